@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * JSON by json-c, tables by libsmartcols; see emit.h. Running out of memory while an answer is
+ * built ends the program: it has changed nothing yet that a half answer would not misreport.
+ */
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "control/emit.h"
+#include "control/escape.h"
+
+/* -- JSON -------------------------------------------------------------------------------------- */
+static void add(struct json_object *o, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(o, key, value) < 0)
+		errx(1, "out of memory");
+}
+
+struct json_object *hak_json_document(const char *verb)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		errx(1, "out of memory");
+	hak_json_number(o, "schema", HAK_JSON_SCHEMA);
+	hak_json_text(o, "verb", verb);
+	return o;
+}
+
+void hak_json_text(struct json_object *o, const char *key, const char *text)
+{
+	char *escaped;
+
+	if (!text) {
+		add(o, key, NULL);
+		return;
+	}
+	escaped = malloc(4 * strlen(text) + 1);
+	if (!escaped)
+		errx(1, "out of memory");
+	hak_escape(text, escaped, 4 * strlen(text) + 1);
+	add(o, key, json_object_new_string(escaped));
+	free(escaped);
+}
+
+void hak_json_number(struct json_object *o, const char *key, uint64_t value)
+{
+	add(o, key, json_object_new_uint64(value));
+}
+
+void hak_json_signed(struct json_object *o, const char *key, int64_t value)
+{
+	add(o, key, json_object_new_int64(value));
+}
+
+void hak_json_bool(struct json_object *o, const char *key, bool value)
+{
+	add(o, key, json_object_new_boolean(value));
+}
+
+void hak_json_null(struct json_object *o, const char *key)
+{
+	add(o, key, NULL);
+}
+
+void hak_json_ratio(struct json_object *o, const char *key, double value)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%.4f", value);
+	add(o, key, json_object_new_double_s(value, text));
+}
+
+uint64_t hak_json_get(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(o, key, &value) ? json_object_get_uint64(value) : 0;
+}
+
+const char *hak_json_get_text(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(o, key, &value) && value ? json_object_get_string(value)
+								  : NULL;
+}
+
+int hak_emit_json(FILE *to, struct json_object *document, enum hak_json_mode mode)
+{
+	int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
+
+	flags |= mode == HAK_JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : 0;
+	return fprintf(to, "%s\n", json_object_to_json_string_ext(document, flags)) < 0 ? -EIO : 0;
+}
+
+/* -- tables ------------------------------------------------------------------------------------ */
+static const struct hak_column *column_named(const struct hak_column *columns, size_t n,
+					     const char *name, size_t bytes)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(columns[i].head) == bytes &&
+		    strncasecmp(columns[i].head, name, bytes) == 0)
+			return &columns[i];
+	return NULL;
+}
+
+static void list_columns(const struct hak_column *columns, size_t n, char why[HAK_WHY_TEXT])
+{
+	size_t used = strlen(why);
+
+	for (size_t i = 0; i < n && used < HAK_WHY_TEXT; i++)
+		used += (size_t)snprintf(why + used, HAK_WHY_TEXT - used, "%s%s", i ? "," : "",
+					 columns[i].head);
+}
+
+/* Up to `room` columns in the order of `names`; how many, or -EINVAL. */
+static int select_columns(const struct hak_column *columns, size_t n, const char *names,
+			  const struct hak_column **selected, size_t room, char why[HAK_WHY_TEXT])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; !names && i < n; i++)
+		if (!columns[i].hidden)
+			selected[count++] = &columns[i];
+	while (names && count < room) {
+		size_t bytes = strcspn(names, ",");
+		const struct hak_column *c = column_named(columns, n, names, bytes);
+
+		if (!c) {
+			snprintf(why, HAK_WHY_TEXT, "there is no column \"%.*s\"; there are ",
+				 bytes < 40 ? (int)bytes : 40, names);
+			list_columns(columns, n, why);
+			return -EINVAL;
+		}
+		selected[count++] = c;
+		names = names[bytes] ? names + bytes + 1 : NULL;
+	}
+	return (int)count;
+}
+
+#define COLUMNS_MAX 64
+
+int hak_emit_check_columns(const struct hak_column *columns, size_t n, const char *names,
+			   char why[HAK_WHY_TEXT])
+{
+	const struct hak_column *selected[COLUMNS_MAX];
+	int count = select_columns(columns, n, names, selected, COLUMNS_MAX, why);
+
+	return count < 0 ? count : 0;
+}
+
+static const char *color_of(const char *result)
+{
+	static const struct { const char *word, *color;
+	} colors[] = {
+		{"applied", "green"},  {"done", "green"},     {"ok", "green"},
+		{"pending", "yellow"}, {"clamped", "yellow"}, {"overridden", "yellow"},
+		{"limited", "yellow"}, {"refused", "red"},    {"failed", "red"},
+		{"missing", "red"},
+	};
+
+	for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++)
+		if (strcmp(colors[i].word, result) == 0)
+			return colors[i].color;
+	return NULL;
+}
+
+static void show(struct json_object *value, enum hak_show how, char out[HAK_VALUE_TEXT])
+{
+	if (how == HAK_SHOW_BYTES)
+		hak_bytes_format(json_object_get_uint64(value), out);
+	else if (how == HAK_SHOW_NS)
+		hak_ns_format(json_object_get_uint64(value), out);
+	else
+		snprintf(out, HAK_VALUE_TEXT, "%" PRIu64, json_object_get_uint64(value));
+}
+
+static int fill_cell(struct libscols_line *line, size_t at, struct json_object *row,
+		     const struct hak_column *c)
+{
+	struct json_object *value = NULL;
+	char text[HAK_VALUE_TEXT];
+	int r;
+
+	json_object_object_get_ex(row, c->key, &value);
+	if (!value)
+		return scols_line_set_data(line, at, "-");
+	if (json_object_is_type(value, json_type_boolean))
+		return scols_line_set_data(line, at, json_object_get_boolean(value) ? "yes" : "no");
+	if (json_object_is_type(value, json_type_string)) {
+		r = scols_line_set_data(line, at, json_object_get_string(value));
+		if (c->show == HAK_SHOW_RESULT && r == 0)
+			r = scols_cell_set_color(scols_line_get_cell(line, at),
+						 color_of(json_object_get_string(value)));
+		return r;
+	}
+	show(value, c->show, text);
+	return scols_line_set_data(line, at, text);
+}
+
+static int fill_table(struct libscols_table *table, struct json_object *rows,
+		      const struct hak_column **columns, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int flags = columns[i]->show == HAK_SHOW_TEXT || columns[i]->show == HAK_SHOW_RESULT
+				    ? 0
+				    : SCOLS_FL_RIGHT;
+
+		if (!scols_table_new_column(table, columns[i]->head, 0, flags))
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct libscols_line *line = scols_table_new_line(table, NULL);
+		int r = line ? 0 : -ENOMEM;
+
+		for (size_t j = 0; r == 0 && j < n; j++)
+			r = fill_cell(line, j, json_object_array_get_idx(rows, i), columns[j]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int hak_emit_table(FILE *to, struct json_object *rows, const struct hak_column *columns, size_t n,
+		   const struct hak_style *style, char why[HAK_WHY_TEXT])
+{
+	const struct hak_column *selected[COLUMNS_MAX];
+	struct libscols_table *table;
+	int count = select_columns(columns, n, style->columns, selected, COLUMNS_MAX, why), r;
+
+	if (count < 0)
+		return count;
+	if (json_object_array_length(rows) == 0)
+		return 0;
+	scols_init_debug(0);
+	table = scols_new_table();
+	if (!table)
+		return -ENOMEM;
+	scols_table_set_stream(table, to);
+	scols_table_enable_noheadings(table, !style->legend);
+	scols_table_enable_colors(table, style->color);
+	/* Text was escaped already, into what every terminal and pipe can take. */
+	scols_table_enable_noencoding(table, 1);
+	r = fill_table(table, rows, selected, (size_t)count);
+	if (r == 0)
+		r = scols_print_table(table);
+	scols_unref_table(table);
+	return r;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Strings of strangers, made fit for a terminal, a log or JSON: process names, paths, and whatever
+ * a segment claims.
+ */
+#ifndef HAK_ESCAPE_H
+#define HAK_ESCAPE_H
+
+#include <stddef.h>
+
+/*
+ * Copies `text` with everything but printable ASCII and well-formed printable UTF-8 written as
+ * \xNN, and \ as \\. At most `bytes` with the NUL, cut between characters; four bytes for each of
+ * `text` are always enough.
+ */
+void hak_escape(const char *text, char *out, size_t bytes);
+
+#endif

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding and opening a process's two memfds (segment.h), and the files of /proc that tell whose
+ * they are. The order of the steps is the defence: see segment.h.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "control/segment.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+#define TUNE_SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define MAPS_MAX_BYTES	(16u << 20)
+/* A real process maps its segment in a few pieces, and a just forked one its parent's as well. */
+#define CANDIDATES	8
+/* The library takes the lowest free descriptor from here on; nearly always one of the first. */
+#define FD_FIRST	100
+#define FD_NEAR		16
+#define FDS_MAX		65536
+
+static const char stats_path[] = "/memfd:" HAK_STATS_NAME " (deleted)";
+static const char tune_path[] = "/memfd:" HAK_TUNE_NAME " (deleted)";
+
+/* -- small files of /proc ---------------------------------------------------------------------- */
+/* The file's first bytes as a string; how many, or -errno. */
+static ssize_t read_small(int procfd, const char *name, char *buf, size_t bytes)
+{
+	int fd = openat(procfd, name, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t got = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (n < bytes - 1) {
+		got = read(fd, buf + n, bytes - 1 - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	got = got < 0 ? -errno : (ssize_t)n;
+	close(fd);
+	buf[n] = '\0';
+	return got;
+}
+
+/* Field 22 of /proc/PID/stat in nanoseconds. The command in field 2 may hold any character, ')'
+ * included. */
+static int start_time_ns(int procfd, uint64_t *ret)
+{
+	char buf[1024], *p;
+	long hz = sysconf(_SC_CLK_TCK);
+	ssize_t n = read_small(procfd, "stat", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	p = strrchr(buf, ')');
+	for (int field = 2; p && field < 22; field++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	if (!p || hz <= 0)
+		return -EIO;
+	*ret = strtoull(p, NULL, 10) * (1000000000u / (uint64_t)hz);
+	return 0;
+}
+
+/* Its effective user, and the pid that it has in its own namespace: the last one of NSpid. */
+static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
+{
+	char buf[4096], *p;
+	ssize_t n = read_small(seg->procfd, "status", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	p = strstr(buf, "\nUid:");
+	if (!p)
+		return -EIO;
+	p += strlen("\nUid:");
+	strtoul(p, &p, 10);
+	seg->uid = (uid_t)strtoul(p, NULL, 10);
+	*ret_own_pid = (uint32_t)seg->pid;
+	p = strstr(buf, "\nNSpid:");
+	if (!p)
+		return 0;
+	for (p += strlen("\nNSpid:"); *p == '\t' || *p == ' '; )
+		*ret_own_pid = (uint32_t)strtoul(p, &p, 10);
+	return 0;
+}
+
+static bool boottime_offset(int procfd, int64_t *ret)
+{
+	char buf[256], *p;
+	long long s, ns;
+
+	if (read_small(procfd, "timens_offsets", buf, sizeof(buf)) <= 0)
+		return false;
+	p = strstr(buf, "boottime");
+	if (!p || sscanf(p, "boottime %lld %lld", &s, &ns) != 2)
+		return false;
+	*ret = s * 1000000000 + ns;
+	return true;
+}
+
+/* Its boot clock minus ours. Nearly everything lives in one time namespace; then the two links are
+ * the same. */
+static int64_t clock_difference(int procfd)
+{
+	char its[64], ours[64];
+	ssize_t a = readlinkat(procfd, "ns/time", its, sizeof(its));
+	ssize_t b = readlink("/proc/self/ns/time", ours, sizeof(ours));
+	int64_t its_offset, our_offset;
+	int self;
+	bool ok;
+
+	if (a <= 0 || (a == b && memcmp(its, ours, (size_t)a) == 0))
+		return 0;
+	self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (self < 0)
+		return 0;
+	ok = boottime_offset(procfd, &its_offset) && boottime_offset(self, &our_offset);
+	close(self);
+	return ok ? its_offset - our_offset : 0;
+}
+
+uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
+{
+	char buf[1024], *p;
+
+	if (exact && read_small(seg->procfd, "smaps_rollup", buf, sizeof(buf)) > 0) {
+		p = strstr(buf, "\nRss:");
+		if (p)
+			return strtoull(p + strlen("\nRss:"), NULL, 10) << 10;
+	}
+	if (read_small(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
+		return 0;
+	p = strchr(buf, ' ');
+	return p ? strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* -- mappings ---------------------------------------------------------------------------------- */
+static bool parse_mapping(char *line, struct hak_mapping *map)
+{
+	int path = 0;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %" SCNx32 ":%" SCNx32 " %" SCNu64 " %n",
+		   &map->start, &map->end, map->perms, &map->major, &map->minor, &map->ino,
+		   &path) < 6)
+		return false;
+	map->path = line + path;
+	return path > 0;
+}
+
+int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void *arg), void *arg)
+{
+	char buf[32768];
+	size_t have = 0, total = 0;
+	int fd = openat(procfd, "maps", O_RDONLY | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = read(fd, buf + have, sizeof(buf) - 1 - have);
+		char *line = buf, *end;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			r = n < 0 ? -errno : 0;
+			break;
+		}
+		have += (size_t)n, total += (size_t)n;
+		buf[have] = '\0';
+		while ((end = strchr(line, '\n')) && r == 0) {
+			struct hak_mapping map;
+
+			*end = '\0';
+			if (parse_mapping(line, &map))
+				r = see(&map, arg);
+			line = end + 1;
+		}
+		if (r)
+			break;
+		have = (size_t)(buf + have - line);
+		memmove(buf, line, have);
+		if (total > MAPS_MAX_BYTES || have == sizeof(buf) - 1) {
+			r = -E2BIG;
+			break;
+		}
+	}
+	close(fd);
+	return r;
+}
+
+bool hak_maybe_segment(int procdir, const char *pid)
+{
+	static const char needle[] = "/memfd:" HAK_STATS_NAME;
+	enum { KEEP = sizeof(needle) - 2 };	/* of what was read last: the name may be cut */
+	char buf[KEEP + 32768], name[32];
+	size_t total = 0;
+	bool found = false;
+	ssize_t n;
+	int fd;
+
+	snprintf(name, sizeof(name), "%.16s/maps", pid);
+	fd = openat(procdir, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	memset(buf, 0, KEEP);
+	while (!found && total < MAPS_MAX_BYTES &&
+	       (n = read(fd, buf + KEEP, sizeof(buf) - KEEP)) > 0) {
+		found = memmem(buf, KEEP + (size_t)n, needle, sizeof(needle) - 1);
+		memmove(buf, buf + n, KEEP);
+		total += (size_t)n;
+	}
+	close(fd);
+	return found;
+}
+
+struct candidates {
+	struct hak_mapping stats[CANDIDATES], tune[CANDIDATES];
+	unsigned stats_n, tune_n;
+	char library[HAK_PATH_BYTES];
+	uint64_t library_ino;
+};
+
+/* Another piece of a mapping already seen adds nothing. */
+static void note(struct hak_mapping *seen, unsigned *n, const struct hak_mapping *map)
+{
+	for (unsigned i = 0; i < *n; i++)
+		if (seen[i].ino == map->ino)
+			return;
+	if (*n < CANDIDATES)
+		seen[(*n)++] = *map;
+}
+
+/* The filesystem that memfds live on, by way of one of our own. */
+static bool is_memfd_device(uint32_t major_, uint32_t minor_)
+{
+	static dev_t ours;
+	static bool known;
+	struct stat st;
+	int fd;
+
+	if (!known) {
+		fd = memfd_create("hakmemctl", MFD_CLOEXEC);
+		if (fd < 0)
+			return false;
+		known = fstat(fd, &st) == 0;
+		ours = st.st_dev;
+		close(fd);
+	}
+	return known && major_ == major(ours) && minor_ == minor(ours);
+}
+
+static int see_candidate(const struct hak_mapping *map, void *arg)
+{
+	struct candidates *c = arg;
+
+	if (strcmp(map->path, stats_path) == 0 && is_memfd_device(map->major, map->minor))
+		note(c->stats, &c->stats_n, map);
+	else if (strcmp(map->path, tune_path) == 0 && is_memfd_device(map->major, map->minor))
+		note(c->tune, &c->tune_n, map);
+	else if (!c->library[0] && map->ino && strstr(map->path, "/libhakmem.so")) {
+		snprintf(c->library, sizeof(c->library), "%s", map->path);
+		c->library_ino = map->ino;
+	}
+	return 0;
+}
+
+/* -- opening ----------------------------------------------------------------------------------- */
+/* `path` (below /proc/PID) opened as `mode` if it is the memfd that `map` shows; -ENOENT if it is
+ * something else. */
+static int open_checked(int procfd, const char *path, const struct hak_mapping *map, int mode)
+{
+	char self[64];
+	struct statx st;
+	int look, fd = -ENOENT;
+
+	look = openat(procfd, path, O_PATH | O_CLOEXEC);
+	if (look < 0)
+		return -errno;
+	/* What the kernel knows already: asking a filesystem of the stranger's could take for ever.
+	 */
+	if (statx(look, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
+	    S_ISREG(st.stx_mode) && st.stx_ino == map->ino &&
+	    is_memfd_device(st.stx_dev_major, st.stx_dev_minor)) {
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
+		fd = open(self, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0)
+			fd = -errno;
+	}
+	close(look);
+	return fd;
+}
+
+static int try_fd(int procfd, const char *number, const struct hak_mapping *map, int mode)
+{
+	char path[32], link[sizeof(stats_path)];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "fd/%.16s", number);
+	n = readlinkat(procfd, path, link, sizeof(link));
+	if (n < 0 || (size_t)n != strlen(map->path) || memcmp(link, map->path, (size_t)n) != 0)
+		return -ENOENT;
+	return open_checked(procfd, path, map, mode);
+}
+
+static int open_by_fd(int procfd, const struct hak_mapping *map, int mode)
+{
+	char number[16];
+	struct dirent *entry;
+	unsigned seen = 0;
+	int fd, dir;
+	DIR *d;
+
+	for (int i = FD_FIRST; i < FD_FIRST + FD_NEAR; i++) {
+		snprintf(number, sizeof(number), "%d", i);
+		fd = try_fd(procfd, number, map, mode);
+		if (fd != -ENOENT)
+			return fd;
+	}
+	dir = openat(procfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	d = fdopendir(dir);
+	if (!d) {
+		close(dir);
+		return -ENOMEM;
+	}
+	fd = -ENOENT;
+	while (fd == -ENOENT && seen++ < FDS_MAX && (entry = readdir(d)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			fd = try_fd(procfd, entry->d_name, map, mode);
+	closedir(d);
+	return fd;
+}
+
+/* By descriptor, which needs no privilege, else by mapping, where the program has closed its
+ * descriptors. */
+static int open_memfd(int procfd, const struct hak_mapping *map, int mode)
+{
+	char path[64];
+	int fd = open_by_fd(procfd, map, mode);
+
+	if (fd != -ENOENT)
+		return fd;
+	snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
+	return open_checked(procfd, path, map, mode);
+}
+
+/* The tune memfd that the header names. Without it the process can be read, and not changed. */
+static void open_tune(struct hak_segment *seg, const struct candidates *c, bool write)
+{
+	for (unsigned i = 0; i < c->tune_n; i++) {
+		struct hak_mapping map = c->tune[i];
+		struct stat st;
+		int fd, seals;
+
+		if (map.ino != seg->header.tune_ino)
+			continue;
+		map.path = tune_path;
+		fd = open_memfd(seg->procfd, &map, write ? O_RDWR : O_RDONLY);
+		if (fd < 0)
+			continue;
+		seals = fcntl(fd, F_GET_SEALS);
+		if (seals >= 0 && (seals & TUNE_SEALS) == TUNE_SEALS && fstat(fd, &st) == 0 &&
+		    st.st_size >= (off_t)sizeof(struct hak_tune) &&
+		    st.st_size <= (off_t)HAK_TUNE_MAX_BYTES) {
+			seg->tune_fd = fd;
+			seg->tune_writable = write;
+			return;
+		}
+		close(fd);
+	}
+}
+
+/* Whether the segment is this process's own and not what it inherited. */
+static int check_identity(const struct hak_segment *seg, uint32_t own_pid, uint64_t start_ns)
+{
+	const uint64_t tick = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t created = seg->header.created_ns - (uint64_t)seg->clock_ns;
+
+	if (seg->header.pid != own_pid)
+		return -ESTALE;
+	return created + tick < start_ns ? -ESTALE : 0;
+}
+
+static int open_stats(struct hak_segment *seg, const struct candidates *c, char why[HAK_WHY_TEXT])
+{
+	uint64_t start_ns;
+	uint32_t own_pid;
+	int r = read_status(seg, &own_pid), result = -ENOENT;
+
+	if (r == 0)
+		r = start_time_ns(seg->procfd, &start_ns);
+	if (r < 0)
+		return r;
+	seg->clock_ns = clock_difference(seg->procfd);
+	for (unsigned i = 0; i < c->stats_n; i++) {
+		struct hak_mapping map = c->stats[i];
+		int fd;
+
+		map.path = stats_path;
+		fd = open_memfd(seg->procfd, &map, O_RDONLY);
+		if (fd < 0) {
+			snprintf(why, HAK_WHY_TEXT,
+				 fd == -EPERM || fd == -EACCES ? "it closed the descriptors of its "
+								 "segment; only root can reach it"
+							       : "its segment cannot be opened");
+			result = fd;
+			continue;
+		}
+		r = hak_segment_load(seg, fd, why);
+		if (r == 0)
+			r = check_identity(seg, own_pid, start_ns);
+		else
+			close(fd);
+		if (r == 0)
+			return 0;
+		if (r == -ESTALE) {
+			snprintf(why, HAK_WHY_TEXT, "it maps another process's segment");
+			hak_segment_unload(seg);
+		}
+		result = r;
+	}
+	return result;
+}
+
+/*
+ * Deleted: no file of that name is there, or one that may be looked at is another. Looked at only
+ * where nobody but the administrator or we ourselves can have put a filesystem that never answers.
+ */
+static void judge_library(struct hak_segment *seg, const struct candidates *c)
+{
+	static const char *const trusted[] = { "/usr/", "/lib", "/opt/" };
+	static const char deleted[] = " (deleted)";
+	bool look = seg->uid == geteuid();
+	size_t n = strlen(c->library);
+	struct stat st;
+
+	memcpy(seg->library, c->library, sizeof(seg->library));
+	if (n < sizeof(deleted) || strcmp(seg->library + n - (sizeof(deleted) - 1), deleted) != 0)
+		return;
+	seg->library[n - (sizeof(deleted) - 1)] = '\0';
+	for (unsigned i = 0; i < sizeof(trusted) / sizeof(trusted[0]); i++)
+		look = look || strncmp(seg->library, trusted[i], strlen(trusted[i])) == 0;
+	seg->library_state = look && stat(seg->library, &st) == 0 ? HAK_LIBRARY_REPLACED :
+								     HAK_LIBRARY_DELETED;
+}
+
+static int open_process(struct hak_segment *seg)
+{
+	char path[32];
+
+	seg->pidfd = (int)syscall(SYS_pidfd_open, seg->pid, 0);
+	if (seg->pidfd < 0 && errno != ENOSYS && errno != EPERM)
+		return errno == EINVAL ? -ESRCH : -errno;
+	snprintf(path, sizeof(path), "/proc/%d", (int)seg->pid);
+	seg->procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (seg->procfd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return 0;
+}
+
+static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WHY_TEXT])
+{
+	struct candidates c = { 0 };
+	ssize_t n;
+	int r = open_process(seg);
+
+	if (r < 0)
+		return r;
+	n = read_small(seg->procfd, "comm", seg->comm, sizeof(seg->comm));
+	if (n < 0)
+		return n == -ENOENT ? -ESRCH : (int)n;
+	seg->comm[strcspn(seg->comm, "\n")] = '\0';
+	r = hak_each_mapping(seg->procfd, see_candidate, &c);
+	if (r < 0)
+		return r;
+	if (c.stats_n == 0) {
+		snprintf(why, HAK_WHY_TEXT,
+			 c.library[0] ? "it runs hakmem without a segment (control=off)"
+				      : "it does not run hakmem");
+		return -ENOENT;
+	}
+	r = open_stats(seg, &c, why);
+	if (r < 0)
+		return r;
+	open_tune(seg, &c, flags & HAK_SEGMENT_WRITE);
+	judge_library(seg, &c);
+	return hak_segment_alive(seg);
+}
+
+int hak_segment_open(pid_t pid, unsigned flags, struct hak_segment **ret, char why[HAK_WHY_TEXT])
+{
+	struct hak_segment *seg = calloc(1, sizeof(*seg));
+	int r;
+
+	if (!seg)
+		return -ENOMEM;
+	seg->pid = pid;
+	seg->pidfd = seg->procfd = seg->stats_fd = seg->tune_fd = -1;
+	why[0] = '\0';
+	r = open_segment(seg, flags, why);
+	if (r < 0) {
+		if (r == -ESRCH)
+			snprintf(why, HAK_WHY_TEXT, "no such process");
+		else if (!why[0])
+			snprintf(why, HAK_WHY_TEXT, "%s", strerror(-r));
+		hak_segment_close(seg);
+		return r;
+	}
+	*ret = seg;
+	return 0;
+}

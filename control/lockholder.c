@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who holds a lock, see lockholder.h. /proc/PID/fdinfo/N has a line for each lock of that open
+ *file: lock:	1: OFDLCK ADVISORY  WRITE -1 00:01:2057 0 0
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "control/escape.h"
+#include "control/lockholder.h"
+
+/* The first and last byte of a lock stand at the end of its line. */
+static bool holds(int piddir, const char *number, unsigned byte)
+{
+	char path[48], line[256];
+	bool found = false;
+	FILE *f;
+	int fd;
+
+	snprintf(path, sizeof(path), "fdinfo/%.16s", number);
+	fd = openat(piddir, path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!found && fgets(line, sizeof(line), f)) {
+		unsigned long long first, last = ~0ull;
+		char *inode = strncmp(line, "lock:", 5) == 0 ? strrchr(line, ':') : NULL;
+
+		if (inode && !strstr(line, "->") &&
+		    sscanf(inode, ":%*u %llu %llu", &first, &last) >= 1)
+			found = first <= byte && byte <= last;
+	}
+	fclose(f);
+	return found;
+}
+
+static bool process_holds(int piddir, const struct stat *file, unsigned byte)
+{
+	int fds = openat(piddir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *entry;
+	bool found = false;
+	DIR *d;
+
+	d = fds < 0 ? NULL : fdopendir(fds);
+	if (!d) {
+		if (fds >= 0)
+			close(fds);
+		return false;
+	}
+	while (!found && (entry = readdir(d))) {
+		struct statx st;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		/* Of anything: a filesystem that never answers must not be asked. */
+		if (statx(dirfd(d), entry->d_name, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0 ||
+		    st.stx_ino != file->st_ino || st.stx_dev_major != major(file->st_dev) ||
+		    st.stx_dev_minor != minor(file->st_dev))
+			continue;
+		found = holds(piddir, entry->d_name, byte);
+	}
+	closedir(d);
+	return found;
+}
+
+static void name_process(int piddir, const char *pid, char *out, size_t bytes)
+{
+	char comm[64] = "?", shown[4 * sizeof(comm)];
+	int fd = openat(piddir, "comm", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd >= 0) {
+		n = read(fd, comm, sizeof(comm) - 1);
+		if (n > 0)
+			comm[comm[n - 1] == '\n' ? n - 1 : n] = '\0';
+		close(fd);
+	}
+	hak_escape(comm, shown, sizeof(shown));
+	snprintf(out, bytes, "process %.16s (%s)", pid, shown);
+}
+
+int hak_lock_holder(int fd, unsigned byte, char *out, size_t bytes)
+{
+	struct dirent *entry;
+	struct stat file;
+	int r = -ENOENT;
+	DIR *d;
+
+	if (fstat(fd, &file) < 0)
+		return -errno;
+	d = opendir("/proc");
+	if (!d)
+		return -errno;
+	while (r < 0 && (entry = readdir(d))) {
+		int piddir;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		piddir = openat(dirfd(d), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (piddir < 0)
+			continue;
+		if (process_holds(piddir, &file, byte)) {
+			name_process(piddir, entry->d_name, out, bytes);
+			r = 0;
+		}
+		close(piddir);
+	}
+	closedir(d);
+	return r;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page-out, see pageout.h. The ranges are read under their seqlock, sorted, and then met by the
+ * mappings of the process in one walk: both are in order of address.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/pageout.h"
+
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+
+#define BATCH		16	/* ranges in one system call */
+#define SEQ_ATTEMPTS	100
+#define MAX_BYTES	(64ull << 30)
+#define MAX_NS		(5ull * 1000000000)
+
+static bool has_sys_nice(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	return data[CAP_SYS_NICE / 32].effective & (1u << (CAP_SYS_NICE % 32));
+}
+
+/* A header line, then one for each device or file in use. */
+static bool has_swap(void)
+{
+	FILE *f = fopen("/proc/swaps", "re");
+	char line[512];
+	int lines = 0;
+
+	if (!f)
+		return false;
+	while (lines < 2 && fgets(line, sizeof(line), f))
+		lines++;
+	fclose(f);
+	return lines > 1;
+}
+
+int hak_pageout_possible(char why[HAK_WHY_TEXT])
+{
+	if (!has_sys_nice()) {
+		snprintf(why, HAK_WHY_TEXT, "paging out needs CAP_SYS_NICE (root)");
+		return -EPERM;
+	}
+	if (has_swap()) {
+		snprintf(why, HAK_WHY_TEXT,
+			 "with swap, paging out could write memory in use to disk");
+		return -EBUSY;
+	}
+	if (syscall(SYS_process_madvise, -1, NULL, 0, MADV_PAGEOUT, 0) < 0 && errno == ENOSYS) {
+		snprintf(why, HAK_WHY_TEXT, "paging out needs process_madvise (Linux 5.10)");
+		return -ENOSYS;
+	}
+	return 0;
+}
+
+static int set_lock(const struct hak_segment *seg, short type)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1};
+
+	if (!seg->tune_writable)
+		return -EACCES;
+	if (fcntl(seg->tune_fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+int hak_pageout_attach(const struct hak_segment *seg)
+{
+	return set_lock(seg, F_WRLCK);
+}
+
+void hak_pageout_detach(const struct hak_segment *seg)
+{
+	set_lock(seg, F_UNLCK);
+}
+
+/* -- what to page out -------------------------------------------------------------------------- */
+struct range {
+	uint64_t start, end;
+};
+
+struct plan {
+	struct range lazy[HAK_LAZY_RANGES];	/* as published, sorted */
+	unsigned lazy_n, next;
+	struct iovec part[2 * HAK_LAZY_RANGES];	/* what of them is private and anonymous */
+	unsigned parts;
+	uint64_t bytes;
+};
+
+static int by_start(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static int read_ranges(const struct hak_segment *seg, struct plan *plan)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct hak_lazy_table table;
+	uint64_t seq = 1;
+	int r = 0;
+
+	for (int i = 0; i < SEQ_ATTEMPTS && r == 0; i++) {
+		r = hak_segment_read(seg, seg->header.lazy_off, &table, sizeof(table));
+		if (r == 0)
+			r = hak_segment_read(seg, seg->header.lazy_off, &seq, sizeof(seq));
+		if (r == 0 && seq % 2 == 0 && seq == table.seq)
+			break;
+	}
+	if (r < 0)
+		return r;
+	if (seq % 2 || seq != table.seq)
+		return -EAGAIN;
+	for (uint32_t i = 0; i < table.count && i < HAK_LAZY_RANGES; i++) {
+		uint64_t start = (table.range[i].addr + page - 1) / page * page, end;
+
+		if (__builtin_add_overflow(table.range[i].addr, table.range[i].bytes, &end) ||
+		    start < page)
+			continue;
+		end = end / page * page;
+		if (end > start)
+			plan->lazy[plan->lazy_n++] = (struct range){ start, end };
+	}
+	qsort(plan->lazy, plan->lazy_n, sizeof(plan->lazy[0]), by_start);
+	return 0;
+}
+
+static bool is_private_anonymous(const struct hak_mapping *map)
+{
+	return map->perms[3] == 'p' && map->ino == 0 && map->major == 0 && map->minor == 0 &&
+	       (map->path[0] == '\0' || strcmp(map->path, "[heap]") == 0 ||
+		strncmp(map->path, "[anon:", 6) == 0);
+}
+
+/* The parts of published ranges within this mapping; ranges that begin behind it wait for the next.
+ */
+static int meet_mapping(const struct hak_mapping *map, void *arg)
+{
+	struct plan *plan = arg;
+
+	while (plan->next < plan->lazy_n && plan->lazy[plan->next].end <= map->start)
+		plan->next++;
+	for (unsigned i = plan->next; i < plan->lazy_n && plan->lazy[i].start < map->end; i++) {
+		uint64_t start =
+			plan->lazy[i].start > map->start ? plan->lazy[i].start : map->start;
+		uint64_t end = plan->lazy[i].end < map->end ? plan->lazy[i].end : map->end;
+
+		if (end <= start || !is_private_anonymous(map))
+			continue;
+		if (plan->parts == sizeof(plan->part) / sizeof(plan->part[0]) ||
+		    plan->bytes + (end - start) > MAX_BYTES)
+			return 1;
+		plan->part[plan->parts++] = (struct iovec){ (void *)(uintptr_t)start, end - start };
+		plan->bytes += end - start;
+	}
+	return plan->next == plan->lazy_n;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* One bad range fails its batch half-way; the rest of the batch is then tried range by range. */
+static int page_out(int pidfd, struct iovec *part, unsigned parts)
+{
+	uint64_t start = now_ns();
+	int r = 0;
+
+	for (unsigned i = 0; i < parts && now_ns() - start < MAX_NS; ) {
+		unsigned n = parts - i < BATCH ? parts - i : BATCH;
+
+		if (syscall(SYS_process_madvise, pidfd, part + i, n, MADV_PAGEOUT, 0) < 0) {
+			if (errno == ESRCH || errno == EPERM || errno == ENOSYS)
+				return -errno;
+			for (unsigned j = i; j < i + n; j++)
+				if (syscall(SYS_process_madvise, pidfd, part + j, 1, MADV_PAGEOUT,
+					    0) < 0 &&
+				    r == 0)
+					r = -errno;
+		}
+		i += n;
+	}
+	return r;
+}
+
+int hak_pageout_run(const struct hak_segment *seg, uint64_t *ret)
+{
+	struct plan *plan = calloc(1, sizeof(*plan));
+	uint64_t before, after;
+	int r;
+
+	if (!plan)
+		return -ENOMEM;
+	*ret = 0;
+	r = read_ranges(seg, plan);
+	if (r == 0 && plan->lazy_n)
+		r = hak_each_mapping(seg->procfd, meet_mapping, plan);
+	if (r >= 0 && plan->parts) {
+		before = hak_segment_rss(seg, true);
+		r = page_out(seg->pidfd, plan->part, plan->parts);
+		after = hak_segment_rss(seg, true);
+		*ret = before > after ? before - after : 0;
+	}
+	free(plan);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking a snapshot (see snapshot.h) through the segment's own descriptors, and the sums that
+ * people ask for.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/schema.h"
+#include "control/snapshot.h"
+
+/* Bytes read from the heap slots in one go. */
+#define CHUNK_BYTES (512u << 10)
+
+/* -- reading ----------------------------------------------------------------------------------- */
+static uint64_t word_at(const char *from)
+{
+	uint64_t value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+static void add_heap(const struct hak_segment *seg, struct hak_snapshot *snap, const char *heap)
+{
+	for (uint32_t i = 0; i < snap->counters; i++) {
+		const struct hak_counter_desc *d = &seg->counter[i];
+		uint64_t *row = snap->by_class + (size_t)i * snap->classes;
+
+		if (d->scope == HAK_SCOPE_HEAP) {
+			snap->total[i] += word_at(heap + d->offset);
+			continue;
+		}
+		if (d->scope != HAK_SCOPE_HOT && d->scope != HAK_SCOPE_CLASS)
+			continue;
+		for (uint32_t c = 0; c < snap->classes; c++) {
+			uint64_t value = word_at(heap + d->offset + (size_t)c * d->stride);
+
+			row[c] += value;
+			snap->total[i] += value;
+		}
+	}
+}
+
+static int add_heaps(const struct hak_segment *seg, struct hak_snapshot *snap)
+{
+	const struct hak_stats_header *h = &seg->header;
+	uint32_t at_once = h->heap_stride ? CHUNK_BYTES / h->heap_stride : 0, n;
+	char *buf;
+	int r = 0;
+
+	if (at_once == 0 || snap->heaps == 0)
+		return 0;
+	buf = malloc((size_t)at_once * h->heap_stride);
+	if (!buf)
+		return -ENOMEM;
+	for (uint32_t first = 0; r == 0 && first < snap->heaps; first += n) {
+		n = snap->heaps - first < at_once ? snap->heaps - first : at_once;
+		r = hak_segment_read(seg, h->heaps_off + (uint64_t)first * h->heap_stride, buf,
+				     (size_t)n * h->heap_stride);
+		for (uint32_t i = 0; r == 0 && i < n; i++)
+			add_heap(seg, snap, buf + (size_t)i * h->heap_stride);
+	}
+	free(buf);
+	return r;
+}
+
+static int add_process(const struct hak_segment *seg, struct hak_snapshot *snap)
+{
+	const struct hak_stats_header *h = &seg->header;
+	char *proc = malloc(h->proc_bytes + 1);
+	int r;
+
+	if (!proc)
+		return -ENOMEM;
+	r = hak_segment_read(seg, h->proc_off, proc, h->proc_bytes);
+	for (uint32_t i = 0; r == 0 && i < snap->counters; i++)
+		if (seg->counter[i].scope == HAK_SCOPE_PROC)
+			snap->total[i] = word_at(proc + seg->counter[i].offset);
+	free(proc);
+	return r;
+}
+
+int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
+{
+	struct hak_snapshot snap = {.counters = seg->header.counters,
+				    .classes = seg->header.classes};
+	struct hak_ack ack;
+	int r;
+
+	r = hak_segment_read(seg, seg->header.ack_off, &ack, sizeof(ack));
+	if (r < 0)
+		return r;
+	snap.time_ns = hak_segment_now_ns(seg);
+	snap.applied = ack.applied;
+	snap.agent = ack.agent;
+	snap.heaps = ack.heaps_populated < seg->header.heaps_max ? ack.heaps_populated
+								 : seg->header.heaps_max;
+	snap.total = calloc(snap.counters + 1, sizeof(uint64_t));
+	snap.by_class = calloc((size_t)snap.counters * snap.classes + 1, sizeof(uint64_t));
+	r = -ENOMEM;
+	if (snap.total && snap.by_class)
+		r = add_process(seg, &snap);
+	if (r == 0)
+		r = add_heaps(seg, &snap);
+	if (r < 0)
+		hak_snapshot_free(&snap);
+	else
+		*ret = snap;
+	return r;
+}
+
+void hak_snapshot_free(struct hak_snapshot *snap)
+{
+	free(snap->total);
+	free(snap->by_class);
+	snap->total = snap->by_class = NULL;
+}
+
+uint64_t hak_total(const struct hak_segment *seg, const struct hak_snapshot *snap, uint16_t id)
+{
+	int i = hak_segment_counter(seg, id);
+
+	return i < 0 ? 0 : snap->total[i];
+}
+
+uint64_t hak_of_class(const struct hak_segment *seg, const struct hak_snapshot *snap, uint16_t id,
+		      uint32_t cls)
+{
+	int i = hak_segment_counter(seg, id);
+
+	return i < 0 || cls >= snap->classes ? 0 : snap->by_class[(size_t)i * snap->classes + cls];
+}
+
+/* -- what follows from them -------------------------------------------------------------------- */
+/* Counters are read one after the other, so that a difference may fall below 0 for a moment. */
+static uint64_t above_zero(uint64_t difference)
+{
+	return (int64_t)difference < 0 ? 0 : difference;
+}
+
+enum hak_tier hak_tier_of(uint32_t class_size)
+{
+	if (class_size <= 1024)
+		return HAK_TIER_TINY;
+	return class_size <= 65536 ? HAK_TIER_MID : HAK_TIER_L25;
+}
+
+const char *hak_tier_word(enum hak_tier tier)
+{
+	static const char *const words[] = { "tiny", "mid", "l25", "whale" };
+
+	return words[tier];
+}
+
+struct hak_use hak_class_use(const struct hak_segment *seg, const struct hak_snapshot *snap,
+			     uint32_t cls)
+{
+	uint64_t size = seg->class_size[cls];
+	uint64_t allocs = hak_of_class(seg, snap, HAK_ID_ALLOCS, cls);
+	uint64_t local = hak_of_class(seg, snap, HAK_ID_FREES, cls);
+	uint64_t remote = hak_of_class(seg, snap, HAK_ID_FREES_REMOTE, cls);
+	uint64_t refilled = hak_of_class(seg, snap, HAK_ID_REFILLED, cls);
+	uint64_t flushed = hak_of_class(seg, snap, HAK_ID_FLUSHED, cls);
+	uint64_t inherited = hak_of_class(seg, snap, HAK_ID_INHERITED, cls);
+	uint64_t samples = hak_of_class(seg, snap, HAK_ID_REQ_SAMPLES, cls);
+	uint64_t sampled = hak_of_class(seg, snap, HAK_ID_REQ_BYTES, cls);
+	struct hak_use use = {
+		.allocs = allocs,
+		.frees = local + remote,
+		.in_use = above_zero(inherited + allocs - local - remote),
+		.cached = above_zero(refilled + local - allocs - flushed),
+	};
+
+	use.in_use_bytes = use.in_use * size;
+	use.cached_bytes = use.cached * size;
+	use.requested_bytes =
+		samples ? (uint64_t)((double)use.in_use * ((double)sampled / (double)samples))
+			: use.in_use_bytes;
+	return use;
+}
+
+static struct hak_use whale_use(const struct hak_segment *seg, const struct hak_snapshot *snap)
+{
+	uint64_t inherited = hak_total(seg, snap, HAK_ID_WHALE_INHERITED_BYTES);
+	struct hak_use use = {
+		.allocs = hak_total(seg, snap, HAK_ID_WHALE_ALLOCS),
+		.frees = hak_total(seg, snap, HAK_ID_WHALE_FREES),
+	};
+
+	use.in_use =
+		above_zero(hak_total(seg, snap, HAK_ID_WHALE_INHERITED) + use.allocs - use.frees);
+	use.in_use_bytes = above_zero(inherited + hak_total(seg, snap, HAK_ID_WHALE_ALLOC_BYTES) -
+				      hak_total(seg, snap, HAK_ID_WHALE_FREE_BYTES));
+	use.requested_bytes = above_zero(inherited + hak_total(seg, snap, HAK_ID_WHALE_REQ_ALLOC) -
+					 hak_total(seg, snap, HAK_ID_WHALE_REQ_FREE));
+	return use;
+}
+
+struct hak_use hak_tier_use(const struct hak_segment *seg, const struct hak_snapshot *snap,
+			    enum hak_tier tier)
+{
+	struct hak_use sum = { 0 };
+
+	if (tier == HAK_TIER_WHALE)
+		return whale_use(seg, snap);
+	for (uint32_t c = 0; c < snap->classes; c++) {
+		struct hak_use use;
+
+		if (hak_tier_of(seg->class_size[c]) != tier)
+			continue;
+		use = hak_class_use(seg, snap, c);
+		sum.allocs += use.allocs;
+		sum.frees += use.frees;
+		sum.in_use += use.in_use;
+		sum.in_use_bytes += use.in_use_bytes;
+		sum.requested_bytes += use.requested_bytes;
+		sum.cached += use.cached;
+		sum.cached_bytes += use.cached_bytes;
+	}
+	return sum;
+}
+
+struct hak_memory hak_memory_of(const struct hak_segment *seg, const struct hak_snapshot *snap)
+{
+	struct hak_memory m = {
+		.dirty = hak_total(seg, snap, HAK_ID_MEM_DIRTY),
+		.lazy = hak_total(seg, snap, HAK_ID_MEM_LAZY),
+		.clean = hak_total(seg, snap, HAK_ID_MEM_CLEAN),
+		.mapped = hak_total(seg, snap, HAK_ID_MEM_MAPPED),
+		.metadata = hak_total(seg, snap, HAK_ID_MEM_META),
+	};
+	uint64_t held =
+		hak_total(seg, snap, HAK_ID_MEM_SLAB) + hak_total(seg, snap, HAK_ID_MEM_RUN);
+	uint64_t blocks = 0;
+
+	for (enum hak_tier tier = 0; tier < HAK_TIERS; tier++) {
+		struct hak_use use = hak_tier_use(seg, snap, tier);
+
+		m.in_use += use.in_use_bytes;
+		m.requested += use.requested_bytes;
+		m.thread_cached += use.cached_bytes;
+		if (tier != HAK_TIER_WHALE)
+			blocks += use.in_use_bytes + use.cached_bytes;
+	}
+	m.slab_free = above_zero(held - blocks);
+	held += hak_total(seg, snap, HAK_ID_MEM_WHALE);
+	m.reserved = above_zero(m.mapped - held - m.dirty - m.lazy - m.clean);
+	return m;
+}
+
+/* -- tunables ---------------------------------------------------------------------------------- */
+static uint64_t left_ns(const struct hak_segment *seg, uint64_t deadline_ns)
+{
+	uint64_t now = hak_segment_now_ns(seg);
+
+	return deadline_ns > now ? deadline_ns - now
+				 : 1; /* over, and the process has not noticed */
+}
+
+int hak_tunables_read(const struct hak_segment *seg, struct hak_tunable_state **ret)
+{
+	struct hak_tunable_state *all;
+	struct hak_tune tune = { 0 };
+	struct hak_ack ack;
+	int r;
+
+	r = hak_segment_read(seg, seg->header.ack_off, &ack, sizeof(ack));
+	if (r < 0)
+		return r;
+	if (hak_segment_read_tune(seg, &tune) < 0)
+		tune = (struct hak_tune){ .generation_seq = ack.applied };
+	all = calloc(seg->header.tunables + 1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < seg->header.tunables; i++) {
+		struct hak_tunable_state *s = &all[i];
+
+		s->ack = ack.value[i];
+		s->slot[HAK_ORIGIN_POLICY] = tune.slot[i].policy;
+		s->slot[HAK_ORIGIN_ADMIN] = tune.slot[i].admin;
+		s->pending = (int64_t)(tune.generation_seq - ack.applied) > 0;
+		if (s->ack.origin < HAK_ORIGINS && s->slot[s->ack.origin].deadline_ns)
+			s->expires_ns = left_ns(seg, s->slot[s->ack.origin].deadline_ns);
+	}
+	*ret = all;
+	return 0;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TARGET, see target.h. The look at all processes costs one read of each one's maps and nothing
+ * else.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/target.h"
+
+/* The kernel keeps this much of a process's name. */
+#define COMM_LENGTH 15
+
+int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_TEXT])
+{
+	char *end;
+	long pid;
+
+	*ret = (struct hak_target){ 0 };
+	if (strcmp(text, "all") == 0) {
+		ret->kind = HAK_TARGET_ALL;
+		return 0;
+	}
+	if (strncmp(text, "comm:", 5) == 0 && text[5]) {
+		ret->kind = HAK_TARGET_COMM;
+		snprintf(ret->comm, sizeof(ret->comm), "%.*s", COMM_LENGTH, text + 5);
+		return 0;
+	}
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end || errno || pid < 1 || pid > INT_MAX) {
+		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no target: give a PID, comm:NAME or all",
+			 text);
+		return -EINVAL;
+	}
+	ret->kind = HAK_TARGET_PID;
+	ret->pid = (pid_t)pid;
+	return 0;
+}
+
+static bool has_comm(int procdir, const char *pid, const char *comm)
+{
+	char path[32], buf[HAK_COMM_BYTES];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%.16s/comm", pid);
+	fd = openat(procdir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	if (buf[n - 1] == '\n')
+		buf[n - 1] = '\0';
+	return strcmp(buf, comm) == 0;
+}
+
+static int append(pid_t **list, size_t *n, size_t *room, pid_t pid)
+{
+	if (*n == *room) {
+		size_t more = *room ? *room * 2 : 64;
+		pid_t *grown = realloc(*list, more * sizeof(**list));
+
+		if (!grown)
+			return -ENOMEM;
+		*list = grown;
+		*room = more;
+	}
+	(*list)[(*n)++] = pid;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int look_at_all(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+{
+	DIR *d = opendir("/proc");
+	size_t n = 0, room = 0;
+	struct dirent *entry;
+	pid_t *list = NULL;
+	int r = 0;
+
+	if (!d)
+		return -errno;
+	while (r == 0 && (entry = readdir(d))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		if (target->kind == HAK_TARGET_COMM &&
+		    !has_comm(dirfd(d), entry->d_name, target->comm))
+			continue;
+		if (hak_maybe_segment(dirfd(d), entry->d_name))
+			r = append(&list, &n, &room, (pid_t)atoi(entry->d_name));
+	}
+	closedir(d);
+	if (r < 0) {
+		free(list);
+		return r;
+	}
+	if (n)
+		qsort(list, n, sizeof(*list), by_number);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+{
+	pid_t *list;
+
+	if (target->kind != HAK_TARGET_PID)
+		return look_at_all(target, ret, ret_n);
+	list = malloc(sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	*list = target->pid;
+	*ret = list;
+	*ret_n = 1;
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TARGET: which processes a command is about. PID, comm:NAME or all.
+ *
+ * For: hakmemctl, hakmemd. Nothing is registered anywhere: the processes are those that map a
+ * segment at the moment of the look. One that starts or ends meanwhile may be missed or be gone
+ * when it is opened.
+ */
+#ifndef HAK_TARGET_H
+#define HAK_TARGET_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "control/segment.h"
+
+enum hak_target_kind { HAK_TARGET_PID, HAK_TARGET_COMM, HAK_TARGET_ALL };
+
+struct hak_target {
+	enum hak_target_kind kind;
+	pid_t pid;
+	char comm[HAK_COMM_BYTES];
+};
+
+/* 0, or -EINVAL with a sentence in `why`. */
+int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_TEXT]);
+
+/*
+ * The pids of the target, rising, in a new array for the caller to free. A PID is taken as it is;
+ * the others are those that look as if they had a segment. 0 or -errno; none found is 0 and *ret_n
+ * = 0.
+ */
+int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Printing a verb's answer: as JSON or as a table, through a pager when a person is looking.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hakmemctl/ctl.h"
+
+static pid_t pager;
+
+/* The child's side. "cat" and "" mean no pager; the words of the variable are split by the shell,
+ * as people expect. */
+static void become_pager(const char *command, const int pipe_fds[2])
+{
+	dup2(pipe_fds[0], STDIN_FILENO);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	setenv("LESS", "FRSXMK", 0);
+	setenv("LESSSECURE", "1", 1);
+	execlp("sh", "sh", "-c", command, NULL);
+	_exit(127);
+}
+
+static const char *pager_command(void)
+{
+	const char *command = getenv("HAKMEMCTL_PAGER");
+
+	if (!command)
+		command = getenv("PAGER");
+	return command ? command : "less";
+}
+
+FILE *ctl_pager_begin(struct ctl *ctl)
+{
+	const char *command = pager_command();
+	int fds[2];
+	FILE *to;
+
+	if (!ctl->use_pager || !isatty(STDOUT_FILENO) || !*command || strcmp(command, "cat") == 0)
+		return stdout;
+	if (strcmp(command, "less") == 0 && system("command -v less >/dev/null 2>&1") != 0)
+		return stdout;
+	fflush(stdout);
+	if (pipe(fds) < 0)
+		return stdout;
+	pager = fork();
+	if (pager == 0)
+		become_pager(command, fds);
+	close(fds[0]);
+	to = pager < 0 ? NULL : fdopen(fds[1], "w");
+	if (!to) {
+		close(fds[1]);
+		return stdout;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	return to;
+}
+
+void ctl_pager_end(FILE *to)
+{
+	if (to == stdout)
+		return;
+	fclose(to);
+	while (waitpid(pager, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+int ctl_answer(struct ctl *ctl, struct json_object *document, struct json_object *rows,
+	       const struct hak_column *columns, size_t n)
+{
+	const struct hak_style style = {
+		.legend = ctl->legend, .color = ctl->color, .columns = ctl->columns};
+	char why[HAK_WHY_TEXT] = "out of memory";
+	FILE *to;
+	int r;
+
+	if (ctl->json != HAK_JSON_OFF) {
+		r = hak_emit_json(stdout, document, ctl->json);
+	} else {
+		to = ctl_pager_begin(ctl);
+		r = hak_emit_table(to, rows, columns, n, &style, why);
+		ctl_pager_end(to);
+	}
+	json_object_put(document);
+	if (r == -EINVAL)
+		return ctl_usage(ctl, "%s", why);
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: cannot print the answer: %s\n", why);
+		return CTL_FAILED;
+	}
+	return CTL_OK;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl __complete WORD...: candidates for the last WORD of a command line, one per line, for
+ * the shells' small scripts in completions/. Made from the same tables as everything else, and from
+ * the processes that run just now, so that the scripts never go stale.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/schema.h"
+#include "control/target.h"
+#include "hakmemctl/ctl.h"
+
+static void offer(const char *word, const char *candidate)
+{
+	if (strncmp(candidate, word, strlen(word)) == 0)
+		puts(candidate);
+}
+
+/* Each of "a|b|c", behind a prefix. */
+static void offer_choices(const char *word, const char *prefix, const char *choices)
+{
+	while (*choices) {
+		size_t bytes = strcspn(choices, "|");
+		char candidate[160];
+
+		snprintf(candidate, sizeof(candidate), "%s%.*s", prefix, (int)bytes, choices);
+		offer(word, candidate);
+		choices += bytes + (choices[bytes] == '|');
+	}
+}
+
+static void offer_verbs(const char *word)
+{
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+		if (!v->hidden)
+			offer(word, v->name);
+}
+
+static void offer_options(const char *word, const struct ctl_option *options)
+{
+	for (; options && options->name; options++) {
+		char candidate[96], prefix[96];
+
+		snprintf(prefix, sizeof(prefix), "--%s=", options->name);
+		snprintf(candidate, sizeof(candidate), "--%s%s", options->name,
+			 options->argument == CTL_ARGUMENT ? "=" : "");
+		offer(word, candidate);
+		if (strncmp(word, prefix, strlen(prefix)) == 0 && options->argument_name &&
+		    strchr(options->argument_name, '|'))
+			offer_choices(word, prefix, options->argument_name);
+	}
+}
+
+static void offer_targets(const char *word)
+{
+	const struct hak_target all = { .kind = HAK_TARGET_ALL };
+	pid_t *pids;
+	size_t n;
+
+	offer(word, "all");
+	if (hak_target_pids(&all, &pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char why[HAK_WHY_TEXT], text[5 + HAK_COMM_BYTES];
+		struct hak_segment *seg;
+
+		if (hak_segment_open(pids[i], 0, &seg, why) < 0)
+			continue;
+		snprintf(text, sizeof(text), "%d", (int)seg->pid);
+		offer(word, text);
+		snprintf(text, sizeof(text), "comm:%s", seg->comm);
+		/* A name that a shell would have to quote is better typed as a PID. */
+		if (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567"
+				      "89_.:+-")] == '\0')
+			offer(word, text);
+		hak_segment_close(seg);
+	}
+	free(pids);
+}
+
+static void offer_tunables(const char *word, bool assign)
+{
+	for (size_t i = 0; i < hak_tunable_rows_n; i++) {
+		const struct hak_tunable_row *row = &hak_tunable_rows[i];
+		char candidate[HAK_NAME_BYTES + 2];
+
+		snprintf(candidate, sizeof(candidate), "%s%s", row->name, assign ? "=" : "");
+		offer(word, candidate);
+		if (assign && strncmp(word, candidate, strlen(candidate)) == 0)
+			offer_choices(word, candidate,
+				      row->type == HAK_TYPE_BOOL ? "on|off" : row->values);
+	}
+}
+
+static void offer_counters(const char *word)
+{
+	for (size_t i = 0; i < hak_counter_rows_n; i++)
+		offer(word, hak_counter_rows[i].name);
+}
+
+/* The `at`th argument of a verb. */
+static void offer_argument(const struct ctl_verb *verb, int at, const char *word)
+{
+	bool target = strstr(verb->arguments, "TARGET");
+
+	if (target && at == 0)
+		offer_targets(word);
+	else if (target && strstr(verb->arguments, "NAME"))
+		offer_tunables(word, strstr(verb->arguments, "NAME=VALUE"));
+	else if (verb->run == verb_describe)
+		offer_tunables(word, false), offer_counters(word);
+	else if (verb->run == verb_help && at == 0)
+		offer_verbs(word);
+}
+
+int verb_complete(struct ctl *ctl, int argc, char **argv)
+{
+	const struct ctl_verb *verb = NULL;
+	const char *word, *before;
+	int arguments = 0;
+
+	if (argc < 2)
+		return CTL_USAGE;
+	word = argv[argc - 1];
+	before = argv[argc - 2];
+	for (int i = 1; i < argc - 1; i++) {
+		if (argv[i][0] == '-')
+			continue;
+		for (const struct ctl_verb *v = ctl_verbs; !verb && v->name; v++)
+			if (strcmp(v->name, argv[i]) == 0)
+				verb = v, arguments = -1;
+		arguments++;
+	}
+	if (verb && verb->run == verb_run && strcmp(before, "-t") == 0) {
+		offer_tunables(word, true);
+	} else if (word[0] == '-') {
+		offer_options(word, verb ? verb->options : NULL);
+		offer_options(word, ctl_common_options);
+	} else if (!verb) {
+		offer_verbs(word);
+	} else {
+		offer_argument(verb, arguments, word);
+	}
+	return CTL_OK;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl: the administrator's hand. The table of verbs, from which dispatch, help and completion
+ * come.
+ */
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hakmemctl/ctl.h"
+
+static const struct ctl_option stats_options[] = {
+	{"classes", 'c', CTL_NO_ARGUMENT, NULL, "also show every size class that was used"},
+	{"watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS",
+	 "show again every SECS seconds, 2 by default"},
+	{NULL}};
+static const struct ctl_option set_options[] = {
+	{"for", 'f', CTL_ARGUMENT, "TIME",
+	 "the process takes the value back after that time (10m, 1.5h)"},
+	{"dry-run", 'n', CTL_NO_ARGUMENT, NULL, "say what would come of it, change nothing"},
+	{"timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for the process (1s)"},
+	{NULL}};
+static const struct ctl_option reset_options[] = {
+	{ "timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for the process (1s)" },
+	{ NULL }
+};
+static const struct ctl_option purge_options[] = {
+	{"level", 'l', CTL_ARGUMENT, "cache|dirty|all",
+	 "cache: thread caches to their slabs; dirty (default): free pages as well; all: also what "
+	 "is kept for reuse"},
+	{"timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for the process (2s)"},
+	{NULL}};
+static const struct ctl_option tunables_options[] = {
+	{"changed", 'c', CTL_NO_ARGUMENT, NULL,
+	 "of running processes, those that differ from their default"},
+	{NULL}};
+static const struct ctl_option run_options[] = {
+	{"tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "a tunable to start with; may be given again"},
+	{NULL}};
+static const struct ctl_option doctor_options[] = {
+	{ "report", 'r', CTL_NO_ARGUMENT, NULL, "all that a bug report should hold" },
+	{ NULL }
+};
+
+const struct ctl_verb ctl_verbs[] = {
+	{"list", "", "the processes that run hakmem", verb_list},
+	{"stats", "TARGET", "memory by state, tiers, caches and system calls", verb_stats,
+	 stats_options},
+	{"get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get},
+	{"set", "TARGET NAME=VALUE...", "change tunables of running processes", verb_set,
+	 set_options},
+	{"reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
+	 verb_reset, reset_options},
+	{"purge", "TARGET", "have free memory given back to the kernel", verb_purge, purge_options},
+	{"tunables", "[TARGET]", "all tunables, with ranges and defaults", verb_tunables,
+	 tunables_options},
+	{"describe", "NAME...", "what a tunable or a counter means", verb_describe},
+	{"run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
+	 verb_run, run_options, .first_ends = true},
+	{"doctor", "", "what works on this machine, what is missing, the remedy", verb_doctor,
+	 doctor_options},
+	{"version", "", "versions of this program and of the library it starts", verb_version},
+	{"help", "[VERB]", "this text, or that of one verb", verb_help},
+	{"__complete", "SHELL-WORDS", "candidates for a shell", verb_complete, .first_ends = true,
+	 .hidden = true},
+	{NULL}};
+
+const struct ctl_option ctl_common_options[] = {
+	{"json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers"},
+	{"columns", 'o', CTL_ARGUMENT, "COLUMNS",
+	 "columns of a table, by their heads, separated by commas"},
+	{"no-legend", 'q', CTL_NO_ARGUMENT, NULL, "no heads above tables"},
+	{"no-pager", 256, CTL_NO_ARGUMENT, NULL, "do not pipe long answers into a pager"},
+	{"help", 'h', CTL_NO_ARGUMENT, NULL, "this text"},
+	{NULL}};
+
+static const struct ctl_verb *verb_named(const char *name)
+{
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}
+
+int verb_help(struct ctl *ctl, int argc, char **argv)
+{
+	const struct ctl_verb *verb = NULL;
+
+	if (ctl_option(ctl, argc, argv) != -1)
+		return ctl->failure;
+	if (optind < argc) {
+		verb = verb_named(argv[optind]);
+		if (!verb)
+			return ctl_usage(ctl, "there is no verb \"%s\"", argv[optind]);
+	}
+	ctl_help(verb);
+	return CTL_OK;
+}
+
+/* Options before the verb are those that all verbs take; getopt gives them to whoever comes first.
+ */
+int main(int argc, char **argv)
+{
+	static const struct ctl_verb none = { .name = "", .arguments = "", .first_ends = true };
+	struct ctl ctl = {
+		.verb = &none, .legend = true, .use_pager = true,
+		.color = isatty(STDOUT_FILENO) && !(getenv("NO_COLOR") && *getenv("NO_COLOR")),
+	};
+	const struct ctl_verb *verb;
+	int r;
+
+	setlocale(LC_ALL, "");
+	if (ctl_option(&ctl, argc, argv) != -1)
+		return ctl.failure;
+	if (optind == argc) {
+		ctl_help(NULL);
+		return CTL_USAGE;
+	}
+	verb = verb_named(argv[optind]);
+	if (!verb)
+		return ctl_usage(&ctl, "there is no verb \"%s\"", argv[optind]);
+	ctl.verb = verb;
+	argc -= optind, argv += optind;
+	optind = 0;
+	r = verb->run(&ctl, argc, argv);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "hakmemctl: cannot write the answer\n");
+		return r ? r : CTL_FAILED;
+	}
+	return r;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line: tables of options in, getopt_long inside, one option at a time out. The help is
+ * printed from the same tables.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hakmemctl/ctl.h"
+
+#define OPTIONS_MAX 32
+
+/* getopt's own form of both tables; rebuilt at each call, which is cheap and leaves no state
+ * behind. */
+struct getopt_tables {
+	struct option long_form[OPTIONS_MAX + 1];
+	char short_form[3 * OPTIONS_MAX + 2];
+};
+
+static void add_options(struct getopt_tables *t, const struct ctl_option *options, size_t *n,
+			size_t *letters)
+{
+	for (; options && options->name && *n < OPTIONS_MAX; options++) {
+		t->long_form[(*n)++] = (struct option){ options->name, (int)options->argument, NULL,
+							options->letter };
+		if (options->letter > 255)
+			continue;
+		t->short_form[(*letters)++] = (char)options->letter;
+		for (int i = 0; i < (int)options->argument; i++)
+			t->short_form[(*letters)++] = ':';
+	}
+}
+
+/* 1: the verb's business. 0: done. -1: the answer to the command line is ctl->failure. */
+static int common_option(struct ctl *ctl, int letter)
+{
+	switch (letter) {
+	case 'j':
+		if (strcmp(optarg, "short") == 0)
+			ctl->json = HAK_JSON_SHORT;
+		else if (strcmp(optarg, "pretty") == 0)
+			ctl->json = HAK_JSON_PRETTY;
+		else if (strcmp(optarg, "off") == 0)
+			ctl->json = HAK_JSON_OFF;
+		else
+			return ctl->failure = ctl_usage(ctl, "--json takes short, pretty or off"),
+			       -1;
+		return 0;
+	case 'o':
+		ctl->columns = optarg;
+		return 0;
+	case 'q':
+		ctl->legend = false;
+		return 0;
+	case 256:
+		ctl->use_pager = false;
+		return 0;
+	case 'h':
+		ctl_help(*ctl->verb->name ? ctl->verb : NULL);
+		ctl->failure = CTL_OK;
+		return -1;
+	case '?':
+		ctl->failure = ctl_usage(ctl, NULL);
+		return -1;
+	default:
+		return 1;
+	}
+}
+
+int ctl_option(struct ctl *ctl, int argc, char **argv)
+{
+	struct getopt_tables t = { 0 };
+	size_t n = 0, letters = 0;
+
+	_Static_assert(CTL_ARGUMENT == required_argument &&
+			       CTL_OPTIONAL_ARGUMENT == optional_argument,
+		       "our words are getopt's");
+	if (ctl->verb->first_ends)
+		t.short_form[letters++] = '+';
+	add_options(&t, ctl->verb->options, &n, &letters);
+	add_options(&t, ctl_common_options, &n, &letters);
+	for (;;) {
+		int letter, r;
+
+		letter = getopt_long(argc, argv, t.short_form, t.long_form, NULL);
+		if (letter == -1)
+			return -1;
+		r = common_option(ctl, letter);
+		if (r < 0)
+			return -2;
+		if (r > 0) {
+			ctl->argument = optarg;
+			return letter;
+		}
+	}
+}
+
+int ctl_usage(struct ctl *ctl, const char *format, ...)
+{
+	const char *space = *ctl->verb->name ? " " : "";
+	va_list args;
+
+	if (format) {
+		fprintf(stderr, "hakmemctl%s%s: ", space, ctl->verb->name);
+		va_start(args, format);
+		vfprintf(stderr, format, args);
+		va_end(args);
+		fputc('\n', stderr);
+	}
+	fprintf(stderr, "Try 'hakmemctl%s%s --help'.\n", space, ctl->verb->name);
+	return CTL_USAGE;
+}
+
+static void help_options(const struct ctl_option *options)
+{
+	for (; options && options->name; options++) {
+		char left[64];
+		const char *argument = options->argument_name ? options->argument_name : "";
+		const char *open = options->argument == CTL_OPTIONAL_ARGUMENT ? "[=" : "=";
+
+		snprintf(left, sizeof(left), "--%s%s%s%s", options->name, *argument ? open : "",
+			 argument, options->argument == CTL_OPTIONAL_ARGUMENT ? "]" : "");
+		if (options->letter < 256)
+			printf("  -%c, %-24s %s\n", options->letter, left, options->help);
+		else
+			printf("      %-24s %s\n", left, options->help);
+	}
+}
+
+void ctl_help(const struct ctl_verb *verb)
+{
+	if (verb) {
+		printf("hakmemctl %s%s%s: %s\n\n", verb->name, *verb->arguments ? " " : "",
+		       verb->arguments, verb->help);
+		help_options(verb->options);
+	} else {
+		printf("hakmemctl VERB [OPTION]... [ARGUMENT]...: watch and steer hakmem in "
+		       "running processes\n\n");
+		for (verb = ctl_verbs; verb->name; verb++)
+			if (!verb->hidden)
+				printf("  %-10s%-22s %s\n", verb->name,
+				       strlen(verb->arguments) > 22 ? "..." : verb->arguments,
+				       verb->help);
+		printf("\n  TARGET is a PID, comm:NAME or all.\n\n");
+	}
+	help_options(ctl_common_options);
+	printf("\nExit codes: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 denied, 5 unsupported. "
+	       "See hakmemctl(1).\n");
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl purge: asks processes to give free memory back, and takes what they freed lazily where
+ * we may. RSS is read before and after; what the process says it gave back is a figure of its own,
+ * touched or not.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/pageout.h"
+#include "control/tunewrite.h"
+#include "hakmemctl/ctl.h"
+
+static const struct hak_column columns[] = {
+	{ "PID", "pid", HAK_SHOW_NUMBER },
+	{ "COMM", "comm", HAK_SHOW_TEXT },
+	{ "LEVEL", "level", HAK_SHOW_TEXT },
+	{ "RESULT", "result", HAK_SHOW_RESULT },
+	{ "RETURNED", "bytes", HAK_SHOW_BYTES },
+	{ "TIME", "ns", HAK_SHOW_NS },
+	{ "PAGED-OUT", "paged_out_bytes", HAK_SHOW_BYTES },
+	{ "RSS-BEFORE", "rss_before", HAK_SHOW_BYTES },
+	{ "RSS-AFTER", "rss_after", HAK_SHOW_BYTES },
+	{ "REASON", "reason", HAK_SHOW_TEXT },
+};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+struct command {
+	struct json_object *rows;
+	enum hak_purge_level level;
+	uint64_t timeout_ns;
+	bool page_out;
+};
+
+/* The request, and its answer into the row. */
+static int ask(const struct hak_segment *seg, const struct command *cmd, struct json_object *o)
+{
+	struct hak_purge_answer answer = { 0 };
+	const char *result = "failed", *reason = NULL;
+	char why[HAK_WHY_TEXT];
+	uint64_t id;
+	int r = hak_purge_ask(seg, cmd->level, &id, why);
+	bool answered = false;
+
+	if (r < 0) {
+		result = r == -EPERM ? "refused" : "failed";
+		reason = why;
+	} else {
+		r = hak_purge_wait(seg, id, cmd->timeout_ns, &answer);
+		answered = r == 0 && answer.status == 0;
+		if (answered) {
+			result = "done";
+		} else if (r == -ETIMEDOUT) {
+			result = "pending";
+			reason = hak_agent_waits(seg) ? "it does not answer (stopped, or busy)" :
+				 "it sleeps; carried out when it next allocates on a slow path";
+		} else if (r == -ESTALE) {
+			result = "done";
+			reason = "together with a later request, whose answer holds the bytes";
+		} else {
+			reason = r == -ESRCH ? "the process ended" :
+				 strerror(r ? -r : (int)(answer.status & 0xfff));
+		}
+	}
+	hak_json_text(o, "result", result);
+	hak_json_text(o, "reason", reason);
+	if (answered) {
+		hak_json_number(o, "bytes", answer.bytes);
+		hak_json_number(o, "ns", answer.ns);
+	} else {
+		hak_json_null(o, "bytes");
+		hak_json_null(o, "ns");
+	}
+	return strcmp(result, "failed") == 0 || strcmp(result, "refused") == 0 ? CTL_FAILED
+									       : CTL_OK;
+}
+
+static int one_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
+{
+	const struct command *cmd = arg;
+	struct json_object *o = ctl_process(seg);
+	bool attached = cmd->page_out && hak_pageout_attach(seg) == 0;
+	uint64_t paged_out = 0;
+	int r;
+
+	hak_json_text(o, "level", hak_purge_level_word(cmd->level));
+	hak_json_number(o, "rss_before", hak_segment_rss(seg, true));
+	r = ask(seg, cmd, o);
+	if (cmd->page_out && r == CTL_OK)
+		hak_pageout_run(seg, &paged_out);
+	if (attached)
+		hak_pageout_detach(seg);
+	hak_json_number(o, "paged_out_bytes", paged_out);
+	hak_json_number(o, "rss_after", hak_segment_rss(seg, true));
+	json_object_array_add(cmd->rows, o);
+	return r;
+}
+
+static int run(struct ctl *ctl, const char *target, struct command *cmd)
+{
+	struct json_object *document;
+	char why[HAK_WHY_TEXT];
+	int r, printed;
+
+	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	document = hak_json_document("purge");
+	cmd->rows = json_object_new_array();
+	json_object_object_add(document, "results", cmd->rows);
+	cmd->page_out = hak_pageout_possible(why) == 0;
+	r = ctl_each(ctl, target, HAK_SEGMENT_WRITE, one_process, NULL, cmd);
+	printed = ctl_answer(ctl, document, cmd->rows, columns, COLUMNS);
+	return r ? r : printed;
+}
+
+int verb_purge(struct ctl *ctl, int argc, char **argv)
+{
+	struct command cmd = { .level = HAK_PURGE_DIRTY, .timeout_ns = 2000000000 };
+	char why[HAK_WHY_TEXT];
+	int option;
+
+	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
+		if (option == 'l') {
+			cmd.level = hak_purge_level_of(ctl->argument);
+			if (!cmd.level)
+				return ctl_usage(ctl, "--level takes cache, dirty or all");
+		} else if (hak_duration_parse(ctl->argument, &cmd.timeout_ns, why) < 0) {
+			return ctl_usage(ctl, "--timeout: %s", why);
+		}
+	}
+	if (option == -2)
+		return ctl->failure;
+	if (argc - optind != 1)
+		return ctl_usage(ctl, "it takes one TARGET");
+	return run(ctl, argv[optind], &cmd);
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl stats: everything a process's segment counts. JSON holds all of it; people get, per
+ * process, memory by state, the tiers, the whale ring, the stages of refill and free, and system
+ * calls.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/snapshot.h"
+#include "hakmemctl/ctl.h"
+
+struct stats {
+	struct json_object *processes;
+	bool classes;
+};
+
+/* -- JSON -------------------------------------------------------------------------------------- */
+static struct json_object *counters_json(const struct hak_segment *seg,
+					 const struct hak_snapshot *snap)
+{
+	struct json_object *o = json_object_new_object();
+	char name[HAK_NAME_BYTES];
+
+	for (uint32_t i = 0; i < snap->counters; i++) {
+		/* Keys are escaped like values. */
+		snprintf(name, sizeof(name), "%s", seg->counter[i].name);
+		for (char *p = name; *p; p++)
+			if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
+				*p = '?';
+		hak_json_number(o, name, snap->total[i]);
+	}
+	return o;
+}
+
+static struct json_object *memory_json(const struct hak_segment *seg,
+				       const struct hak_snapshot *snap)
+{
+	struct hak_memory m = hak_memory_of(seg, snap);
+	struct json_object *o = json_object_new_object();
+
+	hak_json_number(o, "in_use", m.in_use);
+	hak_json_number(o, "requested", m.requested);
+	hak_json_bool(o, "requested_exact", false);
+	hak_json_number(o, "thread_cached", m.thread_cached);
+	hak_json_number(o, "slab_free", m.slab_free);
+	hak_json_number(o, "dirty", m.dirty);
+	hak_json_number(o, "lazy", m.lazy);
+	hak_json_number(o, "clean", m.clean);
+	hak_json_number(o, "reserved", m.reserved);
+	hak_json_number(o, "mapped", m.mapped);
+	hak_json_number(o, "metadata", m.metadata);
+	hak_json_number(o, "rss", hak_segment_rss(seg, true));
+	return o;
+}
+
+static void use_json(struct json_object *o, const struct hak_use *use)
+{
+	hak_json_number(o, "in_use", use->in_use);
+	hak_json_number(o, "in_use_bytes", use->in_use_bytes);
+	hak_json_number(o, "cached", use->cached);
+	hak_json_number(o, "cached_bytes", use->cached_bytes);
+}
+
+static struct json_object *tiers_json(const struct hak_segment *seg,
+				      const struct hak_snapshot *snap)
+{
+	struct json_object *tiers = json_object_new_array();
+
+	for (enum hak_tier tier = 0; tier < HAK_TIERS; tier++) {
+		struct hak_use use = hak_tier_use(seg, snap, tier);
+		struct json_object *o = json_object_new_object();
+
+		hak_json_text(o, "tier", hak_tier_word(tier));
+		hak_json_number(o, "allocs", use.allocs);
+		hak_json_number(o, "frees", use.frees);
+		use_json(o, &use);
+		hak_json_number(o, "requested_bytes", use.requested_bytes);
+		hak_json_bool(o, "requested_exact", tier == HAK_TIER_WHALE);
+		json_object_array_add(tiers, o);
+	}
+	return tiers;
+}
+
+static struct json_object *classes_json(const struct hak_segment *seg,
+					const struct hak_snapshot *snap)
+{
+	static const struct { const char *key; uint16_t id; } keys[] = {
+		{ "allocs", HAK_ID_ALLOCS }, { "frees_local", HAK_ID_FREES },
+		{ "frees_remote", HAK_ID_FREES_REMOTE }, { "refilled", HAK_ID_REFILLED },
+		{ "flushed", HAK_ID_FLUSHED }, { "requested_samples", HAK_ID_REQ_SAMPLES },
+		{ "requested_bytes", HAK_ID_REQ_BYTES }, { "inherited", HAK_ID_INHERITED },
+	};
+	struct json_object *classes = json_object_new_array();
+
+	for (uint32_t c = 0; c < snap->classes; c++) {
+		struct hak_use use = hak_class_use(seg, snap, c);
+		struct json_object *o = json_object_new_object();
+
+		hak_json_number(o, "class", c);
+		hak_json_number(o, "size", seg->class_size[c]);
+		hak_json_text(o, "tier", hak_tier_word(hak_tier_of(seg->class_size[c])));
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+			hak_json_number(o, keys[i].key, hak_of_class(seg, snap, keys[i].id, c));
+		use_json(o, &use);
+		json_object_array_add(classes, o);
+	}
+	return classes;
+}
+
+static void ratio_json(struct json_object *o, const char *key, uint64_t part, uint64_t whole)
+{
+	if (whole)
+		hak_json_ratio(o, key, (double)part / (double)whole);
+	else
+		hak_json_null(o, key);
+}
+
+static struct json_object *whale_json(const struct hak_segment *seg,
+				      const struct hak_snapshot *snap)
+{
+	struct json_object *o = json_object_new_object();
+	uint64_t hits = hak_total(seg, snap, HAK_ID_WHALE_HITS);
+
+	ratio_json(o, "hit_ratio", hits, hits + hak_total(seg, snap, HAK_ID_WHALE_MISSES));
+	ratio_json(o, "get_cycles", hak_total(seg, snap, HAK_ID_WHALE_GET_CYCLES),
+		   hak_total(seg, snap, HAK_ID_WHALE_GET_SAMPLES));
+	ratio_json(o, "put_cycles", hak_total(seg, snap, HAK_ID_WHALE_PUT_CYCLES),
+		   hak_total(seg, snap, HAK_ID_WHALE_PUT_SAMPLES));
+	return o;
+}
+
+static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
+{
+	struct stats *stats = arg;
+	struct hak_snapshot snap;
+	struct json_object *o;
+	char abi[32];
+	int r = hak_snapshot_take(seg, &snap);
+
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
+		return ctl_exit_code(r);
+	}
+	o = ctl_process(seg);
+	snprintf(abi, sizeof(abi), "%u.%u", seg->header.abi_major, seg->header.abi_minor);
+	hak_json_text(o, "version", seg->header.version);
+	hak_json_text(o, "abi", abi);
+	hak_json_text(o, "library_state", ctl_library_word(seg->library_state));
+	hak_json_null(o, "problem");
+	hak_json_number(o, "time_ns", snap.time_ns);
+	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
+	hak_json_bool(o, "agent", snap.agent);
+	json_object_object_add(o, "memory", memory_json(seg, &snap));
+	json_object_object_add(o, "tiers", tiers_json(seg, &snap));
+	json_object_object_add(o, "whale", whale_json(seg, &snap));
+	json_object_object_add(o, "counters", counters_json(seg, &snap));
+	if (stats->classes)
+		json_object_object_add(o, "classes", classes_json(seg, &snap));
+	hak_snapshot_free(&snap);
+	r = hak_segment_alive(seg);
+	if (r < 0)
+		json_object_put(o);
+	else
+		json_object_array_add(stats->processes, o);
+	return ctl_exit_code(r);
+}
+
+/* -- for people -------------------------------------------------------------------------------- */
+static struct json_object *member(struct json_object *o, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(o, key, &value);
+	return value;
+}
+
+static void print_memory(FILE *to, struct json_object *m)
+{
+	static const struct { const char *key, *label, *remark;
+	} lines[] = {
+		{"in_use", "in use", "usable bytes of blocks in use"},
+		{"requested", "  requested", "estimated from samples; exact for whales"},
+		{"thread_cached", "thread-cached", "freed blocks in thread caches"},
+		{"slab_free", "free in slabs", "or never used, in slabs and runs that hold blocks"},
+		{"dirty", "cached dirty", "free, kept for reuse, resident as far as touched"},
+		{"lazy", "lazily freed", "in RSS until the kernel takes it"},
+		{"clean", "clean", "free, nothing behind it"},
+		{"reserved", "reserved", "mapped, not used for anything yet"},
+		{"mapped", "mapped", "the sum, in address space"},
+		{"metadata", "metadata", "the allocator's own tables"},
+		{"rss", "RSS", "of the whole process"},
+	};
+
+	fprintf(to, "\nMEMORY\n");
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char text[HAK_VALUE_TEXT];
+
+		hak_bytes_format(hak_json_get(m, lines[i].key), text);
+		fprintf(to, "  %-15s %9s  %s\n", lines[i].label, text, lines[i].remark);
+	}
+}
+
+static void print_cycles(FILE *to, struct json_object *whale, const char *key, const char *label)
+{
+	struct json_object *value = member(whale, key);
+
+	if (value)
+		fprintf(to, ", %s %.0f cycles", label, json_object_get_double(value));
+}
+
+static void print_whales(FILE *to, struct json_object *whale, struct json_object *c)
+{
+	char bytes[HAK_VALUE_TEXT], dirty[HAK_VALUE_TEXT];
+	struct json_object *ratio = member(whale, "hit_ratio");
+	uint64_t hits = hak_json_get(c, "whale.hits"), misses = hak_json_get(c, "whale.misses");
+
+	fprintf(to, "\nWHALES\n  %" PRIu64 " %s, %" PRIu64 " %s", hits, hits == 1 ? "hit" : "hits",
+		misses, misses == 1 ? "miss" : "misses");
+	if (ratio)
+		fprintf(to, ", %.1f %%", 100 * json_object_get_double(ratio));
+	fprintf(to, ", %" PRIu64 " mmap, %" PRIu64 " munmap", misses,
+		hak_json_get(c, "whale.unkept") + hak_json_get(c, "ring.unmaps"));
+	print_cycles(to, whale, "get_cycles", "get");
+	print_cycles(to, whale, "put_cycles", "put");
+	hak_bytes_format(hak_json_get(c, "ring.bytes"), bytes);
+	hak_bytes_format(hak_json_get(c, "ring.dirty_bytes"), dirty);
+	fprintf(to,
+		"\n  ring: %" PRIu64 " regions, %s, of it %s not evicted; %" PRIu64 " evictions\n",
+		hak_json_get(c, "ring.regions"), bytes, dirty, hak_json_get(c, "ring.evictions"));
+}
+
+/* Every non-zero counter whose name begins with one of the prefixes, on as few lines as fit. */
+static void print_group(FILE *to, const char *title, const char *const *prefixes,
+			struct json_object *counters)
+{
+	int column = 0;
+
+	fprintf(to, "\n%s\n", title);
+	for (; *prefixes; prefixes++) {
+		json_object_object_foreach(counters, name, value) {
+			char text[160];
+			int n;
+
+			if (strncmp(name, *prefixes, strlen(*prefixes)) != 0 ||
+			    json_object_get_uint64(value) == 0)
+				continue;
+			n = snprintf(text, sizeof(text), "%s %" PRIu64, name,
+				     json_object_get_uint64(value));
+			if (column && column + n > 92) {
+				fputc('\n', to);
+				column = 0;
+			}
+			fprintf(to, "%*s%s", 2, "", text);
+			column += n + 2;
+		}
+	}
+	fprintf(to, column ? "\n" : "  nothing yet\n");
+}
+
+static const struct hak_column tier_columns[] = {
+	{ "TIER", "tier", HAK_SHOW_TEXT },
+	{ "ALLOCS", "allocs", HAK_SHOW_NUMBER },
+	{ "FREES", "frees", HAK_SHOW_NUMBER },
+	{ "IN-USE", "in_use", HAK_SHOW_NUMBER },
+	{ "BYTES", "in_use_bytes", HAK_SHOW_BYTES },
+	{ "REQUESTED", "requested_bytes", HAK_SHOW_BYTES },
+	{ "CACHED", "cached", HAK_SHOW_NUMBER },
+	{ "CACHED-BYTES", "cached_bytes", HAK_SHOW_BYTES },
+};
+static const struct hak_column class_columns[] = {
+	{ "CLASS", "class", HAK_SHOW_NUMBER },
+	{ "SIZE", "size", HAK_SHOW_NUMBER },
+	{ "TIER", "tier", HAK_SHOW_TEXT },
+	{ "ALLOCS", "allocs", HAK_SHOW_NUMBER },
+	{ "FREES", "frees_local", HAK_SHOW_NUMBER },
+	{ "REMOTE", "frees_remote", HAK_SHOW_NUMBER },
+	{ "IN-USE", "in_use", HAK_SHOW_NUMBER },
+	{ "BYTES", "in_use_bytes", HAK_SHOW_BYTES },
+	{ "CACHED", "cached", HAK_SHOW_NUMBER },
+	{ "REFILLED", "refilled", HAK_SHOW_NUMBER },
+	{ "FLUSHED", "flushed", HAK_SHOW_NUMBER },
+	{ "INHERITED", "inherited", HAK_SHOW_NUMBER, .hidden = true },
+	{ "SAMPLES", "requested_samples", HAK_SHOW_NUMBER, .hidden = true },
+	{ "SAMPLED", "requested_bytes", HAK_SHOW_NUMBER, .hidden = true },
+};
+#define CLASS_COLUMNS (sizeof(class_columns) / sizeof(class_columns[0]))
+static const struct hak_column call_columns[] = {
+	{ "CALL", "call", HAK_SHOW_TEXT },
+	{ "CALLS", "calls", HAK_SHOW_NUMBER },
+	{ "BYTES", "bytes", HAK_SHOW_BYTES },
+	{ "TIME", "ns", HAK_SHOW_NS },
+};
+
+/* sys.KIND.calls, .bytes and .ns become one row; kinds that this program does not know are rows
+ * like the others. */
+static struct json_object *call_rows(struct json_object *counters)
+{
+	struct json_object *rows = json_object_new_array();
+
+	json_object_object_foreach(counters, name, value) {
+		char kind[HAK_NAME_BYTES], key[HAK_NAME_BYTES + 16];
+		const char *end = strstr(name, ".calls");
+		struct json_object *o;
+
+		if (strncmp(name, "sys.", 4) != 0 || !end || end[6] ||
+		    json_object_get_uint64(value) == 0)
+			continue;
+		snprintf(kind, sizeof(kind), "%.*s", (int)(end - name - 4), name + 4);
+		o = json_object_new_object();
+		hak_json_text(o, "call", kind);
+		hak_json_number(o, "calls", json_object_get_uint64(value));
+		snprintf(key, sizeof(key), "sys.%s.bytes", kind);
+		hak_json_number(o, "bytes", hak_json_get(counters, key));
+		snprintf(key, sizeof(key), "sys.%s.ns", kind);
+		if (hak_json_get(counters, key))
+			hak_json_number(o, "ns", hak_json_get(counters, key));
+		json_object_array_add(rows, o);
+	}
+	return rows;
+}
+
+static struct json_object *used_classes(struct json_object *classes)
+{
+	struct json_object *rows = json_object_new_array();
+
+	for (size_t i = 0; i < json_object_array_length(classes); i++) {
+		struct json_object *c = json_object_array_get_idx(classes, i);
+
+		if (hak_json_get(c, "allocs") || hak_json_get(c, "inherited") ||
+		    hak_json_get(c, "refilled"))
+			json_object_array_add(rows, json_object_get(c));
+	}
+	return rows;
+}
+
+static void print_table(struct ctl *ctl, FILE *to, struct json_object *rows,
+			const struct hak_column *columns, size_t n, const char *selected)
+{
+	struct hak_style style = {.legend = ctl->legend, .color = ctl->color, .columns = selected};
+	char why[HAK_WHY_TEXT];
+
+	hak_emit_table(to, rows, columns, n, &style, why);
+}
+
+static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
+{
+	static const char *const refill[] = { "refill.", NULL };
+	static const char *const frees[] = { "free.", "remote.", "pool.", NULL };
+	static const char *const rest[] = {"slow.",  "realloc.", "calloc.", "superslab.",
+					   "slab.",  "extent.",  "heap.",   "process.",
+					   "purge.", "control.", NULL};
+	struct json_object *counters = member(p, "counters"), *rows;
+	const char *library = hak_json_get_text(p, "library_state");
+
+	fprintf(to, "%s (%" PRIu64 "), hakmem %s, %" PRIu64 " %s", hak_json_get_text(p, "comm"),
+		hak_json_get(p, "pid"), hak_json_get_text(p, "version"), hak_json_get(p, "heaps"),
+		hak_json_get(p, "heaps") == 1 ? "heap" : "heaps");
+	if (strcmp(library, "ok") != 0)
+		fprintf(to, ", library %s since it started", library);
+	fputc('\n', to);
+	print_memory(to, member(p, "memory"));
+	fputc('\n', to);
+	print_table(ctl, to, member(p, "tiers"), tier_columns,
+		    sizeof(tier_columns) / sizeof(tier_columns[0]), NULL);
+	print_whales(to, member(p, "whale"), counters);
+	print_group(to, "REFILLS", refill, counters);
+	print_group(to, "FREES", frees, counters);
+	print_group(to, "OTHERS", rest, counters);
+	fprintf(to, "\nSYSTEM CALLS (times with stats.timing)\n");
+	rows = call_rows(counters);
+	print_table(ctl, to, rows, call_columns, sizeof(call_columns) / sizeof(call_columns[0]),
+		    NULL);
+	fprintf(to, "  failed and worked around: %" PRIu64 "\n",
+		hak_json_get(counters, "sys.errors"));
+	json_object_put(rows);
+	if (member(p, "classes")) {
+		fprintf(to, "\nCLASSES in use\n");
+		rows = used_classes(member(p, "classes"));
+		print_table(ctl, to, rows, class_columns, CLASS_COLUMNS, ctl->columns);
+		json_object_put(rows);
+	}
+}
+
+/* -- the verb ---------------------------------------------------------------------------------- */
+static int show_once(struct ctl *ctl, const char *target, bool classes, bool watching)
+{
+	struct json_object *document = hak_json_document("stats");
+	struct stats stats = { .processes = json_object_new_array(), .classes = classes };
+	FILE *to = stdout;
+	int r;
+
+	json_object_object_add(document, "processes", stats.processes);
+	r = ctl_each(ctl, target, 0, add_process, NULL, &stats);
+	if (watching && isatty(STDOUT_FILENO))
+		printf("\033[H\033[2J\033[3J");
+	if (ctl->json != HAK_JSON_OFF) {
+		hak_emit_json(stdout, document, ctl->json);
+	} else if (json_object_array_length(stats.processes)) {
+		to = watching ? stdout : ctl_pager_begin(ctl);
+		for (size_t i = 0; i < json_object_array_length(stats.processes); i++) {
+			fputs(i ? "\n\n" : "", to);
+			print_process(ctl, to, json_object_array_get_idx(stats.processes, i));
+		}
+		ctl_pager_end(to);
+	}
+	json_object_put(document);
+	return r;
+}
+
+static int watch(struct ctl *ctl, const char *target, bool classes, uint64_t pause_ns)
+{
+	const struct timespec pause = { .tv_sec = (time_t)(pause_ns / 1000000000),
+					.tv_nsec = (long)(pause_ns % 1000000000) };
+	int r;
+
+	for (;;) {
+		r = show_once(ctl, target, classes, true);
+		if (r != CTL_OK || fflush(stdout) != 0)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+}
+
+int verb_stats(struct ctl *ctl, int argc, char **argv)
+{
+	char why[HAK_WHY_TEXT];
+	uint64_t pause_ns = 0;
+	bool classes = false;
+	int option;
+
+	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
+		if (option == 'c') {
+			classes = true;
+			continue;
+		}
+		pause_ns = 2000000000;
+		if (ctl->argument && hak_duration_parse(ctl->argument, &pause_ns, why) < 0)
+			return ctl_usage(ctl, "--watch: %s", why);
+		if (pause_ns < 10000000)
+			return ctl_usage(ctl, "--watch: not more often than every 10ms");
+	}
+	if (option == -2)
+		return ctl->failure;
+	if (argc - optind != 1)
+		return ctl_usage(ctl, "it takes one TARGET");
+	if (ctl->columns && !classes)
+		return ctl_usage(ctl, "--columns is for the table of --classes");
+	if (hak_emit_check_columns(class_columns, CLASS_COLUMNS, ctl->columns, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	if (pause_ns)
+		return watch(ctl, argv[optind], classes, pause_ns);
+	return show_once(ctl, argv[optind], classes, false);
+}

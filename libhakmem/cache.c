@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow paths of a thread cache: refill, flush, the buffer for other heaps' blocks, decay. Structures in heap.h.
+ * Everything here runs as the thread that owns the cache.
+ */
+#include <string.h>
+
+#include "heap.h"
+#include "misuse.h"
+#include "os.h"
+#include "run.h"
+#include "stats.h"
+#include "tune.h"
+
+#define LIST_FIRST_BYTES	((size_t)4 << 10)	/* a list's limit to begin with */
+#define LIST_MAX_BYTES		((size_t)256 << 10)	/* and at most */
+#define CARVE_MAX_BYTES		((size_t)16 << 10)
+#define RUN_LIST_BYTES		((size_t)512 << 10)	/* a run class's list */
+#define REMOTE_BATCH		64u
+#define SCAN_PARTIAL		8u			/* slabs looked at for the fullest */
+
+static void busy(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->heap->busy, 1, memory_order_relaxed);
+	/* the mark before the first change, as another thread's fork cuts them */
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void idle(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->heap->busy, 0, memory_order_release);
+}
+
+static uint32_t first_limit(unsigned int cls)
+{
+	uint32_t n = (uint32_t)(LIST_FIRST_BYTES / hak_class_size(cls));
+
+	return n < 4 ? 4 : n;
+}
+
+static uint32_t max_limit(unsigned int cls)
+{
+	uint32_t n = (uint32_t)(LIST_MAX_BYTES / hak_class_size(cls));
+
+	return n > 8192 ? 8192 : n;
+}
+
+static uint32_t run_limit(unsigned int cls)
+{
+	uint64_t bytes = hak_tun(HAK_T_CACHE_THREAD_BYTES) / 4;
+	uint32_t n;
+
+	if (bytes > RUN_LIST_BYTES)
+		bytes = RUN_LIST_BYTES;
+	n = (uint32_t)(bytes / hak_class_size(cls));
+	return n > 16 ? 16 : n ? n : 1;
+}
+
+void hak_cache_reset_limits(struct hak_cache *c)
+{
+	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		c->heap->cls[k].limit = first_limit(k);
+		c->heap->cls[k].carve = 0;
+	}
+}
+
+/* The next free that must look, given n blocks in the bin. Half a list of slack keeps a swap from being undone at once. */
+static void arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limit)
+{
+	uint32_t room = n < limit ? limit - n : 0;
+
+	if (room < limit / 2)
+		room = limit / 2;
+	if (!room)
+		room = 1;
+	c->bin[cls].trip = hak_counters(c)->hot[cls].frees + room;
+}
+
+/* ---- slab lists of a heap ---- */
+
+static void list_push(struct hak_slab_list *l, struct hak_slab *s)
+{
+	s->prev = NULL;
+	s->next = l->head;
+	if (l->head)
+		l->head->prev = s;
+	l->head = s;
+}
+
+static void list_remove(struct hak_slab_list *l, struct hak_slab *s)
+{
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		l->head = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	s->prev = s->next = NULL;
+}
+
+static struct hak_slab *fullest(struct hak_slab_list *l)
+{
+	struct hak_slab *best = NULL;
+	unsigned int seen = 0;
+
+	for (struct hak_slab *s = l->head; s && seen < SCAN_PARTIAL; s = s->next, seen++)
+		if (!best || s->used > best->used)
+			best = s;
+	return best;
+}
+
+/* After blocks came back to a slab of ours: it has room, or is idle and goes. */
+static void settle(struct hak_cache *c, struct hak_slab *s)
+{
+	struct hak_heap_class *hc = &c->heap->cls[s->cls];
+
+	hak_slab_check(s);
+	if (s->state == HAK_SLAB_CURRENT)
+		return;
+	if (s->state == HAK_SLAB_FULL) {
+		list_remove(&hc->full, s);
+		list_push(&hc->partial, s);
+		s->state = HAK_SLAB_PARTIAL;
+	}
+	if (hak_slab_idle(s)) {
+		list_remove(&hc->partial, s);
+		hak_slab_release(s);
+	}
+}
+
+/* Collects what strangers gave back. Returns blocks. */
+static uint32_t drain(struct hak_cache *c)
+{
+	struct hak_slab *s = hak_mpsc_take(&c->heap->remote);
+	uint32_t blocks = 0, n;
+
+	while (s) {
+		struct hak_slab *next = hak_slab_drain(s, &n);
+
+		hak_heap_count1(c, REMOTE_DRAIN);
+		blocks += n;
+		if (n)
+			settle(c, s);
+		else if (s->state == HAK_SLAB_PARTIAL)
+			settle(c, s);	/* refill had taken its blocks; idle perhaps, only QUEUED kept it */
+		s = next;
+	}
+	return blocks;
+}
+
+/* ---- refill ---- */
+
+static uint32_t take_list(struct hak_slab *s, void **ret_head)
+{
+	uint32_t n = s->nfree;
+
+	*ret_head = s->free;
+	s->free = NULL;
+	s->nfree = 0;
+	s->used += (uint16_t)n;
+	return n;
+}
+
+static uint32_t carve(struct hak_cache *c, unsigned int cls, struct hak_slab *s, void **ret_head)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	size_t size = hak_class_size(cls);
+	struct hak_chain chain;
+	uint32_t n;
+
+	if (!hc->carve)
+		hc->carve = size >= LIST_FIRST_BYTES ? 1 : (uint32_t)(LIST_FIRST_BYTES / size);
+	n = hak_slab_carve(s, hc->carve, &chain);
+	if (hc->carve * size < CARVE_MAX_BYTES)
+		hc->carve *= 2;
+	*ret_head = n ? chain.head : NULL;
+	return n;
+}
+
+/* Blocks from the current slab; 0 when it has none, then it is the current one no more. */
+static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_head)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	struct hak_slab *s = hc->current;
+	uint32_t n;
+
+	if (!s)
+		return 0;
+	if (s->nfree) {
+		hak_heap_count1(c, REFILL_OWN);
+		return take_list(s, ret_head);
+	}
+	if (hak_slab_take_remote(s)) {
+		hak_heap_count1(c, REFILL_REMOTE);
+		return take_list(s, ret_head);
+	}
+	n = carve(c, cls, s, ret_head);
+	if (n) {
+		hak_heap_count1(c, REFILL_CARVE);
+		return n;
+	}
+	s->state = HAK_SLAB_FULL;
+	list_push(&hc->full, s);
+	hc->current = NULL;
+	return 0;
+}
+
+/* Another slab becomes the current one. False: no memory. */
+static bool next_slab(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	struct hak_slab *s = fullest(&hc->partial);
+	bool extent;
+
+	if (s) {
+		list_remove(&hc->partial, s);
+		s->state = HAK_SLAB_CURRENT;
+		hak_heap_count1(c, REFILL_PARTIAL);
+	} else if ((s = hak_pool_get(c, cls))) {
+		hak_heap_count1(c, REFILL_POOL);
+	} else if ((s = hak_slab_new(c, cls, &extent))) {
+		hak_heap_count1(c, REFILL_NEW_SLAB);
+		if (extent)
+			hak_heap_count1(c, REFILL_NEW_SUPERSLAB);
+	} else {
+		hak_heap_count1(c, REFILL_FAILED);
+		return false;
+	}
+	hc->current = s;
+	return true;
+}
+
+static uint32_t refill_slab(struct hak_cache *c, unsigned int cls, void **ret_head)
+{
+	uint32_t n;
+
+	if (atomic_load_explicit(&c->heap->remote.head, memory_order_relaxed) && drain(c))
+		hak_heap_count1(c, REFILL_REMOTE);
+	do {
+		n = from_current(c, cls, ret_head);
+		if (n)
+			return n;
+	} while (next_slab(c, cls));
+	return 0;
+}
+
+static void sample(struct hak_cache *c, unsigned int cls, size_t size)
+{
+	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
+	hak_class_count_n(c, REQ_BYTES, cls, size);
+}
+
+void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	void *head;
+	uint32_t n;
+
+	busy(c);
+	sample(c, cls, size);
+	if (hc->spare) {
+		head = hc->spare;
+		n = hc->spare_n;
+		hc->spare = NULL;
+		hc->spare_n = 0;
+		hak_heap_count1(c, REFILL_SPARE);
+	} else {
+		n = refill_slab(c, cls, &head);
+		if (!n) {
+			idle(c);
+			return NULL;
+		}
+		hc->misses++;
+		hak_class_count_n(c, REFILLED, cls, n);
+	}
+	hc->base += n;
+	/* the caller pops one and counts it */
+	c->bin[cls].head = head;
+	arm(c, cls, n, hc->limit);
+	idle(c);
+	return head;
+}
+
+/* ---- flush ---- */
+
+static void give_local(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
+{
+	*(void **)ch->tail = s->free;
+	s->free = ch->head;
+	s->nfree += (uint16_t)ch->n;
+	s->used -= (uint16_t)ch->n;
+	settle(c, s);
+}
+
+static void give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
+{
+	if (hak_slab_owner(s) == c) {
+		give_local(c, s, ch);
+		return;
+	}
+	/* pooled since, or adopted by another thread */
+	hak_heap_count1(c, REMOTE_PUSH);
+	if (hak_slab_remote_push(s, ch))
+		hak_heap_count1(c, REMOTE_QUEUE);
+}
+
+/* A whole NULL-terminated list goes back, neighbours of one slab together. Returns blocks given. */
+static uint32_t flush_list(struct hak_cache *c, unsigned int cls, void *p)
+{
+	struct hak_slab *s = NULL;
+	struct hak_chain ch = { NULL, NULL, 0 };
+	uint32_t n = 0;
+
+	while (p) {
+		void *next = *(void **)p;
+		struct hak_slab *of = hak_slab_of(p);
+
+		n++;
+		if (hak_unlikely(!hak_slab_is_block(of, p))) {
+			hak_misuse(c, "free() of a pointer inside a block:", p);
+			p = next;
+			continue;
+		}
+		if (of != s) {
+			if (ch.n)
+				give(c, s, &ch);
+			s = of;
+			ch = (struct hak_chain){ p, p, 0 };
+		}
+		*(void **)ch.tail = p;
+		ch.tail = p;
+		ch.n++;
+		p = next;
+	}
+	if (ch.n)
+		give(c, s, &ch);
+	hak_class_count_n(c, FLUSHED, cls, n);
+	return n;
+}
+
+static bool grow(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	int64_t cost = 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
+
+	if (!hc->misses || hc->limit * 2 > max_limit(cls) || cost > c->heap->budget)
+		return false;
+	c->heap->budget -= cost;
+	hc->limit *= 2;
+	return true;
+}
+
+static void shrink(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+
+	if (hc->limit <= first_limit(cls))
+		return;
+	hc->limit /= 2;
+	c->heap->budget += 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
+}
+
+static void trip_slab(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	uint32_t n = hak_bin_length(c, cls);
+	void *list = NULL;
+
+	if (n >= hc->limit && !(hc->spare && grow(c, cls))) {
+		list = hc->spare;
+		hc->spare = c->bin[cls].head;
+		hc->spare_n = n;
+		hc->base -= n;
+		c->bin[cls].head = NULL;
+		n = 0;
+	}
+	arm(c, cls, n, hc->limit);
+	if (list) {
+		hak_heap_count1(c, FREE_FLUSH);
+		flush_list(c, cls, list);
+	}
+}
+
+static uint32_t flush_runs(struct hak_cache *c, unsigned int cls, void *p)
+{
+	uint32_t n = 0;
+
+	while (p) {
+		void *next = *(void **)p;
+
+		hak_run_release(p);
+		p = next;
+		n++;
+	}
+	hak_class_count_n(c, FLUSHED, cls, n);
+	return n;
+}
+
+/* Keeps the newest `keep` runs of the bin. */
+static void trim_runs(struct hak_cache *c, unsigned int cls, uint32_t keep)
+{
+	void **link = &c->bin[cls].head, *rest;
+
+	for (uint32_t i = 0; i < keep && *link; i++)
+		link = *link;
+	rest = *link;
+	*link = NULL;
+	c->heap->run[cls - HAK_SLAB_CLASSES].base -= flush_runs(c, cls, rest);
+}
+
+static void trip_run(struct hak_cache *c, unsigned int cls)
+{
+	uint32_t limit = run_limit(cls), n = hak_bin_length(c, cls);
+
+	if (n >= limit) {
+		hak_heap_count1(c, FREE_FLUSH);
+		trim_runs(c, cls, limit / 2);
+		n = hak_bin_length(c, cls);
+	}
+	c->bin[cls].trip = hak_counters(c)->hot[cls].frees + (limit > n ? limit - n : 1);
+}
+
+void hak_cache_trip(struct hak_cache *c, unsigned int cls)
+{
+	hak_heap_count1(c, FREE_TRIP);
+	busy(c);
+	if (cls < HAK_SLAB_CLASSES)
+		trip_slab(c, cls);
+	else
+		trip_run(c, cls);
+	idle(c);
+}
+
+/* ---- blocks of other heaps ---- */
+
+static void push_remote(struct hak_cache *c, unsigned int i)
+{
+	struct hak_slab *s = c->remote[i].slab;
+	struct hak_chain ch = c->remote[i].chain;
+
+	c->remote[i].slab = NULL;
+	hak_heap_count1(c, REMOTE_PUSH);
+	if (hak_slab_remote_push(s, &ch))
+		hak_heap_count1(c, REMOTE_QUEUE);
+}
+
+void hak_cache_free_remote(struct hak_cache *c, struct hak_slab *s, void *p)
+{
+	unsigned int i = (unsigned int)((uintptr_t)s / sizeof(*s)) % HAK_REMOTE_SLOTS;
+	struct hak_chain *ch = &c->remote[i].chain;
+
+	if (hak_unlikely(!hak_slab_is_block(s, p))) {
+		hak_misuse(c, "free() of a pointer inside a block:", p);
+		return;
+	}
+	busy(c);
+	hak_heap_count1(c, FREE_REMOTE);
+	hak_class_count_n(c, FREES_REMOTE, s->cls, 1);
+	if (c->remote[i].slab != s) {
+		if (c->remote[i].slab)
+			push_remote(c, i);
+		*(void **)p = NULL;
+		*ch = (struct hak_chain){ p, p, 1 };
+		c->remote[i].slab = s;
+	} else {
+		*(void **)p = ch->head;
+		ch->head = p;
+		ch->n++;
+	}
+	((void **)p)[1] = c;
+	if (ch->n >= REMOTE_BATCH)
+		push_remote(c, i);
+	idle(c);
+}
+
+void hak_cache_flush_remote(struct hak_cache *c)
+{
+	busy(c);
+	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
+		if (c->remote[i].slab)
+			push_remote(c, i);
+	idle(c);
+}
+
+/* ---- whole caches ---- */
+
+static void flush_class(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	void *spare = hc->spare, *list = c->bin[cls].head;
+
+	hc->base -= hak_bin_length(c, cls);
+	c->bin[cls].head = NULL;
+	hc->spare = NULL;
+	hc->spare_n = 0;
+	arm(c, cls, 0, hc->limit);
+	if (spare)
+		flush_list(c, cls, spare);
+	if (list)
+		flush_list(c, cls, list);
+}
+
+static void release_idle_current(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_slab *s = c->heap->cls[cls].current;
+
+	if (!s || !hak_slab_idle(s))
+		return;
+	c->heap->cls[cls].current = NULL;
+	hak_slab_release(s);
+}
+
+void hak_cache_flush(struct hak_cache *c)
+{
+	busy(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		flush_class(c, k);
+	for (unsigned int k = HAK_SLAB_CLASSES; k < HAK_CLASSES; k++)
+		trim_runs(c, k, 0);
+	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
+		if (c->remote[i].slab)
+			push_remote(c, i);
+	drain(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		release_idle_current(c, k);
+	hak_cache_reset_limits(c);
+	idle(c);
+}
+
+void hak_cache_decay(struct hak_cache *c, uint64_t now_ms)
+{
+	busy(c);
+	c->heap->decay_ms = now_ms;
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		struct hak_heap_class *hc = &c->heap->cls[k];
+		uint64_t allocs = hak_counters(c)->hot[k].allocs;
+
+		if (allocs == hc->allocs_seen) {
+			flush_class(c, k);
+			release_idle_current(c, k);
+			while (hc->limit > first_limit(k))
+				shrink(c, k);
+			hc->carve = 0;
+		} else if (!hc->misses) {
+			shrink(c, k);
+		}
+		hc->allocs_seen = allocs;
+		hc->misses = 0;
+	}
+	for (unsigned int k = HAK_SLAB_CLASSES; k < HAK_CLASSES; k++) {
+		uint64_t allocs = hak_counters(c)->hot[k].allocs;
+
+		if (allocs == c->heap->run[k - HAK_SLAB_CLASSES].allocs_seen)
+			trim_runs(c, k, 0);
+		c->heap->run[k - HAK_SLAB_CLASSES].allocs_seen = allocs;
+	}
+	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
+		if (c->remote[i].slab)
+			push_remote(c, i);
+	drain(c);
+	idle(c);
+}
+
+static void pool_list(struct hak_cache *c, struct hak_slab_list *l)
+{
+	struct hak_slab *s = l->head;
+
+	l->head = NULL;
+	while (s) {
+		struct hak_slab *next = s->next;
+		uint8_t state = s->state;
+
+		s->prev = s->next = NULL;
+		if (hak_pool_put(s)) {
+			hak_heap_count1(c, POOL_PUT);
+		} else {
+			/* QUEUED: it is on our list, or will be, and whoever adopts the heap finds it */
+			s->state = state;
+			list_push(l, s);
+		}
+		s = next;
+	}
+}
+
+void hak_cache_retire(struct hak_cache *c)
+{
+	hak_cache_flush(c);
+	busy(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		struct hak_heap_class *hc = &c->heap->cls[k];
+
+		if (hc->current) {
+			hc->current->state = HAK_SLAB_PARTIAL;
+			list_push(&hc->partial, hc->current);
+			hc->current = NULL;
+		}
+		pool_list(c, &hc->partial);
+		pool_list(c, &hc->full);
+	}
+	idle(c);
+}
+
+static bool on_list(const void *p, const void *q)
+{
+	for (; q; q = *(void *const *)q)
+		if (q == p)
+			return true;
+	return false;
+}
+
+bool hak_cache_holds(struct hak_cache *c, unsigned int cls, const void *p)
+{
+	struct hak_slab *s = hak_slab_of(p);
+
+	if (on_list(p, c->bin[cls].head) || on_list(p, c->heap->cls[cls].spare))
+		return true;
+	if (hak_slab_owner(s) == c && on_list(p, s->free))
+		return true;
+	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
+		if (c->remote[i].slab == s && on_list(p, c->remote[i].chain.head))
+			return true;
+	return false;
+}

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: MIT */
+/* 2 MiB extents and the units in them. See extent.h. */
+#include "extent.h"
+
+#include <string.h>
+
+#include "granule.h"
+#include "lock.h"
+#include "meta.h"
+#include "purge.h"
+#include "stats.h"
+#include "tune.h"
+
+/* Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched. */
+#define ROWS	(HAK_EXTENT_UNITS / 32 + 1)
+
+/* All guarded by HAK_LOCK_EXTENT. */
+static struct hak_extent *rows[HAK_EXTENT_KINDS][ROWS];
+static struct hak_extent *all_extents;
+static unsigned int free_extents;
+
+/* ---- bits ---- */
+
+static bool bit(const uint64_t *map, unsigned int i)
+{
+	return map[i / 64] >> (i % 64) & 1;
+}
+
+static unsigned int next_clear(const uint64_t *map, unsigned int i)
+{
+	while (i < HAK_EXTENT_UNITS) {
+		uint64_t w = ~map[i / 64] >> (i % 64);
+
+		if (w)
+			return i + (unsigned int)__builtin_ctzl(w);
+		i = (i / 64 + 1) * 64;
+	}
+	return HAK_EXTENT_UNITS;
+}
+
+static unsigned int next_set(const uint64_t *map, unsigned int i)
+{
+	while (i < HAK_EXTENT_UNITS) {
+		uint64_t w = map[i / 64] >> (i % 64);
+
+		if (w)
+			return i + (unsigned int)__builtin_ctzl(w);
+		i = (i / 64 + 1) * 64;
+	}
+	return HAK_EXTENT_UNITS;
+}
+
+/* The part of the bits [i, i + n) that lies in the word of i: as a mask (n at most step_at), and how many. */
+static inline uint64_t mask_at(unsigned int i, unsigned int n)
+{
+	uint64_t m = n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+
+	return m << (i % 64);
+}
+
+static inline unsigned int step_at(unsigned int i, unsigned int n)
+{
+	unsigned int left = 64 - i % 64;
+
+	return n < left ? n : left;
+}
+
+static void set_bits(uint64_t *map, unsigned int i, unsigned int n)
+{
+	for (unsigned int s; n; i += s, n -= s) {
+		s = step_at(i, n);
+		map[i / 64] |= mask_at(i, s);
+	}
+}
+
+/* Clears and returns how many were set. */
+static unsigned int clear_bits(uint64_t *map, unsigned int i, unsigned int n)
+{
+	unsigned int were = 0;
+
+	for (unsigned int s; n; i += s, n -= s) {
+		uint64_t m;
+
+		s = step_at(i, n);
+		m = mask_at(i, s);
+		were += (unsigned int)__builtin_popcountl(map[i / 64] & m);
+		map[i / 64] &= ~m;
+	}
+	return were;
+}
+
+/* ---- lists ---- */
+
+static unsigned int row_of(const struct hak_extent *e)
+{
+	return e->used_units / 32;
+}
+
+static void unlink_row(struct hak_extent *e)
+{
+	if (e->prev)
+		e->prev->next = e->next;
+	else
+		rows[e->kind][row_of(e)] = e->next;
+	if (e->next)
+		e->next->prev = e->prev;
+}
+
+static void link_row(struct hak_extent *e)
+{
+	struct hak_extent **head = &rows[e->kind][row_of(e)];
+
+	e->prev = NULL;
+	e->next = *head;
+	if (*head)
+		(*head)->prev = e;
+	*head = e;
+}
+
+static void link_all(struct hak_extent *e)
+{
+	e->all_prev = NULL;
+	e->all_next = all_extents;
+	if (all_extents)
+		all_extents->all_prev = e;
+	all_extents = e;
+}
+
+static void unlink_all(struct hak_extent *e)
+{
+	if (e->all_prev)
+		e->all_prev->all_next = e->all_next;
+	else
+		all_extents = e->all_next;
+	if (e->all_next)
+		e->all_next->all_prev = e->all_prev;
+}
+
+static void count_kind(const struct hak_extent *e, int n)
+{
+	static const enum hak_proc_counter counter[HAK_EXTENT_KINDS] = {
+		[HAK_EXTENT_FREE] = HAK_C_SUPERSLABS_FREE,
+		[HAK_EXTENT_SLABS] = HAK_C_SUPERSLABS,
+		[HAK_EXTENT_RUNS] = HAK_C_EXTENTS,
+	};
+
+	hak_count(counter[e->kind], n);
+	if (e->kind == HAK_EXTENT_SLABS && e->thp)
+		hak_count(HAK_C_SUPERSLABS_THP, n);
+}
+
+static void set_kind(struct hak_extent *e, enum hak_extent_kind kind)
+{
+	count_kind(e, -1);
+	free_extents += (kind == HAK_EXTENT_FREE) - (e->kind == HAK_EXTENT_FREE);
+	e->kind = (uint8_t)kind;
+	count_kind(e, 1);
+}
+
+#if HAK_DEBUG
+static unsigned int count_bits(const uint64_t *map)
+{
+	unsigned int n = 0;
+
+	for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++)
+		n += (unsigned int)__builtin_popcountl(map[w]);
+	return n;
+}
+
+void hak_extent_check(const struct hak_extent *e)
+{
+	hak_assert(e->used_units == count_bits(e->used));
+	hak_assert(e->dirty_units == count_bits(e->dirty));
+	for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++) {
+		hak_assert(!(e->dirty[w] & e->used[w]));
+		hak_assert(!(e->young[w] & ~e->dirty[w]));
+	}
+}
+#else
+void hak_extent_check(const struct hak_extent *e)
+{
+	(void)e;
+}
+#endif
+
+/* ---- mapping and unmapping; no lock held ---- */
+
+/* Granules of an extent of runs name the extent; those of a superslab are set slab by slab. */
+static void mark_granules(struct hak_extent *e, enum hak_extent_kind kind)
+{
+	struct hak_granule *g = hak_granule_ours(e->base);
+
+	for (size_t i = 0; i < HAK_EXTENT / HAK_GRANULE; i++) {
+		if (kind == HAK_EXTENT_RUNS)
+			hak_granule_set(g + i, HAK_RUNS, e);
+		else
+			hak_granule_clear(g + i);
+	}
+}
+
+static struct hak_extent *map_extent(void)
+{
+	struct hak_extent *e = hak_meta_get(HAK_META_EXTENT);
+
+	if (!e)
+		return NULL;
+	e->base = hak_os_map(HAK_EXTENT, HAK_EXTENT);
+	if (!e->base || hak_granule_prepare(e->base, HAK_EXTENT, true)) {
+		if (e->base)
+			hak_os_unmap(e->base, HAK_EXTENT);
+		hak_meta_put(HAK_META_EXTENT, e);
+		return NULL;
+	}
+	if (hak_tun(HAK_T_THP_MODE) == 2 && !hak_os_hugepage(e->base, HAK_EXTENT, true))
+		e->thp = true;
+	hak_count(HAK_C_MEM_MAPPED, HAK_EXTENT);
+	hak_count(HAK_C_MEM_CLEAN, HAK_EXTENT);
+	return e;
+}
+
+/* `e` is on no list any more. munmap may refuse (max_map_count): then its pages are given back and it is kept. */
+static bool unmap_extent(struct hak_extent *e)
+{
+	int64_t dirty = (int64_t)e->dirty_units * (int64_t)HAK_UNIT;
+
+	mark_granules(e, HAK_EXTENT_FREE);
+	if (hak_os_unmap(e->base, HAK_EXTENT)) {
+		hak_count(HAK_C_UNMAP_KEPT, 1);
+		if (dirty && !hak_os_dontneed(e->base, HAK_EXTENT)) {
+			memset(e->dirty, 0, sizeof(e->dirty));
+			memset(e->young, 0, sizeof(e->young));
+			e->dirty_units = 0;
+			hak_count(HAK_C_MEM_DIRTY, -dirty);
+			hak_count(HAK_C_MEM_CLEAN, dirty);
+		}
+		return false;
+	}
+	hak_count(HAK_C_MEM_DIRTY, -dirty);
+	hak_count(HAK_C_MEM_CLEAN, dirty - (int64_t)HAK_EXTENT);
+	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_EXTENT);
+	hak_meta_put(HAK_META_EXTENT, e);
+	return true;
+}
+
+/* ---- taking and giving units ---- */
+
+static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int align, unsigned int *ret)
+{
+	unsigned int i = next_clear(e->used, 0), longest = 0;
+
+	while (i < HAK_EXTENT_UNITS) {
+		unsigned int end = next_set(e->used, i);
+		unsigned int at = (i + align - 1) & ~(align - 1);
+
+		if (at < end && end - at >= units) {
+			*ret = at;
+			return true;
+		}
+		if (end - i > longest)
+			longest = end - i;
+		i = next_clear(e->used, end);
+	}
+	e->longest = (uint16_t)longest;
+	return false;
+}
+
+static void take_units(struct hak_extent *e, unsigned int at, unsigned int units, bool *ret_zero)
+{
+	unsigned int dirty;
+
+	unlink_row(e);
+	set_bits(e->used, at, units);
+	dirty = clear_bits(e->dirty, at, units);
+	clear_bits(e->young, at, units);
+	e->used_units += (uint16_t)units;
+	e->dirty_units -= (uint16_t)dirty;
+	link_row(e);
+	hak_count(HAK_C_MEM_DIRTY, -(int64_t)(dirty * HAK_UNIT));
+	hak_count(HAK_C_MEM_CLEAN, -(int64_t)((units - dirty) * HAK_UNIT));
+	*ret_zero = !dirty;
+	hak_extent_check(e);
+}
+
+static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+				      unsigned int *ret_at)
+{
+	for (int row = ROWS - 2; row >= 0; row--)
+		for (struct hak_extent *e = rows[kind][row]; e; e = e->next)
+			if (e->longest >= units && find_hole(e, units, align, ret_at))
+				return e;
+	return NULL;
+}
+
+/* A free extent, for the kind; the granules are marked before any pointer into it can exist. */
+static struct hak_extent *revive(enum hak_extent_kind kind)
+{
+	struct hak_extent *e = rows[HAK_EXTENT_FREE][0];
+
+	if (!e)
+		return NULL;
+	unlink_row(e);
+	set_kind(e, kind);
+	e->longest = HAK_EXTENT_UNITS;
+	mark_granules(e, kind);
+	link_row(e);
+	return e;
+}
+
+static bool want_thp(struct hak_extent *e)
+{
+	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == 1) && e->kind == HAK_EXTENT_SLABS && !e->thp &&
+	       e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
+}
+
+char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align, struct hak_extent **ret,
+		      bool *ret_zero, bool *ret_new)
+{
+	struct hak_extent *e, *mapped = NULL;
+	unsigned int at = 0;
+	bool thp;
+
+	*ret_new = false;
+	hak_lock(HAK_LOCK_EXTENT);
+	e = find_extent(kind, units, align, &at);
+	if (!e) {
+		*ret_new = true;
+		e = revive(kind);
+	}
+	if (!e) {
+		hak_unlock(HAK_LOCK_EXTENT);
+		mapped = map_extent();
+		if (!mapped)
+			return NULL;
+		hak_lock(HAK_LOCK_EXTENT);
+		e = mapped;
+		e->kind = (uint8_t)kind;
+		e->longest = HAK_EXTENT_UNITS;
+		count_kind(e, 1);
+		mark_granules(e, kind);
+		link_all(e);
+		link_row(e);
+	}
+	take_units(e, at, units, ret_zero);
+	thp = want_thp(e);
+	if (thp) {
+		e->thp = true;
+		hak_count(HAK_C_SUPERSLABS_THP, 1);
+	}
+	hak_unlock(HAK_LOCK_EXTENT);
+	/* The units taken keep the extent mapped. A refused advice costs nothing but the huge page. */
+	if (thp)
+		hak_os_hugepage(e->base, HAK_EXTENT, true);
+	*ret = e;
+	return e->base + at * HAK_UNIT;
+}
+
+static bool keep_free(void)
+{
+	return hak_tun(HAK_T_SUPERSLAB_ENABLE) && hak_tun(HAK_T_SUPERSLAB_RETAIN);
+}
+
+/* Takes the extent off all lists for unmapping. */
+static void detach(struct hak_extent *e)
+{
+	unlink_row(e);
+	unlink_all(e);
+	count_kind(e, -1);
+	if (e->kind == HAK_EXTENT_FREE)
+		free_extents--;
+}
+
+static void reattach(struct hak_extent *e)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	e->kind = HAK_EXTENT_FREE;
+	free_extents++;
+	count_kind(e, 1);
+	link_all(e);
+	link_row(e);
+	hak_unlock(HAK_LOCK_EXTENT);
+}
+
+void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)
+{
+	unsigned int at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT);
+	bool unmap = false;
+
+	hak_lock(HAK_LOCK_EXTENT);
+	hak_assert(bit(e->used, at) && next_clear(e->used, at) >= at + units);
+	unlink_row(e);
+	clear_bits(e->used, at, units);
+	set_bits(e->dirty, at, touched);
+	set_bits(e->young, at, touched);
+	e->used_units -= (uint16_t)units;
+	e->dirty_units += (uint16_t)touched;
+	e->longest = (uint16_t)(HAK_EXTENT_UNITS - e->used_units);
+	hak_count(HAK_C_MEM_DIRTY, (int64_t)(touched * HAK_UNIT));
+	hak_count(HAK_C_MEM_CLEAN, (int64_t)((units - touched) * HAK_UNIT));
+	if (!e->used_units) {
+		set_kind(e, HAK_EXTENT_FREE);
+		e->free_ms = hak_os_now_ms();
+		mark_granules(e, HAK_EXTENT_FREE);
+		unmap = !keep_free();
+	}
+	link_row(e);
+	if (unmap)
+		detach(e);
+	hak_extent_check(e);
+	hak_unlock(HAK_LOCK_EXTENT);
+	if (unmap && !unmap_extent(e))
+		reattach(e);
+}
+
+/* ---- giving pages back ---- */
+
+#define BATCH	64
+
+struct range {
+	struct hak_extent *e;
+	uint16_t at, units;
+};
+
+/*
+ * Collects up to BATCH ranges of dirty units, marked used so that nobody takes them meanwhile. Ranges are cut to whole
+ * pages; on machines with pages above 4 KiB a remainder stays dirty.
+ */
+static unsigned int collect(struct hak_extent **cursor, bool all, struct range *r)
+{
+	unsigned int n = 0, per_page = (unsigned int)(hak_page / HAK_UNIT);
+	struct hak_extent *e = *cursor;
+
+	if (!per_page)
+		per_page = 1;
+	for (; e && n < BATCH; e = e->all_next) {
+		unsigned int i = 0;
+		uint64_t pick[HAK_EXTENT_WORDS];
+
+		if (!e->dirty_units)
+			continue;
+		for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++)
+			pick[w] = all ? e->dirty[w] : e->dirty[w] & ~e->young[w];
+		unlink_row(e);
+		while (n < BATCH && (i = next_set(pick, i)) < HAK_EXTENT_UNITS) {
+			unsigned int end = next_clear(pick, i);
+			unsigned int from = (i + per_page - 1) & ~(per_page - 1), to = end & ~(per_page - 1);
+
+			i = end;
+			if (from >= to)
+				continue;
+			r[n++] = (struct range){ e, (uint16_t)from, (uint16_t)(to - from) };
+			set_bits(e->used, from, to - from);
+			clear_bits(e->dirty, from, to - from);
+			clear_bits(e->young, from, to - from);
+			e->used_units += (uint16_t)(to - from);
+			e->dirty_units -= (uint16_t)(to - from);
+			hak_count(HAK_C_MEM_DIRTY, -(int64_t)((to - from) * HAK_UNIT));
+		}
+		link_row(e);
+		if (n == BATCH)
+			break;
+	}
+	*cursor = e;
+	return n;
+}
+
+static void put_back(const struct range *r, bool clean)
+{
+	struct hak_extent *e = r->e;
+
+	unlink_row(e);
+	clear_bits(e->used, r->at, r->units);
+	e->used_units -= r->units;
+	e->longest = (uint16_t)(HAK_EXTENT_UNITS - e->used_units);
+	if (!clean) {
+		set_bits(e->dirty, r->at, r->units);
+		e->dirty_units += r->units;
+	}
+	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
+	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
+		/* It emptied while we held some of it. */
+		set_kind(e, HAK_EXTENT_FREE);
+		e->free_ms = hak_os_now_ms();
+		mark_granules(e, HAK_EXTENT_FREE);
+	}
+	link_row(e);
+	hak_extent_check(e);
+}
+
+/* *ret_any: something became clean. Returns resident bytes given back. */
+static uint64_t give_pages(struct range *r, unsigned int n, bool *ret_any)
+{
+	uint64_t bytes = 0;
+	bool clean[BATCH];
+
+	for (unsigned int i = 0; i < n;) {
+		char *p = r[i].e->base + r[i].at * HAK_UNIT;
+		size_t len = r[i].units * HAK_UNIT;
+		unsigned int first = i++;
+		uint64_t resident;
+		bool ok;
+
+		/* neighbours, also over the border of adjacent extents, share one call */
+		while (i < n && r[i].e->base + r[i].at * HAK_UNIT == p + len)
+			len += r[i++].units * HAK_UNIT;
+		resident = hak_purge_count(p, len);
+		ok = !hak_os_dontneed(p, len);
+		if (ok)
+			bytes += resident;
+		if (!ok && i - first > 1) {
+			/* one locked page refuses the whole batch: try one by one */
+			for (unsigned int k = first; k < i; k++)
+				clean[k] = !hak_os_dontneed(r[k].e->base + r[k].at * HAK_UNIT, r[k].units * HAK_UNIT);
+			for (unsigned int k = first; k < i; k++)
+				bytes += clean[k] ? r[k].units * HAK_UNIT : 0;
+		} else {
+			for (unsigned int k = first; k < i; k++)
+				clean[k] = ok;
+		}
+	}
+	hak_lock(HAK_LOCK_EXTENT);
+	*ret_any = false;
+	for (unsigned int i = 0; i < n; i++) {
+		*ret_any |= clean[i];
+		put_back(&r[i], clean[i]);
+	}
+	hak_unlock(HAK_LOCK_EXTENT);
+	return bytes;
+}
+
+static void drop_thp(const struct range *r, unsigned int n)
+{
+	/* else the next fault in a hole brings the whole huge page back */
+	for (unsigned int i = 0; i < n; i++) {
+		struct hak_extent *e = r[i].e;
+		bool drop;
+
+		hak_lock(HAK_LOCK_EXTENT);
+		drop = e->thp && r[i].units < HAK_EXTENT_UNITS && hak_tun(HAK_T_THP_MODE) != 2;
+		if (drop) {
+			e->thp = false;
+			if (e->kind == HAK_EXTENT_SLABS)
+				hak_count(HAK_C_SUPERSLABS_THP, -1);
+		}
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (drop)
+			hak_os_hugepage(e->base, HAK_EXTENT, false);
+	}
+}
+
+static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
+{
+	uint64_t bytes = 0;
+
+	for (;;) {
+		struct hak_extent *e, *oldest = NULL;
+
+		hak_lock(HAK_LOCK_EXTENT);
+		if (free_extents > keep)
+			for (e = rows[HAK_EXTENT_FREE][0]; e; e = e->next)
+				if (!oldest || (int64_t)(e->free_ms - oldest->free_ms) < 0)
+					oldest = e;
+		if (!oldest || (int64_t)(oldest->free_ms - before_ms) > 0) {
+			hak_unlock(HAK_LOCK_EXTENT);
+			return bytes;
+		}
+		detach(oldest);
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (oldest->dirty_units)
+			bytes += hak_purge_count(oldest->base, HAK_EXTENT);
+		if (!unmap_extent(oldest)) {
+			oldest->free_ms = hak_os_now_ms();
+			reattach(oldest);
+			return bytes;
+		}
+	}
+}
+
+uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms)
+{
+	struct range r[BATCH];
+	struct hak_extent *cursor;
+	uint64_t bytes;
+	unsigned int n;
+	bool any = true;
+
+	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
+	bytes = unmap_free(unmap ? 0 : (unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN), unmap ? now_ms : now_ms - age_ms);
+	do {
+		/*
+		 * From the start each time: what was collected is no longer dirty, and the cursor's extent may be
+		 * gone once the lock is dropped.
+		 */
+		hak_lock(HAK_LOCK_EXTENT);
+		cursor = all_extents;
+		n = collect(&cursor, all, r);
+		if (!n && !all)
+			for (struct hak_extent *e = all_extents; e; e = e->all_next)
+				memset(e->young, 0, sizeof(e->young));
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (!n)
+			break;
+		drop_thp(r, n);
+		bytes += give_pages(r, n, &any);
+	} while (any);
+	return bytes;
+}
+
+void hak_extent_tuned(void)
+{
+	if (!keep_free())
+		unmap_free(0, hak_os_now_ms());
+	else
+		unmap_free((unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN), hak_os_now_ms());
+}

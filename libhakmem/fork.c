@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* fork handlers. See fork.h. */
+#include "fork.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "heap.h"
+#include "lock.h"
+#include "stats.h"
+#include "tune.h"
+
+/* Between prepare and the child: by the forking thread, which holds every lock. Copied to the child like all memory. */
+static struct {
+	bool valid;			/* a fork is under way */
+	struct hak_cache *who;		/* the forking thread's cache; NULL: it has none */
+	struct hak_cache cache;		/* its content */
+	uint32_t length[HAK_CLASSES];	/* of its bins */
+	uint64_t in_use[HAK_CLASSES];	/* blocks of the whole process */
+	uint64_t whales, whale_bytes;
+} saved;
+
+static void save_totals(void)
+{
+#if HAK_CONTROL
+	unsigned int n = hak_heap_count();
+
+	memset(saved.in_use, 0, sizeof(saved.in_use));
+	saved.whales = saved.whale_bytes = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct hak_heap_block *b = hak_heap_block_at(i);
+
+		for (unsigned int k = 0; k < HAK_CLASSES; k++)
+			saved.in_use[k] += b->hot[k].allocs - b->hot[k].frees - b->cls[HAK_C_FREES_REMOTE][k] +
+					   b->cls[HAK_C_INHERITED][k];
+		saved.whales += b->heap[HAK_C_WHALE_ALLOCS] - b->heap[HAK_C_WHALE_FREES] +
+				b->heap[HAK_C_WHALE_INHERITED];
+		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] - b->heap[HAK_C_WHALE_FREE_BYTES] +
+				     b->heap[HAK_C_WHALE_INHERITED_BYTES];
+	}
+#endif
+}
+
+static void prepare(void)
+{
+	struct hak_cache *c = hak_self;
+
+	hak_lock_fork_prepare();
+	saved.who = c->magic == HAK_CACHE_MAGIC ? c : NULL;
+	if (saved.who) {
+		memcpy(&saved.cache, c, sizeof(saved.cache));
+		for (unsigned int k = 0; k < HAK_CLASSES; k++)
+			saved.length[k] = hak_bin_length(c, k);
+	}
+	save_totals();
+	hak_count(HAK_C_FORKS, 1);
+	hak_tune_fork_prepare();
+	saved.valid = true;
+}
+
+static void parent(void)
+{
+	saved.valid = false;
+	hak_tune_fork_parent();
+	hak_lock_fork_parent();
+}
+
+/* The counters are the child's own now: the bins' lengths are what they were. */
+static void restore_cache(struct hak_cache *c)
+{
+	memcpy(c, &saved.cache, sizeof(saved.cache));
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		uint64_t allocs = hak_counters(c)->hot[k].allocs, frees = hak_counters(c)->hot[k].frees;
+		int64_t length = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
+
+		if (k < HAK_SLAB_CLASSES)
+			c->heap->cls[k].base = length;
+		else
+			c->heap->run[k - HAK_SLAB_CLASSES].base = length;
+		c->bin[k].trip = frees + 1;
+	}
+}
+
+/* What was in use at the fork, in the books of the child's first heap. */
+static void inherit(struct hak_cache *c)
+{
+#if HAK_CONTROL
+	struct hak_heap_block *b = hak_counters(c);
+
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		b->cls[HAK_C_INHERITED][k] = saved.in_use[k];
+		if (saved.who == c && (saved.length[k] || (k < HAK_SLAB_CLASSES && c->heap->cls[k].spare_n)))
+			b->cls[HAK_C_REFILLED][k] = saved.length[k] +
+						    (k < HAK_SLAB_CLASSES ? c->heap->cls[k].spare_n : 0);
+	}
+	b->heap[HAK_C_WHALE_INHERITED] = saved.whales;
+	b->heap[HAK_C_WHALE_INHERITED_BYTES] = saved.whale_bytes;
+#else
+	(void)c;
+#endif
+}
+
+static void child(void)
+{
+	struct hak_cache *c = saved.who;
+
+	if (!saved.valid)
+		return;	/* an allocation in another library's handler was first: hak_fork_copied did it all */
+	saved.valid = false;
+	hak_tune_fork_child();
+	if (c)
+		restore_cache(c);
+	hak_heap_fork_child(c);
+	inherit(c ? c : hak_heaps[0].cache);
+	hak_lock_fork_child();
+}
+
+void hak_fork_copied(struct hak_cache *c)
+{
+	if (saved.valid && saved.who == c) {
+		child();
+		return;
+	}
+	/* No handlers ran. Whatever the locks say, no thread of this process holds them. */
+	hak_lock_fork_child();
+	saved.valid = false;
+	saved.who = NULL;
+	memset(saved.in_use, 0, sizeof(saved.in_use));
+	saved.whales = saved.whale_bytes = 0;
+	hak_tune_fork_child();
+	hak_heap_fork_child(c);
+	c->magic = 0;
+	hak_heap_revive(c);
+}
+
+void hak_fork_register(void)
+{
+	static _Atomic bool registered;
+
+	if (!atomic_exchange_explicit(&registered, true, memory_order_relaxed))
+		pthread_atfork(prepare, parent, child);
+}

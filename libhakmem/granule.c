@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* The leaves of the granule map. See granule.h. */
+#include "granule.h"
+
+#include <errno.h>
+
+#include "lock.h"
+#include "os.h"
+#include "slab.h"
+
+/* A leaf: granules, then slab descriptors. Enabled in pieces; one bit per piece. */
+#define GRANULES_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_granule))	/* 1 MiB */
+#define SLABS_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_slab))		/* 8 MiB */
+#define PIECE		((size_t)64 << 10)
+#define PIECES		((GRANULES_BYTES + SLABS_BYTES) / PIECE)
+
+_Static_assert(sizeof(struct hak_granule) == 16, "four granules share a cache line");
+_Static_assert(sizeof(struct hak_slab) == 128, "owner's line and remote line");
+_Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
+
+_Atomic(struct hak_granule *) hak_leaves[HAK_LEAVES];
+
+/* Which pieces of a leaf are writable: after the leaf's two arrays, in a piece of its own. HAK_LOCK_META. */
+struct enabled {
+	uint64_t bits[(PIECES + 63) / 64];
+};
+
+static struct enabled *enabled_of(struct hak_granule *leaf)
+{
+	return (struct enabled *)((char *)leaf + GRANULES_BYTES + SLABS_BYTES);
+}
+
+static struct hak_granule *new_leaf(size_t index)
+{
+	struct hak_granule *leaf = hak_os_reserve(GRANULES_BYTES + SLABS_BYTES + PIECE, true);
+
+	if (!leaf)
+		return NULL;
+	if (hak_os_enable(enabled_of(leaf), hak_page)) {
+		hak_os_unmap(leaf, GRANULES_BYTES + SLABS_BYTES + PIECE);
+		return NULL;
+	}
+	/* release: pairs with the dependent load in hak_granule */
+	atomic_store_explicit(&hak_leaves[index], leaf, memory_order_release);
+	return leaf;
+}
+
+static int enable(struct hak_granule *leaf, size_t first_byte, size_t last_byte)
+{
+	struct enabled *e = enabled_of(leaf);
+
+	for (size_t i = first_byte / PIECE; i <= last_byte / PIECE; i++) {
+		if (e->bits[i / 64] >> (i % 64) & 1)
+			continue;
+		if (hak_os_enable((char *)leaf + i * PIECE, PIECE))
+			return -ENOMEM;
+		e->bits[i / 64] |= (uint64_t)1 << (i % 64);
+	}
+	return 0;
+}
+
+static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
+{
+	struct hak_granule *leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
+	size_t first = a >> 16 & (HAK_LEAF_GRANULES - 1), last = first + granules - 1;
+	int r;
+
+	if (!leaf)
+		leaf = new_leaf(a >> HAK_LEAF_BITS);
+	if (!leaf)
+		return -ENOMEM;
+	r = enable(leaf, first * sizeof(struct hak_granule), last * sizeof(struct hak_granule));
+	if (!r && slabs)
+		r = enable(leaf, GRANULES_BYTES + first * sizeof(struct hak_slab),
+			   GRANULES_BYTES + last * sizeof(struct hak_slab));
+	return r;
+}
+
+int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
+{
+	uintptr_t a = (uintptr_t)p, end = a + bytes;
+	int r = 0;
+
+	if (end >> HAK_ADDRESS_BITS)
+		return -ENOMEM;
+	hak_lock(HAK_LOCK_META);
+	while (!r && a < end) {
+		uintptr_t window = ((a >> HAK_LEAF_BITS) + 1) << HAK_LEAF_BITS;
+		uintptr_t stop = window < end ? window : end;
+
+		r = prepare_in_leaf(a, (stop - a + HAK_GRANULE - 1) >> 16, slabs);
+		a = stop;
+	}
+	hak_unlock(HAK_LOCK_META);
+	return r;
+}
+
+struct hak_slab *hak_granule_slab(const struct hak_granule *g, const void *p)
+{
+	size_t i = (uintptr_t)p >> 16 & (HAK_LEAF_GRANULES - 1);
+
+	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES) + i;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every file of the library needs and nothing else: branch hints, assertions, the way to die.
+ */
+#ifndef HAK_HAK_H
+#define HAK_HAK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+
+#define hak_likely(x)	__builtin_expect(!!(x), 1)
+#define hak_unlikely(x)	__builtin_expect(!!(x), 0)
+#define HAK_HIDDEN	__attribute__((visibility("hidden")))
+#define HAK_EXPORT	__attribute__((visibility("default")))
+#define HAK_NOINLINE	__attribute__((noinline))
+#define HAK_COLD	__attribute__((cold, noinline))
+#define HAK_TLS		__attribute__((tls_model("initial-exec")))
+
+/*
+ * Proven corruption or misuse: "hakmem: WHAT POINTER" on descriptor 2 by raw write, then abort(). Never allocates,
+ * takes no lock; safe anywhere.
+ */
+_Noreturn void hak_die(const char *what, const void *pointer);
+/* The same line without dying. */
+void hak_warn(const char *what, const void *pointer);
+
+#if HAK_DEBUG
+#define hak_assert(x)	do { if (hak_unlikely(!(x))) hak_die("assertion failed: " #x, __func__); } while (0)
+#else
+#define hak_assert(x)	((void)sizeof(!!(x)))
+#endif
+
+static inline size_t hak_align_up(size_t n, size_t align)
+{
+	return (n + align - 1) & ~(align - 1);
+}
+
+static inline size_t hak_align_down(size_t n, size_t align)
+{
+	return n & ~(align - 1);
+}
+
+#endif

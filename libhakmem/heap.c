@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* Birth, death and adoption of heaps. See heap.h. */
+#include "heap.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "agent.h"
+#include "fork.h"
+#include "lock.h"
+#include "os.h"
+#include "stats.h"
+#include "sys.h"
+#include "tune.h"
+
+#define REARM_ROUNDS	2u	/* destructor rounds we wait out, so that others' destructors still find the heap */
+
+struct hak_cache hak_cache_none, hak_cache_zombie;
+__thread struct hak_cache *hak_self HAK_TLS = &hak_cache_none;
+
+struct hak_heap *hak_heaps;
+static char *base;		/* of the caches; their counters at + HAK_HEAP_DELTA */
+
+/* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
+static _Atomic unsigned int enabled;	/* slots with memory behind */
+static _Atomic unsigned int used;	/* slots ever handed out; slot 0 is the shared one */
+static _Atomic unsigned int live;
+static struct hak_heap *dead;
+static bool ready, failed_for_good;
+static pthread_key_t key;
+static bool have_key;
+
+static void destructor(void *arg);
+
+struct hak_heap *hak_heap_of(const struct hak_cache *c)
+{
+	return &hak_heaps[(size_t)((const char *)c - base) / HAK_HEAP_STRIDE];
+}
+
+static struct hak_cache *cache_at(unsigned int i)
+{
+	return (struct hak_cache *)(base + (size_t)i * HAK_HEAP_STRIDE);
+}
+
+char *hak_heap_base(void)
+{
+	return base;
+}
+
+unsigned int hak_heap_enabled(void)
+{
+	return atomic_load_explicit(&enabled, memory_order_acquire);
+}
+
+unsigned int hak_heap_count(void)
+{
+	return atomic_load_explicit(&used, memory_order_acquire);
+}
+
+unsigned int hak_heap_live(void)
+{
+	return atomic_load_explicit(&live, memory_order_acquire);
+}
+
+struct hak_heap_block *hak_heap_block_at(unsigned int i)
+{
+	return hak_counters(cache_at(i));
+}
+
+/* ---- slots; HAK_LOCK_REGISTRY ---- */
+
+/* Slots 0 and 1 first: a process with one thread pays for no more. */
+static bool enable_to(unsigned int slots)
+{
+	unsigned int from = hak_heap_enabled();
+	size_t first = hak_align_down((size_t)from * sizeof(struct hak_heap), hak_page);
+	size_t last = hak_align_up((size_t)slots * sizeof(struct hak_heap), hak_page);
+
+	if (hak_os_enable(cache_at(from), (size_t)(slots - from) * HAK_HEAP_STRIDE) ||
+	    hak_os_enable((char *)hak_heaps + first, last - first) || hak_segment_populate(from, slots - from) < 0)
+		return false;
+	hak_os_wipe_on_fork(cache_at(from), (size_t)(slots - from) * HAK_HEAP_STRIDE);
+	atomic_store_explicit(&enabled, slots, memory_order_release);
+	return true;
+}
+
+/* Lists empty, counters as they are: the bin's length is 0 whatever they say. */
+static void init_cache(struct hak_heap *h)
+{
+	struct hak_cache *c = h->cache;
+
+	memset(c, 0, sizeof(*c));
+	c->heap = h;
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		int64_t zero = (int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
+
+		if (k < HAK_SLAB_CLASSES)
+			h->cls[k].base = zero;
+		else
+			h->run[k - HAK_SLAB_CLASSES].base = zero;
+		c->bin[k].trip = hak_counters(c)->hot[k].frees + 1;
+	}
+	c->magic = HAK_CACHE_MAGIC;
+}
+
+static struct hak_heap *new_slot(void)
+{
+	unsigned int i = hak_heap_count();
+	struct hak_heap *h;
+
+	if (i >= HAK_MAX_HEAPS)
+		return NULL;
+	if (i >= hak_heap_enabled() && !enable_to(i < 2 ? 2 : (i / HAK_HEAP_CHUNK + 1) * HAK_HEAP_CHUNK))
+		return NULL;
+	h = &hak_heaps[i];
+	h->index = i;
+	h->cache = cache_at(i);
+	atomic_store_explicit(&used, i + 1, memory_order_release);
+	return h;
+}
+
+static bool init_registry(void)
+{
+	if (ready || failed_for_good)
+		return ready;
+	hak_os_init();
+	base = hak_os_reserve(2 * HAK_HEAP_REGION, false);
+	hak_heaps = hak_os_reserve(sizeof(struct hak_heap) * HAK_MAX_HEAPS, false);
+	if (!base || !hak_heaps || !new_slot()) {
+		failed_for_good = true;
+		return false;
+	}
+	init_cache(&hak_heaps[0]);
+	hak_cache_reset_limits(hak_heaps[0].cache);
+	hak_heaps[0].state = HAK_HEAP_LIVE;
+	have_key = !pthread_key_create(&key, destructor);
+	ready = true;
+	return true;
+}
+
+static void set_state(struct hak_heap *h, enum hak_heap_state state)
+{
+	h->state = state;
+#if HAK_CONTROL
+	hak_counters(h->cache)->state = state;
+	hak_counters(h->cache)->tid = (uint32_t)hak_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
+#endif
+}
+
+static struct hak_heap *take_heap(void)
+{
+	struct hak_heap *h = NULL;
+
+	hak_lock(HAK_LOCK_REGISTRY);
+	if (init_registry() && have_key) {
+		h = dead;
+		if (h) {
+			dead = h->next_dead;
+			hak_count(HAK_C_HEAPS_DEAD, -1);
+			hak_count(HAK_C_HEAPS_ADOPTED, 1);
+		} else {
+			h = new_slot();
+		}
+	}
+	if (h) {
+		init_cache(h);
+		h->rounds = 0;
+		hak_cache_reset_limits(h->cache);
+		set_state(h, HAK_HEAP_LIVE);
+		hak_count(HAK_C_HEAPS_LIVE, 1);
+		atomic_fetch_add_explicit(&live, 1, memory_order_release);
+	} else {
+		hak_count(HAK_C_HEAPS_UNPUBLISHED, 1);
+	}
+	hak_unlock(HAK_LOCK_REGISTRY);
+	return h;
+}
+
+static void give_heap(struct hak_heap *h)
+{
+	hak_lock(HAK_LOCK_REGISTRY);
+	set_state(h, HAK_HEAP_DEAD);
+	h->next_dead = dead;
+	dead = h;
+	hak_count(HAK_C_HEAPS_LIVE, -1);
+	hak_count(HAK_C_HEAPS_DEAD, 1);
+	hak_unlock(HAK_LOCK_REGISTRY);
+}
+
+/*
+ * The thread ends. Others' destructors may still allocate in later rounds (glibc makes four): wait out the first ones.
+ * What comes after the heap is given up is served by the shared heap.
+ */
+static void destructor(void *arg)
+{
+	struct hak_cache *c = arg;
+
+	if (c != hak_self || c->magic != HAK_CACHE_MAGIC)
+		return;
+	if (c->heap->rounds++ < REARM_ROUNDS && !pthread_setspecific(key, c))
+		return;
+	hak_cache_retire(c);
+	hak_self = &hak_cache_zombie;
+	give_heap(c->heap);
+	if (atomic_fetch_sub_explicit(&live, 1, memory_order_acq_rel) == 1)
+		hak_agent_stop();
+}
+
+struct hak_cache *hak_heap_attach(void)
+{
+	struct hak_cache *c = hak_self;
+	struct hak_heap *h;
+
+	if (c->magic == HAK_CACHE_MAGIC || c == &hak_cache_zombie)
+		return c;
+	if (c != &hak_cache_none) {
+		/* wiped: this is a copy of the process that ran no fork handlers */
+		hak_fork_copied(c);
+		return c;
+	}
+	h = take_heap();
+	if (!h) {
+		hak_self = &hak_cache_zombie;
+		return hak_self;
+	}
+	/* published first: setspecific may allocate, registering handlers does */
+	hak_self = h->cache;
+	if (pthread_setspecific(key, h->cache)) {
+		/* no destructor will come: nobody would ever get this heap back */
+		hak_self = &hak_cache_zombie;
+		give_heap(h);
+		atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+		return hak_self;
+	}
+	hak_fork_register();
+	return hak_self;
+}
+
+struct hak_cache *hak_heap_zombie_enter(void)
+{
+	hak_lock(HAK_LOCK_ZOMBIE);
+	if (!ready)
+		return NULL;
+	return hak_heaps[0].cache;
+}
+
+void hak_heap_zombie_leave(struct hak_cache *c)
+{
+	/* others' blocks are not held back: nobody knows when the next zombie comes */
+	if (c)
+		hak_cache_flush_remote(c);
+	hak_unlock(HAK_LOCK_ZOMBIE);
+}
+
+/* ---- heaps without a thread ---- */
+
+void hak_heap_drain_dead(void)
+{
+	hak_lock(HAK_LOCK_REGISTRY);
+	for (struct hak_heap *h = dead; h; h = h->next_dead)
+		if (atomic_load_explicit(&h->remote.head, memory_order_relaxed))
+			hak_cache_retire(h->cache);
+	hak_unlock(HAK_LOCK_REGISTRY);
+}
+
+void hak_heap_revive(struct hak_cache *c)
+{
+	init_cache(hak_heap_of(c));
+	atomic_store_explicit(&hak_heap_of(c)->busy, 0, memory_order_relaxed);
+}
+
+void hak_heap_fork_child(struct hak_cache *self)
+{
+	unsigned int n = hak_heap_count(), dead_now = 0;
+
+	dead = NULL;
+	for (unsigned int i = 0; i < n; i++) {
+		struct hak_heap *h = &hak_heaps[i];
+
+		if (h->cache == self) {
+			set_state(h, HAK_HEAP_LIVE);
+			continue;
+		}
+		init_cache(h);
+		if (i == 0)
+			continue;
+		/* cut in the middle of a change: its lists cannot be trusted, nobody gets it */
+		if (h->state != HAK_HEAP_DEAD && atomic_load_explicit(&h->busy, memory_order_acquire)) {
+			set_state(h, HAK_HEAP_UNUSED);
+			continue;
+		}
+		if (h->state == HAK_HEAP_UNUSED)
+			continue;
+		set_state(h, HAK_HEAP_DEAD);
+		h->next_dead = dead;
+		dead = h;
+		dead_now++;
+	}
+	atomic_store_explicit(&live, self != NULL, memory_order_relaxed);
+#if HAK_CONTROL
+	atomic_store_explicit(&hak_proc[HAK_C_HEAPS_LIVE], 1, memory_order_relaxed);
+	atomic_store_explicit(&hak_proc[HAK_C_HEAPS_DEAD], dead_now, memory_order_relaxed);
+#endif
+}

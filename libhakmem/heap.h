@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in malloc.c, the slow ones
+ * in cache.c, birth and death in heap.c.
+ *
+ * struct hak_cache: the bins that malloc pops from and free pushes to, and the buffer for other heaps' blocks. Its
+ *	address is the thread's identity: in TLS, and as owner in granules. It lies in memory that fork wipes
+ *	(MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone) every bin is empty and every trip
+ *	value 0, so that the first malloc or free takes the slow path, which sees `magic` gone. fork() itself saves and
+ *	restores the forking thread's cache (fork.c).
+ * struct hak_heap_block (control/abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared memory.
+ * struct hak_heap: slab lists and what refill and flush need. Survives fork; never unmapped.
+ *
+ * Written by the one thread that runs the heap, without a lock, but for heap.remote (MPSC, anybody) and heap.state
+ * (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists, so that a fork child knows which heaps of other
+ * threads were cut in the middle: those it leaks, the others it may adopt.
+ *
+ * A bin's length: frees - allocs + base, from the two hot counters. Bin limit without a third counter: free takes the
+ * slow path when frees reaches trip, which finds the real length and re-arms.
+ */
+#ifndef HAK_HEAP_H
+#define HAK_HEAP_H
+
+#include <stdatomic.h>
+
+#include "../control/abi.h"
+#include "hak.h"
+#include "segment.h"
+#include "slab.h"
+
+struct hak_bin {
+	void *head;		/* blocks, linked through their first word; the second holds the key (malloc.c) */
+	uint64_t trip;		/* frees at which free must look */
+};
+
+#define HAK_REMOTE_SLOTS 16u
+
+struct hak_cache {
+	struct hak_bin bin[HAK_CLASSES];
+	uint64_t magic;		/* HAK_CACHE_MAGIC in a usable cache of this very process */
+	struct hak_heap *heap;
+	uint32_t ticks;		/* slow paths since the clock was last looked at */
+	uint32_t reserved;
+	struct {
+		struct hak_slab *slab;
+		struct hak_chain chain;
+	} remote[HAK_REMOTE_SLOTS];
+};
+#define HAK_CACHE_MAGIC 0x68616b6d656d2131u	/* "hakmem!1" */
+_Static_assert(sizeof(struct hak_cache) <= HAK_HEAP_STRIDE, "a cache fits its slot");
+
+struct hak_slab_list {
+	struct hak_slab *head;
+};
+
+/* Per slab class. */
+struct hak_heap_class {
+	struct hak_slab *current;
+	struct hak_slab_list partial, full;
+	void *spare;		/* second list of the bin, full when set */
+	int64_t base;		/* bin length = frees - allocs + base */
+	uint32_t spare_n;
+	uint32_t limit;		/* blocks in one list */
+	uint32_t misses;	/* refills from slabs since the last decay */
+	uint32_t carve;		/* blocks to carve next time */
+	uint64_t allocs_seen;	/* hot.allocs at the last decay */
+};
+
+struct hak_heap {
+	struct hak_mpsc remote;			/* slabs that strangers gave blocks back to */
+	char pad[64 - sizeof(struct hak_mpsc)];	/* strangers' line */
+	struct hak_cache *cache;
+	struct hak_heap *next_dead;		/* HAK_LOCK_REGISTRY */
+	uint32_t index;
+	uint32_t state;				/* enum hak_heap_state; HAK_LOCK_REGISTRY */
+	_Atomic uint32_t busy;
+	uint32_t rounds;			/* destructor rounds seen */
+	uint32_t flushed;			/* last request to flush that was obeyed */
+	int64_t budget;				/* bytes by which lists may still grow */
+	uint64_t decay_ms;			/* when the lists were last looked at */
+	struct hak_heap_class cls[HAK_SLAB_CLASSES];
+	struct {
+		int64_t base;
+		uint64_t allocs_seen;
+	} run[HAK_RUN_CLASSES];
+};
+
+extern struct hak_heap *hak_heaps;	/* [HAK_MAX_HEAPS] */
+
+/* From the address alone: the cache itself may have been wiped by fork. */
+struct hak_heap *hak_heap_of(const struct hak_cache *c);
+
+extern __thread struct hak_cache *hak_self HAK_TLS;	/* never NULL */
+extern struct hak_cache hak_cache_none;			/* a thread that has not allocated yet */
+extern struct hak_cache hak_cache_zombie;		/* a thread whose heap is gone, or that could not get one */
+
+static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
+{
+	return (struct hak_heap_block *)((char *)c + HAK_HEAP_DELTA);
+}
+
+/* Slow-path counters of the calling thread's heap. */
+#if HAK_CONTROL
+#define hak_heap_count_n(c, sym, n)	(hak_counters(c)->heap[HAK_C_##sym] += (uint64_t)(n))
+#define hak_class_count_n(c, sym, k, n)	(hak_counters(c)->cls[HAK_C_##sym][k] += (uint64_t)(n))
+#else
+#define hak_heap_count_n(c, sym, n)	((void)(c), (void)(n))
+#define hak_class_count_n(c, sym, k, n)	((void)(c), (void)(k), (void)(n))
+#endif
+#define hak_heap_count1(c, sym)		hak_heap_count_n(c, sym, 1)
+
+/* The usable cache of the calling thread, made or adopted if need be; &hak_cache_zombie if it cannot have one. */
+struct hak_cache *hak_heap_attach(void);
+
+/* The locked cache of threads without one. Between enter and leave the caller runs it; takes HAK_LOCK_ZOMBIE. */
+struct hak_cache *hak_heap_zombie_enter(void);
+void hak_heap_zombie_leave(struct hak_cache *c);
+
+/* For fork.c and purge.c. */
+void hak_heap_drain_dead(void);			/* blocks given back to heaps without a thread; HAK_LOCK_REGISTRY inside */
+void hak_heap_fork_child(struct hak_cache *self);	/* other threads are gone: their heaps become dead or are leaked */
+
+void hak_heap_revive(struct hak_cache *c);	/* a wiped cache of the only thread: empty, usable, with its slabs */
+
+/* For readers of counters. Slots [0, enabled) may be read. */
+char *hak_heap_base(void);
+unsigned int hak_heap_enabled(void);
+unsigned int hak_heap_count(void);
+unsigned int hak_heap_live(void);	/* heaps with a thread whose destructor is still to come */
+struct hak_heap_block *hak_heap_block_at(unsigned int i);
+
+/* ---- cache.c: the slow paths ---- */
+
+/* A block of the class for a bin found empty; NULL: no memory. `size` is what was asked, for the sample. */
+void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size);
+/* frees of the class reached trip: make room, re-arm. */
+void hak_cache_trip(struct hak_cache *c, unsigned int cls);
+/* A block of a slab that is not c's. */
+void hak_cache_free_remote(struct hak_cache *c, struct hak_slab *s, void *p);
+void hak_cache_flush_remote(struct hak_cache *c);
+/* Everything back to slabs and extents; empty slabs released; what strangers gave back collected. */
+void hak_cache_flush(struct hak_cache *c);
+/* Shrinks lists that have not missed for a while. */
+void hak_cache_decay(struct hak_cache *c, uint64_t now_ms);
+/* The thread ends: all slabs to the pool but those QUEUED. */
+void hak_cache_retire(struct hak_cache *c);
+void hak_cache_reset_limits(struct hak_cache *c);
+/* Whether p, whose key says it may be free, lies in a list of c or of its slab. */
+bool hak_cache_holds(struct hak_cache *c, unsigned int cls, const void *p);
+
+static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
+{
+	int64_t base = cls < HAK_SLAB_CLASSES ? c->heap->cls[cls].base : c->heap->run[cls - HAK_SLAB_CLASSES].base;
+
+	return (uint32_t)((int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs) + base);
+}
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * glibc's ways of asking a malloc about itself, answered for this one: mallinfo, mallinfo2,
+ * malloc_stats, malloc_info, malloc_trim, mallopt. Sums over all heaps, taken without a lock: exact
+ * while no other thread allocates. What hakmem does not have is 0 or left out, never made up.
+ * Stateless.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+
+#include "class.h"
+#include "hak.h"
+#include "purge.h"
+#include "segment.h"
+#include "stats.h"
+#include "text.h"
+#include "tune.h"
+
+#if !__GLIBC_PREREQ(2, 33)
+struct mallinfo2 {
+	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+#endif
+
+/* glibc's view of what we have: an "arena" is all memory for blocks that is not a whale in use. */
+struct view {
+	struct hak_totals t;
+	uint64_t arena, arena_used, arena_free;	/* bytes */
+	uint64_t cached_blocks;
+	uint64_t whales, whale_bytes;		/* in use */
+};
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static void look(struct view *v)
+{
+	const uint64_t *heap = v->t.heap;
+
+	hak_stats_totals(&v->t);
+	v->whales = minus(heap[HAK_C_WHALE_ALLOCS] + heap[HAK_C_WHALE_INHERITED], heap[HAK_C_WHALE_FREES]);
+	v->whale_bytes = minus(heap[HAK_C_WHALE_ALLOC_BYTES] + heap[HAK_C_WHALE_INHERITED_BYTES],
+			       heap[HAK_C_WHALE_FREE_BYTES]);
+	v->arena = minus(v->t.proc[HAK_C_MEM_MAPPED], v->whale_bytes);
+	v->arena_used = minus(v->t.in_use_bytes, v->whale_bytes);
+	v->arena_free = minus(v->arena, v->arena_used);
+	v->cached_blocks = 0;
+	for (unsigned int k = 0; k < HAK_CLASSES; k++)
+		v->cached_blocks += v->t.cls[k].cached;
+}
+
+HAK_EXPORT struct mallinfo2 mallinfo2(void)
+{
+	struct view v;
+
+	look(&v);
+	return (struct mallinfo2){
+		.arena = v.arena,
+		.ordblks = v.cached_blocks + v.t.proc[HAK_C_RING_REGIONS],
+		.smblks = v.cached_blocks,
+		.hblks = v.whales,
+		.hblkhd = v.whale_bytes,
+		.fsmblks = v.t.cached_bytes,
+		.uordblks = v.arena_used,
+		.fordblks = v.arena_free,
+		.keepcost = v.t.proc[HAK_C_MEM_DIRTY],
+	};
+}
+
+static int to_int(size_t n)
+{
+	return n > INT_MAX ? INT_MAX : (int)n;
+}
+
+HAK_EXPORT struct mallinfo mallinfo(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return (struct mallinfo){
+		.arena = to_int(m.arena), .ordblks = to_int(m.ordblks), .smblks = to_int(m.smblks),
+		.hblks = to_int(m.hblks), .hblkhd = to_int(m.hblkhd), .fsmblks = to_int(m.fsmblks),
+		.uordblks = to_int(m.uordblks), .fordblks = to_int(m.fordblks), .keepcost = to_int(m.keepcost),
+	};
+}
+
+/* ---- for people ---- */
+
+static void put_line(struct hak_text *out, const char *what, uint64_t bytes)
+{
+	size_t start = out->at;
+
+	hak_text_put(out, what);
+	while (out->at - start < 17)
+		hak_text_put(out, " ");
+	hak_text_put(out, "= ");
+	hak_text_put_number(out, bytes);
+	hak_text_put(out, "\n");
+}
+
+HAK_EXPORT void malloc_stats(void)
+{
+	char buf[1024];
+	struct hak_text out = { buf, sizeof(buf), 0 };
+	struct view v;
+
+	look(&v);
+	hak_text_put(&out, "Arena 0:\n");
+	put_line(&out, "system bytes", v.arena);
+	put_line(&out, "in use bytes", v.arena_used);
+	hak_text_put(&out, "Total (incl. mmap):\n");
+	put_line(&out, "system bytes", v.t.proc[HAK_C_MEM_MAPPED]);
+	put_line(&out, "in use bytes", v.t.in_use_bytes);
+	put_line(&out, "mmap regions", v.whales);
+	put_line(&out, "mmap bytes", v.whale_bytes);
+	put_line(&out, "cached bytes", v.t.cached_bytes);
+	put_line(&out, "dirty bytes", v.t.proc[HAK_C_MEM_DIRTY]);
+	put_line(&out, "lazy bytes", v.t.proc[HAK_C_MEM_LAZY]);
+	put_line(&out, "clean bytes", v.t.proc[HAK_C_MEM_CLEAN]);
+	out.at--;	/* the newline that hak_text_say() adds */
+	hak_text_say(&out);
+}
+
+/* ---- XML ---- */
+
+static void put_sizes(FILE *f, const struct view *v)
+{
+	size_t below = 0;
+
+	fputs("<sizes>\n", f);
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		size_t size = hak_class_size(k);
+		uint64_t n = v->t.cls[k].cached;
+
+		if (n)
+			fprintf(f, "  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n", below + 1, size,
+				(unsigned long long)(n * size), (unsigned long long)n);
+		below = size;
+	}
+	fputs("</sizes>\n", f);
+}
+
+static void put_element(FILE *f, const char *element, const char *type, uint64_t size)
+{
+	fprintf(f, "<%s type=\"%s\" size=\"%llu\"/>\n", element, type, (unsigned long long)size);
+}
+
+static void put_total(FILE *f, const char *type, uint64_t count, uint64_t size)
+{
+	fprintf(f, "<total type=\"%s\" count=\"%llu\" size=\"%llu\"/>\n", type, (unsigned long long)count,
+		(unsigned long long)size);
+}
+
+/* "fast": in thread caches. "rest": free otherwise. glibc's "max" is left out: no peak is kept. */
+static void put_free(FILE *f, const struct view *v)
+{
+	put_total(f, "fast", v->cached_blocks, v->t.cached_bytes);
+	put_total(f, "rest", v->t.proc[HAK_C_RING_REGIONS], minus(v->arena_free, v->t.cached_bytes));
+}
+
+HAK_EXPORT int malloc_info(int options, FILE *f)
+{
+	struct view v;
+
+	if (options)
+		return EINVAL;
+	look(&v);
+	fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n", f);
+	put_sizes(f, &v);
+	put_free(f, &v);
+	put_element(f, "system", "current", v.arena);
+	put_element(f, "aspace", "total", v.arena);
+	put_element(f, "aspace", "mprotect", v.arena);
+	fputs("</heap>\n", f);
+	put_free(f, &v);
+	put_total(f, "mmap", v.whales, v.whale_bytes);
+	put_element(f, "system", "current", v.t.proc[HAK_C_MEM_MAPPED]);
+	put_element(f, "aspace", "total", v.t.proc[HAK_C_MEM_MAPPED]);
+	put_element(f, "aspace", "mprotect", v.t.proc[HAK_C_MEM_MAPPED]);
+	fputs("</malloc>\n", f);
+	return 0;
+}
+
+/* ---- steering ---- */
+
+HAK_EXPORT int malloc_trim(size_t pad)
+{
+	(void)pad;	/* what stays, superslab.retain and the caches decide */
+	return hak_purge(HAK_PURGE_ALL) > 0;
+}
+
+/* glibc's bits: 1 prints, 2 aborts. */
+static int set_check_action(int value)
+{
+	enum { ABORT, REPORT, OFF };	/* as in tunables.def */
+
+	return !hak_tune_program(HAK_T_CHECK_FREE, value & 2 ? ABORT : value & 1 ? REPORT : OFF);
+}
+
+/* The top of glibc's heap above which it is trimmed: the nearest we have is what the ring keeps resident. */
+static int set_trim_threshold(int value)
+{
+	const uint64_t never = hak_tunable_desc[HAK_T_REGION_EVICT_BYTES].max;
+
+	return !hak_tune_program(HAK_T_REGION_EVICT_BYTES, value < 0 ? never : (uint64_t)value);
+}
+
+/* 1: obeyed, or about something that hakmem has not got, such as arenas. 0: a value glibc refuses too, or M_PERTURB. */
+HAK_EXPORT int mallopt(int param, int value)
+{
+	enum { MXFAST_MAX = 80 * sizeof(size_t) / 4, MMAP_THRESHOLD_MAX = 32 << 20 };
+
+	switch (param) {
+	case M_CHECK_ACTION:
+		return set_check_action(value);
+	case M_TRIM_THRESHOLD:
+		return set_trim_threshold(value);
+	case M_MXFAST:
+		return value >= 0 && value <= MXFAST_MAX;
+	case M_MMAP_THRESHOLD:
+		return value >= 0 && value <= MMAP_THRESHOLD_MAX;
+	case M_ARENA_TEST:
+	case M_ARENA_MAX:
+		return value > 0;
+	case M_TOP_PAD:
+	case M_MMAP_MAX:
+		return 1;
+	default:
+		return 0;
+	}
+}

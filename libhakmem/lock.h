@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The library's one kind of lock: a futex of 8 bytes that knows its owner. No allocation, no initialisation, no
+ * pthread. Every lock is a row of the table below; its place there is the lock order (a thread may take a lock only
+ * if it holds none of the same or a later place), checked in debug builds, and the order in which fork takes them all.
+ *
+ * Waiting is a futex wait after a short spin. A thread that asks for a lock it holds already is a signal handler
+ * that interrupted the allocator: hak_die(), never a hang. Between fork's prepare and its parent or child handler the
+ * forking thread may re-enter (other libraries' handlers allocate): see hak_lock_fork_*().
+ */
+#ifndef HAK_LOCK_H
+#define HAK_LOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum hak_lock_id {
+	HAK_LOCK_TUNE,		/* tune.c: applying a generation, creating or dropping the segment */
+	HAK_LOCK_PURGE,		/* purge.c: one purger at a time */
+	HAK_LOCK_REGISTRY,	/* heap.c: heaps, dead and alive */
+	HAK_LOCK_ZOMBIE,	/* heap.c: the heap of threads that have none */
+	HAK_LOCK_POOL,		/* slab.c: partly used slabs without an owner */
+	HAK_LOCK_EXTENT,	/* extent.c: superslabs, run extents, free extents */
+	HAK_LOCK_RING,		/* whale.c: the ring */
+	HAK_LOCK_META,		/* meta.c: descriptors, map leaves */
+	HAK_LOCKS
+};
+
+struct hak_lock {
+	_Atomic uint32_t state;	/* 0 free, 1 held, 2 held and somebody waits */
+	_Atomic uint32_t owner;	/* thread id while held; 0 otherwise */
+};
+
+extern struct hak_lock hak_locks[HAK_LOCKS];
+
+void hak_lock(enum hak_lock_id id);
+bool hak_trylock(enum hak_lock_id id);
+void hak_unlock(enum hak_lock_id id);
+bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread; for assertions */
+
+/* fork.c only. prepare takes all in order; parent and child let go of all; a re-entry in between is granted. */
+void hak_lock_fork_prepare(void);
+void hak_lock_fork_parent(void);
+void hak_lock_fork_child(void);
+
+#endif

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The malloc family: glibc's semantics over the tiers. Only here is errno set, and only to ENOMEM or EINVAL; free leaves
+ * it alone. The fast paths are the first page; everything behind hak_unlikely() is out of line.
+ *
+ * A free block's first word links it, the second holds the key: the address of the cache that freed it. malloc clears the
+ * key, so a free that finds its own key is either a double free, confirmed by searching the lists, or a program that
+ * stored that very value, which costs it the search.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "extent.h"
+#include "hakmem.h"
+#include "heap.h"
+#include "loader.h"
+#include "misuse.h"
+#include "os.h"
+#include "purge.h"
+#include "run.h"
+#include "stats.h"
+#include "tune.h"
+#include "whale.h"
+
+/* ---- fast paths ---- */
+
+static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size);
+static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero);
+static HAK_NOINLINE void free_slow(void *p);
+static HAK_NOINLINE bool free_look(struct hak_cache *c, unsigned int cls, void *p);
+
+static inline void *pop(struct hak_cache *c, unsigned int cls)
+{
+	void **p = c->bin[cls].head;
+
+	if (hak_likely(p != NULL)) {
+		c->bin[cls].head = p[0];
+		p[1] = NULL;
+		hak_counters(c)->hot[cls].allocs++;
+	}
+	return p;
+}
+
+static inline void *malloc_class(unsigned int cls, size_t size)
+{
+	void *p = pop(hak_self, cls);
+
+	return hak_likely(p != NULL) ? p : malloc_slow(cls, size);
+}
+
+static inline void *allocate(size_t size)
+{
+	bool zero;
+
+	if (hak_likely(size <= HAK_TINY_MAX))
+		return malloc_class(hak_class_of_tiny(size), size);
+	if (hak_likely(size <= HAK_SLAB_MAX))
+		return malloc_class(hak_class_of_mid(size), size);
+	return malloc_large(size, &zero);
+}
+
+/* A block of one of c's own slabs. */
+static inline void push(struct hak_cache *c, unsigned int cls, void **p)
+{
+	uint64_t frees = hak_counters(c)->hot[cls].frees;
+
+	if (hak_unlikely(frees >= c->bin[cls].trip || p[1] == c || ((uintptr_t)p & 15)) && !free_look(c, cls, p))
+		return;
+	p[0] = c->bin[cls].head;
+	p[1] = c;
+	c->bin[cls].head = p;
+	hak_counters(c)->hot[cls].frees = frees + 1;
+}
+
+HAK_EXPORT void *malloc(size_t size)
+{
+	return allocate(size);
+}
+
+HAK_EXPORT void free(void *p)
+{
+	const struct hak_granule *g = hak_granule(p);
+	struct hak_cache *c = hak_self;
+
+	if (hak_likely(g && atomic_load_explicit(&g->word, memory_order_relaxed) == c))
+		push(c, g->cls, p);
+	else
+		free_slow(p);
+}
+
+/* ---- allocation, out of line ---- */
+
+static HAK_COLD void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* The entry of every slow path of a usable cache: requests, tunables, time. */
+static void enter(struct hak_cache *c)
+{
+	hak_tune_poll();
+	hak_purge_tick(c);
+}
+
+static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
+{
+	if (!c->bin[cls].head && !hak_cache_refill(c, cls, size)) {
+		if (!hak_purge(HAK_PURGE_ALL) || !hak_cache_refill(c, cls, size))
+			return NULL;
+	}
+	return pop(c, cls);
+}
+
+static HAK_COLD void *zombie_slab(unsigned int cls, size_t size)
+{
+	struct hak_cache *c = hak_heap_zombie_enter();
+	void *p = NULL;
+
+	if (c && (c->bin[cls].head || hak_cache_refill(c, cls, size)))
+		p = pop(c, cls);
+	hak_heap_zombie_leave(c);
+	return p ? p : no_memory();
+}
+
+/* The calling thread's cache, attached; NULL: it must use the shared one. errno as it was. */
+static inline struct hak_cache *self(void)
+{
+	struct hak_cache *c = hak_self;
+
+	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
+		int saved = errno;
+
+		c = hak_heap_attach();
+		errno = saved;
+		if (c == &hak_cache_zombie)
+			return NULL;
+	}
+	return c;
+}
+
+static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size)
+{
+	struct hak_cache *c = self();
+	void *p;
+
+	if (hak_unlikely(!c))
+		return zombie_slab(cls, size);
+	hak_heap_count1(c, SLOW_MALLOC);
+	enter(c);
+	p = refill(c, cls, size);
+	return hak_likely(p != NULL) ? p : no_memory();
+}
+
+/* A run from the bin, else from an extent; *ret_zero as for whales. */
+static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t align, bool *ret_zero)
+{
+	void **p = align <= HAK_UNIT ? c->bin[cls].head : NULL;
+
+	*ret_zero = false;
+	if (p) {
+		struct hak_extent *e = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+
+		c->bin[cls].head = p[0];
+		*hak_run_start(e, p) = (uint8_t)(cls + 1);
+	} else {
+		p = hak_run_new(cls, align, ret_zero);
+		if (!p)
+			return NULL;
+		hak_heap_count1(c, REFILL_RUN);
+		hak_class_count_n(c, REFILLED, cls, 1);
+		hak_class_count_n(c, REQ_SAMPLES, cls, 1);
+		hak_class_count_n(c, REQ_BYTES, cls, size);
+		c->heap->run[cls - HAK_SLAB_CLASSES].base++;	/* the allocation below takes it out again */
+	}
+	hak_counters(c)->hot[cls].allocs++;
+	return p;
+}
+
+static void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
+{
+	if (size >= HAK_WHALE_MIN || align > HAK_EXTENT / 2)
+		return hak_whale_alloc(c, size, align, ret_zero);
+	return take_run(c, hak_class_of_run(size > HAK_SLAB_MAX ? size : HAK_SLAB_MAX + 1), size, align, ret_zero);
+}
+
+static void *large_aligned(size_t size, size_t align, bool *ret_zero)
+{
+	struct hak_cache *c;
+	void *p;
+
+	if (hak_unlikely(size > PTRDIFF_MAX))
+		return no_memory();
+	c = self();
+	if (hak_unlikely(!c)) {
+		c = hak_heap_zombie_enter();
+		p = c ? large(c, size, align, ret_zero) : NULL;
+		hak_heap_zombie_leave(c);
+		return p ? p : no_memory();
+	}
+	enter(c);
+	p = large(c, size, align, ret_zero);
+	if (hak_unlikely(!p) && hak_purge(HAK_PURGE_ALL))
+		p = large(c, size, align, ret_zero);
+	return hak_likely(p != NULL) ? p : no_memory();
+}
+
+static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero)
+{
+	return large_aligned(size, HAK_UNIT, ret_zero);
+}
+
+/* A power of two `align`. */
+static void *allocate_aligned(size_t align, size_t size)
+{
+	bool zero;
+
+	if (align <= 16)
+		return allocate(size);
+	if (hak_unlikely(size > PTRDIFF_MAX - align))
+		return no_memory();
+	/* a class whose size is a multiple of the alignment: class.h */
+	if (align <= HAK_SLAB_MAX && size <= HAK_SLAB_MAX)
+		return allocate(size ? hak_align_up(size, align) : align);
+	if (align <= HAK_UNIT)
+		return allocate(size);
+	return large_aligned(size, align, &zero);
+}
+
+/* ---- free, out of line ---- */
+
+/*
+ * A free into the own cache that the fast path did not like: the bin is long, or the block looks free, or p is no
+ * block. True: push it.
+ */
+static HAK_NOINLINE bool free_look(struct hak_cache *c, unsigned int cls, void *p)
+{
+	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
+		/* a copy of the process without fork handlers; its slabs are still this cache's */
+		free_slow(p);
+		return false;
+	}
+	if (hak_unlikely((uintptr_t)p & 15)) {
+		hak_misuse(c, "free() of a misaligned pointer:", p);
+		return false;
+	}
+	if (((void **)p)[1] == c && hak_cache_holds(c, cls, p)) {
+		hak_misuse(c, "double free():", p);
+		return false;
+	}
+	if (hak_counters(c)->hot[cls].frees >= c->bin[cls].trip) {
+		hak_heap_count1(c, SLOW_FREE);
+		hak_cache_trip(c, cls);
+	}
+	return true;
+}
+
+static void free_run(struct hak_cache *c, void **p)
+{
+	struct hak_extent *e = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	uint8_t *start;
+	unsigned int cls;
+
+	if (hak_unlikely(!e || ((uintptr_t)p & (HAK_UNIT - 1)))) {
+		hak_misuse(c, "free() of a pointer inside a block:", p);
+		return;
+	}
+	start = hak_run_start(e, p);
+	cls = *start;
+	if (hak_unlikely(!cls || (cls & HAK_RUN_CACHED))) {
+		hak_misuse(c, cls ? "double free():" : "free() of a pointer inside a block, or twice:", p);
+		return;
+	}
+	hak_heap_count1(c, FREE_RUN);
+	*start = (uint8_t)(cls | HAK_RUN_CACHED);
+	cls--;
+	if (hak_unlikely(hak_counters(c)->hot[cls].frees >= c->bin[cls].trip))
+		hak_cache_trip(c, cls);
+	p[0] = c->bin[cls].head;
+	c->bin[cls].head = p;
+	hak_counters(c)->hot[cls].frees++;
+}
+
+static void free_whale(struct hak_cache *c, void *p)
+{
+	struct hak_region *r = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+
+	if (hak_unlikely(!r || p != r->base)) {
+		hak_misuse(c, "free() of a pointer inside a block:", p);
+		return;
+	}
+	hak_heap_count1(c, FREE_WHALE);
+	hak_whale_free(c, r);
+}
+
+static void free_foreign(struct hak_cache *c, void *p)
+{
+	if (hak_loader_owns(p)) {
+		hak_heap_count1(c, FREE_LOADER);
+		return;
+	}
+	hak_misuse(c, "free() of a pointer that is not ours, or was freed before:", p);
+}
+
+static void free_any(struct hak_cache *c, void *p)
+{
+	const struct hak_granule *g = hak_granule(p);
+
+	switch (hak_granule_kind(g)) {
+	case HAK_SLAB:
+		/* acquire: see hak_slab_owner; mine means mine, all else is decided by the push */
+		if (atomic_load_explicit(&g->word, memory_order_acquire) == c)
+			push(c, g->cls, p);
+		else if (((void **)p)[1] == c && hak_cache_holds(c, g->cls, p))
+			hak_misuse(c, "double free():", p);
+		else
+			hak_cache_free_remote(c, hak_granule_slab(g, p), p);
+		break;
+	case HAK_RUNS:
+		free_run(c, p);
+		break;
+	case HAK_WHALE:
+		free_whale(c, p);
+		break;
+	default:
+		free_foreign(c, p);
+	}
+}
+
+static HAK_NOINLINE void free_slow(void *p)
+{
+	struct hak_cache *c;
+
+	if (!p) {
+		if (hak_self->magic == HAK_CACHE_MAGIC)
+			hak_heap_count1(hak_self, FREE_NULL);
+		return;
+	}
+	c = self();
+	if (hak_unlikely(!c)) {
+		c = hak_heap_zombie_enter();
+		if (c) {
+			hak_heap_count1(c, FREE_ZOMBIE);
+			free_any(c, p);
+		}
+		hak_heap_zombie_leave(c);
+		return;
+	}
+	hak_heap_count1(c, SLOW_FREE);
+	enter(c);
+	free_any(c, p);
+}
+
+/* ---- the rest of the family ---- */
+
+static size_t usable(const void *p)
+{
+	const struct hak_granule *g = hak_granule(p);
+	void *word;
+
+	switch (hak_granule_kind(g)) {
+	case HAK_SLAB:
+		return hak_class_size(g->cls);
+	case HAK_RUNS: {
+		unsigned int cls;
+
+		word = atomic_load_explicit(&g->word, memory_order_relaxed);
+		cls = *hak_run_start(word, p);
+		return cls && !(cls & HAK_RUN_CACHED) ? hak_class_size(cls - 1) : 0;
+	}
+	case HAK_WHALE:
+		word = atomic_load_explicit(&g->word, memory_order_relaxed);
+		return ((struct hak_region *)word)->bytes;
+	default:
+		return 0;
+	}
+}
+
+HAK_EXPORT size_t malloc_usable_size(void *p)
+{
+	return p ? usable(p) : 0;
+}
+
+HAK_EXPORT void *calloc(size_t n, size_t size)
+{
+	size_t bytes;
+	bool zero = false;
+	void *p;
+
+	if (hak_unlikely(__builtin_mul_overflow(n, size, &bytes)))
+		return no_memory();
+	if (hak_likely(bytes <= HAK_SLAB_MAX)) {
+		/* the whole usable size: programs use it */
+		p = allocate(bytes);
+		return p ? memset(p, 0, usable(p)) : NULL;
+	}
+	p = malloc_large(bytes, &zero);
+	if (!p)
+		return NULL;
+	if (!zero)
+		memset(p, 0, usable(p));
+	if (hak_self->magic == HAK_CACHE_MAGIC) {
+		if (zero)
+			hak_heap_count1(hak_self, CALLOC_SKIP);
+		else
+			hak_heap_count1(hak_self, CALLOC_CLEAR);
+	}
+	return p;
+}
+
+static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
+{
+	struct hak_region *r = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+
+	if (!r || p != r->base || size < HAK_WHALE_MIN)
+		return NULL;
+	return hak_whale_resize(c, r, size);
+}
+
+static void *realloc_copy(struct hak_cache *c, void *p, size_t old, size_t size)
+{
+	size_t keep = old < size ? old : size;
+	void *q = allocate(size);
+
+	if (!q)
+		return NULL;
+	memcpy(q, p, keep);
+	if (c) {
+		hak_heap_count1(c, REALLOC_COPY);
+		hak_heap_count_n(c, REALLOC_COPY_BYTES, keep);
+	}
+	free(p);
+	return q;
+}
+
+HAK_EXPORT void *realloc(void *p, size_t size)
+{
+	struct hak_cache *c;
+	size_t old;
+	void *q;
+
+	if (!p)
+		return allocate(size);
+	if (!size) {
+		free(p);
+		return NULL;
+	}
+	if (hak_unlikely(size > PTRDIFF_MAX))
+		return no_memory();
+	c = self();
+	old = usable(p);
+	if (hak_unlikely(!old)) {
+		free_slow(p);	/* says what is wrong with it; with check.free=report the program sees a failure */
+		return no_memory();
+	}
+	/* in place while at least half stays in use */
+	if (size <= old && (size > old / 2 || old <= 32) && old < HAK_WHALE_MIN) {
+		if (c)
+			hak_heap_count1(c, REALLOC_IN_PLACE);
+		return p;
+	}
+	if (c && old >= HAK_WHALE_MIN && hak_granule_kind(hak_granule(p)) == HAK_WHALE) {
+		enter(c);
+		q = realloc_whale(c, p, size);
+		if (q)
+			return q;
+	}
+	return realloc_copy(c, p, old, size);
+}
+
+HAK_EXPORT void *reallocarray(void *p, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (hak_unlikely(__builtin_mul_overflow(n, size, &bytes)))
+		return no_memory();
+	return realloc(p, bytes);
+}
+
+static bool power_of_two(size_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+HAK_EXPORT int posix_memalign(void **ret, size_t align, size_t size)
+{
+	int saved = errno;
+	void *p;
+
+	if (!power_of_two(align) || align % sizeof(void *))
+		return EINVAL;
+	p = allocate_aligned(align, size);
+	errno = saved;
+	if (!p)
+		return ENOMEM;
+	*ret = p;
+	return 0;
+}
+
+HAK_EXPORT void *aligned_alloc(size_t align, size_t size)
+{
+	if (hak_unlikely(!power_of_two(align))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return allocate_aligned(align, size);
+}
+
+/* glibc's memalign rounds an alignment that is no power of two up to one. */
+HAK_EXPORT void *memalign(size_t align, size_t size)
+{
+	if (hak_unlikely(align > SIZE_MAX / 2 + 1)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (hak_unlikely(!power_of_two(align)))
+		align = align ? (size_t)1 << (64 - __builtin_clzl(align)) : 1;
+	return allocate_aligned(align, size);
+}
+
+HAK_EXPORT void *valloc(size_t size)
+{
+	return allocate_aligned(hak_page, size);
+}
+
+HAK_EXPORT void *pvalloc(size_t size)
+{
+	if (hak_unlikely(size > PTRDIFF_MAX - hak_page))
+		return no_memory();
+	return allocate_aligned(hak_page, size ? hak_align_up(size, hak_page) : hak_page);
+}
+
+HAK_EXPORT void free_sized(void *p, size_t size)
+{
+	(void)size;
+	free(p);
+}
+
+HAK_EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
+{
+	(void)align, (void)size;
+	free(p);
+}
+
+HAK_EXPORT void cfree(void *p)
+{
+	free(p);
+}
+
+/* glibc's internal names, called by old programs and by other allocators' shims. */
+#define ALIAS(name)	__attribute__((alias(#name), visibility("default")))
+extern void *__libc_malloc(size_t) ALIAS(malloc);
+extern void *__libc_calloc(size_t, size_t) ALIAS(calloc);
+extern void *__libc_realloc(void *, size_t) ALIAS(realloc);
+extern void __libc_free(void *) ALIAS(free);
+extern void __libc_cfree(void *) ALIAS(cfree);
+extern void *__libc_memalign(size_t, size_t) ALIAS(memalign);
+extern void *__libc_valloc(size_t) ALIAS(valloc);
+extern void *__libc_pvalloc(size_t) ALIAS(pvalloc);
+extern int __posix_memalign(void **, size_t, size_t) ALIAS(posix_memalign);

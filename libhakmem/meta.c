@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptor allocator. See meta.h. */
+#include "meta.h"
+
+#include <string.h>
+
+#include "extent.h"
+#include "lock.h"
+#include "os.h"
+#include "whale.h"
+
+#define RESERVE	((size_t)4 << 20)
+#define PIECE	((size_t)64 << 10)
+
+static const uint32_t meta_bytes[HAK_META_KINDS] = {
+	[HAK_META_EXTENT] = (sizeof(struct hak_extent) + 63) & ~63u,
+	[HAK_META_REGION] = (sizeof(struct hak_region) + 63) & ~63u,
+};
+
+/* All under HAK_LOCK_META. [at, enabled) is writable and unused, [enabled, end) reserved. */
+static struct {
+	char *at, *enabled, *end;
+	void *free[HAK_META_KINDS];
+} meta;
+
+static void *cut(size_t bytes)
+{
+	void *p;
+
+	if (meta.at + bytes > meta.end) {
+		char *more = hak_os_reserve(RESERVE, false);
+
+		if (!more)
+			return NULL;
+		meta.at = meta.enabled = more;
+		meta.end = more + RESERVE;
+	}
+	if (meta.at + bytes > meta.enabled) {
+		if (hak_os_enable(meta.enabled, PIECE))
+			return NULL;
+		meta.enabled += PIECE;
+	}
+	p = meta.at;
+	meta.at += bytes;
+	return p;
+}
+
+void *hak_meta_get(enum hak_meta_kind kind)
+{
+	void *p;
+
+	hak_lock(HAK_LOCK_META);
+	p = meta.free[kind];
+	if (p)
+		meta.free[kind] = *(void **)p;
+	else
+		p = cut(meta_bytes[kind]);
+	hak_unlock(HAK_LOCK_META);
+	if (p)
+		memset(p, 0, meta_bytes[kind]);
+	return p;
+}
+
+void hak_meta_put(enum hak_meta_kind kind, void *p)
+{
+	hak_lock(HAK_LOCK_META);
+	*(void **)p = meta.free[kind];
+	meta.free[kind] = p;
+	hak_unlock(HAK_LOCK_META);
+}

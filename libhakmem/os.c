@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* System calls about memory, raw and counted. See os.h for who may call what, and when. */
+#include "os.h"
+
+#include <errno.h>
+#include <linux/mman.h>
+#include <stdatomic.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stats.h"
+#include "sys.h"
+#include "tune.h"
+
+size_t hak_page = 4096;
+
+static _Atomic bool sandboxed;
+
+void hak_os_init(void)
+{
+	size_t page = getauxval(AT_PAGESZ);
+
+	if (page)
+		hak_page = page;
+}
+
+void hak_os_set_sandboxed(void)
+{
+	atomic_store_explicit(&sandboxed, true, memory_order_relaxed);
+}
+
+bool hak_os_sandboxed(void)
+{
+	return atomic_load_explicit(&sandboxed, memory_order_relaxed);
+}
+
+uint64_t hak_os_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t hak_os_boottime_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+#if HAK_DEBUG
+_Atomic int64_t hak_os_clock_offset_ms;	/* tests move the purge clock by it */
+#endif
+
+uint64_t hak_os_now_ms(void)
+{
+	struct timespec ts;
+	uint64_t ms;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	ms = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+#if HAK_DEBUG
+	ms += (uint64_t)atomic_load_explicit(&hak_os_clock_offset_ms, memory_order_relaxed);
+#endif
+	return ms;
+}
+
+uint64_t hak_os_random(void)
+{
+	const unsigned char *r = (const unsigned char *)getauxval(AT_RANDOM);
+	uint64_t v = 0;
+
+	if (r)
+		__builtin_memcpy(&v, r + 8, sizeof(v));
+	return v ^ (uintptr_t)&v;
+}
+
+uint32_t hak_os_kernel(void)
+{
+	static _Atomic uint32_t cached;
+	uint32_t v = atomic_load_explicit(&cached, memory_order_relaxed);
+	struct utsname u;
+	const char *s;
+	uint32_t part[2] = { 0, 0 };
+
+	if (v)
+		return v;
+	if (hak_os_sandboxed() || uname(&u))
+		return 0;	/* unknown counts as old; asked again later */
+	s = u.release;
+	for (int i = 0; i < 2; i++) {
+		while (*s >= '0' && *s <= '9')
+			part[i] = part[i] * 10 + (uint32_t)(*s++ - '0');
+		if (*s == '.')
+			s++;
+	}
+	v = part[0] << 16 | part[1];
+	atomic_store_explicit(&cached, v, memory_order_relaxed);
+	return v;
+}
+
+/* ---- counting ---- */
+
+enum call { CALL_MMAP, CALL_MUNMAP, CALL_MREMAP, CALL_DONTNEED, CALL_FREE, CALL_HUGEPAGE, CALL_META, CALLS };
+
+static const enum hak_proc_counter call_counter[CALLS] = {
+	[CALL_MMAP] = HAK_C_MMAP_CALLS, [CALL_MUNMAP] = HAK_C_MUNMAP_CALLS, [CALL_MREMAP] = HAK_C_MREMAP_CALLS,
+	[CALL_DONTNEED] = HAK_C_DONTNEED_CALLS, [CALL_FREE] = HAK_C_FREE_CALLS,
+	[CALL_HUGEPAGE] = HAK_C_HUGEPAGE_CALLS, [CALL_META] = HAK_C_META_CALLS,
+};
+_Static_assert(HAK_C_MMAP_BYTES == HAK_C_MMAP_CALLS + 1 && HAK_C_MMAP_NS == HAK_C_MMAP_CALLS + 2, "calls, bytes, ns");
+_Static_assert(HAK_C_META_BYTES == HAK_C_META_CALLS + 1 && HAK_C_META_NS == HAK_C_META_CALLS + 2, "calls, bytes, ns");
+
+#if HAK_DEBUG
+/* Fault injection: the next `skip` calls of `call` go through, then one fails with `err`. */
+struct hak_os_fault hak_os_fault = { -1, 0, 0 };
+
+static long injected(enum call call)
+{
+	if (hak_os_fault.call != (int)call)
+		return 0;
+	if (hak_os_fault.skip-- > 0)
+		return 0;
+	hak_os_fault.call = -1;
+	return -hak_os_fault.err;
+}
+#else
+static inline long injected(enum call call)
+{
+	(void)call;
+	return 0;
+}
+#endif
+
+struct args {
+	long nr, a, b, c, d, e, f;	/* those not named are 0 */
+};
+
+static long counted(enum call call, size_t bytes, const struct args *x)
+{
+	uint64_t t0 = 0;
+	long r;
+
+	if (hak_unlikely(hak_tun(HAK_T_STATS_TIMING)))
+		t0 = hak_os_now_ns();
+	r = injected(call);
+	if (!r)
+		r = hak_sys(x->nr, x->a, x->b, x->c, x->d, x->e, x->f);
+	hak_count(call_counter[call], 1);
+	hak_count(call_counter[call] + 1, (int64_t)bytes);
+	if (t0)
+		hak_count(call_counter[call] + 2, (int64_t)(hak_os_now_ns() - t0));
+	if (hak_unlikely(r < 0 && r > -4096))
+		hak_count(HAK_C_SYS_ERRORS, 1);
+	return r;
+}
+
+static bool failed(long r)
+{
+	return r < 0 && r > -4096;
+}
+
+static long map_anon(enum call call, void *hint, size_t bytes, int prot, int flags)
+{
+	return counted(call, bytes, &(struct args){ SYS_mmap, (long)hint, (long)bytes, prot,
+						    MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0 });
+}
+
+int hak_os_unmap(void *p, size_t bytes)
+{
+	return (int)counted(CALL_MUNMAP, bytes, &(struct args){ SYS_munmap, (long)p, (long)bytes });
+}
+
+/*
+ * The kernel places mappings top-down, each right below the last, so what it picks is aligned as long as we map whole
+ * granules and nobody maps in between. If not, first try to extend what we got downwards to the boundary; else map
+ * too much and trim.
+ */
+static void *map_trimmed(enum hak_os_kind kind, size_t bytes, size_t align, void *got)
+{
+	enum call call = kind == HAK_OS_META ? CALL_META : CALL_MMAP;
+	size_t pad = (uintptr_t)got & (align - 1), head;
+	long r;
+
+	r = map_anon(call, (char *)got - pad, pad, PROT_READ | PROT_WRITE, 0);
+	if (!failed(r) && (char *)r == (char *)got - pad) {
+		hak_os_unmap((char *)r + bytes, pad);
+		return (void *)r;
+	}
+	if (!failed(r))
+		hak_os_unmap((void *)r, pad);
+	hak_os_unmap(got, bytes);
+	r = map_anon(call, NULL, bytes + align - hak_page, PROT_READ | PROT_WRITE, 0);
+	if (failed(r))
+		return NULL;
+	head = hak_align_up((uintptr_t)r, align) - (uintptr_t)r;
+	if (head)
+		hak_os_unmap((void *)r, head);
+	if (align - hak_page - head)
+		hak_os_unmap((char *)r + head + bytes, align - hak_page - head);
+	return (char *)r + head;
+}
+
+void *hak_os_map(size_t bytes, size_t align)
+{
+	long r;
+
+	hak_assert(!(bytes & (HAK_GRANULE - 1)) && align >= HAK_GRANULE && !(align & (align - 1)));
+	if (bytes + align < bytes)
+		return NULL;
+	r = map_anon(CALL_MMAP, NULL, bytes, PROT_READ | PROT_WRITE, 0);
+	if (failed(r))
+		return NULL;
+	if (hak_likely(!((uintptr_t)r & (align - 1))))
+		return (void *)r;
+	return map_trimmed(HAK_OS_BLOCK, bytes, align, (void *)r);
+}
+
+int hak_os_remap_fresh(void *p, size_t bytes)
+{
+	long r = map_anon(CALL_MMAP, p, bytes, PROT_READ | PROT_WRITE, MAP_FIXED);
+
+	return failed(r) ? (int)r : 0;
+}
+
+static int advise(enum call call, void *p, size_t bytes, int advice)
+{
+	return (int)counted(call, bytes, &(struct args){ SYS_madvise, (long)p, (long)bytes, advice });
+}
+
+int hak_os_dontneed(void *p, size_t bytes)
+{
+	return advise(CALL_DONTNEED, p, bytes, MADV_DONTNEED);
+}
+
+int hak_os_free(void *p, size_t bytes)
+{
+	return advise(CALL_FREE, p, bytes, MADV_FREE);
+}
+
+int hak_os_hugepage(void *p, size_t bytes, bool on)
+{
+	if (hak_os_sandboxed())
+		return -EPERM;
+	return advise(CALL_HUGEPAGE, p, bytes, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+size_t hak_os_resident_bytes(void *p, size_t bytes)
+{
+	unsigned char resident[1024];
+	size_t pages = 0;
+
+	if (hak_os_sandboxed())
+		return bytes;
+	for (size_t at = 0; at < bytes; at += sizeof(resident) * hak_page) {
+		size_t n = (bytes - at + hak_page - 1) / hak_page;
+
+		if (n > sizeof(resident))
+			n = sizeof(resident);
+		if (counted(CALL_META, n * hak_page, &(struct args){ SYS_mincore, (long)p + (long)at,
+								      (long)(n * hak_page), (long)resident }))
+			return bytes;
+		for (size_t i = 0; i < n; i++)
+			pages += resident[i] & 1;
+	}
+	return pages * hak_page;
+}
+
+int hak_os_grow(void *p, size_t old_bytes, size_t bytes)
+{
+	long r = counted(CALL_MREMAP, bytes, &(struct args){ SYS_mremap, (long)p, (long)old_bytes, (long)bytes, 0 });
+
+	return failed(r) ? (int)r : 0;
+}
+
+int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes)
+{
+	long r = counted(CALL_MREMAP, bytes, &(struct args){ SYS_mremap, (long)p, (long)old_bytes, (long)bytes,
+							     MREMAP_MAYMOVE | MREMAP_FIXED, (long)to });
+
+	return failed(r) ? (int)r : 0;
+}
+
+/* ---- tables ---- */
+
+void *hak_os_reserve(size_t bytes, bool readable)
+{
+	long r = map_anon(CALL_META, NULL, bytes, readable ? PROT_READ : PROT_NONE, MAP_NORESERVE);
+
+	return failed(r) ? NULL : (void *)r;
+}
+
+int hak_os_enable(void *p, size_t bytes)
+{
+	int r = (int)counted(CALL_META, bytes,
+			     &(struct args){ SYS_mprotect, (long)p, (long)bytes, PROT_READ | PROT_WRITE });
+
+	if (!r)
+		hak_count(HAK_C_MEM_META, (int64_t)bytes);
+	return r;
+}
+
+int hak_os_wipe_on_fork(void *p, size_t bytes)
+{
+	if (hak_os_sandboxed())
+		return -EPERM;
+	return advise(CALL_META, p, bytes, MADV_WIPEONFORK);
+}
+
+/* ---- last words ---- */
+
+static size_t put_text(char *to, size_t at, size_t max, const char *s)
+{
+	while (*s && at < max)
+		to[at++] = *s++;
+	return at;
+}
+
+void hak_warn(const char *what, const void *pointer)
+{
+	char line[256];
+	size_t n = 0;
+	int shift = 60;
+
+	n = put_text(line, n, 200, "hakmem: ");
+	n = put_text(line, n, 200, what);
+	n = put_text(line, n, 204, " 0x");
+	while (shift > 0 && !((uintptr_t)pointer >> shift))
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		line[n++] = "0123456789abcdef"[((uintptr_t)pointer >> shift) & 15];
+	line[n++] = '\n';
+	hak_sys(SYS_write, 2, (long)line, (long)n, 0, 0, 0);
+}
+
+_Noreturn void hak_die(const char *what, const void *pointer)
+{
+	hak_warn(what, pointer);
+	abort();
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only file that talks to the kernel about memory. Raw system calls (no cancellation points, no errno, no stdio),
+ * one counted function per kind; with stats.timing on each is timed. Every other module calls these and never mmap()
+ * itself. Nothing here allocates or takes a lock.
+ *
+ * After a sandbox may have been entered (hak_os_sandboxed(), set by the interposed prctl) only mmap, munmap, mremap,
+ * mprotect, futex, madvise(DONTNEED) and madvise(FREE) are made: anything else is refused here with -EPERM.
+ *
+ * Errors are negative errno; mappings are NULL on failure. In debug builds a fault can be injected: the N-th call of a
+ * kind fails (hak_os_fault).
+ */
+#ifndef HAK_OS_H
+#define HAK_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "hak.h"
+
+#define HAK_GRANULE	((size_t)64 << 10)	/* every mapping of ours owns whole granules (HAZARDS: strangers) */
+#define HAK_EXTENT	((size_t)2 << 20)
+
+extern size_t hak_page;			/* bytes of a page, from auxv */
+
+/* Kinds, as counted. META is everything for the allocator's own tables. */
+enum hak_os_kind { HAK_OS_BLOCK, HAK_OS_META };
+
+void hak_os_init(void);			/* page size; idempotent, callable before constructors */
+
+/* Zeroed private memory at an address aligned to `align` (a power of two >= a granule). NULL: no memory. */
+void *hak_os_map(size_t bytes, size_t align);
+/* Replaces our own mapping by fresh zeroed memory, attributes cleared. 0 or -errno, the old one kept on failure. */
+int hak_os_remap_fresh(void *p, size_t bytes);
+/* 0, or -errno: the caller keeps the mapping. */
+int hak_os_unmap(void *p, size_t bytes);
+int hak_os_dontneed(void *p, size_t bytes);
+int hak_os_free(void *p, size_t bytes);		/* MADV_FREE; -EINVAL where refused */
+int hak_os_hugepage(void *p, size_t bytes, bool on);
+/* Bytes of resident pages in our own mapping, by mincore; all of it where asking is not allowed. */
+size_t hak_os_resident_bytes(void *p, size_t bytes);
+/* Resizes in place (0 or -errno), or moves to `to`, memory of ours that is replaced. */
+int hak_os_grow(void *p, size_t old_bytes, size_t bytes);
+int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
+
+/* For tables: address space that cannot be touched, then pieces of it enabled. Never given back. */
+void *hak_os_reserve(size_t bytes, bool readable);	/* PROT_READ: reads as zeros; else PROT_NONE */
+int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
+int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
+
+uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; injectable in debug builds */
+uint64_t hak_os_now_ns(void);		/* CLOCK_MONOTONIC */
+uint64_t hak_os_boottime_ns(void);	/* CLOCK_BOOTTIME */
+uint64_t hak_os_random(void);		/* AT_RANDOM, for keys; never blocks */
+
+void hak_os_set_sandboxed(void);
+bool hak_os_sandboxed(void);
+
+#if HAK_DEBUG
+/* call: 0 mmap 1 munmap 2 mremap 3 dontneed 4 free 5 hugepage 6 tables, -1 none; after `skip` calls one fails with `err`. */
+extern struct hak_os_fault { int call; int skip; int err; } hak_os_fault;
+extern _Atomic int64_t hak_os_clock_offset_ms;
+#endif
+
+/* Kernel release as major << 16 | minor, from uname; cached. */
+uint32_t hak_os_kernel(void);
+
+#endif

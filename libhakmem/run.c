@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* Page runs. See run.h. */
+#include "run.h"
+
+#include "granule.h"
+#include "stats.h"
+
+void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero)
+{
+	unsigned int units = (unsigned int)(hak_class_size(cls) / HAK_UNIT);
+	unsigned int align_units = align <= HAK_UNIT ? 1 : (unsigned int)(align / HAK_UNIT);
+	struct hak_extent *e;
+	bool new;
+	char *p;
+
+	p = hak_extent_take(HAK_EXTENT_RUNS, units, align_units, &e, ret_zero, &new);
+	if (!p)
+		return NULL;
+	*hak_run_start(e, p) = (uint8_t)(cls + 1);
+	hak_count(HAK_C_MEM_RUN, (int64_t)hak_class_size(cls));
+	return p;
+}
+
+void hak_run_release(void *p)
+{
+	struct hak_extent *e = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	uint8_t *start = hak_run_start(e, p);
+	unsigned int cls = (*start & ~(unsigned int)HAK_RUN_CACHED) - 1;
+	unsigned int units = (unsigned int)(hak_class_size(cls) / HAK_UNIT);
+
+	*start = 0;
+	hak_count(HAK_C_MEM_RUN, -(int64_t)hak_class_size(cls));
+	hak_extent_give(e, p, units, units);
+}

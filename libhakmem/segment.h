@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process's own side of the segment (layout: control/abi.h): creating the two memfds, keeping
+ * their descriptors honest, publishing heaps, answers and lazily freed ranges. Failure costs
+ * visibility, never an allocation.
+ *
+ * The counters of heaps: heap.c reserves [base, base + HAK_HEAP_REGION) for heaps and the same
+ * again, HAK_HEAP_DELTA further, for their struct hak_heap_block. Until a segment exists the second
+ * half is private memory. Creating the segment maps the memfd's heap part over it, counts so far
+ * copied. From then on nothing in the segment may be touched that was not populated: a hole answers
+ * SIGBUS when memory is short.
+ *
+ * The descriptors belong to the program as soon as it says so (closefrom, dup2). After creation
+ * nothing but fstat and F_OFD_GETLK is asked of them, and close only in a fork child or a process
+ * that never had a second thread, after comparing inodes.
+ *
+ * HAK_LOCK_TUNE guards creation and dropping; HAK_LOCK_REGISTRY is held by heap.c around populate;
+ * HAK_LOCK_RING guards the lazy table. No correctness of the allocator depends on shared memory.
+ */
+#ifndef HAK_SEGMENT_H
+#define HAK_SEGMENT_H
+
+#include "../control/abi.h"
+#include "hak.h"
+
+#define HAK_HEAP_REGION	((size_t)HAK_MAX_HEAPS * HAK_HEAP_STRIDE)
+#define HAK_HEAP_DELTA	HAK_HEAP_REGION
+#define HAK_HEAP_CHUNK	16u
+
+extern struct hak_ack *hak_ack;		/* NULL without a segment; written under HAK_LOCK_TUNE */
+
+/*
+ * heap.c, before the counters of slots [first, first + count) are touched for the first time: makes
+ * them writable. 0: published, or there is no segment to publish in. 1: usable, but private memory
+ * that no reader sees. Negative errno: not usable.
+ */
+int hak_segment_populate(unsigned int first, unsigned int count);
+
+/*
+ * The region cache publishes what it freed lazily; both under HAK_LOCK_RING. False: no room
+ * (counted), or no segment.
+ */
+bool hak_segment_lazy_add(void *p, size_t bytes);
+void hak_segment_lazy_remove(void *p, size_t bytes);	/* before the region is handed out */
+
+/* ---- for tune.c alone, under HAK_LOCK_TUNE or in a constructor ---- */
+
+/*
+ * Makes the two memfds and maps them. `layers` is the first content of the tune page's slots (of a
+ * fork child), or NULL. `fresh`: counters start at zero, else what was counted so far is carried
+ * over. `locked` goes to the header. 0, or -errno and everything as it was before.
+ */
+int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked);
+/* In a child that a seccomp filter may kill: whether a segment can be made. 0 or -errno. */
+int hak_segment_probe(void);
+/* The shared pages become private ones with what was counted so far; the descriptors are closed if asked. */
+void hak_segment_drop(bool may_close);
+/* In a fork child: as drop, of the parent's segment; counters start at zero, gauges as saved. */
+void hak_segment_leave(void);
+struct hak_tune *hak_segment_tune(void);	/* NULL without a segment */
+/* Whether somebody else's open description holds byte 1 of the tune memfd. */
+bool hak_segment_pageout_locked(void);
+
+/* The rows of tunables.def as published, HAK_TUNABLES of them. */
+extern const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES];
+
+#endif

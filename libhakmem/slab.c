@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/* Slabs, blocks given back by strangers, the pool. See slab.h for the protocol. */
+#include "slab.h"
+
+#include "extent.h"
+#include "heap.h"
+#include "lock.h"
+#include "os.h"
+#include "stats.h"
+#include "tune.h"
+
+struct hak_cache hak_pool;
+static struct hak_mpsc pool_queue;
+
+/* Per class, slabs with room and without; HAK_LOCK_POOL. */
+static struct {
+	struct hak_slab *room, *full;
+} pool[HAK_SLAB_CLASSES];
+
+#if HAK_DEBUG
+void hak_slab_check(const struct hak_slab *s)
+{
+	unsigned int n = 0;
+
+	hak_assert(s->used + s->nfree == s->carved && s->carved <= s->capacity);
+	hak_assert(s->capacity == HAK_SLAB_BYTES / hak_class_size(s->cls));
+	for (void *p = s->free; p; p = *(void **)p, n++) {
+		hak_assert(hak_slab_is_block(s, p));
+		hak_assert(n < s->nfree);
+	}
+	hak_assert(n == s->nfree);
+}
+#else
+void hak_slab_check(const struct hak_slab *s)
+{
+	(void)s;
+}
+#endif
+
+bool hak_slab_is_block(const struct hak_slab *s, const void *p)
+{
+	size_t offset = (size_t)((const char *)p - s->base);
+
+	return offset < HAK_SLAB_BYTES && hak_class_divides(s->cls, (uint32_t)offset);
+}
+
+bool hak_slab_idle(const struct hak_slab *s)
+{
+	/* acquire: what the last stranger wrote into its block comes before the slab's next life */
+	return !s->used && !atomic_load_explicit(&s->remote, memory_order_acquire);
+}
+
+static char *map_single(void)
+{
+	char *p = hak_os_map(HAK_SLAB_BYTES, HAK_GRANULE);
+
+	if (!p)
+		return NULL;
+	if (hak_granule_prepare(p, HAK_SLAB_BYTES, true)) {
+		hak_os_unmap(p, HAK_SLAB_BYTES);
+		return NULL;
+	}
+	hak_count(HAK_C_SLABS_SINGLE, 1);
+	hak_count(HAK_C_MEM_MAPPED, HAK_SLAB_BYTES);
+	return p;
+}
+
+struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
+{
+	struct hak_extent *e = NULL;
+	struct hak_slab *s;
+	bool zero;
+	char *p;
+
+	*ret_extent = false;
+	if (hak_tun(HAK_T_SUPERSLAB_ENABLE))
+		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, &e, &zero, ret_extent);
+	else
+		p = map_single();
+	if (!p)
+		return NULL;
+	s = hak_slab_of(p);
+	hak_assert(s->state == HAK_SLAB_NONE && !atomic_load_explicit(&s->remote, memory_order_relaxed));
+	s->free = NULL;
+	s->base = p;
+	s->prev = s->next = NULL;
+	s->extent = e;
+	s->used = s->nfree = s->carved = 0;
+	s->capacity = (uint16_t)(HAK_SLAB_BYTES / hak_class_size(cls));
+	s->cls = (uint8_t)cls;
+	s->state = HAK_SLAB_CURRENT;
+	hak_slab_granule(s)->cls = (uint8_t)cls;
+	hak_granule_set(hak_slab_granule(s), HAK_SLAB, owner);
+	hak_count(HAK_C_SLABS, 1);
+	hak_count(HAK_C_MEM_SLAB, HAK_SLAB_BYTES);
+	return s;
+}
+
+/* munmap refused: the pages go, the address space waits here for the next single slab... which may never come. */
+static void unmap_single(char *p)
+{
+	hak_count(HAK_C_SLABS_SINGLE, -1);
+	if (hak_os_unmap(p, HAK_SLAB_BYTES)) {
+		hak_count(HAK_C_UNMAP_KEPT, 1);
+		hak_os_dontneed(p, HAK_SLAB_BYTES);
+		hak_count(HAK_C_MEM_CLEAN, HAK_SLAB_BYTES);
+		return;
+	}
+	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_SLAB_BYTES);
+}
+
+void hak_slab_release(struct hak_slab *s)
+{
+	size_t touched = (s->carved * hak_class_size(s->cls) + HAK_UNIT - 1) / HAK_UNIT;
+	struct hak_extent *e = s->extent;
+	char *p = s->base;
+
+	hak_assert(hak_slab_idle(s));
+	hak_granule_clear(hak_slab_granule(s));
+	s->state = HAK_SLAB_NONE;
+	hak_count(HAK_C_SLABS, -1);
+	hak_count(HAK_C_MEM_SLAB, -(int64_t)HAK_SLAB_BYTES);
+	if (e)
+		hak_extent_give(e, p, HAK_SLAB_UNITS, (unsigned int)touched);
+	else
+		unmap_single(p);
+}
+
+uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret)
+{
+	size_t size = hak_class_size(s->cls);
+	uint32_t left = (uint32_t)(s->capacity - s->carved);
+	char *p = s->base + s->carved * size;
+
+	if (n > left)
+		n = left;
+	if (!n)
+		return 0;
+	ret->head = p;
+	ret->n = n;
+	for (uint32_t i = 1; i < n; i++, p += size)
+		*(void **)p = p + size;
+	*(void **)p = NULL;
+	ret->tail = p;
+	s->carved += (uint16_t)n;
+	s->used += (uint16_t)n;
+	return n;
+}
+
+/* ---- blocks from strangers ---- */
+
+static uint32_t block_index(const struct hak_slab *s, const void *p)
+{
+	return (uint32_t)(((const char *)p - s->base) >> 4) + 1;
+}
+
+static void *block_at(const struct hak_slab *s, uint32_t index)
+{
+	return index ? s->base + ((size_t)(index - 1) << 4) : NULL;
+}
+
+static struct hak_mpsc *queue_of(void *owner)
+{
+	struct hak_cache *c = owner;
+
+	return c == &hak_pool ? &pool_queue : &hak_heap_of(c)->remote;
+}
+
+static void enqueue(struct hak_slab *s)
+{
+	/* The owner as of now: read after QUEUED was turned on, since when it cannot change. */
+	struct hak_mpsc *q = queue_of(hak_slab_owner(s));
+	struct hak_slab *head = atomic_load_explicit(&q->head, memory_order_relaxed);
+
+	do {
+		s->mpsc_next = head;
+		/* release: the link; pairs with the acquire in hak_mpsc_take */
+	} while (!atomic_compare_exchange_weak_explicit(&q->head, &head, s, memory_order_release,
+							memory_order_relaxed));
+}
+
+bool hak_slab_remote_push(struct hak_slab *s, const struct hak_chain *c)
+{
+	uint64_t old = atomic_load_explicit(&s->remote, memory_order_relaxed), new;
+
+	do {
+		*(void **)c->tail = block_at(s, HAK_REMOTE_FIRST(old));
+		new = block_index(s, c->head) | (uint64_t)(HAK_REMOTE_COUNT(old) + c->n) << 16 | HAK_REMOTE_QUEUED;
+		/*
+		 * release: the links in the blocks, for the owner's exchange. acquire: the owner's name, read next,
+		 * may not be older than the QUEUED we saw clear (pairs with the exchange in claim/unclaim and drain).
+		 */
+	} while (!atomic_compare_exchange_weak_explicit(&s->remote, &old, new, memory_order_acq_rel,
+							memory_order_relaxed));
+	if (old & HAK_REMOTE_QUEUED)
+		return false;
+	enqueue(s);
+	return true;
+}
+
+/* Blocks from `word` to the slab's own list. */
+static uint32_t splice(struct hak_slab *s, uint64_t word)
+{
+	uint32_t n = HAK_REMOTE_COUNT(word);
+	void *head = block_at(s, HAK_REMOTE_FIRST(word)), *p;
+
+	if (!n)
+		return 0;
+	if (s->free) {
+		for (p = head; *(void **)p; p = *(void **)p)
+			;
+		*(void **)p = s->free;
+	}
+	s->free = head;
+	s->nfree += (uint16_t)n;
+	s->used -= (uint16_t)n;
+	return n;
+}
+
+uint32_t hak_slab_take_remote(struct hak_slab *s)
+{
+	uint64_t old = atomic_load_explicit(&s->remote, memory_order_relaxed);
+
+	/* acquire: pairs with the pushers' release */
+	while (HAK_REMOTE_COUNT(old))
+		if (atomic_compare_exchange_weak_explicit(&s->remote, &old, HAK_REMOTE_QUEUED, memory_order_acquire,
+							  memory_order_relaxed))
+			return splice(s, old);
+	return 0;
+}
+
+struct hak_slab *hak_mpsc_take(struct hak_mpsc *q)
+{
+	if (!atomic_load_explicit(&q->head, memory_order_relaxed))
+		return NULL;
+	return atomic_exchange_explicit(&q->head, NULL, memory_order_acquire);
+}
+
+struct hak_slab *hak_slab_drain(struct hak_slab *s, uint32_t *ret_blocks)
+{
+	struct hak_slab *next = s->mpsc_next;	/* before QUEUED is cleared: then it is the next pusher's */
+
+	/* acquire: the pushers' links. release: whoever turns QUEUED on next sees all we did, the owner's name above all */
+	*ret_blocks = splice(s, atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel));
+	return next;
+}
+
+/* ---- the pool ---- */
+
+/* Turns QUEUED on so that nobody else links the slab. False: somebody did before. */
+static bool claim(struct hak_slab *s)
+{
+	uint64_t old = atomic_load_explicit(&s->remote, memory_order_relaxed);
+
+	while (!(old & HAK_REMOTE_QUEUED))
+		if (atomic_compare_exchange_weak_explicit(&s->remote, &old, old | HAK_REMOTE_QUEUED,
+							  memory_order_acq_rel, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+static void unclaim(struct hak_slab *s)
+{
+	/* release: the owner's name, for who turns QUEUED on next */
+	splice(s, atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel));
+}
+
+static void pool_link(struct hak_slab *s)
+{
+	bool full = s->used == s->capacity;
+	struct hak_slab **head = full ? &pool[s->cls].full : &pool[s->cls].room;
+
+	s->state = full ? HAK_SLAB_POOLED_FULL : HAK_SLAB_POOLED;
+	s->prev = NULL;
+	s->next = *head;
+	if (*head)
+		(*head)->prev = s;
+	*head = s;
+	hak_count(HAK_C_SLABS_POOLED, 1);
+}
+
+static void pool_unlink(struct hak_slab *s)
+{
+	if (s->prev)
+		s->prev->next = s->next;
+	else if (s->state == HAK_SLAB_POOLED_FULL)
+		pool[s->cls].full = s->next;
+	else
+		pool[s->cls].room = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	s->prev = s->next = NULL;
+	hak_count(HAK_C_SLABS_POOLED, -1);
+}
+
+/* Idle slabs leave the pool's lists under its lock and are released after it. */
+static void release_list(struct hak_slab *s)
+{
+	while (s) {
+		struct hak_slab *next = s->next;
+
+		s->prev = s->next = NULL;
+		hak_slab_release(s);
+		s = next;
+	}
+}
+
+static struct hak_slab *drain_locked(void)
+{
+	struct hak_slab *s = hak_mpsc_take(&pool_queue), *idle = NULL;
+	uint32_t n;
+
+	while (s) {
+		struct hak_slab *next = hak_slab_drain(s, &n);
+
+		pool_unlink(s);
+		if (hak_slab_idle(s)) {
+			s->next = idle;
+			idle = s;
+		} else {
+			pool_link(s);
+		}
+		s = next;
+	}
+	return idle;
+}
+
+bool hak_pool_put(struct hak_slab *s)
+{
+	bool idle;
+
+	hak_lock(HAK_LOCK_POOL);
+	if (!claim(s)) {
+		hak_unlock(HAK_LOCK_POOL);
+		return false;
+	}
+	hak_slab_set_owner(s, &hak_pool);
+	unclaim(s);
+	idle = hak_slab_idle(s);
+	if (!idle)
+		pool_link(s);
+	hak_unlock(HAK_LOCK_POOL);
+	if (idle)
+		hak_slab_release(s);
+	return true;
+}
+
+static struct hak_slab *pick(unsigned int cls)
+{
+	struct hak_slab *best = NULL;
+	unsigned int seen = 0;
+
+	for (struct hak_slab *s = pool[cls].room; s && seen < 8; s = s->next, seen++)
+		if (!best || s->used > best->used)
+			best = s;
+	return best;
+}
+
+struct hak_slab *hak_pool_get(void *owner, unsigned int cls)
+{
+	struct hak_slab *idle, *s;
+
+	hak_lock(HAK_LOCK_POOL);
+	idle = drain_locked();
+	s = pick(cls);
+	/* A slab that a stranger is queueing right now comes back through the pool's queue. */
+	if (s && claim(s)) {
+		pool_unlink(s);
+		hak_slab_set_owner(s, owner);
+		unclaim(s);
+		s->state = HAK_SLAB_CURRENT;
+	} else {
+		s = NULL;
+	}
+	hak_unlock(HAK_LOCK_POOL);
+	release_list(idle);
+	return s;
+}
+
+void hak_pool_drain(void)
+{
+	struct hak_slab *idle;
+
+	hak_lock(HAK_LOCK_POOL);
+	idle = drain_locked();
+	hak_unlock(HAK_LOCK_POOL);
+	release_list(idle);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The counters of the process, and sums over its heaps. See stats.h for who writes what.
+ *
+ * A move from private to shared memory or back never loses a count: the pointer changes first, then
+ * each old cell is emptied by an exchange and added to the new one.
+ */
+#include "stats.h"
+
+#include "class.h"
+#include "heap.h"
+
+static _Atomic uint64_t private_proc[HAK_PROC_COUNTERS];
+static _Atomic uint64_t *left;		/* the array used before, emptied again by hak_stats_fold() */
+static uint64_t saved[HAK_PROC_COUNTERS];	/* gauges as they were at fork */
+
+_Atomic uint64_t *hak_proc = private_proc;
+
+/* Gauges of scope PROC, which describe memory and heaps that a fork child has too. */
+#define PROC_ONLY_HOT(sym, kind)
+#define PROC_ONLY_CLASS(sym, kind)
+#define PROC_ONLY_HEAP(sym, kind)
+#define PROC_ONLY_PROC(sym, kind) [HAK_C_##sym] = HAK_KIND_##kind,
+#define COUNTER(id, scope, sym, name, kind, ...) PROC_ONLY_##scope(sym, kind)
+static const uint8_t proc_kind[HAK_PROC_COUNTERS] = {
+#include "../control/counters.def"
+};
+#undef COUNTER
+
+void hak_stats_fold(void)
+{
+	_Atomic uint64_t *from = left;
+
+	if (!from)
+		return;
+	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++) {
+		uint64_t n;
+
+		if (!atomic_load_explicit(&from[i], memory_order_relaxed))
+			continue;
+		n = atomic_exchange_explicit(&from[i], 0, memory_order_relaxed);
+		atomic_fetch_add_explicit(&hak_proc[i], n, memory_order_relaxed);
+	}
+}
+
+void hak_stats_move(_Atomic uint64_t *shared)
+{
+	left = hak_proc;
+	hak_proc = shared ? shared : private_proc;
+	if (left == hak_proc)
+		left = NULL;
+	hak_stats_fold();
+}
+
+void hak_stats_fork_prepare(void)
+{
+	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
+		if (proc_kind[i] == HAK_KIND_GAUGE)
+			saved[i] = hak_proc_read(i);
+	saved[HAK_C_AGENT] = 0;
+}
+
+void hak_stats_fork_child(void)
+{
+	left = NULL;
+	hak_proc = private_proc;
+	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
+		atomic_store_explicit(&private_proc[i], saved[i], memory_order_relaxed);
+}
+
+/* ---- sums ---- */
+
+static void add_block(struct hak_totals *t, const struct hak_heap_block *b)
+{
+	for (unsigned int i = 0; i < HAK_HEAP_COUNTERS; i++)
+		t->heap[i] += b->heap[i];
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		t->cls[k].allocs += b->hot[k].allocs;
+		t->cls[k].frees += b->hot[k].frees;
+		for (unsigned int i = 0; i < HAK_CLASS_COUNTERS; i++)
+			t->cls[k].cls[i] += b->cls[i][k];
+	}
+}
+
+/* A difference of sums that were not read at one instant may come out below zero: then it is none. */
+static uint64_t at_least_zero(uint64_t n)
+{
+	return (int64_t)n < 0 ? 0 : n;
+}
+
+/* `cached` needs the local frees alone, so they come before the remote ones are added. */
+static void derive_class(struct hak_totals *t, unsigned int k)
+{
+	const uint64_t *c = t->cls[k].cls;
+	uint64_t local = t->cls[k].frees;
+
+	t->cls[k].cached = at_least_zero(c[HAK_C_REFILLED] + local - t->cls[k].allocs - c[HAK_C_FLUSHED]);
+	t->cls[k].frees = local + c[HAK_C_FREES_REMOTE];
+	t->cls[k].in_use = at_least_zero(t->cls[k].allocs + c[HAK_C_INHERITED] - t->cls[k].frees);
+	t->in_use_bytes += t->cls[k].in_use * hak_class_size(k);
+	t->cached_bytes += t->cls[k].cached * hak_class_size(k);
+}
+
+void hak_stats_totals(struct hak_totals *ret)
+{
+	unsigned int heaps = hak_heap_count();
+
+	__builtin_memset(ret, 0, sizeof(*ret));
+	for (unsigned int i = 0; i < heaps; i++)
+		add_block(ret, hak_heap_block_at(i));
+	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
+		ret->proc[i] = hak_proc_read(i);
+	for (unsigned int k = 0; k < HAK_CLASSES; k++)
+		derive_class(ret, k);
+	ret->in_use_bytes += at_least_zero(ret->heap[HAK_C_WHALE_ALLOC_BYTES] +
+					   ret->heap[HAK_C_WHALE_INHERITED_BYTES] -
+					   ret->heap[HAK_C_WHALE_FREE_BYTES]);
+}

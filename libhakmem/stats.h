@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters: where they live and how they are written. Names, units and meaning:
+ * control/counters.def.
+ *
+ * PROC counters are an array that is written with relaxed atomics by anybody; before the segment
+ * exists, and with control off, it is private memory. Per-heap counters (struct hak_heap_block,
+ * control/abi.h) lie at a constant distance HAK_HEAP_DELTA behind the heap itself and are written
+ * with plain stores by the one thread that runs the heap; readers of either sum up without a lock
+ * and see exact figures when the process is quiet.
+ */
+#ifndef HAK_STATS_H
+#define HAK_STATS_H
+
+#include <stdatomic.h>
+
+#include "../control/abi.h"
+#include "hak.h"
+
+extern _Atomic uint64_t *hak_proc;	/* [HAK_PROC_COUNTERS] */
+
+#if HAK_CONTROL
+static inline void hak_count(enum hak_proc_counter c, int64_t n)
+{
+	atomic_fetch_add_explicit(&hak_proc[c], (uint64_t)n, memory_order_relaxed);
+}
+#else
+static inline void hak_count(enum hak_proc_counter c, int64_t n)
+{
+	(void)c, (void)n;
+}
+#endif
+
+static inline uint64_t hak_proc_read(enum hak_proc_counter c)
+{
+	return atomic_load_explicit(&hak_proc[c], memory_order_relaxed);
+}
+
+/* Sums over all heaps, published or not. Exact while no other thread runs. Takes no lock. */
+struct hak_totals {
+	uint64_t proc[HAK_PROC_COUNTERS];
+	uint64_t heap[HAK_HEAP_COUNTERS];
+	struct {
+		uint64_t allocs, frees;		/* frees: local and remote */
+		uint64_t cls[HAK_CLASS_COUNTERS];
+		uint64_t in_use, cached;	/* blocks, derived */
+	} cls[HAK_CLASSES];
+	uint64_t in_use_bytes;			/* usable bytes of all blocks in use, whales included */
+	uint64_t cached_bytes;			/* blocks in thread caches */
+};
+void hak_stats_totals(struct hak_totals *ret);
+
+/*
+ * For segment.c: PROC counters are counted in `shared` from now on (NULL: in private memory), what
+ * was counted so far included. Whoever read the old pointer before may still add there: what comes
+ * late is carried over by the next call or by hak_stats_fold().
+ */
+void hak_stats_move(_Atomic uint64_t *shared);
+void hak_stats_fold(void);
+
+/* prepare: saves the gauges, which the child inherits; child: private counters, zero but for those. */
+void hak_stats_fork_prepare(void);
+void hak_stats_fork_child(void);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Where tests hold threads. See stop.h. */
+#include "hak.h"
+#include "stop.h"
+
+#if HAK_DEBUG
+
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "sys.h"
+
+static struct hak_stops *stops;
+
+void hak_stop_init(void)
+{
+	const char *s = secure_getenv("HAKMEM_STOPS");
+	void *p;
+	int fd = 0;
+
+	if (!s || !*s)
+		return;
+	for (; *s >= '0' && *s <= '9'; s++)
+		fd = fd * 10 + (*s - '0');
+	p = mmap(NULL, sizeof(*stops), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p != MAP_FAILED)
+		stops = p;
+}
+
+static void hold(struct hak_stop_slot *slot)
+{
+	slot->tid = (uint32_t)hak_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	atomic_store(&slot->state, HAK_STOP_REACHED);
+	hak_sys(SYS_futex, (long)&slot->state, FUTEX_WAKE, 1 << 30, 0, 0, 0);
+	while (atomic_load(&slot->state) == HAK_STOP_REACHED)
+		hak_sys(SYS_futex, (long)&slot->state, FUTEX_WAIT, HAK_STOP_REACHED, 0, 0, 0);
+	atomic_store(&slot->state, HAK_STOP_FREE);
+	hak_sys(SYS_futex, (long)&slot->state, FUTEX_WAKE, 1 << 30, 0, 0, 0);
+}
+
+void hak_stop(const char *name)
+{
+	if (hak_likely(!stops))
+		return;
+	for (unsigned int i = 0; i < HAK_STOP_SLOTS; i++) {
+		struct hak_stop_slot *slot = &stops->slot[i];
+		uint32_t armed = HAK_STOP_ARMED;
+
+		if (atomic_load(&slot->state) != HAK_STOP_ARMED || strcmp(slot->name, name))
+			continue;
+		if (atomic_load(&slot->skip)) {
+			atomic_fetch_sub(&slot->skip, 1);
+			continue;
+		}
+		/* Taken by one thread; REACHED is set once its id stands there. */
+		if (atomic_compare_exchange_strong(&slot->state, &armed, HAK_STOP_FREE))
+			hold(slot);
+	}
+}
+
+#endif

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+# The checks of configure.ac, one macro each, so that configure.ac reads as a table of contents.
+# Each optional part NAME ends as with_NAME=yes|no and why_NAME=reason, which the summary prints.
+
+# HAK_WITH(NAME, WHAT): --with-NAME and --without-NAME; neither means "if it can be built".
+AC_DEFUN([HAK_WITH],
+[AC_ARG_WITH([$1], [AS_HELP_STRING([--without-$1], [leave out $2])],
+	[AS_IF([test "$with_$1" = no], [why_$1="--without-$1"], [with_$1=yes])],
+	[with_$1=auto])])
+
+# HAK_LACKS(NAME, REASON): part NAME cannot be built. Fatal if it was asked for.
+AC_DEFUN([HAK_LACKS],
+[AS_IF([test "$with_$1" = yes], [AC_MSG_ERROR([--with-$1: $2])])
+why_$1="$2"
+with_$1=no])
+
+# HAK_CHECK_CTL: hakmemctl prints tables by libsmartcols and JSON by json-c.
+AC_DEFUN([HAK_CHECK_CTL],
+[AS_IF([test "$with_ctl" != no],
+	[PKG_CHECK_MODULES([CTL], [smartcols >= 2.33 json-c >= 0.14],
+		[with_ctl=yes],
+		[HAK_LACKS([ctl], [libsmartcols 2.33 and json-c 0.14 with headers are needed])])])
+AC_SUBST([CTL_CFLAGS])
+AC_SUBST([CTL_LIBS])
+AM_CONDITIONAL([HAK_CTL], [test "$with_ctl" = yes])])
+
+# HAK_CHECK_LATER(NAME, CONDITIONAL, WHAT): a part that has its option before it has its sources, so
+# that packagers' --without lines do not change when it comes.
+AC_DEFUN([HAK_CHECK_LATER],
+[AS_IF([test "$with_$1" != no], [HAK_LACKS([$1], [version AC_PACKAGE_VERSION has no $3])])
+AM_CONDITIONAL([$2], [test "$with_$1" = yes])])
+
+# HAK_SANITIZERS: --enable-sanitizers=LIST. Everything takes undefined; address and thread go to all
+# but libhakmem, since a malloc cannot be built with a sanitizer that replaces malloc. In the
+# library, undefined traps instead of reporting, for the reporting run time allocates.
+AC_DEFUN([HAK_SANITIZERS],
+[AC_ARG_ENABLE([sanitizers],
+	[AS_HELP_STRING([--enable-sanitizers=LIST],
+		[of address, undefined and thread; without a list address,undefined])],
+	[], [enable_sanitizers=no])
+AS_CASE([$enable_sanitizers],
+	[no], [hak_sanitizers=],
+	[yes], [hak_sanitizers="address undefined"],
+	[hak_sanitizers=`AS_ECHO(["$enable_sanitizers"]) | tr , ' '`])
+hak_asan=no; hak_ubsan=no; hak_tsan=no
+for hak_s in $hak_sanitizers; do
+	AS_CASE([$hak_s],
+		[address], [hak_asan=yes],
+		[undefined], [hak_ubsan=yes],
+		[thread], [hak_tsan=yes],
+		[AC_MSG_ERROR([--enable-sanitizers: unknown sanitizer "$hak_s"])])
+done
+AS_IF([test $hak_asan$hak_tsan = yesyes],
+	[AC_MSG_ERROR([--enable-sanitizers: address and thread exclude each other])])
+HAK_SAN_CFLAGS= HAK_SAN_LIB_CFLAGS=
+AS_IF([test -n "$hak_sanitizers"],
+	[HAK_SAN_CFLAGS="-fsanitize=`AS_ECHO(["$hak_sanitizers"]) | tr ' ' ,`"
+	AS_VAR_APPEND([HAK_SAN_CFLAGS], [" -fno-omit-frame-pointer"])
+	AS_IF([test $hak_ubsan = yes],
+		[AS_VAR_APPEND([HAK_SAN_CFLAGS], [" -fno-sanitize-recover=undefined"])
+		HAK_SAN_LIB_CFLAGS="-fsanitize=undefined -fsanitize-undefined-trap-on-error"])
+	hak_save_CFLAGS=$CFLAGS
+	CFLAGS="$CFLAGS $HAK_SAN_CFLAGS"
+	AC_MSG_CHECKING([whether $CC links with $HAK_SAN_CFLAGS])
+	AC_LINK_IFELSE([AC_LANG_PROGRAM], [AC_MSG_RESULT([yes])],
+		[AC_MSG_RESULT([no])
+		AC_MSG_ERROR([the run time of these sanitizers is not installed])])
+	CFLAGS=$hak_save_CFLAGS])
+AC_SUBST([HAK_SAN_CFLAGS])
+AC_SUBST([HAK_SAN_LIB_CFLAGS])
+AM_CONDITIONAL([HAK_ASAN], [test $hak_asan = yes])
+AM_CONDITIONAL([HAK_UBSAN], [test $hak_ubsan = yes])
+AM_CONDITIONAL([HAK_TSAN], [test $hak_tsan = yes])
+AM_CONDITIONAL([HAK_SANITIZE], [test -n "$hak_sanitizers"])])
+
+# HAK_ADD_FLAGS(VARIABLE, FLAGS...): append each flag the C compiler takes. Unknown warnings are
+# errors while probing, as clang would otherwise accept gcc's and complain at every file.
+AC_DEFUN([HAK_ADD_FLAGS],
+[AC_SUBST([$1])
+for hak_flag in m4_normalize([$2]); do
+	AS_VAR_PUSHDEF([hak_var], [hak_cv_flag_$hak_flag])
+	AC_CACHE_CHECK([whether $CC takes $hak_flag], [hak_var],
+		[hak_save_CFLAGS=$CFLAGS
+		CFLAGS="$CFLAGS -Werror $hak_flag"
+		AC_LINK_IFELSE([AC_LANG_PROGRAM],
+			[AS_VAR_SET([hak_var], [yes])], [AS_VAR_SET([hak_var], [no])])
+		CFLAGS=$hak_save_CFLAGS])
+	AS_VAR_IF([hak_var], [yes], [AS_VAR_APPEND([$1], [" $hak_flag"])])
+	AS_VAR_POPDEF([hak_var])
+done])
+
+# HAK_FLAGS: flags of ours, see Makefile.am for who gets which.
+AC_DEFUN([HAK_FLAGS],
+[AC_LANG_PUSH([C])
+AC_CACHE_CHECK([which compiler $CC is], [hak_cv_compiler],
+	[AC_PREPROC_IFELSE([AC_LANG_PROGRAM([[#ifndef __clang__
+#error gcc
+#endif]])], [hak_cv_compiler=clang], [hak_cv_compiler=gcc])])
+hak_compiler=$hak_cv_compiler
+
+HAK_ADD_FLAGS([HAK_WARN_CFLAGS], [-Wall -Wextra -Wundef -Wshadow -Wpointer-arith -Wwrite-strings
+	-Wvla -Wformat=2 -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes
+	-Wold-style-definition -Wno-unused-parameter -Wno-missing-field-initializers
+	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types
+	-Werror=int-conversion -Werror=return-type])
+HAK_ADD_FLAGS([HAK_OWN_CFLAGS], [-std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fno-common
+	-fno-plt])
+
+# What keeps a compiler from turning malloc(n)+memset into calloc, or from dropping a malloc and its
+# free, which in the library would be endless recursion and in the tests would be nothing left to
+# test.
+HAK_ADD_FLAGS([HAK_BUILTIN_CFLAGS], [-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc
+	-fno-builtin-reallocarray -fno-builtin-free -fno-builtin-aligned_alloc
+	-fno-builtin-posix_memalign -fno-builtin-memalign -fno-builtin-valloc -fno-builtin-pvalloc
+	-fno-builtin-strdup -fno-builtin-strndup])
+
+# The library must not wait for the dynamic linker inside malloc: initial-exec TLS needs no
+# __tls_get_addr (which allocates), and everything is bound at load.
+HAK_ADD_FLAGS([HAK_TLS_CFLAGS], [-ftls-model=initial-exec])
+HAK_ADD_FLAGS([HAK_BIND_LDFLAGS], [-Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,defs
+	-Wl,--as-needed])
+HAK_ADD_FLAGS([HAK_PROG_LDFLAGS], [-Wl,-z,now -Wl,-z,relro -Wl,--as-needed])
+# Newer lld refuses a version script that names a symbol left out by --disable-control.
+HAK_ADD_FLAGS([HAK_BIND_LDFLAGS], [-Wl,--undefined-version])
+
+# Builds in two folders give the same bytes: no path of this one gets in.
+HAK_ADD_FLAGS([HAK_PREFIX_CFLAGS], [-ffile-prefix-map=/nonexistent=.])
+AS_IF([test -n "$HAK_PREFIX_CFLAGS"],
+	[HAK_PREFIX_CFLAGS='-ffile-prefix-map=$(abs_top_srcdir)/='
+	AS_VAR_APPEND([HAK_PREFIX_CFLAGS], [' -ffile-prefix-map=$(top_srcdir)/='])
+	AS_VAR_APPEND([HAK_PREFIX_CFLAGS], [' -ffile-prefix-map=$(abs_top_builddir)=.'])])
+# gcc lets the last prefix win, clang the shortest, which would make ./build a part of the sources.
+HAK_ADD_FLAGS([HAK_PREFIX_CFLAGS], [-fdebug-compilation-dir=.])
+AC_LANG_POP([C])])

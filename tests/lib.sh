@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+# What shell tests share; to be read with . "$srcdir/tests/lib.sh" under tests/run-test.
+
+fail()
+{
+	echo "FAIL: $*"
+	exit 1
+}
+
+skip()
+{
+	echo "SKIP: $*"
+	exit 77
+}
+
+# need COMMAND...: skip unless each is installed.
+need()
+{
+	local command
+	for command; do
+		command -v "$command" >/dev/null || skip "$command is not installed"
+	done
+}
+
+# config WORD: true if the build under test has it: control, debug, ctl, address, undefined, thread.
+config()
+{
+	[[ " $HAK_CONFIG " == *" $1 "* ]]
+}
+
+# need_config WORD...: skip unless the build has each.
+need_config()
+{
+	local word
+	for word; do
+		config "$word" || skip "this build is without $word"
+	done
+}
+
+need_root()
+{
+	[ "$(id -u)" = 0 ] || skip "needs root"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds. The seconds are for giving up only.
+wait_for()
+{
+	local end=$((SECONDS + $1)) tick=.02
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep $tick
+	done
+}
+
+# as_user COMMAND...: as somebody who is not root and owns nothing; as is, where we are not root
+# anyway.
+as_user()
+{
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid=65533 --regid=65533 --clear-groups "$@"
+	else
+		"$@"
+	fi
+}
+
+# logged COMMAND...: silent, unless it fails, which ends the test.
+logged()
+{
+	"$@" >"$HAK_TMP/log" 2>&1 && return
+	tail -n 40 "$HAK_TMP/log"
+	fail "$*"
+}
+
+# variant NAME ARGUMENT...: configure and make the same sources with these arguments in
+# $HAK_TMP/NAME. CC and CXX reach configure by the environment, so that only what is asked for
+# differs.
+variant()
+{
+	local dir=$HAK_TMP/$1
+	shift
+	mkdir "$dir" || exit 1
+	(
+		cd "$dir" || exit 1
+		CC=$CC CXX=$CXX "$srcdir/configure" -q "$@" &&
+			$MAKE -s -j2
+	) >"$dir.log" 2>&1 || {
+		tail -n 30 "$dir.log"
+		fail "build with $*"
+	}
+}
+
+# variant_check DIR TEST...: run these tests of a variant; the harness's own output is shown where
+# one fails.
+variant_check()
+{
+	local dir=$1
+	shift
+	(cd "$dir" && $MAKE -s -k -j2 check TESTS="$*") >"$dir.check" 2>&1 && return
+	grep -E '^(FAIL|ERROR|XPASS)' "$dir.check"
+	cat "$dir/test-suite.log" 2>/dev/null || tail -n 30 "$dir.check"
+	fail "tests of ${dir##*/}"
+}

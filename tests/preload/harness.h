@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The harness of the black-box tests: what every program in this folder
+ * shares, and nothing that knows how the library works inside.
+ *
+ * A program is a table of cases. Each case runs in a process of its own that
+ * is forked and then executed afresh, so that a crash, a hang or a limit set
+ * by one case never touches another, and so that a case starts with the heap
+ * a real program starts with. A case ends by returning (ok), by CHECK()
+ * failing (not ok) or by SKIP(); a signal or the watchdog is a failure. The
+ * output looks like TAP; the exit status is 0, 1 on any failure, 77 when
+ * every case was skipped. `PROGRAM --list` prints the cases, `PROGRAM NAME...`
+ * runs the named ones.
+ *
+ * With HAKMEM_LIB=FILE (or HAK_LIB, make's name for it) in the environment the
+ * program preloads that file into itself and then insists (HAK_EXPECT=hakmem)
+ * that malloc comes from it. Without it the tests run on whatever malloc is
+ * there; cases about promises that only hakmem makes then skip. HAK_SLOW=1
+ * asks for the long variants.
+ *
+ * The harness prints through a descriptor of its own with write(2) and never
+ * allocates: cases close stdio, exhaust memory and enter sandboxes.
+ */
+#ifndef HAK_TEST_HARNESS_H
+#define HAK_TEST_HARNESS_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CASE_SECS = 30, CASE_SKIP = 77, LOG_FD_FLOOR = 40 };
+
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
+struct tcase {
+	const char *name;	/* ends in the hazard's number where it has one */
+	void (*fn)(void);
+	unsigned int secs;	/* watchdog; 0 means CASE_SECS */
+	const char *hakmem;	/* HAKMEM= for this case, or NULL */
+	void (*prep)(void);	/* runs in the child before the exec, or NULL */
+};
+
+static int log_fd = 1;
+static const char *case_name = "harness";
+static char self_path[4096];	/* for exec without /proc or after chroot */
+
+__attribute__((format(printf, 1, 2))) static inline void say(const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n > (int)sizeof(line) - 1)
+		n = sizeof(line) - 1;
+	if (write(log_fd, line, n) < 0)
+		return; /* the exit status still tells */
+}
+
+__attribute__((noreturn, format(printf, 4, 5))) static inline void
+fail_at(const char *file, int line, const char *cond, const char *fmt, ...)
+{
+	char why[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	say("# %s: %s:%d: failed: %s%s%s\n", case_name, file, line, cond,
+	    *why ? ": " : "", why);
+	_exit(1);
+}
+
+#define CHECK(cond) ((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, "%s", ""))
+#define CHECKF(cond, ...) \
+	((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, __VA_ARGS__))
+#define SKIP(fmt, ...)                                                   \
+	do {                                                             \
+		say("# %s: skip: " fmt "\n", case_name, ##__VA_ARGS__); \
+		_exit(CASE_SKIP);                                        \
+	} while (0)
+
+static inline int on_hakmem(void)
+{
+	return dlsym(RTLD_DEFAULT, "hakmem_version") != NULL;
+}
+
+static inline void need_hakmem(void)
+{
+	if (!on_hakmem())
+		SKIP("only hakmem promises this");
+}
+
+static inline void need_root(void)
+{
+	if (geteuid() != 0)
+		SKIP("needs root");
+}
+
+static inline int slow(void)
+{
+	const char *s = getenv("HAK_SLOW");
+
+	return s && *s && strcmp(s, "0") != 0;
+}
+
+static inline size_t scale(size_t quick, size_t slow_count)
+{
+	return slow() ? slow_count : quick;
+}
+
+/* Keeps the compiler from knowing what a pointer or a number is. */
+static inline void *launder(void *p)
+{
+	__asm__ volatile("" : "+r"(p) : : "memory");
+	return p;
+}
+
+static inline size_t opaque(size_t n)
+{
+	__asm__ volatile("" : "+r"(n));
+	return n;
+}
+
+/* splitmix64: a test's own numbers, the same on every run. */
+static inline uint64_t mix64(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15u;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	return x ^ (x >> 31);
+}
+
+static inline uint64_t rnd(uint64_t *state)
+{
+	return mix64((*state)++);
+}
+
+/* A content that depends on the seed and on each offset, not on n. */
+static inline void fill(void *block, size_t n, uint64_t seed)
+{
+	unsigned char *p = block;
+	size_t i;
+
+	for (i = 0; i < n; i += 8) {
+		uint64_t w = (seed ^ i) * 0x9e3779b97f4a7c15u;
+
+		__builtin_memcpy(p + i, &w, n - i < 8 ? n - i : 8);
+	}
+}
+
+/* The offset of the first word that differs from fill(), or n. */
+static inline size_t fill_differs(const void *block, size_t n, uint64_t seed)
+{
+	const unsigned char *p = block;
+	size_t i;
+
+	for (i = 0; i + 8 <= n; i += 8) {
+		uint64_t w = (seed ^ i) * 0x9e3779b97f4a7c15u, got;
+
+		__builtin_memcpy(&got, p + i, 8);
+		if (got != w)
+			return i;
+	}
+	if (i < n) {
+		uint64_t w = (seed ^ i) * 0x9e3779b97f4a7c15u;
+
+		if (memcmp(p + i, &w, n - i) != 0)
+			return i;
+	}
+	return n;
+}
+
+static inline size_t nonzero_at(const void *block, size_t n)
+{
+	const unsigned char *p = block;
+	size_t i;
+
+	if (n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0))
+		return n;
+	for (i = 0; i < n && p[i] == 0; i++)
+		;
+	return i;
+}
+
+static inline int aligned_to(const void *p, size_t align)
+{
+	return ((uintptr_t)p & (align - 1)) == 0;
+}
+
+/* A "Name:   123 kB" value of /proc/self/FILE in KiB, or -1. */
+static inline long proc_kib(const char *file, const char *field)
+{
+	static char buf[1 << 16];
+	size_t len = 0;
+	ssize_t n;
+	char *at;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	while (len < sizeof(buf) - 1 &&
+	       (n = read(fd, buf + len, sizeof(buf) - 1 - len)) > 0)
+		len += n;
+	close(fd);
+	buf[len] = '\0';
+	at = strstr(buf, field);
+	return at ? strtol(at + strlen(field), NULL, 10) : -1;
+}
+
+static inline long rss_kib(void)
+{
+	long kib = proc_kib("/proc/self/smaps_rollup", "\nRss:");
+
+	return kib >= 0 ? kib : proc_kib("/proc/self/status", "\nVmRSS:");
+}
+
+static inline long elapsed_ms(const struct timespec *since)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - since->tv_sec) * 1000 +
+	       (now.tv_nsec - since->tv_nsec) / 1000000;
+}
+
+/* Waits for one child; a child that did not exit 0 fails the case. */
+static inline void reap(pid_t pid, const char *what)
+{
+	int status;
+	pid_t r;
+
+	do
+		r = waitpid(pid, &status, 0);
+	while (r < 0 && errno == EINTR);
+	CHECKF(r == pid, "waitpid(%s): %s", what, strerror(errno));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIP)
+		_exit(CASE_SKIP);
+	CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	       "%s ended with status %#x", what, status);
+}
+
+/* What a child did that was allowed to fail: its status and its stderr. */
+struct outcome {
+	int status;
+	size_t len;
+	char err[4096];
+};
+
+static inline void run_captured(void (*fn)(void *), void *arg, struct outcome *o)
+{
+	int fds[2];
+	ssize_t n;
+	pid_t pid;
+
+	CHECK(pipe2(fds, O_CLOEXEC) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		struct rlimit none = { 0, 0 };
+
+		setrlimit(RLIMIT_CORE, &none);
+		dup2(fds[1], 2);
+		close(fds[0]);
+		close(fds[1]);
+		fn(arg);
+		_exit(0);
+	}
+	close(fds[1]);
+	o->len = 0;
+	while (o->len < sizeof(o->err) - 1 &&
+	       (n = read(fds[0], o->err + o->len, sizeof(o->err) - 1 - o->len)) > 0)
+		o->len += n;
+	o->err[o->len] = '\0';
+	close(fds[0]);
+	while (waitpid(pid, &o->status, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* Blocks of every tier, for cases that need "some live memory". */
+static const size_t tier_sizes[] = {
+	1, 16, 24, 100, 256, 1000, 1024, 1025, 3000, 4096, 16384, 16385, 40000, 65536,
+	65537, 200000, 524288, 1048575, 1048576, 2097152, 3145729, 8388608,
+};
+enum { TIER_SIZES = sizeof(tier_sizes) / sizeof(tier_sizes[0]) };
+
+static inline void check_block(void *p, size_t n, uint64_t seed)
+{
+	size_t at = fill_differs(p, n, seed);
+
+	CHECKF(at == n, "block %p of %zu bytes changed at offset %zu", p, n, at);
+}
+
+/* The bytes of a block that exercise_all_tiers() uses: all, or both ends. */
+static inline size_t front(size_t n)
+{
+	return n < 32768 ? n : 32768;
+}
+
+static inline char *back(void *p, size_t n)
+{
+	return (char *)p + n - front(n) / 8;
+}
+
+/* Allocates, fills, reallocs, checks and frees one block of every tier. */
+static inline void exercise_all_tiers(uint64_t seed)
+{
+	void *p[TIER_SIZES];
+	size_t i;
+
+	for (i = 0; i < TIER_SIZES; i++) {
+		size_t n = tier_sizes[i];
+
+		p[i] = malloc(n);
+		CHECKF(p[i], "malloc(%zu): %s", n, strerror(errno));
+		memset(back(p[i], n), (int)i, front(n) / 8);
+		fill(p[i], front(n / 2), seed + i);
+	}
+	for (i = 0; i < TIER_SIZES; i++) {
+		size_t n = tier_sizes[i];
+		unsigned char *c;
+
+		CHECK(n < 8 || *back(p[i], n) == (char)i);
+		p[i] = realloc(p[i], n / 2 + 1);
+		CHECK(p[i]);
+		c = calloc(1, n);
+		CHECK(c && nonzero_at(c, front(n)) == front(n));
+		CHECK(nonzero_at(back(c, n), front(n) / 8) == front(n) / 8);
+		memset(c, 0xa5, front(n));
+		memset(back(c, n), 0xa5, front(n) / 8);
+		free(c);
+	}
+	for (i = 0; i < TIER_SIZES; i++) {
+		check_block(p[i], front(tier_sizes[i] / 2), seed + i);
+		free(p[i]);
+	}
+}
+
+static inline const char *library(void)
+{
+	const char *lib = getenv("HAKMEM_LIB");
+
+	return lib ? lib : getenv("HAK_LIB");
+}
+
+static inline void harness_preload(char **argv)
+{
+	const char *lib = library(), *have = getenv("LD_PRELOAD");
+	const char *config = getenv("HAK_CONFIG");
+	static char list[8192];
+
+	if (config && (strstr(config, "address") || strstr(config, "thread"))) {
+		say("the library abstains under this sanitizer\n");
+		exit(CASE_SKIP);
+	}
+	if (!lib || !*lib || (have && strstr(have, lib)))
+		return;
+	snprintf(list, sizeof(list), "%s%s%s", lib, have ? ":" : "", have ? have : "");
+	setenv("LD_PRELOAD", list, 1);
+	setenv("HAK_EXPECT", "hakmem", 0);
+	execv(self_path, argv);
+	perror("cannot execute myself");
+	exit(1);
+}
+
+static inline void harness_expect(void)
+{
+	const char *expect = getenv("HAK_EXPECT");
+	void *version = dlsym(RTLD_DEFAULT, "hakmem_version");
+	Dl_info ours, theirs;
+
+	if (!expect || strcmp(expect, "hakmem") != 0)
+		return;
+	if (!version) {
+		say("Bail out! HAK_EXPECT=hakmem, but hakmem_version is not there\n");
+		exit(1);
+	}
+	if (!dladdr(version, &ours) || !dladdr(dlsym(RTLD_DEFAULT, "malloc"), &theirs) ||
+	    ours.dli_fbase != theirs.dli_fbase) {
+		say("Bail out! malloc is not the one beside hakmem_version\n");
+		exit(1);
+	}
+}
+
+static inline pid_t case_start(const struct tcase *t)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	setpgid(0, 0);
+	if (t->hakmem)
+		setenv("HAKMEM", t->hakmem, 1);
+	case_name = t->name;
+	if (t->prep)
+		t->prep();
+	execl(self_path, self_path, "--one", t->name, (char *)NULL);
+	_exit(126);
+}
+
+/* The status of a case, or -1 for a hang. */
+static inline int case_wait(pid_t pid, unsigned int secs)
+{
+	const char *factor = getenv("HAK_WATCHDOG_FACTOR");
+	struct pollfd ended = { .events = POLLIN };
+	int status = -1, r;
+
+	if (factor && atoi(factor) > 0)
+		secs *= atoi(factor);
+	ended.fd = syscall(SYS_pidfd_open, pid, 0);
+	do
+		r = poll(&ended, 1, ended.fd < 0 ? 0 : (int)secs * 1000);
+	while (r < 0 && errno == EINTR);
+	if (ended.fd < 0) {
+		/* No pidfd: without a watchdog rather than without a test. */
+		if (waitpid(pid, &status, 0) != pid)
+			status = -1;
+	} else {
+		close(ended.fd);
+		if (r == 0)
+			kill(pid, SIGKILL);
+		if (waitpid(pid, &status, 0) != pid || r == 0)
+			status = -1;
+	}
+	kill(-pid, SIGKILL);
+	return status;
+}
+
+static inline int case_report(size_t number, const struct tcase *t)
+{
+	unsigned int secs = (t->secs ? t->secs : CASE_SECS) * (slow() ? 20 : 1);
+	pid_t pid = case_start(t);
+	int status = case_wait(pid, secs);
+
+	if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		say("ok %zu - %s\n", number, t->name);
+		return 0;
+	}
+	if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIP) {
+		say("ok %zu - %s # SKIP\n", number, t->name);
+		return CASE_SKIP;
+	}
+	if (status == -1)
+		say("not ok %zu - %s: hung for %u s\n", number, t->name, secs);
+	else if (WIFSIGNALED(status))
+		say("not ok %zu - %s: killed by signal %d\n", number, t->name,
+		    WTERMSIG(status));
+	else
+		say("not ok %zu - %s: exit status %d\n", number, t->name,
+		    WEXITSTATUS(status));
+	return 1;
+}
+
+static inline int case_named(const struct tcase *t, int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (strcmp(argv[i], t->name) == 0)
+			return 1;
+	return argc <= 1;
+}
+
+static inline int case_run_one(const struct tcase *t, size_t n, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (strcmp(t[i].name, name) != 0)
+			continue;
+		case_name = t[i].name;
+		t[i].fn();
+		return 0;
+	}
+	return 2;
+}
+
+static inline int run_cases(int argc, char **argv, const struct tcase *t, size_t n)
+{
+	size_t i, run = 0, failed = 0, skipped = 0;
+	const char *fd = getenv("HAKT_LOG_FD");
+
+	if (fd)
+		log_fd = atoi(fd);
+	if (argc > 0 && argv[0][0] == '/')
+		snprintf(self_path, sizeof(self_path), "%s", argv[0]);
+	else if (readlink("/proc/self/exe", self_path, sizeof(self_path) - 1) < 0)
+		return 1;
+	if (argc == 3 && strcmp(argv[1], "--one") == 0) {
+		harness_expect();
+		return case_run_one(t, n, argv[2]);
+	}
+	harness_preload(argv);
+	harness_expect();
+	if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+		for (i = 0; i < n; i++)
+			say("%s\n", t[i].name);
+		return 0;
+	}
+	log_fd = fcntl(1, F_DUPFD, LOG_FD_FLOOR);
+	if (log_fd < 0)
+		log_fd = 1;
+	dprintf(log_fd, "1..%zu\n", n);
+	if (!fd) {
+		static char number[16];
+
+		snprintf(number, sizeof(number), "%d", log_fd);
+		setenv("HAKT_LOG_FD", number, 1);
+	}
+	for (i = 0; i < n; i++) {
+		int r;
+
+		if (!case_named(&t[i], argc, argv))
+			continue;
+		r = case_report(i + 1, &t[i]);
+		run++;
+		failed += r == 1;
+		skipped += r == CASE_SKIP;
+	}
+	if (!run) {
+		say("# no such case\n");
+		return 1;
+	}
+	say("# %zu run, %zu failed, %zu skipped\n", run, failed, skipped);
+	return failed ? 1 : skipped == run ? CASE_SKIP : 0;
+}
+
+#define MAIN(cases)                                                           \
+	int main(int argc, char **argv)                                       \
+	{                                                                     \
+		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
+	}
+
+#endif

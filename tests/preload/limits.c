@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Processes that may not have what they ask for: locked memory (hazard 21),
+ * address space and data limits from before the start (22), mappings used up
+ * (23), no files, no descriptors, no stack to speak of. Allocation then fails
+ * with ENOMEM and nothing else happens; free never fails.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+
+static void limit(int what, rlim_t value)
+{
+	struct rlimit r = { value, value };
+
+	if (setrlimit(what, &r) != 0)
+		_exit(CASE_SKIP);
+}
+
+/* -- mlockall --------------------------------------------------------------- */
+
+static void may_lock(void)
+{
+	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+
+	/* CAP_IPC_LOCK without CAP_SYS_RESOURCE does as well. */
+	if (setrlimit(RLIMIT_MEMLOCK, &all) != 0 && geteuid() != 0)
+		SKIP("RLIMIT_MEMLOCK: %s", strerror(errno));
+}
+
+/* Everything a reservation made resident would show here: 96 MiB is a
+ * generous bound for what the process really asked for. */
+static void locked_stays_small(int flags, int early)
+{
+	void *keep[64];
+	size_t i;
+	long rss;
+
+	may_lock();
+	if (!early)
+		exercise_all_tiers(1);
+	if (mlockall(flags) != 0)
+		SKIP("mlockall: %s", strerror(errno));
+	for (i = 0; i < 64; i++)
+		CHECK((keep[i] = malloc(1000 + i * 2000)) != NULL);
+	exercise_all_tiers(2);
+	rss = rss_kib();
+	CHECKF(rss < 96 * 1024, "%ld KiB resident under mlockall(%d)", rss, flags);
+	for (i = 0; i < 64; i++)
+		free(keep[i]);
+	malloc_trim(0);
+	for (i = 0; i < 20; i++)
+		exercise_all_tiers(i);
+	rss = rss_kib();
+	CHECKF(rss < 128 * 1024, "%ld KiB resident in the end", rss);
+}
+
+static void mlockall_current_21(void)
+{
+	locked_stays_small(MCL_CURRENT, 0);
+}
+
+static void mlockall_future_21(void)
+{
+	locked_stays_small(MCL_FUTURE, 1);
+}
+
+static void mlockall_both_21(void)
+{
+	locked_stays_small(MCL_CURRENT | MCL_FUTURE, 0);
+}
+
+static void mlockall_onfault_21(void)
+{
+	locked_stays_small(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT, 0);
+}
+
+/* On locked memory DONTNEED and FREE fail: known-zero must not be believed. */
+static void calloc_under_mlockall_10_21(void)
+{
+	size_t i, round;
+
+	may_lock();
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
+		SKIP("mlockall: %s", strerror(errno));
+	for (round = 0; round < 6; round++) {
+		for (i = 0; i < TIER_SIZES; i++) {
+			size_t n = tier_sizes[i] + round * 4096;
+			char *p = malloc(n);
+
+			CHECK(p);
+			memset(p, 0xa5, malloc_usable_size(p));
+			free(p);
+			if (round % 2)
+				malloc_trim(0);
+			p = calloc(1, n);
+			CHECK(p);
+			CHECKF(nonzero_at(p, n) == n, "calloc(%zu) under mlockall", n);
+			memset(p, 0xa5, n);
+			free(p);
+		}
+	}
+}
+
+static void *allocates(void *arg)
+{
+	exercise_all_tiers((size_t)arg);
+	return NULL;
+}
+
+static void threads_under_mlockall_21(void)
+{
+	pthread_attr_t attr;
+	size_t i;
+	long rss;
+
+	may_lock();
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+		SKIP("mlockall: %s", strerror(errno));
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	for (i = 0; i < 20; i++) {
+		pthread_t t;
+
+		CHECK(pthread_create(&t, &attr, allocates, (void *)i) == 0);
+		pthread_join(t, NULL);
+	}
+	rss = rss_kib();
+	CHECKF(rss < 192 * 1024, "%ld KiB resident", rss);
+}
+
+/* -- address space and data ------------------------------------------------- */
+
+static void as_32m(void)
+{
+	limit(RLIMIT_AS, 32 * MIB);
+}
+
+static void as_64m(void)
+{
+	limit(RLIMIT_AS, 64 * MIB);
+}
+
+static void as_256m(void)
+{
+	limit(RLIMIT_AS, 256 * MIB);
+}
+
+static void as_1g(void)
+{
+	limit(RLIMIT_AS, GIB);
+}
+
+static void data_8m(void)
+{
+	limit(RLIMIT_DATA, 8 * MIB);
+}
+
+static void data_32m(void)
+{
+	limit(RLIMIT_DATA, 32 * MIB);
+}
+
+static void data_256m(void)
+{
+	limit(RLIMIT_DATA, 256 * MIB);
+}
+
+/* Allocates until refused, in blocks of n; returns how much it was. */
+static size_t until_refused(size_t n)
+{
+	void **last = NULL, **p;
+	size_t sum = 0;
+
+	errno = 0;
+	while (sum < 8 * GIB && (p = malloc(n)) != NULL) {
+		*p = last;
+		last = p;
+		sum += n;
+	}
+	CHECKF(errno == ENOMEM, "errno %d after %zu bytes in %zus", errno, sum, n);
+	errno = 4242;
+	while (last) {
+		p = *last;
+		free(last);
+		last = p;
+	}
+	CHECKF(errno == 4242, "free changed errno to %d", errno);
+	return sum;
+}
+
+static void to_the_limit_22(size_t share_of_limit)
+{
+	static const size_t sizes[] = { 4000, 100, 60000, 300000, 1048576, 3000000 };
+	size_t i, round, first[6] = { 0 };
+
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 6; i++) {
+			size_t got = until_refused(sizes[i]);
+
+			if (round == 0)
+				first[i] = got;
+			CHECKF(got >= share_of_limit, "only %zu bytes in blocks of %zu", got,
+			       sizes[i]);
+			/* What was freed in one size comes back for another. */
+			CHECKF(got >= first[i] / 2, "%zu bytes at first, then %zu, in blocks of %zu",
+			       first[i], got, sizes[i]);
+			malloc_trim(0);
+		}
+	}
+}
+
+static void runs_in_32m_22(void)
+{
+	to_the_limit_22(4 * MIB);
+}
+
+static void runs_in_64m_22(void)
+{
+	to_the_limit_22(24 * MIB);
+}
+
+static void runs_in_256m_22(void)
+{
+	to_the_limit_22(160 * MIB);
+}
+
+static void runs_in_1g_22(void)
+{
+	to_the_limit_22(700 * MIB);
+}
+
+static void runs_with_data_8m_22(void)
+{
+	to_the_limit_22(2 * MIB);
+}
+
+static void runs_with_data_32m_22(void)
+{
+	to_the_limit_22(20 * MIB);
+}
+
+static void runs_with_data_256m_22(void)
+{
+	to_the_limit_22(180 * MIB);
+}
+
+/* Threads come and go although no heap can be had for them. */
+static void *until_refused_thread(void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < 5; i++)
+		until_refused((size_t)arg);
+	return NULL;
+}
+
+static void threads_at_the_limit_22(void)
+{
+	static const size_t sizes[] = { 100, 5000, 100000, 2000000 };
+	pthread_attr_t attr;
+	pthread_t t[4];
+	size_t i, n, round;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	for (round = 0; round < 5; round++) {
+		for (n = 0; n < 4; n++) /* a stack, too, may be refused */
+			if (pthread_create(&t[n], &attr, until_refused_thread,
+					   (void *)sizes[n]) != 0)
+				break;
+		CHECK(n > 0);
+		for (i = 0; i < n; i++)
+			pthread_join(t[i], NULL);
+	}
+	until_refused(1000);
+}
+
+static void fork_at_the_limit_22(void)
+{
+	void **last = NULL, **p;
+	size_t i;
+	pid_t pid;
+
+	while ((p = malloc(20000)) != NULL) {
+		*p = last;
+		last = p;
+	}
+	pid = fork();
+	if (pid < 0 && errno == ENOMEM)
+		SKIP("fork itself is refused");
+	CHECK(pid >= 0);
+	while (last) {
+		p = *last;
+		free(last);
+		last = p;
+	}
+	for (i = 0; i < 3; i++)
+		until_refused(5000);
+	if (pid == 0)
+		_exit(0);
+	reap(pid, "child at the limit");
+}
+
+/* -- vm.max_map_count ------------------------------------------------------- */
+
+static size_t use_up_mappings(char *area, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i += 2)
+		if (mprotect(area + i * 4096, 4096, PROT_READ) != 0)
+			break;
+	return i;
+}
+
+static void mappings_used_up_23(void)
+{
+	enum { N = 3000 };
+	static void *p[N];
+	static size_t n[N];
+	size_t i, pages, used;
+	char *area;
+	long count;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+
+	if (!f || fscanf(f, "%ld", &count) != 1 || count > 300000)
+		SKIP("vm.max_map_count is unknown or too large to use up");
+	fclose(f);
+	for (i = 0; i < N; i++) {
+		n[i] = i % 100 == 0 ? 2 * MIB + i : i % 10 == 0 ? 100000 + i : 16 + i * 7;
+		CHECK((p[i] = malloc(n[i])) != NULL);
+		fill(p[i], front(n[i]), i);
+	}
+	pages = count + 1000;
+	area = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(area != MAP_FAILED);
+	used = use_up_mappings(area, pages);
+	CHECKF(used < pages, "%zu mappings and no end", used);
+	for (i = 0; i < N; i++) {
+		check_block(p[i], front(n[i]), i);
+		errno = 4242;
+		free(p[i]);
+		CHECKF(errno == 4242, "free of %zu bytes: errno %d", n[i], errno);
+		if (i % 500 == 0)
+			malloc_trim(0);
+	}
+	/* Some sizes may be refused now, with ENOMEM; none may crash. */
+	for (i = 0; i < N; i++) {
+		errno = 0;
+		p[i] = i % 3 ? malloc(n[i]) : calloc(1, n[i]);
+		CHECKF(p[i] || errno == ENOMEM, "errno %d", errno);
+		if (p[i])
+			fill(p[i], front(n[i]), i);
+	}
+	for (i = 0; i < N; i++) {
+		void *q = p[i] ? realloc(p[i], n[i] * 2) : NULL;
+
+		p[i] = q ? q : p[i];
+		if (p[i])
+			check_block(p[i], front(n[i]), i);
+		free(p[i]);
+	}
+	malloc_trim(0);
+	munmap(area, pages * 4096);
+	exercise_all_tiers(23);
+	malloc_trim(0);
+	CHECKF(rss_kib() < 64 * 1024, "%ld KiB stay", rss_kib());
+}
+
+/* Trimming a fragmented heap must not use up the mappings itself. */
+static void trim_does_not_split_mappings_23(void)
+{
+	enum { N = 400000 };
+	static void *p[N];
+	static char line[4096];
+	size_t i, maps = 0;
+	FILE *f;
+
+	for (i = 0; i < N; i++) {
+		CHECK((p[i] = malloc(1000)) != NULL);
+		memset(p[i], 1, 1000);
+	}
+	for (i = 0; i < N; i++)
+		if (i % 97)
+			free(p[i]);
+	malloc_trim(0);
+	f = fopen("/proc/self/maps", "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		maps++;
+	fclose(f);
+	CHECKF(maps < 2000, "%zu mappings after malloc_trim", maps);
+	for (i = 0; i < N; i += 97)
+		free(p[i]);
+}
+
+/* -- files, descriptors, stack, processes ----------------------------------- */
+
+static void fsize_0(void)
+{
+	signal(SIGXFSZ, SIG_DFL);
+	limit(RLIMIT_FSIZE, 0);
+}
+
+static void nofile_3(void)
+{
+	limit(RLIMIT_NOFILE, 4); /* ld.so needs one */
+}
+
+static void nofile_20(void)
+{
+	limit(RLIMIT_NOFILE, 20);
+}
+
+static void nofile_101(void)
+{
+	limit(RLIMIT_NOFILE, 101);
+}
+
+static void stack_64k(void)
+{
+	limit(RLIMIT_STACK, 131072);
+}
+
+static void stack_unlimited(void)
+{
+	struct rlimit r = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_STACK, &r) != 0)
+		_exit(CASE_SKIP);
+}
+
+static void nproc_0(void)
+{
+	if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
+		_exit(CASE_SKIP);
+	limit(RLIMIT_NPROC, 0);
+}
+
+static void memlock_0(void)
+{
+	limit(RLIMIT_MEMLOCK, 0);
+}
+
+static void no_randomness(void)
+{
+	personality(ADDR_NO_RANDOMIZE);
+}
+
+static void compat_layout(void)
+{
+	personality(ADDR_COMPAT_LAYOUT | ADDR_NO_RANDOMIZE);
+}
+
+static void read_implies_exec(void)
+{
+	personality(READ_IMPLIES_EXEC);
+}
+
+static void just_works(void)
+{
+	pthread_t t;
+	size_t i;
+
+	for (i = 0; i < 10; i++)
+		exercise_all_tiers(i);
+	malloc_trim(0);
+	if (pthread_create(&t, NULL, allocates, NULL) == 0)
+		pthread_join(t, NULL);
+	exercise_all_tiers(11);
+}
+
+static void fork_works_too(void)
+{
+	pid_t pid;
+
+	just_works();
+	pid = fork();
+	if (pid == 0) {
+		just_works();
+		_exit(0);
+	}
+	if (pid > 0)
+		reap(pid, "the child");
+	just_works();
+}
+
+/* The limit falls while the process runs. */
+static void file_size_limit_falls_later(void)
+{
+	exercise_all_tiers(1);
+	fsize_0();
+	fork_works_too();
+}
+
+static void descriptor_limit_falls_later(void)
+{
+	exercise_all_tiers(1);
+	limit(RLIMIT_NOFILE, 0);
+	fork_works_too();
+}
+
+static void all_descriptors_taken(void)
+{
+	int fd = 0, last = -1;
+
+	while (fd >= 0) {
+		fd = open("/dev/null", O_RDONLY);
+		last = fd >= 0 ? fd : last;
+	}
+	CHECK(last > 0);
+	fork_works_too();
+}
+
+static const struct tcase cases[] = {
+	{ "mlockall_current_21", mlockall_current_21 },
+	{ "mlockall_future_21", mlockall_future_21 },
+	{ "mlockall_both_21", mlockall_both_21 },
+	{ "mlockall_onfault_21", mlockall_onfault_21 },
+	{ "calloc_under_mlockall_10_21", calloc_under_mlockall_10_21 },
+	{ "calloc_under_mlockall_free_10_21", calloc_under_mlockall_10_21, 0,
+	  "region.evict=free" },
+	{ "threads_under_mlockall_21", threads_under_mlockall_21 },
+	{ "runs_in_32m_22", runs_in_32m_22, 60, NULL, as_32m },
+	{ "runs_in_64m_22", runs_in_64m_22, 60, NULL, as_64m },
+	{ "runs_in_256m_22", runs_in_256m_22, 60, NULL, as_256m },
+	{ "runs_in_1g_22", runs_in_1g_22, 90, NULL, as_1g },
+	{ "runs_with_data_8m_22", runs_with_data_8m_22, 60, NULL, data_8m },
+	{ "runs_with_data_32m_22", runs_with_data_32m_22, 60, NULL, data_32m },
+	{ "runs_with_data_256m_22", runs_with_data_256m_22, 60, NULL, data_256m },
+	{ "threads_at_the_limit_22", threads_at_the_limit_22, 60, NULL, as_256m },
+	{ "threads_at_the_data_limit_22", threads_at_the_limit_22, 60, NULL, data_32m },
+	{ "fork_at_the_limit_22", fork_at_the_limit_22, 60, NULL, as_64m },
+	{ "mappings_used_up_23", mappings_used_up_23, 60 },
+	{ "mappings_used_up_munmap_23", mappings_used_up_23, 60,
+	  "region.evict=munmap,whale.ring_slots=0,superslab.enable=off" },
+	{ "trim_does_not_split_mappings_23", trim_does_not_split_mappings_23 },
+	{ "no_file_may_grow", fork_works_too, 0, NULL, fsize_0 },
+	{ "file_size_limit_falls_later", file_size_limit_falls_later },
+	{ "hardly_a_descriptor", fork_works_too, 0, NULL, nofile_3 },
+	{ "twenty_descriptors", fork_works_too, 0, NULL, nofile_20 },
+	{ "a_hundred_and_one_descriptors", fork_works_too, 0, NULL, nofile_101 },
+	{ "descriptor_limit_falls_later", descriptor_limit_falls_later },
+	{ "all_descriptors_taken", all_descriptors_taken },
+	{ "small_main_stack", fork_works_too, 0, NULL, stack_64k },
+	{ "unlimited_stack", fork_works_too, 0, NULL, stack_unlimited },
+	{ "no_processes_allowed", just_works, 0, NULL, nproc_0 },
+	{ "nothing_may_be_locked", fork_works_too, 0, NULL, memlock_0 },
+	{ "no_address_randomness", fork_works_too, 0, NULL, no_randomness },
+	{ "compat_layout", fork_works_too, 0, NULL, compat_layout },
+	{ "read_implies_exec", fork_works_too, 0, NULL, read_implies_exec },
+};
+
+MAIN(cases)

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Wrong frees, which only hakmem promises to catch: interior pointers at the
+ * flush at the latest (hazard 14), double frees of a block still cached,
+ * foreign pointers (26). Caught means: exactly one line on stderr that names
+ * the pointer, then SIGABRT; with check.free=report the line alone, with off
+ * nothing, and the heap is sound afterwards. A wrong free that no allocator
+ * without canaries can tell from a right one is not tested.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+static void name_in(char *buf, size_t n, const void *p)
+{
+	snprintf(buf, n, "%p", p);
+}
+
+/* Where the wrong free happens; the pointer is told through shared memory. */
+struct misuse {
+	void (*act)(struct misuse *);
+	size_t size, offset;
+	void *volatile named;
+};
+
+static struct misuse *shared;
+
+static void flush_everything(void)
+{
+	static void *p[4000];
+	size_t i, k;
+
+	for (k = 0; k < TIER_SIZES - 5; k++) {
+		size_t count = tier_sizes[k] < 4096 ? 4000 : 60;
+
+		for (i = 0; i < count; i++)
+			p[i] = malloc(tier_sizes[k]);
+		for (i = 0; i < count; i++)
+			free(p[i]);
+	}
+	malloc_trim(0);
+}
+
+static void perform(void *arg)
+{
+	struct misuse *m = arg;
+
+	alarm(20);
+	m->act(m);
+	flush_everything();
+}
+
+static size_t lines(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += *s == '\n';
+	return n;
+}
+
+/* The three behaviours of check.free, told apart by what HAKMEM says. */
+static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t offset)
+{
+	const char *mode = getenv("HAKMEM");
+	struct outcome o;
+	char name[32];
+
+	need_hakmem();
+	if (!shared)
+		shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	*shared = (struct misuse){ act, size, offset, NULL };
+	run_captured(perform, shared, &o);
+	name_in(name, sizeof(name), shared->named);
+	if (mode && strstr(mode, "check.free=off")) {
+		CHECKF(o.status == 0 && o.len == 0, "size %zu offset %zu: status %#x, %s", size,
+		       offset, o.status, o.err);
+		return;
+	}
+	CHECKF(lines(o.err) == 1 && o.err[o.len - 1] == '\n',
+	       "size %zu offset %zu: status %#x, stderr: \"%s\"", size, offset, o.status, o.err);
+	CHECKF(strstr(o.err, name), "size %zu offset %zu: %s is not named: %s", size, offset,
+	       name, o.err);
+	if (mode && strstr(mode, "check.free=report"))
+		CHECKF(o.status == 0, "status %#x", o.status);
+	else
+		CHECKF(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGABRT, "status %#x",
+		       o.status);
+}
+
+static const size_t sizes[] = {
+	64, 100, 256, 640, 1024, 1500, 4000, 16000, 16384, 20000, 50000, 65536, 70000, 200000,
+	800000, MIB, 2 * MIB, 5 * MIB,
+};
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+static void interior(struct misuse *m)
+{
+	char *p = malloc(m->size), *q = malloc(m->size);
+
+	CHECK(p && q);
+	memset(p, 0x11, m->size);
+	memset(q, 0x22, m->size);
+	m->named = p + m->offset;
+	free(launder(p + m->offset));
+}
+
+static void free_of_an_interior_pointer_14(void)
+{
+	static const size_t offsets[] = { 1, 8, 16, 32, 48, 4096, 65536, 131072, MIB };
+	size_t i, k;
+
+	for (i = 0; i < SIZES; i++)
+		for (k = 0; k < sizeof(offsets) / sizeof(offsets[0]); k++)
+			if (offsets[k] < sizes[i])
+				must_be_caught(interior, sizes[i], offsets[k]);
+}
+
+static void interior_aligned(struct misuse *m)
+{
+	char *p = memalign(4096, m->size), *q = memalign(65536, m->size);
+
+	CHECK(p && q);
+	memset(p, 1, m->size);
+	memset(q, 1, m->size);
+	m->named = q + m->offset;
+	free(launder(q + m->offset));
+}
+
+static void free_inside_an_aligned_block_14(void)
+{
+	size_t i;
+
+	for (i = 0; i < SIZES; i++) {
+		must_be_caught(interior_aligned, sizes[i], 16);
+		must_be_caught(interior_aligned, sizes[i], sizes[i] / 2);
+	}
+}
+
+static void double_free(struct misuse *m)
+{
+	char *p = malloc(m->size);
+
+	CHECK(p);
+	memset(p, 0x33, m->size);
+	m->named = p;
+	free(p);
+	free(launder(p));
+}
+
+static void double_free_at_once(void)
+{
+	size_t i;
+
+	for (i = 0; i < SIZES; i++)
+		must_be_caught(double_free, sizes[i], 0);
+	must_be_caught(double_free, 16, 0);
+	must_be_caught(double_free, 32, 0);
+}
+
+/* Others are freed in between, and the block lies deeper in the cache. */
+static void double_free_later(struct misuse *m)
+{
+	char *p[5];
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		CHECK((p[i] = malloc(m->size)) != NULL);
+		memset(p[i], 0x44, m->size);
+	}
+	m->named = p[1];
+	for (i = 0; i < 5; i++)
+		free(p[i]);
+	free(launder(p[1]));
+}
+
+static void double_free_of_a_cached_block(void)
+{
+	size_t i;
+
+	for (i = 0; i < SIZES; i++)
+		must_be_caught(double_free_later, sizes[i], 0);
+	must_be_caught(double_free_later, 16, 0);
+}
+
+static void *free_in_a_thread(void *p)
+{
+	free(p);
+	return NULL;
+}
+
+static void double_free_remote(struct misuse *m)
+{
+	char *p = malloc(m->size);
+	pthread_t t;
+
+	CHECK(p);
+	memset(p, 0x55, m->size);
+	m->named = p;
+	free(p);
+	CHECK(pthread_create(&t, NULL, free_in_a_thread, p) == 0);
+	pthread_join(t, NULL);
+}
+
+static void double_free_by_another_thread(void)
+{
+	size_t i;
+
+	for (i = 0; i < SIZES; i++)
+		must_be_caught(double_free_remote, sizes[i], 0);
+}
+
+static char static_block[65536];
+
+static void foreign(struct misuse *m)
+{
+	char on_stack[256];
+	char *mapped = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
+	char *wild[] = {
+		static_block + 4096, on_stack + 64, mapped, mapped + 16, mapped + MIB,
+		(char *)perform, (char *)"literal", (char *)16, (char *)0x7fff00000000,
+		(char *)(~(uintptr_t)0 - 15), (char *)0xdeadbeef00000000, (char *)0x800000000000,
+	};
+
+	m->named = wild[m->offset];
+	free(launder(wild[m->offset]));
+}
+
+static void free_of_a_foreign_pointer_26(void)
+{
+	size_t i;
+
+	for (i = 0; i < 12; i++)
+		must_be_caught(foreign, 0, i);
+}
+
+static void realloc_foreign(struct misuse *m)
+{
+	m->named = static_block + 1024;
+	CHECK(!realloc(launder(static_block + 1024), 100));
+}
+
+static void realloc_of_a_foreign_pointer_26(void)
+{
+	must_be_caught(realloc_foreign, 0, 0);
+}
+
+static void realloc_interior(struct misuse *m)
+{
+	char *p = malloc(m->size);
+
+	CHECK(p);
+	m->named = p + 16;
+	CHECK(!realloc(launder(p + 16), m->size * 3));
+}
+
+static void realloc_of_an_interior_pointer_14(void)
+{
+	size_t i;
+
+	for (i = 0; i < SIZES; i++)
+		must_be_caught(realloc_interior, sizes[i], 16);
+}
+
+static void realloc_freed(struct misuse *m)
+{
+	char *p = malloc(m->size);
+
+	CHECK(p);
+	m->named = p;
+	free(p);
+	CHECK(!realloc(launder(p), m->size * 3));
+}
+
+/* A whale's pages are known exactly; so is a run's. */
+static void realloc_of_a_freed_large_block(void)
+{
+	must_be_caught(realloc_freed, 2 * MIB, 0);
+	must_be_caught(realloc_freed, 5 * MIB, 0);
+}
+
+static void unmapped(struct misuse *m)
+{
+	char *p = malloc(m->size);
+
+	CHECK(p);
+	memset(p, 1, m->size);
+	free(p);
+	malloc_trim(0);
+	m->named = p;
+	free(launder(p));
+}
+
+/* Its region was evicted or unmapped: no crash while looking. */
+static void double_free_after_trim(void)
+{
+	must_be_caught(unmapped, 2 * MIB, 0);
+	must_be_caught(unmapped, 40 * MIB, 0);
+}
+
+static void zero_size(struct misuse *m)
+{
+	char *p = malloc(0);
+
+	m->named = p;
+	free(p);
+	free(launder(p));
+}
+
+static void double_free_of_an_empty_block(void)
+{
+	must_be_caught(zero_size, 0, 0);
+}
+
+/* A false alarm would be worse than a miss: data that looks like freed blocks. */
+static void no_false_alarm(void)
+{
+	static void *keep[256];
+	size_t i, k, n;
+
+	need_hakmem();
+	for (k = 0; k < 2000; k++) {
+		n = 16 + k % 64 * 16;
+		for (i = 0; i < 256; i++) {
+			char *p = malloc(n);
+			char was[1024];
+
+			/* The stale content of a freed block, put back by the program. */
+			CHECK(p);
+			memcpy(was, p, n);
+			free(p);
+			p = malloc(n);
+			CHECK(p);
+			memcpy(p, was, n);
+			keep[i] = p;
+		}
+		for (i = 0; i < 256; i++)
+			free(keep[i]);
+	}
+}
+
+#define REPORT "check.free=report"
+#define OFF "check.free=off"
+#define IN_EACH_MODE(name, fn)                \
+	{ name, fn, 120 },                    \
+	{ name "_report", fn, 120, REPORT },  \
+	{ name "_off", fn, 120, OFF }
+
+static const struct tcase cases[] = {
+	IN_EACH_MODE("free_of_an_interior_pointer_14", free_of_an_interior_pointer_14),
+	IN_EACH_MODE("free_inside_an_aligned_block_14", free_inside_an_aligned_block_14),
+	IN_EACH_MODE("double_free_at_once", double_free_at_once),
+	IN_EACH_MODE("double_free_of_a_cached_block", double_free_of_a_cached_block),
+	IN_EACH_MODE("double_free_by_another_thread", double_free_by_another_thread),
+	IN_EACH_MODE("free_of_a_foreign_pointer_26", free_of_a_foreign_pointer_26),
+	IN_EACH_MODE("realloc_of_a_foreign_pointer_26", realloc_of_a_foreign_pointer_26),
+	IN_EACH_MODE("realloc_of_an_interior_pointer_14", realloc_of_an_interior_pointer_14),
+	IN_EACH_MODE("realloc_of_a_freed_large_block", realloc_of_a_freed_large_block),
+	IN_EACH_MODE("double_free_after_trim", double_free_after_trim),
+	IN_EACH_MODE("double_free_of_an_empty_block", double_free_of_an_empty_block),
+	{ "no_false_alarm", no_false_alarm },
+};
+
+MAIN(cases)

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Thread-local storage in bulk, built two ways: PLUG_TLS_MODEL initial-exec
+ * with a few bytes eats the surplus of static TLS, global-dynamic with much
+ * makes ld.so allocate a block in each thread at first touch.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef PLUG_TLS_BYTES
+#define PLUG_TLS_BYTES 65536
+#endif
+
+char *plug_tls_touch(int value);
+
+#ifdef PLUG_TLS_STATIC
+static __thread char area[PLUG_TLS_BYTES] __attribute__((tls_model("initial-exec")));
+#else
+static __thread char area[PLUG_TLS_BYTES] __attribute__((tls_model("global-dynamic")));
+#endif
+
+char *plug_tls_touch(int value)
+{
+	char *p = malloc(1000);
+
+	memset(area, value, sizeof(area));
+	if (p)
+		memset(p, value, 1000);
+	free(p);
+	return area;
+}

@@ -1,0 +1,744 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Programs that lock themselves in, or were locked in before they started:
+ * seccomp filters that deny or kill (hazard 19), privileges and roots given
+ * up, no /proc (39), and what the agent thread must not disturb (20). The
+ * filters allow what glibc's malloc needs and nothing else.
+ */
+#include "harness.h"
+
+#include <dirent.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#ifndef SECCOMP_RET_KILL_PROCESS
+#define SECCOMP_RET_KILL_PROCESS 0x80000000U
+#endif
+#define DENY (SECCOMP_RET_ERRNO | EPERM)
+#define NOSYS (SECCOMP_RET_ERRNO | ENOSYS)
+#define KILL SECCOMP_RET_KILL_PROCESS
+
+enum { MAX_RULES = 100 };
+
+struct rules {
+	struct sock_filter code[MAX_RULES];
+	unsigned short len;
+};
+
+static void emit(struct rules *r, struct sock_filter f)
+{
+	CHECK(r->len < MAX_RULES);
+	r->code[r->len++] = f;
+}
+
+static void load_number(struct rules *r)
+{
+	emit(r, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					     offsetof(struct seccomp_data, nr)));
+}
+
+static void on_call(struct rules *r, long nr, unsigned int action)
+{
+	emit(r, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1));
+	emit(r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
+}
+
+/* madvise: DONTNEED and FREE as if the rule said allow, others `other`. */
+static void on_madvise(struct rules *r, unsigned int other)
+{
+	emit(r, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 5));
+	emit(r, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					     offsetof(struct seccomp_data, args[2])));
+	emit(r, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_DONTNEED, 1, 0));
+	emit(r, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_FREE, 0, 1));
+	emit(r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	emit(r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, other));
+}
+
+enum how { BY_PRCTL, BY_SYSCALL, BY_SYSCALL_TSYNC, WITHOUT_NO_NEW_PRIVS };
+
+static void install(struct rules *r, enum how how)
+{
+	struct sock_fprog prog = { .len = r->len, .filter = r->code };
+	long ret;
+
+	if (how != WITHOUT_NO_NEW_PRIVS)
+		CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	if (how == BY_PRCTL)
+		ret = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
+	else
+		ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			      how == BY_SYSCALL_TSYNC ? SECCOMP_FILTER_FLAG_TSYNC : 0, &prog);
+	if (ret != 0)
+		SKIP("seccomp: %s", strerror(errno));
+}
+
+/* What malloc may call after the door is shut, and what the test needs. */
+static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_fork)
+{
+	static const long always[] = {
+		SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_brk, SYS_futex, SYS_write,
+		SYS_exit, SYS_exit_group, SYS_rt_sigreturn,
+	};
+	static const long forking[] = {
+		SYS_clone, SYS_wait4, SYS_rt_sigprocmask, SYS_set_robust_list, SYS_gettid,
+		SYS_getpid,
+#ifdef SYS_rseq
+		SYS_rseq,
+#endif
+	};
+	struct rules r = { .len = 0 };
+	size_t i;
+
+	load_number(&r);
+	for (i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		on_call(&r, always[i], SECCOMP_RET_ALLOW);
+	for (i = 0; may_fork && i < sizeof(forking) / sizeof(forking[0]); i++)
+		on_call(&r, forking[i], SECCOMP_RET_ALLOW);
+	on_madvise(&r, otherwise);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
+	install(&r, how);
+}
+
+static void hard_work(void)
+{
+	static void *p[3000];
+	size_t i, round;
+
+	for (round = 0; round < 6; round++) {
+		exercise_all_tiers(round);
+		for (i = 0; i < 3000; i++) {
+			CHECK((p[i] = malloc(i % 100 == 0 ? 1500000 + i : 16 + i * 5)) != NULL);
+			memset(p[i], 1, 16);
+		}
+		for (i = 0; i < 3000; i++)
+			free(p[i]);
+		malloc_trim(0);
+	}
+}
+
+static void end(void)
+{
+	_exit(0); /* exit() flushes and runs what the filter may forbid */
+}
+
+/* -- a filter put on by the program itself ---------------------------------- */
+
+static void filter_denies_19(void)
+{
+	hard_work();
+	only_mallocs_calls(DENY, BY_PRCTL, 0);
+	hard_work();
+	end();
+}
+
+static void filter_says_enosys_19(void)
+{
+	only_mallocs_calls(NOSYS, BY_SYSCALL, 0);
+	hard_work();
+	end();
+}
+
+static void filter_kills_19(void)
+{
+	hard_work();
+	only_mallocs_calls(KILL, BY_PRCTL, 0);
+	hard_work();
+	end();
+}
+
+/* As the very first thing in the program: nothing was created lazily before. */
+static void filter_kills_before_any_malloc_19(void)
+{
+	only_mallocs_calls(KILL, BY_SYSCALL, 0);
+	hard_work();
+	end();
+}
+
+/* Root needs no NO_NEW_PRIVS, so no prctl announces this one. */
+static void unannounced_filter_kills_19(void)
+{
+	need_root();
+	only_mallocs_calls(KILL, WITHOUT_NO_NEW_PRIVS, 0);
+	hard_work();
+	end();
+}
+
+static void unannounced_filter_denies_19(void)
+{
+	need_root();
+	hard_work();
+	only_mallocs_calls(DENY, WITHOUT_NO_NEW_PRIVS, 0);
+	hard_work();
+	end();
+}
+
+static void fork_behind_filter(unsigned int action, enum how how)
+{
+	size_t i;
+
+	hard_work();
+	only_mallocs_calls(action, how, 1);
+	for (i = 0; i < 3; i++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			hard_work();
+			_exit(0);
+		}
+		hard_work();
+		reap(pid, "a child behind the filter");
+	}
+	end();
+}
+
+static void fork_behind_a_killing_filter_19(void)
+{
+	fork_behind_filter(KILL, BY_PRCTL);
+}
+
+static void fork_behind_a_denying_filter_19(void)
+{
+	fork_behind_filter(DENY, BY_SYSCALL);
+}
+
+static volatile int go, seen;
+
+static void *works_behind_the_filter(void *arg)
+{
+	hard_work(); /* glibc looks for the number of processors at first */
+	__atomic_store_n(&seen, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
+		free(malloc(100));
+	hard_work();
+	__atomic_store_n(&seen, 2, __ATOMIC_RELEASE);
+	for (;;)
+		free(malloc(300));
+	return arg;
+}
+
+/* TSYNC puts the filter on every thread, the agent included. */
+static void filter_on_all_threads_19_20(void)
+{
+	pthread_t t;
+
+	CHECK(pthread_create(&t, NULL, works_behind_the_filter, NULL) == 0);
+	while (__atomic_load_n(&seen, __ATOMIC_ACQUIRE) < 1)
+		sched_yield();
+	only_mallocs_calls(KILL, BY_SYSCALL_TSYNC, 0);
+	__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&seen, __ATOMIC_ACQUIRE) < 2)
+		free(malloc(3000));
+	hard_work();
+	end();
+}
+
+/* Six advices and no more is what OpenSSH's sandbox allows; here none. */
+static void no_madvise_at_all_19(void)
+{
+	struct rules r = { .len = 0 };
+
+	hard_work();
+	load_number(&r);
+	on_call(&r, SYS_madvise, DENY);
+	on_call(&r, SYS_mremap, DENY);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	install(&r, BY_PRCTL);
+	hard_work();
+	{
+		size_t n = 4 * MIB, i;
+
+		for (i = 0; i < 10; i++) {
+			char *p = malloc(n);
+
+			CHECK(p);
+			memset(p, 0xa5, n);
+			free(p);
+			malloc_trim(0);
+			p = calloc(1, n);
+			CHECK(p && nonzero_at(p, n) == n);
+			free(p);
+		}
+	}
+}
+
+/* No memory from the kernel any more: NULL and ENOMEM, not a crash. */
+static void no_mmap_any_more_19(void)
+{
+	struct rules r = { .len = 0 };
+	void *p[2000];
+	size_t i, n = 0;
+
+	hard_work();
+	load_number(&r);
+	on_call(&r, SYS_mmap, DENY);
+	on_call(&r, SYS_mremap, DENY);
+	on_call(&r, SYS_munmap, DENY);
+	on_call(&r, SYS_mprotect, DENY);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	install(&r, BY_PRCTL);
+	while (n < 2000) {
+		errno = 0;
+		p[n] = malloc(100 + n * 4000);
+		if (!p[n])
+			break;
+		memset(p[n], 1, 100);
+		n++;
+	}
+	CHECKF(n == 2000 || errno == ENOMEM, "errno %d", errno);
+	for (i = 0; i < n; i++) {
+		errno = 4242;
+		free(p[i]);
+		CHECKF(errno == 4242, "free set errno %d", errno);
+	}
+	malloc_trim(0);
+}
+
+/* -- a filter that was there before the program started --------------------- */
+
+static int segment_is_mapped(void)
+{
+	char line[512];
+	FILE *f = fopen("/proc/self/maps", "r");
+	int found = 0;
+
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		found |= strstr(line, "memfd:hakmem-stats") != NULL;
+	fclose(f);
+	return found;
+}
+
+static void inherit(unsigned int action, int no_children)
+{
+	static const long unusual[] = {
+		SYS_memfd_create, SYS_ftruncate, SYS_fallocate, SYS_membarrier,
+		440 /* process_madvise */, SYS_userfaultfd, SYS_sched_setaffinity,
+		SYS_sched_getaffinity, SYS_getcpu, SYS_mlock, SYS_mincore, SYS_ptrace,
+	};
+	struct rules r = { .len = 0 };
+	size_t i;
+
+	load_number(&r);
+	for (i = 0; i < sizeof(unusual) / sizeof(unusual[0]); i++)
+		on_call(&r, unusual[i], action);
+	for (i = 0; no_children && i < 1; i++) {
+		on_call(&r, SYS_clone, action);
+#ifdef SYS_vfork
+		on_call(&r, SYS_vfork, action);
+		on_call(&r, SYS_fork, action);
+#endif
+		on_call(&r, SYS_clone3, NOSYS);
+	}
+	on_madvise(&r, action);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
+}
+
+static void inherit_deny(void)
+{
+	inherit(DENY, 0);
+}
+
+static void inherit_enosys(void)
+{
+	inherit(NOSYS, 0);
+}
+
+static void inherit_kill(void)
+{
+	inherit(KILL, 0);
+}
+
+static void inherit_kill_thread(void)
+{
+	inherit(SECCOMP_RET_KILL, 0);
+}
+
+static void inherit_trap(void)
+{
+	inherit(SECCOMP_RET_TRAP, 0);
+}
+
+static void inherit_deny_children(void)
+{
+	inherit(DENY, 1);
+}
+
+static void inherit_kill_children(void)
+{
+	inherit(KILL, 1);
+}
+
+/* As in most containers: a filter is there, and it allows all we want. */
+static void inherit_allow(void)
+{
+	struct rules r = { .len = 0 };
+
+	load_number(&r);
+	on_call(&r, SYS_ptrace, DENY);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
+}
+
+static void inherited_filter_19(void)
+{
+	pid_t pid;
+
+	hard_work();
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		hard_work();
+		_exit(0);
+	}
+	reap(pid, "the child");
+}
+
+static void inherited_filter_no_children_19(void)
+{
+	hard_work();
+}
+
+static void inherited_filter_that_allows_19(void)
+{
+	need_hakmem();
+	CHECKF(segment_is_mapped(), "no segment under a harmless filter");
+	inherited_filter_19();
+}
+
+/* -- the interposed calls keep their meaning -------------------------------- */
+
+static void prctl_is_passed_on(void)
+{
+	char name[17] = "";
+	int sig = 0;
+
+	CHECK(prctl(PR_SET_NAME, "a-longish-name", 0, 0, 0) == 0);
+	CHECK(prctl(PR_GET_NAME, name, 0, 0, 0) == 0 && strcmp(name, "a-longish-name") == 0);
+	CHECK(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
+	CHECK(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == SIGUSR1);
+	CHECK(prctl(PR_SET_PDEATHSIG, 0) == 0);
+	errno = 0;
+	CHECK(prctl(-12345, 1, 2, 3, 4) == -1 && errno == EINVAL);
+	CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+	CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+	errno = 0;
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0) == -1 && errno == EINVAL);
+	CHECK(prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0);
+	hard_work();
+}
+
+static void *returns_its_argument(void *arg)
+{
+	free(malloc(100));
+	return arg;
+}
+
+static void pthread_create_is_passed_on(void)
+{
+	pthread_attr_t attr, got;
+	size_t stack = 0;
+	pthread_t t;
+	void *result;
+	int state, saved;
+
+	CHECK(pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, 777 * 4096) == 0);
+	errno = 4242;
+	CHECK(pthread_create(&t, &attr, returns_its_argument, &stack) == 0);
+	saved = errno;
+	CHECKF(saved == 4242, "errno %d", saved);
+	CHECK(pthread_getattr_np(t, &got) == 0 && pthread_attr_getstacksize(&got, &stack) == 0);
+	CHECKF(stack >= 777 * 4096 - 65536 && stack <= 777 * 4096 + 65536, "stack of %zu", stack);
+	CHECK(pthread_join(t, &result) == 0 && result == &stack);
+	CHECK(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0);
+	CHECK(pthread_create(&t, &attr, returns_its_argument, NULL) == 0);
+	CHECK(pthread_attr_getdetachstate(&attr, &state) == 0 && state == PTHREAD_CREATE_DETACHED);
+	pthread_attr_destroy(&attr);
+	CHECK(pthread_attr_init(&attr) == 0);
+	CHECK(pthread_attr_setstacksize(&attr, (size_t)1 << 50) == 0);
+	CHECK(pthread_create(&t, &attr, returns_its_argument, NULL) == EAGAIN);
+}
+
+/* -- the agent -------------------------------------------------------------- */
+
+static int tasks(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = 0;
+	struct dirent *e;
+
+	CHECK(d);
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void wait_for_tasks(int want, const char *when)
+{
+	struct timespec t0;
+
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	while (tasks() > want)
+		CHECKF(elapsed_ms(&t0) < 10000, "%d tasks %s", tasks(), when);
+}
+
+static void single_threaded_has_no_agent_20(void)
+{
+	hard_work();
+	malloc_trim(0);
+	CHECKF(tasks() == 1, "%d tasks", tasks());
+}
+
+static void *works_for_ever(void *arg)
+{
+	for (;;)
+		exercise_all_tiers((size_t)arg);
+	return NULL;
+}
+
+/* setuid signals every thread and waits for all: it must not wait for ever. */
+static void setuid_with_threads_20(void)
+{
+	pthread_t t;
+	size_t i;
+
+	need_root();
+	for (i = 0; i < 2; i++)
+		CHECK(pthread_create(&t, NULL, works_for_ever, (void *)i) == 0);
+	hard_work();
+	for (i = 0; i < 20; i++)
+		CHECK(setresuid(-1, i % 2 ? 0 : 65534, -1) == 0);
+	CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+	CHECK(geteuid() == 65534);
+	hard_work();
+	_exit(0);
+}
+
+static int new_user_namespace(void)
+{
+	if (unshare(CLONE_NEWUSER) == 0)
+		return 1;
+	CHECKF(errno != EINVAL, "unshare: a second thread is here");
+	SKIP("unshare(CLONE_NEWUSER): %s", strerror(errno));
+}
+
+static void unshare_single_threaded_20(void)
+{
+	hard_work();
+	CHECK(new_user_namespace());
+	hard_work();
+}
+
+/* On glibc the process is single-threaded again after the join. */
+static void unshare_after_the_threads_ended_20(void)
+{
+	pthread_t t;
+
+	CHECK(pthread_create(&t, NULL, returns_its_argument, NULL) == 0);
+	pthread_join(t, NULL);
+	wait_for_tasks(1, "after the only thread was joined");
+	CHECK(new_user_namespace());
+}
+
+/* A fork child has no agent, whatever its parent had. */
+static void unshare_in_a_fork_child_20(void)
+{
+	pthread_t t;
+	pid_t pid;
+
+	CHECK(pthread_create(&t, NULL, works_for_ever, NULL) == 0);
+	hard_work();
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		hard_work();
+		CHECKF(tasks() == 1, "%d tasks in the child", tasks());
+		CHECK(new_user_namespace());
+		hard_work();
+		_exit(0);
+	}
+	reap(pid, "the child");
+	_exit(0);
+}
+
+/* A program that sandboxes itself finds no thread it did not make. */
+static void agent_ends_before_the_sandbox_20(void)
+{
+	hard_work();
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	wait_for_tasks(1, "after NO_NEW_PRIVS");
+	hard_work();
+	CHECKF(tasks() == 1, "%d tasks", tasks());
+}
+
+/* A signal sent to the process goes to the program's threads alone. */
+static void agent_takes_no_signals_20(void)
+{
+	sigset_t set;
+	int i, sig;
+
+	sigemptyset(&set);
+	for (i = 1; i < 32; i++)
+		if (i != SIGKILL && i != SIGSTOP && i != SIGABRT && i != SIGSEGV)
+			sigaddset(&set, i);
+	CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+	for (i = 0; i < 200; i++) {
+		int want = i % 3 == 0 ? SIGTERM : i % 3 == 1 ? SIGUSR1 : SIGALRM;
+
+		CHECK(kill(getpid(), want) == 0);
+		CHECK(sigwait(&set, &sig) == 0 && sig == want);
+		if (i % 50 == 0)
+			exercise_all_tiers(i);
+	}
+}
+
+/* main is gone, the last thread waits: SIGTERM still ends the process. */
+static void *waits(void *arg)
+{
+	char c = 'r';
+
+	CHECK(write(*(int *)arg, &c, 1) == 1);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void sigterm_without_main_20(void)
+{
+	static int fds[2];
+	int status;
+	pid_t pid;
+	char c;
+
+	CHECK(pipe(fds) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		pthread_t t;
+
+		hard_work();
+		CHECK(pthread_create(&t, NULL, waits, &fds[1]) == 0);
+		pthread_exit(NULL);
+	}
+	CHECK(read(fds[0], &c, 1) == 1);
+	CHECK(kill(pid, SIGTERM) == 0);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM, "status %#x", status);
+}
+
+/* -- privileges, roots, /proc (39) ------------------------------------------ */
+
+static void dropped_privileges_39(void)
+{
+	need_root();
+	hard_work();
+	CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+	inherited_filter_19();
+}
+
+static void start_as_nobody(void)
+{
+	if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
+		_exit(CASE_SKIP);
+}
+
+/* The new root is an empty folder that has lost its name. */
+static void chroot_39(void)
+{
+	char dir[] = "/tmp/hakmem-root.XXXXXX";
+
+	need_root();
+	CHECK(mkdtemp(dir));
+	hard_work();
+	CHECK(chdir(dir) == 0 && rmdir(dir) == 0);
+	CHECK(chroot(".") == 0);
+	CHECK(access("/proc", F_OK) != 0);
+	inherited_filter_19();
+}
+
+static void hide_proc(void)
+{
+	if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+		SKIP("unshare: %s", strerror(errno));
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("none", "/proc", "tmpfs", 0, NULL) != 0)
+		SKIP("mount: %s", strerror(errno));
+}
+
+static void without_proc_39(void)
+{
+	CHECK(access("/proc/self", F_OK) != 0);
+	inherited_filter_19();
+}
+
+static void not_dumpable_39(void)
+{
+	CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+	inherited_filter_19();
+}
+
+static const struct tcase cases[] = {
+	{ "filter_denies_19", filter_denies_19 },
+	{ "filter_denies_agent_19", filter_denies_19, 0, "control.agent=on" },
+	{ "filter_says_enosys_19", filter_says_enosys_19 },
+	{ "filter_kills_19", filter_kills_19 },
+	{ "filter_kills_agent_19", filter_kills_19, 0, "control.agent=on" },
+	{ "filter_kills_evict_free_19", filter_kills_19, 0, "region.evict=free" },
+	{ "filter_kills_timing_19", filter_kills_19, 0, "stats.timing=on" },
+	{ "filter_kills_thp_19", filter_kills_19, 0, "thp.mode=always" },
+	{ "filter_kills_before_any_malloc_19", filter_kills_before_any_malloc_19 },
+	{ "unannounced_filter_kills_19", unannounced_filter_kills_19 },
+	{ "unannounced_filter_denies_19", unannounced_filter_denies_19 },
+	{ "fork_behind_a_killing_filter_19", fork_behind_a_killing_filter_19 },
+	{ "fork_behind_a_denying_filter_19", fork_behind_a_denying_filter_19 },
+	{ "filter_on_all_threads_19_20", filter_on_all_threads_19_20 },
+	{ "no_madvise_at_all_19", no_madvise_at_all_19 },
+	{ "no_madvise_at_all_free_19", no_madvise_at_all_19, 0, "region.evict=free" },
+	{ "no_mmap_any_more_19", no_mmap_any_more_19 },
+	{ "inherited_filter_denies_19", inherited_filter_19, 0, NULL, inherit_deny },
+	{ "inherited_filter_says_enosys_19", inherited_filter_19, 0, NULL, inherit_enosys },
+	{ "inherited_filter_kills_19", inherited_filter_19, 0, NULL, inherit_kill },
+	{ "inherited_filter_kills_thread_19", inherited_filter_19, 0, NULL,
+	  inherit_kill_thread },
+	{ "inherited_filter_traps_19", inherited_filter_19, 0, NULL, inherit_trap },
+	{ "inherited_filter_denies_children_19", inherited_filter_no_children_19, 0, NULL,
+	  inherit_deny_children },
+	{ "inherited_filter_kills_children_19", inherited_filter_no_children_19, 0, NULL,
+	  inherit_kill_children },
+	{ "inherited_filter_that_allows_19", inherited_filter_that_allows_19, 0, NULL,
+	  inherit_allow },
+	{ "prctl_is_passed_on", prctl_is_passed_on },
+	{ "pthread_create_is_passed_on", pthread_create_is_passed_on },
+	{ "pthread_create_is_passed_on_agent", pthread_create_is_passed_on, 0,
+	  "control.agent=on" },
+	{ "single_threaded_has_no_agent_20", single_threaded_has_no_agent_20 },
+	{ "setuid_with_threads_20", setuid_with_threads_20 },
+	{ "setuid_with_threads_agent_20", setuid_with_threads_20, 0, "control.agent=on" },
+	{ "unshare_single_threaded_20", unshare_single_threaded_20 },
+	{ "unshare_after_the_threads_ended_20", unshare_after_the_threads_ended_20 },
+	{ "unshare_in_a_fork_child_20", unshare_in_a_fork_child_20 },
+	{ "agent_ends_before_the_sandbox_20", agent_ends_before_the_sandbox_20, 0,
+	  "control.agent=on" },
+	{ "agent_takes_no_signals_20", agent_takes_no_signals_20, 0, "control.agent=on" },
+	{ "sigterm_without_main_20", sigterm_without_main_20 },
+	{ "sigterm_without_main_agent_20", sigterm_without_main_20, 0, "control.agent=on" },
+	{ "dropped_privileges_39", dropped_privileges_39 },
+	{ "started_as_nobody_39", inherited_filter_19, 0, NULL, start_as_nobody },
+	{ "chroot_39", chroot_39 },
+	{ "without_proc_39", without_proc_39, 0, NULL, hide_proc },
+	{ "not_dumpable_39", not_dumpable_39 },
+};
+
+MAIN(cases)
