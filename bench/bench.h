@@ -6,7 +6,8 @@
  * phase and prints its figures, one "key value" per line, on stdout. It exits 0 or says why not.
  *
  * Nothing here allocates: harness memory comes from mmap (bench_map), /proc is read into the stack
- * and output goes through write(2), so the allocator under test serves the workload alone.
+ * and output goes through write(2) (even dprintf allocates), so the allocator under test serves
+ * the workload alone.
  *
  * Peak memory is VmHWM. It belongs to the address space made by execve, so a freshly started
  * program does not inherit its parent's (ru_maxrss it does inherit; see spawn.c).
@@ -44,12 +45,17 @@
 __attribute__((format(printf, 1, 2), noreturn, unused))
 static void bench_die(const char *format, ...)
 {
+	char line[512];
 	va_list ap;
+	int n;
 
 	va_start(ap, format);
-	vdprintf(STDERR_FILENO, format, ap);
+	n = vsnprintf(line, sizeof(line) - 1, format, ap);
 	va_end(ap);
-	(void)!write(STDERR_FILENO, "\n", 1);
+	if (n > (int)sizeof(line) - 2)
+		n = sizeof(line) - 2;
+	line[n] = '\n';
+	(void)!write(STDERR_FILENO, line, (size_t)n + 1);
 	_exit(1);
 }
 
@@ -75,19 +81,29 @@ static inline __attribute__((always_inline)) void *bench_malloc(size_t size)
 
 /*
  * Stand-ins of known cost (two instructions, one instruction) that let --null measure the loop
- * around the allocator, for counting instructions. noipa: the compiler must call them blindly.
+ * around the allocator, for counting instructions. The compiler must call them blindly, as it
+ * does malloc: the empty asm hides what they do, noipa which registers they leave alone.
  */
+#if defined(__has_attribute) && !defined(__clang__)
+#define BENCH_BLIND __attribute__((noipa, unused))
+#else
+#define BENCH_BLIND __attribute__((noinline, unused))
+#endif
+
 static char bench_null_block[64] __attribute__((aligned(16), unused));
 
-__attribute__((noipa, unused)) static void *bench_null_malloc(size_t size)
+BENCH_BLIND static void *bench_null_malloc(size_t size)
 {
+	void *p = bench_null_block;
+
 	(void)size;
-	return bench_null_block;
+	__asm__ volatile("" : "+r"(p));
+	return p;
 }
 
-__attribute__((noipa, unused)) static void bench_null_free(void *p)
+BENCH_BLIND static void bench_null_free(void *p)
 {
-	(void)p;
+	__asm__ volatile("" : : "r"(p) : "memory");
 }
 
 /* ---- clocks ---- */
@@ -424,13 +440,21 @@ static inline long bench_private_dirty_kib(void)
 
 /* ---- figures ---- */
 
+static inline void bench_print_text(const char *key, const char *value)
+{
+	char line[4200];
+	int n = snprintf(line, sizeof(line), "%s %s\n", key, value);
+
+	if (n >= (int)sizeof(line) || write(STDOUT_FILENO, line, (size_t)n) != n)
+		bench_die("cannot write %s: %s", key, strerror(errno));
+}
+
 static inline void bench_print(const char *key, double value)
 {
-	char line[128];
-	int n = snprintf(line, sizeof(line), "%s %.10g\n", key, value);
+	char number[32];
 
-	if (write(STDOUT_FILENO, line, (size_t)n) != n)
-		bench_die("cannot write figures: %s", strerror(errno));
+	snprintf(number, sizeof(number), "%.10g", value);
+	bench_print_text(key, number);
 }
 
 /* The figures of one measured phase, then of the process. Called once, at the end. */
@@ -455,7 +479,7 @@ static inline void bench_report(const struct bench_phase *phase)
 		    (double)usage.ru_stime.tv_sec * 1e3 + (double)usage.ru_stime.tv_usec / 1e3);
 	/* A library that could not be preloaded is a warning of ld.so's only: say who served. */
 	if (dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) && info.dli_fname)
-		dprintf(STDOUT_FILENO, "malloc_from %s\n", info.dli_fname);
+		bench_print_text("malloc_from", info.dli_fname);
 }
 
 #endif

@@ -20,7 +20,7 @@ enum pattern { RUNS, RANDOM };
 
 static const char *const pattern_names[] = { "runs", "random", NULL };
 
-static uint64_t bytes = 1 << 30, size = 100, keep = 5, length = 20000, pattern;
+static uint64_t bytes = 1 << 30, size = 100, keep = 5, length = 4000, pattern;
 static uint64_t asleep = 500, light = 2000, stir = 500;
 
 static const struct bench_option options[] = {
@@ -61,9 +61,10 @@ static struct block *thin_out(struct block *block)
 	struct bench_rng rng = bench_rng(7);
 
 	for (uint64_t i = 0; block; i++, block = next) {
-		bool stays = pattern == RUNS ? i % length * 100 < keep * length
-					     : bench_below(&rng, 100) < keep;
+		bool stays = bench_below(&rng, 100) < keep;
 
+		if (pattern == RUNS)
+			stays = i % length * 100 < keep * length;
 		next = block->next;
 		if (stays) {
 			*link = block;

@@ -24,7 +24,9 @@ PEERS = (
     ("snmalloc", ("libsnmallocshim.so",)),
 )
 
-STEERING = re.compile(r"(LD_PRELOAD|GLIBC_TUNABLES|(MALLOC|_RJEM|JE|MIMALLOC|TCMALLOC|HAKMEM)(_.*)?)$")
+# Variables that steer an allocator; --env gives them to one of them.
+STEERING = re.compile(
+    r"(LD_PRELOAD|GLIBC_TUNABLES|(MALLOC|_RJEM|JE|MIMALLOC|TCMALLOC|HAKMEM)(_.*)?)$")
 
 
 @dataclass

@@ -100,7 +100,7 @@ def workload_table(workload, time, results, base):
     """`results`: allocator name -> Result, in the order to print."""
     unit = f"time/{workload.unit}"
     memory = {"peak_rss_kib": "peak RSS", "rss_idle_kib": "RSS left"}.get(workload.rss, "dirty")
-    rows = [["", unit, "noise", f"/{base}", "cycles", memory, f"/{base}"]]
+    rows = [["", unit, "noise", "least", f"/{base}", "cycles", memory, f"/{base}"]]
     base_time = results[base].median(time)
     base_rss = results[base].median(workload.rss)
     for name, result in results.items():
@@ -113,6 +113,7 @@ def workload_table(workload, time, results, base):
             name,
             "-" if ns is None else text_ns(ns),
             "-" if ns is None else f"{noise_percent(result.values(time)):.1f} %",
+            "-" if ns is None else text_ns(min(result.values(time))),
             text_ratio(ratio(ns, base_time)),
             "-" if cycles is None else f"{cycles:.0f}",
             "-" if kib is None else text_kib(kib),

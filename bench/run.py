@@ -274,7 +274,8 @@ def compare(parser, options, bench, workloads):
 
 def finish(options, mode, allocators, host, workloads, results, summary):
     """Warnings, the JSON file, and the exit status: a failed run is never a footnote."""
-    warn_if_busy(workloads, results)
+    if options.clock == "wall":
+        warn_if_busy(workloads, results)
     write_json(options, mode, allocators, host, workloads, results, summary)
     failed = failed_runs(results)
     if failed:

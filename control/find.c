@@ -84,6 +84,15 @@ static int start_time_ns(int procfd, uint64_t *ret)
 	return 0;
 }
 
+bool hak_segment_stopped(const struct hak_segment *seg)
+{
+	char buf[1024], *p = NULL;
+
+	if (read_small(seg->procfd, "stat", buf, sizeof(buf)) > 0)
+		p = strrchr(buf, ')');
+	return p && p[1] && (p[2] == 'T' || p[2] == 't');
+}
+
 /* Its effective user, and the pid that it has in its own namespace: the last one of NSpid. */
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
@@ -407,8 +416,8 @@ static int check_identity(const struct hak_segment *seg, uint32_t own_pid, uint6
 
 static int open_stats(struct hak_segment *seg, const struct candidates *c, char why[HAK_WHY_TEXT])
 {
-	uint64_t start_ns;
-	uint32_t own_pid;
+	uint64_t start_ns = 0;
+	uint32_t own_pid = 0;
 	int r = read_status(seg, &own_pid), result = -ENOENT;
 
 	if (r == 0)

@@ -101,6 +101,9 @@ int hak_segment_read_tune(const struct hak_segment *seg, struct hak_tune *ret);
 int hak_segment_tunable(const struct hak_segment *seg, const char *name);
 int hak_segment_counter(const struct hak_segment *seg, uint16_t id);
 
+/* True while a signal or a debugger has stopped it: it will not answer before it is let go on. */
+bool hak_segment_stopped(const struct hak_segment *seg);
+
 /* CLOCK_BOOTTIME as the process sees it, now. */
 uint64_t hak_segment_now_ns(const struct hak_segment *seg);
 

@@ -159,8 +159,7 @@ struct hak_use hak_class_use(const struct hak_segment *seg, const struct hak_sna
 {
 	uint64_t size = seg->class_size[cls];
 	uint64_t allocs = hak_of_class(seg, snap, HAK_ID_ALLOCS, cls);
-	uint64_t local = hak_of_class(seg, snap, HAK_ID_FREES, cls);
-	uint64_t remote = hak_of_class(seg, snap, HAK_ID_FREES_REMOTE, cls);
+	uint64_t frees = hak_of_class(seg, snap, HAK_ID_FREES, cls);
 	uint64_t refilled = hak_of_class(seg, snap, HAK_ID_REFILLED, cls);
 	uint64_t flushed = hak_of_class(seg, snap, HAK_ID_FLUSHED, cls);
 	uint64_t inherited = hak_of_class(seg, snap, HAK_ID_INHERITED, cls);
@@ -168,9 +167,9 @@ struct hak_use hak_class_use(const struct hak_segment *seg, const struct hak_sna
 	uint64_t sampled = hak_of_class(seg, snap, HAK_ID_REQ_BYTES, cls);
 	struct hak_use use = {
 		.allocs = allocs,
-		.frees = local + remote,
-		.in_use = above_zero(inherited + allocs - local - remote),
-		.cached = above_zero(refilled + local - allocs - flushed),
+		.frees = frees,
+		.in_use = above_zero(inherited + allocs - frees),
+		.cached = above_zero(refilled + frees - allocs - flushed),
 	};
 
 	use.in_use_bytes = use.in_use * size;

@@ -83,7 +83,7 @@ static enum fault parse_number(const char *text, const struct suffix *suffixes, 
 		if (number > UINT64_MAX)
 			return TOO_LARGE;
 	}
-	if (*p == '.') {
+	if (digits && *p == '.') {
 		digits = false;
 		for (p++; *p >= '0' && *p <= '9'; p++, digits = true) {
 			if (scale >= 1000000000000)	/* finer than a byte of a TiB */

@@ -105,6 +105,9 @@ int ctl_exit_code(int error);	/* of a negative errno */
 /* A new object with pid, comm and uid of the process. */
 struct json_object *ctl_process(const struct hak_segment *seg);
 
+/* Why it has not answered yet; `then` is what it does as soon as it wakes: "applied", "purged". */
+void ctl_why_pending(const struct hak_segment *seg, const char *then, char why[HAK_WHY_TEXT]);
+
 const char *ctl_library_word(enum hak_library_state state);
 
 /* -- answer.c ---------------------------------------------------------------------------------- */

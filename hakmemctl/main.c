@@ -124,6 +124,7 @@ int main(int argc, char **argv)
 		return ctl_usage(&ctl, "there is no verb \"%s\"", argv[optind]);
 	ctl.verb = verb;
 	argc -= optind, argv += optind;
+	argv[0] = (char[]){ "hakmemctl" };	/* getopt complains in its name */
 	optind = 0;
 	r = verb->run(&ctl, argc, argv);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -54,8 +54,8 @@ static int ask(const struct hak_segment *seg, const struct command *cmd, struct 
 			result = "done";
 		} else if (r == -ETIMEDOUT) {
 			result = "pending";
-			reason = hak_agent_waits(seg) ? "it does not answer (stopped, or busy)" :
-				 "it sleeps; carried out when it next allocates on a slow path";
+			ctl_why_pending(seg, "purged", why);
+			reason = why;
 		} else if (r == -ESTALE) {
 			result = "done";
 			reason = "together with a later request, whose answer holds the bytes";

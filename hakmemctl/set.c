@@ -138,12 +138,6 @@ static void finish_all(struct outcome *outcomes, size_t n, const char *result, c
 			outcome_is(&outcomes[i], result, reason);
 }
 
-static const char *why_pending(const struct hak_segment *seg)
-{
-	return hak_agent_waits(seg) ? "it does not answer (stopped, or busy)" :
-				      "it sleeps; applied when it next allocates on a slow path";
-}
-
 /* Writes what is left to be written and waits for the answer. */
 static void carry_out(struct hak_segment *seg, const struct command *cmd, struct outcome *outcomes,
 		      size_t n)
@@ -165,10 +159,12 @@ static void carry_out(struct hak_segment *seg, const struct command *cmd, struct
 	for (size_t i = 0; i < n; i++)
 		outcomes[i].written = !outcomes[i].result;
 	r = hak_tune_wait(seg, generation, cmd->timeout_ns);
-	if (r == -ETIMEDOUT)
-		finish_all(outcomes, n, "pending", why_pending(seg));
-	else if (r < 0)
+	if (r == -ETIMEDOUT) {
+		ctl_why_pending(seg, "applied", why);
+		finish_all(outcomes, n, "pending", why);
+	} else if (r < 0) {
 		finish_all(outcomes, n, "failed", r == -ESRCH ? "the process ended" : strerror(-r));
+	}
 	if (r < 0 || hak_tunables_read(seg, &states) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)

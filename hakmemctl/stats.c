@@ -92,10 +92,14 @@ static struct json_object *classes_json(const struct hak_segment *seg,
 					const struct hak_snapshot *snap)
 {
 	static const struct { const char *key; uint16_t id; } keys[] = {
-		{ "allocs", HAK_ID_ALLOCS }, { "frees_local", HAK_ID_FREES },
-		{ "frees_remote", HAK_ID_FREES_REMOTE }, { "refilled", HAK_ID_REFILLED },
-		{ "flushed", HAK_ID_FLUSHED }, { "requested_samples", HAK_ID_REQ_SAMPLES },
-		{ "requested_bytes", HAK_ID_REQ_BYTES }, { "inherited", HAK_ID_INHERITED },
+		{ "allocs", HAK_ID_ALLOCS },
+		{ "frees", HAK_ID_FREES },
+		{ "refilled", HAK_ID_REFILLED },
+		{ "flushed", HAK_ID_FLUSHED },
+		{ "flushed_remote", HAK_ID_FLUSHED_REMOTE },
+		{ "requested_samples", HAK_ID_REQ_SAMPLES },
+		{ "requested_bytes", HAK_ID_REQ_BYTES },
+		{ "inherited", HAK_ID_INHERITED },
 	};
 	struct json_object *classes = json_object_new_array();
 
@@ -279,13 +283,13 @@ static const struct hak_column class_columns[] = {
 	{ "SIZE", "size", HAK_SHOW_NUMBER },
 	{ "TIER", "tier", HAK_SHOW_TEXT },
 	{ "ALLOCS", "allocs", HAK_SHOW_NUMBER },
-	{ "FREES", "frees_local", HAK_SHOW_NUMBER },
-	{ "REMOTE", "frees_remote", HAK_SHOW_NUMBER },
+	{ "FREES", "frees", HAK_SHOW_NUMBER },
 	{ "IN-USE", "in_use", HAK_SHOW_NUMBER },
 	{ "BYTES", "in_use_bytes", HAK_SHOW_BYTES },
 	{ "CACHED", "cached", HAK_SHOW_NUMBER },
 	{ "REFILLED", "refilled", HAK_SHOW_NUMBER },
 	{ "FLUSHED", "flushed", HAK_SHOW_NUMBER },
+	{ "REMOTE", "flushed_remote", HAK_SHOW_NUMBER },
 	{ "INHERITED", "inherited", HAK_SHOW_NUMBER, .hidden = true },
 	{ "SAMPLES", "requested_samples", HAK_SHOW_NUMBER, .hidden = true },
 	{ "SAMPLED", "requested_bytes", HAK_SHOW_NUMBER, .hidden = true },

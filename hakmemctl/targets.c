@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/target.h"
+#include "control/tunewrite.h"
 #include "hakmemctl/ctl.h"
 
 int ctl_exit_code(int error)
@@ -102,6 +103,17 @@ struct json_object *ctl_process(const struct hak_segment *seg)
 	hak_json_text(o, "comm", seg->comm);
 	hak_json_number(o, "uid", seg->uid);
 	return o;
+}
+
+void ctl_why_pending(const struct hak_segment *seg, const char *then, char why[HAK_WHY_TEXT])
+{
+	if (hak_segment_stopped(seg))
+		snprintf(why, HAK_WHY_TEXT, "it is stopped; %s when it goes on", then);
+	else if (hak_agent_waits(seg))
+		snprintf(why, HAK_WHY_TEXT, "it does not get to run; %s when it does", then);
+	else
+		snprintf(why, HAK_WHY_TEXT,
+			 "it sleeps; %s when it next needs memory beyond its cache", then);
 }
 
 const char *ctl_library_word(enum hak_library_state state)

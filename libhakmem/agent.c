@@ -3,10 +3,12 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "heap.h"
@@ -21,16 +23,16 @@
 
 enum state {
 	NONE,
-	BUSY,		/* somebody starts or stops it; wait on the word */
+	BUSY, /* somebody starts or stops it; wait on the word */
 	RUNNING,
-	ENDED,		/* by itself; still to be joined */
+	ENDED, /* by itself; still to be joined */
 };
 
 enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
 
 static _Atomic uint32_t state;
 static _Atomic bool stop_asked, threads_seen, unwelcome;
-static pthread_t agent;		/* valid in RUNNING and ENDED, and in BUSY for whoever set it */
+static pthread_t agent; /* valid in RUNNING and ENDED, and in BUSY for whoever set it */
 
 static void set_state(enum state s)
 {
@@ -43,32 +45,59 @@ static bool change_state(enum state from)
 	uint32_t s = from;
 
 	/* acquire: pairs with set_state(); `agent` is read after it */
-	return atomic_compare_exchange_strong_explicit(&state, &s, BUSY, memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&state, &s, BUSY, memory_order_acquire,
+						       memory_order_relaxed);
 }
 
 static bool wanted(void)
 {
-	return hak_tun(HAK_T_CONTROL_AGENT) != HAK_AGENT_OFF && hak_segment_tune() && !hak_os_sandboxed() &&
-	       !atomic_load_explicit(&stop_asked, memory_order_relaxed);
+	return hak_tun(HAK_T_CONTROL_AGENT) != HAK_AGENT_OFF && hak_segment_tune() &&
+	       !hak_os_sandboxed() && !atomic_load_explicit(&stop_asked, memory_order_relaxed);
 }
 
-/* Waits until *word is no longer `value`, a deadline comes, or a minute passed: time that was suspended is not waited. */
-static void wait_for_news(_Atomic uint32_t *word, uint32_t value)
+static bool only_when_threaded(void)
 {
-	uint64_t ns = hak_tune_until_deadline();
-	struct timespec ts;
+	return hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_AUTO;
+}
 
-	ts.tv_sec = ns / 1000000000u < LONGEST_WAIT_S ? (time_t)(ns / 1000000000u) : LONGEST_WAIT_S;
-	ts.tv_nsec = ns / 1000000000u < LONGEST_WAIT_S ? (long)(ns % 1000000000u) : 0;
-	if (ns < 1000000)	/* somebody else is expiring it */
-		ts.tv_nsec = 1000000;
+/* Whether but for the agent there is one thread. Threads that never allocated are known to /proc. */
+static bool alone(void)
+{
+	struct stat st;
+
+	if (hak_heap_live() > 1)
+		return false;
+	if (hak_sys(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/task", (long)&st, 0, 0, 0))
+		return true;
+	return st.st_nlink <= 2 + 2;
+}
+
+/*
+ * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed: time that
+ * was suspended is not waited. False: it was the seconds.
+ */
+static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_s)
+{
+	uint64_t ns = hak_tune_until_deadline(), longest = longest_s * 1000000000ull;
+	bool deadline = ns < longest;
+	struct timespec ts;
+	long r;
+
+	if (!deadline)
+		ns = longest;
+	if (ns < 1000000) /* somebody else is expiring it */
+		ns = 1000000;
+	ts.tv_sec = (time_t)(ns / 1000000000u);
+	ts.tv_nsec = (long)(ns % 1000000000u);
 	/* Shared, not private: controllers wake it through their own mapping. */
-	hak_sys(SYS_futex, (long)word, FUTEX_WAIT, value, ns == UINT64_MAX ? 0 : (long)&ts, 0, 0);
+	r = hak_sys(SYS_futex, (long)word, FUTEX_WAIT, value, (long)&ts, 0, 0);
+	return deadline || r != -ETIMEDOUT;
 }
 
 static void *run(void *unused)
 {
 	uint32_t running = RUNNING;
+	unsigned int patience_s = 1;
 
 	hak_sys(SYS_prctl, PR_SET_NAME, (long)"hakmem-agent", 0, 0, 0, 0);
 	hak_tune_set_agent(true);
@@ -81,16 +110,30 @@ static void *run(void *unused)
 			break;
 		hak_tune_poll_wait();
 		hak_tune_tick();
-		if (wanted())
-			wait_for_news(word, value);
+		if (!wanted())
+			break;
+		if (!only_when_threaded() || hak_heap_live() > 1) {
+			wait_for_news(word, value, LONGEST_WAIT_S);
+			patience_s = 1;
+		} else if (!wait_for_news(word, value, patience_s)) {
+			if (alone())
+				break;
+			/* Threads that do not allocate. They are not asked about often. */
+			patience_s = patience_s < LONGEST_WAIT_S / 2 ? 2 * patience_s
+								     : LONGEST_WAIT_S;
+		}
 	}
 	hak_tune_set_agent(false);
 	/* Fails if a stopper is waiting to join. */
-	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release,
+						memory_order_relaxed);
 	return unused;
 }
 
-/* pthread_sigmask leaves out 32 and 33, which a raw system call would block too, and hang setuid() for ever. */
+/*
+ * pthread_sigmask leaves out 32 and 33, which a raw system call would block too, and hang
+ * setuid() for ever.
+ */
 static int create(void)
 {
 	sigset_t all, old;
@@ -168,6 +211,14 @@ void hak_agent_stop(void)
 	}
 }
 
+void hak_agent_heap_gone(unsigned int live)
+{
+	if (live == 0)
+		hak_agent_stop();
+	else if (live == 1 && atomic_load_explicit(&state, memory_order_relaxed) == RUNNING)
+		hak_agent_wake();
+}
+
 /* The thread stayed in the parent, and so did whoever was starting or stopping it. */
 void hak_agent_fork_child(void)
 {
@@ -181,7 +232,8 @@ bool hak_agent_threads_seen(void)
 	return atomic_load_explicit(&threads_seen, memory_order_relaxed);
 }
 
-int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+			    void *arg)
 {
 	int r;
 
@@ -204,6 +256,11 @@ void hak_agent_start(void)
 
 void hak_agent_stop(void)
 {
+}
+
+void hak_agent_heap_gone(unsigned int live)
+{
+	(void)live;
 }
 
 void hak_agent_wake(void)

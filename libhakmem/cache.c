@@ -16,7 +16,6 @@
 #define LIST_MAX_BYTES		((size_t)256 << 10)	/* and at most */
 #define CARVE_MAX_BYTES		((size_t)16 << 10)
 #define RUN_LIST_BYTES		((size_t)512 << 10)	/* a run class's list */
-#define REMOTE_BATCH		64u
 #define SCAN_PARTIAL		8u			/* slabs looked at for the fullest */
 
 static void busy(struct hak_cache *c)
@@ -65,7 +64,7 @@ void hak_cache_reset_limits(struct hak_cache *c)
 	}
 }
 
-/* The next free that must look, given n blocks in the bin. Half a list of slack keeps a swap from being undone at once. */
+/* Room for a bin of n blocks. Half a list of slack keeps a swap from being undone at once. */
 static void arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limit)
 {
 	uint32_t room = n < limit ? limit - n : 0;
@@ -74,7 +73,7 @@ static void arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limi
 		room = limit / 2;
 	if (!room)
 		room = 1;
-	c->bin[cls].trip = hak_counters(c)->hot[cls].frees + room;
+	c->bin[cls].room = room;
 }
 
 /* ---- slab lists of a heap ---- */
@@ -206,6 +205,17 @@ static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_h
 	return 0;
 }
 
+/* The pool, and what heaps without a thread still hold. */
+static struct hak_slab *from_pool(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_slab *s;
+
+	do {
+		s = hak_pool_get(c, cls);
+	} while (!s && hak_heap_scavenge());
+	return s;
+}
+
 /* Another slab becomes the current one. False: no memory. */
 static bool next_slab(struct hak_cache *c, unsigned int cls)
 {
@@ -217,7 +227,7 @@ static bool next_slab(struct hak_cache *c, unsigned int cls)
 		list_remove(&hc->partial, s);
 		s->state = HAK_SLAB_CURRENT;
 		hak_heap_count1(c, REFILL_PARTIAL);
-	} else if ((s = hak_pool_get(c, cls))) {
+	} else if ((s = from_pool(c, cls))) {
 		hak_heap_count1(c, REFILL_POOL);
 	} else if ((s = hak_slab_new(c, cls, &extent))) {
 		hak_heap_count1(c, REFILL_NEW_SLAB);
@@ -293,30 +303,71 @@ static void give_local(struct hak_cache *c, struct hak_slab *s, struct hak_chain
 	settle(c, s);
 }
 
-static void give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
+static void push_remote(struct hak_cache *c, unsigned int i)
 {
-	if (hak_slab_owner(s) == c) {
-		give_local(c, s, ch);
-		return;
-	}
-	/* pooled since, or adopted by another thread */
+	struct hak_slab *s = c->remote[i].slab;
+	struct hak_chain ch = c->remote[i].chain;
+
+	c->remote[i].slab = NULL;
 	hak_heap_count1(c, REMOTE_PUSH);
-	if (hak_slab_remote_push(s, ch))
+	if (hak_slab_remote_push(s, &ch))
 		hak_heap_count1(c, REMOTE_QUEUE);
 }
 
-/* A whole NULL-terminated list goes back, neighbours of one slab together. Returns blocks given. */
-static uint32_t flush_list(struct hak_cache *c, unsigned int cls, void *p)
+static void push_all_remote(struct hak_cache *c)
+{
+	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
+		if (c->remote[i].slab)
+			push_remote(c, i);
+}
+
+/* Gathers blocks of one slab, hashed by slab: the fewer pushes, the fewer atomics on lines of other threads. */
+static void give_remote(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
+{
+	unsigned int i = (unsigned int)((uintptr_t)s / sizeof(*s)) % HAK_REMOTE_SLOTS;
+	struct hak_chain *to = &c->remote[i].chain;
+
+	hak_heap_count_n(c, FREE_REMOTE, ch->n);
+	hak_class_count_n(c, FLUSHED_REMOTE, s->cls, ch->n);
+	if (c->remote[i].slab != s) {
+		if (c->remote[i].slab)
+			push_remote(c, i);
+		c->remote[i].slab = s;
+		*to = *ch;
+	} else {
+		*(void **)ch->tail = to->head;
+		to->head = ch->head;
+		to->n += ch->n;
+	}
+}
+
+static void give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
+{
+	if (hak_slab_owner(s) == c)
+		give_local(c, s, ch);
+	else
+		give_remote(c, s, ch);
+}
+
+/*
+ * A list of n blocks goes back, neighbours of one slab together. A block that was freed twice makes it a circle, one
+ * written after it was freed lacks its key: then the rest is lost.
+ */
+static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
 {
 	struct hak_slab *s = NULL;
 	struct hak_chain ch = { NULL, NULL, 0 };
-	uint32_t n = 0;
 
-	while (p) {
+	hak_class_count_n(c, FLUSHED, cls, n);
+	for (; n; n--) {
 		void *next = *(void **)p;
-		struct hak_slab *of = hak_slab_of(p);
+		struct hak_slab *of;
 
-		n++;
+		if (hak_unlikely(!hak_key_is_free(p) || !next != (n == 1))) {
+			hak_misuse(c, "double free(), or memory written after free():", p);
+			break;
+		}
+		of = hak_slab_of(p);
 		if (hak_unlikely(!hak_slab_is_block(of, p))) {
 			hak_misuse(c, "free() of a pointer inside a block:", p);
 			p = next;
@@ -335,8 +386,7 @@ static uint32_t flush_list(struct hak_cache *c, unsigned int cls, void *p)
 	}
 	if (ch.n)
 		give(c, s, &ch);
-	hak_class_count_n(c, FLUSHED, cls, n);
-	return n;
+	push_all_remote(c);
 }
 
 static bool grow(struct hak_cache *c, unsigned int cls)
@@ -364,11 +414,12 @@ static void shrink(struct hak_cache *c, unsigned int cls)
 static void trip_slab(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
-	uint32_t n = hak_bin_length(c, cls);
+	uint32_t n = hak_bin_length(c, cls), listed = 0;
 	void *list = NULL;
 
 	if (n >= hc->limit && !(hc->spare && grow(c, cls))) {
 		list = hc->spare;
+		listed = hc->spare_n;
 		hc->spare = c->bin[cls].head;
 		hc->spare_n = n;
 		hc->base -= n;
@@ -378,7 +429,7 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 	arm(c, cls, n, hc->limit);
 	if (list) {
 		hak_heap_count1(c, FREE_FLUSH);
-		flush_list(c, cls, list);
+		flush_list(c, cls, list, listed);
 	}
 }
 
@@ -418,7 +469,7 @@ static void trip_run(struct hak_cache *c, unsigned int cls)
 		trim_runs(c, cls, limit / 2);
 		n = hak_bin_length(c, cls);
 	}
-	c->bin[cls].trip = hak_counters(c)->hot[cls].frees + (limit > n ? limit - n : 1);
+	c->bin[cls].room = limit > n ? limit - n : 1;
 }
 
 void hak_cache_trip(struct hak_cache *c, unsigned int cls)
@@ -432,54 +483,10 @@ void hak_cache_trip(struct hak_cache *c, unsigned int cls)
 	idle(c);
 }
 
-/* ---- blocks of other heaps ---- */
-
-static void push_remote(struct hak_cache *c, unsigned int i)
-{
-	struct hak_slab *s = c->remote[i].slab;
-	struct hak_chain ch = c->remote[i].chain;
-
-	c->remote[i].slab = NULL;
-	hak_heap_count1(c, REMOTE_PUSH);
-	if (hak_slab_remote_push(s, &ch))
-		hak_heap_count1(c, REMOTE_QUEUE);
-}
-
-void hak_cache_free_remote(struct hak_cache *c, struct hak_slab *s, void *p)
-{
-	unsigned int i = (unsigned int)((uintptr_t)s / sizeof(*s)) % HAK_REMOTE_SLOTS;
-	struct hak_chain *ch = &c->remote[i].chain;
-
-	if (hak_unlikely(!hak_slab_is_block(s, p))) {
-		hak_misuse(c, "free() of a pointer inside a block:", p);
-		return;
-	}
-	busy(c);
-	hak_heap_count1(c, FREE_REMOTE);
-	hak_class_count_n(c, FREES_REMOTE, s->cls, 1);
-	if (c->remote[i].slab != s) {
-		if (c->remote[i].slab)
-			push_remote(c, i);
-		*(void **)p = NULL;
-		*ch = (struct hak_chain){ p, p, 1 };
-		c->remote[i].slab = s;
-	} else {
-		*(void **)p = ch->head;
-		ch->head = p;
-		ch->n++;
-	}
-	((void **)p)[1] = c;
-	if (ch->n >= REMOTE_BATCH)
-		push_remote(c, i);
-	idle(c);
-}
-
 void hak_cache_flush_remote(struct hak_cache *c)
 {
 	busy(c);
-	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
-		if (c->remote[i].slab)
-			push_remote(c, i);
+	push_all_remote(c);
 	idle(c);
 }
 
@@ -489,16 +496,17 @@ static void flush_class(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
 	void *spare = hc->spare, *list = c->bin[cls].head;
+	uint32_t spared = hc->spare_n, listed = hak_bin_length(c, cls);
 
-	hc->base -= hak_bin_length(c, cls);
+	hc->base -= listed;
 	c->bin[cls].head = NULL;
 	hc->spare = NULL;
 	hc->spare_n = 0;
 	arm(c, cls, 0, hc->limit);
 	if (spare)
-		flush_list(c, cls, spare);
+		flush_list(c, cls, spare, spared);
 	if (list)
-		flush_list(c, cls, list);
+		flush_list(c, cls, list, listed);
 }
 
 static void release_idle_current(struct hak_cache *c, unsigned int cls)
@@ -518,9 +526,6 @@ void hak_cache_flush(struct hak_cache *c)
 		flush_class(c, k);
 	for (unsigned int k = HAK_SLAB_CLASSES; k < HAK_CLASSES; k++)
 		trim_runs(c, k, 0);
-	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
-		if (c->remote[i].slab)
-			push_remote(c, i);
 	drain(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		release_idle_current(c, k);
@@ -555,9 +560,6 @@ void hak_cache_decay(struct hak_cache *c, uint64_t now_ms)
 			trim_runs(c, k, 0);
 		c->heap->run[k - HAK_SLAB_CLASSES].allocs_seen = allocs;
 	}
-	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
-		if (c->remote[i].slab)
-			push_remote(c, i);
 	drain(c);
 	idle(c);
 }
@@ -585,8 +587,8 @@ static void pool_list(struct hak_cache *c, struct hak_slab_list *l)
 
 void hak_cache_retire(struct hak_cache *c)
 {
-	hak_cache_flush(c);
 	busy(c);
+	drain(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
 		struct hak_heap_class *hc = &c->heap->cls[k];
 
@@ -601,24 +603,12 @@ void hak_cache_retire(struct hak_cache *c)
 	idle(c);
 }
 
-static bool on_list(const void *p, const void *q)
+void hak_cache_broken(struct hak_cache *c, unsigned int cls)
 {
-	for (; q; q = *(void *const *)q)
-		if (q == p)
-			return true;
-	return false;
-}
+	void *p = c->bin[cls].head;
 
-bool hak_cache_holds(struct hak_cache *c, unsigned int cls, const void *p)
-{
-	struct hak_slab *s = hak_slab_of(p);
-
-	if (on_list(p, c->bin[cls].head) || on_list(p, c->heap->cls[cls].spare))
-		return true;
-	if (hak_slab_owner(s) == c && on_list(p, s->free))
-		return true;
-	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
-		if (c->remote[i].slab == s && on_list(p, c->remote[i].chain.head))
-			return true;
-	return false;
+	hak_misuse(c, "double free(), or memory written after free():", p);
+	/* the links cannot be trusted: what is in the bin is lost */
+	c->heap->cls[cls].base -= hak_bin_length(c, cls);
+	c->bin[cls].head = NULL;
 }

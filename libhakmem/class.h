@@ -26,8 +26,8 @@ static inline unsigned int hak_class_log(size_t size)
 	return 16 + (e - 8) * 8 + (unsigned int)(n >> (e - 3) & 7);
 }
 
-extern const uint8_t hak_class_tiny[HAK_TINY_MAX / 16 + 1];
-extern const uint32_t hak_class_bytes[HAK_CLASSES];
+extern HAK_HIDDEN const uint8_t hak_class_tiny[HAK_TINY_MAX / 16 + 1];
+extern HAK_HIDDEN const uint32_t hak_class_bytes[HAK_CLASSES];
 
 /* For sizes up to HAK_TINY_MAX, 0 included. */
 static inline unsigned int hak_class_of_tiny(size_t size)
@@ -49,7 +49,7 @@ static inline unsigned int hak_class_of_run(size_t size)
 	return c < HAK_SLAB_CLASSES + 8 ? c | 1 : c;
 }
 
-extern const uint32_t hak_class_inverse[HAK_SLAB_CLASSES];	/* 2^32 / size, rounded up */
+extern HAK_HIDDEN const uint32_t hak_class_inverse[HAK_SLAB_CLASSES];	/* 2^32 / size, rounded up */
 
 /* Whether an offset into a slab is a multiple of the block size; a multiplication, exact below 2^16. */
 static inline bool hak_class_divides(unsigned int cls, uint32_t offset)

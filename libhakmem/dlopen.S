@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dlopen() without RTLD_DEEPBIND. A library loaded with that flag calls libc's malloc and passes the blocks to our
- * free. libc finds whose RUNPATH to search by its return address, so the call must be a jump that leaves it alone:
- * a compiler does that when it optimises, and not when it does not.
+ * dlopen() without RTLD_DEEPBIND. A library loaded with that flag calls libc's malloc and
+ * passes the blocks to our free. libc finds whose RUNPATH to search by its return address, so
+ * the call must be a jump that leaves it alone: a compiler does that when it optimises, and not
+ * when it does not.
  */
 #if defined(__CET__)
 #include <cet.h>

@@ -31,7 +31,7 @@ static void save_totals(void)
 		const struct hak_heap_block *b = hak_heap_block_at(i);
 
 		for (unsigned int k = 0; k < HAK_CLASSES; k++)
-			saved.in_use[k] += b->hot[k].allocs - b->hot[k].frees - b->cls[HAK_C_FREES_REMOTE][k] +
+			saved.in_use[k] += b->hot[k].allocs - b->hot[k].frees +
 					   b->cls[HAK_C_INHERITED][k];
 		saved.whales += b->heap[HAK_C_WHALE_ALLOCS] - b->heap[HAK_C_WHALE_FREES] +
 				b->heap[HAK_C_WHALE_INHERITED];
@@ -77,7 +77,7 @@ static void restore_cache(struct hak_cache *c)
 			c->heap->cls[k].base = length;
 		else
 			c->heap->run[k - HAK_SLAB_CLASSES].base = length;
-		c->bin[k].trip = frees + 1;
+		c->bin[k].room = 0;
 	}
 }
 

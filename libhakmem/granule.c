@@ -8,51 +8,52 @@
 #include "os.h"
 #include "slab.h"
 
-/* A leaf: granules, then slab descriptors. Enabled in pieces; one bit per piece. */
+/* A leaf: tags, granules, slab descriptors. Enabled in pieces; one bit per piece. */
 #define GRANULES_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_granule))	/* 1 MiB */
 #define SLABS_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_slab))		/* 8 MiB */
 #define PIECE		((size_t)64 << 10)
-#define PIECES		((GRANULES_BYTES + SLABS_BYTES) / PIECE)
+#define LEAF_BYTES	(HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
+#define PIECES		(LEAF_BYTES / PIECE)
 
 _Static_assert(sizeof(struct hak_granule) == 16, "four granules share a cache line");
 _Static_assert(sizeof(struct hak_slab) == 128, "owner's line and remote line");
 _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
 
-_Atomic(struct hak_granule *) hak_leaves[HAK_LEAVES];
+_Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 
-/* Which pieces of a leaf are writable: after the leaf's two arrays, in a piece of its own. HAK_LOCK_META. */
+/* Which pieces of a leaf are writable: after the leaf's arrays, in a piece of its own. HAK_LOCK_META. */
 struct enabled {
 	uint64_t bits[(PIECES + 63) / 64];
 };
 
-static struct enabled *enabled_of(struct hak_granule *leaf)
+static struct enabled *enabled_of(uint8_t *leaf)
 {
-	return (struct enabled *)((char *)leaf + GRANULES_BYTES + SLABS_BYTES);
+	return (struct enabled *)(leaf + LEAF_BYTES);
 }
 
-static struct hak_granule *new_leaf(size_t index)
+static uint8_t *new_leaf(size_t index)
 {
-	struct hak_granule *leaf = hak_os_reserve(GRANULES_BYTES + SLABS_BYTES + PIECE, true);
+	uint8_t *leaf = hak_os_reserve(LEAF_BYTES + PIECE, true);
 
 	if (!leaf)
 		return NULL;
 	if (hak_os_enable(enabled_of(leaf), hak_page)) {
-		hak_os_unmap(leaf, GRANULES_BYTES + SLABS_BYTES + PIECE);
+		hak_os_unmap(leaf, LEAF_BYTES + PIECE);
 		return NULL;
 	}
-	/* release: pairs with the dependent load in hak_granule */
+	/* release: pairs with the dependent load in hak_granule_leaf */
 	atomic_store_explicit(&hak_leaves[index], leaf, memory_order_release);
 	return leaf;
 }
 
-static int enable(struct hak_granule *leaf, size_t first_byte, size_t last_byte)
+static int enable(uint8_t *leaf, size_t first_byte, size_t last_byte)
 {
 	struct enabled *e = enabled_of(leaf);
 
 	for (size_t i = first_byte / PIECE; i <= last_byte / PIECE; i++) {
 		if (e->bits[i / 64] >> (i % 64) & 1)
 			continue;
-		if (hak_os_enable((char *)leaf + i * PIECE, PIECE))
+		if (hak_os_enable(leaf + i * PIECE, PIECE))
 			return -ENOMEM;
 		e->bits[i / 64] |= (uint64_t)1 << (i % 64);
 	}
@@ -61,7 +62,7 @@ static int enable(struct hak_granule *leaf, size_t first_byte, size_t last_byte)
 
 static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
 {
-	struct hak_granule *leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
+	uint8_t *leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
 	size_t first = a >> 16 & (HAK_LEAF_GRANULES - 1), last = first + granules - 1;
 	int r;
 
@@ -69,10 +70,13 @@ static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
 		leaf = new_leaf(a >> HAK_LEAF_BITS);
 	if (!leaf)
 		return -ENOMEM;
-	r = enable(leaf, first * sizeof(struct hak_granule), last * sizeof(struct hak_granule));
+	r = enable(leaf, first, last);
+	if (!r)
+		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_granule),
+			   HAK_LEAF_TAGS + last * sizeof(struct hak_granule));
 	if (!r && slabs)
-		r = enable(leaf, GRANULES_BYTES + first * sizeof(struct hak_slab),
-			   GRANULES_BYTES + last * sizeof(struct hak_slab));
+		r = enable(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + first * sizeof(struct hak_slab),
+			   HAK_LEAF_TAGS + GRANULES_BYTES + last * sizeof(struct hak_slab));
 	return r;
 }
 
@@ -97,7 +101,7 @@ int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
 
 struct hak_slab *hak_granule_slab(const struct hak_granule *g, const void *p)
 {
-	size_t i = (uintptr_t)p >> 16 & (HAK_LEAF_GRANULES - 1);
+	size_t i = hak_granule_index(p);
 
 	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES) + i;
 }

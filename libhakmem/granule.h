@@ -7,9 +7,11 @@
  * table in .bss finds the leaf. Leaves are reserved readable, so that looking up a stranger's address is safe, and
  * enabled piece by piece: 2 GiB of flat map would become resident under mlockall and be charged under overcommit 2.
  *
- * kind 0 is foreign. `word` is the owner: for a slab the thread cache that owns it (or the pool), which is all that the
- * fast path of free compares; for others the struct behind the granule. Set before a pointer into the granule escapes,
- * cleared before the granule is unmapped. Whoever may change a granule: the module named by its kind, see there.
+ * In front of both arrays lies the map that the fast path of free reads and nothing else: one byte per granule, the size
+ * class + 1 of the slab in it, 0 for all that is no slab. One 4 KiB page of it spans 256 MiB.
+ *
+ * kind 0 is foreign. `word` is the owner: for a slab the thread cache that owns it (or the pool), for others the struct
+ * behind the granule. Set before a pointer into the granule escapes, cleared before the granule is unmapped. Whoever may change a granule: the module named by its kind, see there.
  */
 #ifndef HAK_GRANULE_H
 #define HAK_GRANULE_H
@@ -20,7 +22,7 @@
 
 enum hak_kind_of_granule {
 	HAK_FOREIGN,
-	HAK_SLAB,	/* word: struct hak_cache *owner */
+	HAK_SLAB,	/* word: struct hak_cache *owner; the only kind with a tag */
 	HAK_RUNS,	/* word: struct hak_extent * */
 	HAK_WHALE,	/* first granule of a whale; word: struct hak_region * */
 };
@@ -43,21 +45,42 @@ struct hak_granule {
 
 struct hak_slab;
 
-extern _Atomic(struct hak_granule *) hak_leaves[HAK_LEAVES];
+#define HAK_LEAF_TAGS		HAK_LEAF_GRANULES	/* bytes; the granules follow */
 
-/* The granule of an address; NULL for what cannot be ours. Lock-free, safe for any value. */
-static inline struct hak_granule *hak_granule(const void *p)
+extern HAK_HIDDEN _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
+
+/* The tags of a leaf, or NULL for what cannot be ours. */
+static inline uint8_t *hak_granule_leaf(const void *p)
 {
 	uintptr_t a = (uintptr_t)p;
-	struct hak_granule *leaf;
 
 	if (hak_unlikely(a >> HAK_ADDRESS_BITS))
 		return NULL;
 	/* consume: the leaf was filled before its address was stored (granule.c, release) */
-	leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
+	return atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
+}
+
+static inline size_t hak_granule_index(const void *p)
+{
+	return (uintptr_t)p >> 16 & (HAK_LEAF_GRANULES - 1);
+}
+
+/* Size class + 1 of the slab p lies in; 0: no slab. Lock-free, safe for any value. */
+static inline unsigned int hak_granule_tag(const void *p)
+{
+	uint8_t *leaf = hak_granule_leaf(p);
+
+	return hak_likely(leaf) ? __atomic_load_n(&leaf[hak_granule_index(p)], __ATOMIC_RELAXED) : 0;
+}
+
+/* The granule of an address; NULL for what cannot be ours. Lock-free, safe for any value. */
+static inline struct hak_granule *hak_granule(const void *p)
+{
+	uint8_t *leaf = hak_granule_leaf(p);
+
 	if (hak_unlikely(!leaf))
 		return NULL;
-	return &leaf[a >> 16 & (HAK_LEAF_GRANULES - 1)];
+	return (struct hak_granule *)(leaf + HAK_LEAF_TAGS) + hak_granule_index(p);
 }
 
 /* The slab descriptor beside a granule that was prepared with slabs = true. */
@@ -83,6 +106,14 @@ static inline enum hak_kind_of_granule hak_granule_kind(const struct hak_granule
 {
 	/* acquire: pairs with the release below; whoever sees the kind sees what it names */
 	return g ? atomic_load_explicit(&g->kind, memory_order_acquire) : HAK_FOREIGN;
+}
+
+/* slab.c: the tag of a slab, set before its first block escapes and cleared (0) after its last came back. */
+static inline void hak_granule_set_tag(const void *p, unsigned int tag)
+{
+	uint8_t *leaf = hak_granule_leaf(p);
+
+	__atomic_store_n(&leaf[hak_granule_index(p)], (uint8_t)tag, __ATOMIC_RELAXED);
 }
 
 /* On a prepared granule, by the module that owns it. */

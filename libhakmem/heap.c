@@ -26,6 +26,7 @@ static _Atomic unsigned int enabled;	/* slots with memory behind */
 static _Atomic unsigned int used;	/* slots ever handed out; slot 0 is the shared one */
 static _Atomic unsigned int live;
 static struct hak_heap *dead;
+static _Atomic unsigned int kept;	/* of those, how many still hold slabs */
 static bool ready, failed_for_good;
 static pthread_key_t key;
 static bool have_key;
@@ -39,7 +40,7 @@ struct hak_heap *hak_heap_of(const struct hak_cache *c)
 
 static struct hak_cache *cache_at(unsigned int i)
 {
-	return (struct hak_cache *)(base + (size_t)i * HAK_HEAP_STRIDE);
+	return (struct hak_cache *)(base + (size_t)i * HAK_HEAP_STRIDE + HAK_CACHE_OFFSET);
 }
 
 char *hak_heap_base(void)
@@ -76,10 +77,10 @@ static bool enable_to(unsigned int slots)
 	size_t first = hak_align_down((size_t)from * sizeof(struct hak_heap), hak_page);
 	size_t last = hak_align_up((size_t)slots * sizeof(struct hak_heap), hak_page);
 
-	if (hak_os_enable(cache_at(from), (size_t)(slots - from) * HAK_HEAP_STRIDE) ||
+	if (hak_os_enable(base + (size_t)from * HAK_HEAP_STRIDE, (size_t)(slots - from) * HAK_HEAP_STRIDE) ||
 	    hak_os_enable((char *)hak_heaps + first, last - first) || hak_segment_populate(from, slots - from) < 0)
 		return false;
-	hak_os_wipe_on_fork(cache_at(from), (size_t)(slots - from) * HAK_HEAP_STRIDE);
+	hak_os_wipe_on_fork(base + (size_t)from * HAK_HEAP_STRIDE, (size_t)(slots - from) * HAK_HEAP_STRIDE);
 	atomic_store_explicit(&enabled, slots, memory_order_release);
 	return true;
 }
@@ -98,7 +99,6 @@ static void init_cache(struct hak_heap *h)
 			h->cls[k].base = zero;
 		else
 			h->run[k - HAK_SLAB_CLASSES].base = zero;
-		c->bin[k].trip = hak_counters(c)->hot[k].frees + 1;
 	}
 	c->magic = HAK_CACHE_MAGIC;
 }
@@ -147,6 +147,13 @@ static void set_state(struct hak_heap *h, enum hak_heap_state state)
 #endif
 }
 
+static void forget_kept(struct hak_heap *h)
+{
+	if (h->kept)
+		atomic_fetch_sub_explicit(&kept, 1, memory_order_relaxed);
+	h->kept = false;
+}
+
 static struct hak_heap *take_heap(void)
 {
 	struct hak_heap *h = NULL;
@@ -156,6 +163,7 @@ static struct hak_heap *take_heap(void)
 		h = dead;
 		if (h) {
 			dead = h->next_dead;
+			forget_kept(h);
 			hak_count(HAK_C_HEAPS_DEAD, -1);
 			hak_count(HAK_C_HEAPS_ADOPTED, 1);
 		} else {
@@ -180,15 +188,18 @@ static void give_heap(struct hak_heap *h)
 {
 	hak_lock(HAK_LOCK_REGISTRY);
 	set_state(h, HAK_HEAP_DEAD);
+	h->kept = true;
 	h->next_dead = dead;
 	dead = h;
+	atomic_fetch_add_explicit(&kept, 1, memory_order_relaxed);
 	hak_count(HAK_C_HEAPS_LIVE, -1);
 	hak_count(HAK_C_HEAPS_DEAD, 1);
 	hak_unlock(HAK_LOCK_REGISTRY);
 }
 
 /*
- * The thread ends. Others' destructors may still allocate in later rounds (glibc makes four): wait out the first ones.
+ * The thread ends. Its slabs stay with the heap: the next thread adopts it whole, most often, and until then whoever needs
+ * a slab takes them from there before a new one (hak_heap_scavenge). Others' destructors may still allocate in later rounds (glibc makes four): wait out the first ones.
  * What comes after the heap is given up is served by the shared heap.
  */
 static void destructor(void *arg)
@@ -199,7 +210,7 @@ static void destructor(void *arg)
 		return;
 	if (c->heap->rounds++ < REARM_ROUNDS && !pthread_setspecific(key, c))
 		return;
-	hak_cache_retire(c);
+	hak_cache_flush(c);
 	hak_self = &hak_cache_zombie;
 	give_heap(c->heap);
 	if (atomic_fetch_sub_explicit(&live, 1, memory_order_acq_rel) == 1)
@@ -258,9 +269,28 @@ void hak_heap_drain_dead(void)
 {
 	hak_lock(HAK_LOCK_REGISTRY);
 	for (struct hak_heap *h = dead; h; h = h->next_dead)
-		if (atomic_load_explicit(&h->remote.head, memory_order_relaxed))
+		if (h->kept || atomic_load_explicit(&h->remote.head, memory_order_relaxed)) {
+			forget_kept(h);
 			hak_cache_retire(h->cache);
+		}
 	hak_unlock(HAK_LOCK_REGISTRY);
+}
+
+bool hak_heap_scavenge(void)
+{
+	struct hak_heap *h;
+
+	if (hak_likely(!atomic_load_explicit(&kept, memory_order_relaxed)))
+		return false;
+	hak_lock(HAK_LOCK_REGISTRY);
+	for (h = dead; h && !h->kept; h = h->next_dead)
+		;
+	if (h) {
+		forget_kept(h);
+		hak_cache_retire(h->cache);
+	}
+	hak_unlock(HAK_LOCK_REGISTRY);
+	return h;
 }
 
 void hak_heap_revive(struct hak_cache *c)
@@ -292,10 +322,12 @@ void hak_heap_fork_child(struct hak_cache *self)
 		if (h->state == HAK_HEAP_UNUSED)
 			continue;
 		set_state(h, HAK_HEAP_DEAD);
+		h->kept = true;
 		h->next_dead = dead;
 		dead = h;
 		dead_now++;
 	}
+	atomic_store_explicit(&kept, dead_now, memory_order_relaxed);
 	atomic_store_explicit(&live, self != NULL, memory_order_relaxed);
 #if HAK_CONTROL
 	atomic_store_explicit(&hak_proc[HAK_C_HEAPS_LIVE], 1, memory_order_relaxed);

@@ -20,16 +20,17 @@
 
 #if !__GLIBC_PREREQ(2, 33)
 struct mallinfo2 {
-	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks,
+		keepcost;
 };
 #endif
 
 /* glibc's view of what we have: an "arena" is all memory for blocks that is not a whale in use. */
 struct view {
 	struct hak_totals t;
-	uint64_t arena, arena_used, arena_free;	/* bytes */
+	uint64_t arena, arena_used, arena_free; /* bytes */
 	uint64_t cached_blocks;
-	uint64_t whales, whale_bytes;		/* in use */
+	uint64_t whales, whale_bytes; /* in use */
 };
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -42,7 +43,8 @@ static void look(struct view *v)
 	const uint64_t *heap = v->t.heap;
 
 	hak_stats_totals(&v->t);
-	v->whales = minus(heap[HAK_C_WHALE_ALLOCS] + heap[HAK_C_WHALE_INHERITED], heap[HAK_C_WHALE_FREES]);
+	v->whales = minus(heap[HAK_C_WHALE_ALLOCS] + heap[HAK_C_WHALE_INHERITED],
+			  heap[HAK_C_WHALE_FREES]);
 	v->whale_bytes = minus(heap[HAK_C_WHALE_ALLOC_BYTES] + heap[HAK_C_WHALE_INHERITED_BYTES],
 			       heap[HAK_C_WHALE_FREE_BYTES]);
 	v->arena = minus(v->t.proc[HAK_C_MEM_MAPPED], v->whale_bytes);
@@ -81,9 +83,15 @@ HAK_EXPORT struct mallinfo mallinfo(void)
 	struct mallinfo2 m = mallinfo2();
 
 	return (struct mallinfo){
-		.arena = to_int(m.arena), .ordblks = to_int(m.ordblks), .smblks = to_int(m.smblks),
-		.hblks = to_int(m.hblks), .hblkhd = to_int(m.hblkhd), .fsmblks = to_int(m.fsmblks),
-		.uordblks = to_int(m.uordblks), .fordblks = to_int(m.fordblks), .keepcost = to_int(m.keepcost),
+		.arena = to_int(m.arena),
+		.ordblks = to_int(m.ordblks),
+		.smblks = to_int(m.smblks),
+		.hblks = to_int(m.hblks),
+		.hblkhd = to_int(m.hblkhd),
+		.fsmblks = to_int(m.fsmblks),
+		.uordblks = to_int(m.uordblks),
+		.fordblks = to_int(m.fordblks),
+		.keepcost = to_int(m.keepcost),
 	};
 }
 
@@ -120,7 +128,7 @@ HAK_EXPORT void malloc_stats(void)
 	put_line(&out, "dirty bytes", v.t.proc[HAK_C_MEM_DIRTY]);
 	put_line(&out, "lazy bytes", v.t.proc[HAK_C_MEM_LAZY]);
 	put_line(&out, "clean bytes", v.t.proc[HAK_C_MEM_CLEAN]);
-	out.at--;	/* the newline that hak_text_say() adds */
+	out.at--; /* the newline that hak_text_say() adds */
 	hak_text_say(&out);
 }
 
@@ -136,8 +144,10 @@ static void put_sizes(FILE *f, const struct view *v)
 		uint64_t n = v->t.cls[k].cached;
 
 		if (n)
-			fprintf(f, "  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n", below + 1, size,
-				(unsigned long long)(n * size), (unsigned long long)n);
+			fprintf(f,
+				"  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n",
+				below + 1, size, (unsigned long long)(n * size),
+				(unsigned long long)n);
 		below = size;
 	}
 	fputs("</sizes>\n", f);
@@ -150,15 +160,16 @@ static void put_element(FILE *f, const char *element, const char *type, uint64_t
 
 static void put_total(FILE *f, const char *type, uint64_t count, uint64_t size)
 {
-	fprintf(f, "<total type=\"%s\" count=\"%llu\" size=\"%llu\"/>\n", type, (unsigned long long)count,
-		(unsigned long long)size);
+	fprintf(f, "<total type=\"%s\" count=\"%llu\" size=\"%llu\"/>\n", type,
+		(unsigned long long)count, (unsigned long long)size);
 }
 
 /* "fast": in thread caches. "rest": free otherwise. glibc's "max" is left out: no peak is kept. */
 static void put_free(FILE *f, const struct view *v)
 {
 	put_total(f, "fast", v->cached_blocks, v->t.cached_bytes);
-	put_total(f, "rest", v->t.proc[HAK_C_RING_REGIONS], minus(v->arena_free, v->t.cached_bytes));
+	put_total(f, "rest", v->t.proc[HAK_C_RING_REGIONS],
+		  minus(v->arena_free, v->t.cached_bytes));
 }
 
 HAK_EXPORT int malloc_info(int options, FILE *f)
@@ -188,19 +199,22 @@ HAK_EXPORT int malloc_info(int options, FILE *f)
 
 HAK_EXPORT int malloc_trim(size_t pad)
 {
-	(void)pad;	/* what stays, superslab.retain and the caches decide */
+	(void)pad; /* what stays, superslab.retain and the caches decide */
 	return hak_purge(HAK_PURGE_ALL) > 0;
 }
 
 /* glibc's bits: 1 prints, 2 aborts. */
 static int set_check_action(int value)
 {
-	enum { ABORT, REPORT, OFF };	/* as in tunables.def */
+	enum { ABORT, REPORT, OFF }; /* as in tunables.def */
 
 	return !hak_tune_program(HAK_T_CHECK_FREE, value & 2 ? ABORT : value & 1 ? REPORT : OFF);
 }
 
-/* The top of glibc's heap above which it is trimmed: the nearest we have is what the ring keeps resident. */
+/*
+ * The top of glibc's heap above which it is trimmed: the nearest we have is what the ring keeps
+ * resident.
+ */
 static int set_trim_threshold(int value)
 {
 	const uint64_t never = hak_tunable_desc[HAK_T_REGION_EVICT_BYTES].max;
@@ -208,7 +222,10 @@ static int set_trim_threshold(int value)
 	return !hak_tune_program(HAK_T_REGION_EVICT_BYTES, value < 0 ? never : (uint64_t)value);
 }
 
-/* 1: obeyed, or about something that hakmem has not got, such as arenas. 0: a value glibc refuses too, or M_PERTURB. */
+/*
+ * 1: obeyed, or about something that hakmem has not got, such as arenas. 0: a value glibc
+ * refuses too, or M_PERTURB.
+ */
 HAK_EXPORT int mallopt(int param, int value)
 {
 	enum { MXFAST_MAX = 80 * sizeof(size_t) / 4, MMAP_THRESHOLD_MAX = 32 << 20 };

@@ -43,7 +43,8 @@ void *hak_real_dlopen(void)
 
 #if HAK_CONTROL
 
-int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			    void *arg)
 {
 	static _Atomic(void *) cache;
 	int (*f)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -93,7 +94,10 @@ HAK_EXPORT int prctl(int option, ...)
 
 #if !defined(__x86_64__) && !defined(__aarch64__)
 
-/* Without assembly the caller seems to be this library, so that its RUNPATH and not the caller's is searched. */
+/*
+ * Without assembly the caller seems to be this library, so that its RUNPATH and not the
+ * caller's is searched.
+ */
 HAK_EXPORT void *dlopen(const char *file, int mode)
 {
 	void *(*f)(const char *, int);

@@ -12,7 +12,8 @@
 #include "hak.h"
 
 /* libc's. ENOSYS if there is none, which a program that could call pthread_create never sees. */
-int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
+int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			    void *arg);
 
 /* For dlopen.S: libc's dlopen. Never NULL. */
 HAK_HIDDEN void *hak_real_dlopen(void);

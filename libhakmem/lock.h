@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hak.h"
+
 enum hak_lock_id {
 	HAK_LOCK_TUNE,		/* tune.c: applying a generation, creating or dropping the segment */
 	HAK_LOCK_PURGE,		/* purge.c: one purger at a time */
@@ -32,7 +34,7 @@ struct hak_lock {
 	_Atomic uint32_t owner;	/* thread id while held; 0 otherwise */
 };
 
-extern struct hak_lock hak_locks[HAK_LOCKS];
+extern HAK_HIDDEN struct hak_lock hak_locks[HAK_LOCKS];
 
 void hak_lock(enum hak_lock_id id);
 bool hak_trylock(enum hak_lock_id id);

@@ -2,10 +2,6 @@
 /*
  * The malloc family: glibc's semantics over the tiers. Only here is errno set, and only to ENOMEM or EINVAL; free leaves
  * it alone. The fast paths are the first page; everything behind hak_unlikely() is out of line.
- *
- * A free block's first word links it, the second holds the key: the address of the cache that freed it. malloc clears the
- * key, so a free that finds its own key is either a double free, confirmed by searching the lists, or a program that
- * stored that very value, which costs it the search.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -30,17 +26,18 @@
 static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size);
 static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero);
 static HAK_NOINLINE void free_slow(void *p);
-static HAK_NOINLINE bool free_look(struct hak_cache *c, unsigned int cls, void *p);
+static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p);
 
 static inline void *pop(struct hak_cache *c, unsigned int cls)
 {
 	void **p = c->bin[cls].head;
 
-	if (hak_likely(p != NULL)) {
-		c->bin[cls].head = p[0];
-		p[1] = NULL;
-		hak_counters(c)->hot[cls].allocs++;
-	}
+	if (hak_unlikely(!p || !hak_key_is_free(p)))
+		return NULL;
+	c->bin[cls].head = p[0];
+	__builtin_prefetch(p[0]);
+	p[1] = NULL;
+	hak_counters(c)->hot[cls].allocs++;
 	return p;
 }
 
@@ -62,17 +59,22 @@ static inline void *allocate(size_t size)
 	return malloc_large(size, &zero);
 }
 
-/* A block of one of c's own slabs. */
+static inline void link_free(struct hak_cache *c, unsigned int cls, void **p)
+{
+	p[0] = c->bin[cls].head;
+	/* atomic only so that the two words are not packed into one vector store: malloc loads them apart */
+	__atomic_store_n(&p[1], (void *)HAK_KEY, __ATOMIC_RELAXED);
+	c->bin[cls].head = p;
+	hak_counters(c)->hot[cls].frees++;
+}
+
+/* A block of a slab, whoever's: it goes to the own bin, and finds its slab when the bin is flushed. */
 static inline void push(struct hak_cache *c, unsigned int cls, void **p)
 {
-	uint64_t frees = hak_counters(c)->hot[cls].frees;
-
-	if (hak_unlikely(frees >= c->bin[cls].trip || p[1] == c || ((uintptr_t)p & 15)) && !free_look(c, cls, p))
-		return;
-	p[0] = c->bin[cls].head;
-	p[1] = c;
-	c->bin[cls].head = p;
-	hak_counters(c)->hot[cls].frees = frees + 1;
+	if (hak_unlikely(p == c->bin[cls].head || ((uintptr_t)p & 15) || --c->bin[cls].room < 0))
+		free_look(c, cls, p);
+	else
+		link_free(c, cls, p);
 }
 
 HAK_EXPORT void *malloc(size_t size)
@@ -82,11 +84,10 @@ HAK_EXPORT void *malloc(size_t size)
 
 HAK_EXPORT void free(void *p)
 {
-	const struct hak_granule *g = hak_granule(p);
-	struct hak_cache *c = hak_self;
+	unsigned int tag = hak_granule_tag(p);
 
-	if (hak_likely(g && atomic_load_explicit(&g->word, memory_order_relaxed) == c))
-		push(c, g->cls, p);
+	if (hak_likely(tag))
+		push(hak_self, tag - 1, p);
 	else
 		free_slow(p);
 }
@@ -108,6 +109,8 @@ static void enter(struct hak_cache *c)
 
 static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 {
+	if (hak_unlikely(c->bin[cls].head && !hak_key_is_free(c->bin[cls].head)))
+		hak_cache_broken(c, cls);
 	if (!c->bin[cls].head && !hak_cache_refill(c, cls, size)) {
 		if (!hak_purge(HAK_PURGE_ALL) || !hak_cache_refill(c, cls, size))
 			return NULL;
@@ -120,8 +123,8 @@ static HAK_COLD void *zombie_slab(unsigned int cls, size_t size)
 	struct hak_cache *c = hak_heap_zombie_enter();
 	void *p = NULL;
 
-	if (c && (c->bin[cls].head || hak_cache_refill(c, cls, size)))
-		p = pop(c, cls);
+	if (c)
+		p = refill(c, cls, size);
 	hak_heap_zombie_leave(c);
 	return p ? p : no_memory();
 }
@@ -232,30 +235,29 @@ static void *allocate_aligned(size_t align, size_t size)
 
 /* ---- free, out of line ---- */
 
-/*
- * A free into the own cache that the fast path did not like: the bin is long, or the block looks free, or p is no
- * block. True: push it.
- */
-static HAK_NOINLINE bool free_look(struct hak_cache *c, unsigned int cls, void *p)
+/* What the fast path of free did not like: the bin has no room, p lies in it already, or is no block. */
+static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p)
 {
 	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
-		/* a copy of the process without fork handlers; its slabs are still this cache's */
+		/* no cache yet, or none any more, or a copy of the process without fork handlers */
+		c->bin[cls].room = -1;
 		free_slow(p);
-		return false;
+		return;
 	}
 	if (hak_unlikely((uintptr_t)p & 15)) {
 		hak_misuse(c, "free() of a misaligned pointer:", p);
-		return false;
+		return;
 	}
-	if (((void **)p)[1] == c && hak_cache_holds(c, cls, p)) {
+	if (hak_key_is_free(p)) {
 		hak_misuse(c, "double free():", p);
-		return false;
+		return;
 	}
-	if (hak_counters(c)->hot[cls].frees >= c->bin[cls].trip) {
+	if (c->bin[cls].room < 0) {
 		hak_heap_count1(c, SLOW_FREE);
+		enter(c);
 		hak_cache_trip(c, cls);
 	}
-	return true;
+	link_free(c, cls, p);
 }
 
 static void free_run(struct hak_cache *c, void **p)
@@ -277,7 +279,7 @@ static void free_run(struct hak_cache *c, void **p)
 	hak_heap_count1(c, FREE_RUN);
 	*start = (uint8_t)(cls | HAK_RUN_CACHED);
 	cls--;
-	if (hak_unlikely(hak_counters(c)->hot[cls].frees >= c->bin[cls].trip))
+	if (hak_unlikely(--c->bin[cls].room < 0))
 		hak_cache_trip(c, cls);
 	p[0] = c->bin[cls].head;
 	c->bin[cls].head = p;
@@ -311,13 +313,7 @@ static void free_any(struct hak_cache *c, void *p)
 
 	switch (hak_granule_kind(g)) {
 	case HAK_SLAB:
-		/* acquire: see hak_slab_owner; mine means mine, all else is decided by the push */
-		if (atomic_load_explicit(&g->word, memory_order_acquire) == c)
-			push(c, g->cls, p);
-		else if (((void **)p)[1] == c && hak_cache_holds(c, g->cls, p))
-			hak_misuse(c, "double free():", p);
-		else
-			hak_cache_free_remote(c, hak_granule_slab(g, p), p);
+		push(c, g->cls, p);
 		break;
 	case HAK_RUNS:
 		free_run(c, p);

@@ -16,9 +16,13 @@ extern "C" {
 void *malloc(std::size_t size);
 void *memalign(std::size_t align, std::size_t size);
 void free(void *p);
-[[noreturn]] __attribute__((visibility("hidden"))) void hak_die(const char *what, const void *pointer);
+[[noreturn]] __attribute__((visibility("hidden"))) void hak_die(const char *what,
+								const void *pointer);
 
-/* Present or not when the library is loaded. The personality and the two calls are those of the one catch below. */
+/*
+ * Present or not when the library is loaded. The personality and the two calls are those of the
+ * one catch below.
+ */
 #pragma weak __gxx_personality_v0
 #pragma weak __cxa_begin_catch
 #pragma weak __cxa_end_catch
@@ -33,15 +37,17 @@ __asm__(".weak __gxx_personality_v0\n\t.weak __cxa_begin_catch\n\t.weak __cxa_en
 
 #define HAK_API __attribute__((visibility("default")))
 
-namespace {
+namespace
+{
 
 /*
- * A function of C++'s run time that was not there when the library was loaded: brought since then by dlopen() of a
- * plug-in, for it alone.
+ * A function of C++'s run time that was not there when the library was loaded: brought since
+ * then by dlopen() of a plug-in, for it alone.
  */
 void *late_symbol(const char *name)
 {
-	static const char *const libraries[] = { "libstdc++.so.6", "libc++abi.so.1", "libc++.so.1" };
+	static const char *const libraries[] = { "libstdc++.so.6", "libc++abi.so.1",
+						 "libc++.so.1" };
 	void *f = dlsym(RTLD_DEFAULT, name);
 
 	for (const char *library : libraries) {
@@ -50,7 +56,7 @@ void *late_symbol(const char *name)
 		if (!handle)
 			continue;
 		f = dlsym(handle, name);
-		dlclose(handle);	/* whoever loaded it keeps it */
+		dlclose(handle); /* whoever loaded it keeps it */
 	}
 	return f;
 }
@@ -60,7 +66,8 @@ std::new_handler current_handler()
 	auto get = _ZSt15get_new_handlerv;
 
 	if (!get)
-		get = reinterpret_cast<std::new_handler (*)() noexcept>(late_symbol("_ZSt15get_new_handlerv"));
+		get = reinterpret_cast<std::new_handler (*)() noexcept>(
+			late_symbol("_ZSt15get_new_handlerv"));
 	return get ? get() : nullptr;
 }
 
@@ -75,7 +82,10 @@ std::new_handler current_handler()
 	hak_die("operator new: out of memory, and no C++ library to throw bad_alloc", nullptr);
 }
 
-/* Not of libc's idea of errno: operator new does not promise it. 0 for align: whatever malloc gives. */
+/*
+ * Not of libc's idea of errno: operator new does not promise it. 0 for align: whatever malloc
+ * gives.
+ */
 inline void *attempt(std::size_t size, std::size_t align)
 {
 	return align ? memalign(align, size) : malloc(size);
@@ -96,7 +106,8 @@ __attribute__((noinline, cold)) void *try_again(std::size_t size, std::size_t al
 	}
 }
 
-__attribute__((noinline, cold)) void *try_again_nothrow(std::size_t size, std::size_t align) noexcept
+__attribute__((noinline, cold)) void *try_again_nothrow(std::size_t size,
+							std::size_t align) noexcept
 {
 	std::new_handler handler = current_handler();
 
@@ -164,12 +175,14 @@ HAK_API void *operator new[](std::size_t size, std::align_val_t align)
 	return allocate(size, number(align));
 }
 
-HAK_API void *operator new(std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept
+HAK_API void *operator new(std::size_t size, std::align_val_t align,
+			   const std::nothrow_t &) noexcept
 {
 	return allocate_nothrow(size, number(align));
 }
 
-HAK_API void *operator new[](std::size_t size, std::align_val_t align, const std::nothrow_t &) noexcept
+HAK_API void *operator new[](std::size_t size, std::align_val_t align,
+			     const std::nothrow_t &) noexcept
 {
 	return allocate_nothrow(size, number(align));
 }

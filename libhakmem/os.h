@@ -23,7 +23,7 @@
 #define HAK_GRANULE	((size_t)64 << 10)	/* every mapping of ours owns whole granules (HAZARDS: strangers) */
 #define HAK_EXTENT	((size_t)2 << 20)
 
-extern size_t hak_page;			/* bytes of a page, from auxv */
+extern HAK_HIDDEN size_t hak_page;			/* bytes of a page, from auxv */
 
 /* Kinds, as counted. META is everything for the allocator's own tables. */
 enum hak_os_kind { HAK_OS_BLOCK, HAK_OS_META };
@@ -60,8 +60,8 @@ bool hak_os_sandboxed(void);
 
 #if HAK_DEBUG
 /* call: 0 mmap 1 munmap 2 mremap 3 dontneed 4 free 5 hugepage 6 tables, -1 none; after `skip` calls one fails with `err`. */
-extern struct hak_os_fault { int call; int skip; int err; } hak_os_fault;
-extern _Atomic int64_t hak_os_clock_offset_ms;
+extern HAK_HIDDEN struct hak_os_fault { int call; int skip; int err; } hak_os_fault;
+extern HAK_HIDDEN _Atomic int64_t hak_os_clock_offset_ms;
 #endif
 
 /* Kernel release as major << 16 | minor, from uname; cached. */

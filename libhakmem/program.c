@@ -85,10 +85,10 @@ struct place {
 };
 
 enum { INDEX_ALLOCS, INDEX_FREES };
-#define INDEX_HOT(sym) INDEX_##sym
+#define INDEX_HOT(sym)	 INDEX_##sym
 #define INDEX_CLASS(sym) HAK_C_##sym
-#define INDEX_HEAP(sym) HAK_C_##sym
-#define INDEX_PROC(sym) HAK_C_##sym
+#define INDEX_HEAP(sym)	 HAK_C_##sym
+#define INDEX_PROC(sym)	 HAK_C_##sym
 static const struct place places[] = {
 #define COUNTER(id, scope_, sym, name_, ...) \
 	{ .name = name_, .scope = HAK_SCOPE_##scope_, .index = INDEX_##scope_(sym) },
@@ -103,10 +103,8 @@ static uint64_t sum_classes(const struct hak_totals *t, const struct place *p)
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
 		if (p->scope == HAK_SCOPE_CLASS)
 			sum += t->cls[k].cls[p->index];
-		else if (p->index == INDEX_ALLOCS)
-			sum += t->cls[k].allocs;
-		else	/* local ones, as the name says */
-			sum += t->cls[k].frees - t->cls[k].cls[HAK_C_FREES_REMOTE];
+		else
+			sum += p->index == INDEX_ALLOCS ? t->cls[k].allocs : t->cls[k].frees;
 	}
 	return sum;
 }

@@ -22,7 +22,7 @@ uint64_t hak_purge(enum hak_purge_level level);
  * The purge clock: an epoch lasts purge.delay_ms. What was freed in one epoch and is still free at the end of the next
  * is given back, so its age is one to two delays, at the price of one load per free.
  */
-extern _Atomic uint32_t hak_purge_clock;
+extern HAK_HIDDEN _Atomic uint32_t hak_purge_clock;
 
 static inline uint32_t hak_purge_epoch(void)
 {

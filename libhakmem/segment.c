@@ -34,7 +34,10 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Descriptors are kept out of the way of programs, but low: fork copies the table up to the highest. */
+/*
+ * Descriptors are kept out of the way of programs, but low: fork copies the table up to the
+ * highest.
+ */
 enum { FD_FIRST = 100, FD_LAST = 999 };
 
 /* ---- what is published once ---- */
@@ -42,8 +45,15 @@ enum { FD_FIRST = 100, FD_LAST = 999 };
 #define UNIT(u) HAK_UNIT_##u
 const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES] = {
 #define TUNABLE(id_, sym, name_, type_, unit_, dflt_, min_, max_, when_, values_, doc) \
-	{ .id = id_, .type = HAK_TYPE_##type_, .unit = UNIT(unit_), .when = HAK_WHEN_##when_,  \
-	  .dflt = dflt_, .min = min_, .max = max_, .name = name_, .values = values_ },
+	{ .id = id_,                                                                   \
+	  .type = HAK_TYPE_##type_,                                                    \
+	  .unit = UNIT(unit_),                                                         \
+	  .when = HAK_WHEN_##when_,                                                    \
+	  .dflt = dflt_,                                                               \
+	  .min = min_,                                                                 \
+	  .max = max_,                                                                 \
+	  .name = name_,                                                               \
+	  .values = values_ },
 #include "../control/tunables.def"
 #undef TUNABLE
 };
@@ -53,25 +63,34 @@ struct hak_ack *hak_ack;
 
 #if HAK_CONTROL
 
-/* What the process itself writes, but for the heaps. The page or two that hold it are always there. */
+/*
+ * What the process itself writes, but for the heaps. The page or two that hold it are always
+ * there.
+ */
 struct live {
 	_Atomic uint64_t proc[HAK_PROC_COUNTERS];
 	struct hak_ack ack;
 };
 #define LIVE_USED (offsetof(struct live, ack.value) + HAK_TUNABLES * sizeof(struct hak_ack_value))
 
-#define AT_HOT(sym) HOT_##sym
-enum { HOT_ALLOCS = offsetof(struct hak_heap_block, hot[0].allocs),
-       HOT_FREES = offsetof(struct hak_heap_block, hot[0].frees) };
-#define PLACE_HOT(sym) .offset = HOT_##sym, .stride = sizeof(((struct hak_heap_block *)0)->hot[0])
+/* Bytes of one element of hak_heap_block.hot, two counters of 8 bytes. */
+enum { HOT_ALLOCS = 0, HOT_FREES = 8, HOT_STRIDE = 16 };
+_Static_assert(sizeof(((struct hak_heap_block *)0)->hot[0]) == HOT_STRIDE &&
+		       offsetof(struct hak_heap_block, hot[0].frees) == HOT_FREES,
+	       "two counters per class");
+#define PLACE_HOT(sym)	 .offset = HOT_##sym, .stride = HOT_STRIDE
 #define PLACE_CLASS(sym) .offset = offsetof(struct hak_heap_block, cls[HAK_C_##sym]), .stride = 8
-#define PLACE_HEAP(sym) .offset = offsetof(struct hak_heap_block, heap[HAK_C_##sym])
-#define PLACE_PROC(sym) .offset = 8 * HAK_C_##sym
+#define PLACE_HEAP(sym)	 .offset = offsetof(struct hak_heap_block, heap[HAK_C_##sym])
+#define PLACE_PROC(sym)	 .offset = 8 * HAK_C_##sym
 
 static const struct hak_counter_desc counter_desc[] = {
 #define COUNTER(id_, scope_, sym, name_, kind_, unit_, doc) \
-	{ .id = id_, .kind = HAK_KIND_##kind_, .unit = UNIT(unit_), .scope = HAK_SCOPE_##scope_, \
-	  .name = name_, PLACE_##scope_(sym) },
+	{ .id = id_,                                        \
+	  .kind = HAK_KIND_##kind_,                         \
+	  .unit = UNIT(unit_),                              \
+	  .scope = HAK_SCOPE_##scope_,                      \
+	  .name = name_,                                    \
+	  PLACE_##scope_(sym) },
 #include "../control/counters.def"
 #undef COUNTER
 };
@@ -81,18 +100,19 @@ _Static_assert(COUNTERS <= HAK_MAX_COUNTERS, "readers refuse more");
 /* ---- state ---- */
 
 static struct {
-	struct live *live;		/* mapping of [layout.live, layout.heaps) */
-	struct hak_lazy_table *lazy;	/* within it; its pages exist once lazy_ready */
-	struct hak_tune *tune;		/* mapping of the tune memfd */
-	int stats_fd, tune_fd;		/* -1: not kept, or the program's by now */
+	struct live *live; /* mapping of [layout.live, layout.heaps) */
+	struct hak_lazy_table *lazy; /* within it; its pages exist once lazy_ready */
+	struct hak_tune *tune; /* mapping of the tune memfd */
+	int stats_fd, tune_fd; /* -1: not kept, or the program's by now */
 	ino_t stats_ino, tune_ino;
 	dev_t dev;
-	unsigned int writable;		/* slots [0, this) of the heaps' counters may be touched */
-	bool exists, lazy_ready;
+	unsigned int writable; /* slots [0, this) of the heaps' counters may be touched */
+	bool exists;
+	_Atomic bool lazy_ready; /* read under HAK_LOCK_RING alone */
 } seg = { .stats_fd = -1, .tune_fd = -1 };
 
 struct layout {
-	size_t live, lazy, heaps, bytes;	/* offsets in hakmem-stats, whole pages */
+	size_t live, lazy, heaps, bytes; /* offsets in hakmem-stats, whole pages */
 };
 
 static struct layout layout_of_pages(void)
@@ -149,7 +169,7 @@ static int new_memfd(const char *name)
 	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	long fd = hak_sys(SYS_memfd_create, (long)name, flags | MFD_NOEXEC_SEAL, 0, 0, 0, 0);
 
-	if (fd == -EINVAL)	/* before 6.3 */
+	if (fd == -EINVAL) /* before 6.3 */
 		fd = hak_sys(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0);
 	return (int)fd;
 }
@@ -157,8 +177,8 @@ static int new_memfd(const char *name)
 static bool is_still(int fd, ino_t ino)
 {
 	struct stat st;
-	bool still = fd >= 0 && !hak_sys(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) && st.st_ino == ino &&
-		     st.st_dev == seg.dev;
+	bool still = fd >= 0 && !hak_sys(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) &&
+		     st.st_ino == ino && st.st_dev == seg.dev;
 
 	hak_stop("fd.after_fstat");
 	return still;
@@ -178,10 +198,10 @@ static int identify(int fd, ino_t *ret)
 
 /* ---- mapping ---- */
 
-static void *map_shared(void *at, size_t bytes, int prot, int flags, int fd, size_t offset)
+static void *map_shared(void *at, size_t bytes, int prot, int fd, size_t offset)
 {
-	long r = hak_sys(SYS_mmap, (long)at, (long)bytes, prot, MAP_SHARED | flags | (at ? MAP_FIXED : 0), fd,
-			 (long)offset);
+	long r = hak_sys(SYS_mmap, (long)at, (long)bytes, prot, MAP_SHARED | (at ? MAP_FIXED : 0),
+			 fd, (long)offset);
 
 	return failed(r) ? NULL : (void *)r;
 }
@@ -195,7 +215,10 @@ static int map_private_over(void *at, size_t bytes, int prot)
 	return failed(r) ? (int)r : 0;
 }
 
-/* Gives the pages of a shared mapping memory, or says why not; a touch would answer SIGBUS instead. */
+/*
+ * Gives the pages of a shared mapping memory, or says why not; a touch would answer SIGBUS
+ * instead.
+ */
 static int populate(void *p, size_t bytes)
 {
 	long r;
@@ -234,7 +257,8 @@ int hak_segment_populate(unsigned int first, unsigned int count)
 		return r;
 	}
 	if (from < to)
-		r = (int)hak_sys(SYS_mprotect, (long)p, (long)(to - from), PROT_READ | PROT_WRITE, 0, 0, 0);
+		r = (int)hak_sys(SYS_mprotect, (long)p, (long)(to - from), PROT_READ | PROT_WRITE,
+				 0, 0, 0);
 	if (!r && from < to)
 		r = populate(p, to - from);
 	if (r) {
@@ -256,26 +280,31 @@ static int map_heaps(int fd, const struct layout *l, unsigned int slots)
 	char *base = counters_base();
 
 	/* The unused part first: if it fails, nothing has changed yet. */
-	if (!map_shared(base + used, HAK_HEAP_REGION - used, PROT_NONE, 0, fd, l->heaps + used))
+	if (!map_shared(base + used, HAK_HEAP_REGION - used, PROT_NONE, fd, l->heaps + used))
 		return -ENOMEM;
-	if (!used || map_shared(base, used, PROT_READ | PROT_WRITE, 0, fd, l->heaps))
+	if (!used || map_shared(base, used, PROT_READ | PROT_WRITE, fd, l->heaps))
 		return 0;
 	map_private_over(base + used, HAK_HEAP_REGION - used, PROT_NONE);
 	return -ENOMEM;
 }
 
-/* Replaces the memfd by a private copy. Counts of other threads between copy and replacement are lost. */
+/*
+ * Replaces the memfd by a private copy. Counts of other threads between copy and replacement
+ * are lost.
+ */
 static int unshare_heaps(void)
 {
 	size_t used = hak_align_up((size_t)seg.writable * HAK_HEAP_STRIDE, hak_page);
 	char *base = counters_base();
-	long copy = hak_sys(SYS_mmap, 0, (long)used, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long copy = hak_sys(SYS_mmap, 0, (long)used, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long r;
 
 	if (failed(copy))
 		return (int)copy;
 	__builtin_memcpy((void *)copy, base, used);
-	r = hak_sys(SYS_mremap, copy, (long)used, (long)used, MREMAP_MAYMOVE | MREMAP_FIXED, (long)base, 0);
+	r = hak_sys(SYS_mremap, copy, (long)used, (long)used, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    (long)base, 0);
 	if (failed(r)) {
 		hak_sys(SYS_munmap, copy, (long)used, 0, 0, 0, 0);
 		return (int)r;
@@ -290,17 +319,31 @@ static void fill_header(struct hak_stats_header *h, const struct layout *l)
 	size_t at = sizeof(*h);
 
 	*h = (struct hak_stats_header){
-		.magic = HAK_STATS_MAGIC, .abi_major = HAK_ABI_MAJOR, .abi_minor = HAK_ABI_MINOR,
-		.header_bytes = sizeof(*h), .file_bytes = l->bytes, .version = PACKAGE_VERSION,
+		.magic = HAK_STATS_MAGIC,
+		.abi_major = HAK_ABI_MAJOR,
+		.abi_minor = HAK_ABI_MINOR,
+		.header_bytes = sizeof(*h),
+		.file_bytes = l->bytes,
+		.version = PACKAGE_VERSION,
 		.pid = (uint32_t)hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0),
-		.created_ns = hak_os_boottime_ns(), .tune_ino = seg.tune_ino, .tune_dev = seg.dev,
-		.counters = COUNTERS, .counter_desc_bytes = sizeof(counter_desc[0]),
-		.tunables = HAK_TUNABLES, .tunable_desc_bytes = sizeof(hak_tunable_desc[0]),
-		.classes = HAK_CLASSES, .slab_classes = HAK_SLAB_CLASSES,
-		.ack_off = (uint32_t)(l->live + offsetof(struct live, ack)), .ack_bytes = sizeof(struct hak_ack),
-		.lazy_off = (uint32_t)l->lazy, .lazy_ranges = HAK_LAZY_RANGES,
-		.proc_off = (uint32_t)l->live, .proc_bytes = 8 * HAK_PROC_COUNTERS,
-		.heaps_off = (uint32_t)l->heaps, .heap_stride = HAK_HEAP_STRIDE, .heaps_max = HAK_MAX_HEAPS,
+		.created_ns = hak_os_boottime_ns(),
+		.tune_ino = seg.tune_ino,
+		.tune_dev = seg.dev,
+		.counters = COUNTERS,
+		.counter_desc_bytes = sizeof(counter_desc[0]),
+		.tunables = HAK_TUNABLES,
+		.tunable_desc_bytes = sizeof(hak_tunable_desc[0]),
+		.classes = HAK_CLASSES,
+		.slab_classes = HAK_SLAB_CLASSES,
+		.ack_off = (uint32_t)(l->live + offsetof(struct live, ack)),
+		.ack_bytes = sizeof(struct hak_ack),
+		.lazy_off = (uint32_t)l->lazy,
+		.lazy_ranges = HAK_LAZY_RANGES,
+		.proc_off = (uint32_t)l->live,
+		.proc_bytes = 8 * HAK_PROC_COUNTERS,
+		.heaps_off = (uint32_t)l->heaps,
+		.heap_stride = HAK_HEAP_STRIDE,
+		.heaps_max = HAK_MAX_HEAPS,
 		.debug = HAK_DEBUG,
 	};
 	h->counters_off = (uint32_t)at;
@@ -339,38 +382,41 @@ static int write_constant_part(int fd, const struct layout *l, bool locked)
 
 static int seal(int fd, int more)
 {
-	return (int)hak_sys(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more, 0, 0, 0);
+	return (int)hak_sys(SYS_fcntl, fd, F_ADD_SEALS,
+			    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more, 0, 0, 0);
+}
+
+/* First content of the tune page: the slots a fork child inherits. */
+static void fill_tune(struct hak_tune *to, const struct hak_tune *layers)
+{
+	to->abi_major = HAK_ABI_MAJOR;
+	to->tunables = HAK_TUNABLES;
+	to->generation_seq = layers->generation_seq;
+	__builtin_memcpy(to->slot, layers->slot, HAK_TUNABLES * sizeof(to->slot[0]));
+	__builtin_memcpy(to->magic, HAK_TUNE_MAGIC, sizeof(to->magic));
 }
 
 /* The tune memfd, mapped and sealed; its descriptor, or -errno. */
 static int create_tune(const struct hak_tune *layers)
 {
-	struct hak_tune page;
 	int fd = new_memfd(HAK_TUNE_NAME), r;
+	void *p;
 
 	if (fd < 0)
 		return fd;
-	if (layers)
-		page = *layers;
-	else
-		__builtin_memset(&page, 0, sizeof(page));
-	__builtin_memcpy(page.magic, HAK_TUNE_MAGIC, sizeof(page.magic));
-	page.abi_major = HAK_ABI_MAJOR;
-	page.tunables = HAK_TUNABLES;
-	r = write_at(fd, &page, sizeof(page), 0);
-	if (!r)
-		r = (int)hak_sys(SYS_ftruncate, fd, (long)hak_align_up(sizeof(page), hak_page), 0, 0, 0, 0);
+	/* Sets the size, too. */
+	r = (int)hak_sys(SYS_fallocate, fd, 0, 0, (long)hak_page, 0, 0);
 	if (!r)
 		r = identify(fd, &seg.tune_ino);
 	if (!r) {
-		void *p = map_shared(seg.tune, hak_page, PROT_READ | PROT_WRITE, MAP_POPULATE, fd, 0);
-
+		p = map_shared(seg.tune, hak_page, PROT_READ | PROT_WRITE, fd, 0);
 		r = p ? 0 : -ENOMEM;
-		if (p)
-			seg.tune = p;
 	}
-	if (!r)
+	if (!r) {
+		seg.tune = p;
+		fill_tune(seg.tune, layers);
 		r = seal(fd, 0);
+	}
 	if (!r)
 		return fd;
 	close_fd(fd);
@@ -396,7 +442,7 @@ static int fill_stats(int fd, const struct layout *l, bool fresh, bool locked)
 		r = (int)hak_sys(SYS_fallocate, fd, 0, (long)l->heaps, (long)heap_bytes, 0, 0);
 	if (r)
 		return r;
-	p = map_shared(seg.live, l->heaps - l->live, PROT_READ | PROT_WRITE, 0, fd, l->live);
+	p = map_shared(seg.live, l->heaps - l->live, PROT_READ | PROT_WRITE, fd, l->live);
 	if (!p)
 		return -ENOMEM;
 	seg.live = p;
@@ -425,8 +471,9 @@ static int create_stats(const struct layout *l, bool fresh, bool locked)
 }
 
 /*
- * For a filter that kills: a child that may die makes every call, with the arguments that count, of which the rest of
- * this file makes any. In the memory of its parent, so it cleans up there.
+ * For a filter that kills: a child that may die makes every call, with the arguments that
+ * count, of which the rest of this file makes any. In the memory of its parent, so it cleans up
+ * there.
  */
 int hak_segment_probe(void)
 {
@@ -446,7 +493,7 @@ int hak_segment_probe(void)
 	hak_sys(SYS_pwritev, fd, (long)&part, 1, 0, 0, 0);
 	hak_sys(SYS_ftruncate, fd, (long)hak_page, 0, 0, 0, 0);
 	hak_sys(SYS_fallocate, fd, 0, 0, (long)hak_page, 0, 0);
-	p = map_shared(NULL, hak_page, PROT_READ | PROT_WRITE, MAP_POPULATE, fd, 0);
+	p = map_shared(NULL, hak_page, PROT_READ | PROT_WRITE, fd, 0);
 	if (p) {
 		populate(p, hak_page);
 		hak_sys(SYS_munmap, (long)p, (long)hak_page, 0, 0, 0, 0);
@@ -568,13 +615,12 @@ static void lazy_end(struct hak_lazy_table *t)
 	__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELEASE);
 }
 
-static bool lazy_usable(void)
+void hak_segment_lazy_prepare(void)
 {
-	if (!seg.exists)
-		return false;
-	if (!seg.lazy_ready)
-		seg.lazy_ready = !populate(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
-	return seg.lazy_ready;
+	if (!seg.exists || atomic_load_explicit(&seg.lazy_ready, memory_order_relaxed))
+		return;
+	if (!populate(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page)))
+		atomic_store_explicit(&seg.lazy_ready, true, memory_order_release);
 }
 
 static void lazy_set(struct hak_lazy_table *t, unsigned int i, uint64_t addr, uint64_t bytes)
@@ -589,7 +635,7 @@ bool hak_segment_lazy_add(void *p, size_t bytes)
 	struct hak_lazy_table *t = seg.lazy;
 	unsigned int i, n;
 
-	if (!lazy_usable())
+	if (!atomic_load_explicit(&seg.lazy_ready, memory_order_acquire))
 		return false;
 	n = t->count;
 	lazy_begin(t);
@@ -616,7 +662,7 @@ void hak_segment_lazy_remove(void *p, size_t bytes)
 	unsigned int i = 0, n;
 
 	(void)bytes;
-	if (!seg.exists || !seg.lazy_ready)
+	if (!atomic_load_explicit(&seg.lazy_ready, memory_order_acquire))
 		return;
 	n = t->count;
 	while (i < n && t->range[i].addr != (uintptr_t)p)
@@ -634,7 +680,9 @@ void hak_segment_lazy_remove(void *p, size_t bytes)
 
 bool hak_segment_pageout_locked(void)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1
+	};
 
 	if (!seg.exists || hak_os_sandboxed())
 		return false;
@@ -642,7 +690,8 @@ bool hak_segment_pageout_locked(void)
 		seg.tune_fd = -1;
 		return false;
 	}
-	return !hak_sys(SYS_fcntl, seg.tune_fd, F_OFD_GETLK, (long)&lock, 0, 0, 0) && lock.l_type != F_UNLCK;
+	return !hak_sys(SYS_fcntl, seg.tune_fd, F_OFD_GETLK, (long)&lock, 0, 0, 0) &&
+	       lock.l_type != F_UNLCK;
 }
 
 #else /* !HAK_CONTROL */
@@ -690,6 +739,10 @@ bool hak_segment_lazy_add(void *p, size_t bytes)
 void hak_segment_lazy_remove(void *p, size_t bytes)
 {
 	(void)p, (void)bytes;
+}
+
+void hak_segment_lazy_prepare(void)
+{
 }
 
 bool hak_segment_pageout_locked(void)

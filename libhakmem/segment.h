@@ -23,11 +23,11 @@
 #include "../control/abi.h"
 #include "hak.h"
 
-#define HAK_HEAP_REGION	((size_t)HAK_MAX_HEAPS * HAK_HEAP_STRIDE)
+#define HAK_HEAP_REGION ((size_t)HAK_MAX_HEAPS * HAK_HEAP_STRIDE)
 #define HAK_HEAP_DELTA	HAK_HEAP_REGION
 #define HAK_HEAP_CHUNK	16u
 
-extern struct hak_ack *hak_ack;		/* NULL without a segment; written under HAK_LOCK_TUNE */
+extern HAK_HIDDEN struct hak_ack *hak_ack; /* NULL without a segment; written under HAK_LOCK_TUNE */
 
 /*
  * heap.c, before the counters of slots [first, first + count) are touched for the first time: makes
@@ -38,30 +38,35 @@ int hak_segment_populate(unsigned int first, unsigned int count);
 
 /*
  * The region cache publishes what it freed lazily; both under HAK_LOCK_RING. False: no room
- * (counted), or no segment.
+ * (counted), or no table. The table gets its pages when tune.c finds that it may be needed, since
+ * no page is touched for the first time under that lock.
  */
 bool hak_segment_lazy_add(void *p, size_t bytes);
-void hak_segment_lazy_remove(void *p, size_t bytes);	/* before the region is handed out */
+void hak_segment_lazy_remove(void *p, size_t bytes); /* before the region is handed out */
 
 /* ---- for tune.c alone, under HAK_LOCK_TUNE or in a constructor ---- */
 
 /*
- * Makes the two memfds and maps them. `layers` is the first content of the tune page's slots (of a
- * fork child), or NULL. `fresh`: counters start at zero, else what was counted so far is carried
- * over. `locked` goes to the header. 0, or -errno and everything as it was before.
+ * Makes the two memfds and maps them. The tune page's slots and generation begin as in `layers`.
+ * `fresh`: counters start at zero, else what was counted so far is carried over. `locked` goes to
+ * the header. 0, or -errno and everything as it was before.
  */
 int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked);
 /* In a child that a seccomp filter may kill: whether a segment can be made. 0 or -errno. */
 int hak_segment_probe(void);
-/* The shared pages become private ones with what was counted so far; the descriptors are closed if asked. */
+/*
+ * The shared pages become private ones with what was counted so far; the descriptors are closed
+ * if asked.
+ */
 void hak_segment_drop(bool may_close);
 /* In a fork child: as drop, of the parent's segment; counters start at zero, gauges as saved. */
 void hak_segment_leave(void);
-struct hak_tune *hak_segment_tune(void);	/* NULL without a segment */
+struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
+void hak_segment_lazy_prepare(void);
 /* Whether somebody else's open description holds byte 1 of the tune memfd. */
 bool hak_segment_pageout_locked(void);
 
 /* The rows of tunables.def as published, HAK_TUNABLES of them. */
-extern const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES];
+extern HAK_HIDDEN const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES];
 
 #endif

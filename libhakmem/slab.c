@@ -91,6 +91,7 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	s->state = HAK_SLAB_CURRENT;
 	hak_slab_granule(s)->cls = (uint8_t)cls;
 	hak_granule_set(hak_slab_granule(s), HAK_SLAB, owner);
+	hak_granule_set_tag(p, cls + 1);
 	hak_count(HAK_C_SLABS, 1);
 	hak_count(HAK_C_MEM_SLAB, HAK_SLAB_BYTES);
 	return s;
@@ -116,6 +117,7 @@ void hak_slab_release(struct hak_slab *s)
 	char *p = s->base;
 
 	hak_assert(hak_slab_idle(s));
+	hak_granule_set_tag(p, 0);
 	hak_granule_clear(hak_slab_granule(s));
 	s->state = HAK_SLAB_NONE;
 	hak_count(HAK_C_SLABS, -1);
@@ -138,9 +140,12 @@ uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret)
 		return 0;
 	ret->head = p;
 	ret->n = n;
-	for (uint32_t i = 1; i < n; i++, p += size)
+	for (uint32_t i = 1; i < n; i++, p += size) {
 		*(void **)p = p + size;
+		((uintptr_t *)p)[1] = HAK_KEY;
+	}
 	*(void **)p = NULL;
+	((uintptr_t *)p)[1] = HAK_KEY;
 	ret->tail = p;
 	s->carved += (uint16_t)n;
 	s->used += (uint16_t)n;

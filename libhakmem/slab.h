@@ -124,7 +124,7 @@ struct hak_slab *hak_slab_drain(struct hak_slab *s, uint32_t *ret_blocks);
 
 /* ---- the pool ---- */
 
-extern struct hak_cache hak_pool;	/* only its address and its queue are used */
+extern HAK_HIDDEN struct hak_cache hak_pool;	/* only its address and its queue are used */
 
 /* Gives a slab on no list to the pool. False if it is QUEUED: then the caller keeps it. An idle slab is released. */
 bool hak_pool_put(struct hak_slab *s);

@@ -11,8 +11,8 @@
 #include "heap.h"
 
 static _Atomic uint64_t private_proc[HAK_PROC_COUNTERS];
-static _Atomic uint64_t *left;		/* the array used before, emptied again by hak_stats_fold() */
-static uint64_t saved[HAK_PROC_COUNTERS];	/* gauges as they were at fork */
+static _Atomic uint64_t *left; /* the array used before, emptied again by hak_stats_fold() */
+static uint64_t saved[HAK_PROC_COUNTERS]; /* gauges as they were at fork */
 
 _Atomic uint64_t *hak_proc = private_proc;
 
@@ -20,7 +20,7 @@ _Atomic uint64_t *hak_proc = private_proc;
 #define PROC_ONLY_HOT(sym, kind)
 #define PROC_ONLY_CLASS(sym, kind)
 #define PROC_ONLY_HEAP(sym, kind)
-#define PROC_ONLY_PROC(sym, kind) [HAK_C_##sym] = HAK_KIND_##kind,
+#define PROC_ONLY_PROC(sym, kind)		 [HAK_C_##sym] = HAK_KIND_##kind,
 #define COUNTER(id, scope, sym, name, kind, ...) PROC_ONLY_##scope(sym, kind)
 static const uint8_t proc_kind[HAK_PROC_COUNTERS] = {
 #include "../control/counters.def"
@@ -82,21 +82,23 @@ static void add_block(struct hak_totals *t, const struct hak_heap_block *b)
 	}
 }
 
-/* A difference of sums that were not read at one instant may come out below zero: then it is none. */
+/*
+ * A difference of sums that were not read at one instant may come out below zero: then it is
+ * none.
+ */
 static uint64_t at_least_zero(uint64_t n)
 {
 	return (int64_t)n < 0 ? 0 : n;
 }
 
-/* `cached` needs the local frees alone, so they come before the remote ones are added. */
+/* Every free goes through a cache, whoever owns the block's slab. */
 static void derive_class(struct hak_totals *t, unsigned int k)
 {
 	const uint64_t *c = t->cls[k].cls;
-	uint64_t local = t->cls[k].frees;
+	uint64_t allocs = t->cls[k].allocs, frees = t->cls[k].frees;
 
-	t->cls[k].cached = at_least_zero(c[HAK_C_REFILLED] + local - t->cls[k].allocs - c[HAK_C_FLUSHED]);
-	t->cls[k].frees = local + c[HAK_C_FREES_REMOTE];
-	t->cls[k].in_use = at_least_zero(t->cls[k].allocs + c[HAK_C_INHERITED] - t->cls[k].frees);
+	t->cls[k].cached = at_least_zero(c[HAK_C_REFILLED] + frees - allocs - c[HAK_C_FLUSHED]);
+	t->cls[k].in_use = at_least_zero(allocs + c[HAK_C_INHERITED] - frees);
 	t->in_use_bytes += t->cls[k].in_use * hak_class_size(k);
 	t->cached_bytes += t->cls[k].cached * hak_class_size(k);
 }

@@ -17,7 +17,7 @@
 #include "../control/abi.h"
 #include "hak.h"
 
-extern _Atomic uint64_t *hak_proc;	/* [HAK_PROC_COUNTERS] */
+extern HAK_HIDDEN _Atomic uint64_t *hak_proc; /* [HAK_PROC_COUNTERS] */
 
 #if HAK_CONTROL
 static inline void hak_count(enum hak_proc_counter c, int64_t n)
@@ -41,12 +41,12 @@ struct hak_totals {
 	uint64_t proc[HAK_PROC_COUNTERS];
 	uint64_t heap[HAK_HEAP_COUNTERS];
 	struct {
-		uint64_t allocs, frees;		/* frees: local and remote */
+		uint64_t allocs, frees;
 		uint64_t cls[HAK_CLASS_COUNTERS];
-		uint64_t in_use, cached;	/* blocks, derived */
+		uint64_t in_use, cached; /* blocks, derived */
 	} cls[HAK_CLASSES];
-	uint64_t in_use_bytes;			/* usable bytes of all blocks in use, whales included */
-	uint64_t cached_bytes;			/* blocks in thread caches */
+	uint64_t in_use_bytes; /* usable bytes of all blocks in use, whales included */
+	uint64_t cached_bytes; /* blocks in thread caches */
 };
 void hak_stats_totals(struct hak_totals *ret);
 
@@ -58,7 +58,10 @@ void hak_stats_totals(struct hak_totals *ret);
 void hak_stats_move(_Atomic uint64_t *shared);
 void hak_stats_fold(void);
 
-/* prepare: saves the gauges, which the child inherits; child: private counters, zero but for those. */
+/*
+ * prepare: saves the gauges, which the child inherits; child: private counters, zero but for
+ * those.
+ */
 void hak_stats_fork_prepare(void);
 void hak_stats_fork_child(void);
 

@@ -20,10 +20,10 @@ enum hak_stop_state { HAK_STOP_FREE, HAK_STOP_ARMED, HAK_STOP_REACHED, HAK_STOP_
 
 struct hak_stops {
 	struct hak_stop_slot {
-		_Atomic uint32_t state;	/* futex (shared); the test: FREE to ARMED, REACHED to GO */
-		_Atomic uint32_t skip;	/* arrivals to let pass */
-		uint32_t tid;		/* of the thread that is held */
-		char name[52];		/* before ARMED */
+		_Atomic uint32_t state; /* futex (shared); the test: FREE to ARMED, REACHED to GO */
+		_Atomic uint32_t skip; /* arrivals to let pass */
+		uint32_t tid; /* of the thread that is held */
+		char name[52]; /* before ARMED */
 	} slot[HAK_STOP_SLOTS];
 };
 

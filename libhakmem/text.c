@@ -59,14 +59,25 @@ struct suffix {
 
 /* From large to small: the formatter takes the first that divides its value. */
 static const struct suffix byte_suffixes[] = {
-	{ "E", 1ull << 60 }, { "P", 1ull << 50 }, { "T", 1ull << 40 }, { "G", 1ull << 30 },
-	{ "M", 1ull << 20 }, { "K", 1ull << 10 }, { "", 1 }, { "B", 1 },
-	{ "EiB", 1ull << 60 }, { "PiB", 1ull << 50 }, { "TiB", 1ull << 40 }, { "GiB", 1ull << 30 },
-	{ "MiB", 1ull << 20 }, { "KiB", 1ull << 10 }, { "", 0 },
+	{ "E", 1ull << 60 },
+	{ "P", 1ull << 50 },
+	{ "T", 1ull << 40 },
+	{ "G", 1ull << 30 },
+	{ "M", 1ull << 20 },
+	{ "K", 1ull << 10 },
+	{ "", 1 },
+	{ "B", 1 },
+	{ "EiB", 1ull << 60 },
+	{ "PiB", 1ull << 50 },
+	{ "TiB", 1ull << 40 },
+	{ "GiB", 1ull << 30 },
+	{ "MiB", 1ull << 20 },
+	{ "KiB", 1ull << 10 },
+	{ "", 0 },
 };
 static const struct suffix ms_suffixes[] = {
-	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }, { "", 1 },
-	{ "min", 60000 }, { "sec", 1000 }, { "", 0 },
+	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 },  { "s", 1000 }, { "ms", 1 },
+	{ "", 1 },	   { "min", 60000 }, { "sec", 1000 }, { "", 0 },
 };
 static const struct suffix no_suffixes[] = { { "", 1 }, { "", 0 } };
 
@@ -74,7 +85,9 @@ static const struct suffix *suffixes_of(const struct hak_tunable_desc *d)
 {
 	if (d->type != HAK_TYPE_UINT)
 		return no_suffixes;
-	return d->unit == HAK_UNIT_BYTES ? byte_suffixes : d->unit == HAK_UNIT_MS ? ms_suffixes : no_suffixes;
+	return d->unit == HAK_UNIT_BYTES ? byte_suffixes
+	       : d->unit == HAK_UNIT_MS	 ? ms_suffixes
+					 : no_suffixes;
 }
 
 static char lower(char c)
@@ -91,7 +104,10 @@ static bool same_word(const char *s, size_t bytes, const char *word)
 	return i == bytes && !word[i];
 }
 
-/* DIGITS[.DIGITS][SUFFIX]; a fraction is rounded down to a whole unit, and needs a unit above the smallest. */
+/*
+ * DIGITS[.DIGITS][SUFFIX]; a fraction is rounded down to a whole unit, and needs a unit above
+ * the smallest.
+ */
 static int parse_number(const struct suffix *suffix, const char *s, size_t bytes, uint64_t *ret)
 {
 	unsigned __int128 number = 0, scale = 1, total;
@@ -106,7 +122,7 @@ static int parse_number(const struct suffix *suffix, const char *s, size_t bytes
 				return -EINVAL;
 			continue;
 		}
-		if (fraction && scale >= 1000000000000)	/* finer than a byte of a TiB */
+		if (fraction && scale >= 1000000000000) /* finer than a byte of a TiB */
 			continue;
 		number = number * 10 + (unsigned int)(s[i] - '0');
 		scale = fraction ? scale * 10 : 1;
@@ -119,7 +135,10 @@ static int parse_number(const struct suffix *suffix, const char *s, size_t bytes
 		suffix++;
 	if (!suffix->times || (scale > 1 && suffix->times == 1))
 		return -EINVAL;
-	/* Whole and fraction apart: their product with the suffix together would exceed 128 bits. */
+	/*
+	 * Whole and fraction apart: their product with the suffix together would exceed 128
+	 * bits.
+	 */
 	total = number / scale * suffix->times + number % scale * suffix->times / scale;
 	if (total > UINT64_MAX)
 		return -ERANGE;
@@ -219,7 +238,9 @@ void hak_text_put_accepted(struct hak_text *t, const struct hak_tunable_desc *d)
 		hak_text_put(t, d->values);
 		return;
 	}
-	hak_text_put(t, d->unit == HAK_UNIT_BYTES ? "a size" : d->unit == HAK_UNIT_MS ? "a time" : "a number");
+	hak_text_put(t, d->unit == HAK_UNIT_BYTES ? "a size"
+			: d->unit == HAK_UNIT_MS  ? "a time"
+						  : "a number");
 	hak_text_put(t, " from ");
 	hak_text_put_value(t, d, d->min);
 	hak_text_put(t, " to ");

@@ -12,7 +12,10 @@
 #include "../control/abi.h"
 #include "hak.h"
 
-/* `at` counts what was asked for, also beyond `max`; the buffer is terminated as long as max > 0. */
+/*
+ * `at` counts what was asked for, also beyond `max`; the buffer is terminated as long as max >
+ * 0.
+ */
 struct hak_text {
 	char *buf;
 	size_t max, at;

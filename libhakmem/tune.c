@@ -12,12 +12,11 @@
 #include "tune.h"
 
 #include <errno.h>
-#include <linux/seccomp.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 
 #include "agent.h"
+#include "filter.h"
 #include "heap.h"
 #include "lock.h"
 #include "os.h"
@@ -25,7 +24,6 @@
 #include "segment.h"
 #include "stats.h"
 #include "stop.h"
-#include "sys.h"
 #include "text.h"
 
 _Atomic uint64_t hak_tun_values[HAK_TUNABLES] = {
@@ -38,21 +36,23 @@ static _Atomic uint32_t private_wake;
 _Atomic uint32_t *hak_tune_wake = &private_wake;
 _Atomic uint32_t hak_tune_seen;
 
+enum { EVICT_FREE = 1 }; /* region.evict=free, as in tunables.def */
 enum { OWN_LAYERS = HAK_ORIGIN_ENVIRONMENT + 1, POLICY = 0, ADMIN, OUTSIDE };
 
 /* All of it under HAK_LOCK_TUNE but for what is atomic. Nothing here is shared memory. */
 static struct {
-	uint64_t layer[OWN_LAYERS][HAK_TUNABLES];	/* the default's is not used */
-	uint32_t set[HAK_TUNABLES];			/* bit per origin, of own layers */
-	struct hak_tune_slot slot[HAK_TUNABLES][OUTSIDE];	/* the page as last copied */
+	uint64_t layer[OWN_LAYERS][HAK_TUNABLES]; /* the default's is not used */
+	uint32_t set[HAK_TUNABLES]; /* bit per origin, of own layers */
+	struct hak_tune_slot slot[HAK_TUNABLES][OUTSIDE]; /* the page as last copied */
 	uint64_t asked[HAK_TUNABLES];
-	uint64_t generation;				/* of that copy */
-	uint64_t taken;					/* id of the purge request last taken */
-	_Atomic uint64_t deadline;			/* earliest in force; UINT64_MAX: none */
-	uint64_t looked_ms;				/* when byte 1 was last asked for */
-	_Atomic bool attached;				/* a controller that can page out */
+	uint64_t generation; /* of that copy */
+	uint64_t taken; /* id of the purge request last taken */
+	_Atomic uint64_t deadline; /* earliest in force; UINT64_MAX: none */
+	uint64_t looked_ms; /* when byte 1 was last asked for */
+	_Atomic bool look; /* somebody wrote to the page since */
+	_Atomic bool attached; /* a controller that can page out */
 	_Atomic bool forking;
-	bool no_segment;				/* never make one: AT_SECURE */
+	bool no_segment; /* never make one: AT_SECURE */
 } st = { .deadline = UINT64_MAX };
 
 /* ---- values ---- */
@@ -155,7 +155,8 @@ static void copy_slot(struct hak_tune_slot *to, const struct hak_tune_slot *from
 
 static bool magic_is_there(const struct hak_tune *page)
 {
-	uint64_t want, have = __atomic_load_n((const uint64_t *)(const void *)page->magic, __ATOMIC_RELAXED);
+	uint64_t want, have = __atomic_load_n((const uint64_t *)(const void *)page->magic,
+					      __ATOMIC_RELAXED);
 
 	__builtin_memcpy(&want, HAK_TUNE_MAGIC, sizeof(want));
 	return have == want;
@@ -173,7 +174,10 @@ static void count_refusals(void)
 static bool copy_page(const struct hak_tune *page)
 {
 	struct hak_tune_slot copy[HAK_TUNABLES][OUTSIDE];
-	/* acquire: pairs with the release of the writer's even generation; the slots are at least as new */
+	/*
+	 * acquire: pairs with the release of the writer's even generation; the slots are at
+	 * least as new
+	 */
 	uint64_t generation = __atomic_load_n(&page->generation_seq, __ATOMIC_ACQUIRE);
 
 	if (generation == st.generation || (generation & 1) || !magic_is_there(page))
@@ -221,12 +225,14 @@ static int make_segment(bool fresh)
 	listen_to(hak_segment_tune());
 	__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	evaluate();
+	if (hak_tun(HAK_T_REGION_EVICT) == EVICT_FREE)
+		hak_segment_lazy_prepare();
 	return 0;
 }
 
 static void drop_segment(void)
 {
-	hak_agent_wake();	/* while the word it waits on is still the shared one */
+	hak_agent_wake(); /* while the word it waits on is still the shared one */
 	listen_to(NULL);
 	hak_segment_drop(!hak_agent_threads_seen());
 }
@@ -250,9 +256,14 @@ static void apply(bool reevaluate)
 	bool was_on = hak_tun(HAK_T_CONTROL_SEGMENT), news = false;
 
 	if (page) {
-		/* acquire: pairs with the writer's increment; what was written before it is seen below */
+		/*
+		 * acquire: pairs with the writer's increment; what was written before it is
+		 * seen below
+		 */
 		uint32_t wake = atomic_load_explicit(hak_tune_wake, memory_order_acquire);
 
+		if (wake != atomic_load_explicit(&hak_tune_seen, memory_order_relaxed))
+			atomic_store_explicit(&st.look, true, memory_order_relaxed);
 		news = copy_page(page);
 		atomic_store_explicit(&hak_tune_seen, wake, memory_order_relaxed);
 	}
@@ -264,10 +275,15 @@ static void apply(bool reevaluate)
 		__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	}
 	follow_segment_switch(was_on);
+	if (hak_tun(HAK_T_REGION_EVICT) == EVICT_FREE)
+		hak_segment_lazy_prepare();
 	hak_stats_fold();
 }
 
-/* Under HAK_LOCK_TUNE: the id of a purge request that nobody took yet, taken now; 0 if there is none. */
+/*
+ * Under HAK_LOCK_TUNE: the id of a purge request that nobody took yet, taken now; 0 if there is
+ * none.
+ */
 static uint64_t take_purge(uint32_t *ret_level)
 {
 	struct hak_tune *page = hak_segment_tune();
@@ -290,6 +306,9 @@ static void write_answer(uint64_t id, uint32_t level, uint64_t bytes, uint64_t n
 	if (!hak_ack)
 		return;
 	a = &hak_ack->answer[id % HAK_ANSWERS];
+	/* This worker was slow, and somebody answered a later request: that covers ours. */
+	if ((int64_t)(a->id - id) > 0)
+		return;
 	__atomic_store_n(&a->seq, a->seq + 1, __ATOMIC_RELAXED);
 	/* release fence: the odd number comes first; partner: the reader's acquire */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
@@ -352,17 +371,28 @@ uint64_t hak_tune_until_deadline(void)
 	return now < deadline ? deadline - now : 0;
 }
 
-/* A lock on a byte costs two system calls to look at, so not more often than this. */
+/*
+ * A lock on a byte costs two system calls to look at, and a filter that nobody told us of may not
+ * know them. So we look when a controller woke us, and from time to time while one is attached.
+ */
 enum { LOOK_MS = 100 };
 
 static void look_for_pageout(void)
 {
-	uint64_t now = hak_os_now_ms();
+	bool attached = hak_tune_pageout_attached();
+	uint64_t now;
 
+	if (!attached && !atomic_load_explicit(&st.look, memory_order_relaxed))
+		return;
+	now = hak_os_now_ms();
 	if (!hak_segment_tune() || now - st.looked_ms < LOOK_MS || !hak_trylock(HAK_LOCK_TUNE))
 		return;
 	st.looked_ms = now;
-	atomic_store_explicit(&st.attached, hak_segment_pageout_locked(), memory_order_relaxed);
+	atomic_store_explicit(&st.look, false, memory_order_relaxed);
+	attached = hak_segment_pageout_locked();
+	if (attached)
+		hak_segment_lazy_prepare();
+	atomic_store_explicit(&st.attached, attached, memory_order_relaxed);
 	hak_unlock(HAK_LOCK_TUNE);
 }
 
@@ -427,7 +457,8 @@ static void complain(const char *entry, size_t bytes, const struct hak_tunable_d
 
 	hak_text_put(&t, "hakmem: HAKMEM: \"");
 	hak_text_put_escaped(&t, entry, bytes > 64 ? 64 : bytes);
-	hak_text_put(&t, d ? "\" skipped: " : "\" skipped: no such tunable, see hakmem-tunables(7)");
+	hak_text_put(&t,
+		     d ? "\" skipped: " : "\" skipped: no such tunable, see hakmem-tunables(7)");
 	if (d) {
 		hak_text_put(&t, d->name);
 		hak_text_put(&t, " takes ");
@@ -446,12 +477,14 @@ static void read_entry(const char *entry, size_t bytes)
 
 	while (name < bytes && entry[name] != '=')
 		name++;
-	t = name == 7 && !__builtin_memcmp(entry, "control", 7) ? HAK_T_CONTROL_SEGMENT : hak_tune_find(entry, name);
+	t = name == 7 && !__builtin_memcmp(entry, "control", 7) ? HAK_T_CONTROL_SEGMENT
+								: hak_tune_find(entry, name);
 	if (t == HAK_TUNABLES) {
 		complain(entry, bytes, NULL);
 		return;
 	}
-	if (name == bytes || hak_text_parse(&hak_tunable_desc[t], entry + name + 1, bytes - name - 1, &value)) {
+	if (name == bytes ||
+	    hak_text_parse(&hak_tunable_desc[t], entry + name + 1, bytes - name - 1, &value)) {
 		complain(entry, bytes, &hak_tunable_desc[t]);
 		return;
 	}
@@ -476,48 +509,6 @@ static void read_environment(void)
 
 /* ---- start ---- */
 
-/*
- * Inherited filters answer unknown calls with errors or with death. Which one, a child finds out:
- * it shares our memory, runs while we wait, and makes every call that we make and glibc's malloc
- * would not.
- */
-static _Noreturn HAK_NOINLINE void probe_child(void)
-{
-	const long none[2] = { 0, 0 };
-	long fd;
-
-	hak_sys(SYS_prlimit64, 0, 4 /* RLIMIT_CORE */, (long)none, 0, 0, 0);
-	fd = hak_segment_probe();
-	hak_sys(SYS_exit_group, fd < 0, 0, 0, 0, 0, 0);
-	__builtin_unreachable();
-}
-
-/* Nothing but this call may stand in the frame that both return to. */
-static HAK_NOINLINE long probe_fork(void)
-{
-	long pid = hak_sys(SYS_clone, 0x100 | 0x4000 /* CLONE_VM | CLONE_VFORK, no signal */, 0, 0, 0, 0, 0);
-
-	if (pid == 0)
-		probe_child();
-	return pid;
-}
-
-static bool filter_allows_segment(void)
-{
-	int status = -1;
-	long pid, r;
-
-	if (hak_sys(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
-		return true;
-	pid = probe_fork();
-	if (pid < 0)
-		return false;
-	do
-		r = hak_sys(SYS_wait4, pid, (long)&status, 0x40000000 /* __WALL */, 0, 0, 0);
-	while (r == -EINTR);
-	return r == pid && status == 0;
-}
-
 __attribute__((constructor(101))) void hak_tune_init(void)
 {
 	static _Atomic bool started;
@@ -525,6 +516,7 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 	if (atomic_exchange_explicit(&started, true, memory_order_relaxed))
 		return;
 	hak_os_init();
+	hak_filter_look();
 	hak_stop_init();
 	hak_heap_attach();
 	hak_lock(HAK_LOCK_TUNE);
@@ -532,12 +524,8 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 	read_environment();
 	if (evaluate())
 		hak_purge_tuned();
-	if (HAK_CONTROL && !st.no_segment && hak_tun(HAK_T_CONTROL_SEGMENT)) {
-		if (filter_allows_segment())
-			make_segment(false);
-		else
-			hak_os_set_sandboxed();
-	}
+	if (!st.no_segment && hak_tun(HAK_T_CONTROL_SEGMENT))
+		make_segment(false);
 	hak_unlock(HAK_LOCK_TUNE);
 	if (hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_ON)
 		hak_agent_start();
@@ -569,7 +557,7 @@ void hak_tune_fork_child(void)
 	bool had = hak_segment_tune();
 
 	if (!atomic_load_explicit(&st.forking, memory_order_relaxed))
-		hak_stats_fork_prepare();	/* no handler did: as good as can be had now */
+		hak_stats_fork_prepare(); /* no handler did: as good as can be had now */
 	listen_to(NULL);
 	hak_agent_fork_child();
 	atomic_store_explicit(&st.attached, false, memory_order_relaxed);

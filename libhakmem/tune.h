@@ -21,16 +21,19 @@
 #include "../control/abi.h"
 #include "hak.h"
 
-extern _Atomic uint64_t hak_tun_values[HAK_TUNABLES];	/* in force, always within range */
+extern HAK_HIDDEN _Atomic uint64_t hak_tun_values[HAK_TUNABLES]; /* in force, always within range */
 
 static inline uint64_t hak_tun(enum hak_tunable t)
 {
 	return atomic_load_explicit(&hak_tun_values[t], memory_order_relaxed);
 }
 
-/* Wake word of the tune page this process watches (a private word without a segment) and its value last acted upon. */
-extern _Atomic uint32_t *hak_tune_wake;
-extern _Atomic uint32_t hak_tune_seen;
+/*
+ * Wake word of the tune page this process watches (a private word without a segment) and its
+ * value last acted upon.
+ */
+extern HAK_HIDDEN _Atomic uint32_t *hak_tune_wake;
+extern HAK_HIDDEN _Atomic uint32_t hak_tune_seen;
 
 void hak_tune_poll_slow(void);
 
@@ -44,24 +47,36 @@ static inline void hak_tune_poll(void)
 #endif
 }
 
-/* Expires --for deadlines; called from the purge tick (once per coarse clock tick at most), no lock held. */
+/*
+ * Expires --for deadlines; called from the purge tick (once per coarse clock tick at most), no
+ * lock held.
+ */
 void hak_tune_tick(void);
 
-/* Constructor: environment, segment, agent. Allocation works before it, with the defaults. Idempotent. */
+/*
+ * Constructor: environment, segment, agent. Allocation works before it, with the defaults.
+ * Idempotent.
+ */
 void hak_tune_init(void);
 
 /* Program layer: hakmem_set() and mallopt(). 0, -ERANGE, -EPERM (start only). No lock held. */
 int hak_tune_program(enum hak_tunable t, uint64_t value);
 
-/* fork.c. prepare: all locks held. parent: likewise. child: with all locks held by it, before anything is counted. */
+/*
+ * fork.c. prepare: all locks held. parent: likewise. child: with all locks held by it, before
+ * anything is counted.
+ */
 void hak_tune_fork_prepare(void);
 void hak_tune_fork_parent(void);
-/* A segment of its own, values and deadlines inherited. Also for a copy of the process that ran no handlers. */
+/*
+ * A segment of its own, values and deadlines inherited. Also for a copy of the process that ran
+ * no handlers.
+ */
 void hak_tune_fork_child(void);
 
 /*
- * True when MADV_FREE should be used although region.evict says dontneed: a controller that can page out is attached.
- * Cached; refreshed by hak_tune_tick().
+ * True when MADV_FREE should be used although region.evict says dontneed: a controller that can
+ * page out is attached. Cached; refreshed by hak_tune_tick().
  */
 bool hak_tune_pageout_attached(void);
 
@@ -71,7 +86,10 @@ bool hak_tune_pageout_attached(void);
 void hak_tune_poll_wait(void);
 /* Nanoseconds until the earliest deadline, UINT64_MAX if there is none, 0 if it passed. */
 uint64_t hak_tune_until_deadline(void);
-/* A sandbox is about to be entered: the agent ends, and from now on only harmless system calls are made. */
+/*
+ * A sandbox is about to be entered: the agent ends, and from now on only harmless system calls
+ * are made.
+ */
 void hak_tune_sandbox(void);
 /* agent.c says whether a thread waits. */
 void hak_tune_set_agent(bool runs);
@@ -81,11 +99,14 @@ void hak_tune_set_agent(bool runs);
 /* The tunable of that name, or HAK_TUNABLES. */
 enum hak_tunable hak_tune_find(const char *name, size_t bytes);
 /*
- * "64M", "1.5G", "500ms", "on", "dontneed": 0; -EINVAL (not a value of this type), -ERANGE. Same grammar as hakmemctl's.
- * Pure.
+ * "64M", "1.5G", "500ms", "on", "dontneed": 0; -EINVAL (not a value of this type), -ERANGE.
+ * Same grammar as hakmemctl's. Pure.
  */
 int hak_tune_parse(enum hak_tunable t, const char *text, size_t bytes, uint64_t *ret);
-/* The text that parses back to `value`; always terminated if bytes > 0. Returns the length it has or would have. */
+/*
+ * The text that parses back to `value`; always terminated if bytes > 0. Returns the length it
+ * has or would have.
+ */
 size_t hak_tune_format(enum hak_tunable t, uint64_t value, char *buf, size_t bytes);
 
 #endif

@@ -6,13 +6,14 @@
  * callers hak_tune_poll_slow (a worker) and hak_tune_poll_wait (the agent); in
  * control/tunewrite.c: hak_purge_ask, hak_purge_wait.
  *
- * Three requests of two levels, each from a client of its own; the worker comes or
- * does not, the agent sleeps on a futex; two answer slots, so that the third answer
- * replaces the first. Shown: every client gets its own answer or learns that a later
+ * Two requests of two levels from two clients; the worker comes or does not, the
+ * agent sleeps on a futex; one answer slot, so that the second answer replaces the
+ * first (--slow: three requests, two slots). Shown: every client gets its own answer or learns that a later
  * request took its place; an answer is whole, and true: what was given back for that
  * request, at the level asked. Not here: what is given back (hak_purge), time-outs
  * (a client that gives up takes no further part).
  *
+ * SLOW: THREE
  * BREAK_LEVEL_APART: id and level are two words
  *	-> done
  * BREAK_TAKE_UNLOCKED: a request is taken without HAK_LOCK_TUNE
@@ -23,6 +24,8 @@
  *	-> invalid end state
  * BREAK_ANSWERS_UNLOCKED: two threads write answers at a time
  *	-> a_mark|given
+ * BREAK_LATE_REPLACES: a late answer takes the place of a later request's
+ *	-> invalid end state
  * BREAK_NO_ODD: seq is not odd while an answer is written (release fence)
  *	-> a_mark|given
  * BREAK_EVEN_BEFORE_ANSWER: seq is even before the answer is written (no release)
@@ -40,10 +43,15 @@
  * BREAK_LATER_IGNORED: the client does not look for later answers
  *	-> invalid end state
  */
+#ifdef THREE
 #define REQUESTS	3
-#define SLOTS	2
-#define CACHE	1
-#define DIRTY	2
+#define SLOTS		2
+#else
+#define REQUESTS	2
+#define SLOTS		1
+#endif
+#define CACHE		1
+#define DIRTY		2
 
 /* The tune page. */
 byte id, level;			/* one word: id << 8 | level */
@@ -86,22 +94,38 @@ inline write_answer()
 		assert(done[r] >= asked[r]);	/* what was asked for */
 		given[r] = bytes;
 	};
-#ifndef BREAK_NO_ODD
-	seq[r % SLOTS]++;
+	if
+#ifdef BREAK_LATE_REPLACES
+	:: true ->
+#else
+	:: answer_id[r % SLOTS] > r -> skip	/* nobody can miss it: there are later ones */
+	:: else ->
 #endif
-#ifdef BREAK_EVEN_BEFORE_ANSWER
-	seq[r % SLOTS]++;
-#endif
-	answer_id[r % SLOTS] = r;
-	answer_bytes[r % SLOTS] = bytes;
-	answer_mark[r % SLOTS] = r;
-#ifdef BREAK_NO_ODD
-	seq[r % SLOTS] = seq[r % SLOTS] + 2;
-#elif !defined(BREAK_EVEN_BEFORE_ANSWER)
-	seq[r % SLOTS]++;
-#endif
+		write_slot(r % SLOTS)
+	fi;
 #ifndef BREAK_ANSWERS_UNLOCKED
 	tune_lock = 0
+#endif
+}
+
+inline write_slot(n)
+{
+#ifndef BREAK_NO_ODD
+	seq[n]++;
+#endif
+#ifdef BREAK_EVEN_BEFORE_ANSWER
+	seq[n]++;
+#endif
+	answer_id[n] = r;
+	answer_bytes[n] = bytes;
+	answer_mark[n] = r;
+#ifdef BREAK_EVEN_BEFORE_ANSWER
+	skip
+#endif
+#ifdef BREAK_NO_ODD
+	seq[n] = seq[n] + 2;
+#elif !defined(BREAK_EVEN_BEFORE_ANSWER)
+	seq[n]++
 #endif
 }
 
@@ -187,8 +211,8 @@ end:	   !asleep
 }
 
 #define MINE(s)		(answer_id[s] == mine)
-#define LATER		(answer_id[0] > mine || answer_id[1] > mine)
-#define EVEN		!(seq[0] & 1) && !(seq[1] & 1)
+#define LATER		(answer_id[0] > mine || answer_id[SLOTS - 1] > mine)
+#define EVEN		(!(seq[0] & 1) && !(seq[SLOTS - 1] & 1))
 
 /* hak_purge_ask, by one client after the other: the OFD lock makes them wait. */
 active proctype clients()
@@ -222,7 +246,7 @@ active proctype client()
 	if
 	:: mine = 1
 	:: mine = 2
-	:: mine = 3
+	:: REQUESTS > 2 -> mine = 3
 	fi;
 	atomic { id >= mine -> s = mine % SLOTS };
 

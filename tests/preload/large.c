@@ -236,6 +236,10 @@ static void block_is_clean(char *p, size_t n, uint64_t seed)
 static void attribute_is_gone(enum attribute a)
 {
 	enum { N = 6 };
+	const char *hakmem = getenv("HAKMEM");
+	/* A region that is reused while still resident keeps its attributes, as
+	 * hakmem(7) says; without a ring, or once evicted, it must not. */
+	int unmaps = !on_hakmem() || (hakmem && strstr(hakmem, "ring_slots=0"));
 	size_t i, k, round;
 
 	if (!on_hakmem()) /* glibc's munmap hides all this, its heap does not */
@@ -260,7 +264,7 @@ static void attribute_is_gone(enum attribute a)
 			}
 			for (k = 0; k < N; k++)
 				free(p[k]);
-			if (round >= 2)
+			if (round >= 2 || !unmaps)
 				malloc_trim(0);
 			for (k = 0; k < N; k++) {
 				p[k] = malloc(n);

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl doctor: tries out what hakmem needs on this machine, and says for each thing that is
+ * missing what is lost and what to do about it. Every line comes from an attempt or from a file
+ * read now. Exit code 1 when something that hakmem cannot do without is missing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <gnu/libc-version.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/pageout.h"
+#include "control/target.h"
+#include "hakmemctl/ctl.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+#ifndef CAP_CHECKPOINT_RESTORE
+#define CAP_CHECKPOINT_RESTORE 40
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+static const struct hak_column columns[] = {
+	{ "CHECK", "check", HAK_SHOW_TEXT },
+	{ "RESULT", "result", HAK_SHOW_RESULT },
+	{ "FOUND", "found", HAK_SHOW_TEXT },
+	{ "REMEDY", "remedy", HAK_SHOW_TEXT },
+};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+static const char ok[] = "ok", limited[] = "limited", missing[] = "missing";
+
+/* What one check came to. */
+struct finding {
+	const char *result, *remedy;
+	char found[HAK_WHY_TEXT];
+};
+
+/* First line of a file; "" if there is none. */
+static const char *first_line(const char *path, char *buf, size_t bytes)
+{
+	FILE *f = fopen(path, "re");
+
+	buf[0] = '\0';
+	if (f && fgets(buf, (int)bytes, f))
+		buf[strcspn(buf, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	return buf;
+}
+
+static bool has_capability(unsigned cap)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	return data[cap / 32].effective & (1u << (cap % 32));
+}
+
+static unsigned kernel_version(void)
+{
+	struct utsname u;
+	unsigned major_ = 0, minor_ = 0;
+
+	if (uname(&u) == 0)
+		sscanf(u.release, "%u.%u", &major_, &minor_);
+	return major_ * 1000 + minor_;
+}
+
+/* -- the checks -------------------------------------------------------------------------------- */
+static void check_kernel(struct finding *f)
+{
+	struct utsname u;
+
+	uname(&u);
+	snprintf(f->found, sizeof(f->found), "Linux %.60s", u.release);
+	if (kernel_version() < 5010)
+		f->result = missing, f->remedy = "hakmem is made for Linux 5.10 and newer";
+}
+
+static void check_memfd(struct finding *f)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE;
+	int fd = memfd_create("hakmemctl-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char noexec[16];
+
+	if (fd >= 0 && fcntl(fd, F_ADD_SEALS, seals) == 0) {
+		snprintf(f->found, sizeof(f->found), "sealed memfds can be made");
+	} else {
+		snprintf(f->found, sizeof(f->found), "no sealed memfd: %s", strerror(errno));
+		f->result = missing;
+		f->remedy = "processes allocate, but cannot be seen; look for seccomp filters";
+		if (strcmp(first_line("/proc/sys/vm/memfd_noexec", noexec, sizeof(noexec)), "2") ==
+		    0)
+			f->remedy = "sysctl vm.memfd_noexec=1";
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void check_pidfd(struct finding *f)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (fd >= 0) {
+		snprintf(f->found, sizeof(f->found), "pidfds work");
+		close(fd);
+		return;
+	}
+	snprintf(f->found, sizeof(f->found), "no pidfd: %s", strerror(errno));
+	f->result = limited, f->remedy = "page-out is off; look for seccomp filters";
+}
+
+static void check_library(struct finding *f)
+{
+	char path[HAK_PATH_BYTES];
+
+	if (ctl_find_library(path, f->found) == 0)
+		snprintf(f->found, sizeof(f->found), "%.300s", path);
+	else
+		f->result = missing,
+		f->remedy = "install hakmem, or name the library in HAKMEM_LIB";
+}
+
+/* A cat on hakmem that waits for input which never comes; returns its pid, *ret_in keeps it
+ * waiting. */
+static pid_t start_cat(const char *library, int *ret_in)
+{
+	int fds[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid_t pid = -1;
+
+	if (pipe2(fds, O_CLOEXEC) == 0) {
+		pid = fork();
+		if (pid == 0) {
+			char *merged = ctl_preload_with(library, NULL);
+
+			dup2(fds[0], STDIN_FILENO);
+			dup2(null, STDOUT_FILENO);
+			dup2(null, STDERR_FILENO);
+			unsetenv("HAKMEM");
+			if (merged && setenv("LD_PRELOAD", merged, 1) == 0)
+				execlp("cat", "cat", NULL);
+			_exit(127);
+		}
+		close(fds[0]);
+		*ret_in = fds[1];
+	}
+	if (null >= 0)
+		close(null);
+	return pid;
+}
+
+/* Up to 5 s for its segment to appear. */
+static int await_segment(pid_t pid, char why[HAK_WHY_TEXT])
+{
+	const struct timespec tick = { .tv_nsec = 5000000 };
+	struct hak_segment *seg;
+	int r = -ETIMEDOUT;
+
+	for (int i = 0; i < 1000; i++) {
+		r = hak_segment_open(pid, 0, &seg, why);
+		if (r == 0) {
+			hak_segment_close(seg);
+			return 0;
+		}
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return -ECHILD;
+		nanosleep(&tick, NULL);
+	}
+	return r;
+}
+
+static void check_preload(struct finding *f)
+{
+	char path[HAK_PATH_BYTES], why[HAK_WHY_TEXT];
+	int in = -1, r;
+	pid_t pid;
+
+	if (ctl_find_library(path, why) < 0) {
+		snprintf(f->found, sizeof(f->found), "not tried without a library");
+		f->result = missing;
+		return;
+	}
+	pid = start_cat(path, &in);
+	if (pid < 0) {
+		snprintf(f->found, sizeof(f->found), "cannot start a process: %s", strerror(errno));
+		f->result = missing;
+		return;
+	}
+	r = await_segment(pid, why);
+	if (r == 0)
+		snprintf(f->found, sizeof(f->found), "a process was started on it, found and read");
+	else
+		snprintf(f->found, sizeof(f->found), "%.200s",
+			 r == -ECHILD ? "the process ended at once" : why);
+	if (r < 0)
+		f->result = missing,
+		f->remedy = "run: hakmemctl run -- cat, and look at its messages";
+	close(in);
+	if (r != -ECHILD) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+static void check_proc(struct finding *f)
+{
+	char line[1024];
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	bool hides = false;
+
+	while (mounts && fgets(line, sizeof(line), mounts))
+		hides = hides || (strstr(line, " /proc ") && strstr(line, "hidepid=") &&
+				  !strstr(line, "hidepid=0"));
+	snprintf(f->found, sizeof(f->found),
+		 !mounts ? "no /proc"
+		 : hides ? "/proc hides other users' processes"
+			 : "/proc shows all processes");
+	if (mounts)
+		fclose(mounts);
+	else
+		f->result = missing, f->remedy = "mount /proc";
+	if (hides && geteuid() != 0)
+		f->result = limited, f->remedy = "run hakmemctl as root to see others' processes";
+}
+
+static void check_others(struct finding *f)
+{
+	if (has_capability(CAP_SYS_PTRACE)) {
+		snprintf(f->found, sizeof(f->found), "all processes can be read and changed");
+		return;
+	}
+	snprintf(f->found, sizeof(f->found), "only processes of uid %u", (unsigned)geteuid());
+	f->result = limited, f->remedy = "run hakmemctl as root";
+}
+
+static void check_closed(struct finding *f)
+{
+	if (has_capability(CAP_CHECKPOINT_RESTORE) || has_capability(CAP_SYS_ADMIN)) {
+		snprintf(f->found, sizeof(f->found), "also programs that close all descriptors");
+		return;
+	}
+	snprintf(f->found, sizeof(f->found), "not programs that close all descriptors");
+	f->result = limited, f->remedy = "run hakmemctl as root";
+}
+
+static void check_pageout(struct finding *f)
+{
+	int r = hak_pageout_possible(f->found);
+
+	if (r == 0)
+		snprintf(f->found, sizeof(f->found), "lazily freed memory of sleeping processes");
+	else
+		f->result = limited, f->remedy = r == -EPERM ? "run hakmemctl purge as root" :
+				     "use control.agent=on in processes that sleep";
+}
+
+static void check_lazy_free(struct finding *f)
+{
+	bool safe = kernel_version() >= 5018;
+
+	snprintf(f->found, sizeof(f->found), safe ? "region.evict=free may be used" :
+		 "region.evict=free is taken for dontneed on this kernel");
+	if (!safe)
+		f->result = limited, f->remedy = "region.free_force=on if nothing uses O_DIRECT";
+}
+
+static void check_thp(struct finding *f)
+{
+	char mode[128];
+
+	first_line("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
+	snprintf(f->found, sizeof(f->found), "%.100s",
+		 mode[0] ? mode : "no transparent huge pages");
+	if (!strstr(mode, "[madvise]") && !strstr(mode, "[always]"))
+		f->result = limited, f->remedy = "thp.mode has no effect; echo madvise "
+						 ">/sys/kernel/mm/transparent_hugepage/enabled";
+}
+
+static void check_overcommit(struct finding *f)
+{
+	char mode[16];
+
+	first_line("/proc/sys/vm/overcommit_memory", mode, sizeof(mode));
+	snprintf(f->found, sizeof(f->found), "vm.overcommit_memory=%.8s", mode);
+	if (strcmp(mode, "2") == 0)
+		f->result = limited,
+		f->remedy =
+			"memory kept for reuse counts against the limit; lower whale.ring_bytes";
+}
+
+static void check_processes(struct finding *f)
+{
+	const struct hak_target all = { .kind = HAK_TARGET_ALL };
+	unsigned good = 0, stale = 0, broken = 0;
+	pid_t *pids;
+	size_t n;
+
+	if (hak_target_pids(&all, &pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char why[HAK_WHY_TEXT];
+		struct hak_segment *seg;
+		int r = hak_segment_open(pids[i], 0, &seg, why);
+
+		broken += r < 0 && ctl_exit_code(r) != CTL_NOTHING;
+		if (r < 0)
+			continue;
+		good++;
+		stale += seg->library_state != HAK_LIBRARY_OK;
+		hak_segment_close(seg);
+	}
+	free(pids);
+	snprintf(f->found, sizeof(f->found),
+		 "%u run hakmem, %u of them a library no longer there, %u unreadable", good, stale,
+		 broken);
+	if (stale || broken)
+		f->result = limited,
+		f->remedy = stale ? "restart the processes that hakmemctl list marks"
+				  : "hakmemctl list says why";
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct finding *f);
+} checks[] = {
+	{ "kernel", check_kernel },
+	{ "sealed memory", check_memfd },
+	{ "pidfd", check_pidfd },
+	{ "/proc", check_proc },
+	{ "library", check_library },
+	{ "preloading", check_preload },
+	{ "other users", check_others },
+	{ "closed descriptors", check_closed },
+	{ "page-out", check_pageout },
+	{ "lazy free", check_lazy_free },
+	{ "huge pages", check_thp },
+	{ "overcommit", check_overcommit },
+	{ "processes", check_processes },
+};
+
+/* -- the report -------------------------------------------------------------------------------- */
+static void add_fact(struct json_object *facts, const char *name, const char *value)
+{
+	hak_json_text(facts, name, value);
+}
+
+static struct json_object *facts_json(void)
+{
+	static const char *const files[] = {
+		"/proc/version",
+		"/proc/meminfo",
+		"/proc/sys/kernel/yama/ptrace_scope",
+		"/proc/sys/vm/overcommit_memory",
+		"/proc/sys/vm/max_map_count",
+		"/proc/sys/vm/memfd_noexec",
+		"/sys/kernel/security/lsm",
+		"/sys/fs/cgroup/cgroup.controllers",
+		"/sys/kernel/mm/transparent_hugepage/enabled",
+		"/etc/ld.so.preload",
+	};
+	struct json_object *facts = json_object_new_object();
+	char text[1024];
+
+	add_fact(facts, "hakmemctl", PACKAGE_VERSION);
+	snprintf(text, sizeof(text), "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+	add_fact(facts, "processors", text);
+	snprintf(text, sizeof(text), "%ld", sysconf(_SC_PAGESIZE));
+	add_fact(facts, "page size", text);
+	add_fact(facts, "glibc", gnu_get_libc_version());
+	add_fact(facts, "LD_PRELOAD", getenv("LD_PRELOAD"));
+	add_fact(facts, "HAKMEM", getenv("HAKMEM"));
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		first_line(files[i], text, sizeof(text));
+		add_fact(facts, files[i], text[0] ? text : NULL);
+	}
+	return facts;
+}
+
+static void print_facts(struct json_object *facts)
+{
+	json_object_object_foreach(facts, name, value)
+		printf("%s: %s\n", name, value ? json_object_get_string(value) : "-");
+	putchar('\n');
+}
+
+int verb_doctor(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *document, *rows;
+	bool report = false;
+	int option, r, result = CTL_OK;
+
+	while ((option = ctl_option(ctl, argc, argv)) >= 0)
+		report = true;
+	if (option == -2)
+		return ctl->failure;
+	if (optind < argc)
+		return ctl_usage(ctl, "it takes no argument");
+	document = hak_json_document("doctor");
+	if (report)
+		json_object_object_add(document, "facts", facts_json());
+	if (report && ctl->json == HAK_JSON_OFF)
+		print_facts(json_object_object_get(document, "facts"));
+	rows = json_object_new_array();
+	json_object_object_add(document, "checks", rows);
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		struct finding f = { .result = ok };
+		struct json_object *o = json_object_new_object();
+
+		checks[i].run(&f);
+		result = f.result == missing ? CTL_FAILED : result;
+		hak_json_text(o, "check", checks[i].name);
+		hak_json_text(o, "result", f.result);
+		hak_json_text(o, "found", f.found);
+		hak_json_text(o, "remedy", f.remedy ? f.remedy : "");
+		json_object_array_add(rows, o);
+	}
+	fflush(stdout);
+	r = ctl_answer(ctl, document, rows, columns, COLUMNS);
+	return r ? r : result;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* What inherited seccomp filters allow. See filter.h. */
+#include "filter.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include "os.h"
+#include "segment.h"
+#include "sys.h"
+
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* ---- the child ---- */
+
+/* The calls that os.c makes beyond glibc's malloc, with the arguments a filter may look at. */
+static void try_memory_calls(void)
+{
+	static const int advice[] = { MADV_WIPEONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE };
+	unsigned char resident;
+	struct utsname name;
+	long p = hak_sys(SYS_mmap, 0, (long)hak_page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p < 0 && p > -4096)
+		return;
+	for (unsigned int i = 0; i < sizeof(advice) / sizeof(advice[0]); i++)
+		hak_sys(SYS_madvise, p, (long)hak_page, advice[i], 0, 0, 0);
+	hak_sys(SYS_mincore, p, (long)hak_page, (long)&resident, 0, 0, 0);
+	hak_sys(SYS_munmap, p, (long)hak_page, 0, 0, 0, 0);
+	hak_sys(SYS_uname, (long)&name, 0, 0, 0, 0, 0);
+}
+
+static _Noreturn HAK_NOINLINE void child(void)
+{
+	const struct rlimit none = { 0, 0 };
+	bool failed;
+
+	hak_sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0); /* it may well die */
+	try_memory_calls();
+	failed = hak_segment_probe();
+	for (;;)
+		hak_sys(SYS_exit_group, failed, 0, 0, 0, 0, 0);
+}
+
+/*
+ * Both return twice, on one stack, the child first: nothing but the call may stand in their frames.
+ * No signal is sent when the child ends, for that would be the program's to see.
+ */
+static HAK_NOINLINE long start_by_clone3(void)
+{
+	static const struct {
+		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	} args = { .flags = CLONE_VM | CLONE_VFORK };
+	long pid = hak_sys(SYS_clone3, (long)&args, sizeof(args), 0, 0, 0, 0);
+
+	if (pid == 0)
+		child();
+	return pid;
+}
+
+static HAK_NOINLINE long start_by_clone(void)
+{
+	long pid = hak_sys(SYS_clone, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0, 0);
+
+	if (pid == 0)
+		child();
+	return pid;
+}
+
+/* ---- whether a child may be started ---- */
+
+/* Filters on a process; -1: unknown. */
+static int count_filters(const char *status_file)
+{
+	static const char field[] = "\nSeccomp_filters:\t";
+	char buf[4096];
+	long fd = hak_sys(SYS_openat, AT_FDCWD, (long)status_file, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	long n;
+	char *at;
+	int count = 0;
+
+	if (fd < 0)
+		return -1;
+	n = hak_sys(SYS_read, fd, (long)buf, sizeof(buf) - 1, 0, 0, 0);
+	hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (n <= 0)
+		return -1;
+	buf[n] = '\0';
+	at = strstr(buf, field);
+	if (!at)
+		return -1;
+	for (at += sizeof(field) - 1; *at >= '0' && *at <= '9'; at++)
+		count = count * 10 + (*at - '0');
+	return count;
+}
+
+/* Our parent, under the filters that we inherited, did start a child: us. */
+static bool parent_is_under_the_same(long ppid)
+{
+	char path[32] = "/proc/", digits[20];
+	unsigned int n = 0, at = 6;
+	int ours;
+
+	do
+		digits[n++] = (char)('0' + ppid % 10);
+	while (ppid /= 10);
+	while (n)
+		path[at++] = digits[--n];
+	memcpy(path + at, "/status", sizeof("/status"));
+	ours = count_filters("/proc/self/status");
+	return ours > 0 && ours == count_filters(path);
+}
+
+/*
+ * A filter may kill for this, too. clone3 is refused, politely, by filters that cannot look into
+ * its arguments (containers, RestrictNamespaces=); a filter that kills for clone is for programs
+ * which have no children. So clone is tried where a process can be expected to have some: in
+ * containers, in services, and below a parent that had us.
+ */
+static bool children_are_usual(void)
+{
+	long ppid = hak_sys(SYS_getppid, 0, 0, 0, 0, 0, 0);
+
+	return ppid == 0 || hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0) == 1 ||
+	       secure_getenv("INVOCATION_ID") || parent_is_under_the_same(ppid);
+}
+
+static bool allowed(void)
+{
+	int status = -1;
+	long r, pid = start_by_clone3();
+
+	if (pid < 0 && children_are_usual())
+		pid = start_by_clone();
+	if (pid < 0)
+		return false;
+	do
+		r = hak_sys(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0);
+	while (r == -EINTR);
+	return r == pid && status == 0;
+}
+
+void hak_filter_look(void)
+{
+	static _Atomic bool looked;
+
+	if (atomic_exchange_explicit(&looked, true, memory_order_relaxed))
+		return;
+	if (hak_sys(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) == SECCOMP_MODE_FILTER && !allowed())
+		hak_os_set_sandboxed();
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must hold of the tables and the compiler cannot see: the content of their strings.
+ */
+#include <string.h>
+
+#include "control/schema.h"
+#include "tests/ctl/check.h"
+
+/* lower.case_words.with_dots; anything else would need quoting somewhere. */
+static int is_name(const char *name)
+{
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.") == strlen(name) &&
+	       strchr(name, '.') && name[0] != '.' && name[strlen(name) - 1] != '.';
+}
+
+static int is_sentence(const char *doc)
+{
+	size_t n = strlen(doc);
+
+	return n > 2 && doc[n - 1] == '.' && !strstr(doc, "  ") && doc[0] != ' ';
+}
+
+static void check_values(const struct hak_tunable_row *row)
+{
+	const char *values = row->values;
+
+	CHECK(hak_values_count(values) == row->max - row->min + 1 && row->min == 0,
+	      "%s: names %s, range %llu to %llu", row->name, values, (unsigned long long)row->min,
+	      (unsigned long long)row->max);
+	CHECK(strspn(values, "abcdefghijklmnopqrstuvwxyz|") == strlen(values), "%s: %s", row->name,
+	      values);
+	CHECK(!strstr(values, "||") && values[0] != '|' && values[strlen(values) - 1] != '|',
+	      "%s: %s", row->name, values);
+}
+
+int main(void)
+{
+	unsigned hot = 0;
+
+	for (size_t i = 0; i < hak_tunable_rows_n; i++) {
+		const struct hak_tunable_row *row = &hak_tunable_rows[i];
+
+		CHECK(is_name(row->name), "tunable %s", row->name);
+		CHECK(is_sentence(row->doc), "%s: %s", row->name, row->doc);
+		CHECK(hak_tunable_row_find(row->name) == row, "two tunables are named %s",
+		      row->name);
+		CHECK(!hak_counter_row_find(row->name) || strcmp(row->name, "control.agent") == 0,
+		      "a counter is named like the tunable %s", row->name);
+		if (row->type == HAK_TYPE_ENUM)
+			check_values(row);
+	}
+	for (size_t i = 0; i < hak_counter_rows_n; i++) {
+		const struct hak_counter_row *row = &hak_counter_rows[i];
+
+		CHECK(is_name(row->name), "counter %s", row->name);
+		CHECK(is_sentence(row->doc), "%s: %s", row->name, row->doc);
+		CHECK(hak_counter_row_find(row->name) == row, "two counters are named %s",
+		      row->name);
+		hot += row->scope == HAK_SCOPE_HOT;
+	}
+	CHECK(hot == 2, "%u counters on the hot path", hot);
+	CHECK(hak_tunable_rows_n == HAK_TUNABLES, "rows and enumeration differ");
+	CHECK(hak_tunable_row_find("no.such") == NULL && hak_counter_row_find("") == NULL,
+	      "found what is not there");
+	CHECK(hak_purge_level_of("dirty") == HAK_PURGE_DIRTY && hak_purge_level_of("none") == 0,
+	      "purge levels");
+	CHECK(strcmp(hak_origin_word(HAK_ORIGIN_ADMIN), "admin") == 0 &&
+		      strcmp(hak_origin_word(99), "?") == 0,
+	      "words of origins");
+	return check_end();
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A program that is linked with the library, as one that wants it for good
+ * is; linked.test runs it where there is no preload to rely on: with
+ * privileges (AT_SECURE), and with the library preloaded a second time.
+ *
+ *	linked secure	insist that AT_SECURE is set, that HAKMEM is not obeyed
+ *			and that there is no segment
+ *	linked plain	insist that it is not, and that there is one
+ */
+#include "harness.h"
+
+#include <hakmem.h>
+#include <pthread.h>
+#include <sys/auxv.h>
+
+static int maps_say(const char *what)
+{
+	static char line[4096];
+	FILE *f = fopen("/proc/self/maps", "r");
+	int n = 0;
+
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, what) != NULL;
+	fclose(f);
+	return n;
+}
+
+static void *work(void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < 5; i++)
+		exercise_all_tiers((size_t)arg + i);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	int secure = argc > 1 && strcmp(argv[1], "secure") == 0;
+	Dl_info ours, theirs;
+	pthread_t t;
+
+	case_name = secure ? "secure" : "plain";
+	CHECK(*hakmem_version());
+	CHECK(dladdr((void *)hakmem_version, &ours));
+	CHECK(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &theirs));
+	CHECKF(ours.dli_fbase == theirs.dli_fbase, "malloc comes from %s", theirs.dli_fname);
+	CHECKF((getauxval(AT_SECURE) != 0) == secure, "AT_SECURE is %lu", getauxval(AT_SECURE));
+	work(NULL);
+	CHECK(pthread_create(&t, NULL, work, (void *)7) == 0);
+	pthread_join(t, NULL);
+	if (secure)
+		CHECK(maps_say("memfd:hakmem") == 0);
+	else if (argc > 2 && strcmp(argv[2], "segment") == 0)
+		CHECKF(maps_say("memfd:hakmem-stats") >= 1, "no segment");
+	say("ok - %s\n", case_name);
+	return 0;
+}
