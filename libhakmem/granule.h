@@ -25,6 +25,7 @@ enum hak_kind_of_granule {
 	HAK_SLAB,	/* word: struct hak_cache *owner; the only kind with a tag */
 	HAK_RUNS,	/* word: struct hak_extent * */
 	HAK_WHALE,	/* first granule of a whale; word: struct hak_region * */
+	HAK_KEPT,	/* first and last granule of a region in the ring; word: struct hak_region *; HAK_LOCK_RING */
 };
 
 struct hak_granule {

@@ -33,6 +33,17 @@ void hak_warn(const char *what, const void *pointer);
 #define hak_assert(x)	((void)sizeof(!!(x)))
 #endif
 
+/*
+ * glibc's word (2.32): false from before the first second thread is created, by whatever call. Atomics that only guard
+ * against other threads are skipped while it says true; older glibc: never.
+ */
+extern __attribute__((weak)) char __libc_single_threaded;
+
+static inline bool hak_single_threaded(void)
+{
+	return &__libc_single_threaded && __libc_single_threaded;
+}
+
 static inline size_t hak_align_up(size_t n, size_t align)
 {
 	return (n + align - 1) & ~(align - 1);

@@ -83,6 +83,11 @@ void hak_lock(enum hak_lock_id id)
 	if (forking())
 		return;
 	check_order(id);
+	if (hak_single_threaded() && !atomic_load_explicit(&l->state, memory_order_relaxed)) {
+		atomic_store_explicit(&l->state, 1, memory_order_relaxed);
+		atomic_store_explicit(&l->owner, tid(), memory_order_relaxed);
+		return;
+	}
 	if (hak_unlikely(!atomic_compare_exchange_strong_explicit(&l->state, &free, 1, memory_order_acquire,
 								  memory_order_relaxed)))
 		lock_slow(id);
@@ -96,6 +101,11 @@ void hak_unlock(enum hak_lock_id id)
 	if (forking())
 		return;
 	atomic_store_explicit(&l->owner, 0, memory_order_relaxed);
+	if (hak_single_threaded()) {
+		/* nobody waits, nobody watches; a signal handler in between finds it free or held */
+		atomic_store_explicit(&l->state, 0, memory_order_release);
+		return;
+	}
 	/* release: pairs with the acquire of the next holder */
 	if (hak_unlikely(atomic_exchange_explicit(&l->state, 0, memory_order_release) == 2))
 		hak_sys(SYS_futex, (long)&l->state, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);

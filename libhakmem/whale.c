@@ -16,7 +16,7 @@
 enum { EVICT_DONTNEED, EVICT_FREE, EVICT_REMAP, EVICT_MUNMAP, EVICT_KEEP };	/* values of region.evict */
 enum { THP_OFF, THP_ADAPTIVE, THP_ALWAYS };					/* values of thp.mode */
 
-#define BUCKETS		216u	/* eight per doubling from 1 MiB to the end of the address space */
+#define BUCKETS		217u	/* eight per doubling from 1 MiB to the end of the address space; 0: smaller rests */
 #define SCAN		16u	/* regions of a bucket looked at for the best fit */
 #define BATCH_MAX	256u
 #define NEVER		0x40000000u	/* epochs ago: nothing is that old */
@@ -29,6 +29,7 @@ static struct {
 	uint64_t bytes;		/* address space */
 	_Atomic uint64_t dirty;	/* bytes of DIRTY regions; also read without the lock */
 	uint64_t bits[(BUCKETS + 63) / 64];	/* buckets that are not empty */
+	struct hak_region *spare;	/* a descriptor for the next split */
 } ring;
 
 static uint64_t ring_dirty(void)
@@ -55,7 +56,7 @@ static unsigned int bucket_of(size_t bytes)
 	/* floor: the bucket of b holds sizes in [2^e * (1 + k/8), 2^e * (1 + (k+1)/8)) */
 	unsigned int e = 63u - (unsigned int)__builtin_clzl(bytes);
 
-	return (e - 20) * 8 + (unsigned int)(bytes >> (e - 3) & 7);
+	return e < 20 ? 0 : (e - 20) * 8 + (unsigned int)(bytes >> (e - 3) & 7) + 1;
 }
 
 /* ---- the ring's lists; HAK_LOCK_RING ---- */
@@ -91,7 +92,7 @@ static void set_state(struct hak_region *r, enum hak_region_state state)
 	hak_count(mem_counter(r), (int64_t)r->bytes);
 }
 
-static void ring_add(struct hak_region *r, bool newest)
+static void bucket_add(struct hak_region *r)
 {
 	unsigned int b = bucket_of(r->bytes);
 
@@ -101,6 +102,24 @@ static void ring_add(struct hak_region *r, bool newest)
 		r->next->prev = r;
 	ring.bucket[b] = r;
 	ring.bits[b / 64] |= (uint64_t)1 << (b % 64);
+}
+
+static void bucket_remove(struct hak_region *r)
+{
+	unsigned int b = bucket_of(r->bytes);
+
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		ring.bucket[b] = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (!ring.bucket[b])
+		ring.bits[b / 64] &= ~((uint64_t)1 << (b % 64));
+}
+
+static void age_add(struct hak_region *r, bool newest)
+{
 	if (newest) {
 		r->newer = NULL;
 		r->older = ring.newest;
@@ -118,27 +137,10 @@ static void ring_add(struct hak_region *r, bool newest)
 			ring.newest = r;
 		ring.oldest = r;
 	}
-	ring.regions++;
-	ring.bytes += r->bytes;
-	if (r->state == HAK_REGION_DIRTY)
-		ring_dirty_add((int64_t)r->bytes);
-	else if (r->state == HAK_REGION_LAZY)
-		hak_segment_lazy_add(r->base, r->bytes);
-	gauge();
 }
 
-static void ring_remove(struct hak_region *r)
+static void age_remove(struct hak_region *r)
 {
-	unsigned int b = bucket_of(r->bytes);
-
-	if (r->prev)
-		r->prev->next = r->next;
-	else
-		ring.bucket[b] = r->next;
-	if (r->next)
-		r->next->prev = r->prev;
-	if (!ring.bucket[b])
-		ring.bits[b / 64] &= ~((uint64_t)1 << (b % 64));
 	if (r->older)
 		r->older->newer = r->newer;
 	else
@@ -147,12 +149,83 @@ static void ring_remove(struct hak_region *r)
 		r->newer->older = r->older;
 	else
 		ring.newest = r->older;
-	ring.regions--;
+}
+
+/* Marks a region's ends, by which neighbours find it, and counts it; the opposite below. */
+static void publish(struct hak_region *r)
+{
+	hak_granule_set(hak_granule_ours(r->base), HAK_KEPT, r);
+	hak_granule_set(hak_granule_ours(r->base + r->bytes - HAK_GRANULE), HAK_KEPT, r);
+	ring.bytes += r->bytes;
+	if (r->state == HAK_REGION_DIRTY)
+		ring_dirty_add((int64_t)r->bytes);
+	else if (r->state == HAK_REGION_LAZY)
+		hak_segment_lazy_add(r->base, r->bytes);
+}
+
+static void unpublish(struct hak_region *r)
+{
+	hak_granule_clear(hak_granule_ours(r->base));
+	hak_granule_clear(hak_granule_ours(r->base + r->bytes - HAK_GRANULE));
 	ring.bytes -= r->bytes;
 	if (r->state == HAK_REGION_DIRTY)
 		ring_dirty_add(-(int64_t)r->bytes);
 	else if (r->state == HAK_REGION_LAZY)
 		hak_segment_lazy_remove(r->base, r->bytes);
+}
+
+static void ring_remove(struct hak_region *r)
+{
+	unpublish(r);
+	bucket_remove(r);
+	age_remove(r);
+	ring.regions--;
+	gauge();
+}
+
+/* The region in the ring that ends or begins at p, if its pages are as r's. */
+static struct hak_region *neighbour(const struct hak_region *r, const char *p)
+{
+	const struct hak_granule *g = hak_granule(p);
+	struct hak_region *n;
+
+	if (hak_granule_kind(g) != HAK_KEPT)
+		return NULL;
+	n = atomic_load_explicit(&g->word, memory_order_relaxed);
+	return n->state == r->state && n->thp == r->thp ? n : NULL;
+}
+
+static void absorb(struct hak_region *r, struct hak_region *n)
+{
+	ring_remove(n);
+	if (n->base < r->base)
+		r->base = n->base;
+	r->bytes += n->bytes;
+	r->zero &= n->zero;
+	r->filled = 0;
+	if ((int32_t)(n->epoch - r->epoch) > 0)
+		r->epoch = n->epoch;
+	hak_count(HAK_C_RING_MERGES, 1);
+	if (!ring.spare)
+		ring.spare = n;
+	else
+		hak_meta_put(HAK_META_REGION, n);
+}
+
+static void ring_add(struct hak_region *r, bool newest)
+{
+	struct hak_region *n;
+
+	n = neighbour(r, r->base - 1);
+	if (n)
+		absorb(r, n);
+	n = neighbour(r, r->base + r->bytes);
+	if (n)
+		absorb(r, n);
+	publish(r);
+	bucket_add(r);
+	age_add(r, newest);
+	ring.regions++;
 	gauge();
 }
 
@@ -172,6 +245,47 @@ static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, siz
 	return best;
 }
 
+/* The smallest of the regions too large to be handed out whole. */
+static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
+{
+	while (b < BUCKETS) {
+		uint64_t w = ring.bits[b / 64] >> (b % 64);
+		struct hak_region *r;
+
+		if (!w) {
+			b = (b / 64 + 1) * 64;
+			continue;
+		}
+		b += (unsigned int)__builtin_ctzl(w);
+		r = best_in(b, bytes, SIZE_MAX, align);
+		if (r)
+			return r;
+		b++;
+	}
+	return NULL;
+}
+
+/* Hands out the first part of r; the rest stays where it is, with its age. */
+static struct hak_region *split(struct hak_region *r, size_t bytes)
+{
+	struct hak_region *part = ring.spare;
+
+	if (!part)
+		return NULL;
+	ring.spare = NULL;
+	unpublish(r);
+	bucket_remove(r);
+	*part = (struct hak_region){ .base = r->base, .bytes = bytes, .state = r->state, .zero = r->zero,
+				     .thp = r->thp, .epoch = r->epoch };
+	r->base += bytes;
+	r->bytes -= bytes;
+	publish(r);
+	bucket_add(r);
+	gauge();
+	hak_count(HAK_C_RING_SPLITS, 1);
+	return part;
+}
+
 static struct hak_region *ring_get(size_t bytes, size_t align)
 {
 	size_t most = bytes + bytes / 8;
@@ -182,10 +296,35 @@ static struct hak_region *ring_get(size_t bytes, size_t align)
 	r = best_in(b, bytes, most, align);
 	if (!r && b + 1 < BUCKETS)
 		r = best_in(b + 1, bytes, most, align);
-	if (r)
+	if (r) {
 		ring_remove(r);
+	} else {
+		r = larger(b, bytes, align);
+		if (r)
+			r = split(r, bytes);
+	}
 	hak_unlock(HAK_LOCK_RING);
 	return r;
+}
+
+/* A descriptor for the next split is made while no lock is held: it may take a system call. */
+static void stock_spare(void)
+{
+	struct hak_region *d;
+
+	if (hak_likely(__atomic_load_n(&ring.spare, __ATOMIC_RELAXED)))
+		return;
+	d = hak_meta_get(HAK_META_REGION);
+	if (!d)
+		return;
+	hak_lock(HAK_LOCK_RING);
+	if (!ring.spare) {
+		ring.spare = d;
+		d = NULL;
+	}
+	hak_unlock(HAK_LOCK_RING);
+	if (d)
+		hak_meta_put(HAK_META_REGION, d);
 }
 
 /* ---- regions outside the ring ---- */
@@ -204,7 +343,7 @@ static struct hak_region *map_region(size_t bytes, size_t align)
 	if (!r)
 		return NULL;
 	r->base = hak_os_map(bytes, align);
-	if (!r->base || hak_granule_prepare(r->base, HAK_GRANULE, false)) {
+	if (!r->base || hak_granule_prepare(r->base, bytes, false)) {
 		if (r->base)
 			hak_os_unmap(r->base, bytes);
 		hak_meta_put(HAK_META_REGION, r);
@@ -392,7 +531,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 {
 	hak_lock(HAK_LOCK_RING);
 	for (unsigned int i = 0; i < n; i++)
-		ring_add(r[i], false);
+		ring_add(r[i], false);	/* neighbours evicted in one go become one region */
 	hak_unlock(HAK_LOCK_RING);
 }
 
@@ -490,6 +629,7 @@ void *hak_whale_alloc(struct hak_cache *c, size_t bytes, size_t align, bool *ret
 
 	if (align < HAK_GRANULE)
 		align = HAK_GRANULE;
+	stock_spare();
 	r = ring_get(want, align);
 	if (hak_likely(r)) {
 		count_get(c, t0);
@@ -609,7 +749,7 @@ static bool move(struct hak_region *r, size_t want)
 
 	if (!to)
 		return false;
-	if (!hak_granule_prepare(to, HAK_GRANULE, false)) {
+	if (!hak_granule_prepare(to, want, false)) {
 		/* cleared first: another thread may get the old address the moment the move is done */
 		hak_granule_clear(hak_granule_ours(from));
 		if (!hak_os_move(from, r->bytes, to, want)) {
@@ -636,7 +776,7 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 		hak_heap_count1(c, REALLOC_IN_PLACE);
 		return r->base;
 	}
-	if (!hak_os_grow(r->base, r->bytes, want)) {
+	if (!hak_granule_prepare(r->base, want, false) && !hak_os_grow(r->base, r->bytes, want)) {
 		hak_heap_count1(c, REALLOC_IN_PLACE);
 	} else {
 		if (!move(r, want))

@@ -4,9 +4,12 @@
  * waits for the next whale of nearly its size, with its pages until it is evicted, without them afterwards.
  *
  * The ring: regions of about one size share a bucket (eight buckets per doubling), last in first out; all of them hang
- * on one age list, oldest first out. A region is handed out if it is at most 12.5 % larger than asked. whale.ring_slots
- * and whale.ring_bytes bound it. HAK_LOCK_RING guards ring, lists, state and lazy table; no system call is made under it: a
- * region to be evicted or unmapped leaves the ring first and comes back when it is clean.
+ * on one age list, oldest first out. A region is handed out whole if it is at most 12.5 % larger than asked; of a larger
+ * one the first part is handed out and the rest stays. A region that comes back is joined with neighbours in the ring
+ * whose pages are in the same state: a program that goes through many sizes uses one piece of memory, not one per size.
+ * whale.ring_slots and whale.ring_bytes bound the ring. HAK_LOCK_RING guards ring, lists, state, HAK_KEPT granules and lazy
+ * table; no system call is made under it: a region to be evicted or unmapped leaves the ring first and comes back when
+ * it is clean.
  *
  * State of a region's pages:
  *   IN_USE  a program has it	DIRTY  pages as the last owner left them

@@ -6,13 +6,14 @@
  * (its move), ring_get, over_limits, unmap_region, evict_batch with take_dirty,
  * evict_regions and put_back, hak_ring_tuned.
  *
- * Three addresses in a row, each with a region or without; one thread
- * that allocs, writes, reallocs and frees a whale; one that purges; one that changes
- * the limit from 3 to 0 to 1, all for ever. Shown: nobody gives back or unmaps what a program has;
- * what is called zero is zero; the byte map knows a whale in use and nothing else; with
- * nobody in the middle of something the ring is within its limit. Calls to the kernel
- * are steps of their own and made without HAK_LOCK_RING: between them everything else
- * can happen. MADV_FREE leaves the old content or zeros; any call may refuse.
+ * Three addresses in a row, each with a region or without; one thread allocates,
+ * writes, reallocates and frees a whale; one purges; one changes the limit from 3 to 0
+ * to 1 (STRANGER: instead, one maps and unmaps whales that fit nothing in the ring); all
+ * for ever. Shown: nobody gives back or unmaps what a program has; what is called zero
+ * is zero; the byte map knows a whale in use and nothing else; with nobody in the middle
+ * of something the ring is within its limit. Calls to the kernel are steps of their own
+ * and made without HAK_LOCK_RING: between them everything else can happen. MADV_FREE
+ * leaves the old content or zeros; any call may refuse.
  * Not here: best fit, ages, batch sizes, several sizes (an entry fits or not).
  *
  * RUN: STRANGER
@@ -52,7 +53,11 @@ bit map[REGIONS];		/* the byte map: free() takes it for a whale */
 bit zero[REGIONS];		/* region->zero */
 bit dirty[REGIONS];		/* region->state */
 bit content[REGIONS];		/* ghost: not all zeros */
-byte slots = 3;			/* whale.ring_slots */
+#ifdef STRANGER
+byte slots = 1;			/* whale.ring_slots */
+#else
+byte slots = 3;
+#endif
 bit ring_lock;
 byte busy;			/* ghost: operations under way */
 
@@ -404,9 +409,11 @@ proctype tuner()
 init
 {
 	d_step {
-		held[0] = RING; held[1] = RING; held[2] = RING;
-		dirty[0] = 1; dirty[1] = 1; dirty[2] = 1;
-		content[0] = 1; content[1] = 1; content[2] = 1
+#ifndef STRANGER
+		held[1] = RING; dirty[1] = 1; content[1] = 1;
+		held[2] = RING; dirty[2] = 1; content[2] = 1;
+#endif
+		held[0] = RING; dirty[0] = 1; content[0] = 1
 	};
 	atomic {
 		run program(); run purger();

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# For tests of hakmemctl on live processes. Read after tests/lib.sh.
+
+# start NAME [RUN-OPTION]... -- [ARGUMENT]...: tests/ctl/workload under `hakmemctl run`, ready and waiting. Sets pid;
+# tell PID LETTER makes it do something and waits until it has.
+declare -A to from
+start()
+{
+	local name=$1
+	local -a options
+	shift
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	shift
+	# A name of its own makes it findable by comm: without meeting other tests' processes.
+	[ -e "$HAK_TMP/$name" ] || cp "$top_builddir/tests/ctl/workload" "$HAK_TMP/$name" || fail "no workload"
+	local in=$HAK_TMP/in.$RANDOM out=$HAK_TMP/out.$RANDOM fd_in fd_out
+	mkfifo "$in" "$out"
+	"$HAKMEMCTL" run "${options[@]}" -- "$HAK_TMP/$name" "$@" <"$in" >"$out" &
+	pid=$!
+	exec {fd_in}>"$in" {fd_out}<"$out"
+	rm "$in" "$out"
+	to[$pid]=$fd_in from[$pid]=$fd_out
+	local line
+	read -r -t 30 -u "$fd_out" line && [ "$line" = ready ] || fail "$name did not start"
+}
+
+tell()
+{
+	local line
+	echo "$2" >&"${to[$1]}"
+	read -r -t 30 -u "${from[$1]}" line && [ "$line" = "done" ] || fail "process $1 does not answer"
+}
+
+stop()
+{
+	kill -KILL "$1"
+	wait "$1" 2>/dev/null
+	exec {to[$1]}>&- {from[$1]}<&-
+}
+
+ctl()
+{
+	"$HAKMEMCTL" --no-pager "$@"
+}
+
+# expect STATUS COMMAND...: the output in $out, complaints in $err.
+expect()
+{
+	local want=$1 got=0
+	shift
+	out=$("$@" 2>"$HAK_TMP/err") || got=$?
+	err=$(<"$HAK_TMP/err")
+	[ $got = "$want" ] || fail "exit code $got, not $want: $* -- $out $err"
+}
+
+# json PATH: of $out, by a path such as processes.0.counters.'whale.hits'; also proves that it is JSON.
+json()
+{
+	python3 -c '
+import json, sys
+value = json.loads(sys.argv[1])
+for key in sys.argv[2].split("/"):
+    value = value[int(key) if isinstance(value, list) else key]
+print({True: "true", False: "false", None: "null"}.get(value, value) if not isinstance(value, (int, float)) or
+      isinstance(value, bool) else value)' "$out" "$1"
+}
+
+is()
+{
+	[ "$2" = "$3" ] || fail "$1: $2, not $3"
+}

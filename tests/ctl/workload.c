@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program for hakmemctl to look at. It does one thing, says "ready" on stdout, and then obeys
+ *stdin, one letter a line: w works (allocates and frees a little of everything), t starts a thread
+ *that waits, q ends. Between letters it sleeps, so that what it has allocated, which it prints, is
+ *what it still has.
+ *
+ *	workload [BLOCKS SIZE [WHALES]]
+ * allocates BLOCKS of SIZE bytes and keeps them, then WHALES of 2 MiB one after the other, freeing
+ *each.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WHALE = 2 << 20 };
+
+static void *wait_for_ever(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void whales(long n)
+{
+	for (long i = 0; i < n; i++) {
+		char *p = malloc(WHALE);
+
+		if (!p)
+			exit(1);
+		p[0] = 1;
+		free(p);
+	}
+}
+
+static void work(void)
+{
+	enum { N = 4000 };
+	static char *kept[N];
+
+	for (size_t i = 0; i < N; i++) {
+		kept[i] = malloc(i * 7 % 5000 + 1);
+		if (!kept[i])
+			exit(1);
+		kept[i][0] = 1;
+	}
+	for (size_t i = 0; i < N; i++)
+		free(kept[i]);
+	whales(20);
+}
+
+int main(int argc, char **argv)
+{
+	long blocks = argc > 1 ? atol(argv[1]) : 0, size = argc > 2 ? atol(argv[2]) : 0;
+	pthread_t thread;
+	char line[16];
+
+	for (long i = 0; i < blocks; i++) {
+		char *p = malloc((size_t)size);
+
+		if (!p)
+			return 1;
+		memset(p, 1, (size_t)size);
+	}
+	whales(argc > 3 ? atol(argv[3]) : 0);
+	/* No stdio: its buffers would be allocations of their own. */
+	if (write(STDOUT_FILENO, "ready\n", 6) != 6)
+		return 1;
+	while (read(STDIN_FILENO, line, 2) > 0) {
+		if (line[0] == 'q')
+			return 0;
+		if (line[0] == 'w')
+			work();
+		if (line[0] == 't' && pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
+			return 1;
+		if (write(STDOUT_FILENO, "done\n", 5) != 5)
+			return 1;
+	}
+	return 0;
+}
