@@ -108,7 +108,9 @@ def workload_table(workload, time, results, base):
             rows.append([name, "FAILED"])
             continue
         ns, kib = result.median(time), result.median(workload.rss)
-        cycles = result.median("cycles_per_op") if time else None
+        # By the counter's rate, so that they fit the time shown, be it wall or processor time.
+        rate = ratio(result.median("cycles_per_op"), result.median("ns_per_op"))
+        cycles = ns * rate if ns and rate else None
         rows.append([
             name,
             "-" if ns is None else text_ns(ns),

@@ -194,7 +194,7 @@ enum hak_heap_state { HAK_HEAP_UNUSED, HAK_HEAP_LIVE, HAK_HEAP_DEAD };
 struct hak_heap_block {
 	struct { uint64_t allocs, frees; } hot[HAK_CLASSES];
 	uint64_t heap[HAK_HEAP_COUNTERS];
-	uint32_t state, tid;		/* enum hak_heap_state; thread id in its own namespace */
+	uint32_t state, reserved;	/* enum hak_heap_state */
 	uint64_t cls[HAK_CLASS_COUNTERS][HAK_CLASSES];
 };
 _Static_assert(sizeof(struct hak_heap_block) <= HAK_HEAP_STRIDE, "a heap's counters fit its slot");

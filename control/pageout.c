@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/pageout.h"
+#include "control/tunewrite.h"
 
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
@@ -84,14 +85,18 @@ static int set_lock(const struct hak_segment *seg, short type)
 	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 }
 
+/* The process looks at the lock when it is woken, not otherwise. */
 int hak_pageout_attach(const struct hak_segment *seg)
 {
-	return set_lock(seg, F_WRLCK);
+	int r = set_lock(seg, F_WRLCK);
+
+	return r < 0 ? r : hak_tune_wake(seg);
 }
 
 void hak_pageout_detach(const struct hak_segment *seg)
 {
 	set_lock(seg, F_UNLCK);
+	hak_tune_wake(seg);
 }
 
 /* -- what to page out -------------------------------------------------------------------------- */
@@ -118,19 +123,22 @@ static int read_ranges(const struct hak_segment *seg, struct plan *plan)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct hak_lazy_table table;
-	uint64_t seq = 1;
+	uint64_t before = 1, after = 1;
 	int r = 0;
 
+	/* The sequence by reads of its own: within one, the kernel may copy in any order. */
 	for (int i = 0; i < SEQ_ATTEMPTS && r == 0; i++) {
-		r = hak_segment_read(seg, seg->header.lazy_off, &table, sizeof(table));
+		r = hak_segment_read(seg, seg->header.lazy_off, &before, sizeof(before));
 		if (r == 0)
-			r = hak_segment_read(seg, seg->header.lazy_off, &seq, sizeof(seq));
-		if (r == 0 && seq % 2 == 0 && seq == table.seq)
+			r = hak_segment_read(seg, seg->header.lazy_off, &table, sizeof(table));
+		if (r == 0)
+			r = hak_segment_read(seg, seg->header.lazy_off, &after, sizeof(after));
+		if (before % 2 == 0 && before == after)
 			break;
 	}
 	if (r < 0)
 		return r;
-	if (seq % 2 || seq != table.seq)
+	if (before % 2 || before != after)
 		return -EAGAIN;
 	for (uint32_t i = 0; i < table.count && i < HAK_LAZY_RANGES; i++) {
 		uint64_t start = (table.range[i].addr + page - 1) / page * page, end;

@@ -104,14 +104,34 @@ static int begin(const struct hak_segment *seg, struct hak_tune **ret, char why[
 	return r;
 }
 
+static void wake(struct hak_tune *tune)
+{
+	__atomic_fetch_add(&tune->wake, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &tune->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* No lock: the word only ever counts up, and nothing else is written. */
+int hak_tune_wake(const struct hak_segment *seg)
+{
+	struct hak_tune *tune;
+
+	if (!seg->tune_writable)
+		return -EACCES;
+	tune = mmap(NULL, sizeof(*tune), PROT_READ | PROT_WRITE, MAP_SHARED, seg->tune_fd, 0);
+	if (tune == MAP_FAILED)
+		return -errno;
+	wake(tune);
+	munmap(tune, sizeof(*tune));
+	return 0;
+}
+
 /* Wakes the agent, gives everything back; -EBADMSG if the page was destroyed meanwhile, so that
  * nobody will read it. */
 static int end(const struct hak_segment *seg, struct hak_tune *tune, char why[HAK_WHY_TEXT])
 {
 	int r = 0;
 
-	__atomic_fetch_add(&tune->wake, 1, __ATOMIC_SEQ_CST);
-	syscall(SYS_futex, &tune->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	wake(tune);
 	if (!is_tune_page(tune, seg)) {
 		snprintf(why, HAK_WHY_TEXT, "its tunables were damaged while they were written");
 		r = -EBADMSG;
@@ -225,22 +245,26 @@ struct expected_answer {
 	struct hak_purge_answer *ret;
 };
 
-/* 0 when the slot holds the answer and did not change under the read. */
+/*
+ * 0 when the slot holds the answer and did not change under the read. The sequence is read before
+ * and after the rest, by reads of its own: within one the kernel may copy in any order.
+ */
 static int answered(const struct hak_segment *seg, void *arg)
 {
 	const struct expected_answer *expected = arg;
-	uint64_t place = seg->header.ack_off + offsetof(struct hak_ack, answer), seq;
+	uint64_t place = seg->header.ack_off + offsetof(struct hak_ack, answer), before, after;
 	struct hak_purge_answer all[HAK_ANSWERS], *mine = &all[expected->id % HAK_ANSWERS];
-	int r = hak_segment_read(seg, place, all, sizeof(all));
+	uint64_t seq_place = place + (expected->id % HAK_ANSWERS) * sizeof(all[0]) +
+			     offsetof(struct hak_purge_answer, seq);
+	int r = hak_segment_read(seg, seq_place, &before, sizeof(before));
 
+	if (r == 0)
+		r = hak_segment_read(seg, place, all, sizeof(all));
+	if (r == 0)
+		r = hak_segment_read(seg, seq_place, &after, sizeof(after));
 	if (r < 0)
 		return r;
-	place += (expected->id % HAK_ANSWERS) * sizeof(all[0]) +
-		 offsetof(struct hak_purge_answer, seq);
-	r = hak_segment_read(seg, place, &seq, sizeof(seq));
-	if (r < 0)
-		return r;
-	if (seq % 2 == 0 && seq == mine->seq && mine->id == expected->id && seq != 0) {
+	if (before % 2 == 0 && before == after && before != 0 && mine->id == expected->id) {
 		*expected->ret = *mine;
 		return 0;
 	}

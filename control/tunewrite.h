@@ -48,6 +48,10 @@ int hak_purge_ask(const struct hak_segment *seg, enum hak_purge_level level, uin
 int hak_purge_wait(const struct hak_segment *seg, uint64_t id, uint64_t timeout_ns,
 		   struct hak_purge_answer *ret);
 
+/* Has the process look again, at locks as well: its agent wakes, or else its next slow path does. 0
+ * or -errno. */
+int hak_tune_wake(const struct hak_segment *seg);
+
 /* True while a thread of the process waits for requests. */
 bool hak_agent_waits(const struct hak_segment *seg);
 

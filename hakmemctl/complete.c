@@ -39,18 +39,21 @@ static void offer_verbs(const char *word)
 			offer(word, v->name);
 }
 
+/* An option, or behind its = the words that it takes. */
 static void offer_options(const char *word, const struct ctl_option *options)
 {
 	for (; options && options->name; options++) {
-		char candidate[96], prefix[96];
+		char assignment[96];
 
-		snprintf(prefix, sizeof(prefix), "--%s=", options->name);
-		snprintf(candidate, sizeof(candidate), "--%s%s", options->name,
-			 options->argument == CTL_ARGUMENT ? "=" : "");
-		offer(word, candidate);
-		if (strncmp(word, prefix, strlen(prefix)) == 0 && options->argument_name &&
-		    strchr(options->argument_name, '|'))
-			offer_choices(word, prefix, options->argument_name);
+		snprintf(assignment, sizeof(assignment), "--%s=", options->name);
+		if (strncmp(word, assignment, strlen(assignment)) == 0) {
+			if (options->argument_name && strchr(options->argument_name, '|'))
+				offer_choices(word, assignment, options->argument_name);
+			continue;
+		}
+		if (options->argument != CTL_ARGUMENT)
+			assignment[strlen(assignment) - 1] = '\0';
+		offer(word, assignment);
 	}
 }
 

@@ -364,12 +364,12 @@ static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t 
 		struct hak_slab *of;
 
 		if (hak_unlikely(!hak_key_is_free(p) || !next != (n == 1))) {
-			hak_misuse(c, "double free(), or memory written after free():", p);
+			hak_misuse("double free(), or memory written after free():", p);
 			break;
 		}
 		of = hak_slab_of(p);
 		if (hak_unlikely(!hak_slab_is_block(of, p))) {
-			hak_misuse(c, "free() of a pointer inside a block:", p);
+			hak_misuse("free() of a pointer inside a block:", p);
 			p = next;
 			continue;
 		}
@@ -607,7 +607,7 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls)
 {
 	void *p = c->bin[cls].head;
 
-	hak_misuse(c, "double free(), or memory written after free():", p);
+	hak_misuse("double free(), or memory written after free():", p);
 	/* the links cannot be trusted: what is in the bin is lost */
 	c->heap->cls[cls].base -= hak_bin_length(c, cls);
 	c->bin[cls].head = NULL;

@@ -13,6 +13,8 @@
 #include "sys.h"
 #include "tune.h"
 
+#define SMALL_LIMIT	((size_t)1 << 30)	/* under an RLIMIT_AS below this, */
+#define SMALL_SLOTS	64u			/* so many heaps; further threads share one */
 #define REARM_ROUNDS	2u	/* destructor rounds we wait out, so that others' destructors still find the heap */
 
 struct hak_cache hak_cache_none, hak_cache_zombie;
@@ -22,6 +24,7 @@ struct hak_heap *hak_heaps;
 static char *base;		/* of the caches; their counters at + HAK_HEAP_DELTA */
 
 /* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
+static unsigned int slots;		/* reserved */
 static _Atomic unsigned int enabled;	/* slots with memory behind */
 static _Atomic unsigned int used;	/* slots ever handed out; slot 0 is the shared one */
 static _Atomic unsigned int live;
@@ -71,17 +74,16 @@ struct hak_heap_block *hak_heap_block_at(unsigned int i)
 /* ---- slots; HAK_LOCK_REGISTRY ---- */
 
 /* Slots 0 and 1 first: a process with one thread pays for no more. */
-static bool enable_to(unsigned int slots)
+static bool enable_to(unsigned int to)
 {
 	unsigned int from = hak_heap_enabled();
 	size_t first = hak_align_down((size_t)from * sizeof(struct hak_heap), hak_page);
-	size_t last = hak_align_up((size_t)slots * sizeof(struct hak_heap), hak_page);
+	size_t last = hak_align_up((size_t)to * sizeof(struct hak_heap), hak_page);
 
-	if (hak_os_enable(base + (size_t)from * HAK_HEAP_STRIDE, (size_t)(slots - from) * HAK_HEAP_STRIDE) ||
-	    hak_os_enable((char *)hak_heaps + first, last - first) || hak_segment_populate(from, slots - from) < 0)
+	if (hak_os_enable(base + (size_t)from * HAK_HEAP_STRIDE, (size_t)(to - from) * HAK_HEAP_STRIDE) ||
+	    hak_os_enable((char *)hak_heaps + first, last - first) || hak_segment_populate(from, to - from) < 0)
 		return false;
-	hak_os_wipe_on_fork(base + (size_t)from * HAK_HEAP_STRIDE, (size_t)(slots - from) * HAK_HEAP_STRIDE);
-	atomic_store_explicit(&enabled, slots, memory_order_release);
+	atomic_store_explicit(&enabled, to, memory_order_release);
 	return true;
 }
 
@@ -108,7 +110,7 @@ static struct hak_heap *new_slot(void)
 	unsigned int i = hak_heap_count();
 	struct hak_heap *h;
 
-	if (i >= HAK_MAX_HEAPS)
+	if (i >= slots)
 		return NULL;
 	if (i >= hak_heap_enabled() && !enable_to(i < 2 ? 2 : (i / HAK_HEAP_CHUNK + 1) * HAK_HEAP_CHUNK))
 		return NULL;
@@ -119,14 +121,52 @@ static struct hak_heap *new_slot(void)
 	return h;
 }
 
+/* Caches and counters, HAK_HEAP_DELTA apart. */
+static char *reserve_pair(size_t bytes)
+{
+	char *high, *low;
+
+	if (bytes == HAK_HEAP_REGION)
+		return hak_os_reserve(2 * HAK_HEAP_REGION, false);
+	/* the kernel maps top-down: below what it gives there is room, above there is not */
+	high = hak_os_reserve(bytes, false);
+	if (!high)
+		return NULL;
+	low = hak_os_reserve_at(high - HAK_HEAP_DELTA, bytes);
+	if (!low)
+		hak_os_unmap(high, bytes);
+	return low;
+}
+
+bool hak_heap_reserve(void)
+{
+	unsigned int n = HAK_MAX_HEAPS;
+
+	if (base)
+		return true;
+	hak_os_init();
+	if (hak_os_address_limit() < SMALL_LIMIT)
+		n = SMALL_SLOTS;
+	hak_heaps = hak_os_reserve(sizeof(struct hak_heap) * n, false);
+	base = hak_heaps ? reserve_pair((size_t)n * HAK_HEAP_STRIDE) : NULL;
+	if (!base)
+		return false;
+	/* all of it at once: later a sandbox might forbid it */
+	hak_os_wipe_on_fork(base, (size_t)n * HAK_HEAP_STRIDE);
+	slots = n;
+	return true;
+}
+
+unsigned int hak_heap_max(void)
+{
+	return slots;
+}
+
 static bool init_registry(void)
 {
 	if (ready || failed_for_good)
 		return ready;
-	hak_os_init();
-	base = hak_os_reserve(2 * HAK_HEAP_REGION, false);
-	hak_heaps = hak_os_reserve(sizeof(struct hak_heap) * HAK_MAX_HEAPS, false);
-	if (!base || !hak_heaps || !new_slot()) {
+	if (!hak_heap_reserve() || !new_slot()) {
 		failed_for_good = true;
 		return false;
 	}
@@ -143,7 +183,6 @@ static void set_state(struct hak_heap *h, enum hak_heap_state state)
 	h->state = state;
 #if HAK_CONTROL
 	hak_counters(h->cache)->state = state;
-	hak_counters(h->cache)->tid = (uint32_t)hak_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
 #endif
 }
 

@@ -146,6 +146,8 @@ void hak_heap_revive(struct hak_cache *c);	/* a wiped cache of the only thread: 
 /* For readers of counters. Slots [0, enabled) may be read. */
 char *hak_heap_base(void);
 unsigned int hak_heap_enabled(void);
+unsigned int hak_heap_max(void);		/* slots reserved */
+bool hak_heap_reserve(void);		/* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
 unsigned int hak_heap_count(void);
 unsigned int hak_heap_live(void);	/* heaps with a thread whose destructor is still to come */
 struct hak_heap_block *hak_heap_block_at(unsigned int i);

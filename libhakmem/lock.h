@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's one kind of lock: a futex of 8 bytes that knows its owner. No allocation, no initialisation, no
+ * The library's one kind of lock: a futex word that knows its owner. No allocation, no initialisation, no
  * pthread. Every lock is a row of the table below; its place there is the lock order (a thread may take a lock only
  * if it holds none of the same or a later place), checked in debug builds, and the order in which fork takes them all.
  *
@@ -29,10 +29,15 @@ enum hak_lock_id {
 	HAK_LOCKS
 };
 
+/*
+ * One word says free (0), or who holds it (the address of a thread-local variable: unique among threads, the same after
+ * fork and in a vfork child, and had without a system call) with bit 0 set when somebody waits. A signal handler that
+ * interrupts its thread anywhere in here finds either "free" or its own thread's name.
+ */
 struct hak_lock {
-	_Atomic uint32_t state;	/* 0 free, 1 held, 2 held and somebody waits */
-	_Atomic uint32_t owner;	/* thread id while held; 0 otherwise */
+	_Atomic uint64_t word;
 };
+#define HAK_LOCK_WAITED	((uint64_t)1)
 
 extern HAK_HIDDEN struct hak_lock hak_locks[HAK_LOCKS];
 

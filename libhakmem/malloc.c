@@ -245,11 +245,11 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 		return;
 	}
 	if (hak_unlikely((uintptr_t)p & 15)) {
-		hak_misuse(c, "free() of a misaligned pointer:", p);
+		hak_misuse("free() of a misaligned pointer:", p);
 		return;
 	}
 	if (hak_key_is_free(p)) {
-		hak_misuse(c, "double free():", p);
+		hak_misuse("double free():", p);
 		return;
 	}
 	if (c->bin[cls].room < 0) {
@@ -267,13 +267,13 @@ static void free_run(struct hak_cache *c, void **p)
 	unsigned int cls;
 
 	if (hak_unlikely(!e || ((uintptr_t)p & (HAK_UNIT - 1)))) {
-		hak_misuse(c, "free() of a pointer inside a block:", p);
+		hak_misuse("free() of a pointer inside a block:", p);
 		return;
 	}
 	start = hak_run_start(e, p);
 	cls = *start;
 	if (hak_unlikely(!cls || (cls & HAK_RUN_CACHED))) {
-		hak_misuse(c, cls ? "double free():" : "free() of a pointer inside a block, or twice:", p);
+		hak_misuse(cls ? "double free():" : "free() of a pointer inside a block, or twice:", p);
 		return;
 	}
 	hak_heap_count1(c, FREE_RUN);
@@ -291,20 +291,27 @@ static void free_whale(struct hak_cache *c, void *p)
 	struct hak_region *r = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
 	if (hak_unlikely(!r || p != r->base)) {
-		hak_misuse(c, "free() of a pointer inside a block:", p);
+		hak_misuse("free() of a pointer inside a block:", p);
 		return;
 	}
 	hak_heap_count1(c, FREE_WHALE);
 	hak_whale_free(c, r);
 }
 
+/* The free of a sanitizer's run-time library, where one is present: blocks of its own allocator may come here. */
+extern void __interceptor_free(void *) __attribute__((weak));
+
 static void free_foreign(struct hak_cache *c, void *p)
 {
+	if (__interceptor_free) {
+		__interceptor_free(p);
+		return;
+	}
 	if (hak_loader_owns(p)) {
 		hak_heap_count1(c, FREE_LOADER);
 		return;
 	}
-	hak_misuse(c, "free() of a pointer that is not ours, or was freed before:", p);
+	hak_misuse("free() of a pointer that is not ours, or was freed before:", p);
 }
 
 static void free_any(struct hak_cache *c, void *p)
@@ -352,24 +359,23 @@ static HAK_NOINLINE void free_slow(void *p)
 
 /* ---- the rest of the family ---- */
 
+/* Usable bytes; 0 for what is no block. */
 static size_t usable(const void *p)
 {
 	const struct hak_granule *g = hak_granule(p);
-	void *word;
+	struct hak_region *r;
+	unsigned int cls;
 
 	switch (hak_granule_kind(g)) {
 	case HAK_SLAB:
-		return hak_class_size(g->cls);
-	case HAK_RUNS: {
-		unsigned int cls;
-
-		word = atomic_load_explicit(&g->word, memory_order_relaxed);
-		cls = *hak_run_start(word, p);
-		return cls && !(cls & HAK_RUN_CACHED) ? hak_class_size(cls - 1) : 0;
-	}
+		return hak_class_divides(g->cls, (uint32_t)((uintptr_t)p & (HAK_SLAB_BYTES - 1))) ?
+		       hak_class_size(g->cls) : 0;
+	case HAK_RUNS:
+		cls = *hak_run_start(atomic_load_explicit(&g->word, memory_order_relaxed), p);
+		return cls && !(cls & HAK_RUN_CACHED) && !((uintptr_t)p & (HAK_UNIT - 1)) ? hak_class_size(cls - 1) : 0;
 	case HAK_WHALE:
-		word = atomic_load_explicit(&g->word, memory_order_relaxed);
-		return ((struct hak_region *)word)->bytes;
+		r = atomic_load_explicit(&g->word, memory_order_relaxed);
+		return p == r->base ? r->bytes : 0;
 	default:
 		return 0;
 	}
@@ -449,7 +455,7 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 	c = self();
 	old = usable(p);
 	if (hak_unlikely(!old)) {
-		free_slow(p);	/* says what is wrong with it; with check.free=report the program sees a failure */
+		hak_misuse("realloc() of a pointer that is no block of ours:", p);
 		return no_memory();
 	}
 	/* in place while at least half stays in use */

@@ -9,7 +9,7 @@
 #include "os.h"
 #include "whale.h"
 
-#define RESERVE	((size_t)4 << 20)
+#define RESERVE	((size_t)1 << 20)
 #define PIECE	((size_t)64 << 10)
 
 static const uint32_t meta_bytes[HAK_META_KINDS] = {

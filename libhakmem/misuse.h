@@ -6,8 +6,6 @@
 #ifndef HAK_MISUSE_H
 #define HAK_MISUSE_H
 
-struct hak_cache;
-
-void hak_misuse(struct hak_cache *c, const char *what, const void *p);
+void hak_misuse(const char *what, const void *p);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <stdlib.h>
@@ -295,6 +296,26 @@ void *hak_os_reserve(size_t bytes, bool readable)
 	long r = map_anon(CALL_META, NULL, bytes, readable ? PROT_READ : PROT_NONE, MAP_NORESERVE);
 
 	return failed(r) ? NULL : (void *)r;
+}
+
+void *hak_os_reserve_at(void *p, size_t bytes)
+{
+	long r = map_anon(CALL_META, p, bytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
+
+	if (!failed(r) && r != (long)p) {
+		hak_os_unmap((void *)r, bytes);
+		return NULL;
+	}
+	return failed(r) ? NULL : p;
+}
+
+size_t hak_os_address_limit(void)
+{
+	struct rlimit rl;
+
+	if (hak_sys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&rl, 0, 0) || rl.rlim_cur == RLIM_INFINITY)
+		return SIZE_MAX;
+	return rl.rlim_cur;
 }
 
 int hak_os_enable(void *p, size_t bytes)

@@ -47,6 +47,8 @@ int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
 
 /* For tables: address space that cannot be touched, then pieces of it enabled. Never given back. */
 void *hak_os_reserve(size_t bytes, bool readable);	/* PROT_READ: reads as zeros; else PROT_NONE */
+void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NULL: taken */
+size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
 int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
 

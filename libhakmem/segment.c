@@ -111,6 +111,12 @@ static struct {
 	_Atomic bool lazy_ready; /* read under HAK_LOCK_RING alone */
 } seg = { .stats_fd = -1, .tune_fd = -1 };
 
+/* Of the counters half. */
+static size_t heaps_bytes(void)
+{
+	return (size_t)hak_heap_max() * HAK_HEAP_STRIDE;
+}
+
 struct layout {
 	size_t live, lazy, heaps, bytes; /* offsets in hakmem-stats, whole pages */
 };
@@ -124,7 +130,7 @@ static struct layout layout_of_pages(void)
 	l.live = hak_align_up(constant, hak_page);
 	l.lazy = l.live + hak_align_up(sizeof(struct live), hak_page);
 	l.heaps = l.lazy + hak_align_up(sizeof(struct hak_lazy_table), hak_page);
-	l.bytes = l.heaps + HAK_HEAP_REGION;
+	l.bytes = l.heaps + heaps_bytes();
 	return l;
 }
 
@@ -280,11 +286,11 @@ static int map_heaps(int fd, const struct layout *l, unsigned int slots)
 	char *base = counters_base();
 
 	/* The unused part first: if it fails, nothing has changed yet. */
-	if (!map_shared(base + used, HAK_HEAP_REGION - used, PROT_NONE, fd, l->heaps + used))
+	if (!map_shared(base + used, heaps_bytes() - used, PROT_NONE, fd, l->heaps + used))
 		return -ENOMEM;
 	if (!used || map_shared(base, used, PROT_READ | PROT_WRITE, fd, l->heaps))
 		return 0;
-	map_private_over(base + used, HAK_HEAP_REGION - used, PROT_NONE);
+	map_private_over(base + used, heaps_bytes() - used, PROT_NONE);
 	return -ENOMEM;
 }
 
@@ -309,7 +315,7 @@ static int unshare_heaps(void)
 		hak_sys(SYS_munmap, copy, (long)used, 0, 0, 0, 0);
 		return (int)r;
 	}
-	return map_private_over(base + used, HAK_HEAP_REGION - used, PROT_NONE);
+	return map_private_over(base + used, heaps_bytes() - used, PROT_NONE);
 }
 
 /* ---- creation ---- */
@@ -343,7 +349,7 @@ static void fill_header(struct hak_stats_header *h, const struct layout *l)
 		.proc_bytes = 8 * HAK_PROC_COUNTERS,
 		.heaps_off = (uint32_t)l->heaps,
 		.heap_stride = HAK_HEAP_STRIDE,
-		.heaps_max = HAK_MAX_HEAPS,
+		.heaps_max = hak_heap_max(),
 		.debug = HAK_DEBUG,
 	};
 	h->counters_off = (uint32_t)at;
@@ -512,6 +518,23 @@ static int check_limits(const struct layout *l)
 	return r ? (int)r : limit.rlim_cur < l->bytes ? -EFBIG : 0;
 }
 
+/*
+ * What stays mapped after the segment is gone: whoever loaded a pointer into it just before may
+ * still use it. The next segment takes the same addresses.
+ */
+static void cover_small_maps(void)
+{
+	struct layout l = layout_of_pages();
+
+	hak_ack = NULL;
+	atomic_store_explicit(&seg.lazy_ready, false, memory_order_relaxed);
+	seg.exists = false;
+	if (seg.live)
+		map_private_over(seg.live, l.heaps - l.live, PROT_READ | PROT_WRITE);
+	if (seg.tune)
+		map_private_over(seg.tune, hak_page, PROT_READ | PROT_WRITE);
+}
+
 int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
 {
 	struct layout l = layout_of_pages();
@@ -527,17 +550,15 @@ int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
 	if (r)
 		return r;
 	tune_fd = create_tune(layers);
-	if (tune_fd < 0)
-		return tune_fd;
-	stats_fd = create_stats(&l, fresh, locked);
+	stats_fd = tune_fd < 0 ? tune_fd : create_stats(&l, fresh, locked);
 	if (stats_fd < 0) {
 		close_fd(tune_fd);
+		cover_small_maps();
 		return stats_fd;
 	}
 	seg.tune->stats_ino = seg.stats_ino;
 	seg.tune_fd = move_up(tune_fd);
 	seg.stats_fd = move_up(stats_fd);
-	seg.lazy_ready = false;
 	seg.exists = true;
 	hak_ack = &seg.live->ack;
 	publish_populated(seg.writable);
@@ -551,21 +572,6 @@ struct hak_tune *hak_segment_tune(void)
 }
 
 /* ---- leaving ---- */
-
-/*
- * What stays mapped after the segment is gone: whoever loaded a pointer into it just before may
- * still use it. The next segment takes the same addresses.
- */
-static void cover_small_maps(void)
-{
-	struct layout l = layout_of_pages();
-
-	hak_ack = NULL;
-	map_private_over(seg.live, l.heaps - l.live, PROT_READ | PROT_WRITE);
-	map_private_over(seg.tune, hak_page, PROT_READ | PROT_WRITE);
-	seg.lazy_ready = false;
-	seg.exists = false;
-}
 
 static void close_own(void)
 {
@@ -594,7 +600,7 @@ void hak_segment_leave(void)
 	hak_stats_fork_child();
 	if (!seg.exists)
 		return;
-	map_private_over(counters_base() + used, HAK_HEAP_REGION - used, PROT_NONE);
+	map_private_over(counters_base() + used, heaps_bytes() - used, PROT_NONE);
 	map_private_over(counters_base(), used, PROT_READ | PROT_WRITE);
 	cover_small_maps();
 	if (!hak_os_sandboxed())

@@ -5,6 +5,7 @@
 #include "extent.h"
 #include "heap.h"
 #include "lock.h"
+#include "misuse.h"
 #include "os.h"
 #include "stats.h"
 #include "tune.h"
@@ -69,7 +70,7 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 {
 	struct hak_extent *e = NULL;
 	struct hak_slab *s;
-	bool zero;
+	bool zero = true;
 	char *p;
 
 	*ret_extent = false;
@@ -88,6 +89,7 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	s->used = s->nfree = s->carved = 0;
 	s->capacity = (uint16_t)(HAK_SLAB_BYTES / hak_class_size(cls));
 	s->cls = (uint8_t)cls;
+	s->dirty = !zero;
 	s->state = HAK_SLAB_CURRENT;
 	hak_slab_granule(s)->cls = (uint8_t)cls;
 	hak_granule_set(hak_slab_granule(s), HAK_SLAB, owner);
@@ -112,7 +114,8 @@ static void unmap_single(char *p)
 
 void hak_slab_release(struct hak_slab *s)
 {
-	size_t touched = (s->carved * hak_class_size(s->cls) + HAK_UNIT - 1) / HAK_UNIT;
+	/* what lies behind the carved blocks is as it was taken */
+	size_t touched = s->dirty ? HAK_SLAB_UNITS : (s->carved * hak_class_size(s->cls) + HAK_UNIT - 1) / HAK_UNIT;
 	struct hak_extent *e = s->extent;
 	char *p = s->base;
 
@@ -212,8 +215,18 @@ static uint32_t splice(struct hak_slab *s, uint64_t word)
 	if (!n)
 		return 0;
 	if (s->free) {
-		for (p = head; *(void **)p; p = *(void **)p)
-			;
+		p = head;
+		for (uint32_t i = 1; i < n; i++) {
+			void *next = *(void **)p;
+
+			if (hak_unlikely(!next || !hak_slab_is_block(s, next))) {
+				/* the rest of the list is lost, and stays counted as used */
+				hak_misuse("double free(), or memory written after free():", p);
+				n = i;
+				break;
+			}
+			p = next;
+		}
 		*(void **)p = s->free;
 	}
 	s->free = head;

@@ -49,7 +49,8 @@ struct hak_slab {
 	struct hak_extent *extent;	/* NULL: mapped on its own */
 	uint16_t used, nfree, carved, capacity;
 	uint8_t cls, state;
-	uint8_t reserved[14];
+	bool dirty;			/* did not read as zeros when it was taken */
+	uint8_t reserved[13];
 	/* strangers' line */
 	_Atomic uint64_t remote;
 	struct hak_slab *mpsc_next;

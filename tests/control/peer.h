@@ -38,6 +38,19 @@ struct peer {
 			nanosleep(&tick_, NULL);                              \
 	} while (0)
 
+/* main() of these programs: a library without control has nothing that they could look at. */
+#define CONTROL_MAIN(cases)                                                       \
+	int main(int argc, char **argv)                                           \
+	{                                                                         \
+		const char *config = getenv("HAK_CONFIG");                        \
+                                                                                  \
+		if (config && !strstr(config, "control")) {                       \
+			puts("built with --disable-control");                     \
+			return CASE_SKIP;                                         \
+		}                                                                 \
+		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
+	}
+
 /* ---- finding ---- */
 
 /* The inode behind NAME among the mappings of the process that may be written, or 0. */
@@ -79,14 +92,16 @@ static inline int peer_try_open(struct peer *p, pid_t pid)
 	p->pid = pid;
 	p->stats_fd = p->tune_fd = -1;
 	p->stats_ino = peer_mapped(pid, "/memfd:" HAK_STATS_NAME);
-	p->tune_ino = peer_mapped(pid, "/memfd:" HAK_TUNE_NAME);
-	if (!p->stats_ino || !p->tune_ino)
+	if (!p->stats_ino)
 		return 0;
 	p->stats_fd = peer_open_inode(pid, p->stats_ino, O_RDONLY);
-	p->tune_fd = peer_open_inode(pid, p->tune_ino, O_RDWR);
-	if (p->stats_fd < 0 || p->tune_fd < 0)
+	if (p->stats_fd < 0 || pread(p->stats_fd, &p->h, sizeof(p->h), 0) != sizeof(p->h) ||
+	    p->h.pid != (uint32_t)pid)
 		return 0;
-	if (pread(p->stats_fd, &p->h, sizeof(p->h), 0) != sizeof(p->h) || p->h.pid != (uint32_t)pid)
+	/* Not from the mappings: a child of a controller maps its parent's target, too. */
+	p->tune_ino = p->h.tune_ino;
+	p->tune_fd = peer_open_inode(pid, p->tune_ino, O_RDWR);
+	if (p->tune_fd < 0)
 		return 0;
 	CHECK(p->h.counters <= HAK_MAX_COUNTERS && p->h.tunables <= HAK_MAX_TUNABLES);
 	CHECK(pread(p->stats_fd, p->counter, p->h.counters * sizeof(p->counter[0]),

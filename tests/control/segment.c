@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The segment as outsiders find it: what is sealed, whose it says it is, which processes have one
+ * and which do not, its descriptors, and what becomes of it by fork, raw clone, exec, limits and
+ * control.segment=off.
+ */
+#include "peer.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x10
+#endif
+
+static struct peer p, q;
+
+/* ---- what it is ---- */
+
+static void is_sealed(void)
+{
+	char path[64];
+	int fd, seals;
+
+	peer_open(&p, getpid());
+	seals = fcntl(p.stats_fd, F_GET_SEALS);
+	CHECK((seals & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE)) ==
+	      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE));
+	seals = fcntl(p.tune_fd, F_GET_SEALS);
+	CHECK((seals & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) ==
+	      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p.stats_fd);
+	fd = open(path, O_RDWR);
+	CHECK(fd >= 0);
+	CHECK(ftruncate(fd, 0) < 0 && ftruncate(fd, p.h.file_bytes * 2) < 0);
+	CHECK(write(fd, "x", 1) < 0 && errno == EPERM);
+	CHECK(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+	CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) < 0);
+	CHECK(ftruncate(p.tune_fd, 0) < 0);
+	poke();
+}
+
+static void says_whose_it_is(void)
+{
+	struct timespec now;
+	struct stat st;
+
+	peer_open(&p, getpid());
+	CHECK(memcmp(p.h.magic, HAK_STATS_MAGIC, 8) == 0);
+	CHECK(memcmp(p.tune->magic, HAK_TUNE_MAGIC, 8) == 0);
+	CHECK(p.h.pid == (uint32_t)getpid());
+	CHECK(p.h.tune_ino == p.tune_ino && p.tune->stats_ino == p.stats_ino);
+	CHECK(p.h.file_bytes <= HAK_STATS_MAX_BYTES && fstat(p.stats_fd, &st) == 0 &&
+	      (uint64_t)st.st_size == p.h.file_bytes && st.st_dev == p.h.tune_dev);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	CHECK(p.h.created_ns && p.h.created_ns <= (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+	CHECK(p.h.heaps_off + (uint64_t)p.h.heap_stride * p.h.heaps_max <= p.h.file_bytes);
+	CHECK(p.h.lazy_off + sizeof(struct hak_lazy_table) <= p.h.heaps_off);
+	CHECK(strcmp(p.h.version, HAKMEM(hakmem_version, const char *(*)(void))()) == 0);
+}
+
+/* What the process pays: few pages, and none for what is not used yet. */
+static void takes_few_pages(void)
+{
+	struct stat st;
+	long page = sysconf(_SC_PAGESIZE);
+
+	peer_open(&p, getpid());
+	CHECK(fstat(p.stats_fd, &st) == 0);
+	CHECKF(st.st_blocks * 512 <= 12 * page, "%ld pages", (long)st.st_blocks * 512 / page);
+	CHECK(fstat(p.tune_fd, &st) == 0 && st.st_blocks * 512 == page);
+}
+
+static void descriptors_keep_out_of_the_way(void)
+{
+	struct stat st;
+	int found = 0;
+
+	peer_open(&p, getpid());
+	for (int fd = 0; fd < 1200; fd++) {
+		if (fd == p.stats_fd || fd == p.tune_fd || fstat(fd, &st))
+			continue;
+		if (st.st_ino != p.stats_ino && st.st_ino != p.tune_ino)
+			continue;
+		CHECKF(fd >= 100 && fd <= 999, "descriptor %d", fd);
+		CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+		found++;
+	}
+	CHECK(found == 2);
+}
+
+/* ---- threads ---- */
+
+enum { MANY = 200 };
+static pthread_barrier_t barrier;
+
+static void *counts(void *arg)
+{
+	for (int i = 0; i < 10; i++)
+		free(launder(malloc(opaque(100))));
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	return arg;
+}
+
+static void every_heap_is_published(void)
+{
+	pthread_t t[MANY];
+	uint64_t allocs;
+
+	peer_open(&p, getpid());
+	allocs = peer_counter(&p, "class.allocs");
+	CHECK(pthread_barrier_init(&barrier, NULL, MANY + 1) == 0);
+	for (int i = 0; i < MANY; i++)
+		CHECK(pthread_create(&t[i], NULL, counts, NULL) == 0);
+	pthread_barrier_wait(&barrier);
+	CHECK(peer_counter(&p, "heap.live") == MANY + 1);
+	CHECK(peer_counter(&p, "heap.unpublished") == 0);
+	CHECK(peer_heaps(&p) >= MANY + 1);
+	CHECK(peer_counter(&p, "class.allocs") >= allocs + MANY * 10);
+	pthread_barrier_wait(&barrier);
+	for (int i = 0; i < MANY; i++)
+		pthread_join(t[i], NULL);
+	CHECK(peer_counter(&p, "heap.live") == 1);
+	CHECK(peer_counter(&p, "class.allocs") >= allocs + MANY * 10);
+}
+
+/* ---- fork, clone, exec ---- */
+
+static void *kept[64];
+
+static void child_of_fork(int from, int to)
+{
+	tell(to);
+	hear(from);
+	for (int i = 0; i < 64; i++)
+		free(kept[i]);
+	poke();
+	tell(to);
+	hear(from);
+}
+
+static void fork_child_has_its_own(void)
+{
+	int to, from;
+	uint64_t g, parents, in_use;
+	pid_t pid;
+
+	peer_open(&p, getpid());
+	for (int i = 0; i < 64; i++)
+		kept[i] = launder(malloc(1000));
+	g = peer_set(&p, "whale.ring_slots", 77);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	g = peer_write(&p, "region.evict_batch", HAK_ORIGIN_POLICY, 1, 3, 1ull << 62);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	parents = peer_counter(&p, "class.allocs");
+
+	pid = subject(child_of_fork, &to, &from);
+	hear(from);
+	peer_open(&q, pid);
+	CHECK(q.stats_ino != p.stats_ino && q.tune_ino != p.tune_ino);
+	CHECKF(peer_counter(&q, "class.allocs") < 20, "%lu allocations at birth",
+	       peer_counter(&q, "class.allocs"));
+	CHECK(peer_counter(&q, "whale.allocs") == 0 && peer_counter(&q, "sys.mmap.calls") == 0);
+	in_use = peer_counter(&q, "class.inherited");
+	CHECKF(in_use >= 64, "%lu blocks inherited", in_use);
+	CHECK(peer_counter(&q, "mem.mapped") == peer_counter(&p, "mem.mapped"));
+	CHECK(peer_counter(&q, "heap.live") == 1 && peer_counter(&q, "control.agent") == 0);
+
+	/* Tunables are inherited, layer by layer, with their deadlines. */
+	CHECK(peer_value(&q, "whale.ring_slots") == 77);
+	CHECK(peer_ack(&q, "whale.ring_slots").origin == HAK_ORIGIN_ADMIN);
+	CHECK(peer_value(&q, "region.evict_batch") == 3);
+	CHECK(peer_slot(&q, "region.evict_batch", HAK_ORIGIN_POLICY)->deadline_ns == 1ull << 62);
+	CHECK(peer_applied(&q) == q.tune->generation_seq);
+
+	/* From now on they are apart. */
+	parents = peer_counter(&p, "class.frees");
+	tell(to);
+	hear(from);
+	CHECK(peer_counter(&p, "class.frees") == parents);
+	CHECK(peer_counter(&q, "class.frees") >= 64);
+	g = peer_set(&p, "whale.ring_slots", 5);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	CHECK(peer_value(&q, "whale.ring_slots") == 77);
+	tell(to);
+	reap(pid, "the child");
+}
+
+static void fork_child_closes_only_ours(void)
+{
+	char path[64], target[64];
+	int fds = 0;
+	pid_t pid;
+
+	peer_open(&p, getpid());
+	peer_close(&p);
+	pid = fork();
+	if (pid == 0) {
+		for (int fd = 100; fd < 1000; fd++) {
+			ssize_t n;
+
+			snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+			n = readlink(path, target, sizeof(target) - 1);
+			fds += n > 0 && (target[n] = '\0', strstr(target, "memfd:hakmem-") != NULL);
+		}
+		_exit(fds == 2 ? 0 : 1);
+	}
+	reap(pid, "a child with two descriptors of ours");
+}
+
+/* A copy that ran no handlers: counts nothing, answers nothing and owns nothing of its parent's. */
+static void raw_clone_leaves_the_parents_alone(void)
+{
+	uint64_t allocs, applied, g;
+	int status, fds[2];
+	pid_t pid;
+
+	peer_open(&p, getpid());
+	CHECK(pipe(fds) == 0);
+	poke();
+	pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		close(fds[1]);
+		hear(fds[0]);
+		for (int i = 0; i < 1000; i++)
+			free(launder(malloc(opaque(i * 10))));
+		poke();
+		_exit(0);
+	}
+	CHECK(pid > 0);
+	close(fds[0]);
+	allocs = peer_counter(&p, "class.allocs");
+	applied = peer_applied(&p);
+	g = peer_set(&p, "whale.ring_slots", 6);
+	tell(fds[1]);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECKF(peer_counter(&p, "class.allocs") == allocs, "%ld allocations of the copy",
+	       (long)(peer_counter(&p, "class.allocs") - allocs));
+	CHECKF(peer_applied(&p) == applied, "the copy applied what was for its parent");
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+}
+
+static void vfork_counts_for_its_parent(void)
+{
+	pid_t pid;
+	int status;
+
+	peer_open(&p, getpid());
+	pid = vfork();
+	if (pid == 0) {
+		free(launder(malloc(opaque(3 << 20))));
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	poke();
+	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino);
+}
+
+/* ---- none ---- */
+
+static void expect_none(void)
+{
+	CHECK(!peer_mapped(getpid(), "hakmem-"));
+	exercise_all_tiers(1);
+	poke();
+	CHECK(!peer_mapped(getpid(), "hakmem-"));
+}
+
+static void file_size_limit(void)
+{
+	struct rlimit l = { 1 << 20, RLIM_INFINITY };
+
+	setrlimit(RLIMIT_FSIZE, &l);
+}
+
+static void no_descriptors(void)
+{
+	struct rlimit l = { 4, RLIM_INFINITY };
+
+	/* One number is left, which the loader needs: two memfds do not fit. */
+	l.rlim_max = 4096;
+	close(3);
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
+static void no_descriptor_left_for_segment(void)
+{
+	struct rlimit l = { 1024, 4096 };
+
+	exercise_all_tiers(1);
+	CHECK(setrlimit(RLIMIT_NOFILE, &l) == 0);
+	expect_none();
+}
+
+/* ---- dropping it live ---- */
+
+static void *counts_for_ever(void *stop)
+{
+	while (!atomic_load((_Atomic int *)stop))
+		free(launder(malloc(opaque(64))));
+	return NULL;
+}
+
+static void can_be_dropped_live(void)
+{
+	static _Atomic int stop;
+	uint64_t g, before, after;
+	pthread_t t;
+
+	peer_open(&p, getpid());
+	CHECK(pthread_create(&t, NULL, counts_for_ever, &stop) == 0);
+	exercise_all_tiers(1);
+	g = peer_set(&p, "control.segment", 0);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	WAIT_FOR(poked() && !peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) ==
+				    (munmap(p.tune, 4096) == 0));
+	p.tune = NULL;
+	CHECK(!peer_mapped(getpid(), "hakmem-"));
+	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &before) == 0 && before > 100);
+	exercise_all_tiers(2);
+	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &after) == 0 && after > before);
+	atomic_store(&stop, 1);
+	pthread_join(t, NULL);
+
+	/* And made again by the program, with what was counted. */
+	peer_close(&p);
+	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("control.segment", 1) == 0);
+	CHECKF(!peer_mapped(getpid(), "hakmem-"), "the program overrides the admin");
+}
+
+static void can_be_dropped_and_made_again(void)
+{
+	hakmem_set_fn set = HAKMEM(hakmem_set, hakmem_set_fn);
+	uint64_t allocs, g;
+
+	exercise_all_tiers(1);
+	CHECK(set("control.segment", 0) == 0 && !peer_mapped(getpid(), "hakmem-"));
+	CHECKF(!peer_try_open(&p, getpid()), "descriptors are still there");
+	exercise_all_tiers(2);
+	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &allocs) == 0);
+	CHECK(set("control.segment", 1) == 0);
+	peer_open(&p, getpid());
+	CHECKF(peer_counter(&p, "class.allocs") >= allocs, "%lu before, %lu after", allocs,
+	       peer_counter(&p, "class.allocs"));
+	g = peer_set(&p, "whale.ring_slots", 4);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	CHECK(peer_value(&p, "whale.ring_slots") == 4);
+}
+
+/* ---- descriptors that are the program's by now ---- */
+
+static int number_of(ino_t ino)
+{
+	struct stat st;
+
+	for (int fd = 100; fd < 1000; fd++)
+		if (fstat(fd, &st) == 0 && st.st_ino == ino)
+			return fd;
+	return -1;
+}
+
+static void lock_byte_1(const char *path)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
+	int fd = open(path, O_RDWR);
+
+	CHECK(fd >= 0 && fcntl(fd, F_OFD_SETLK, &l) == 0);
+}
+
+/* The numbers are ours no more: whatever stands there is left alone, here and in children. */
+static void swapped_descriptors_are_left_alone(void)
+{
+	char path[] = "/tmp/hakmem-swap-XXXXXX", buf[8] = "";
+	int file = mkstemp(path), stats, tune;
+	uint64_t g;
+	pid_t pid;
+
+	CHECK(file >= 0 && write(file, "content", 7) == 7);
+	peer_open(&p, getpid());
+	stats = number_of(p.stats_ino);
+	tune = number_of(p.tune_ino);
+	CHECK(dup2(file, stats) == stats && dup2(file, tune) == tune);
+	lock_byte_1(path);
+	g = peer_set(&p, "whale.ring_slots", 12);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	exercise_all_tiers(1);
+	pid = fork();
+	if (pid == 0) {
+		struct stat st;
+
+		CHECK(fstat(stats, &st) == 0 && st.st_size == 7);
+		exercise_all_tiers(2);
+		_exit(fcntl(tune, F_GETFD) < 0);
+	}
+	reap(pid, "a child with the program's files");
+	CHECK(pread(file, buf, 7, 0) == 7 && memcmp(buf, "content", 7) == 0);
+	unlink(path);
+}
+
+static void *waker(void *arg)
+{
+	(void)arg;
+	/* Byte 1 is looked at when somebody woke us. */
+	peer_wake(&p);
+	for (;;)
+		poke();
+	return NULL;
+}
+
+/* Between our fstat and our fcntl the number becomes the program's: its file is only asked for locks. */
+static void swapped_after_fstat_31(void)
+{
+	struct hak_stops *s = stops_map();
+	char path[] = "/tmp/hakmem-swap-XXXXXX", buf[8] = "";
+	int file = mkstemp(path), tune;
+	struct stat before, after;
+	pthread_t t;
+
+	CHECK(file >= 0 && write(file, "content", 7) == 7 && fstat(file, &before) == 0);
+	peer_open(&p, getpid());
+	tune = number_of(p.tune_ino);
+	stop_arm(&s->slot[0], "fd.after_fstat", 0);
+	CHECK(pthread_create(&t, NULL, waker, NULL) == 0);
+	stop_await(&s->slot[0]);
+	CHECK(dup2(file, tune) == tune);
+	stop_go(&s->slot[0]);
+	stop_arm(&s->slot[1], "fd.after_fstat", 0);
+	peer_wake(&p);
+	stop_await(&s->slot[1]);
+	stop_go(&s->slot[1]);
+	CHECK(fstat(file, &after) == 0 && after.st_size == before.st_size &&
+	      after.st_blocks == before.st_blocks);
+	CHECK(pread(file, buf, 7, 0) == 7 && memcmp(buf, "content", 7) == 0);
+	CHECK(fcntl(tune, F_GETFD) == 0);
+	unlink(path);
+}
+
+/* ---- privileges ---- */
+
+static void other_users_are_kept_out(void)
+{
+	char path[64];
+	pid_t pid;
+
+	need_root();
+	peer_open(&p, getpid());
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), number_of(p.tune_ino));
+	pid = fork();
+	if (pid == 0) {
+		CHECK(setresgid(65533, 65533, 65533) == 0 && setresuid(65533, 65533, 65533) == 0);
+		CHECKF(open(path, O_RDWR) < 0, "nobody opened root's tune page");
+		_exit(0);
+	}
+	reap(pid, "nobody");
+}
+
+static const struct tcase cases[] = {
+	{ "is_sealed", is_sealed },
+	{ "says_whose_it_is", says_whose_it_is },
+	{ "takes_few_pages", takes_few_pages },
+	{ "descriptors_keep_out_of_the_way", descriptors_keep_out_of_the_way },
+	{ "every_heap_is_published", every_heap_is_published, 60 },
+	{ "fork_child_has_its_own", fork_child_has_its_own },
+	{ "fork_child_closes_only_ours", fork_child_closes_only_ours },
+	{ "raw_clone_leaves_the_parents_alone_7", raw_clone_leaves_the_parents_alone },
+	{ "vfork_counts_for_its_parent", vfork_counts_for_its_parent },
+	{ "none_if_told_so", expect_none, 0, "control=off" },
+	{ "none_under_a_file_size_limit", expect_none, 0, NULL, file_size_limit },
+	{ "hardly_a_descriptor", no_descriptor_left_for_segment, 0, NULL, no_descriptors },
+	{ "can_be_dropped_live_40", can_be_dropped_live },
+	{ "can_be_dropped_and_made_again_40", can_be_dropped_and_made_again },
+	{ "swapped_descriptors_are_left_alone_31", swapped_descriptors_are_left_alone },
+	{ "swapped_after_fstat_31", swapped_after_fstat_31, 0, NULL, stops_prepare },
+	{ "other_users_are_kept_out", other_users_are_kept_out },
+};
+
+CONTROL_MAIN(cases)
