@@ -9,8 +9,8 @@
  *
  *	rss_freed_kib	right after the last free
  *	rss_asleep_kib	after --asleep-ms without a single call
- *	rss_idle_kib	after --idle-ms of light traffic, --stir malloc+free pairs of many sizes
- *			every 10 ms: allocators which purge by time do it only when called
+ *	rss_idle_kib	after --idle-ms of light traffic, --stir malloc+free pairs of many
+ *			sizes every 10 ms: allocators purge by time only when called
  *	rss_trim_kib	after malloc_trim(0), which only some allocators honour
  */
 #include "bench.h"

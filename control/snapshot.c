@@ -174,9 +174,14 @@ struct hak_use hak_class_use(const struct hak_segment *seg, const struct hak_sna
 
 	use.in_use_bytes = use.in_use * size;
 	use.cached_bytes = use.cached * size;
-	use.requested_bytes =
-		samples ? (uint64_t)((double)use.in_use * ((double)sampled / (double)samples))
-			: use.in_use_bytes;
+	/* The mean of the samples for all blocks in use; never more than they hold. */
+	use.requested_bytes = use.in_use_bytes;
+	if (samples) {
+		double requested = (double)use.in_use * ((double)sampled / (double)samples);
+
+		if (requested < (double)use.in_use_bytes)
+			use.requested_bytes = (uint64_t)requested;
+	}
 	return use;
 }
 

@@ -349,6 +349,25 @@ static void give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
 		give_remote(c, s, ch);
 }
 
+static bool on_list(const void *p, const void *q, uint32_t n)
+{
+	for (; q && n; q = *(void *const *)q, n--)
+		if (q == p)
+			return true;
+	return false;
+}
+
+/*
+ * Whether this flush put p on a list before: it bears the flush's serial number, which by itself could be 65,535 flushes
+ * old, and is found on the chain at hand or in its slab's own list.
+ */
+static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab *s, const struct hak_chain *ch)
+{
+	if (hak_likely(p[1] != HAK_KEY + c->heap->serial))
+		return false;
+	return on_list(p, ch->head, ch->n) || (hak_slab_owner(s) == c && on_list(p, s->free, s->nfree));
+}
+
 /*
  * A list of n blocks goes back, neighbours of one slab together. A block that was freed twice makes it a circle, one
  * written after it was freed lacks its key: then the rest is lost.
@@ -359,15 +378,17 @@ static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t 
 	struct hak_chain ch = { NULL, NULL, 0 };
 
 	hak_class_count_n(c, FLUSHED, cls, n);
+	c->heap->serial += 1 + (c->heap->serial == HAK_KEY_SERIALS);
 	for (; n; n--) {
 		void *next = *(void **)p;
 		struct hak_slab *of;
 
-		if (hak_unlikely(!hak_key_is_free(p) || !next != (n == 1))) {
+		of = hak_key_is_free(p) ? hak_slab_of(p) : NULL;
+		if (hak_unlikely(!of || seen_before(c, p, of, &ch) || !next != (n == 1))) {
 			hak_misuse("double free(), or memory written after free():", p);
 			break;
 		}
-		of = hak_slab_of(p);
+		((uintptr_t *)p)[1] = HAK_KEY + c->heap->serial;
 		if (hak_unlikely(!hak_slab_is_block(of, p))) {
 			hak_misuse("free() of a pointer inside a block:", p);
 			p = next;

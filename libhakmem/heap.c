@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "filter.h"
 #include "fork.h"
 #include "lock.h"
 #include "os.h"
@@ -145,6 +146,7 @@ bool hak_heap_reserve(void)
 	if (base)
 		return true;
 	hak_os_init();
+	hak_filter_look();
 	if (hak_os_address_limit() < SMALL_LIMIT)
 		n = SMALL_SLOTS;
 	hak_heaps = hak_os_reserve(sizeof(struct hak_heap) * n, false);
@@ -252,8 +254,7 @@ static void destructor(void *arg)
 	hak_cache_flush(c);
 	hak_self = &hak_cache_zombie;
 	give_heap(c->heap);
-	if (atomic_fetch_sub_explicit(&live, 1, memory_order_acq_rel) == 1)
-		hak_agent_stop();
+	hak_agent_heap_gone(atomic_fetch_sub_explicit(&live, 1, memory_order_acq_rel) - 1);
 }
 
 struct hak_cache *hak_heap_attach(void)

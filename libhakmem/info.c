@@ -223,8 +223,8 @@ static int set_trim_threshold(int value)
 }
 
 /*
- * 1: obeyed, or about something that hakmem has not got, such as arenas. 0: a value glibc
- * refuses too, or M_PERTURB.
+ * As in glibc, 1 for all but the values it refuses: what is about arenas, padding or perturbing,
+ * which hakmem has not got, is accepted and changes nothing.
  */
 HAK_EXPORT int mallopt(int param, int value)
 {
@@ -242,10 +242,7 @@ HAK_EXPORT int mallopt(int param, int value)
 	case M_ARENA_TEST:
 	case M_ARENA_MAX:
 		return value > 0;
-	case M_TOP_PAD:
-	case M_MMAP_MAX:
-		return 1;
 	default:
-		return 0;
+		return 1;
 	}
 }

@@ -112,7 +112,7 @@ static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 	if (hak_unlikely(c->bin[cls].head && !hak_key_is_free(c->bin[cls].head)))
 		hak_cache_broken(c, cls);
 	if (!c->bin[cls].head && !hak_cache_refill(c, cls, size)) {
-		if (!hak_purge(HAK_PURGE_ALL) || !hak_cache_refill(c, cls, size))
+		if (!hak_reclaim() || !hak_cache_refill(c, cls, size))
 			return NULL;
 	}
 	return pop(c, cls);
@@ -206,7 +206,7 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 	}
 	enter(c);
 	p = large(c, size, align, ret_zero);
-	if (hak_unlikely(!p) && hak_purge(HAK_PURGE_ALL))
+	if (hak_unlikely(!p) && hak_reclaim())
 		p = large(c, size, align, ret_zero);
 	return hak_likely(p != NULL) ? p : no_memory();
 }
@@ -535,6 +535,11 @@ HAK_EXPORT void *pvalloc(size_t size)
 	return allocate_aligned(hak_page, size ? hak_align_up(size, hak_page) : hak_page);
 }
 
+/* C23, and a name glibc dropped from its headers: not declared by all that we build with. */
+void free_sized(void *p, size_t size);
+void free_aligned_sized(void *p, size_t align, size_t size);
+void cfree(void *p);
+
 HAK_EXPORT void free_sized(void *p, size_t size)
 {
 	(void)size;
@@ -553,7 +558,11 @@ HAK_EXPORT void cfree(void *p)
 }
 
 /* glibc's internal names, called by old programs and by other allocators' shims. */
+#if defined(__has_attribute) && __has_attribute(copy)
+#define ALIAS(name)	__attribute__((alias(#name), visibility("default"), copy(name)))
+#else
 #define ALIAS(name)	__attribute__((alias(#name), visibility("default")))
+#endif
 extern void *__libc_malloc(size_t) ALIAS(malloc);
 extern void *__libc_calloc(size_t, size_t) ALIAS(calloc);
 extern void *__libc_realloc(void *, size_t) ALIAS(realloc);

@@ -80,7 +80,7 @@ void hak_purge_tick(struct hak_cache *c)
 	}
 }
 
-uint64_t hak_purge(enum hak_purge_level level)
+static uint64_t purge(enum hak_purge_level level, bool count_resident)
 {
 	struct hak_cache *c = hak_self;
 	uint64_t t0 = hak_os_now_ns(), bytes = 0;
@@ -93,7 +93,7 @@ uint64_t hak_purge(enum hak_purge_level level)
 	if (level < HAK_PURGE_DIRTY)
 		return 0;
 	hak_lock(HAK_LOCK_PURGE);
-	exact = true;
+	exact = count_resident;
 	bytes = hak_extent_purge(true, level >= HAK_PURGE_ALL, hak_os_now_ms(), 0);
 	if (level >= HAK_PURGE_ALL)
 		bytes += hak_ring_empty();
@@ -105,6 +105,16 @@ uint64_t hak_purge(enum hak_purge_level level)
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
 	return bytes;
+}
+
+uint64_t hak_purge(enum hak_purge_level level)
+{
+	return purge(level, true);
+}
+
+uint64_t hak_reclaim(void)
+{
+	return purge(HAK_PURGE_ALL, false);
 }
 
 void hak_purge_tuned(void)

@@ -19,6 +19,12 @@
 uint64_t hak_purge(enum hak_purge_level level);
 
 /*
+ * No memory: unmaps all that is kept. Bytes, touched or not; 0: there was nothing. Makes only the system calls that may
+ * always be made. No lock held.
+ */
+uint64_t hak_reclaim(void);
+
+/*
  * The purge clock: an epoch lasts purge.delay_ms. What was freed in one epoch and is still free at the end of the next
  * is given back, so its age is one to two delays, at the price of one load per free.
  */

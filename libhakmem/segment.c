@@ -286,7 +286,8 @@ static int map_heaps(int fd, const struct layout *l, unsigned int slots)
 	char *base = counters_base();
 
 	/* The unused part first: if it fails, nothing has changed yet. */
-	if (!map_shared(base + used, heaps_bytes() - used, PROT_NONE, fd, l->heaps + used))
+	if (used < heaps_bytes() &&
+	    !map_shared(base + used, heaps_bytes() - used, PROT_NONE, fd, l->heaps + used))
 		return -ENOMEM;
 	if (!used || map_shared(base, used, PROT_READ | PROT_WRITE, fd, l->heaps))
 		return 0;

@@ -509,6 +509,18 @@ static void read_environment(void)
 
 /* ---- start ---- */
 
+extern const char hak_first[] __asm__("__ehdr_start") HAK_HIDDEN;
+extern const char hak_last[] __asm__("_end") HAK_HIDDEN;
+
+/*
+ * Whether the program's malloc is ours. Not in a second copy of the library, nor where the program
+ * brings its own: they would publish a heap that nobody uses.
+ */
+static bool is_bound(void)
+{
+	return (uintptr_t)malloc - (uintptr_t)hak_first < (uintptr_t)(hak_last - hak_first);
+}
+
 __attribute__((constructor(101))) void hak_tune_init(void)
 {
 	static _Atomic bool started;
@@ -518,15 +530,16 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 	hak_os_init();
 	hak_filter_look();
 	hak_stop_init();
-	hak_heap_attach();
+	hak_heap_reserve();
 	hak_lock(HAK_LOCK_TUNE);
-	st.no_segment = getauxval(AT_SECURE);
+	st.no_segment = getauxval(AT_SECURE) || !is_bound();
 	read_environment();
 	if (evaluate())
 		hak_purge_tuned();
 	if (!st.no_segment && hak_tun(HAK_T_CONTROL_SEGMENT))
 		make_segment(false);
 	hak_unlock(HAK_LOCK_TUNE);
+	hak_heap_attach();
 	if (hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_ON)
 		hak_agent_start();
 }

@@ -610,7 +610,7 @@ void hak_ring_tuned(void)
 
 static size_t whale_bytes(size_t bytes)
 {
-	return hak_align_up(bytes, HAK_GRANULE);
+	return bytes ? hak_align_up(bytes, HAK_GRANULE) : HAK_GRANULE;
 }
 
 static void count_get(struct hak_cache *c, uint64_t t0)
@@ -639,7 +639,7 @@ void *hak_whale_alloc(struct hak_cache *c, size_t bytes, size_t align, bool *ret
 		r = map_region(want, align);
 		if (!r) {
 			/* what is kept may be what is missing */
-			if (!hak_purge(HAK_PURGE_ALL))
+			if (!hak_reclaim())
 				return NULL;
 			r = map_region(want, align);
 			if (!r)

@@ -17,6 +17,7 @@ static void *sleeps(void *arg)
 	free(launder(malloc(opaque(100))));
 	for (;;)
 		pause();
+	return NULL;
 }
 
 static void *returns(void *arg)
@@ -53,7 +54,7 @@ static void sleeping_subject(int from, int to)
 
 	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
 	tell(to);
-	hear(from);	/* no allocation from here on */
+	hear(from); /* no allocation from here on */
 	tell(to);
 	hear(from);
 }

@@ -31,23 +31,23 @@ struct peer {
 };
 
 /* Everything a test waits for comes; if not, the watchdog ends the case and says which. */
-#define WAIT_FOR(cond)                                                        \
-	do {                                                                  \
-		const struct timespec tick_ = { 0, 1000000 };                 \
-		while (!(cond))                                               \
-			nanosleep(&tick_, NULL);                              \
+#define WAIT_FOR(cond)                                        \
+	do {                                                  \
+		const struct timespec tick_ = { 0, 1000000 }; \
+		while (!(cond))                               \
+			nanosleep(&tick_, NULL);              \
 	} while (0)
 
 /* main() of these programs: a library without control has nothing that they could look at. */
-#define CONTROL_MAIN(cases)                                                       \
-	int main(int argc, char **argv)                                           \
-	{                                                                         \
-		const char *config = getenv("HAK_CONFIG");                        \
-                                                                                  \
-		if (config && !strstr(config, "control")) {                       \
-			puts("built with --disable-control");                     \
-			return CASE_SKIP;                                         \
-		}                                                                 \
+#define CONTROL_MAIN(cases)                                                              \
+	int main(int argc, char **argv)                                                  \
+	{                                                                                \
+		const char *config = getenv("HAK_CONFIG");                               \
+                                                                                         \
+		if (config && !strstr(config, "control")) {                              \
+			puts("built with --disable-control");                            \
+			return CASE_SKIP;                                                \
+		}                                                                        \
 		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
 	}
 
@@ -302,8 +302,8 @@ static inline int poked(void)
 }
 
 /*
- * Forks a process that runs `fn` with its ends of two pipes, then ends by _exit(0). Returns its pid;
- * *to and *from are our ends.
+ * Forks a process that runs `fn` with its ends of two pipes, then ends by _exit(0). Returns its
+ * pid; *to and *from are our ends.
  */
 static inline pid_t subject(void (*fn)(int from, int to), int *to, int *from)
 {

@@ -316,8 +316,8 @@ static void can_be_dropped_live(void)
 	exercise_all_tiers(1);
 	g = peer_set(&p, "control.segment", 0);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
-	WAIT_FOR(poked() && !peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) ==
-				    (munmap(p.tune, 4096) == 0));
+	WAIT_FOR(poked() &&
+		 !peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == (munmap(p.tune, 4096) == 0));
 	p.tune = NULL;
 	CHECK(!peer_mapped(getpid(), "hakmem-"));
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &before) == 0 && before > 100);
@@ -411,7 +411,10 @@ static void *waker(void *arg)
 	return NULL;
 }
 
-/* Between our fstat and our fcntl the number becomes the program's: its file is only asked for locks. */
+/*
+ * Between our fstat and our fcntl the number becomes the program's: its file is only asked for
+ * locks.
+ */
 static void swapped_after_fstat_31(void)
 {
 	struct hak_stops *s = stops_map();

@@ -258,7 +258,9 @@ static void writers_from_two_processes(void)
 	if (pid == 0) {
 		/* The parent's page is still mapped here: `p` is the parent's. */
 		for (int i = 0; i < ROUNDS; i++) {
-			struct flock l = { .l_type = F_WRLCK, .l_start = HAK_LOCK_WRITER, .l_len = 1 };
+			struct flock l = { .l_type = F_WRLCK,
+					   .l_start = HAK_LOCK_WRITER,
+					   .l_len = 1 };
 			char path[64];
 			int fd;
 
@@ -352,12 +354,13 @@ static void env_is_read_and_mistakes_are_told(void)
 	CHECKF(strstr(out, "ring_slots=32 evict=1 delay=1500 "), "%s", out);
 	CHECKF(strstr(out, "origin=2 errors=0") && o.len == 0, "%s%s", out, o.err);
 
-	run_env("foo=1,whale.ring_slots=9999,,region.evict=freee,purge.delay_ms=7,thp.mode", &o, out,
-		sizeof(out));
+	run_env("foo=1,whale.ring_slots=9999,,region.evict=freee,purge.delay_ms=7,thp.mode", &o,
+		out, sizeof(out));
 	CHECKF(strstr(out, "ring_slots=128 evict=0 delay=7 "), "%s", out);
 	CHECKF(strstr(out, "errors=4"), "%s", out);
 	CHECKF(lines(o.err) == 4, "%s", o.err);
-	CHECKF(strstr(o.err, "\"foo=1\"") && strstr(o.err, "\"whale.ring_slots=9999\""), "%s", o.err);
+	CHECKF(strstr(o.err, "\"foo=1\"") && strstr(o.err, "\"whale.ring_slots=9999\""), "%s",
+	       o.err);
 	CHECKF(strstr(o.err, "0 to 1024") && strstr(o.err, "dontneed|free|remap"), "%s", o.err);
 
 	run_env("control=off", &o, out, sizeof(out));

@@ -36,9 +36,10 @@ tell()
 
 stop()
 {
+	local in=${to[$1]} out=${from[$1]}
 	kill -KILL "$1"
 	wait "$1" 2>/dev/null
-	exec {to[$1]}>&- {from[$1]}<&-
+	exec {in}>&- {out}<&-
 }
 
 ctl()
@@ -56,16 +57,18 @@ expect()
 	[ $got = "$want" ] || fail "exit code $got, not $want: $* -- $out $err"
 }
 
-# json PATH: of $out, by a path such as processes.0.counters.'whale.hits'; also proves that it is JSON.
+# json PATH...: of $out, by paths such as processes/0/counters/whale.hits, joined by /; also proves that it is JSON.
 json()
 {
 	python3 -c '
 import json, sys
-value = json.loads(sys.argv[1])
-for key in sys.argv[2].split("/"):
-    value = value[int(key) if isinstance(value, list) else key]
-print({True: "true", False: "false", None: "null"}.get(value, value) if not isinstance(value, (int, float)) or
-      isinstance(value, bool) else value)' "$out" "$1"
+document = json.loads(sys.argv[1])
+def word(path):
+    value = document
+    for key in path.split("/"):
+        value = value[int(key) if isinstance(value, list) else key]
+    return value if isinstance(value, str) else json.dumps(value)
+print("/".join(map(word, sys.argv[2:])))' "$out" "$@"
 }
 
 is()

@@ -40,7 +40,8 @@ static void serve(struct fake *f)
 	}
 }
 
-static pid_t start(void (*run)(struct fake *f))
+/* A process with a segment that `prepare` has had before anybody sees it, and that then does `run`, if anything. */
+static pid_t start(void (*prepare)(struct fake *f), void (*run)(struct fake *f))
 {
 	int ready[2];
 	pid_t pid;
@@ -55,6 +56,8 @@ static pid_t start(void (*run)(struct fake *f))
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fake_create(&f);
+		if (prepare)
+			prepare(&f);
 		fake_seal(&f);
 		f.ack->agent = run != NULL;
 		if (write(ready[1], "", 1) != 1)
@@ -113,7 +116,7 @@ static uint64_t set(const struct hak_segment *seg, enum hak_origin origin,
 static void answered(void)
 {
 	struct hak_change change = { .index = HAK_T_WHALE_RING_SLOTS, .set = true, .value = 5 };
-	pid_t pid = start(serve);
+	pid_t pid = start(NULL, serve);
 	struct hak_segment *seg = open_for_writing(pid);
 	struct hak_tunable_state s;
 	uint64_t generation;
@@ -148,7 +151,7 @@ static void answered(void)
 
 static void purged(void)
 {
-	pid_t pid = start(serve), sleeper = start(NULL);
+	pid_t pid = start(NULL, serve), sleeper = start(NULL, NULL);
 	struct hak_segment *seg = open_for_writing(pid);
 	struct hak_purge_answer answer = { 0 };
 	char why[HAK_WHY_TEXT];
@@ -178,7 +181,7 @@ static void purged(void)
 static void pending(void)
 {
 	const struct hak_change change = { .index = 1, .set = true, .value = 7 };
-	pid_t pid = start(NULL);
+	pid_t pid = start(NULL, NULL);
 	struct hak_segment *seg = open_for_writing(pid);
 	uint64_t generation = set(seg, HAK_ORIGIN_ADMIN, &change);
 	struct hak_tunable_state s = state_of(seg, 1);
@@ -201,13 +204,12 @@ static void leave_half(struct fake *f)
 	f->tune->generation_seq = 7;
 	f->tune->slot[SLOT].admin.set = 0;
 	f->tune->slot[SLOT].admin.value = 1;
-	serve(f);
 }
 
 static void after_a_killed_one(void)
 {
 	const struct hak_change change = { .index = 0, .set = true, .value = 0 };
-	pid_t pid = start(leave_half);
+	pid_t pid = start(leave_half, serve);
 	struct hak_segment *seg = open_for_writing(pid);
 	uint64_t generation = set(seg, HAK_ORIGIN_ADMIN, &change);
 
@@ -238,7 +240,7 @@ static void write_many(pid_t target, uint64_t first)
  */
 static void both_at_once(void)
 {
-	pid_t pid = start(serve), writers[2];
+	pid_t pid = start(NULL, serve), writers[2];
 	struct hak_segment *seg = open_for_writing(pid);
 	struct hak_snapshot snap;
 	struct hak_tune tune;
@@ -297,20 +299,13 @@ static void sums(void)
 		IN_USE = 100 + 50 + 3 - 30 - 60,
 		CACHED = 120 + 64 + 30 + 60 - 150 - 40
 	};
-	pid_t pid = start(fill);
+	pid_t pid = start(fill, NULL);
 	struct hak_segment *seg = open_for_writing(pid);
 	struct hak_snapshot snap;
 	struct hak_memory m;
 	struct hak_use use;
 
-	/* `fill` runs after the start was reported; it is done when its last figure is there. */
-	for (;;) {
-		CHECK(hak_snapshot_take(seg, &snap) == 0, "snapshot");
-		if (hak_total(seg, &snap, HAK_ID_MEM_MAPPED) == 8 << 20)
-			break;
-		hak_snapshot_free(&snap);
-		usleep(1000);
-	}
+	CHECK(hak_snapshot_take(seg, &snap) == 0, "snapshot");
 	CHECK(hak_total(seg, &snap, HAK_ID_ALLOCS) == 150, "allocs %llu",
 	      (unsigned long long)hak_total(seg, &snap, HAK_ID_ALLOCS));
 	CHECK(hak_of_class(seg, &snap, HAK_ID_FREES, 10) == 90 &&

@@ -2,21 +2,21 @@
 /*
  * adopt.pml - slabs and heaps change hands while others free to them.
  *
- * Stands for, in libhakmem/slab.c: hak_slab_release, hak_pool_put, hak_pool_get;
- * in libhakmem/heap.c: hak_heap_retire, hak_heap_adopt, the fast path of free();
- * in libhakmem/purge.c: the draining of dead heaps. Remote frees, drains and
- * refills are the text of slab.inc.
+ * Stands for, in libhakmem/slab.c: hak_slab_release, hak_pool_put, hak_pool_get; in
+ * libhakmem/heap.c: destructor, take_heap and give_heap, hak_heap_scavenge,
+ * hak_heap_drain_dead; in libhakmem/cache.c: give, settle, hak_cache_retire. Remote
+ * frees, drains and refills are the text of slab.inc.
  *
- * Threads (two; --slow adds a third that only frees) do all of it, in any order
- * and for ever: malloc and free from one slab of two blocks, with or without a
- * heap, drain, refill from the pool, give to the pool, release and carve, retire
- * and adopt one of two heaps, purge a dead one. So a freer stalled anywhere meets
- * every sequence of exit, adoption and reuse. Shown, besides what remote.pml
- * shows: a slab is linked to the heap that owns it, at the time it is drained; one
- * thread at a time runs a heap; when nobody is in the middle of something, blocks
- * freed are where the next drain finds them, also on dead heaps and in the pool.
- * Not here: thread caches (their blocks count as used), more than one class list.
- * registry_lock and pool_lock are never held together.
+ * Threads (two; --slow adds a third that only frees) do all of it, in any order and for
+ * ever: take blocks from one slab of two and give them back, with or without a heap,
+ * drain, refill from the pool, release and carve, die and adopt one of two heaps, pool
+ * the slabs of a dead one. So a freer stalled anywhere meets every sequence of exit,
+ * adoption and reuse. Shown, besides what remote.pml shows: a slab is linked to the heap
+ * that owns it, at the time it is drained; one thread at a time runs a heap; when nobody
+ * is in the middle of something, blocks freed are where the next drain finds them, also
+ * on dead heaps and in the pool, and no idle slab is kept there.
+ * Not here: bins and buffers (their blocks count as used), more than one class list.
+ * registry_lock is taken before pool_lock.
  *
  * SLOW: FREER
  * BREAK_OWNER_BEFORE_CAS: the freer reads slab->owner before its CAS (no acquire)
@@ -43,19 +43,19 @@
  *	-> owner
  * BREAK_GET_UNLOCKED: hak_pool_get without pool_lock
  *	-> inside
- * BREAK_DEAD_BEFORE_POOLED: the heap is on the dead list before it is drained
+ * BREAK_DEAD_BEFORE_FLUSHED: the heap is on the dead list before it is drained
  *	-> mapped|running|inside
- * BREAK_RETIRE_KEEPS_NAME: free() still trusts the heap's name after retiring
+ * BREAK_DEATH_KEEPS_NAME: the thread still calls the cache its own afterwards
  *	-> inside|owner
- * BREAK_RETIRE_UNMAPS_HEAP: an empty dead heap is unmapped
+ * BREAK_DEATH_UNMAPS_HEAP: an empty dead heap is unmapped
  *	-> heap_mapped
  * BREAK_ADOPT_UNLOCKED: two threads choose a heap without registry_lock
  *	-> running
  * BREAK_ADOPT_SLAB_ALONE: one slab of a dead heap is taken, not the heap
  *	-> owner
- * BREAK_PURGE_UNLOCKED: a dead heap is drained without registry_lock
+ * BREAK_SCAVENGE_UNLOCKED: a dead heap is emptied without registry_lock
  *	-> mapped|inside|owner
- * BREAK_PURGE_LIVE: a heap is drained that a thread runs
+ * BREAK_SCAVENGE_LIVE: a heap is emptied that a thread runs
  *	-> mapped|inside|owner
  * BREAK_RELEASE_QUEUED: an empty slab is released though it is QUEUED
  *	-> mapped
@@ -116,12 +116,12 @@ inline unlock(l)
 #define ADOPT_LOCK(l)	lock(l)
 #define ADOPT_UNLOCK(l)	unlock(l)
 #endif
-#ifdef BREAK_PURGE_UNLOCKED
-#define PURGE_LOCK(l)	skip
-#define PURGE_UNLOCK(l)	skip
+#ifdef BREAK_SCAVENGE_UNLOCKED
+#define SCAVENGE_LOCK(l)	skip
+#define SCAVENGE_UNLOCK(l)	skip
 #else
-#define PURGE_LOCK(l)	lock(l)
-#define PURGE_UNLOCK(l)	unlock(l)
+#define SCAVENGE_LOCK(l)	lock(l)
+#define SCAVENGE_UNLOCK(l)	unlock(l)
 #endif
 
 /* Claim QUEUED as a freer would, but do not link. */
@@ -143,14 +143,14 @@ inline claim_by_load(s)
 	}
 }
 
-inline hak_pool_put(s)
+inline hak_pool_put(s, from)
 {
 	PUT_LOCK(pool_lock);
 #ifdef BREAK_PUT_OWNER_BEFORE_CLAIM
 	owner[s] = POOL;
 	claim(s);
 	if
-	:: !ok -> owner[s] = my
+	:: !ok -> owner[s] = from
 	:: else
 	fi;
 #elif defined(BREAK_PUT_NO_CLAIM)
@@ -230,8 +230,11 @@ inline hak_pool_get(h)
 	}
 }
 
-/* free(): `my` is the running thread's heap, or NONE; chains of one block. */
-inline hak_free(b)
+/*
+ * A block leaves the thread's bin for its slab: the flush's give. `name` is the cache
+ * that the thread calls its own, or NONE; chains of one block.
+ */
+inline give(b)
 {
 	o = owner[SLAB_OF(b)];
 	if
@@ -249,7 +252,7 @@ inline hak_free(b)
 	o = 0
 }
 
-/* malloc() and the fast path of free() use heap `name`; slow paths use `my`. */
+/* `name` is hak_self; `my` the heap the thread runs by right. */
 inline hak_heap_adopt()
 {
 	ADOPT_LOCK(registry_lock);
@@ -285,54 +288,66 @@ inline bury()
 	atomic {
 		state[my] = DEAD;
 		running[my]--;
-#ifdef BREAK_RETIRE_UNMAPS_HEAP
+#ifdef BREAK_DEATH_UNMAPS_HEAP
 		heap_mapped[my] = (mpsc[my] != NIL);
 #endif
 		unlock(registry_lock)
 	}
 }
 
-inline hak_heap_retire()
+/* The thread ends; its slabs stay with the heap. */
+inline destructor()
 {
-#ifdef BREAK_DEAD_BEFORE_POOLED
+#ifdef BREAK_DEAD_BEFORE_FLUSHED
 	bury();
 #endif
 	hak_heap_drain(my);
-	if
-	:: OWN(0) -> hak_pool_put(0)
-	:: else
-	fi;
-#ifndef BREAK_RETIRE_KEEPS_NAME
+	release_idle(my);
+#ifndef BREAK_DEATH_KEEPS_NAME
 	name = NONE;
 #endif
-#ifndef BREAK_DEAD_BEFORE_POOLED
+#ifndef BREAK_DEAD_BEFORE_FLUSHED
 	bury();
 #endif
 	my = NONE
 }
 
-/* Any thread: drain the dead heaps and the pool, release what is empty. */
-inline hak_purge_dead(h)
+inline release_idle(h)
 {
-	PURGE_LOCK(registry_lock);
 	if
-#ifdef BREAK_PURGE_LIVE
-	:: true ->
+	:: atomic {
+		mapped[0] && owner[0] == h && used[0] == 0 && RELEASABLE(0) ->
+		owner[0] = NONE; mapped[0] = 0
+	   }
+	:: else
+	fi
+}
+
+/* Any thread that needs a slab, or purges: those of a dead heap go to the pool. */
+inline hak_heap_scavenge()
+{
+	SCAVENGE_LOCK(registry_lock);
+	if
+#ifdef BREAK_SCAVENGE_LIVE
+	:: state[0] != FRESH -> h = 0
+	:: state[1] != FRESH -> h = 1
 #else
-	:: state[h] == DEAD ->
+	:: state[0] == DEAD -> h = 0
+	:: state[1] == DEAD -> h = 1
 #endif
+	:: else
+	fi;
+	if
+	:: h != NONE ->
 		hak_heap_drain(h);
+		release_idle(h);
 		if
-		:: atomic {
-			mapped[0] && owner[0] == h && used[0] == 0 &&
-			RELEASABLE(0) ->
-			owner[0] = NONE; mapped[0] = 0
-		   }
+		:: mapped[0] && owner[0] == h -> hak_pool_put(0, h)
 		:: else
 		fi
 	:: else
 	fi;
-	PURGE_UNLOCK(registry_lock)
+	atomic { h = NONE; SCAVENGE_UNLOCK(registry_lock) }
 }
 
 inline check_lost()
@@ -345,16 +360,16 @@ inline check_lost()
 
 proctype thread()
 {
-	byte my = NONE, name = NONE;
+	byte my = NONE, name = NONE, h = NONE;
 	byte old_f, old_n, to, head, k, c, tf, tn, list, sl, o;
 	bit won, ok;
 
 	do
 	:: atomic { st[0] == USED -> busy++; program_free(0) };
-		hak_free(0);
+		give(0);
 		busy--
 	:: atomic { st[1] == USED -> busy++; program_free(1) };
-		hak_free(1);
+		give(1);
 		busy--
 	:: atomic { my == NONE -> busy++ };
 		hak_heap_adopt();
@@ -366,16 +381,13 @@ proctype thread()
 		hak_pool_get(my);
 		busy--
 	:: atomic { OWN(0) -> busy++ };
-		hak_pool_put(0);
-		busy--
-	:: atomic { OWN(0) -> busy++ };
 		hak_slab_take_remote(0);
 		busy--
 	:: atomic { my != NONE -> busy++ };
-		hak_heap_retire();
+		destructor();
 		busy--
 	:: atomic { true -> busy++ };
-		hak_purge_dead(0);
+		hak_heap_scavenge();
 		busy--
 	/* the program allocates */
 	:: d_step { OWN(0) && st[0] == FREE ->
@@ -401,10 +413,10 @@ proctype freer()
 
 	do
 	:: atomic { st[0] == USED -> busy++; program_free(0) };
-		hak_free(0);
+		give(0);
 		busy--
 	:: atomic { st[1] == USED -> busy++; program_free(1) };
-		hak_free(1);
+		give(1);
 		busy--
 	od
 }

@@ -7,12 +7,12 @@
  * control/pageout.c: read_ranges.
  *
  * Three regions of different sizes and a table of two, largest first; two threads free
- * and get regions (three or four changes of the table, with --slow two more), one reader. Shown: no region is
- * handed out while it is published, nor published while it is out; what the reader
- * acts upon is the table as it was at one moment of its reading: whole entries, none
- * twice. That a region may be handed out right after that moment is not prevented:
- * MADV_PAGEOUT of pages in use loses no data. MADV_FREE itself is done before the
- * region is in the ring (ring.pml).
+ * and get regions (three or four changes of the table, --slow: two more), one reader.
+ * Shown: no region is handed out while it is published, nor published while it is out;
+ * what the reader acts upon is the table as it was at one moment of its reading: whole
+ * entries, none twice. That a region may be handed out right after that moment is not
+ * prevented: MADV_PAGEOUT of pages in use loses no data. MADV_FREE itself is done before
+ * the region is in the ring (ring.pml).
  *
  * SLOW: LONG
  * BREAK_REMOVED_LATE: the region is handed out, then unpublished

@@ -8,10 +8,10 @@
  *
  * Two requests of two levels from two clients; the worker comes or does not, the
  * agent sleeps on a futex; one answer slot, so that the second answer replaces the
- * first (--slow: three requests, two slots). Shown: every client gets its own answer or learns that a later
- * request took its place; an answer is whole, and true: what was given back for that
- * request, at the level asked. Not here: what is given back (hak_purge), time-outs
- * (a client that gives up takes no further part).
+ * first (--slow: three requests, two slots). Shown: every client gets its own answer
+ * or learns that a later request took its place; an answer is whole, and true: what was
+ * given back for that request, at the level asked. Not here: what is given back
+ * (hak_purge), time-outs (a client that gives up takes no further part).
  *
  * SLOW: THREE
  * BREAK_LEVEL_APART: id and level are two words

@@ -3,6 +3,14 @@
 . "$srcdir/tests/lib.sh"
 hold=$top_builddir/tests/programs/hold.so
 
+# What is said while a program's own output is being caught goes past that.
+exec 3>&1
+fail()
+{
+	echo "FAIL: $*" >&3
+	exit 1
+}
+
 config address && skip "the library abstains under this sanitizer"
 config thread && skip "the library abstains under this sanitizer"
 
@@ -32,7 +40,7 @@ at_least()
 	can_count || return 0
 	n=$(allocations "$1")
 	[ "${n:-0}" -ge "$2" ] || fail "process $1 made ${n:-no} allocations on hakmem, not $2"
-	echo "process $1 made $n allocations on hakmem"
+	echo "process $1 made $n allocations on hakmem" >&3
 }
 
 # held FLOOR PART COMMAND...: runs the command on hakmem, holds its first process whose command line
@@ -49,7 +57,7 @@ held()
 	command=$!
 	wait_for 100 eval '[ -e "$dir/pid" ] || ! kill -0 $command 2>/dev/null'
 	if [ -e "$dir/pid" ]; then
-		at_least "$(cat "$dir/pid")" "$floor" >&2
+		at_least "$(cat "$dir/pid")" "$floor"
 		: >"$dir/go"
 	else
 		wait $command
@@ -67,9 +75,9 @@ same()
 	shift 2
 	"$@" >"$HAK_TMP/want" 2>"$HAK_TMP/want.err"
 	want=$?
+	[ $want = 0 ] || { cat "$HAK_TMP/want.err"; fail "$* does not work on glibc: status $want"; }
 	held "$floor" "$part" "$@" >"$HAK_TMP/got" 2>"$HAK_TMP/got.err"
 	got=$?
-	grep '^process\|^FAIL' "$HAK_TMP/got.err"
 	[ $got = $want ] || { cat "$HAK_TMP/got.err"; fail "$*: status $got, on glibc $want"; }
 	[ -s "$HAK_TMP/want" ] || fail "$*: no output to compare"
 	cmp "$HAK_TMP/want" "$HAK_TMP/got" || fail "$*: output differs from that on glibc"

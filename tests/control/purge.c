@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Purge requests from outside: that the answer belongs to the request and is true, who answers and
+ * when, and what a controller that can page out brings about.
+ */
+#include "peer.h"
+
+#include <pthread.h>
+
+static struct peer p;
+
+enum { WHALES = 40, WHALE_BYTES = 2 << 20 };
+static char *whale[WHALES];
+
+/* Whales freed with every page of the first `touched` of each written. */
+static void leave_garbage(size_t touched)
+{
+	for (int i = 0; i < WHALES; i++) {
+		whale[i] = launder(malloc(opaque(WHALE_BYTES)));
+		CHECK(whale[i]);
+		memset(whale[i], 1, touched);
+	}
+	for (int i = 0; i < WHALES; i++)
+		free(whale[i]);
+}
+
+static struct hak_purge_answer purge(unsigned level)
+{
+	uint64_t id = peer_purge(&p, level);
+	struct hak_purge_answer a;
+
+	WAIT_FOR(poked() && (a = peer_answer(&p, id)).id == id);
+	return a;
+}
+
+static void answers_with_the_fall_of_rss(void)
+{
+	const long touched = 1 << 20, all = WHALES * (touched / 1024);
+	struct hak_purge_answer a;
+	long before, after, fall;
+
+	peer_open(&p, getpid());
+	poke();
+	purge(HAK_PURGE_ALL);
+	leave_garbage(touched);
+	before = rss_kib();
+	a = purge(HAK_PURGE_DIRTY);
+	after = rss_kib();
+	fall = before - after;
+	CHECKF(fall >= all * 9 / 10, "RSS fell by %ld of %ld KiB", fall, all);
+	/* Pages never touched do not count: half of each whale. */
+	CHECKF((long)(a.bytes / 1024) >= fall * 9 / 10 && (long)(a.bytes / 1024) <= fall * 11 / 10,
+	       "answered %lu KiB, RSS fell by %ld", a.bytes / 1024, fall);
+	CHECK(a.level == HAK_PURGE_DIRTY && a.status == 0 && a.ns > 0);
+	a = purge(HAK_PURGE_DIRTY);
+	CHECKF(a.bytes < 1 << 20, "%lu bytes again", a.bytes);
+}
+
+static void all_unmaps_the_ring(void)
+{
+	uint64_t mapped;
+
+	peer_open(&p, getpid());
+	leave_garbage(4096);
+	CHECK(peer_counter(&p, "ring.bytes") >= WHALES * (uint64_t)WHALE_BYTES);
+	purge(HAK_PURGE_DIRTY);
+	CHECK(peer_counter(&p, "ring.bytes") >= WHALES * (uint64_t)WHALE_BYTES);
+	mapped = peer_counter(&p, "mem.mapped");
+	purge(HAK_PURGE_ALL);
+	CHECKF(peer_counter(&p, "mem.mapped") < mapped - WHALES / 2 * (uint64_t)WHALE_BYTES,
+	       "%lu mapped before, %lu after", mapped, peer_counter(&p, "mem.mapped"));
+}
+
+static void unknown_levels_are_refused(void)
+{
+	struct hak_purge_answer a;
+
+	peer_open(&p, getpid());
+	a = purge(0);
+	CHECK(a.status == EINVAL && a.bytes == 0 && a.level == 0);
+	a = purge(255);
+	CHECK(a.status == EINVAL && a.bytes == 0 && a.level == 255);
+	CHECK(purge(HAK_PURGE_CACHE).status == 0);
+}
+
+/* The ring of answers is smaller than the number of requests. */
+static void every_request_gets_its_answer(void)
+{
+	peer_open(&p, getpid());
+	for (int i = 0; i < 100; i++) {
+		uint64_t id = peer_purge(&p, 1 + i % 3);
+		struct hak_purge_answer a;
+
+		WAIT_FOR(poked() && (a = peer_answer(&p, id)).id == id);
+		CHECK(a.level == 1u + i % 3);
+	}
+	CHECK(peer_counter(&p, "purge.requests") == 100);
+}
+
+static void later_request_covers_earlier(void)
+{
+	uint64_t first, second;
+
+	peer_open(&p, getpid());
+	first = peer_purge(&p, HAK_PURGE_CACHE);
+	second = peer_purge(&p, HAK_PURGE_ALL);
+	WAIT_FOR(poked() && peer_answer(&p, second).id == second);
+	CHECK(peer_answer(&p, first).id != first);
+	CHECK(peer_counter(&p, "purge.requests") == 1);
+}
+
+/* ---- a process that cannot hear ---- */
+
+static void *pauses(void *arg)
+{
+	free(launder(malloc(opaque(100))));
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void with_agent(int from, int to)
+{
+	pthread_t t;
+
+	CHECK(pthread_create(&t, NULL, pauses, NULL) == 0);
+	tell(to);
+	hear(from);
+}
+
+static void stopped_processes_answer_late_35(void)
+{
+	int to, from, status;
+	uint64_t first, second, g;
+	pid_t pid = subject(with_agent, &to, &from);
+
+	hear(from);
+	peer_open(&p, pid);
+	WAIT_FOR(peer_agent(&p) == 1);
+	CHECK(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, WUNTRACED) == pid);
+	first = peer_purge(&p, HAK_PURGE_CACHE);
+	g = peer_set(&p, "whale.ring_slots", 8);
+	CHECK(peer_answer(&p, first).id != first && !peer_has_applied(&p, g));
+	second = peer_purge(&p, HAK_PURGE_DIRTY);
+	CHECK(kill(pid, SIGCONT) == 0);
+	WAIT_FOR(peer_answer(&p, second).id == second && peer_has_applied(&p, g));
+	CHECK(peer_answer(&p, second).level == HAK_PURGE_DIRTY);
+	CHECK(peer_value(&p, "whale.ring_slots") == 8);
+	tell(to);
+	reap(pid, "the stopped one");
+}
+
+/* ---- a controller that can page out ---- */
+
+static uint64_t lazy_ranges(struct hak_lazy_table *t)
+{
+	uint64_t before, after;
+
+	do {
+		peer_read(&p, &before, 8, p.h.lazy_off);
+		peer_read(&p, t, sizeof(*t), p.h.lazy_off);
+		peer_read(&p, &after, 8, p.h.lazy_off);
+	} while (before != after || (before & 1));
+	return t->count;
+}
+
+static int lock_byte(int type)
+{
+	struct flock l = { .l_type = type, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
+
+	return fcntl(p.tune_fd, F_OFD_SETLK, &l);
+}
+
+static int frees_lazily(void)
+{
+	uint64_t before = peer_counter(&p, "sys.free.calls");
+
+	leave_garbage(65536);
+	purge(HAK_PURGE_DIRTY);
+	return peer_counter(&p, "sys.free.calls") > before;
+}
+
+/*
+ * Lazily freed while the lock is held, published, paged out from outside; at once again after
+ * it.
+ */
+static void lazy_while_byte_1_is_locked(void)
+{
+	static struct hak_lazy_table t;
+	uint64_t bytes = 0;
+
+	peer_open(&p, getpid());
+	CHECK(!frees_lazily() && lazy_ranges(&t) == 0);
+	CHECK(lock_byte(F_WRLCK) == 0);
+	peer_wake(&p);
+	WAIT_FOR(frees_lazily());
+	CHECK(lazy_ranges(&t) > 0 && t.count <= HAK_LAZY_RANGES);
+	for (unsigned i = 0; i < t.count; i++) {
+		bytes += t.range[i].bytes;
+		CHECK(i == 0 || t.range[i].bytes <= t.range[i - 1].bytes);
+		CHECK(t.range[i].addr && t.range[i].addr % 4096 == 0);
+	}
+	CHECKF(bytes == peer_counter(&p, "mem.lazy"), "%lu published, %lu lazy", bytes,
+	       peer_counter(&p, "mem.lazy"));
+	CHECK(lock_byte(F_UNLCK) == 0);
+	WAIT_FOR(!frees_lazily());
+}
+
+static void pages_out_what_is_published(void)
+{
+	static struct hak_lazy_table t;
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	long before, after;
+	uint64_t bytes = 0;
+
+	need_root();
+	if (pidfd < 0 || syscall(440, -1, NULL, 0, 21, 0) == 0 || errno == ENOSYS)
+		SKIP("no process_madvise");
+	peer_open(&p, getpid());
+	CHECK(lock_byte(F_WRLCK) == 0);
+	peer_wake(&p);
+	WAIT_FOR(frees_lazily());
+	leave_garbage(WHALE_BYTES);
+	purge(HAK_PURGE_DIRTY);
+	CHECK(lazy_ranges(&t) > 0);
+	before = rss_kib();
+	for (unsigned i = 0; i < t.count; i++) {
+		struct {
+			void *at;
+			size_t bytes;
+		} part = { (void *)t.range[i].addr, t.range[i].bytes };
+
+		if (syscall(440, pidfd, &part, 1, 21 /* MADV_PAGEOUT */, 0) < 0)
+			SKIP("process_madvise: %s", strerror(errno));
+		bytes += part.bytes;
+	}
+	after = rss_kib();
+	CHECKF((before - after) * 1024 > (long)bytes / 2, "RSS %ld to %ld KiB of %lu published",
+	       before, after, bytes / 1024);
+}
+
+static const struct tcase cases[] = {
+	{ "answers_with_the_fall_of_rss", answers_with_the_fall_of_rss, 0, "purge.delay_ms=1d" },
+	{ "all_unmaps_the_ring", all_unmaps_the_ring, 0, "purge.delay_ms=1d" },
+	{ "unknown_levels_are_refused", unknown_levels_are_refused },
+	{ "every_request_gets_its_answer", every_request_gets_its_answer },
+	{ "later_request_covers_earlier", later_request_covers_earlier },
+	{ "stopped_processes_answer_late_35", stopped_processes_answer_late_35 },
+	{ "lazy_while_byte_1_is_locked_37", lazy_while_byte_1_is_locked, 0, "purge.delay_ms=1d" },
+	{ "pages_out_what_is_published", pages_out_what_is_published, 0, "purge.delay_ms=1d" },
+};
+
+CONTROL_MAIN(cases)
