@@ -60,7 +60,10 @@ static bool only_when_threaded(void)
 	return hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_AUTO;
 }
 
-/* Whether but for the agent there is one thread. Threads that never allocated are known to /proc. */
+/*
+ * Whether but for the agent there is one thread. Threads that never allocated are known to
+ * /proc.
+ */
 static bool alone(void)
 {
 	struct stat st;
@@ -73,8 +76,8 @@ static bool alone(void)
 }
 
 /*
- * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed: time that
- * was suspended is not waited. False: it was the seconds.
+ * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed: time
+ * that was suspended is not waited. False: it was the seconds.
  */
 static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_s)
 {

@@ -357,6 +357,12 @@ static bool on_list(const void *p, const void *q, uint32_t n)
 	return false;
 }
 
+/* A flush begins: of one list, or of both of a class. */
+static void next_serial(struct hak_cache *c)
+{
+	c->heap->serial += 1 + (c->heap->serial == HAK_KEY_SERIALS);
+}
+
 /*
  * Whether this flush put p on a list before: it bears the flush's serial number, which by itself could be 65,535 flushes
  * old, and is found on the chain at hand or in its slab's own list.
@@ -378,7 +384,6 @@ static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t 
 	struct hak_chain ch = { NULL, NULL, 0 };
 
 	hak_class_count_n(c, FLUSHED, cls, n);
-	c->heap->serial += 1 + (c->heap->serial == HAK_KEY_SERIALS);
 	for (; n; n--) {
 		void *next = *(void **)p;
 		struct hak_slab *of;
@@ -450,6 +455,7 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 	arm(c, cls, n, hc->limit);
 	if (list) {
 		hak_heap_count1(c, FREE_FLUSH);
+		next_serial(c);
 		flush_list(c, cls, list, listed);
 	}
 }
@@ -524,6 +530,7 @@ static void flush_class(struct hak_cache *c, unsigned int cls)
 	hc->spare = NULL;
 	hc->spare_n = 0;
 	arm(c, cls, 0, hc->limit);
+	next_serial(c);
 	if (spare)
 		flush_list(c, cls, spare, spared);
 	if (list)

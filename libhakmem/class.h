@@ -51,10 +51,18 @@ static inline unsigned int hak_class_of_run(size_t size)
 
 extern HAK_HIDDEN const uint32_t hak_class_inverse[HAK_SLAB_CLASSES];	/* 2^32 / size, rounded up */
 
-/* Whether an offset into a slab is a multiple of the block size; a multiplication, exact below 2^16. */
+/*
+ * Whether an offset into a slab is a multiple of the block size: one multiplication, exact below 2^16 (Lemire, Kaser,
+ * Kurz, "Faster remainder by direct computation", 2019). Nothing is a multiple for inverse = 0.
+ */
+static inline bool hak_multiple(uint32_t inverse, uint32_t offset)
+{
+	return offset * inverse < inverse;
+}
+
 static inline bool hak_class_divides(unsigned int cls, uint32_t offset)
 {
-	return (uint32_t)((uint64_t)offset * hak_class_inverse[cls] >> 32) * hak_class_bytes[cls] == offset;
+	return hak_multiple(hak_class_inverse[cls], offset);
 }
 
 static inline size_t hak_class_size(unsigned int cls)

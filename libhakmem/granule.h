@@ -67,7 +67,7 @@ static inline size_t hak_granule_index(const void *p)
 }
 
 /* Size class + 1 of the slab p lies in; 0: no slab. Lock-free, safe for any value. */
-static inline unsigned int hak_granule_tag(const void *p)
+static inline size_t hak_granule_tag(const void *p)
 {
 	uint8_t *leaf = hak_granule_leaf(p);
 

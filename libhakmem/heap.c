@@ -98,10 +98,12 @@ static void init_cache(struct hak_heap *h)
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
 		int64_t zero = (int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
 
-		if (k < HAK_SLAB_CLASSES)
+		if (k < HAK_SLAB_CLASSES) {
 			h->cls[k].base = zero;
-		else
+			c->bin[k].inverse = hak_class_inverse[k];
+		} else {
 			h->run[k - HAK_SLAB_CLASSES].base = zero;
+		}
 	}
 	c->magic = HAK_CACHE_MAGIC;
 }
@@ -304,6 +306,19 @@ void hak_heap_zombie_leave(struct hak_cache *c)
 }
 
 /* ---- heaps without a thread ---- */
+
+void hak_heap_poke(void)
+{
+	unsigned int n = hak_heap_count();
+
+	for (unsigned int i = 1; i < n; i++) {
+		struct hak_cache *c = cache_at(i);
+
+		__atomic_store_n(&c->ticks, UINT32_MAX - 1, __ATOMIC_RELAXED);
+		for (unsigned int k = 0; k < HAK_CLASSES; k++)
+			__atomic_store_n(&c->bin[k].room, 0, __ATOMIC_RELAXED);
+	}
+}
 
 void hak_heap_drain_dead(void)
 {

@@ -47,8 +47,10 @@ static inline bool hak_key_is_free(const void *p)
 
 struct hak_bin {
 	void *head;		/* blocks, linked through their first word */
-	int64_t room;		/* frees until free must look; < 0: now */
+	int32_t room;		/* frees until free must look; < 0: now. Set to 0 by others, to make it look (purge.c) */
+	uint32_t inverse;	/* of the block size: free knows a pointer into a block (class.h); 0 in a cache not in use */
 };
+_Static_assert(sizeof(struct hak_bin) == 16, "a bin lies as far from the next as its counters do");
 
 #define HAK_REMOTE_SLOTS 16u
 
@@ -97,7 +99,7 @@ struct hak_heap {
 	uint32_t state;				/* enum hak_heap_state; HAK_LOCK_REGISTRY */
 	_Atomic uint32_t busy;
 	uint32_t rounds;			/* destructor rounds seen */
-	uint32_t flushed;			/* last request to flush that was obeyed */
+	uint32_t flushed;			/* last request to flush that was obeyed (purge.c) */
 	bool kept;				/* dead, with slabs; HAK_LOCK_REGISTRY */
 	uint16_t serial;			/* of the last flush; never 0 */
 	int64_t budget;				/* bytes by which lists may still grow */
@@ -142,6 +144,11 @@ void hak_heap_zombie_leave(struct hak_cache *c);
 
 /* For fork.c and purge.c. */
 void hak_heap_drain_dead(void);			/* all slabs of heaps without a thread to the pool; HAK_LOCK_REGISTRY inside */
+/*
+ * Makes every thread's next free take the slow path and look at requests and clock. The owner's plain decrement may
+ * overwrite it: then it is the next free of another class.
+ */
+void hak_heap_poke(void);
 bool hak_heap_scavenge(void);			/* the same for one heap; false: none has any */
 void hak_heap_fork_child(struct hak_cache *self);	/* other threads are gone: their heaps become dead or are leaked */
 

@@ -200,7 +200,7 @@ HAK_EXPORT int malloc_info(int options, FILE *f)
 HAK_EXPORT int malloc_trim(size_t pad)
 {
 	(void)pad; /* what stays, superslab.retain and the caches decide */
-	return hak_purge(HAK_PURGE_ALL) > 0;
+	return hak_reclaim() > 0;
 }
 
 /* glibc's bits: 1 prints, 2 aborts. */

@@ -19,9 +19,9 @@
 
 enum hak_lock_id {
 	HAK_LOCK_TUNE,		/* tune.c: applying a generation, creating or dropping the segment */
+	HAK_LOCK_ZOMBIE,	/* heap.c: the heap of threads that have none */
 	HAK_LOCK_PURGE,		/* purge.c: one purger at a time */
 	HAK_LOCK_REGISTRY,	/* heap.c: heaps, dead and alive */
-	HAK_LOCK_ZOMBIE,	/* heap.c: the heap of threads that have none */
 	HAK_LOCK_POOL,		/* slab.c: partly used slabs without an owner */
 	HAK_LOCK_EXTENT,	/* extent.c: superslabs, run extents, free extents */
 	HAK_LOCK_RING,		/* whale.c: the ring */

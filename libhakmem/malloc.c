@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abstain.h"
 #include "extent.h"
 #include "hakmem.h"
 #include "heap.h"
@@ -59,7 +60,7 @@ static inline void *allocate(size_t size)
 	return malloc_large(size, &zero);
 }
 
-static inline void link_free(struct hak_cache *c, unsigned int cls, void **p)
+static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 {
 	p[0] = c->bin[cls].head;
 	/* atomic only so that the two words are not packed into one vector store: malloc loads them apart */
@@ -69,10 +70,12 @@ static inline void link_free(struct hak_cache *c, unsigned int cls, void **p)
 }
 
 /* A block of a slab, whoever's: it goes to the own bin, and finds its slab when the bin is flushed. */
-static inline void push(struct hak_cache *c, unsigned int cls, void **p)
+static inline void push(struct hak_cache *c, size_t cls, void **p)
 {
-	if (hak_unlikely(p == c->bin[cls].head || ((uintptr_t)p & 15) || --c->bin[cls].room < 0))
-		free_look(c, cls, p);
+	struct hak_bin *b = &c->bin[cls];
+
+	if (hak_unlikely(p == b->head || !hak_multiple(b->inverse, (uint16_t)(uintptr_t)p) || --b->room < 0))
+		free_look(c, (unsigned int)cls, p);
 	else
 		link_free(c, cls, p);
 }
@@ -84,7 +87,7 @@ HAK_EXPORT void *malloc(size_t size)
 
 HAK_EXPORT void free(void *p)
 {
-	unsigned int tag = hak_granule_tag(p);
+	size_t tag = hak_granule_tag(p);
 
 	if (hak_likely(tag))
 		push(hak_self, tag - 1, p);
@@ -147,9 +150,12 @@ static inline struct hak_cache *self(void)
 
 static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size)
 {
-	struct hak_cache *c = self();
+	struct hak_cache *c;
 	void *p;
 
+	if (hak_abstain())
+		return __interceptor_malloc(size);
+	c = self();
 	if (hak_unlikely(!c))
 		return zombie_slab(cls, size);
 	hak_heap_count1(c, SLOW_MALLOC);
@@ -190,6 +196,13 @@ static void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zer
 	return take_run(c, hak_class_of_run(size > HAK_SLAB_MAX ? size : HAK_SLAB_MAX + 1), size, align, ret_zero);
 }
 
+static HAK_COLD void *sanitizer_aligned(size_t align, size_t size)
+{
+	void *p;
+
+	return __interceptor_posix_memalign(&p, align, size) ? no_memory() : p;
+}
+
 static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 {
 	struct hak_cache *c;
@@ -197,6 +210,8 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 
 	if (hak_unlikely(size > PTRDIFF_MAX))
 		return no_memory();
+	if (hak_abstain())
+		return align <= HAK_UNIT ? __interceptor_malloc(size) : sanitizer_aligned(align, size);
 	c = self();
 	if (hak_unlikely(!c)) {
 		c = hak_heap_zombie_enter();
@@ -223,6 +238,8 @@ static void *allocate_aligned(size_t align, size_t size)
 
 	if (align <= 16)
 		return allocate(size);
+	if (hak_abstain())
+		return sanitizer_aligned(align, size);
 	if (hak_unlikely(size > PTRDIFF_MAX - align))
 		return no_memory();
 	/* a class whose size is a multiple of the alignment: class.h */
@@ -244,8 +261,8 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 		free_slow(p);
 		return;
 	}
-	if (hak_unlikely((uintptr_t)p & 15)) {
-		hak_misuse("free() of a misaligned pointer:", p);
+	if (hak_unlikely(!hak_class_divides(cls, (uint16_t)(uintptr_t)p))) {
+		hak_misuse("free() of a pointer inside a block:", p);
 		return;
 	}
 	if (hak_key_is_free(p)) {
@@ -298,15 +315,8 @@ static void free_whale(struct hak_cache *c, void *p)
 	hak_whale_free(c, r);
 }
 
-/* The free of a sanitizer's run-time library, where one is present: blocks of its own allocator may come here. */
-extern void __interceptor_free(void *) __attribute__((weak));
-
 static void free_foreign(struct hak_cache *c, void *p)
 {
-	if (__interceptor_free) {
-		__interceptor_free(p);
-		return;
-	}
 	if (hak_loader_owns(p)) {
 		hak_heap_count1(c, FREE_LOADER);
 		return;
@@ -337,6 +347,10 @@ static HAK_NOINLINE void free_slow(void *p)
 {
 	struct hak_cache *c;
 
+	if (hak_abstain()) {
+		__interceptor_free(p);
+		return;
+	}
 	if (!p) {
 		if (hak_self->magic == HAK_CACHE_MAGIC)
 			hak_heap_count1(hak_self, FREE_NULL);
@@ -368,8 +382,7 @@ static size_t usable(const void *p)
 
 	switch (hak_granule_kind(g)) {
 	case HAK_SLAB:
-		return hak_class_divides(g->cls, (uint32_t)((uintptr_t)p & (HAK_SLAB_BYTES - 1))) ?
-		       hak_class_size(g->cls) : 0;
+		return hak_class_divides(g->cls, (uint16_t)(uintptr_t)p) ? hak_class_size(g->cls) : 0;
 	case HAK_RUNS:
 		cls = *hak_run_start(atomic_load_explicit(&g->word, memory_order_relaxed), p);
 		return cls && !(cls & HAK_RUN_CACHED) && !((uintptr_t)p & (HAK_UNIT - 1)) ? hak_class_size(cls - 1) : 0;
@@ -383,6 +396,8 @@ static size_t usable(const void *p)
 
 HAK_EXPORT size_t malloc_usable_size(void *p)
 {
+	if (hak_abstain())
+		return __interceptor_malloc_usable_size(p);
 	return p ? usable(p) : 0;
 }
 
@@ -392,6 +407,8 @@ HAK_EXPORT void *calloc(size_t n, size_t size)
 	bool zero = false;
 	void *p;
 
+	if (hak_abstain())
+		return __interceptor_calloc(n, size);
 	if (hak_unlikely(__builtin_mul_overflow(n, size, &bytes)))
 		return no_memory();
 	if (hak_likely(bytes <= HAK_SLAB_MAX)) {
@@ -444,6 +461,8 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 	size_t old;
 	void *q;
 
+	if (hak_abstain())
+		return __interceptor_realloc(p, size);
 	if (!p)
 		return allocate(size);
 	if (!size) {

@@ -11,13 +11,28 @@
 #include "whale.h"
 
 #define TICKS		16u		/* slow paths between two looks at the clock */
+#define IDLE_MAX_S	60u		/* between two looks of the agent */
 #define DELAY_NEVER	86400000u	/* purge.delay_ms at its maximum */
 
 _Atomic uint32_t hak_purge_clock;
 
 static _Atomic uint64_t epoch_ends_ms;
-/* Raised to make every thread flush its cache at its next slow path. */
-static _Atomic uint32_t flush_asked;
+/*
+ * What every thread is asked to do at its next slow path: a serial number, raised by each request, and the level.
+ * The thread flushes its cache, and gives back what that emptied if the level says so: whoever asked is done by then.
+ */
+static _Atomic uint32_t asked;
+#define LEVEL_BITS	2u
+
+static void ask_threads(enum hak_purge_level level)
+{
+	uint32_t old = atomic_load_explicit(&asked, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(&asked, &old, (((old >> LEVEL_BITS) + 1) << LEVEL_BITS) | level,
+						      memory_order_relaxed, memory_order_relaxed))
+		;
+	hak_heap_poke();
+}
 
 /* A purge on request is running; HAK_LOCK_PURGE. */
 static bool exact;
@@ -32,8 +47,8 @@ static bool past(uint64_t now, uint64_t then)
 	return (int64_t)(now - then) >= 0;
 }
 
-/* The epoch ends: what was free all through it goes. HAK_LOCK_PURGE held. */
-static void end_epoch(uint64_t now, uint64_t delay)
+/* The epoch ends: what was free all through it goes. True: there was some. HAK_LOCK_PURGE held. */
+static bool end_epoch(uint64_t now, uint64_t delay)
 {
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	uint32_t epoch = hak_purge_epoch();
@@ -43,62 +58,117 @@ static void end_epoch(uint64_t now, uint64_t delay)
 	bytes = hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_ring_evict(delay ? epoch : epoch + 2, false);
 	if (!bytes)
-		return;
+		return false;
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)
 		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
+	return true;
+}
+
+static bool epoch_is_over(uint64_t now)
+{
+	return past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
+}
+
+static bool try_end_epoch(uint64_t now, uint64_t delay)
+{
+	bool some = false;
+
+	if (!epoch_is_over(now) || !hak_trylock(HAK_LOCK_PURGE))
+		return false;
+	if (epoch_is_over(now))
+		some = end_epoch(now, delay);
+	hak_unlock(HAK_LOCK_PURGE);
+	return some;
+}
+
+static uint64_t give_back(enum hak_purge_level level)
+{
+	uint64_t bytes;
+
+	if (level < HAK_PURGE_DIRTY)
+		return 0;
+	bytes = hak_extent_purge(true, level >= HAK_PURGE_ALL, hak_os_now_ms(), 0);
+	if (level >= HAK_PURGE_ALL)
+		bytes += hak_ring_empty();
+	else
+		bytes += hak_ring_evict(hak_purge_epoch() + 1, true);
+	return bytes;
+}
+
+static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
+{
+	enum hak_purge_level level = request & ((1u << LEVEL_BITS) - 1);
+	uint64_t bytes;
+
+	c->heap->flushed = request;
+	hak_cache_flush(c);
+	if (level < HAK_PURGE_DIRTY || !hak_trylock(HAK_LOCK_PURGE))
+		return;
+	bytes = give_back(level);
+	hak_unlock(HAK_LOCK_PURGE);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 }
 
 static HAK_COLD void look_at_clock(struct hak_cache *c)
 {
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now;
-	uint32_t asked = atomic_load_explicit(&flush_asked, memory_order_relaxed);
 
-	if (c->heap->flushed != asked) {
-		c->heap->flushed = asked;
-		hak_cache_flush(c);
-	}
 	hak_tune_tick();
 	if (delay >= DELAY_NEVER)
 		return;
 	now = hak_os_now_ms();
 	if (past(now, c->heap->decay_ms + (delay ? delay : 1)))
 		hak_cache_decay(c, now);
-	if (!past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed)) || !hak_trylock(HAK_LOCK_PURGE))
-		return;
-	if (past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed)))
-		end_epoch(now, delay);
-	hak_unlock(HAK_LOCK_PURGE);
+	try_end_epoch(now, delay);
 }
 
 void hak_purge_tick(struct hak_cache *c)
 {
+	uint32_t request = atomic_load_explicit(&asked, memory_order_relaxed);
+
+	if (hak_unlikely(c->heap->flushed != request))
+		obey(c, request);
 	if (hak_unlikely(++c->ticks >= TICKS)) {
 		c->ticks = 0;
 		look_at_clock(c);
 	}
 }
 
+unsigned int hak_purge_idle(void)
+{
+	static unsigned int pause_s = 1;	/* the agent's alone */
+	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
+	bool worth;
+
+	if (delay >= DELAY_NEVER)
+		return IDLE_MAX_S;
+	worth = try_end_epoch(hak_os_now_ms(), delay) || hak_proc_read(HAK_C_MEM_DIRTY);
+	hak_heap_poke();
+	pause_s = worth ? 1 : pause_s * 2;
+	if (pause_s < delay / 1000)
+		pause_s = (unsigned int)(delay / 1000);
+	if (pause_s > IDLE_MAX_S)
+		pause_s = IDLE_MAX_S;
+	return pause_s;
+}
+
 static uint64_t purge(enum hak_purge_level level, bool count_resident)
 {
 	struct hak_cache *c = hak_self;
-	uint64_t t0 = hak_os_now_ns(), bytes = 0;
+	uint64_t t0 = hak_os_now_ns(), bytes;
 
-	atomic_fetch_add_explicit(&flush_asked, 1, memory_order_relaxed);
-	if (c->magic == HAK_CACHE_MAGIC)
+	ask_threads(level);
+	if (c->magic == HAK_CACHE_MAGIC) {
+		c->heap->flushed = atomic_load_explicit(&asked, memory_order_relaxed);
 		hak_cache_flush(c);
+	}
 	hak_heap_drain_dead();
 	hak_pool_drain();
-	if (level < HAK_PURGE_DIRTY)
-		return 0;
 	hak_lock(HAK_LOCK_PURGE);
 	exact = count_resident;
-	bytes = hak_extent_purge(true, level >= HAK_PURGE_ALL, hak_os_now_ms(), 0);
-	if (level >= HAK_PURGE_ALL)
-		bytes += hak_ring_empty();
-	else
-		bytes += hak_ring_evict(hak_purge_epoch() + 1, true);
+	bytes = give_back(level);
 	exact = false;
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGES, 1);
@@ -121,7 +191,7 @@ void hak_purge_tuned(void)
 {
 	/* caches and clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
-	atomic_fetch_add_explicit(&flush_asked, 1, memory_order_relaxed);
+	ask_threads(HAK_PURGE_CACHE);
 	hak_ring_tuned();
 	hak_extent_tuned();
 }

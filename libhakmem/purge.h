@@ -46,6 +46,12 @@ void hak_purge_tick(struct hak_cache *c);
  */
 uint64_t hak_purge_count(void *p, uint64_t bytes);
 
+/*
+ * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and makes the others look
+ * at the clock. Seconds until it should be called again: it backs off while there is nothing to give back.
+ */
+unsigned int hak_purge_idle(void);
+
 /* Values of tunables changed: resize the ring, empty what is no longer allowed. No lock held but HAK_LOCK_TUNE. */
 void hak_purge_tuned(void);
 

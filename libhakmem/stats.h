@@ -23,8 +23,10 @@ extern HAK_HIDDEN _Atomic uint64_t *hak_proc; /* [HAK_PROC_COUNTERS] */
 static inline void hak_count(enum hak_proc_counter c, int64_t n)
 {
 	if (hak_single_threaded())
-		atomic_store_explicit(&hak_proc[c], atomic_load_explicit(&hak_proc[c], memory_order_relaxed) +
-						    (uint64_t)n, memory_order_relaxed);
+		atomic_store_explicit(&hak_proc[c],
+				      atomic_load_explicit(&hak_proc[c], memory_order_relaxed) +
+					      (uint64_t)n,
+				      memory_order_relaxed);
 	else
 		atomic_fetch_add_explicit(&hak_proc[c], (uint64_t)n, memory_order_relaxed);
 }

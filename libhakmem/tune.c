@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 
+#include "abstain.h"
 #include "agent.h"
 #include "filter.h"
 #include "heap.h"
@@ -525,7 +526,7 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 {
 	static _Atomic bool started;
 
-	if (atomic_exchange_explicit(&started, true, memory_order_relaxed))
+	if (atomic_exchange_explicit(&started, true, memory_order_relaxed) || hak_abstain())
 		return;
 	hak_os_init();
 	hak_filter_look();

@@ -43,7 +43,7 @@ struct peer {
 	int main(int argc, char **argv)                                                  \
 	{                                                                                \
 		const char *config = getenv("HAK_CONFIG");                               \
-                                                                                         \
+										  \
 		if (config && !strstr(config, "control")) {                              \
 			puts("built with --disable-control");                            \
 			return CASE_SKIP;                                                \

@@ -6,6 +6,8 @@
  */
 #include "peer.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -296,6 +298,73 @@ static void no_descriptor_left_for_segment(void)
 	expect_none();
 }
 
+/* ---- kernels and machines that lack something, played by a filter set before the exec ---- */
+
+enum { ANY = -1 };
+
+/* Call `nr`, if `arg` is ANY or argument `which` has all bits of `arg`: fails with `error`. */
+static void refuse(int nr, int which, int arg, int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * which),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, arg == ANY ? 0 : arg),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arg == ANY ? 0 : arg, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &prog))
+		_exit(CASE_SKIP);
+}
+
+/* No MFD_NOEXEC_SEAL, no MADV_POPULATE_WRITE (23, whose bits no other advice we give has). */
+static void old_kernel(void)
+{
+	refuse(SYS_memfd_create, 1, 8, EINVAL);
+	refuse(SYS_madvise, 2, 23, EINVAL);
+}
+
+static void no_file_memory(void)
+{
+	refuse(SYS_fallocate, 0, ANY, ENOSPC);
+}
+
+static void no_noexec_memfds(void)
+{
+	refuse(SYS_memfd_create, 0, ANY, EACCES);
+}
+
+static void no_page_for_new_heaps(void)
+{
+	refuse(SYS_madvise, 2, 23, ENOMEM);
+}
+
+static void no_seals(void)
+{
+	refuse(SYS_fcntl, 1, F_ADD_SEALS, EPERM);
+}
+
+/* Heaps whose counters cannot be published work like all others. */
+static void heaps_without_pages_work(void)
+{
+	pthread_t t[MANY];
+
+	CHECK(pthread_barrier_init(&barrier, NULL, MANY + 1) == 0);
+	for (int i = 0; i < MANY; i++)
+		CHECK(pthread_create(&t[i], NULL, counts, NULL) == 0);
+	pthread_barrier_wait(&barrier);
+	if (peer_try_open(&p, getpid()))
+		CHECK(peer_heaps(&p) < MANY);
+	exercise_all_tiers(1);
+	pthread_barrier_wait(&barrier);
+	for (int i = 0; i < MANY; i++)
+		pthread_join(t[i], NULL);
+	exercise_all_tiers(2);
+}
+
 /* ---- dropping it live ---- */
 
 static void *counts_for_ever(void *stop)
@@ -474,6 +543,12 @@ static const struct tcase cases[] = {
 	{ "none_if_told_so", expect_none, 0, "control=off" },
 	{ "none_under_a_file_size_limit", expect_none, 0, NULL, file_size_limit },
 	{ "hardly_a_descriptor", no_descriptor_left_for_segment, 0, NULL, no_descriptors },
+	{ "every_heap_on_an_old_kernel", every_heap_is_published, 60, NULL, old_kernel },
+	{ "none_without_file_memory_32", expect_none, 0, NULL, no_file_memory },
+	{ "none_where_memfds_are_refused_39", expect_none, 0, NULL, no_noexec_memfds },
+	{ "none_without_seals", expect_none, 0, NULL, no_seals },
+	{ "heaps_without_pages_work_32", heaps_without_pages_work, 60, NULL,
+	  no_page_for_new_heaps },
 	{ "can_be_dropped_live_40", can_be_dropped_live },
 	{ "can_be_dropped_and_made_again_40", can_be_dropped_and_made_again },
 	{ "swapped_descriptors_are_left_alone_31", swapped_descriptors_are_left_alone },

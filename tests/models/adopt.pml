@@ -42,7 +42,7 @@
  * BREAK_GET_OWNER_AFTER_CLEAR: the new owner after QUEUED was cleared (no release)
  *	-> owner
  * BREAK_GET_UNLOCKED: hak_pool_get without pool_lock
- *	-> inside
+ *	-> inside|mapped
  * BREAK_DEAD_BEFORE_FLUSHED: the heap is on the dead list before it is drained
  *	-> mapped|running|inside
  * BREAK_DEATH_KEEPS_NAME: the thread still calls the cache its own afterwards

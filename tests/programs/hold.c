@@ -32,10 +32,13 @@ static int wanted(const char *part)
 	return strstr(line, part) != NULL;
 }
 
+static char dir[4096];
+static int chosen;
+
 /* Leaves the process id where the test looks, whole at once, if first. */
-static int announce(const char *dir)
+static int announce(void)
 {
-	char draft[4096], final[4096], text[32];
+	char draft[4200], final[4200], text[32];
 	int fd, n, linked;
 
 	snprintf(draft, sizeof(draft), "%s/pid.%d", dir, (int)getpid());
@@ -50,13 +53,23 @@ static int announce(const char *dir)
 	return linked;
 }
 
+/* At the end the program may have given up its environment and its title. */
+__attribute__((constructor)) static void choose(void)
+{
+	const char *where = getenv("HAK_HOLD"), *part = getenv("HAK_HOLD_FOR");
+
+	if (!where || !part || !wanted(part))
+		return;
+	snprintf(dir, sizeof(dir), "%s", where);
+	chosen = 1;
+}
+
 __attribute__((destructor)) static void hold(void)
 {
-	const char *dir = getenv("HAK_HOLD"), *part = getenv("HAK_HOLD_FOR");
-	char go[4096];
+	char go[4200];
 	int fd;
 
-	if (!dir || !part || !wanted(part) || !announce(dir))
+	if (!chosen || !announce())
 		return;
 	snprintf(go, sizeof(go), "%s/go", dir);
 	fd = open(go, O_RDONLY | O_CLOEXEC);

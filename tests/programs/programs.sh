@@ -53,7 +53,7 @@ held()
 	can_count || { on_hakmem "$@"; return; }
 	dir=$(mktemp -d "$HAK_TMP/hold.XXXXXX")
 	mkfifo "$dir/go"
-	env HAK_HOLD="$dir" HAK_HOLD_FOR="$part" LD_PRELOAD="$HAK_LIB:$hold" "$@" &
+	env HAK_HOLD="$dir" HAK_HOLD_FOR="$part" LD_PRELOAD="$HAK_LIB:$hold" "$@" <&0 &
 	command=$!
 	wait_for 100 eval '[ -e "$dir/pid" ] || ! kill -0 $command 2>/dev/null'
 	if [ -e "$dir/pid" ]; then

@@ -39,12 +39,11 @@ static void use(struct hak_segment *seg)
 	struct hak_tunable_state *states;
 	struct hak_purge_answer answer;
 	struct hak_snapshot snap;
-	struct hak_memory memory;
 	uint64_t bytes;
 
 	if (hak_snapshot_take(seg, &snap) == 0) {
-		memory = hak_memory_of(seg, &snap);
-		if (snap.heaps > HAK_MAX_HEAPS || (int64_t)memory.thread_cached < 0)
+		hak_memory_of(seg, &snap);
+		if (snap.heaps > HAK_MAX_HEAPS)
 			abort();
 		for (uint32_t c = 0; c < snap.classes; c++)
 			hak_class_use(seg, &snap, c);
