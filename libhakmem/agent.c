@@ -14,6 +14,7 @@
 #include "heap.h"
 #include "interpose.h"
 #include "os.h"
+#include "purge.h"
 #include "segment.h"
 #include "stats.h"
 #include "sys.h"
@@ -97,6 +98,35 @@ static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int l
 	return deadline || r != -ETIMEDOUT;
 }
 
+/* One round: what is asked, what is due, then a wait. False: it is time to go. */
+static bool serve(unsigned int *patience_s)
+{
+	_Atomic uint32_t *word = hak_tune_wake;
+	/* Before anything is looked at: a change after this ends the wait at once. */
+	uint32_t value = atomic_load_explicit(word, memory_order_acquire);
+	unsigned int longest_s;
+
+	if (!wanted())
+		return false;
+	hak_tune_poll_wait();
+	hak_tune_tick();
+	longest_s = hak_purge_idle();
+	if (longest_s > LONGEST_WAIT_S)
+		longest_s = LONGEST_WAIT_S;
+	if (!wanted())
+		return false;
+	if (!only_when_threaded() || hak_heap_live() > 1) {
+		*patience_s = 1;
+		wait_for_news(word, value, longest_s);
+		return true;
+	}
+	if (wait_for_news(word, value, longest_s < *patience_s ? longest_s : *patience_s))
+		return true;
+	/* There may be threads that do not allocate. They are not asked about often. */
+	*patience_s = *patience_s < LONGEST_WAIT_S / 2 ? 2 * *patience_s : LONGEST_WAIT_S;
+	return !alone();
+}
+
 static void *run(void *unused)
 {
 	uint32_t running = RUNNING;
@@ -104,28 +134,8 @@ static void *run(void *unused)
 
 	hak_sys(SYS_prctl, PR_SET_NAME, (long)"hakmem-agent", 0, 0, 0, 0);
 	hak_tune_set_agent(true);
-	for (;;) {
-		_Atomic uint32_t *word = hak_tune_wake;
-		/* Before anything is looked at: a change after this ends the wait at once. */
-		uint32_t value = atomic_load_explicit(word, memory_order_acquire);
-
-		if (!wanted())
-			break;
-		hak_tune_poll_wait();
-		hak_tune_tick();
-		if (!wanted())
-			break;
-		if (!only_when_threaded() || hak_heap_live() > 1) {
-			wait_for_news(word, value, LONGEST_WAIT_S);
-			patience_s = 1;
-		} else if (!wait_for_news(word, value, patience_s)) {
-			if (alone())
-				break;
-			/* Threads that do not allocate. They are not asked about often. */
-			patience_s = patience_s < LONGEST_WAIT_S / 2 ? 2 * patience_s
-								     : LONGEST_WAIT_S;
-		}
-	}
+	while (serve(&patience_s))
+		;
 	hak_tune_set_agent(false);
 	/* Fails if a stopper is waiting to join. */
 	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release,
@@ -240,6 +250,11 @@ int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void 
 {
 	int r;
 
+	/*
+	 * Some library's constructor comes before ours: what must be done while alone is done
+	 * now.
+	 */
+	hak_tune_init();
 	atomic_store_explicit(&threads_seen, true, memory_order_relaxed);
 	hak_agent_start();
 	r = hak_real_pthread_create(thread, attr, start, arg);

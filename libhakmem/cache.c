@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slow paths of a thread cache: refill, flush, the buffer for other heaps' blocks, decay. Structures in heap.h.
- * Everything here runs as the thread that owns the cache.
+ * The slow paths of a thread cache: refill, flush, the buffer for other heaps' blocks, decay.
+ * Structures in heap.h. Everything here runs as the thread that owns the cache.
  */
 #include <string.h>
 
@@ -22,7 +22,7 @@ static void busy(struct hak_cache *c)
 {
 	atomic_store_explicit(&c->heap->busy, 1, memory_order_relaxed);
 	/* the mark before the first change, as another thread's fork cuts them */
-	atomic_signal_fence(memory_order_seq_cst);
+	atomic_thread_fence(memory_order_release);
 }
 
 static void idle(struct hak_cache *c)
@@ -35,6 +35,11 @@ static uint32_t first_limit(unsigned int cls)
 	uint32_t n = (uint32_t)(LIST_FIRST_BYTES / hak_class_size(cls));
 
 	return n < 4 ? 4 : n;
+}
+
+static uint32_t limit_of(const struct hak_heap_class *hc, unsigned int cls)
+{
+	return hc->limit ? hc->limit : first_limit(cls);
 }
 
 static uint32_t max_limit(unsigned int cls)
@@ -58,10 +63,10 @@ static uint32_t run_limit(unsigned int cls)
 void hak_cache_reset_limits(struct hak_cache *c)
 {
 	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
-	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
-		c->heap->cls[k].limit = first_limit(k);
-		c->heap->cls[k].carve = 0;
-	}
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		/* untouched pages stay so */
+		if (c->heap->cls[k].limit || c->heap->cls[k].carve)
+			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
 }
 
 /* Room for a bin of n blocks. Half a list of slack keeps a swap from being undone at once. */
@@ -142,7 +147,8 @@ static uint32_t drain(struct hak_cache *c)
 		if (n)
 			settle(c, s);
 		else if (s->state == HAK_SLAB_PARTIAL)
-			settle(c, s);	/* refill had taken its blocks; idle perhaps, only QUEUED kept it */
+			/* refill had taken its blocks; idle perhaps, only QUEUED kept it */
+			settle(c, s);
 		s = next;
 	}
 	return blocks;
@@ -287,7 +293,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 	hc->base += n;
 	/* the caller pops one and counts it */
 	c->bin[cls].head = head;
-	arm(c, cls, n, hc->limit);
+	arm(c, cls, n, limit_of(hc, cls));
 	idle(c);
 	return head;
 }
@@ -321,7 +327,10 @@ static void push_all_remote(struct hak_cache *c)
 			push_remote(c, i);
 }
 
-/* Gathers blocks of one slab, hashed by slab: the fewer pushes, the fewer atomics on lines of other threads. */
+/*
+ * Gathers blocks of one slab, hashed by slab: the fewer pushes, the fewer atomics on lines of other
+ * threads.
+ */
 static void give_remote(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
 {
 	unsigned int i = (unsigned int)((uintptr_t)s / sizeof(*s)) % HAK_REMOTE_SLOTS;
@@ -364,19 +373,21 @@ static void next_serial(struct hak_cache *c)
 }
 
 /*
- * Whether this flush put p on a list before: it bears the flush's serial number, which by itself could be 65,535 flushes
- * old, and is found on the chain at hand or in its slab's own list.
+ * Whether this flush put p on a list before: it bears the flush's serial number, which by itself
+ * could be 65,535 flushes old, and is found on the chain at hand or in its slab's own list.
  */
-static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab *s, const struct hak_chain *ch)
+static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab *s,
+			const struct hak_chain *ch)
 {
 	if (hak_likely(p[1] != HAK_KEY + c->heap->serial))
 		return false;
-	return on_list(p, ch->head, ch->n) || (hak_slab_owner(s) == c && on_list(p, s->free, s->nfree));
+	return on_list(p, ch->head, ch->n) ||
+	       (hak_slab_owner(s) == c && on_list(p, s->free, s->nfree));
 }
 
 /*
- * A list of n blocks goes back, neighbours of one slab together. A block that was freed twice makes it a circle, one
- * written after it was freed lacks its key: then the rest is lost.
+ * A list of n blocks goes back, neighbours of one slab together. A block that was freed twice makes
+ * it a circle, one written after it was freed lacks its key: then the rest is lost.
  */
 static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
 {
@@ -418,12 +429,13 @@ static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t 
 static bool grow(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
-	int64_t cost = 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
+	uint32_t limit = limit_of(hc, cls);
+	int64_t cost = 2 * (int64_t)limit * (int64_t)hak_class_size(cls);
 
-	if (!hc->misses || hc->limit * 2 > max_limit(cls) || cost > c->heap->budget)
+	if (!hc->misses || limit * 2 > max_limit(cls) || cost > c->heap->budget)
 		return false;
 	c->heap->budget -= cost;
-	hc->limit *= 2;
+	hc->limit = limit * 2;
 	return true;
 }
 
@@ -431,7 +443,7 @@ static void shrink(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
 
-	if (hc->limit <= first_limit(cls))
+	if (limit_of(hc, cls) <= first_limit(cls))
 		return;
 	hc->limit /= 2;
 	c->heap->budget += 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
@@ -443,7 +455,7 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 	uint32_t n = hak_bin_length(c, cls), listed = 0;
 	void *list = NULL;
 
-	if (n >= hc->limit && !(hc->spare && grow(c, cls))) {
+	if (n >= limit_of(hc, cls) && !(hc->spare && grow(c, cls))) {
 		list = hc->spare;
 		listed = hc->spare_n;
 		hc->spare = c->bin[cls].head;
@@ -452,7 +464,7 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 		c->bin[cls].head = NULL;
 		n = 0;
 	}
-	arm(c, cls, n, hc->limit);
+	arm(c, cls, n, limit_of(hc, cls));
 	if (list) {
 		hak_heap_count1(c, FREE_FLUSH);
 		next_serial(c);
@@ -529,7 +541,7 @@ static void flush_class(struct hak_cache *c, unsigned int cls)
 	c->bin[cls].head = NULL;
 	hc->spare = NULL;
 	hc->spare_n = 0;
-	arm(c, cls, 0, hc->limit);
+	arm(c, cls, 0, limit_of(hc, cls));
 	next_serial(c);
 	if (spare)
 		flush_list(c, cls, spare, spared);
@@ -572,7 +584,7 @@ void hak_cache_decay(struct hak_cache *c, uint64_t now_ms)
 		if (allocs == hc->allocs_seen) {
 			flush_class(c, k);
 			release_idle_current(c, k);
-			while (hc->limit > first_limit(k))
+			while (limit_of(hc, k) > first_limit(k))
 				shrink(c, k);
 			hc->carve = 0;
 		} else if (!hc->misses) {
@@ -605,7 +617,10 @@ static void pool_list(struct hak_cache *c, struct hak_slab_list *l)
 		if (hak_pool_put(s)) {
 			hak_heap_count1(c, POOL_PUT);
 		} else {
-			/* QUEUED: it is on our list, or will be, and whoever adopts the heap finds it */
+			/*
+			 * QUEUED: it is on our list, or will be, and whoever adopts the heap finds
+			 * it
+			 */
 			s->state = state;
 			list_push(l, s);
 		}

@@ -17,8 +17,10 @@ const uint32_t hak_class_bytes[HAK_CLASSES] = {
 
 #define INVERSE(size)	((uint32_t)((((uint64_t)1 << 32) + (size) - 1) / (size)))
 #define STEP4(s)	INVERSE(s), INVERSE((s) + 16), INVERSE((s) + 32), INVERSE((s) + 48)
-#define INVERSE8(e)	INVERSE(EIGHTH(e, 0)), INVERSE(EIGHTH(e, 1)), INVERSE(EIGHTH(e, 2)), INVERSE(EIGHTH(e, 3)), \
-			INVERSE(EIGHTH(e, 4)), INVERSE(EIGHTH(e, 5)), INVERSE(EIGHTH(e, 6)), INVERSE(EIGHTH(e, 7))
+#define INVERSE8(e)                                                                  \
+	INVERSE(EIGHTH(e, 0)), INVERSE(EIGHTH(e, 1)), INVERSE(EIGHTH(e, 2)),         \
+		INVERSE(EIGHTH(e, 3)), INVERSE(EIGHTH(e, 4)), INVERSE(EIGHTH(e, 5)), \
+		INVERSE(EIGHTH(e, 6)), INVERSE(EIGHTH(e, 7))
 
 const uint32_t hak_class_inverse[HAK_SLAB_CLASSES] = {
 	STEP4(16), STEP4(80), STEP4(144), STEP4(208),
@@ -27,7 +29,9 @@ const uint32_t hak_class_inverse[HAK_SLAB_CLASSES] = {
 
 #define T1(n)	((n) <= 1 ? 0 : (n) <= 16 ? (n) - 1 : (n) <= 32 ? 16 + ((n) * 16 - 1 - 256) / 32 : \
 		 24 + ((n) * 16 - 1 - 512) / 64)
-#define T8(n)	T1(n), T1((n) + 1), T1((n) + 2), T1((n) + 3), T1((n) + 4), T1((n) + 5), T1((n) + 6), T1((n) + 7)
+#define T8(n)                                                                                \
+	T1(n), T1((n) + 1), T1((n) + 2), T1((n) + 3), T1((n) + 4), T1((n) + 5), T1((n) + 6), \
+		T1((n) + 7)
 
 const uint8_t hak_class_tiny[HAK_TINY_MAX / 16 + 1] = {
 	T8(0), T8(8), T8(16), T8(24), T8(32), T8(40), T8(48), T8(56), T1(64),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size classes. 16-byte steps to 256 bytes, then eight per doubling (11 % worst waste; four per doubling waste 20 %):
- * classes [0, HAK_SLAB_CLASSES) up to 16 KiB are blocks of slabs, those above, up to 1 MiB, page runs in multiples of
- * 4 KiB. A size that is a multiple of a power of two A <= 16 KiB has a class whose size is a multiple of A too, so
- * aligned blocks need no search: round the size up to the alignment. Pure functions, no state.
+ * Size classes. 16-byte steps to 256 bytes, then eight per doubling (11 % worst waste; four per
+ * doubling waste 20 %): classes [0, HAK_SLAB_CLASSES) up to 16 KiB are blocks of slabs, those
+ * above, up to 1 MiB, page runs in multiples of 4 KiB. A size that is a multiple of a power of two
+ * A <= 16 KiB has a class whose size is a multiple of A too, so aligned blocks need no search:
+ * round the size up to the alignment. Pure functions, no state.
  */
 #ifndef HAK_CLASS_H
 #define HAK_CLASS_H
@@ -15,7 +16,8 @@
 #define HAK_SLAB_MAX	((size_t)16 << 10)	/* largest block of a slab */
 #define HAK_WHALE_MIN	((size_t)1 << 20)	/* smallest whale */
 #define HAK_SLAB_BYTES	((size_t)64 << 10)
-#define HAK_UNIT	((size_t)4 << 10)	/* runs are counted in these, whatever the page size */
+/* runs are counted in these, whatever the page size */
+#define HAK_UNIT	((size_t)4 << 10)
 
 /* Sizes of a doubling start at class 16: 257 bytes. */
 static inline unsigned int hak_class_log(size_t size)
@@ -41,7 +43,10 @@ static inline unsigned int hak_class_of_mid(size_t size)
 	return hak_class_log(size);
 }
 
-/* For sizes in (HAK_SLAB_MAX, HAK_WHALE_MIN]. Below 32 KiB eighths are not whole units: every other class is unused. */
+/*
+ * For sizes in (HAK_SLAB_MAX, HAK_WHALE_MIN]. Below 32 KiB eighths are not whole units: every other
+ * class is unused.
+ */
 static inline unsigned int hak_class_of_run(size_t size)
 {
 	unsigned int c = hak_class_log(size);
@@ -49,11 +54,13 @@ static inline unsigned int hak_class_of_run(size_t size)
 	return c < HAK_SLAB_CLASSES + 8 ? c | 1 : c;
 }
 
-extern HAK_HIDDEN const uint32_t hak_class_inverse[HAK_SLAB_CLASSES];	/* 2^32 / size, rounded up */
+/* 2^32 / size, rounded up */
+extern HAK_HIDDEN const uint32_t hak_class_inverse[HAK_SLAB_CLASSES];
 
 /*
- * Whether an offset into a slab is a multiple of the block size: one multiplication, exact below 2^16 (Lemire, Kaser,
- * Kurz, "Faster remainder by direct computation", 2019). Nothing is a multiple for inverse = 0.
+ * Whether an offset into a slab is a multiple of the block size: one multiplication, exact below
+ * 2^16 (Lemire, Kaser, Kurz, "Faster remainder by direct computation", 2019). Nothing is a multiple
+ * for inverse = 0.
  */
 static inline bool hak_multiple(uint32_t inverse, uint32_t offset)
 {

@@ -11,7 +11,9 @@
 #include "stats.h"
 #include "tune.h"
 
-/* Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched. */
+/*
+ * Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched.
+ */
 #define ROWS	(HAK_EXTENT_UNITS / 32 + 1)
 
 /* All guarded by HAK_LOCK_EXTENT. */
@@ -50,7 +52,10 @@ static unsigned int next_set(const uint64_t *map, unsigned int i)
 	return HAK_EXTENT_UNITS;
 }
 
-/* The part of the bits [i, i + n) that lies in the word of i: as a mask (n at most step_at), and how many. */
+/*
+ * The part of the bits [i, i + n) that lies in the word of i: as a mask (n at most step_at), and
+ * how many.
+ */
 static inline uint64_t mask_at(unsigned int i, unsigned int n)
 {
 	uint64_t m = n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
@@ -218,7 +223,10 @@ static struct hak_extent *map_extent(void)
 	return e;
 }
 
-/* `e` is on no list any more. munmap may refuse (max_map_count): then its pages are given back and it is kept. */
+/*
+ * `e` is on no list any more. munmap may refuse (max_map_count): then its pages are given back and
+ * it is kept.
+ */
 static bool unmap_extent(struct hak_extent *e)
 {
 	int64_t dirty = (int64_t)e->dirty_units * (int64_t)HAK_UNIT;
@@ -244,7 +252,8 @@ static bool unmap_extent(struct hak_extent *e)
 
 /* ---- taking and giving units ---- */
 
-static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int align, unsigned int *ret)
+static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int align,
+		      unsigned int *ret)
 {
 	unsigned int i = next_clear(e->used, 0), longest = 0;
 
@@ -281,8 +290,8 @@ static void take_units(struct hak_extent *e, unsigned int at, unsigned int units
 	hak_extent_check(e);
 }
 
-static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-				      unsigned int *ret_at)
+static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int units,
+				      unsigned int align, unsigned int *ret_at)
 {
 	for (int row = ROWS - 2; row >= 0; row--)
 		for (struct hak_extent *e = rows[kind][row]; e; e = e->next)
@@ -308,12 +317,12 @@ static struct hak_extent *revive(enum hak_extent_kind kind)
 
 static bool want_thp(struct hak_extent *e)
 {
-	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == 1) && e->kind == HAK_EXTENT_SLABS && !e->thp &&
-	       e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
+	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == 1) && e->kind == HAK_EXTENT_SLABS &&
+	       !e->thp && e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
 }
 
-char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align, struct hak_extent **ret,
-		      bool *ret_zero, bool *ret_new)
+char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		      struct hak_extent **ret, bool *ret_zero, bool *ret_new)
 {
 	struct hak_extent *e, *mapped = NULL;
 	unsigned int at = 0;
@@ -347,7 +356,9 @@ char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned in
 		hak_count(HAK_C_SUPERSLABS_THP, 1);
 	}
 	hak_unlock(HAK_LOCK_EXTENT);
-	/* The units taken keep the extent mapped. A refused advice costs nothing but the huge page. */
+	/*
+	 * The units taken keep the extent mapped. A refused advice costs nothing but the huge page.
+	 */
 	if (thp)
 		hak_os_hugepage(e->base, HAK_EXTENT, true);
 	*ret = e;
@@ -421,8 +432,8 @@ struct range {
 };
 
 /*
- * Collects up to BATCH ranges of dirty units, marked used so that nobody takes them meanwhile. Ranges are cut to whole
- * pages; on machines with pages above 4 KiB a remainder stays dirty.
+ * Collects up to BATCH ranges of dirty units, marked used so that nobody takes them meanwhile.
+ * Ranges are cut to whole pages; on machines with pages above 4 KiB a remainder stays dirty.
  */
 static unsigned int collect(struct hak_extent **cursor, bool all, struct range *r)
 {
@@ -442,7 +453,8 @@ static unsigned int collect(struct hak_extent **cursor, bool all, struct range *
 		unlink_row(e);
 		while (n < BATCH && (i = next_set(pick, i)) < HAK_EXTENT_UNITS) {
 			unsigned int end = next_clear(pick, i);
-			unsigned int from = (i + per_page - 1) & ~(per_page - 1), to = end & ~(per_page - 1);
+			unsigned int from = (i + per_page - 1) & ~(per_page - 1),
+				     to = end & ~(per_page - 1);
 
 			i = end;
 			if (from >= to)
@@ -509,7 +521,8 @@ static uint64_t give_pages(struct range *r, unsigned int n, bool *ret_any)
 		if (!ok && i - first > 1) {
 			/* one locked page refuses the whole batch: try one by one */
 			for (unsigned int k = first; k < i; k++)
-				clean[k] = !hak_os_dontneed(r[k].e->base + r[k].at * HAK_UNIT, r[k].units * HAK_UNIT);
+				clean[k] = !hak_os_dontneed(r[k].e->base + r[k].at * HAK_UNIT,
+							    r[k].units * HAK_UNIT);
 			for (unsigned int k = first; k < i; k++)
 				bytes += clean[k] ? r[k].units * HAK_UNIT : 0;
 		} else {
@@ -584,11 +597,12 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	bool any = true;
 
 	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
-	bytes = unmap_free(unmap ? 0 : (unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN), unmap ? now_ms : now_ms - age_ms);
+	bytes = unmap_free(unmap ? 0 : (unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN),
+			   unmap ? now_ms : now_ms - age_ms);
 	do {
 		/*
-		 * From the start each time: what was collected is no longer dirty, and the cursor's extent may be
-		 * gone once the lock is dropped.
+		 * From the start each time: what was collected is no longer dirty, and the cursor's
+		 * extent may be gone once the lock is dropped.
 		 */
 		hak_lock(HAK_LOCK_EXTENT);
 		cursor = all_extents;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extents: 2 MiB, 2 MiB-aligned pieces of address space in which slabs and page runs live. Never both in one: an extent
- * of slabs is a superslab. This module maps extents, hands out units (4 KiB) of them, remembers which free units may
- * have pages behind them, gives those pages back and unmaps empty extents. It knows nothing of blocks or threads.
+ * Extents: 2 MiB, 2 MiB-aligned pieces of address space in which slabs and page runs live. Never
+ * both in one: an extent of slabs is a superslab. This module maps extents, hands out units (4 KiB)
+ * of them, remembers which free units may have pages behind them, gives those pages back and unmaps
+ * empty extents. It knows nothing of blocks or threads.
  *
- * Everything in struct hak_extent is guarded by HAK_LOCK_EXTENT, but for start[] (see there). No system call is made under
- * the lock: units to be given back are marked used, the lock dropped, madvise called, the units marked free and clean.
+ * Everything in struct hak_extent is guarded by HAK_LOCK_EXTENT, but for start[] (see there). No
+ * system call is made under the lock: units to be given back are marked used, the lock dropped,
+ * madvise called, the units marked free and clean.
  *
  * Invariants (checked by hak_extent_check in debug builds):
- *   dirty & used == 0 and young & ~dirty == 0; used_units = popcount(used); dirty_units = popcount(dirty);
- *   a free unit that is not dirty reads as zeros;
- *   an extent is on the list of its kind and fill, or FREE and on the free list.
+ *   dirty & used == 0 and young & ~dirty == 0; used_units = popcount(used); dirty_units =
+ *   popcount(dirty); a free unit that is not dirty reads as zeros; an extent is on the list of its
+ *   kind and fill, or FREE and on the free list.
  */
 #ifndef HAK_EXTENT_H
 #define HAK_EXTENT_H
@@ -38,26 +40,31 @@ struct hak_extent {
 	uint64_t dirty[HAK_EXTENT_WORDS];	/* free, may have pages that are not zero */
 	uint64_t young[HAK_EXTENT_WORDS];	/* dirty since the last tick of the purge clock */
 	/*
-	 * RUNS: class + 1 at the first unit of each run, HAK_RUN_CACHED added while it lies in a thread cache; else 0.
-	 * Written by whoever holds the run (a byte each), read by free.
+	 * RUNS: class + 1 at the first unit of each run, HAK_RUN_CACHED added while it lies in a
+	 * thread cache; else 0. Written by whoever holds the run (a byte each), read by free.
 	 */
 	uint8_t start[HAK_EXTENT_UNITS];
 };
 #define HAK_RUN_CACHED	0x80
 
 /*
- * Takes `units` adjacent units aligned to `align` units from an extent of the kind, the fullest that has room, mapping
- * a new one if none has. NULL: no memory. *ret_zero: all read as zeros. *ret_new: an extent was mapped or revived.
+ * Takes `units` adjacent units aligned to `align` units from an extent of the kind, the fullest
+ * that has room, mapping a new one if none has. NULL: no memory. *ret_zero: all read as zeros.
+ * *ret_new: an extent was mapped or revived.
  */
-char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align, struct hak_extent **ret,
-		      bool *ret_zero, bool *ret_new);
-/* Gives units back; the first `touched` units of them may have pages. An emptied extent becomes FREE or is unmapped. */
+char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		      struct hak_extent **ret, bool *ret_zero, bool *ret_new);
+/*
+ * Gives units back; the first `touched` units of them may have pages. An emptied extent becomes
+ * FREE or is unmapped.
+ */
 void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched);
 
 /*
- * Gives pages of free units back to the kernel. all = false: those dirty since before the last call with all = false;
- * extents FREE for longer than `age_ms` beyond superslab.retain are unmapped. all = true: every dirty unit; with `unmap`
- * every FREE extent is unmapped too. Returns bytes given back. HAK_LOCK_PURGE held, no other.
+ * Gives pages of free units back to the kernel. all = false: those dirty since before the last call
+ * with all = false; extents FREE for longer than `age_ms` beyond superslab.retain are unmapped. all
+ * = true: every dirty unit; with `unmap` every FREE extent is unmapped too. Returns bytes given
+ * back. HAK_LOCK_PURGE held, no other.
  */
 uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms);
 

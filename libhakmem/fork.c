@@ -10,7 +10,10 @@
 #include "stats.h"
 #include "tune.h"
 
-/* Between prepare and the child: by the forking thread, which holds every lock. Copied to the child like all memory. */
+/*
+ * Between prepare and the child: by the forking thread, which holds every lock. Copied to the child
+ * like all memory.
+ */
 static struct {
 	bool valid;			/* a fork is under way */
 	struct hak_cache *who;		/* the forking thread's cache; NULL: it has none */
@@ -35,10 +38,43 @@ static void save_totals(void)
 					   b->cls[HAK_C_INHERITED][k];
 		saved.whales += b->heap[HAK_C_WHALE_ALLOCS] - b->heap[HAK_C_WHALE_FREES] +
 				b->heap[HAK_C_WHALE_INHERITED];
-		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] - b->heap[HAK_C_WHALE_FREE_BYTES] +
+		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] -
+				     b->heap[HAK_C_WHALE_FREE_BYTES] +
 				     b->heap[HAK_C_WHALE_INHERITED_BYTES];
 	}
 #endif
+}
+
+static int64_t *base_of(struct hak_cache *c, unsigned int k)
+{
+	return k < HAK_SLAB_CLASSES ? &c->heap->cls[k].base
+				    : &c->heap->run[k - HAK_SLAB_CLASSES].base;
+}
+
+/*
+ * Other libraries' prepare handlers may still run after ours, and allocate: a block they took from
+ * a bin that the child gets as well would be handed out twice.
+ */
+static void empty_bins(struct hak_cache *c)
+{
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		saved.length[k] = hak_bin_length(c, k);
+		*base_of(c, k) -= saved.length[k];
+		c->bin[k].head = NULL;
+	}
+}
+
+/* In the parent: the bins as they were, behind what was freed since. */
+static void refill_bins(struct hak_cache *c)
+{
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		void **link = &c->bin[k].head;
+
+		while (*link)
+			link = *link;
+		*link = saved.cache.bin[k].head;
+		*base_of(c, k) += saved.length[k];
+	}
 }
 
 static void prepare(void)
@@ -49,8 +85,7 @@ static void prepare(void)
 	saved.who = c->magic == HAK_CACHE_MAGIC ? c : NULL;
 	if (saved.who) {
 		memcpy(&saved.cache, c, sizeof(saved.cache));
-		for (unsigned int k = 0; k < HAK_CLASSES; k++)
-			saved.length[k] = hak_bin_length(c, k);
+		empty_bins(c);
 	}
 	save_totals();
 	hak_count(HAK_C_FORKS, 1);
@@ -61,6 +96,8 @@ static void prepare(void)
 static void parent(void)
 {
 	saved.valid = false;
+	if (saved.who)
+		refill_bins(saved.who);
 	hak_tune_fork_parent();
 	hak_lock_fork_parent();
 }
@@ -70,13 +107,10 @@ static void restore_cache(struct hak_cache *c)
 {
 	memcpy(c, &saved.cache, sizeof(saved.cache));
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
-		uint64_t allocs = hak_counters(c)->hot[k].allocs, frees = hak_counters(c)->hot[k].frees;
-		int64_t length = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
+		uint64_t allocs = hak_counters(c)->hot[k].allocs,
+			 frees = hak_counters(c)->hot[k].frees;
 
-		if (k < HAK_SLAB_CLASSES)
-			c->heap->cls[k].base = length;
-		else
-			c->heap->run[k - HAK_SLAB_CLASSES].base = length;
+		*base_of(c, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
 		c->bin[k].room = 0;
 	}
 }
@@ -89,9 +123,11 @@ static void inherit(struct hak_cache *c)
 
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
 		b->cls[HAK_C_INHERITED][k] = saved.in_use[k];
-		if (saved.who == c && (saved.length[k] || (k < HAK_SLAB_CLASSES && c->heap->cls[k].spare_n)))
-			b->cls[HAK_C_REFILLED][k] = saved.length[k] +
-						    (k < HAK_SLAB_CLASSES ? c->heap->cls[k].spare_n : 0);
+		if (saved.who == c &&
+		    (saved.length[k] || (k < HAK_SLAB_CLASSES && c->heap->cls[k].spare_n)))
+			b->cls[HAK_C_REFILLED][k] =
+				saved.length[k] +
+				(k < HAK_SLAB_CLASSES ? c->heap->cls[k].spare_n : 0);
 	}
 	b->heap[HAK_C_WHALE_INHERITED] = saved.whales;
 	b->heap[HAK_C_WHALE_INHERITED_BYTES] = saved.whale_bytes;
@@ -105,7 +141,10 @@ static void child(void)
 	struct hak_cache *c = saved.who;
 
 	if (!saved.valid)
-		return;	/* an allocation in another library's handler was first: hak_fork_copied did it all */
+		/*
+		 * an allocation in another library's handler was first: hak_fork_copied did it all
+		 */
+		return;
 	saved.valid = false;
 	hak_tune_fork_child();
 	if (c)

@@ -21,7 +21,10 @@ _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
 
 _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 
-/* Which pieces of a leaf are writable: after the leaf's arrays, in a piece of its own. HAK_LOCK_META. */
+/*
+ * Which pieces of a leaf are writable: after the leaf's arrays, in a piece of its own.
+ * HAK_LOCK_META.
+ */
 struct enabled {
 	uint64_t bits[(PIECES + 63) / 64];
 };

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Address to owner. Every 64 KiB granule of the address space that is ours has one struct hak_granule (16 bytes, read
- * mostly: four share a cache line, and nothing a remote free writes lies here) and one struct hak_slab (slab.h) for
- * the state of the slab in it. Both lie in dense arrays, one pair per 4 GiB window ("leaf"), not in the slab: a free
- * touches no page of the heap but the block's own, and headers at 64 KiB strides would share one cache set. A root
- * table in .bss finds the leaf. Leaves are reserved readable, so that looking up a stranger's address is safe, and
- * enabled piece by piece: 2 GiB of flat map would become resident under mlockall and be charged under overcommit 2.
+ * Address to owner. Every 64 KiB granule of the address space that is ours has one struct
+ * hak_granule (16 bytes, read mostly: four share a cache line, and nothing a remote free writes
+ * lies here) and one struct hak_slab (slab.h) for the state of the slab in it. Both lie in dense
+ * arrays, one pair per 4 GiB window ("leaf"), not in the slab: a free touches no page of the heap
+ * but the block's own, and headers at 64 KiB strides would share one cache set. A root table in
+ * .bss finds the leaf. Leaves are reserved readable, so that looking up a stranger's address is
+ * safe, and enabled piece by piece: 2 GiB of flat map would become resident under mlockall and be
+ * charged under overcommit 2.
  *
- * In front of both arrays lies the map that the fast path of free reads and nothing else: one byte per granule, the size
- * class + 1 of the slab in it, 0 for all that is no slab. One 4 KiB page of it spans 256 MiB.
+ * In front of both arrays lies the map that the fast path of free reads and nothing else: one byte
+ * per granule, the size class + 1 of the slab in it, 0 for all that is no slab. One 4 KiB page of
+ * it spans 256 MiB.
  *
- * kind 0 is foreign. `word` is the owner: for a slab the thread cache that owns it (or the pool), for others the struct
- * behind the granule. Set before a pointer into the granule escapes, cleared before the granule is unmapped. Whoever may change a granule: the module named by its kind, see there.
+ * kind 0 is foreign. `word` is the owner: for a slab the thread cache that owns it (or the pool),
+ * for others the struct behind the granule. Set before a pointer into the granule escapes, cleared
+ * before the granule is unmapped. Whoever may change a granule: the module named by its kind, see
+ * there.
  */
 #ifndef HAK_GRANULE_H
 #define HAK_GRANULE_H
@@ -22,10 +27,13 @@
 
 enum hak_kind_of_granule {
 	HAK_FOREIGN,
-	HAK_SLAB,	/* word: struct hak_cache *owner; the only kind with a tag */
-	HAK_RUNS,	/* word: struct hak_extent * */
-	HAK_WHALE,	/* first granule of a whale; word: struct hak_region * */
-	HAK_KEPT,	/* first and last granule of a region in the ring; word: struct hak_region *; HAK_LOCK_RING */
+	HAK_SLAB, /* word: struct hak_cache *owner; the only kind with a tag */
+	HAK_RUNS, /* word: struct hak_extent * */
+	HAK_WHALE, /* first granule of a whale; word: struct hak_region * */
+	/*
+	 * first and last granule of a region in the ring; word: struct hak_region *; HAK_LOCK_RING
+	 */
+	HAK_KEPT,
 };
 
 struct hak_granule {
@@ -71,7 +79,8 @@ static inline size_t hak_granule_tag(const void *p)
 {
 	uint8_t *leaf = hak_granule_leaf(p);
 
-	return hak_likely(leaf) ? __atomic_load_n(&leaf[hak_granule_index(p)], __ATOMIC_RELAXED) : 0;
+	return hak_likely(leaf) ? __atomic_load_n(&leaf[hak_granule_index(p)], __ATOMIC_RELAXED)
+				: 0;
 }
 
 /* The granule of an address; NULL for what cannot be ours. Lock-free, safe for any value. */
@@ -98,8 +107,8 @@ static inline struct hak_granule *hak_granule_ours(const void *p)
 }
 
 /*
- * Makes the granules of [p, p + bytes) writable, and their slab descriptors if `slabs`. 0 or -ENOMEM. Takes
- * HAK_LOCK_META. What was prepared stays so.
+ * Makes the granules of [p, p + bytes) writable, and their slab descriptors if `slabs`. 0 or
+ * -ENOMEM. Takes HAK_LOCK_META. What was prepared stays so.
  */
 int hak_granule_prepare(const void *p, size_t bytes, bool slabs);
 
@@ -109,7 +118,10 @@ static inline enum hak_kind_of_granule hak_granule_kind(const struct hak_granule
 	return g ? atomic_load_explicit(&g->kind, memory_order_acquire) : HAK_FOREIGN;
 }
 
-/* slab.c: the tag of a slab, set before its first block escapes and cleared (0) after its last came back. */
+/*
+ * slab.c: the tag of a slab, set before its first block escapes and cleared (0) after its last came
+ * back.
+ */
 static inline void hak_granule_set_tag(const void *p, unsigned int tag)
 {
 	uint8_t *leaf = hak_granule_leaf(p);

@@ -20,22 +20,26 @@
 #define HAK_TLS		__attribute__((tls_model("initial-exec")))
 
 /*
- * Proven corruption or misuse: "hakmem: WHAT POINTER" on descriptor 2 by raw write, then abort(). Never allocates,
- * takes no lock; safe anywhere.
+ * Proven corruption or misuse: "hakmem: WHAT POINTER" on descriptor 2 by raw write, then abort().
+ * Never allocates, takes no lock; safe anywhere.
  */
 _Noreturn void hak_die(const char *what, const void *pointer);
 /* The same line without dying. */
 void hak_warn(const char *what, const void *pointer);
 
 #if HAK_DEBUG
-#define hak_assert(x)	do { if (hak_unlikely(!(x))) hak_die("assertion failed: " #x, __func__); } while (0)
+#define hak_assert(x)                                               \
+	do {                                                        \
+		if (hak_unlikely(!(x)))                             \
+			hak_die("assertion failed: " #x, __func__); \
+	} while (0)
 #else
 #define hak_assert(x)	((void)sizeof(!!(x)))
 #endif
 
 /*
- * glibc's word (2.32): false from before the first second thread is created, by whatever call. Atomics that only guard
- * against other threads are skipped while it says true; older glibc: never.
+ * glibc's word (2.32): false from before the first second thread is created, by whatever call.
+ * Atomics that only guard against other threads are skipped while it says true; older glibc: never.
  */
 extern __attribute__((weak)) char __libc_single_threaded;
 

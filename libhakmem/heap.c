@@ -16,7 +16,8 @@
 
 #define SMALL_LIMIT	((size_t)1 << 30)	/* under an RLIMIT_AS below this, */
 #define SMALL_SLOTS	64u			/* so many heaps; further threads share one */
-#define REARM_ROUNDS	2u	/* destructor rounds we wait out, so that others' destructors still find the heap */
+/* destructor rounds we wait out, so that others' destructors still find the heap */
+#define REARM_ROUNDS	2u
 
 struct hak_cache hak_cache_none, hak_cache_zombie;
 __thread struct hak_cache *hak_self HAK_TLS = &hak_cache_none;
@@ -27,9 +28,11 @@ static char *base;		/* of the caches; their counters at + HAK_HEAP_DELTA */
 /* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
 static unsigned int slots;		/* reserved */
 static _Atomic unsigned int enabled;	/* slots with memory behind */
-static _Atomic unsigned int used;	/* slots ever handed out; slot 0 is the shared one */
+static _Atomic unsigned int used;	/* slots ever handed out */
 static _Atomic unsigned int live;
 static struct hak_heap *dead;
+/* of threads without one of their own; made when first needed; HAK_LOCK_ZOMBIE */
+static struct hak_heap *shared;
 static _Atomic unsigned int kept;	/* of those, how many still hold slabs */
 static bool ready, failed_for_good;
 static pthread_key_t key;
@@ -40,6 +43,11 @@ static void destructor(void *arg);
 struct hak_heap *hak_heap_of(const struct hak_cache *c)
 {
 	return &hak_heaps[(size_t)((const char *)c - base) / HAK_HEAP_STRIDE];
+}
+
+struct hak_mpsc *hak_owner_queue(void *owner)
+{
+	return &hak_heap_of(owner)->remote;
 }
 
 static struct hak_cache *cache_at(unsigned int i)
@@ -74,15 +82,17 @@ struct hak_heap_block *hak_heap_block_at(unsigned int i)
 
 /* ---- slots; HAK_LOCK_REGISTRY ---- */
 
-/* Slots 0 and 1 first: a process with one thread pays for no more. */
+/* The first slot alone: a process with one thread pays for no more. */
 static bool enable_to(unsigned int to)
 {
 	unsigned int from = hak_heap_enabled();
 	size_t first = hak_align_down((size_t)from * sizeof(struct hak_heap), hak_page);
 	size_t last = hak_align_up((size_t)to * sizeof(struct hak_heap), hak_page);
 
-	if (hak_os_enable(base + (size_t)from * HAK_HEAP_STRIDE, (size_t)(to - from) * HAK_HEAP_STRIDE) ||
-	    hak_os_enable((char *)hak_heaps + first, last - first) || hak_segment_populate(from, to - from) < 0)
+	if (hak_os_enable(base + (size_t)from * HAK_HEAP_STRIDE,
+			  (size_t)(to - from) * HAK_HEAP_STRIDE) ||
+	    hak_os_enable((char *)hak_heaps + first, last - first) ||
+	    hak_segment_populate(from, to - from) < 0)
 		return false;
 	atomic_store_explicit(&enabled, to, memory_order_release);
 	return true;
@@ -96,26 +106,28 @@ static void init_cache(struct hak_heap *h)
 	memset(c, 0, sizeof(*c));
 	c->heap = h;
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
-		int64_t zero = (int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
+		int64_t zero =
+			(int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
+		int64_t *length = k < HAK_SLAB_CLASSES ? &h->cls[k].base
+						       : &h->run[k - HAK_SLAB_CLASSES].base;
 
-		if (k < HAK_SLAB_CLASSES) {
-			h->cls[k].base = zero;
+		if (*length != zero)	/* untouched pages stay so */
+			*length = zero;
+		if (k < HAK_SLAB_CLASSES)
 			c->bin[k].inverse = hak_class_inverse[k];
-		} else {
-			h->run[k - HAK_SLAB_CLASSES].base = zero;
-		}
 	}
 	c->magic = HAK_CACHE_MAGIC;
 }
 
-static struct hak_heap *new_slot(void)
+/* One slot is kept back for the shared heap. */
+static struct hak_heap *new_slot(bool for_shared)
 {
-	unsigned int i = hak_heap_count();
+	unsigned int i = hak_heap_count(), to = i ? (i / HAK_HEAP_CHUNK + 1) * HAK_HEAP_CHUNK : 1;
 	struct hak_heap *h;
 
-	if (i >= slots)
+	if (i >= slots - !for_shared)
 		return NULL;
-	if (i >= hak_heap_enabled() && !enable_to(i < 2 ? 2 : (i / HAK_HEAP_CHUNK + 1) * HAK_HEAP_CHUNK))
+	if (i >= hak_heap_enabled() && !enable_to(to))
 		return NULL;
 	h = &hak_heaps[i];
 	h->index = i;
@@ -170,13 +182,10 @@ static bool init_registry(void)
 {
 	if (ready || failed_for_good)
 		return ready;
-	if (!hak_heap_reserve() || !new_slot()) {
+	if (!hak_heap_reserve()) {
 		failed_for_good = true;
 		return false;
 	}
-	init_cache(&hak_heaps[0]);
-	hak_cache_reset_limits(hak_heaps[0].cache);
-	hak_heaps[0].state = HAK_HEAP_LIVE;
 	have_key = !pthread_key_create(&key, destructor);
 	ready = true;
 	return true;
@@ -210,7 +219,7 @@ static struct hak_heap *take_heap(void)
 			hak_count(HAK_C_HEAPS_DEAD, -1);
 			hak_count(HAK_C_HEAPS_ADOPTED, 1);
 		} else {
-			h = new_slot();
+			h = new_slot(false);
 		}
 	}
 	if (h) {
@@ -241,9 +250,10 @@ static void give_heap(struct hak_heap *h)
 }
 
 /*
- * The thread ends. Its slabs stay with the heap: the next thread adopts it whole, most often, and until then whoever needs
- * a slab takes them from there before a new one (hak_heap_scavenge). Others' destructors may still allocate in later rounds (glibc makes four): wait out the first ones.
- * What comes after the heap is given up is served by the shared heap.
+ * The thread ends. Its slabs stay with the heap: the next thread adopts it whole, most often, and
+ * until then whoever needs a slab takes them from there before a new one (hak_heap_scavenge).
+ * Others' destructors may still allocate in later rounds (glibc makes four): wait out the first
+ * ones. What comes after the heap is given up is served by the shared heap.
  */
 static void destructor(void *arg)
 {
@@ -292,9 +302,17 @@ struct hak_cache *hak_heap_attach(void)
 struct hak_cache *hak_heap_zombie_enter(void)
 {
 	hak_lock(HAK_LOCK_ZOMBIE);
-	if (!ready)
+	if (hak_likely(shared))
+		return shared->cache;
+	hak_lock(HAK_LOCK_REGISTRY);
+	shared = init_registry() ? new_slot(true) : NULL;
+	hak_unlock(HAK_LOCK_REGISTRY);
+	if (!shared)
 		return NULL;
-	return hak_heaps[0].cache;
+	init_cache(shared);
+	hak_cache_reset_limits(shared->cache);
+	set_state(shared, HAK_HEAP_LIVE);
+	return shared->cache;
 }
 
 void hak_heap_zombie_leave(struct hak_cache *c)
@@ -311,7 +329,7 @@ void hak_heap_poke(void)
 {
 	unsigned int n = hak_heap_count();
 
-	for (unsigned int i = 1; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		struct hak_cache *c = cache_at(i);
 
 		__atomic_store_n(&c->ticks, UINT32_MAX - 1, __ATOMIC_RELAXED);
@@ -367,10 +385,11 @@ void hak_heap_fork_child(struct hak_cache *self)
 			continue;
 		}
 		init_cache(h);
-		if (i == 0)
+		if (h == shared)
 			continue;
 		/* cut in the middle of a change: its lists cannot be trusted, nobody gets it */
-		if (h->state != HAK_HEAP_DEAD && atomic_load_explicit(&h->busy, memory_order_acquire)) {
+		if (h->state != HAK_HEAP_DEAD &&
+		    atomic_load_explicit(&h->busy, memory_order_acquire)) {
 			set_state(h, HAK_HEAP_UNUSED);
 			continue;
 		}

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in malloc.c, the slow ones
- * in cache.c, birth and death in heap.c.
+ * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in
+ * malloc.c, the slow ones in cache.c, birth and death in heap.c.
  *
- * struct hak_cache: the bins that malloc pops from and free pushes to, whoever's slab a block is from, and the buffer in
- *	which flush gathers other heaps' blocks. Its address is the thread's identity: in TLS, and as owner in granules.
- *	It lies in memory that fork wipes (MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone)
- *	every bin is empty and has no room, so that the first malloc or free takes the slow path, which sees `magic`
- *	gone. fork() itself saves and restores the forking thread's cache (fork.c).
- * struct hak_heap_block (control/abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared memory.
- * struct hak_heap: slab lists and what refill and flush need. Survives fork; never unmapped.
+ * struct hak_cache: the bins that malloc pops from and free pushes to, whoever's slab a block is
+ * from, and the buffer in
+ *	which flush gathers other heaps' blocks. Its address is the thread's identity: in TLS, and
+ *	as owner in granules. It lies in memory that fork wipes (MADV_WIPEONFORK): in a copy of the
+ *	process that ran no handlers (raw clone) every bin is empty and has no room, so that the
+ *	first malloc or free takes the slow path, which sees `magic` gone. fork() itself saves and
+ *	restores the forking thread's cache (fork.c).
+ * struct hak_heap_block (control/abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared
+ * memory. struct hak_heap: slab lists and what refill and flush need. Survives fork; never
+ * unmapped.
  *
- * Written by the one thread that runs the heap, without a lock, but for heap.remote (MPSC, anybody) and heap.state
- * (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists, so that a fork child knows which heaps of other
- * threads were cut in the middle: those it leaks, the others it may adopt.
+ * Written by the one thread that runs the heap, without a lock, but for heap.remote (MPSC, anybody)
+ * and heap.state (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists, so that a fork
+ * child knows which heaps of other threads were cut in the middle: those it leaks, the others it
+ * may adopt.
  *
- * A bin's length: frees - allocs + base, from the two hot counters. free only counts its room down and looks at the real
- * length when that is used up: a bin may be fuller than its limit by what malloc took out meanwhile, never unbounded.
- * The counters may be shared memory; nothing but the length, a matter of thrift, is made from them.
+ * A bin's length: frees - allocs + base, from the two hot counters. free only counts its room down
+ * and looks at the real length when that is used up: a bin may be fuller than its limit by what
+ * malloc took out meanwhile, never unbounded. The counters may be shared memory; nothing but the
+ * length, a matter of thrift, is made from them.
  */
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
@@ -28,27 +33,16 @@
 #include "hak.h"
 #include "segment.h"
 #include "slab.h"
-
-/*
- * Every free block of a slab holds a key in its second word: HAK_KEY, plus the serial number of the flush that last saw
- * it, by which one flush knows a block it meets twice. malloc checks and clears it: a block that was freed twice,
- * or written after it was freed, is found before it is handed out; flush checks it too. free does not read it, which
- * would cost it the cache miss that a mere store does not (100,000 live blocks: 22.6 against 15.2 ns a pair). The values
- * are addresses inside a table of ours: no program has them by chance.
- */
-#define HAK_KEY		((uintptr_t)hak_leaves)
-#define HAK_KEY_SERIALS	0xffffu
-_Static_assert(HAK_KEY_SERIALS < sizeof(hak_leaves), "keys lie inside the table");
-
-static inline bool hak_key_is_free(const void *p)
-{
-	return ((const uintptr_t *)p)[1] - HAK_KEY <= HAK_KEY_SERIALS;
-}
+#include "stats.h"
 
 struct hak_bin {
 	void *head;		/* blocks, linked through their first word */
-	int32_t room;		/* frees until free must look; < 0: now. Set to 0 by others, to make it look (purge.c) */
-	uint32_t inverse;	/* of the block size: free knows a pointer into a block (class.h); 0 in a cache not in use */
+	/* frees until free must look; < 0: now. Set to 0 by others, to make it look (purge.c) */
+	int32_t room;
+	/*
+	 * of the block size: free knows a pointer into a block (class.h); 0 in a cache not in use
+	 */
+	uint32_t inverse;
 };
 _Static_assert(sizeof(struct hak_bin) == 16, "a bin lies as far from the next as its counters do");
 
@@ -66,11 +60,6 @@ struct hak_cache {
 	} remote[HAK_REMOTE_SLOTS];
 };
 #define HAK_CACHE_MAGIC 0x68616b6d656d2131u	/* "hakmem!1" */
-/*
- * Where in its slot a cache lies: not at the offset of its counters in theirs, or every store to a counter would look,
- * by its low 12 address bits, like a store to the bin that the next load reads. Within one page.
- */
-#define HAK_CACHE_OFFSET	((size_t)HAK_CLASSES * 16 - 48)
 _Static_assert(HAK_CACHE_OFFSET + sizeof(struct hak_cache) <= 4096, "a cache touches one page");
 
 struct hak_slab_list {
@@ -84,7 +73,7 @@ struct hak_heap_class {
 	void *spare;		/* second list of the bin, full when set */
 	int64_t base;		/* bin length = frees - allocs + base */
 	uint32_t spare_n;
-	uint32_t limit;		/* blocks in one list */
+	uint32_t limit;		/* blocks in one list; 0: as few as to begin with */
 	uint32_t misses;	/* refills from slabs since the last decay */
 	uint32_t carve;		/* blocks to carve next time */
 	uint64_t allocs_seen;	/* hot.allocs at the last decay */
@@ -99,7 +88,8 @@ struct hak_heap {
 	uint32_t state;				/* enum hak_heap_state; HAK_LOCK_REGISTRY */
 	_Atomic uint32_t busy;
 	uint32_t rounds;			/* destructor rounds seen */
-	uint32_t flushed;			/* last request to flush that was obeyed (purge.c) */
+	/* last request to flush that was obeyed (purge.c) */
+	uint32_t flushed;
 	bool kept;				/* dead, with slabs; HAK_LOCK_REGISTRY */
 	uint16_t serial;			/* of the last flush; never 0 */
 	int64_t budget;				/* bytes by which lists may still grow */
@@ -117,64 +107,69 @@ extern HAK_HIDDEN struct hak_heap *hak_heaps;	/* [HAK_MAX_HEAPS] */
 struct hak_heap *hak_heap_of(const struct hak_cache *c);
 
 extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS;	/* never NULL */
-extern HAK_HIDDEN struct hak_cache hak_cache_none;			/* a thread that has not allocated yet */
-extern HAK_HIDDEN struct hak_cache hak_cache_zombie;		/* a thread whose heap is gone, or that could not get one */
+/* a thread that has not allocated yet */
+extern HAK_HIDDEN struct hak_cache hak_cache_none;
+/* a thread whose heap is gone, or that could not get one */
+extern HAK_HIDDEN struct hak_cache hak_cache_zombie;
 
-static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
-{
-	return (struct hak_heap_block *)((char *)c - HAK_CACHE_OFFSET + HAK_HEAP_DELTA);
-}
-
-/* Slow-path counters of the calling thread's heap. */
-#if HAK_CONTROL
-#define hak_heap_count_n(c, sym, n)	(hak_counters(c)->heap[HAK_C_##sym] += (uint64_t)(n))
-#define hak_class_count_n(c, sym, k, n)	(hak_counters(c)->cls[HAK_C_##sym][k] += (uint64_t)(n))
-#else
-#define hak_heap_count_n(c, sym, n)	((void)(c), (void)(n))
-#define hak_class_count_n(c, sym, k, n)	((void)(c), (void)(k), (void)(n))
-#endif
-#define hak_heap_count1(c, sym)		hak_heap_count_n(c, sym, 1)
-
-/* The usable cache of the calling thread, made or adopted if need be; &hak_cache_zombie if it cannot have one. */
+/*
+ * The usable cache of the calling thread, made or adopted if need be; &hak_cache_zombie if it
+ * cannot have one.
+ */
 struct hak_cache *hak_heap_attach(void);
 
-/* The locked cache of threads without one. Between enter and leave the caller runs it; takes HAK_LOCK_ZOMBIE. */
+/*
+ * The locked cache of threads without one. Between enter and leave the caller runs it; takes
+ * HAK_LOCK_ZOMBIE.
+ */
 struct hak_cache *hak_heap_zombie_enter(void);
 void hak_heap_zombie_leave(struct hak_cache *c);
 
 /* For fork.c and purge.c. */
-void hak_heap_drain_dead(void);			/* all slabs of heaps without a thread to the pool; HAK_LOCK_REGISTRY inside */
+/* all slabs of heaps without a thread to the pool; HAK_LOCK_REGISTRY inside */
+void hak_heap_drain_dead(void);
 /*
- * Makes every thread's next free take the slow path and look at requests and clock. The owner's plain decrement may
- * overwrite it: then it is the next free of another class.
+ * Makes every thread's next free take the slow path and look at requests and clock. The owner's
+ * plain decrement may overwrite it: then it is the next free of another class.
  */
 void hak_heap_poke(void);
 bool hak_heap_scavenge(void);			/* the same for one heap; false: none has any */
-void hak_heap_fork_child(struct hak_cache *self);	/* other threads are gone: their heaps become dead or are leaked */
+/* other threads are gone: their heaps become dead or are leaked */
+void hak_heap_fork_child(struct hak_cache *self);
 
-void hak_heap_revive(struct hak_cache *c);	/* a wiped cache of the only thread: empty, usable, with its slabs */
+/* a wiped cache of the only thread: empty, usable, with its slabs */
+void hak_heap_revive(struct hak_cache *c);
 
 /* For readers of counters. Slots [0, enabled) may be read. */
 char *hak_heap_base(void);
 unsigned int hak_heap_enabled(void);
 unsigned int hak_heap_max(void);		/* slots reserved */
-bool hak_heap_reserve(void);		/* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
+/* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
+bool hak_heap_reserve(void);
 unsigned int hak_heap_count(void);
 unsigned int hak_heap_live(void);	/* heaps with a thread whose destructor is still to come */
 struct hak_heap_block *hak_heap_block_at(unsigned int i);
 
 /* ---- cache.c: the slow paths ---- */
 
-/* A block of the class for a bin found empty; NULL: no memory. `size` is what was asked, for the sample. */
+/*
+ * A block of the class for a bin found empty; NULL: no memory. `size` is what was asked, for the
+ * sample.
+ */
 void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size);
 /* A bin has no room left: make some. */
 void hak_cache_trip(struct hak_cache *c, unsigned int cls);
 void hak_cache_flush_remote(struct hak_cache *c);
-/* Everything back to slabs and extents; empty slabs released; what strangers gave back collected. */
+/*
+ * Everything back to slabs and extents; empty slabs released; what strangers gave back collected.
+ */
 void hak_cache_flush(struct hak_cache *c);
 /* Shrinks lists that have not missed for a while. */
 void hak_cache_decay(struct hak_cache *c, uint64_t now_ms);
-/* All slabs of a heap without a thread go to the pool, but those QUEUED. Its cache was flushed when the thread ended. */
+/*
+ * All slabs of a heap without a thread go to the pool, but those QUEUED. Its cache was flushed when
+ * the thread ended.
+ */
 void hak_cache_retire(struct hak_cache *c);
 void hak_cache_reset_limits(struct hak_cache *c);
 /* The first block of a bin is not as it was freed: says so and empties the bin. */
@@ -182,9 +177,12 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls);
 
 static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 {
-	int64_t base = cls < HAK_SLAB_CLASSES ? c->heap->cls[cls].base : c->heap->run[cls - HAK_SLAB_CLASSES].base;
+	int64_t base = cls < HAK_SLAB_CLASSES ? c->heap->cls[cls].base
+					      : c->heap->run[cls - HAK_SLAB_CLASSES].base;
 
-	return (uint32_t)((int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs) + base);
+	return (uint32_t)((int64_t)(hak_counters(c)->hot[cls].frees -
+				    hak_counters(c)->hot[cls].allocs) +
+			  base);
 }
 
 #endif

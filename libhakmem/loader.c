@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Where the dynamic loader lies. See loader.h. */
 #include "loader.h"
 
 #include <elf.h>

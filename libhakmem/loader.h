@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Blocks of the dynamic loader's own early allocator may reach free() later; they lie in its data pages. */
+/*
+ * Blocks of the dynamic loader's own early allocator may reach free() later; they lie in its data
+ * pages.
+ */
 #ifndef HAK_LOADER_H
 #define HAK_LOADER_H
 

@@ -76,7 +76,8 @@ static HAK_COLD void lock_slow(enum hak_lock_id id)
 	uint64_t seen;
 
 	if (holder(l) == self())
-		hak_die("allocator entered again by the thread inside it (signal handler?), lock", (void *)(uintptr_t)id);
+		hak_die("allocator entered again by the thread inside it (signal handler?), lock",
+			(void *)(uintptr_t)id);
 	for (int spin = 0; spin < 64; spin++) {
 		if (!atomic_load_explicit(&l->word, memory_order_relaxed) && take(l, self()))
 			return;
@@ -91,9 +92,11 @@ static HAK_COLD void lock_slow(enum hak_lock_id id)
 			continue;
 		if (!(seen & HAK_LOCK_WAITED) &&
 		    !atomic_compare_exchange_weak_explicit(&l->word, &seen, seen | HAK_LOCK_WAITED,
-							   memory_order_relaxed, memory_order_relaxed))
+							   memory_order_relaxed,
+							   memory_order_relaxed))
 			continue;
-		hak_sys(SYS_futex, (long)futex_of(l), FUTEX_WAIT_PRIVATE, (uint32_t)(seen | HAK_LOCK_WAITED), 0, 0, 0);
+		hak_sys(SYS_futex, (long)futex_of(l), FUTEX_WAIT_PRIVATE,
+			(uint32_t)(seen | HAK_LOCK_WAITED), 0, 0, 0);
 	}
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's one kind of lock: a futex word that knows its owner. No allocation, no initialisation, no
- * pthread. Every lock is a row of the table below; its place there is the lock order (a thread may take a lock only
- * if it holds none of the same or a later place), checked in debug builds, and the order in which fork takes them all.
+ * The library's one kind of lock: a futex word that knows its owner. No allocation, no
+ * initialisation, no pthread. Every lock is a row of the table below; its place there is the lock
+ * order (a thread may take a lock only if it holds none of the same or a later place), checked in
+ * debug builds, and the order in which fork takes them all.
  *
- * Waiting is a futex wait after a short spin. A thread that asks for a lock it holds already is a signal handler
- * that interrupted the allocator: hak_die(), never a hang. Between fork's prepare and its parent or child handler the
- * forking thread may re-enter (other libraries' handlers allocate): see hak_lock_fork_*().
+ * Waiting is a futex wait after a short spin. A thread that asks for a lock it holds already is a
+ * signal handler that interrupted the allocator: hak_die(), never a hang. Between fork's prepare
+ * and its parent or child handler the forking thread may re-enter (other libraries' handlers
+ * allocate): see hak_lock_fork_*().
  */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
@@ -18,7 +20,8 @@
 #include "hak.h"
 
 enum hak_lock_id {
-	HAK_LOCK_TUNE,		/* tune.c: applying a generation, creating or dropping the segment */
+	/* tune.c: applying a generation, creating or dropping the segment */
+	HAK_LOCK_TUNE,
 	HAK_LOCK_ZOMBIE,	/* heap.c: the heap of threads that have none */
 	HAK_LOCK_PURGE,		/* purge.c: one purger at a time */
 	HAK_LOCK_REGISTRY,	/* heap.c: heaps, dead and alive */
@@ -30,9 +33,10 @@ enum hak_lock_id {
 };
 
 /*
- * One word says free (0), or who holds it (the address of a thread-local variable: unique among threads, the same after
- * fork and in a vfork child, and had without a system call) with bit 0 set when somebody waits. A signal handler that
- * interrupts its thread anywhere in here finds either "free" or its own thread's name.
+ * One word says free (0), or who holds it (the address of a thread-local variable: unique among
+ * threads, the same after fork and in a vfork child, and had without a system call) with bit 0 set
+ * when somebody waits. A signal handler that interrupts its thread anywhere in here finds either
+ * "free" or its own thread's name.
  */
 struct hak_lock {
 	_Atomic uint64_t word;
@@ -46,7 +50,10 @@ bool hak_trylock(enum hak_lock_id id);
 void hak_unlock(enum hak_lock_id id);
 bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread; for assertions */
 
-/* fork.c only. prepare takes all in order; parent and child let go of all; a re-entry in between is granted. */
+/*
+ * fork.c only. prepare takes all in order; parent and child let go of all; a re-entry in between is
+ * granted.
+ */
 void hak_lock_fork_prepare(void);
 void hak_lock_fork_parent(void);
 void hak_lock_fork_child(void);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The malloc family: glibc's semantics over the tiers. Only here is errno set, and only to ENOMEM or EINVAL; free leaves
- * it alone. The fast paths are the first page; everything behind hak_unlikely() is out of line.
+ * The malloc family: glibc's semantics over the tiers. Only here is errno set, and only to ENOMEM
+ * or EINVAL; free leaves it alone. The fast paths are the first page; everything behind
+ * hak_unlikely() is out of line.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -63,18 +64,24 @@ static inline void *allocate(size_t size)
 static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 {
 	p[0] = c->bin[cls].head;
-	/* atomic only so that the two words are not packed into one vector store: malloc loads them apart */
+	/*
+	 * atomic only so that the two words are not packed into one vector store: malloc loads them
+	 * apart
+	 */
 	__atomic_store_n(&p[1], (void *)HAK_KEY, __ATOMIC_RELAXED);
 	c->bin[cls].head = p;
 	hak_counters(c)->hot[cls].frees++;
 }
 
-/* A block of a slab, whoever's: it goes to the own bin, and finds its slab when the bin is flushed. */
+/*
+ * A block of a slab, whoever's: it goes to the own bin, and finds its slab when the bin is flushed.
+ */
 static inline void push(struct hak_cache *c, size_t cls, void **p)
 {
 	struct hak_bin *b = &c->bin[cls];
 
-	if (hak_unlikely(p == b->head || !hak_multiple(b->inverse, (uint16_t)(uintptr_t)p) || --b->room < 0))
+	if (hak_unlikely(p == b->head || !hak_multiple(b->inverse, (uint16_t)(uintptr_t)p) ||
+			 --b->room < 0))
 		free_look(c, (unsigned int)cls, p);
 	else
 		link_free(c, cls, p);
@@ -165,13 +172,15 @@ static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size)
 }
 
 /* A run from the bin, else from an extent; *ret_zero as for whales. */
-static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t align, bool *ret_zero)
+static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t align,
+		      bool *ret_zero)
 {
 	void **p = align <= HAK_UNIT ? c->bin[cls].head : NULL;
 
 	*ret_zero = false;
 	if (p) {
-		struct hak_extent *e = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+		struct hak_extent *e =
+			atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
 		c->bin[cls].head = p[0];
 		*hak_run_start(e, p) = (uint8_t)(cls + 1);
@@ -183,7 +192,8 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 		hak_class_count_n(c, REFILLED, cls, 1);
 		hak_class_count_n(c, REQ_SAMPLES, cls, 1);
 		hak_class_count_n(c, REQ_BYTES, cls, size);
-		c->heap->run[cls - HAK_SLAB_CLASSES].base++;	/* the allocation below takes it out again */
+		/* the allocation below takes it out again */
+		c->heap->run[cls - HAK_SLAB_CLASSES].base++;
 	}
 	hak_counters(c)->hot[cls].allocs++;
 	return p;
@@ -193,7 +203,8 @@ static void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zer
 {
 	if (size >= HAK_WHALE_MIN || align > HAK_EXTENT / 2)
 		return hak_whale_alloc(c, size, align, ret_zero);
-	return take_run(c, hak_class_of_run(size > HAK_SLAB_MAX ? size : HAK_SLAB_MAX + 1), size, align, ret_zero);
+	return take_run(c, hak_class_of_run(size > HAK_SLAB_MAX ? size : HAK_SLAB_MAX + 1), size,
+			align, ret_zero);
 }
 
 static HAK_COLD void *sanitizer_aligned(size_t align, size_t size)
@@ -211,7 +222,8 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 	if (hak_unlikely(size > PTRDIFF_MAX))
 		return no_memory();
 	if (hak_abstain())
-		return align <= HAK_UNIT ? __interceptor_malloc(size) : sanitizer_aligned(align, size);
+		return align <= HAK_UNIT ? __interceptor_malloc(size)
+					 : sanitizer_aligned(align, size);
 	c = self();
 	if (hak_unlikely(!c)) {
 		c = hak_heap_zombie_enter();
@@ -252,7 +264,10 @@ static void *allocate_aligned(size_t align, size_t size)
 
 /* ---- free, out of line ---- */
 
-/* What the fast path of free did not like: the bin has no room, p lies in it already, or is no block. */
+/*
+ * What the fast path of free did not like: the bin has no room, p lies in it already, or is no
+ * block.
+ */
 static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p)
 {
 	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
@@ -279,7 +294,8 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 
 static void free_run(struct hak_cache *c, void **p)
 {
-	struct hak_extent *e = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_extent *e =
+		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 	uint8_t *start;
 	unsigned int cls;
 
@@ -290,7 +306,8 @@ static void free_run(struct hak_cache *c, void **p)
 	start = hak_run_start(e, p);
 	cls = *start;
 	if (hak_unlikely(!cls || (cls & HAK_RUN_CACHED))) {
-		hak_misuse(cls ? "double free():" : "free() of a pointer inside a block, or twice:", p);
+		hak_misuse(cls ? "double free():" : "free() of a pointer inside a block, or twice:",
+			   p);
 		return;
 	}
 	hak_heap_count1(c, FREE_RUN);
@@ -305,7 +322,8 @@ static void free_run(struct hak_cache *c, void **p)
 
 static void free_whale(struct hak_cache *c, void *p)
 {
-	struct hak_region *r = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_region *r =
+		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
 	if (hak_unlikely(!r || p != r->base)) {
 		hak_misuse("free() of a pointer inside a block:", p);
@@ -382,10 +400,13 @@ static size_t usable(const void *p)
 
 	switch (hak_granule_kind(g)) {
 	case HAK_SLAB:
-		return hak_class_divides(g->cls, (uint16_t)(uintptr_t)p) ? hak_class_size(g->cls) : 0;
+		return hak_class_divides(g->cls, (uint16_t)(uintptr_t)p) ? hak_class_size(g->cls)
+									 : 0;
 	case HAK_RUNS:
 		cls = *hak_run_start(atomic_load_explicit(&g->word, memory_order_relaxed), p);
-		return cls && !(cls & HAK_RUN_CACHED) && !((uintptr_t)p & (HAK_UNIT - 1)) ? hak_class_size(cls - 1) : 0;
+		return cls && !(cls & HAK_RUN_CACHED) && !((uintptr_t)p & (HAK_UNIT - 1))
+			       ? hak_class_size(cls - 1)
+			       : 0;
 	case HAK_WHALE:
 		r = atomic_load_explicit(&g->word, memory_order_relaxed);
 		return p == r->base ? r->bytes : 0;
@@ -432,7 +453,8 @@ HAK_EXPORT void *calloc(size_t n, size_t size)
 
 static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 {
-	struct hak_region *r = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_region *r =
+		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
 	if (!r || p != r->base || size < HAK_WHALE_MIN)
 		return NULL;

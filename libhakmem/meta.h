@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that live outside the heap: extents and regions. Each kind has fixed-size pieces cut from memory that
- * is never given back, with a free list per kind. HAK_LOCK_META guards it, the last lock in the order.
+ * Descriptors that live outside the heap: extents and regions. Each kind has fixed-size pieces cut
+ * from memory that is never given back, with a free list per kind. HAK_LOCK_META guards it, the
+ * last lock in the order.
  */
 #ifndef HAK_META_H
 #define HAK_META_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to do about a wrong free (check.free): abort with one line that names the pointer, report and go on, or go on.
- * Returns only in the latter two cases; the pointer is then left alone.
+ * What to do about a wrong free (check.free): abort with one line that names the pointer, report
+ * and go on, or go on. Returns only in the latter two cases; the pointer is then left alone.
  */
 #ifndef HAK_MISUSE_H
 #define HAK_MISUSE_H

@@ -109,15 +109,27 @@ uint32_t hak_os_kernel(void)
 
 /* ---- counting ---- */
 
-enum call { CALL_MMAP, CALL_MUNMAP, CALL_MREMAP, CALL_DONTNEED, CALL_FREE, CALL_HUGEPAGE, CALL_META, CALLS };
+enum call {
+	CALL_MMAP,
+	CALL_MUNMAP,
+	CALL_MREMAP,
+	CALL_DONTNEED,
+	CALL_FREE,
+	CALL_HUGEPAGE,
+	CALL_META,
+	CALLS
+};
 
 static const enum hak_proc_counter call_counter[CALLS] = {
-	[CALL_MMAP] = HAK_C_MMAP_CALLS, [CALL_MUNMAP] = HAK_C_MUNMAP_CALLS, [CALL_MREMAP] = HAK_C_MREMAP_CALLS,
-	[CALL_DONTNEED] = HAK_C_DONTNEED_CALLS, [CALL_FREE] = HAK_C_FREE_CALLS,
-	[CALL_HUGEPAGE] = HAK_C_HUGEPAGE_CALLS, [CALL_META] = HAK_C_META_CALLS,
+	[CALL_MMAP] = HAK_C_MMAP_CALLS,	    [CALL_MUNMAP] = HAK_C_MUNMAP_CALLS,
+	[CALL_MREMAP] = HAK_C_MREMAP_CALLS, [CALL_DONTNEED] = HAK_C_DONTNEED_CALLS,
+	[CALL_FREE] = HAK_C_FREE_CALLS,	    [CALL_HUGEPAGE] = HAK_C_HUGEPAGE_CALLS,
+	[CALL_META] = HAK_C_META_CALLS,
 };
-_Static_assert(HAK_C_MMAP_BYTES == HAK_C_MMAP_CALLS + 1 && HAK_C_MMAP_NS == HAK_C_MMAP_CALLS + 2, "calls, bytes, ns");
-_Static_assert(HAK_C_META_BYTES == HAK_C_META_CALLS + 1 && HAK_C_META_NS == HAK_C_META_CALLS + 2, "calls, bytes, ns");
+_Static_assert(HAK_C_MMAP_BYTES == HAK_C_MMAP_CALLS + 1 && HAK_C_MMAP_NS == HAK_C_MMAP_CALLS + 2,
+	       "calls, bytes, ns");
+_Static_assert(HAK_C_META_BYTES == HAK_C_META_CALLS + 1 && HAK_C_META_NS == HAK_C_META_CALLS + 2,
+	       "calls, bytes, ns");
 
 #if HAK_DEBUG
 /* Fault injection: the next `skip` calls of `call` go through, then one fails with `err`. */
@@ -180,9 +192,9 @@ int hak_os_unmap(void *p, size_t bytes)
 }
 
 /*
- * The kernel places mappings top-down, each right below the last, so what it picks is aligned as long as we map whole
- * granules and nobody maps in between. If not, first try to extend what we got downwards to the boundary; else map
- * too much and trim.
+ * The kernel places mappings top-down, each right below the last, so what it picks is aligned as
+ * long as we map whole granules and nobody maps in between. If not, first try to extend what we got
+ * downwards to the boundary; else map too much and trim.
  */
 static void *map_trimmed(enum hak_os_kind kind, size_t bytes, size_t align, void *got)
 {
@@ -233,7 +245,8 @@ int hak_os_remap_fresh(void *p, size_t bytes)
 
 static int advise(enum call call, void *p, size_t bytes, int advice)
 {
-	return (int)counted(call, bytes, &(struct args){ SYS_madvise, (long)p, (long)bytes, advice });
+	return (int)counted(call, bytes,
+			    &(struct args){ SYS_madvise, (long)p, (long)bytes, advice });
 }
 
 int hak_os_dontneed(void *p, size_t bytes)
@@ -265,8 +278,9 @@ size_t hak_os_resident_bytes(void *p, size_t bytes)
 
 		if (n > sizeof(resident))
 			n = sizeof(resident);
-		if (counted(CALL_META, n * hak_page, &(struct args){ SYS_mincore, (long)p + (long)at,
-								      (long)(n * hak_page), (long)resident }))
+		if (counted(CALL_META, n * hak_page,
+			    &(struct args){ SYS_mincore, (long)p + (long)at, (long)(n * hak_page),
+					    (long)resident }))
 			return bytes;
 		for (size_t i = 0; i < n; i++)
 			pages += resident[i] & 1;
@@ -276,15 +290,17 @@ size_t hak_os_resident_bytes(void *p, size_t bytes)
 
 int hak_os_grow(void *p, size_t old_bytes, size_t bytes)
 {
-	long r = counted(CALL_MREMAP, bytes, &(struct args){ SYS_mremap, (long)p, (long)old_bytes, (long)bytes, 0 });
+	long r = counted(CALL_MREMAP, bytes,
+			 &(struct args){ SYS_mremap, (long)p, (long)old_bytes, (long)bytes, 0 });
 
 	return failed(r) ? (int)r : 0;
 }
 
 int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes)
 {
-	long r = counted(CALL_MREMAP, bytes, &(struct args){ SYS_mremap, (long)p, (long)old_bytes, (long)bytes,
-							     MREMAP_MAYMOVE | MREMAP_FIXED, (long)to });
+	long r = counted(CALL_MREMAP, bytes,
+			 &(struct args){ SYS_mremap, (long)p, (long)old_bytes, (long)bytes,
+					 MREMAP_MAYMOVE | MREMAP_FIXED, (long)to });
 
 	return failed(r) ? (int)r : 0;
 }
@@ -313,7 +329,8 @@ size_t hak_os_address_limit(void)
 {
 	struct rlimit rl;
 
-	if (hak_sys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&rl, 0, 0) || rl.rlim_cur == RLIM_INFINITY)
+	if (hak_sys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&rl, 0, 0) ||
+	    rl.rlim_cur == RLIM_INFINITY)
 		return SIZE_MAX;
 	return rl.rlim_cur;
 }
@@ -321,7 +338,8 @@ size_t hak_os_address_limit(void)
 int hak_os_enable(void *p, size_t bytes)
 {
 	int r = (int)counted(CALL_META, bytes,
-			     &(struct args){ SYS_mprotect, (long)p, (long)bytes, PROT_READ | PROT_WRITE });
+			     &(struct args){ SYS_mprotect, (long)p, (long)bytes,
+					     PROT_READ | PROT_WRITE });
 
 	if (!r)
 		hak_count(HAK_C_MEM_META, (int64_t)bytes);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The only file that talks to the kernel about memory. Raw system calls (no cancellation points, no errno, no stdio),
- * one counted function per kind; with stats.timing on each is timed. Every other module calls these and never mmap()
- * itself. Nothing here allocates or takes a lock.
+ * The only file that talks to the kernel about memory. Raw system calls (no cancellation points, no
+ * errno, no stdio), one counted function per kind; with stats.timing on each is timed. Every other
+ * module calls these and never mmap() itself. Nothing here allocates or takes a lock.
  *
- * After a sandbox may have been entered (hak_os_sandboxed(), set by the interposed prctl) only mmap, munmap, mremap,
- * mprotect, futex, madvise(DONTNEED) and madvise(FREE) are made: anything else is refused here with -EPERM.
+ * After a sandbox may have been entered (hak_os_sandboxed(), set by the interposed prctl) only
+ * mmap, munmap, mremap, mprotect, futex, madvise(DONTNEED) and madvise(FREE) are made: anything
+ * else is refused here with -EPERM.
  *
- * Errors are negative errno; mappings are NULL on failure. In debug builds a fault can be injected: the N-th call of a
- * kind fails (hak_os_fault).
+ * Errors are negative errno; mappings are NULL on failure. In debug builds a fault can be injected:
+ * the N-th call of a kind fails (hak_os_fault).
  */
 #ifndef HAK_OS_H
 #define HAK_OS_H
@@ -20,7 +21,8 @@
 
 #include "hak.h"
 
-#define HAK_GRANULE	((size_t)64 << 10)	/* every mapping of ours owns whole granules (HAZARDS: strangers) */
+/* every mapping of ours owns whole granules (HAZARDS: strangers) */
+#define HAK_GRANULE	((size_t)64 << 10)
 #define HAK_EXTENT	((size_t)2 << 20)
 
 extern HAK_HIDDEN size_t hak_page;			/* bytes of a page, from auxv */
@@ -30,9 +32,15 @@ enum hak_os_kind { HAK_OS_BLOCK, HAK_OS_META };
 
 void hak_os_init(void);			/* page size; idempotent, callable before constructors */
 
-/* Zeroed private memory at an address aligned to `align` (a power of two >= a granule). NULL: no memory. */
+/*
+ * Zeroed private memory at an address aligned to `align` (a power of two >= a granule). NULL: no
+ * memory.
+ */
 void *hak_os_map(size_t bytes, size_t align);
-/* Replaces our own mapping by fresh zeroed memory, attributes cleared. 0 or -errno, the old one kept on failure. */
+/*
+ * Replaces our own mapping by fresh zeroed memory, attributes cleared. 0 or -errno, the old one
+ * kept on failure.
+ */
 int hak_os_remap_fresh(void *p, size_t bytes);
 /* 0, or -errno: the caller keeps the mapping. */
 int hak_os_unmap(void *p, size_t bytes);
@@ -46,7 +54,8 @@ int hak_os_grow(void *p, size_t old_bytes, size_t bytes);
 int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
 
 /* For tables: address space that cannot be touched, then pieces of it enabled. Never given back. */
-void *hak_os_reserve(size_t bytes, bool readable);	/* PROT_READ: reads as zeros; else PROT_NONE */
+/* PROT_READ: reads as zeros; else PROT_NONE */
+void *hak_os_reserve(size_t bytes, bool readable);
 void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NULL: taken */
 size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
 int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
@@ -61,7 +70,10 @@ void hak_os_set_sandboxed(void);
 bool hak_os_sandboxed(void);
 
 #if HAK_DEBUG
-/* call: 0 mmap 1 munmap 2 mremap 3 dontneed 4 free 5 hugepage 6 tables, -1 none; after `skip` calls one fails with `err`. */
+/*
+ * call: 0 mmap 1 munmap 2 mremap 3 dontneed 4 free 5 hugepage 6 tables, -1 none; after `skip` calls
+ * one fails with `err`.
+ */
 extern HAK_HIDDEN struct hak_os_fault { int call; int skip; int err; } hak_os_fault;
 extern HAK_HIDDEN _Atomic int64_t hak_os_clock_offset_ms;
 #endif

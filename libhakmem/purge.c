@@ -18,8 +18,9 @@ _Atomic uint32_t hak_purge_clock;
 
 static _Atomic uint64_t epoch_ends_ms;
 /*
- * What every thread is asked to do at its next slow path: a serial number, raised by each request, and the level.
- * The thread flushes its cache, and gives back what that emptied if the level says so: whoever asked is done by then.
+ * What every thread is asked to do at its next slow path: a serial number, raised by each request,
+ * and the level. The thread flushes its cache, and gives back what that emptied if the level says
+ * so: whoever asked is done by then.
  */
 static _Atomic uint32_t asked;
 #define LEVEL_BITS	2u
@@ -28,8 +29,9 @@ static void ask_threads(enum hak_purge_level level)
 {
 	uint32_t old = atomic_load_explicit(&asked, memory_order_relaxed);
 
-	while (!atomic_compare_exchange_weak_explicit(&asked, &old, (((old >> LEVEL_BITS) + 1) << LEVEL_BITS) | level,
-						      memory_order_relaxed, memory_order_relaxed))
+	while (!atomic_compare_exchange_weak_explicit(
+		&asked, &old, (((old >> LEVEL_BITS) + 1) << LEVEL_BITS) | level,
+		memory_order_relaxed, memory_order_relaxed))
 		;
 	hak_heap_poke();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving memory back: by age on slow paths, by request, by level. One purger at a time (HAK_LOCK_PURGE, trylock); the
- * caches' own locks are never held over a system call.
+ * Giving memory back: by age on slow paths, by request, by level. One purger at a time
+ * (HAK_LOCK_PURGE, trylock); the caches' own locks are never held over a system call.
  */
 #ifndef HAK_PURGE_H
 #define HAK_PURGE_H
@@ -12,21 +12,23 @@
 #include "hak.h"
 
 /*
- * Resident bytes of free memory given back to the kernel. CACHE: the calling thread's caches, dead heaps and remote lists go back
- * to their slabs, empty slabs to their extents. DIRTY: and all free pages older than nothing are given back, kept
- * regions evicted. ALL: and kept regions and empty extents are unmapped. Callable from any thread, no lock held.
+ * Resident bytes of free memory given back to the kernel. CACHE: the calling thread's caches, dead
+ * heaps and remote lists go back to their slabs, empty slabs to their extents. DIRTY: and all free
+ * pages older than nothing are given back, kept regions evicted. ALL: and kept regions and empty
+ * extents are unmapped. Callable from any thread, no lock held.
  */
 uint64_t hak_purge(enum hak_purge_level level);
 
 /*
- * No memory: unmaps all that is kept. Bytes, touched or not; 0: there was nothing. Makes only the system calls that may
- * always be made. No lock held.
+ * No memory: unmaps all that is kept. Bytes, touched or not; 0: there was nothing. Makes only the
+ * system calls that may always be made. No lock held.
  */
 uint64_t hak_reclaim(void);
 
 /*
- * The purge clock: an epoch lasts purge.delay_ms. What was freed in one epoch and is still free at the end of the next
- * is given back, so its age is one to two delays, at the price of one load per free.
+ * The purge clock: an epoch lasts purge.delay_ms. What was freed in one epoch and is still free at
+ * the end of the next is given back, so its age is one to two delays, at the price of one load per
+ * free.
  */
 extern HAK_HIDDEN _Atomic uint32_t hak_purge_clock;
 
@@ -35,24 +37,32 @@ static inline uint32_t hak_purge_epoch(void)
 	return atomic_load_explicit(&hak_purge_clock, memory_order_relaxed);
 }
 
-/* At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache decay or flush. */
+/*
+ * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
+ * decay or flush.
+ */
 struct hak_cache;
 void hak_purge_tick(struct hak_cache *c);
 
 /*
- * What giving back [p, p + bytes) will take from RSS: its resident pages during a purge on request, where the answer must
- * be true (pages never touched do not count), all of it in purges by age, where asking would cost a system call.
- * For the modules that give memory back, right before they do.
+ * What giving back [p, p + bytes) will take from RSS: its resident pages during a purge on request,
+ * where the answer must be true (pages never touched do not count), all of it in purges by age,
+ * where asking would cost a system call. For the modules that give memory back, right before they
+ * do.
  */
 uint64_t hak_purge_count(void *p, uint64_t bytes);
 
 /*
- * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and makes the others look
- * at the clock. Seconds until it should be called again: it backs off while there is nothing to give back.
+ * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and
+ * makes the others look at the clock. Seconds until it should be called again: it backs off while
+ * there is nothing to give back.
  */
 unsigned int hak_purge_idle(void);
 
-/* Values of tunables changed: resize the ring, empty what is no longer allowed. No lock held but HAK_LOCK_TUNE. */
+/*
+ * Values of tunables changed: resize the ring, empty what is no longer allowed. No lock held but
+ * HAK_LOCK_TUNE.
+ */
 void hak_purge_tuned(void);
 
 #endif

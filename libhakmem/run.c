@@ -23,7 +23,8 @@ void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero)
 
 void hak_run_release(void *p)
 {
-	struct hak_extent *e = atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_extent *e =
+		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 	uint8_t *start = hak_run_start(e, p);
 	unsigned int cls = (*start & ~(unsigned int)HAK_RUN_CACHED) - 1;
 	unsigned int units = (unsigned int)(hak_class_size(cls) / HAK_UNIT);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page runs: blocks above 16 KiB and below 1 MiB, in extents of their own. A run belongs to no heap: whoever frees it
- * puts it in its own cache. extent.start[] says where runs begin, of which class, and whether they lie in a cache: that
- * byte belongs to whoever holds the run.
+ * Page runs: blocks above 16 KiB and below 1 MiB, in extents of their own. A run belongs to no
+ * heap: whoever frees it puts it in its own cache. extent.start[] says where runs begin, of which
+ * class, and whether they lie in a cache: that byte belongs to whoever holds the run.
  */
 #ifndef HAK_RUN_H
 #define HAK_RUN_H
@@ -10,7 +10,10 @@
 #include "extent.h"
 #include "hak.h"
 
-/* A run of the class, start[] set as in use, page-aligned to `align` bytes (a power of two up to HAK_EXTENT / 2). */
+/*
+ * A run of the class, start[] set as in use, page-aligned to `align` bytes (a power of two up to
+ * HAK_EXTENT / 2).
+ */
 void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero);
 /* Back to its extent; start[] cleared. */
 void hak_run_release(void *p);

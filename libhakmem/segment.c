@@ -19,6 +19,7 @@
 
 #include "class.h"
 #include "heap.h"
+#include "lock.h"
 #include "os.h"
 #include "stats.h"
 #include "stop.h"
@@ -296,27 +297,40 @@ static int map_heaps(int fd, const struct layout *l, unsigned int slots)
 }
 
 /*
- * Replaces the memfd by a private copy. Counts of other threads between copy and replacement
- * are lost.
+ * Slots [first, last) become private, with their counts. Their pages lie there alone, and nobody
+ * else may count there meanwhile: a count that got lost would make the lengths of bins wrong.
  */
-static int unshare_heaps(void)
+static int unshare(unsigned int first, unsigned int last)
 {
-	size_t used = hak_align_up((size_t)seg.writable * HAK_HEAP_STRIDE, hak_page);
-	char *base = counters_base();
-	long copy = hak_sys(SYS_mmap, 0, (long)used, PROT_READ | PROT_WRITE,
+	char *at = counters_base() + (size_t)first * HAK_HEAP_STRIDE;
+	size_t bytes = hak_align_up((size_t)(last - first) * HAK_HEAP_STRIDE, hak_page);
+	long copy = hak_sys(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long r;
 
 	if (failed(copy))
 		return (int)copy;
-	__builtin_memcpy((void *)copy, base, used);
-	r = hak_sys(SYS_mremap, copy, (long)used, (long)used, MREMAP_MAYMOVE | MREMAP_FIXED,
-		    (long)base, 0);
-	if (failed(r)) {
-		hak_sys(SYS_munmap, copy, (long)used, 0, 0, 0, 0);
-		return (int)r;
-	}
-	return map_private_over(base + used, heaps_bytes() - used, PROT_NONE);
+	__builtin_memcpy((void *)copy, at, bytes);
+	r = hak_sys(SYS_mremap, copy, (long)bytes, (long)bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    (long)at, 0);
+	if (!failed(r))
+		return 0;
+	hak_sys(SYS_munmap, copy, (long)bytes, 0, 0, 0, 0);
+	return (int)r;
+}
+
+static void unshare_unused(void)
+{
+	size_t used = hak_align_up((size_t)seg.writable * HAK_HEAP_STRIDE, hak_page);
+
+	if (used < heaps_bytes())
+		map_private_over(counters_base() + used, heaps_bytes() - used, PROT_NONE);
+}
+
+/* Whether no thread but the caller can be counting in a slot of its own. */
+static bool alone(void)
+{
+	return hak_heap_live() == (hak_self->magic == HAK_CACHE_MAGIC);
 }
 
 /* ---- creation ---- */
@@ -471,7 +485,8 @@ static int create_stats(const struct layout *l, bool fresh, bool locked)
 		r = seal(fd, F_SEAL_FUTURE_WRITE);
 		if (!r)
 			return fd;
-		unshare_heaps();
+		unshare(0, seg.writable);
+		unshare_unused();
 	}
 	close_fd(fd);
 	return r;
@@ -545,7 +560,7 @@ int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
 		return 0;
 	if (hak_os_sandboxed())
 		return -EPERM;
-	if (!hak_heap_base())
+	if (!hak_heap_base() || (!fresh && !alone()))
 		return -EAGAIN;
 	r = check_limits(&l);
 	if (r)
@@ -584,14 +599,67 @@ static void close_own(void)
 	seg.stats_fd = -1;
 }
 
-void hak_segment_drop(bool may_close)
+/* ---- dropping ---- */
+
+_Atomic bool hak_segment_leaving;
+static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
+
+/*
+ * A slot that no running thread owns is the dropper's to move, under the locks of those it
+ * serves.
+ */
+static bool is_mine(unsigned int slot)
 {
-	if (!seg.exists || unshare_heaps())
-		return;
+	return slot == 0 || hak_heap_block_at(slot)->state != HAK_HEAP_LIVE ||
+	       hak_heap_block_at(slot) == hak_counters(hak_self);
+}
+
+static void drop_slots(void)
+{
+	bool left = false;
+
+	hak_lock(HAK_LOCK_ZOMBIE);
+	hak_lock(HAK_LOCK_REGISTRY);
+	unshare_unused();
+	if (alone()) {
+		left = unshare(0, seg.writable);
+		__builtin_memset(still_shared, left, seg.writable);
+	} else {
+		for (unsigned int i = 0; i < seg.writable; i++) {
+			still_shared[i] = !is_mine(i) || unshare(i, i + 1);
+			left |= still_shared[i];
+		}
+	}
+	hak_unlock(HAK_LOCK_REGISTRY);
+	hak_unlock(HAK_LOCK_ZOMBIE);
+	/* release: pairs with hak_segment_settle(), which reads the table */
+	atomic_store_explicit(&hak_segment_leaving, left, memory_order_release);
+}
+
+int hak_segment_drop(bool may_close)
+{
+	if (!seg.exists)
+		return 0;
+	/* Where a page holds the counters of several heaps, no thread can move its own alone. */
+	if (hak_page > HAK_HEAP_STRIDE && !alone())
+		return -EBUSY;
 	hak_stats_move(NULL);
 	cover_small_maps();
+	drop_slots();
 	if (may_close && !hak_os_sandboxed())
 		close_own();
+	return 0;
+}
+
+void hak_segment_settle(struct hak_cache *c)
+{
+	unsigned int slot = (unsigned int)((size_t)((char *)c - hak_heap_base()) / HAK_HEAP_STRIDE);
+
+	/* acquire: pairs with drop_slots() */
+	if (!atomic_load_explicit(&hak_segment_leaving, memory_order_acquire) ||
+	    !still_shared[slot])
+		return;
+	still_shared[slot] = unshare(slot, slot + 1) != 0;
 }
 
 void hak_segment_leave(void)
@@ -599,8 +667,9 @@ void hak_segment_leave(void)
 	size_t used = hak_align_up((size_t)seg.writable * HAK_HEAP_STRIDE, hak_page);
 
 	hak_stats_fork_child();
-	if (!seg.exists)
+	if (!seg.exists && !atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed))
 		return;
+	atomic_store_explicit(&hak_segment_leaving, false, memory_order_relaxed);
 	map_private_over(counters_base() + used, heaps_bytes() - used, PROT_NONE);
 	map_private_over(counters_base(), used, PROT_READ | PROT_WRITE);
 	cover_small_maps();
@@ -703,6 +772,13 @@ bool hak_segment_pageout_locked(void)
 
 #else /* !HAK_CONTROL */
 
+_Atomic bool hak_segment_leaving;
+
+void hak_segment_settle(struct hak_cache *c)
+{
+	(void)c;
+}
+
 int hak_segment_probe(void)
 {
 	return -EOPNOTSUPP;
@@ -722,9 +798,10 @@ int hak_segment_populate(unsigned int first, unsigned int count)
 	return from < to ? hak_os_enable(hak_heap_base() + HAK_HEAP_DELTA + from, to - from) : 0;
 }
 
-void hak_segment_drop(bool may_close)
+int hak_segment_drop(bool may_close)
 {
 	(void)may_close;
+	return 0;
 }
 
 void hak_segment_leave(void)

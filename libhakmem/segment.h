@@ -47,18 +47,24 @@ void hak_segment_lazy_remove(void *p, size_t bytes); /* before the region is han
 /* ---- for tune.c alone, under HAK_LOCK_TUNE or in a constructor ---- */
 
 /*
- * Makes the two memfds and maps them. The tune page's slots and generation begin as in `layers`.
- * `fresh`: counters start at zero, else what was counted so far is carried over. `locked` goes to
- * the header. 0, or -errno and everything as it was before.
+ * Makes the two memfds and maps them. The tune page's slots and generation begin as in
+ * `layers`. `fresh`: counters start at zero, else what was counted so far is carried over.
+ * `locked` goes to the header. 0, or -errno and everything as it was before. -EAGAIN: other
+ * threads have heaps, whose counts would be cut.
  */
 int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked);
 /* In a child that a seccomp filter may kill: whether a segment can be made. 0 or -errno. */
 int hak_segment_probe(void);
 /*
- * The shared pages become private ones with what was counted so far; the descriptors are closed
- * if asked.
+ * The shared pages become private ones with what was counted so far; the descriptors are closed if
+ * asked. The counters of a thread that runs are moved by that thread, the next time it looks at the
+ * clock (hak_segment_settle): until then it counts where nobody expects it. 0, or -EBUSY: pages are
+ * larger than a heap's counters and several threads run; nothing changed.
  */
-void hak_segment_drop(bool may_close);
+int hak_segment_drop(bool may_close);
+extern HAK_HIDDEN _Atomic bool hak_segment_leaving;
+struct hak_cache;
+void hak_segment_settle(struct hak_cache *c);	/* by the thread that runs c, no lock held */
 /* In a fork child: as drop, of the parent's segment; counters start at zero, gauges as saved. */
 void hak_segment_leave(void);
 struct hak_tune *hak_segment_tune(void); /* NULL without a segment */

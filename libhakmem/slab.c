@@ -3,14 +3,13 @@
 #include "slab.h"
 
 #include "extent.h"
-#include "heap.h"
 #include "lock.h"
 #include "misuse.h"
 #include "os.h"
 #include "stats.h"
 #include "tune.h"
 
-struct hak_cache hak_pool;
+const char hak_pool = 0;
 static struct hak_mpsc pool_queue;
 
 /* Per class, slabs with room and without; HAK_LOCK_POOL. */
@@ -75,13 +74,15 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 
 	*ret_extent = false;
 	if (hak_tun(HAK_T_SUPERSLAB_ENABLE))
-		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, &e, &zero, ret_extent);
+		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, &e, &zero,
+				    ret_extent);
 	else
 		p = map_single();
 	if (!p)
 		return NULL;
 	s = hak_slab_of(p);
-	hak_assert(s->state == HAK_SLAB_NONE && !atomic_load_explicit(&s->remote, memory_order_relaxed));
+	hak_assert(s->state == HAK_SLAB_NONE &&
+		   !atomic_load_explicit(&s->remote, memory_order_relaxed));
 	s->free = NULL;
 	s->base = p;
 	s->prev = s->next = NULL;
@@ -99,7 +100,10 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	return s;
 }
 
-/* munmap refused: the pages go, the address space waits here for the next single slab... which may never come. */
+/*
+ * munmap refused: the pages go, the address space waits here for the next single slab... which may
+ * never come.
+ */
 static void unmap_single(char *p)
 {
 	hak_count(HAK_C_SLABS_SINGLE, -1);
@@ -115,7 +119,8 @@ static void unmap_single(char *p)
 void hak_slab_release(struct hak_slab *s)
 {
 	/* what lies behind the carved blocks is as it was taken */
-	size_t touched = s->dirty ? HAK_SLAB_UNITS : (s->carved * hak_class_size(s->cls) + HAK_UNIT - 1) / HAK_UNIT;
+	size_t touched = s->dirty ? HAK_SLAB_UNITS
+				  : (s->carved * hak_class_size(s->cls) + HAK_UNIT - 1) / HAK_UNIT;
 	struct hak_extent *e = s->extent;
 	char *p = s->base;
 
@@ -169,9 +174,7 @@ static void *block_at(const struct hak_slab *s, uint32_t index)
 
 static struct hak_mpsc *queue_of(void *owner)
 {
-	struct hak_cache *c = owner;
-
-	return c == &hak_pool ? &pool_queue : &hak_heap_of(c)->remote;
+	return owner == &hak_pool ? &pool_queue : hak_owner_queue(owner);
 }
 
 static void enqueue(struct hak_slab *s)
@@ -193,10 +196,12 @@ bool hak_slab_remote_push(struct hak_slab *s, const struct hak_chain *c)
 
 	do {
 		*(void **)c->tail = block_at(s, HAK_REMOTE_FIRST(old));
-		new = block_index(s, c->head) | (uint64_t)(HAK_REMOTE_COUNT(old) + c->n) << 16 | HAK_REMOTE_QUEUED;
+		new = block_index(s, c->head) | (uint64_t)(HAK_REMOTE_COUNT(old) + c->n) << 16 |
+		      HAK_REMOTE_QUEUED;
 		/*
-		 * release: the links in the blocks, for the owner's exchange. acquire: the owner's name, read next,
-		 * may not be older than the QUEUED we saw clear (pairs with the exchange in claim/unclaim and drain).
+		 * release: the links in the blocks, for the owner's exchange. acquire: the owner's
+		 * name, read next, may not be older than the QUEUED we saw clear (pairs with the
+		 * exchange in claim/unclaim and drain).
 		 */
 	} while (!atomic_compare_exchange_weak_explicit(&s->remote, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
@@ -241,7 +246,8 @@ uint32_t hak_slab_take_remote(struct hak_slab *s)
 
 	/* acquire: pairs with the pushers' release */
 	while (HAK_REMOTE_COUNT(old))
-		if (atomic_compare_exchange_weak_explicit(&s->remote, &old, HAK_REMOTE_QUEUED, memory_order_acquire,
+		if (atomic_compare_exchange_weak_explicit(&s->remote, &old, HAK_REMOTE_QUEUED,
+							  memory_order_acquire,
 							  memory_order_relaxed))
 			return splice(s, old);
 	return 0;
@@ -256,9 +262,13 @@ struct hak_slab *hak_mpsc_take(struct hak_mpsc *q)
 
 struct hak_slab *hak_slab_drain(struct hak_slab *s, uint32_t *ret_blocks)
 {
-	struct hak_slab *next = s->mpsc_next;	/* before QUEUED is cleared: then it is the next pusher's */
+	/* before QUEUED is cleared: then it is the next pusher's */
+	struct hak_slab *next = s->mpsc_next;
 
-	/* acquire: the pushers' links. release: whoever turns QUEUED on next sees all we did, the owner's name above all */
+	/*
+	 * acquire: the pushers' links. release: whoever turns QUEUED on next sees all we did, the
+	 * owner's name above all
+	 */
 	*ret_blocks = splice(s, atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel));
 	return next;
 }
@@ -272,7 +282,8 @@ static bool claim(struct hak_slab *s)
 
 	while (!(old & HAK_REMOTE_QUEUED))
 		if (atomic_compare_exchange_weak_explicit(&s->remote, &old, old | HAK_REMOTE_QUEUED,
-							  memory_order_acq_rel, memory_order_relaxed))
+							  memory_order_acq_rel,
+							  memory_order_relaxed))
 			return true;
 	return false;
 }
@@ -352,7 +363,7 @@ bool hak_pool_put(struct hak_slab *s)
 		hak_unlock(HAK_LOCK_POOL);
 		return false;
 	}
-	hak_slab_set_owner(s, &hak_pool);
+	hak_slab_set_owner(s, (void *)&hak_pool);
 	unclaim(s);
 	idle = hak_slab_idle(s);
 	if (!idle)

@@ -16,6 +16,7 @@
 
 #include "../control/abi.h"
 #include "hak.h"
+#include "segment.h"
 
 extern HAK_HIDDEN _Atomic uint64_t *hak_proc; /* [HAK_PROC_COUNTERS] */
 
@@ -41,6 +42,30 @@ static inline uint64_t hak_proc_read(enum hak_proc_counter c)
 {
 	return atomic_load_explicit(&hak_proc[c], memory_order_relaxed);
 }
+
+struct hak_cache;
+
+/*
+ * Where in its slot a cache lies: not at the offset of its counters in theirs, or every store to a
+ * counter would look, by its low 12 address bits, like a store to the bin that the next load reads.
+ * Within one page.
+ */
+#define HAK_CACHE_OFFSET	((size_t)HAK_CLASSES * 16 - 48)
+
+static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
+{
+	return (struct hak_heap_block *)((char *)c - HAK_CACHE_OFFSET + HAK_HEAP_DELTA);
+}
+
+/* Slow-path counters of the calling thread's heap. */
+#if HAK_CONTROL
+#define hak_heap_count_n(c, sym, n)	(hak_counters(c)->heap[HAK_C_##sym] += (uint64_t)(n))
+#define hak_class_count_n(c, sym, k, n)	(hak_counters(c)->cls[HAK_C_##sym][k] += (uint64_t)(n))
+#else
+#define hak_heap_count_n(c, sym, n)	((void)(c), (void)(n))
+#define hak_class_count_n(c, sym, k, n)	((void)(c), (void)(k), (void)(n))
+#endif
+#define hak_heap_count1(c, sym)		hak_heap_count_n(c, sym, 1)
 
 /* Sums over all heaps, published or not. Exact while no other thread runs. Takes no lock. */
 struct hak_totals {

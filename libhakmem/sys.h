@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Raw system calls: no errno, no cancellation point, usable before constructors and in a vfork child. Result as the
- * kernel gives it: negative errno on failure.
+ * Raw system calls: no errno, no cancellation point, usable before constructors and in a vfork
+ * child. Result as the kernel gives it: negative errno on failure.
  */
 #ifndef HAK_SYS_H
 #define HAK_SYS_H

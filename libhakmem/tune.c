@@ -18,6 +18,7 @@
 #include "abstain.h"
 #include "agent.h"
 #include "filter.h"
+#include "granule.h"
 #include "heap.h"
 #include "lock.h"
 #include "os.h"
@@ -233,9 +234,14 @@ static int make_segment(bool fresh)
 
 static void drop_segment(void)
 {
+	struct hak_tune *page = hak_segment_tune();
+
 	hak_agent_wake(); /* while the word it waits on is still the shared one */
 	listen_to(NULL);
-	hak_segment_drop(!hak_agent_threads_seen());
+	if (hak_segment_drop(!hak_agent_threads_seen()))
+		listen_to(page);
+	else
+		hak_purge_tuned(); /* makes the other threads look, and move their counters */
 }
 
 static void follow_segment_switch(bool was_on)
@@ -406,6 +412,9 @@ void hak_tune_tick(void)
 		hak_unlock(HAK_LOCK_TUNE);
 	}
 	look_for_pageout();
+	if (hak_unlikely(atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed)) &&
+	    hak_self->magic == HAK_CACHE_MAGIC)
+		hak_segment_settle(hak_self);
 }
 
 bool hak_tune_pageout_attached(void)
@@ -515,11 +524,22 @@ extern const char hak_last[] __asm__("_end") HAK_HIDDEN;
 
 /*
  * Whether the program's malloc is ours. Not in a second copy of the library, nor where the program
- * brings its own: they would publish a heap that nobody uses.
+ * brings its own: they would publish a heap that nobody uses. By its address, as far as that tells;
+ * in a program that is not position-independent the address is one of the program's own, so there
+ * the question is whose block a call returns.
  */
 static bool is_bound(void)
 {
-	return (uintptr_t)malloc - (uintptr_t)hak_first < (uintptr_t)(hak_last - hak_first);
+	void *(*volatile by_name)(size_t) = malloc;
+	void *p;
+	bool ours;
+
+	if ((uintptr_t)by_name - (uintptr_t)hak_first < (uintptr_t)(hak_last - hak_first))
+		return true;
+	p = by_name(1);
+	ours = hak_granule_tag(p) != 0;
+	free(p);
+	return ours;
 }
 
 __attribute__((constructor(101))) void hak_tune_init(void)
@@ -532,8 +552,8 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 	hak_filter_look();
 	hak_stop_init();
 	hak_heap_reserve();
-	hak_lock(HAK_LOCK_TUNE);
 	st.no_segment = getauxval(AT_SECURE) || !is_bound();
+	hak_lock(HAK_LOCK_TUNE);
 	read_environment();
 	if (evaluate())
 		hak_purge_tuned();

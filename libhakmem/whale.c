@@ -4,7 +4,6 @@
 
 #include "class.h"
 #include "granule.h"
-#include "heap.h"
 #include "lock.h"
 #include "meta.h"
 #include "os.h"
@@ -13,10 +12,13 @@
 #include "stats.h"
 #include "tune.h"
 
-enum { EVICT_DONTNEED, EVICT_FREE, EVICT_REMAP, EVICT_MUNMAP, EVICT_KEEP };	/* values of region.evict */
-enum { THP_OFF, THP_ADAPTIVE, THP_ALWAYS };					/* values of thp.mode */
+/* values of region.evict */
+enum { EVICT_DONTNEED, EVICT_FREE, EVICT_REMAP, EVICT_MUNMAP, EVICT_KEEP };
+/* values of thp.mode */
+enum { THP_OFF, THP_ADAPTIVE, THP_ALWAYS };
 
-#define BUCKETS		217u	/* eight per doubling from 1 MiB to the end of the address space; 0: smaller rests */
+/* eight per doubling from 1 MiB to the end of the address space; 0: smaller rests */
+#define BUCKETS		217u
 #define SCAN		16u	/* regions of a bucket looked at for the best fit */
 #define BATCH_MAX	256u
 #define NEVER		0x40000000u	/* epochs ago: nothing is that old */
@@ -30,6 +32,12 @@ static struct {
 	_Atomic uint64_t dirty;	/* bytes of DIRTY regions; also read without the lock */
 	uint64_t bits[(BUCKETS + 63) / 64];	/* buckets that are not empty */
 	struct hak_region *spare;	/* a descriptor for the next split */
+	/*
+	 * The region freed last: counted, but not yet in a bucket, not joined with neighbours and
+	 * its granules not marked. A program that frees and allocates one size in turn never pays
+	 * for that.
+	 */
+	struct hak_region *front;
 } ring;
 
 static uint64_t ring_dirty(void)
@@ -84,7 +92,10 @@ static enum hak_proc_counter mem_counter(const struct hak_region *r)
 	}
 }
 
-/* A region's state, with the memory counted under it. The region is the caller's alone, or the lock is held. */
+/*
+ * A region's state, with the memory counted under it. The region is the caller's alone, or the lock
+ * is held.
+ */
 static void set_state(struct hak_region *r, enum hak_region_state state)
 {
 	hak_count(mem_counter(r), -(int64_t)r->bytes);
@@ -151,15 +162,30 @@ static void age_remove(struct hak_region *r)
 		ring.newest = r->older;
 }
 
-/* Marks a region's ends, by which neighbours find it, and counts it; the opposite below. */
+static void count_in(const struct hak_region *r)
+{
+	ring.regions++;
+	ring.bytes += r->bytes;
+	if (r->state == HAK_REGION_DIRTY)
+		ring_dirty_add((int64_t)r->bytes);
+	gauge();
+}
+
+static void count_out(const struct hak_region *r)
+{
+	ring.regions--;
+	ring.bytes -= r->bytes;
+	if (r->state == HAK_REGION_DIRTY)
+		ring_dirty_add(-(int64_t)r->bytes);
+	gauge();
+}
+
+/* Marks a region's ends, by which neighbours find it. */
 static void publish(struct hak_region *r)
 {
 	hak_granule_set(hak_granule_ours(r->base), HAK_KEPT, r);
 	hak_granule_set(hak_granule_ours(r->base + r->bytes - HAK_GRANULE), HAK_KEPT, r);
-	ring.bytes += r->bytes;
-	if (r->state == HAK_REGION_DIRTY)
-		ring_dirty_add((int64_t)r->bytes);
-	else if (r->state == HAK_REGION_LAZY)
+	if (r->state == HAK_REGION_LAZY)
 		hak_segment_lazy_add(r->base, r->bytes);
 }
 
@@ -167,10 +193,7 @@ static void unpublish(struct hak_region *r)
 {
 	hak_granule_clear(hak_granule_ours(r->base));
 	hak_granule_clear(hak_granule_ours(r->base + r->bytes - HAK_GRANULE));
-	ring.bytes -= r->bytes;
-	if (r->state == HAK_REGION_DIRTY)
-		ring_dirty_add(-(int64_t)r->bytes);
-	else if (r->state == HAK_REGION_LAZY)
+	if (r->state == HAK_REGION_LAZY)
 		hak_segment_lazy_remove(r->base, r->bytes);
 }
 
@@ -179,8 +202,7 @@ static void ring_remove(struct hak_region *r)
 	unpublish(r);
 	bucket_remove(r);
 	age_remove(r);
-	ring.regions--;
-	gauge();
+	count_out(r);
 }
 
 /* The region in the ring that ends or begins at p, if its pages are as r's. */
@@ -225,8 +247,24 @@ static void ring_add(struct hak_region *r, bool newest)
 	publish(r);
 	bucket_add(r);
 	age_add(r, newest);
-	ring.regions++;
-	gauge();
+	count_in(r);
+}
+
+/* Before anything looks through the ring. */
+static void settle_front(void)
+{
+	struct hak_region *r = ring.front;
+
+	if (!r)
+		return;
+	ring.front = NULL;
+	count_out(r);
+	ring_add(r, true);
+}
+
+static bool fits(const struct hak_region *r, size_t bytes, size_t most, size_t align)
+{
+	return r->bytes >= bytes && r->bytes <= most && !((uintptr_t)r->base & (align - 1));
 }
 
 static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, size_t align)
@@ -235,7 +273,7 @@ static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, siz
 	unsigned int seen = 0;
 
 	for (struct hak_region *r = ring.bucket[b]; r && seen < SCAN; r = r->next, seen++) {
-		if (r->bytes < bytes || r->bytes > most || ((uintptr_t)r->base & (align - 1)))
+		if (!fits(r, bytes, most, align))
 			continue;
 		if (r->bytes == bytes)
 			return r;
@@ -275,13 +313,18 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 	ring.spare = NULL;
 	unpublish(r);
 	bucket_remove(r);
-	*part = (struct hak_region){ .base = r->base, .bytes = bytes, .state = r->state, .zero = r->zero,
-				     .thp = r->thp, .epoch = r->epoch };
+	count_out(r);
+	*part = (struct hak_region){ .base = r->base,
+				     .bytes = bytes,
+				     .state = r->state,
+				     .zero = r->zero,
+				     .thp = r->thp,
+				     .epoch = r->epoch };
 	r->base += bytes;
 	r->bytes -= bytes;
 	publish(r);
 	bucket_add(r);
-	gauge();
+	count_in(r);
 	hak_count(HAK_C_RING_SPLITS, 1);
 	return part;
 }
@@ -289,10 +332,19 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 static struct hak_region *ring_get(size_t bytes, size_t align)
 {
 	size_t most = bytes + bytes / 8;
-	unsigned int b = bucket_of(bytes);
+	unsigned int b;
 	struct hak_region *r;
 
 	hak_lock(HAK_LOCK_RING);
+	r = ring.front;
+	if (hak_likely(r && fits(r, bytes, most, align))) {
+		ring.front = NULL;
+		count_out(r);
+		hak_unlock(HAK_LOCK_RING);
+		return r;
+	}
+	settle_front();
+	b = bucket_of(bytes);
 	r = best_in(b, bytes, most, align);
 	if (!r && b + 1 < BUCKETS)
 		r = best_in(b + 1, bytes, most, align);
@@ -360,8 +412,9 @@ static struct hak_region *map_region(size_t bytes, size_t align)
 }
 
 /*
- * Gives the mapping up. If munmap refuses (max_map_count) the pages go and the region waits in the ring whatever its
- * limits: free never fails. The granule is cleared before the address can be somebody else's.
+ * Gives the mapping up. If munmap refuses (max_map_count) the pages go and the region waits in the
+ * ring whatever its limits: free never fails. The granule is cleared before the address can be
+ * somebody else's.
  */
 static void unmap_region(struct hak_region *r)
 {
@@ -428,7 +481,8 @@ static uint64_t evict_mode(void)
 	if (mode == EVICT_DONTNEED && hak_tune_pageout_attached())
 		mode = EVICT_FREE;
 	/* kernels before 5.18 can lose O_DIRECT reads into lazily freed pages (6c8e2a256915) */
-	if (mode == EVICT_FREE && !hak_tun(HAK_T_REGION_FREE_FORCE) && hak_os_kernel() < (5u << 16 | 18))
+	if (mode == EVICT_FREE && !hak_tun(HAK_T_REGION_FREE_FORCE) &&
+	    hak_os_kernel() < (5u << 16 | 18))
 		mode = EVICT_DONTNEED;
 	return mode;
 }
@@ -455,8 +509,9 @@ static void evicted(struct hak_region *r, bool lazy)
 }
 
 /*
- * One region, or a row of neighbours. On an error (a locked page refuses the whole call) each region is tried alone, and
- * by the next stronger means: free, dontneed, mapping over. What still fails stays dirty.
+ * One region, or a row of neighbours. On an error (a locked page refuses the whole call) each
+ * region is tried alone, and by the next stronger means: free, dontneed, mapping over. What still
+ * fails stays dirty.
  */
 static uint64_t evict_row(struct hak_region **r, unsigned int n, uint64_t mode)
 {
@@ -502,15 +557,17 @@ static uint64_t evict_regions(struct hak_region **r, unsigned int n, uint64_t mo
 }
 
 /*
- * Up to `max` dirty regions, oldest first, leave the ring. Those put there in epoch `before` or later stay, unless there
- * is more than `over`. `lazy`: those freed lazily as well.
+ * Up to `max` dirty regions, oldest first, leave the ring. Those put there in epoch `before` or
+ * later stay, unless there is more than `over`. `lazy`: those freed lazily as well.
  */
-static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32_t before, uint64_t over, bool lazy)
+static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32_t before,
+			       uint64_t over, bool lazy)
 {
 	unsigned int n = 0;
 	uint64_t dirty;
 
 	hak_lock(HAK_LOCK_RING);
+	settle_front();
 	dirty = ring_dirty();
 	for (struct hak_region *r = ring.oldest, *newer; r && n < max; r = newer) {
 		newer = r->newer;
@@ -527,12 +584,45 @@ static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32
 	return n;
 }
 
+/* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
+static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
+{
+	struct hak_region *list = NULL;
+
+	settle_front();
+	while (ring.oldest && (ring.regions > slots || ring.bytes > bytes)) {
+		struct hak_region *r = ring.oldest;
+
+		ring_remove(r);
+		r->next = list;
+		list = r;
+	}
+	return list;
+}
+
+/*
+ * The same by the limits as they are now: they may have been lowered since the caller last looked.
+ * Lock held.
+ */
+static struct hak_region *over_tuned(void)
+{
+	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_tun(HAK_T_WHALE_RING_BYTES);
+
+	if (hak_likely(ring.regions <= slots && ring.bytes <= bytes))
+		return NULL;
+	return over_limits(slots, bytes);
+}
+
 static void put_back(struct hak_region **r, unsigned int n)
 {
+	struct hak_region *over;
+
 	hak_lock(HAK_LOCK_RING);
 	for (unsigned int i = 0; i < n; i++)
 		ring_add(r[i], false);	/* neighbours evicted in one go become one region */
+	over = over_tuned();
 	hak_unlock(HAK_LOCK_RING);
+	unmap_list(over, true);
 }
 
 static uint64_t evict_batch(uint32_t before, uint64_t over, bool forced)
@@ -546,7 +636,8 @@ static uint64_t evict_batch(uint32_t before, uint64_t over, bool forced)
 	/* who asks for memory wants to see it gone, unless he pages it out himself */
 	if (mode == EVICT_KEEP || (mode == EVICT_FREE && forced && !hak_tune_pageout_attached()))
 		mode = EVICT_DONTNEED;
-	n = take_dirty(r, (unsigned int)hak_tun(HAK_T_REGION_EVICT_BATCH), before, over, forced && mode != EVICT_FREE);
+	n = take_dirty(r, (unsigned int)hak_tun(HAK_T_REGION_EVICT_BATCH), before, over,
+		       forced && mode != EVICT_FREE);
 	if (mode == EVICT_MUNMAP) {
 		for (unsigned int i = 0; i < n; i++) {
 			bytes += hak_purge_count(r[i]->base, r[i]->bytes);
@@ -569,21 +660,6 @@ uint64_t hak_ring_evict(uint32_t before, bool forced)
 		bytes += n;
 	} while (n);
 	return bytes;
-}
-
-/* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
-static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
-{
-	struct hak_region *list = NULL;
-
-	while (ring.oldest && (ring.regions > slots || ring.bytes > bytes)) {
-		struct hak_region *r = ring.oldest;
-
-		ring_remove(r);
-		r->next = list;
-		list = r;
-	}
-	return list;
 }
 
 static uint64_t shrink_to(uint64_t slots, uint64_t bytes)
@@ -657,7 +733,10 @@ void *hak_whale_alloc(struct hak_cache *c, size_t bytes, size_t align, bool *ret
 	return r->base;
 }
 
-/* Sampled at free: whether the last page was touched tells a filled block from an arena of which little is used. */
+/*
+ * Sampled at free: whether the last page was touched tells a filled block from an arena of which
+ * little is used.
+ */
 static void note_filled(struct hak_region *r)
 {
 	if (hak_likely(hak_tun(HAK_T_THP_MODE) != THP_ADAPTIVE) || r->filled >= 2)
@@ -682,13 +761,13 @@ static void evict_over_budget(void)
 void hak_whale_free(struct hak_cache *c, struct hak_region *r)
 {
 	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
-	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_tun(HAK_T_WHALE_RING_BYTES);
 	struct hak_region *over;
 
 	hak_heap_count1(c, WHALE_FREES);
 	hak_heap_count_n(c, WHALE_FREE_BYTES, r->bytes);
 	hak_heap_count_n(c, WHALE_REQ_FREE, r->requested);
-	if (hak_unlikely(!slots || r->bytes > bytes)) {
+	if (hak_unlikely(!hak_tun(HAK_T_WHALE_RING_SLOTS) ||
+			 r->bytes > hak_tun(HAK_T_WHALE_RING_BYTES))) {
 		hak_heap_count1(c, WHALE_UNKEPT);
 		unmap_region(r);
 		return;
@@ -698,8 +777,10 @@ void hak_whale_free(struct hak_cache *c, struct hak_region *r)
 	set_state(r, HAK_REGION_DIRTY);
 	r->epoch = hak_purge_epoch();
 	hak_lock(HAK_LOCK_RING);
-	ring_add(r, true);
-	over = hak_unlikely(ring.regions > slots || ring.bytes > bytes) ? over_limits(slots, bytes) : NULL;
+	settle_front();
+	ring.front = r;
+	count_in(r);
+	over = over_tuned();
 	hak_unlock(HAK_LOCK_RING);
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {
@@ -729,7 +810,10 @@ static void resized(struct hak_cache *c, struct hak_region *r, size_t bytes, siz
 	r->requested = requested;
 }
 
-/* The tail goes back to the kernel. If munmap refuses (max_map_count) its pages go and it stays usable. */
+/*
+ * The tail goes back to the kernel. If munmap refuses (max_map_count) its pages go and it stays
+ * usable.
+ */
 static void cut(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
 {
 	size_t tail = r->bytes - want;
@@ -750,7 +834,9 @@ static bool move(struct hak_region *r, size_t want)
 	if (!to)
 		return false;
 	if (!hak_granule_prepare(to, want, false)) {
-		/* cleared first: another thread may get the old address the moment the move is done */
+		/*
+		 * cleared first: another thread may get the old address the moment the move is done
+		 */
 		hak_granule_clear(hak_granule_ours(from));
 		if (!hak_os_move(from, r->bytes, to, want)) {
 			r->base = to;

@@ -206,6 +206,59 @@ static void lazy_while_byte_1_is_locked(void)
 	WAIT_FOR(!frees_lazily());
 }
 
+static int published(const struct hak_lazy_table *t, const void *block, size_t bytes)
+{
+	uint64_t at = (uintptr_t)block;
+
+	for (unsigned i = 0; i < t->count; i++)
+		if (t->range[i].addr < at + bytes && at < t->range[i].addr + t->range[i].bytes)
+			return 1;
+	return 0;
+}
+
+/* Regions of many sizes that lie apart: largest first, each gone from the table once it is used. */
+static void table_follows_the_ring_36(void)
+{
+	enum { N = 24 };
+	static struct hak_lazy_table t;
+	static char *apart[N];
+	size_t size[N];
+	unsigned sizes = 0;
+
+	peer_open(&p, getpid());
+	CHECK(lock_byte(F_WRLCK) == 0);
+	peer_wake(&p);
+	WAIT_FOR(frees_lazily());
+	purge(HAK_PURGE_ALL);
+	for (int i = 0; i < N; i++) {
+		size[i] = (2 + (size_t)i * 7 % 11) << 20;
+		whale[i] = launder(malloc(size[i]));
+		apart[i] = launder(malloc(1 << 20));
+		CHECK(whale[i] && apart[i]);
+		memset(whale[i], 1, 65536);
+	}
+	for (int i = 0; i < N; i++)
+		free(whale[i]);
+	purge(HAK_PURGE_DIRTY);
+	CHECKF(lazy_ranges(&t) >= N / 2, "%u ranges", t.count);
+	for (unsigned i = 1; i < t.count; i++) {
+		CHECK(t.range[i].bytes <= t.range[i - 1].bytes);
+		sizes += t.range[i].bytes < t.range[i - 1].bytes;
+	}
+	CHECKF(sizes >= 5, "%u sizes", sizes);
+	for (int i = 0; i < N; i++) {
+		whale[i] = launder(malloc(size[i]));
+		lazy_ranges(&t);
+		CHECKF(!published(&t, whale[i], size[i]), "whale %d of %zu bytes", i, size[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		free(whale[i]);
+		free(apart[i]);
+	}
+	WAIT_FOR(poked() && purge(HAK_PURGE_ALL).status == 0);
+	CHECKF(lazy_ranges(&t) <= 2, "%u ranges in an empty ring", t.count);
+}
+
 static void pages_out_what_is_published(void)
 {
 	static struct hak_lazy_table t;
@@ -247,6 +300,7 @@ static const struct tcase cases[] = {
 	{ "later_request_covers_earlier", later_request_covers_earlier },
 	{ "stopped_processes_answer_late_35", stopped_processes_answer_late_35 },
 	{ "lazy_while_byte_1_is_locked_37", lazy_while_byte_1_is_locked, 0, "purge.delay_ms=1d" },
+	{ "table_follows_the_ring_36", table_follows_the_ring_36, 0, "purge.delay_ms=1d" },
 	{ "pages_out_what_is_published", pages_out_what_is_published, 0, "purge.delay_ms=1d" },
 };
 

@@ -13,9 +13,9 @@
  * fork, looked at once: it has no other thread. Shown: what a lock guards is whole in
  * the child; every lock is free there afterwards; a heap that is adopted is whole; a
  * block is never handed out twice; nobody waits for ever: a thread that meets itself
- * dies. Memory at the fork is taken to be one moment's (HAZARDS 5 in the design notes:
- * measured); x86 keeps stores in order, elsewhere the mark needs a fence.
- * Not here: who linked a slab half (it stays QUEUED and is leaked).
+ * dies. Memory at the fork is taken to be that of one moment, as was measured, so that
+ * stores count in the order in which they become visible.
+ * Not here: a slab whose linker did not survive (it stays QUEUED and is leaked).
  *
  * BREAK_PREPARE_SKIPS_LOCK: a lock is missing in the table
  *	-> guarded

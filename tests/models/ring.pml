@@ -14,7 +14,8 @@
  * of something the ring is within its limit. Calls to the kernel are steps of their own
  * and made without HAK_LOCK_RING: between them everything else can happen. MADV_FREE
  * leaves the old content or zeros; any call may refuse.
- * Not here: best fit, ages, batch sizes, several sizes (an entry fits or not).
+ * Not here: best fit (an entry fits or not), ages, batch sizes; splitting and joining of
+ * regions in the ring, which is one lock hold and makes no call.
  *
  * RUN: STRANGER
  * BREAK_PURGE_IN_PLACE: regions stay in the ring while they are given back

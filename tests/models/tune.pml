@@ -2,24 +2,24 @@
 /*
  * tune.pml - a tunable set from outside, applied by the library, acknowledged.
  *
- * Stands for, in libhakmem/tune.c: hak_tune_poll on a slow path, and the loop of
- * the agent (hak_tune_agent); in control/segment.c: the writer of the tune page
- * and its wait for the acknowledgement.
+ * Stands for, in libhakmem/tune.c: hak_tune_poll_slow and hak_tune_poll_wait, that is
+ * apply and copy_page; in libhakmem/agent.c: run; in control/tunewrite.c: hak_tune_write
+ * and hak_tune_wait.
  *
- * Two controllers, each killed at any step or never, set one of two tunables; the
- * first is already set by somebody before. A worker polls when it likes, or no
- * more; the agent sleeps on a futex. Shown: what the library has in force is what
- * one published generation says, whole; applied_gen never goes back; an answer
- * "applied" or "clamped" is about one's own value; no set is lost between the
- * agent's look and its sleep; a killed controller leaves no half slot. With
- * HOSTILE, instead of controllers: somebody writing values without lock or
- * generation, and a hole punched into the page; then only the range of what is
- * used, and that a hole changes nothing.
+ * Two controllers, each killed at any step or never, set one of two tunables; the first
+ * is already set by somebody before. A worker polls when it likes, or no more; the agent
+ * sleeps on a futex (ALONE: two workers, no agent). Shown: what the library has in force
+ * is what one published generation says, whole; `applied` never goes back; an answer
+ * "applied" or "clamped" is about one's own value; no set is lost between a look and the
+ * next; a killed controller leaves no half slot. HOSTILE: instead of controllers,
+ * somebody who writes values without lock or generation and punches a hole into the
+ * page; shown is then that what is used is in range, and that a hole changes nothing.
  * Not here: expiry of deadlines (a local comparison), origins (more slots).
- * `generation` counts by two: odd while being written. Values and deadlines are
- * written in pairs, equal, so that a torn slot shows.
+ * `generation` counts by two: odd while being written. Values and deadlines are written
+ * in pairs, equal, so that a torn slot shows.
  *
  * RUN: HOSTILE
+ * RUN: ALONE
  * BREAK_WRITERS_UNLOCKED: controllers do not take the OFD lock
  *	-> invalid end state|assertion
  * BREAK_NO_ODD: generation not made odd, or only after the values (release fence)
@@ -35,6 +35,8 @@
  * BREAK_WAKE_READ_LATE: the agent reads the futex word after it looked
  *	-> invalid end state
  * BREAK_AGENT_TRIES_LOCK: the agent passes by a held lock, as slow paths do
+ *	-> invalid end state
+ * BREAK_SEEN_READ_LATE ALONE: the wake word acted upon is read after the values
  *	-> invalid end state
  * BREAK_APPLIED_READ_AFTER_VALUES: generation read after the values (no acquire)
  *	-> x[01]==
@@ -72,6 +74,7 @@ bit ofd_lock;
 /* The stats page, and what the library works with. */
 byte applied_gen;
 byte in_force[NSLOT];
+byte seen_wake;
 bit tune_lock;
 bit asleep;			/* the agent, in the kernel */
 
@@ -192,25 +195,27 @@ done:
 	:: else -> x = DEFAULT \
 	fi
 
-/* may_block: the agent waits for the lock, a slow path passes by. */
+/*
+ * may_block: hak_tune_poll_wait of the agent waits for the lock, a slow path passes by.
+ * What was not applied because it was being written is left to the wake that follows.
+ */
 inline hak_tune_poll(may_block)
 {
-#ifdef BREAK_MAGIC_FIRST
-	ok = magic;
-#endif
-	g = generation;
-	if
-	:: g != applied_gen && !(g & 1) ->
-		atomic {
-			if
-			:: !tune_lock -> tune_lock = 1; have = 1
-			:: tune_lock && !may_block
-			fi
-		}
-	:: else
-	fi;
+	atomic {
+		if
+		:: !tune_lock -> tune_lock = 1; have = 1
+		:: tune_lock && !may_block
+		fi
+	};
 	if
 	:: have ->
+#ifndef BREAK_SEEN_READ_LATE
+		news = wake;
+#endif
+#ifdef BREAK_MAGIC_FIRST
+		ok = magic;
+#endif
+		g = generation;
 #ifdef BREAK_RECHECKED_BEFORE_VALUES
 		again = generation;
 #endif
@@ -250,9 +255,13 @@ inline hak_tune_poll(may_block)
 			}
 		:: else
 		fi;
+#ifdef BREAK_SEEN_READ_LATE
+		news = wake;
+#endif
+		seen_wake = news;
 		d_step {
 			tune_lock = 0;
-			have = 0; ok = 0; again = 0;
+			news = 0; have = 0; ok = 0; again = 0;
 			x0 = 0; d0 = 0; x1 = 0; d1 = 0
 		}
 	:: else
@@ -260,21 +269,24 @@ inline hak_tune_poll(may_block)
 	g = 0
 }
 
-/* A thread on its slow paths; it may stop coming at any time. */
+/* A thread on its slow paths; with an agent it may stop coming at any time. */
 proctype worker()
 {
-	byte g, again, x0, d0, x1, d1;
+	byte g, again, news, x0, d0, x1, d1;
 	bit have, ok;
 
-	do
-	:: hak_tune_poll(0)
+end:	do
+	:: wake != seen_wake -> hak_tune_poll(0)
+#ifndef ALONE
 	:: break
+#endif
 	od
 }
 
+#ifndef ALONE
 proctype agent()
 {
-	byte g, again, x0, d0, x1, d1, w;
+	byte g, again, news, x0, d0, x1, d1, w;
 	bit have, ok;
 
 	do
@@ -300,6 +312,7 @@ proctype agent()
 end:		!asleep
 	od
 }
+#endif
 
 #ifdef HOSTILE
 /* Writes what it likes, without lock or generation, and punches a hole. */
@@ -321,6 +334,7 @@ init
 {
 #ifdef HOSTILE
 	d_step {
+		wake = 1;
 		slot_set[0] = 1; slot_value[0] = 3; slot_deadline[0] = 3;
 		generation = 4; applied_gen = 2
 	};
@@ -330,7 +344,14 @@ init
 		slot_set[0] = 1; slot_value[0] = 1; slot_deadline[0] = 1;
 		in_force[0] = 1; published[2] = 1; generation = 2; applied_gen = 2
 	};
-	atomic { run worker(); run agent(); run controller(3, 0) };
+	atomic {
+		run worker(); run controller(3, 0);
+#ifdef ALONE
+		run worker()
+#else
+		run agent()
+#endif
+	};
 	if
 	:: run controller(9, 0)
 	:: run controller(9, 1)

@@ -539,6 +539,35 @@ static void malloc_stats_prints(void)
 	       "it printed: %s", o.err);
 }
 
+/* Every element is closed, in the right order; attributes are quoted. */
+static void xml_is_well_formed(const char *s)
+{
+	char open[32][32];
+	int depth = 0, seen = 0;
+
+	while ((s = strchr(s, '<')) != NULL) {
+		const char *end = strchr(s, '>');
+		size_t name;
+
+		CHECKF(end, "an element is not closed: %.40s", s);
+		s++;
+		if (*s == '/') {
+			CHECK(depth > 0);
+			depth--;
+			CHECKF(strncmp(open[depth], s + 1, strlen(open[depth])) == 0,
+			       "<%s> is closed by <%.20s", open[depth], s);
+		} else if (end[-1] != '/') {
+			name = strcspn(s, " />");
+			CHECK(depth < 32 && name > 0 && name < 32);
+			memcpy(open[depth], s, name);
+			open[depth++][name] = '\0';
+		}
+		seen++;
+		s = end;
+	}
+	CHECKF(depth == 0 && seen >= 4, "%d elements, %d open", seen, depth);
+}
+
 static void malloc_info_is_xml(void)
 {
 	static char text[65536];
@@ -551,6 +580,7 @@ static void malloc_info_is_xml(void)
 	fclose(f);
 	CHECKF(strncmp(text, "<malloc version=", 16) == 0, "it begins %.40s", text);
 	CHECK(strstr(text, "</malloc>"));
+	xml_is_well_formed(text);
 	f = fmemopen(text, sizeof(text), "w");
 	CHECK(f);
 	r = malloc_info(opaque(1), f);
@@ -649,7 +679,7 @@ static void every_name_is_interposed(void)
 	need_hakmem();
 	CHECK(dladdr(dlsym(RTLD_DEFAULT, "hakmem_version"), &ours));
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		void *at = dlsym(RTLD_DEFAULT, names[i]);
+		void *at = dlsym(RTLD_NEXT, names[i]);
 
 		CHECKF(at, "%s is nowhere", names[i]);
 		CHECKF(dladdr(at, &theirs) && theirs.dli_fbase == ours.dli_fbase,

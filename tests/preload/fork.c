@@ -165,7 +165,7 @@ static pid_t fork_child(int with_threads)
 
 static void fork_while_threads_churn_5_6(void)
 {
-	size_t i, n = scale(60, 5000);
+	size_t i, n = scale(25, 5000);
 
 	start_churn(CHURNERS);
 	for (i = 0; i < n; i++) {
@@ -263,7 +263,7 @@ static void in_child_handler(void)
 
 static void handlers_that_allocate_6(void)
 {
-	size_t i, n = scale(30, 3000);
+	size_t i, n = scale(15, 3000);
 
 	/* Early ones were registered by a library: see plug_early.c. */
 	CHECK(pthread_atfork(in_prepare, in_parent, in_child_handler) == 0);

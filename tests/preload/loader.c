@@ -161,7 +161,7 @@ static void dlopen_is_passed_on(void)
 	void *self = dlopen(NULL, RTLD_NOW), *plug;
 	char *message;
 
-	CHECK(self && dlsym(self, "malloc") == (void *)dlsym(RTLD_DEFAULT, "malloc"));
+	CHECK(self && dlsym(self, "case_name_that_is_not_there") == NULL && dlerror());
 	CHECK(!dlopen("/nonexistent/library.so", RTLD_NOW));
 	message = dlerror();
 	CHECK(message && strstr(message, "/nonexistent/library.so"));
@@ -253,7 +253,7 @@ static void second_copy_in_a_namespace_26(void)
 		SKIP("dlmopen: %s", dlerror());
 	their_malloc = (void *(*)(size_t))need(copy, "malloc");
 	their_free = (void (*)(void *))need(copy, "free");
-	CHECK(their_malloc != (void *(*)(size_t))need(RTLD_DEFAULT, "malloc"));
+	CHECK(their_malloc != (void *(*)(size_t))need(RTLD_NEXT, "malloc"));
 	for (i = 0; i < 1000; i++) {
 		char *p = their_malloc(i * 3000 + 1), *q = malloc(100);
 
@@ -293,7 +293,7 @@ static void dlopen_of_the_library_26(void)
 		SKIP("HAKMEM_LIB does not say where the library is");
 	again = dlopen(lib, RTLD_NOW);
 	CHECKF(again, "%s", dlerror());
-	CHECK(dlsym(again, "malloc") == dlsym(RTLD_DEFAULT, "malloc"));
+	CHECK(dlsym(again, "malloc") == dlsym(RTLD_NEXT, "malloc"));
 	for (i = 0; i < 5; i++)
 		dlclose(again); /* -z nodelete: it stays whatever happens */
 	exercise_all_tiers(1);
@@ -321,6 +321,27 @@ static void audited_26(void)
 	plug_ins_come_and_go();
 	exercise_all_tiers(1);
 	free(strdup("audited"));
+}
+
+/*
+ * A program at fixed addresses that takes malloc's address: for everybody its
+ * PLT entry is then malloc. It runs on the library all the same, and is seen.
+ */
+static void not_pie_26(void)
+{
+	static char command[9000];
+	const char *lib = library();
+	char *program = beside("nopie"), answer[64] = "";
+	FILE *f;
+
+	need_hakmem();
+	if (!lib || access(program, X_OK) != 0)
+		SKIP("no program linked with -no-pie beside this one");
+	snprintf(command, sizeof(command), "LD_PRELOAD='%s' '%s'", lib, program);
+	f = popen(command, "r");
+	CHECK(f && fgets(answer, sizeof(answer), f));
+	pclose(f);
+	CHECKF(strcmp(answer, "usable segment\n") == 0, "it says %s", answer);
 }
 
 /* -- thread-local storage --------------------------------------------------- */
@@ -520,6 +541,7 @@ static const struct tcase cases[] = {
 	{ "another_namespace_26", another_namespace_26 },
 	{ "second_copy_in_a_namespace_26", second_copy_in_a_namespace_26 },
 	{ "dlopen_of_the_library_26", dlopen_of_the_library_26 },
+	{ "not_pie_26", not_pie_26 },
 	{ "audited_26", audited_26, 0, NULL, with_auditor },
 	{ "twenty_libraries_full_of_tls_27", twenty_libraries_full_of_tls_27 },
 	{ "static_tls_surplus_27", static_tls_surplus_27 },

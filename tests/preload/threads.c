@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <sys/ptrace.h>
 #include <sys/time.h>
 #include <ucontext.h>
 
@@ -597,6 +598,88 @@ static void abort_handler_allocates_18(void)
 	       o.err);
 }
 
+/* -- the same, but at every instruction, by ptrace -------------------------- */
+
+static void one_step_op(size_t op)
+{
+	static const size_t sizes[] = { 40, 40, 3000, 100000, 2097152, 6000000 };
+	static void *kept[64];
+	size_t i;
+
+	if (op == 1) { /* with a refill and a flush in it */
+		for (i = 0; i < 64; i++)
+			kept[i] = malloc(20000);
+		for (i = 0; i < 64; i++)
+			free(kept[i]);
+		return;
+	}
+	free(launder(malloc(sizes[op])));
+}
+
+static void stepped_child(size_t op)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	signal(SIGUSR1, interrupting_handler);
+	one_step_op(op);
+	CHECK(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
+	raise(SIGSTOP);
+	one_step_op(op);
+	raise(SIGSTOP);
+	_exit(0);
+}
+
+/* Steps `steps` instructions into the operation and sends the signal there.
+ * Returns 0 when the operation was over before. */
+static int signal_after(size_t op, size_t steps)
+{
+	int status = 0;
+	size_t i;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid == 0)
+		stepped_child(op);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	if (!WIFSTOPPED(status))
+		SKIP("ptrace is not allowed here");
+	for (i = 0; i < steps; i++) {
+		CHECK(ptrace(PTRACE_SINGLESTEP, pid, 0, 0) == 0);
+		CHECK(waitpid(pid, &status, 0) == pid);
+		if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+			break;
+	}
+	if (i == steps)
+		CHECK(ptrace(PTRACE_DETACH, pid, 0, SIGUSR1) == 0);
+	else
+		kill(pid, SIGKILL);
+	/* The child stops itself once more, outside ptrace, unless it aborted. */
+	for (;;) {
+		CHECK(waitpid(pid, &status, WUNTRACED) == pid);
+		if (!WIFSTOPPED(status))
+			break;
+		kill(pid, SIGCONT);
+	}
+	if (i < steps)
+		return 0;
+	return 1; /* in whatever way: POSIX allows no more than to end */
+}
+
+/* A hang is the watchdog's to see: each signal is answered or fatal. */
+static void signal_at_each_instruction_18(void)
+{
+	size_t op, steps, tried = 0;
+
+	close(2);
+	open("/dev/null", O_WRONLY);
+	for (op = 0; op < 6; op++)
+		for (steps = 1; signal_after(op, steps); steps += 1 + steps / (slow() ? 4000 : 10))
+			tried++;
+	say("# %s: %zu places\n", case_name, tried);
+	CHECK(tried > 100);
+}
+
 /* -- exit (28) -------------------------------------------------------------- */
 
 static void *churns_for_ever(void *arg)
@@ -796,6 +879,7 @@ static const struct tcase cases[] = {
 	{ "coroutine_on_a_malloced_stack_27", coroutine_on_a_malloced_stack_27 },
 	{ "handler_on_an_alternate_stack_27", handler_on_an_alternate_stack_27 },
 	{ "allocating_signal_handler_18", allocating_signal_handler_18 },
+	{ "signal_at_each_instruction_18", signal_at_each_instruction_18, 120 },
 	{ "crash_handler_allocates_18", crash_handler_allocates_18 },
 	{ "abort_handler_allocates_18", abort_handler_allocates_18 },
 	{ "exit_while_threads_churn_28", exit_while_threads_churn_28, 60 },
