@@ -117,15 +117,21 @@ static void enter(struct hak_cache *c)
 	hak_purge_tick(c);
 }
 
+static bool fill(struct hak_cache *c, unsigned int cls, size_t size)
+{
+	return hak_cache_refill(c, cls, size) || (hak_reclaim() && hak_cache_refill(c, cls, size));
+}
+
+/* Ends even if block after block was written to: each time a list of a finite slab is dropped. */
 static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 {
-	if (hak_unlikely(c->bin[cls].head && !hak_key_is_free(c->bin[cls].head)))
-		hak_cache_broken(c, cls);
-	if (!c->bin[cls].head && !hak_cache_refill(c, cls, size)) {
-		if (!hak_reclaim() || !hak_cache_refill(c, cls, size))
+	for (;;) {
+		if (!c->bin[cls].head && !fill(c, cls, size))
 			return NULL;
+		if (hak_likely(hak_key_is_free(c->bin[cls].head)))
+			return pop(c, cls);
+		hak_cache_broken(c, cls);
 	}
-	return pop(c, cls);
 }
 
 static HAK_COLD void *zombie_slab(unsigned int cls, size_t size)

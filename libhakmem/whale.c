@@ -388,9 +388,20 @@ static bool want_thp(const struct hak_region *r)
 	return mode == THP_ALWAYS || (mode == THP_ADAPTIVE && r->filled >= 2);
 }
 
+/* For a region in no ring: neighbours that are advised differently do not join. */
+static void advise_thp(struct hak_region *r)
+{
+	if (hak_unlikely(want_thp(r)) && !r->thp && !hak_os_hugepage(r->base, r->bytes, true))
+		r->thp = true;
+}
+
 static struct hak_region *map_region(size_t bytes, size_t align)
 {
 	struct hak_region *r = hak_meta_get(HAK_META_REGION);
+
+	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != THP_OFF) && bytes >= HAK_EXTENT &&
+	    align < HAK_EXTENT)
+		align = HAK_EXTENT;	/* a huge page must fit */
 
 	if (!r)
 		return NULL;
@@ -404,8 +415,7 @@ static struct hak_region *map_region(size_t bytes, size_t align)
 	r->bytes = bytes;
 	r->zero = true;
 	r->state = HAK_REGION_IN_USE;
-	if (hak_unlikely(want_thp(r)) && !hak_os_hugepage(r->base, bytes, true))
-		r->thp = true;
+	advise_thp(r);
 	hak_count(HAK_C_MEM_MAPPED, (int64_t)bytes);
 	hak_count(HAK_C_MEM_WHALE, (int64_t)bytes);
 	return r;
@@ -710,6 +720,7 @@ void *hak_whale_alloc(struct hak_cache *c, size_t bytes, size_t align, bool *ret
 	if (hak_likely(r)) {
 		count_get(c, t0);
 		set_state(r, HAK_REGION_IN_USE);
+		advise_thp(r);
 		hak_heap_count1(c, WHALE_HITS);
 	} else {
 		r = map_region(want, align);

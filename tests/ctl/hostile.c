@@ -130,6 +130,7 @@ static void swapped(struct fake *f)
 	struct fake other;
 
 	fake_create(&other);
+	strcpy(other.header->version, "another");
 	fake_seal(&other);
 	munmap(other.map, other.bytes);
 	munmap(other.tune, 4096);
@@ -327,8 +328,11 @@ static void descriptors(void)
 		CHECK(r == 0 || (r == -EPERM && strstr(why, "only root")), "%s: %d (%s)",
 		      cases[i].name, r, why);
 		CHECK(geteuid() != 0 || r == 0, "%s: root got %d (%s)", cases[i].name, r, why);
-		if (r == 0)
+		if (r == 0) {
+			CHECK(strcmp(seg->header.version, "fake") == 0,
+			      "%s: took what is not mapped", cases[i].name);
 			hak_segment_close(seg);
+		}
 		stop(pid);
 	}
 }
@@ -430,10 +434,15 @@ static void tune_pages(void)
 		pid_t pid = start(&cases[i].liar);
 		struct hak_segment *seg = open_good(pid);
 		char why[HAK_WHY_TEXT] = "";
+		struct hak_tune tune;
 		uint64_t ticket = 0;
 		int r;
 
 		alarm(READER_SECONDS);
+		r = hak_segment_read_tune(seg, &tune);
+		CHECK(r == (cases[i].error == -EBADMSG || cases[i].error == -EACCES ? cases[i].error
+										    : 0),
+		      "%s: read: %d", cases[i].liar.name, r);
 		r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, &change, 1, &ticket, why);
 		CHECK(r == cases[i].error, "%s: set: %d (%s)", cases[i].liar.name, r, why);
 		CHECK(r == 0 || strstr(why, cases[i].says), "%s: \"%s\"", cases[i].liar.name, why);

@@ -40,7 +40,8 @@ static void serve(struct fake *f)
 	}
 }
 
-/* A process with a segment that `prepare` has had before anybody sees it, and that then does `run`, if anything. */
+/* A process with a segment that `prepare` has had before anybody sees it, and that then does `run`,
+ * if anything. */
 static pid_t start(void (*prepare)(struct fake *f), void (*run)(struct fake *f))
 {
 	int ready[2];
@@ -285,6 +286,8 @@ static void fill(struct fake *f)
 	a->heap[HAK_C_WHALE_ALLOCS] = 10, a->heap[HAK_C_WHALE_FREES] = 9;
 	a->heap[HAK_C_WHALE_ALLOC_BYTES] = 10 << 21, a->heap[HAK_C_WHALE_FREE_BYTES] = 9 << 21;
 	a->heap[HAK_C_WHALE_REQ_ALLOC] = 10000000, a->heap[HAK_C_WHALE_REQ_FREE] = 9000000;
+	a->hot[c + 1].frees = 3; /* as it looks when a free is read before its malloc */
+	a->cls[HAK_C_FLUSHED][c + 1] = 7;
 	hidden->hot[c].allocs = 1000000;	/* not populated: nobody may count it */
 	f->proc[HAK_C_MEM_SLAB] = 65536;
 	f->proc[HAK_C_MEM_WHALE] = 1 << 21;
@@ -317,6 +320,9 @@ static void sums(void)
 	CHECK(use.cached == CACHED && use.requested_bytes == IN_USE * 160,
 	      "cached %llu, requested %llu", (unsigned long long)use.cached,
 	      (unsigned long long)use.requested_bytes);
+	use = hak_class_use(seg, &snap, 11);
+	CHECK(use.in_use == 0 && use.cached == 0, "less than nothing in use: %llu, cached %llu",
+	      (unsigned long long)use.in_use, (unsigned long long)use.cached);
 	use = hak_tier_use(seg, &snap, HAK_TIER_WHALE);
 	CHECK(use.in_use == 1 && use.in_use_bytes == 1 << 21 && use.requested_bytes == 1000000,
 	      "whales");

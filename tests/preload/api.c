@@ -178,7 +178,8 @@ static void reallocarray_rules(void)
 	p = reallocarray(p, 1000, 33);
 	CHECK(p && malloc_usable_size(p) >= 33000 && p[0] == 0x5a && p[20] == 0x5a);
 	errno = 0;
-	CHECK(!reallocarray(launder(p), opaque((size_t)1 << 33), (size_t)1 << 33) && errno == ENOMEM);
+	CHECK(!reallocarray(launder(p), opaque((size_t)1 << 33), (size_t)1 << 33));
+	CHECK(errno == ENOMEM);
 	CHECK(p[0] == 0x5a && p[20] == 0x5a);
 	CHECK(!reallocarray(p, opaque(0), 8)); /* frees, as realloc(p, 0) */
 }
@@ -739,9 +740,11 @@ static void calloc_zeroes_dirty_memory(void)
 			for (i = 0; i < count; i++) {
 				size_t u;
 
-				CHECK((p[i] = calloc(round + 1, (n + round) / (round + 1))) != NULL);
+				p[i] = calloc(round + 1, (n + round) / (round + 1));
+				CHECK(p[i]);
 				u = on_hakmem() ? malloc_usable_size(p[i]) : n;
-				CHECKF(nonzero_at(p[i], u) == u, "calloc of %zu: offset %zu of %p", n,
+				CHECKF(nonzero_at(p[i], u) == u,
+				       "calloc of %zu: offset %zu of %p", n,
 				       nonzero_at(p[i], u), p[i]);
 				memset(p[i], 0x5a, malloc_usable_size(p[i]));
 			}
@@ -758,7 +761,8 @@ static void everything_fails_with_enomem(void)
 	char *last = NULL;
 
 	CHECK(q);
-	as.rlim_cur = as.rlim_max = (size_t)proc_kib("/proc/self/status", "\nVmSize:") * 1024 + 48 * MIB;
+	as.rlim_max = (size_t)proc_kib("/proc/self/status", "\nVmSize:") * KIB + 48 * MIB;
+	as.rlim_cur = as.rlim_max;
 	CHECK(setrlimit(RLIMIT_AS, &as) == 0);
 	while ((p = malloc(MIB)) != NULL) {
 		*(char **)p = last;

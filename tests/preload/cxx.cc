@@ -209,7 +209,8 @@ static void containers()
 			e.push_back(i);
 	}
 	for (auto &e : m)
-		CHECK(e.second.size() < 300 && e.second.find_first_not_of('x') == std::string::npos);
+		CHECK(e.second.size() < 300 &&
+		      e.second.find_first_not_of('x') == std::string::npos);
 }
 
 static void threads()

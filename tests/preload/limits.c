@@ -206,8 +206,9 @@ static void to_the_limit_22(size_t share_of_limit)
 			CHECKF(got >= share_of_limit, "only %zu bytes in blocks of %zu", got,
 			       sizes[i]);
 			/* What was freed in one size comes back for another. */
-			CHECKF(got >= first[i] / 2, "%zu bytes at first, then %zu, in blocks of %zu",
-			       first[i], got, sizes[i]);
+			CHECKF(got >= first[i] / 2,
+			       "%zu bytes at first, then %zu, in blocks of %zu", first[i], got,
+			       sizes[i]);
 			malloc_trim(0);
 		}
 	}

@@ -181,7 +181,8 @@ static void plug_ins_come_and_go(void)
 	int i;
 
 	for (i = 0; i < 300; i++) {
-		void *a = load("plug_deep.so", RTLD_NOW | (i % 2 && on_hakmem() ? RTLD_DEEPBIND : 0));
+		int deep = i % 2 && on_hakmem() ? RTLD_DEEPBIND : 0;
+		void *a = load("plug_deep.so", RTLD_NOW | deep);
 		void *b = load("plug_tls_gd.so", RTLD_LAZY);
 		char *(*touch)(int) = (char *(*)(int))need(b, "plug_tls_touch");
 		char *s = ((strdup_fn *)need(a, "plug_deep_strdup"))("left behind");
@@ -422,7 +423,8 @@ static void static_tls_surplus_27(void)
 		return;
 	}
 	snprintf(command, sizeof(command),
-		 "HAKT_TLS_COUNT=1 LD_PRELOAD= HAK_EXPECT= '%s' --one static_tls_surplus_27", self_path);
+		 "HAKT_TLS_COUNT=1 LD_PRELOAD= HAK_EXPECT= '%s' --one static_tls_surplus_27",
+		 self_path);
 	f = popen(command, "r");
 	CHECK(f && fscanf(f, "count %d", &there) == 1);
 	pclose(f);

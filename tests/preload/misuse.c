@@ -69,7 +69,8 @@ static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t off
 
 	need_hakmem();
 	if (!shared)
-		shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			      0);
 	*shared = (struct misuse){ act, size, offset, NULL };
 	run_captured(perform, shared, &o);
 	name_in(name, sizeof(name), shared->named);

@@ -508,8 +508,8 @@ static uint64_t number(const char *name, const char *s, uint64_t least, uint64_t
 	errno = 0;
 	n = s ? strtoull(s, &end, 0) : 0;
 	if (!s || errno || *end || end == s || n < least || n > most) {
-		say("stress: %s needs a number from %llu to %llu\n", name, (unsigned long long)least,
-		    (unsigned long long)most);
+		say("stress: %s needs a number from %llu to %llu\n", name,
+		    (unsigned long long)least, (unsigned long long)most);
 		exit(2);
 	}
 	return n;
@@ -535,8 +535,8 @@ static void parse(int argc, char **argv)
 		else if (strcmp(a, "--rounds") == 0)
 			opt.rounds = number(a, argv[++i], 1, 1000000);
 		else {
-			say("usage: stress [--seed N] [--threads T] [--ops N] [--max-size S] [--fork] "
-			    "[--rounds N]\n");
+			say("usage: stress [--seed N] [--threads T] [--ops N] [--max-size S] "
+			    "[--fork] [--rounds N]\n");
 			exit(2);
 		}
 	}

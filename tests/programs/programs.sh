@@ -75,7 +75,7 @@ same()
 	shift 2
 	"$@" >"$HAK_TMP/want" 2>"$HAK_TMP/want.err"
 	want=$?
-	[ $want = 0 ] || { cat "$HAK_TMP/want.err"; fail "$* does not work on glibc: status $want"; }
+	[ $want = 0 ] || fail "$* fails on glibc with $want: $(cat "$HAK_TMP/want.err")"
 	held "$floor" "$part" "$@" >"$HAK_TMP/got" 2>"$HAK_TMP/got.err"
 	got=$?
 	[ $got = $want ] || { cat "$HAK_TMP/got.err"; fail "$*: status $got, on glibc $want"; }
