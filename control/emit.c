@@ -85,10 +85,10 @@ uint64_t hak_json_get(struct json_object *o, const char *key)
 
 const char *hak_json_get_text(struct json_object *o, const char *key)
 {
-	struct json_object *value;
+	struct json_object *value = NULL;
 
-	return json_object_object_get_ex(o, key, &value) && value ? json_object_get_string(value)
-								  : NULL;
+	json_object_object_get_ex(o, key, &value);
+	return value ? json_object_get_string(value) : NULL;
 }
 
 int hak_emit_json(FILE *to, struct json_object *document, enum hak_json_mode mode)
@@ -157,12 +157,13 @@ int hak_emit_check_columns(const struct hak_column *columns, size_t n, const cha
 
 static const char *color_of(const char *result)
 {
-	static const struct { const char *word, *color;
+	static const struct {
+		const char *word, *color;
 	} colors[] = {
-		{"applied", "green"},  {"done", "green"},     {"ok", "green"},
-		{"pending", "yellow"}, {"clamped", "yellow"}, {"overridden", "yellow"},
-		{"limited", "yellow"}, {"refused", "red"},    {"failed", "red"},
-		{"missing", "red"},
+		{ "applied", "green" }, { "done", "green" }, { "ok", "green" },
+		{ "pending", "yellow" }, { "clamped", "yellow" }, { "overridden", "yellow" },
+		{ "limited", "yellow" }, { "refused", "red" }, { "failed", "red" },
+		{ "missing", "red" },
 	};
 
 	for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++)
@@ -208,11 +209,10 @@ static int fill_table(struct libscols_table *table, struct json_object *rows,
 		      const struct hak_column **columns, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int flags = columns[i]->show == HAK_SHOW_TEXT || columns[i]->show == HAK_SHOW_RESULT
-				    ? 0
-				    : SCOLS_FL_RIGHT;
+		bool words = columns[i]->show == HAK_SHOW_TEXT ||
+			     columns[i]->show == HAK_SHOW_RESULT;
 
-		if (!scols_table_new_column(table, columns[i]->head, 0, flags))
+		if (!scols_table_new_column(table, columns[i]->head, 0, words ? 0 : SCOLS_FL_RIGHT))
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {

@@ -414,6 +414,9 @@ static int check_identity(const struct hak_segment *seg, uint32_t own_pid, uint6
 	return created + tick < start_ns ? -ESTALE : 0;
 }
 
+static const char closed_descriptors[] =
+	"it closed the descriptors of its segment; only root can reach it";
+
 static int open_stats(struct hak_segment *seg, const struct candidates *c, char why[HAK_WHY_TEXT])
 {
 	uint64_t start_ns = 0;
@@ -432,10 +435,9 @@ static int open_stats(struct hak_segment *seg, const struct candidates *c, char 
 		map.path = stats_path;
 		fd = open_memfd(seg->procfd, &map, O_RDONLY);
 		if (fd < 0) {
-			snprintf(why, HAK_WHY_TEXT,
-				 fd == -EPERM || fd == -EACCES ? "it closed the descriptors of its "
-								 "segment; only root can reach it"
-							       : "its segment cannot be opened");
+			bool denied = fd == -EPERM || fd == -EACCES;
+
+			snprintf(why, HAK_WHY_TEXT, "%s", denied ? closed_descriptors : strerror(-fd));
 			result = fd;
 			continue;
 		}
@@ -507,9 +509,8 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 	if (r < 0)
 		return r;
 	if (c.stats_n == 0) {
-		snprintf(why, HAK_WHY_TEXT,
-			 c.library[0] ? "it runs hakmem without a segment (control=off)"
-				      : "it does not run hakmem");
+		snprintf(why, HAK_WHY_TEXT, "it %s", c.library[0] ?
+			 "runs hakmem without a segment (control=off)" : "does not run hakmem");
 		return -ENOENT;
 	}
 	r = open_stats(seg, &c, why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who holds a lock, see lockholder.h. /proc/PID/fdinfo/N has a line for each lock of that open
- *file: lock:	1: OFDLCK ADVISORY  WRITE -1 00:01:2057 0 0
+ * Who holds a lock, see lockholder.h. /proc/PID/fdinfo/N has a line for each lock of that file:
+ *	lock:	1: OFDLCK ADVISORY  WRITE -1 00:01:2057 0 0
  */
 #include <ctype.h>
 #include <dirent.h>

@@ -76,7 +76,8 @@ int hak_pageout_possible(char why[HAK_WHY_TEXT])
 static int set_lock(const struct hak_segment *seg, short type)
 {
 	struct flock lock = {
-		.l_type = type, .l_whence = SEEK_SET, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1};
+		.l_type = type, .l_whence = SEEK_SET, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1
+	};
 
 	if (!seg->tune_writable)
 		return -EACCES;

@@ -84,8 +84,8 @@ static int add_process(const struct hak_segment *seg, struct hak_snapshot *snap)
 
 int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 {
-	struct hak_snapshot snap = {.counters = seg->header.counters,
-				    .classes = seg->header.classes};
+	const struct hak_stats_header *h = &seg->header;
+	struct hak_snapshot snap = { .counters = h->counters, .classes = h->classes };
 	struct hak_ack ack;
 	int r;
 
@@ -95,8 +95,7 @@ int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 	snap.time_ns = hak_segment_now_ns(seg);
 	snap.applied = ack.applied;
 	snap.agent = ack.agent;
-	snap.heaps = ack.heaps_populated < seg->header.heaps_max ? ack.heaps_populated
-								 : seg->header.heaps_max;
+	snap.heaps = ack.heaps_populated < h->heaps_max ? ack.heaps_populated : h->heaps_max;
 	snap.total = calloc(snap.counters + 1, sizeof(uint64_t));
 	snap.by_class = calloc((size_t)snap.counters * snap.classes + 1, sizeof(uint64_t));
 	r = -ENOMEM;
@@ -259,8 +258,8 @@ static uint64_t left_ns(const struct hak_segment *seg, uint64_t deadline_ns)
 {
 	uint64_t now = hak_segment_now_ns(seg);
 
-	return deadline_ns > now ? deadline_ns - now
-				 : 1; /* over, and the process has not noticed */
+	/* Over, and the process has not noticed yet: not 0, which means that there is none. */
+	return deadline_ns > now ? deadline_ns - now : 1;
 }
 
 int hak_tunables_read(const struct hak_segment *seg, struct hak_tunable_state **ret)

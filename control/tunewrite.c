@@ -33,7 +33,7 @@ static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 {
 	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1};
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1 };
 	char holder[128];
 
 	for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
@@ -58,7 +58,7 @@ static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 static void unlock_writer(const struct hak_segment *seg)
 {
 	struct flock lock = {
-		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1};
+		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1 };
 
 	fcntl(seg->tune_fd, F_OFD_SETLK, &lock);
 }
@@ -167,10 +167,12 @@ int hak_tune_write(const struct hak_segment *seg, enum hak_origin origin,
 	generation = __atomic_load_n(&tune->generation_seq, __ATOMIC_RELAXED) | 1;
 	__atomic_store_n(&tune->generation_seq, generation, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	for (size_t i = 0; i < n; i++)
-		write_slot(origin == HAK_ORIGIN_POLICY ? &tune->slot[changes[i].index].policy
-						       : &tune->slot[changes[i].index].admin,
-			   &changes[i]);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t slot = changes[i].index;
+
+		write_slot(origin == HAK_ORIGIN_POLICY ? &tune->slot[slot].policy :
+			   &tune->slot[slot].admin, &changes[i]);
+	}
 	__atomic_store_n(&tune->generation_seq, generation + 1, __ATOMIC_RELEASE);
 	*ret = generation + 1;
 	return end(seg, tune, why);

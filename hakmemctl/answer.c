@@ -74,8 +74,7 @@ void ctl_pager_end(FILE *to)
 int ctl_answer(struct ctl *ctl, struct json_object *document, struct json_object *rows,
 	       const struct hak_column *columns, size_t n)
 {
-	const struct hak_style style = {
-		.legend = ctl->legend, .color = ctl->color, .columns = ctl->columns};
+	const struct hak_style style = { ctl->legend, ctl->color, ctl->columns };
 	char why[HAK_WHY_TEXT] = "out of memory";
 	FILE *to;
 	int r;

@@ -54,8 +54,7 @@ struct ctl {
 struct ctl_verb {
 	const char *name, *arguments, *help;
 	int (*run)(struct ctl *ctl, int argc, char **argv);
-	const struct ctl_option
-		*options; /* ended by one without a name; NULL: none but the common ones */
+	const struct ctl_option *options;	/* ended by one without a name; or NULL */
 	bool first_ends; /* options end at the first argument: the rest is another's command line */
 	bool hidden;
 };
@@ -101,6 +100,7 @@ int ctl_each(struct ctl *ctl, const char *target, unsigned segment_flags,
 	     void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg), void *arg);
 
 int ctl_exit_code(int error);	/* of a negative errno */
+int ctl_result_code(const char *result);	/* of the word in a row's RESULT */
 
 /* A new object with pid, comm and uid of the process. */
 struct json_object *ctl_process(const struct hak_segment *seg);

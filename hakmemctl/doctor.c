@@ -228,14 +228,14 @@ static void check_proc(struct finding *f)
 	while (mounts && fgets(line, sizeof(line), mounts))
 		hides = hides || (strstr(line, " /proc ") && strstr(line, "hidepid=") &&
 				  !strstr(line, "hidepid=0"));
-	snprintf(f->found, sizeof(f->found),
-		 !mounts ? "no /proc"
-		 : hides ? "/proc hides other users' processes"
-			 : "/proc shows all processes");
-	if (mounts)
-		fclose(mounts);
-	else
+	if (!mounts) {
+		snprintf(f->found, sizeof(f->found), "no /proc");
 		f->result = missing, f->remedy = "mount /proc";
+		return;
+	}
+	fclose(mounts);
+	snprintf(f->found, sizeof(f->found), "/proc %s",
+		 hides ? "hides other users' processes" : "shows all processes");
 	if (hides && geteuid() != 0)
 		f->result = limited, f->remedy = "run hakmemctl as root to see others' processes";
 }
@@ -330,10 +330,10 @@ static void check_processes(struct finding *f)
 	snprintf(f->found, sizeof(f->found),
 		 "%u run hakmem, %u of them a library no longer there, %u unreadable", good, stale,
 		 broken);
-	if (stale || broken)
-		f->result = limited,
-		f->remedy = stale ? "restart the processes that hakmemctl list marks"
-				  : "hakmemctl list says why";
+	if (broken)
+		f->result = limited, f->remedy = "hakmemctl list says why";
+	if (stale)
+		f->result = limited, f->remedy = "restart the processes that hakmemctl list marks";
 }
 
 static const struct {

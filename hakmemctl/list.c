@@ -48,11 +48,14 @@ static uint64_t count_changed(const struct hak_segment *seg)
 /* What an administrator should know before anything else; "" for nothing. */
 static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 {
+	static const char *const library[] = {
+		[HAK_LIBRARY_OK] = "",
+		[HAK_LIBRARY_DELETED] = "library deleted",
+		[HAK_LIBRARY_REPLACED] = "library replaced",
+	};
+
 	snprintf(out, bytes, "%s%s%s", seg->header.locked ? "locked " : "",
-		 seg->header.debug ? "debug " : "",
-		 seg->library_state == HAK_LIBRARY_REPLACED  ? "library replaced"
-		 : seg->library_state == HAK_LIBRARY_DELETED ? "library deleted"
-							     : "");
+		 seg->header.debug ? "debug " : "", library[seg->library_state]);
 }
 
 static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
@@ -95,10 +98,10 @@ static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 
 static void add_failure(struct ctl *ctl, pid_t pid, const char *why, void *arg)
 {
-	static const char *const unknown[] = {"comm",  "uid",     "version", "abi",
+	static const char *const unknown[] = { "comm",  "uid",     "version", "abi",
 					      "heaps", "rss",     "in_use",  "thread_cached",
 					      "dirty", "lazy",    "agent",   "locked",
-					      "debug", "changed", "library", "library_state"};
+					      "debug", "changed", "library", "library_state" };
 	struct json_object *rows = arg, *o = json_object_new_object();
 
 	hak_json_number(o, "pid", (uint64_t)pid);

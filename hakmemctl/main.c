@@ -12,70 +12,76 @@
 
 #include "hakmemctl/ctl.h"
 
+#define NONE	CTL_NO_ARGUMENT, NULL
+#define TIMEOUT	{ "timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for an answer" }
+
 static const struct ctl_option stats_options[] = {
-	{"classes", 'c', CTL_NO_ARGUMENT, NULL, "also show every size class that was used"},
-	{"watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS",
-	 "show again every SECS seconds, 2 by default"},
-	{NULL}};
+	{ "classes", 'c', NONE, "also show every size class that was used" },
+	{ "watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS", "show again every SECS seconds (2)" },
+	{ NULL }
+};
 static const struct ctl_option set_options[] = {
-	{"for", 'f', CTL_ARGUMENT, "TIME",
-	 "the process takes the value back after that time (10m, 1.5h)"},
-	{"dry-run", 'n', CTL_NO_ARGUMENT, NULL, "say what would come of it, change nothing"},
-	{"timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for the process (1s)"},
-	{NULL}};
+	{ "for", 'f', CTL_ARGUMENT, "TIME", "the process takes the value back after that (10m)" },
+	{ "dry-run", 'n', NONE, "say what would come of it, change nothing" },
+	TIMEOUT,
+	{ NULL }
+};
 static const struct ctl_option reset_options[] = {
-	{ "timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for the process (1s)" },
+	TIMEOUT,
 	{ NULL }
 };
 static const struct ctl_option purge_options[] = {
-	{"level", 'l', CTL_ARGUMENT, "cache|dirty|all",
-	 "cache: thread caches to their slabs; dirty (default): free pages as well; all: also what "
-	 "is kept for reuse"},
-	{"timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for the process (2s)"},
-	{NULL}};
+	{ "level", 'l', CTL_ARGUMENT, "cache|dirty|all",
+	  "thread caches only, free pages too (default), all that is kept" },
+	TIMEOUT,
+	{ NULL }
+};
 static const struct ctl_option tunables_options[] = {
-	{"changed", 'c', CTL_NO_ARGUMENT, NULL,
-	 "of running processes, those that differ from their default"},
-	{NULL}};
+	{ "changed", 'c', NONE, "of running processes, those that differ from their default" },
+	{ NULL }
+};
 static const struct ctl_option run_options[] = {
-	{"tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "a tunable to start with; may be given again"},
-	{NULL}};
+	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
+	{ NULL }
+};
 static const struct ctl_option doctor_options[] = {
-	{ "report", 'r', CTL_NO_ARGUMENT, NULL, "all that a bug report should hold" },
+	{ "report", 'r', NONE, "all that a bug report should hold" },
+	{ NULL }
+};
+
+const struct ctl_option ctl_common_options[] = {
+	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
+	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "columns of a table, by heads, with commas" },
+	{ "no-legend", 'q', NONE, "no heads above tables" },
+	{ "no-pager", 256, NONE, "do not pipe long answers into a pager" },
+	{ "help", 'h', NONE, "this text" },
 	{ NULL }
 };
 
 const struct ctl_verb ctl_verbs[] = {
-	{"list", "", "the processes that run hakmem", verb_list},
-	{"stats", "TARGET", "memory by state, tiers, caches and system calls", verb_stats,
-	 stats_options},
-	{"get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get},
-	{"set", "TARGET NAME=VALUE...", "change tunables of running processes", verb_set,
-	 set_options},
-	{"reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
-	 verb_reset, reset_options},
-	{"purge", "TARGET", "have free memory given back to the kernel", verb_purge, purge_options},
-	{"tunables", "[TARGET]", "all tunables, with ranges and defaults", verb_tunables,
-	 tunables_options},
-	{"describe", "NAME...", "what a tunable or a counter means", verb_describe},
-	{"run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
-	 verb_run, run_options, .first_ends = true},
-	{"doctor", "", "what works on this machine, what is missing, the remedy", verb_doctor,
-	 doctor_options},
-	{"version", "", "versions of this program and of the library it starts", verb_version},
-	{"help", "[VERB]", "this text, or that of one verb", verb_help},
-	{"__complete", "SHELL-WORDS", "candidates for a shell", verb_complete, .first_ends = true,
-	 .hidden = true},
-	{NULL}};
-
-const struct ctl_option ctl_common_options[] = {
-	{"json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers"},
-	{"columns", 'o', CTL_ARGUMENT, "COLUMNS",
-	 "columns of a table, by their heads, separated by commas"},
-	{"no-legend", 'q', CTL_NO_ARGUMENT, NULL, "no heads above tables"},
-	{"no-pager", 256, CTL_NO_ARGUMENT, NULL, "do not pipe long answers into a pager"},
-	{"help", 'h', CTL_NO_ARGUMENT, NULL, "this text"},
-	{NULL}};
+	{ "list", "", "the processes that run hakmem", verb_list },
+	{ "stats", "TARGET", "memory by state, tiers, caches and system calls",
+	  verb_stats, stats_options },
+	{ "get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get },
+	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes",
+	  verb_set, set_options },
+	{ "reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
+	  verb_reset, reset_options },
+	{ "purge", "TARGET", "have free memory given back to the kernel",
+	  verb_purge, purge_options },
+	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
+	  verb_tunables, tunables_options },
+	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
+	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
+	  verb_run, run_options, .first_ends = true },
+	{ "doctor", "", "what works on this machine, what is missing, the remedy",
+	  verb_doctor, doctor_options },
+	{ "version", "", "versions of this program and of the library it starts", verb_version },
+	{ "help", "[VERB]", "this text, or that of one verb", verb_help },
+	{ "__complete", "WORD...", "candidates for a shell",
+	  verb_complete, .first_ends = true, .hidden = true },
+	{ NULL }
+};
 
 static const struct ctl_verb *verb_named(const char *name)
 {

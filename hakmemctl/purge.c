@@ -73,8 +73,7 @@ static int ask(const struct hak_segment *seg, const struct command *cmd, struct 
 		hak_json_null(o, "bytes");
 		hak_json_null(o, "ns");
 	}
-	return strcmp(result, "failed") == 0 || strcmp(result, "refused") == 0 ? CTL_FAILED
-									       : CTL_OK;
+	return ctl_result_code(result);
 }
 
 static int one_process(struct ctl *ctl, struct hak_segment *seg, void *arg)

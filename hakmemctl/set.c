@@ -208,9 +208,7 @@ static int add_row(const struct command *cmd, const struct hak_segment *seg,
 	if (cmd->for_ns)
 		hak_json_number(o, "for_ns", cmd->for_ns);
 	json_object_array_add(cmd->rows, o);
-	return strcmp(outcome->result, "failed") == 0 || strcmp(outcome->result, "refused") == 0
-		       ? CTL_FAILED
-		       : CTL_OK;
+	return ctl_result_code(outcome->result);
 }
 
 /* `reset` without names: every tunable that has an admin layer. */
@@ -223,8 +221,8 @@ static size_t plan_reset_all(const struct hak_segment *seg, struct outcome *outc
 		return 0;
 	for (uint32_t i = 0; i < seg->header.tunables && n < CHANGES_MAX; i++)
 		if (tune.slot[i].admin.set)
-			outcomes[n++] = (struct outcome){.name = seg->tunable[i].name,
-							 .change = {.index = i}};
+			outcomes[n++] = (struct outcome){ .name = seg->tunable[i].name,
+							  .change.index = i };
 	return n;
 }
 

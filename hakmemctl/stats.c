@@ -189,17 +189,17 @@ static void print_memory(FILE *to, struct json_object *m)
 {
 	static const struct { const char *key, *label, *remark;
 	} lines[] = {
-		{"in_use", "in use", "usable bytes of blocks in use"},
-		{"requested", "  requested", "estimated from samples; exact for whales"},
-		{"thread_cached", "thread-cached", "freed blocks in thread caches"},
-		{"slab_free", "free in slabs", "or never used, in slabs and runs that hold blocks"},
-		{"dirty", "cached dirty", "free, kept for reuse, resident as far as touched"},
-		{"lazy", "lazily freed", "in RSS until the kernel takes it"},
-		{"clean", "clean", "free, nothing behind it"},
-		{"reserved", "reserved", "mapped, not used for anything yet"},
-		{"mapped", "mapped", "the sum, in address space"},
-		{"metadata", "metadata", "the allocator's own tables"},
-		{"rss", "RSS", "of the whole process"},
+		{ "in_use", "in use", "usable bytes of blocks in use" },
+		{ "requested", "  requested", "estimated from samples; exact for whales" },
+		{ "thread_cached", "thread-cached", "freed blocks in thread caches" },
+		{ "slab_free", "free in slabs", "or never used, in slabs and runs with blocks" },
+		{ "dirty", "cached dirty", "free, kept for reuse, resident as far as touched" },
+		{ "lazy", "lazily freed", "in RSS until the kernel takes it" },
+		{ "clean", "clean", "free, nothing behind it" },
+		{ "reserved", "reserved", "mapped, not used for anything yet" },
+		{ "mapped", "mapped", "the sum, in address space" },
+		{ "metadata", "metadata", "the allocator's own tables" },
+		{ "rss", "RSS", "of the whole process" },
 	};
 
 	fprintf(to, "\nMEMORY\n");
@@ -347,7 +347,7 @@ static struct json_object *used_classes(struct json_object *classes)
 static void print_table(struct ctl *ctl, FILE *to, struct json_object *rows,
 			const struct hak_column *columns, size_t n, const char *selected)
 {
-	struct hak_style style = {.legend = ctl->legend, .color = ctl->color, .columns = selected};
+	const struct hak_style style = { ctl->legend, ctl->color, selected };
 	char why[HAK_WHY_TEXT];
 
 	hak_emit_table(to, rows, columns, n, &style, why);
@@ -357,9 +357,9 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 {
 	static const char *const refill[] = { "refill.", NULL };
 	static const char *const frees[] = { "free.", "remote.", "pool.", NULL };
-	static const char *const rest[] = {"slow.",  "realloc.", "calloc.", "superslab.",
+	static const char *const rest[] = { "slow.",  "realloc.", "calloc.", "superslab.",
 					   "slab.",  "extent.",  "heap.",   "process.",
-					   "purge.", "control.", NULL};
+					   "purge.", "control.", NULL };
 	struct json_object *counters = member(p, "counters"), *rows;
 	const char *library = hak_json_get_text(p, "library_state");
 

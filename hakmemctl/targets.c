@@ -31,6 +31,13 @@ int ctl_exit_code(int error)
 	}
 }
 
+int ctl_result_code(const char *result)
+{
+	bool bad = strcmp(result, "failed") == 0 || strcmp(result, "refused") == 0;
+
+	return bad ? CTL_FAILED : CTL_OK;
+}
+
 /* Of many processes, those that were not meant are not worth a word. */
 static bool passed_over(const struct hak_target *target, int error)
 {

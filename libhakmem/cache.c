@@ -8,6 +8,7 @@
 #include "heap.h"
 #include "misuse.h"
 #include "os.h"
+#include "purge.h"
 #include "run.h"
 #include "stats.h"
 #include "tune.h"
@@ -120,6 +121,8 @@ static void settle(struct hak_cache *c, struct hak_slab *s)
 	struct hak_heap_class *hc = &c->heap->cls[s->cls];
 
 	hak_slab_check(s);
+	s->trimmed = false;
+	s->epoch = (uint8_t)hak_purge_epoch();
 	if (s->state == HAK_SLAB_CURRENT)
 		return;
 	if (s->state == HAK_SLAB_FULL) {
@@ -198,6 +201,10 @@ static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_h
 	}
 	if (hak_slab_take_remote(s)) {
 		hak_heap_count1(c, REFILL_REMOTE);
+		return take_list(s, ret_head);
+	}
+	if (hak_unlikely(s->holes) && hak_slab_untrim(s)) {
+		hak_heap_count1(c, REFILL_OWN);
 		return take_list(s, ret_head);
 	}
 	n = carve(c, cls, s, ret_head);
@@ -571,6 +578,22 @@ void hak_cache_flush(struct hak_cache *c)
 		release_idle_current(c, k);
 	hak_cache_reset_limits(c);
 	idle(c);
+}
+
+uint64_t hak_cache_trim(struct hak_cache *c, uint32_t age, uint32_t most)
+{
+	uint8_t now = (uint8_t)hak_purge_epoch();
+	uint64_t bytes = 0;
+
+	busy(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		for (struct hak_slab *s = c->heap->cls[k].partial.head; s && most; s = s->next)
+			if (!s->trimmed && (uint8_t)(now - s->epoch) >= age) {
+				bytes += hak_slab_trim(s);
+				most--;
+			}
+	idle(c);
+	return bytes;
 }
 
 void hak_cache_decay(struct hak_cache *c, uint64_t now_ms)

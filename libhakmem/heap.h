@@ -164,6 +164,11 @@ void hak_cache_flush_remote(struct hak_cache *c);
  * Everything back to slabs and extents; empty slabs released; what strangers gave back collected.
  */
 void hak_cache_flush(struct hak_cache *c);
+/*
+ * Gives back whole free pages of partly used slabs to which nothing came back for `age` epochs, of
+ * at most `most` slabs. Bytes as hak_purge_count() counts them. HAK_LOCK_PURGE may be held.
+ */
+uint64_t hak_cache_trim(struct hak_cache *c, uint32_t age, uint32_t most);
 /* Shrinks lists that have not missed for a while. */
 void hak_cache_decay(struct hak_cache *c, uint64_t now_ms);
 /*

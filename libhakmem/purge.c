@@ -11,6 +11,7 @@
 #include "whale.h"
 
 #define TICKS		16u		/* slow paths between two looks at the clock */
+#define TRIM_MOST	256u		/* slabs looked at for holes when an epoch ends: a few ms */
 #define IDLE_MAX_S	60u		/* between two looks of the agent */
 #define DELAY_NEVER	86400000u	/* purge.delay_ms at its maximum */
 
@@ -108,7 +109,7 @@ static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
 	hak_cache_flush(c);
 	if (level < HAK_PURGE_DIRTY || !hak_trylock(HAK_LOCK_PURGE))
 		return;
-	bytes = give_back(level);
+	bytes = give_back(level) + hak_cache_trim(c, 0, UINT32_MAX);
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 }
@@ -121,8 +122,10 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 	if (delay >= DELAY_NEVER)
 		return;
 	now = hak_os_now_ms();
-	if (past(now, c->heap->decay_ms + (delay ? delay : 1)))
+	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
 		hak_cache_decay(c, now);
+		hak_cache_trim(c, 2, TRIM_MOST);
+	}
 	try_end_epoch(now, delay);
 }
 
@@ -171,6 +174,8 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	hak_lock(HAK_LOCK_PURGE);
 	exact = count_resident;
 	bytes = give_back(level);
+	if (level >= HAK_PURGE_DIRTY && c->magic == HAK_CACHE_MAGIC)
+		bytes += hak_cache_trim(c, 0, UINT32_MAX);
 	exact = false;
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGES, 1);

@@ -662,19 +662,35 @@ void hak_segment_settle(struct hak_cache *c)
 	still_shared[slot] = unshare(slot, slot + 1) != 0;
 }
 
-void hak_segment_leave(void)
+static void cover_heaps(void)
 {
 	size_t used = hak_align_up((size_t)seg.writable * HAK_HEAP_STRIDE, hak_page);
 
+	unshare_unused();
+	map_private_over(counters_base(), used, PROT_READ | PROT_WRITE);
+}
+
+int hak_segment_leave(const struct hak_tune *layers, bool locked)
+{
+	int r = -ENODEV;
+
 	hak_stats_fork_child();
 	if (!seg.exists && !atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed))
-		return;
+		return r;
 	atomic_store_explicit(&hak_segment_leaving, false, memory_order_relaxed);
-	map_private_over(counters_base() + used, heaps_bytes() - used, PROT_NONE);
-	map_private_over(counters_base(), used, PROT_READ | PROT_WRITE);
-	cover_small_maps();
 	if (!hak_os_sandboxed())
 		close_own();
+	/* The new one is mapped over the old one. */
+	if (seg.exists && layers) {
+		atomic_store_explicit(&seg.lazy_ready, false, memory_order_relaxed);
+		seg.exists = false;
+		r = hak_segment_create(layers, true, locked);
+	}
+	if (r) {
+		cover_heaps();
+		cover_small_maps();
+	}
+	return r;
 }
 
 /* ---- lazily freed ranges ---- */
@@ -804,9 +820,11 @@ int hak_segment_drop(bool may_close)
 	return 0;
 }
 
-void hak_segment_leave(void)
+int hak_segment_leave(const struct hak_tune *layers, bool locked)
 {
+	(void)layers, (void)locked;
 	hak_stats_fork_child();
+	return -EOPNOTSUPP;
 }
 
 struct hak_tune *hak_segment_tune(void)

@@ -65,8 +65,11 @@ int hak_segment_drop(bool may_close);
 extern HAK_HIDDEN _Atomic bool hak_segment_leaving;
 struct hak_cache;
 void hak_segment_settle(struct hak_cache *c);	/* by the thread that runs c, no lock held */
-/* In a fork child: as drop, of the parent's segment; counters start at zero, gauges as saved. */
-void hak_segment_leave(void);
+/*
+ * In a fork child: the parent's segment is left, and one of the child's own made in its place if
+ * there was one and `layers` is given. Counters start at zero, gauges as saved. 0: there is one.
+ */
+int hak_segment_leave(const struct hak_tune *layers, bool locked);
 struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
 void hak_segment_lazy_prepare(void);
 /* Whether somebody else's open description holds byte 1 of the tune memfd. */

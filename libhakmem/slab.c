@@ -6,6 +6,7 @@
 #include "lock.h"
 #include "misuse.h"
 #include "os.h"
+#include "purge.h"
 #include "stats.h"
 #include "tune.h"
 
@@ -22,7 +23,7 @@ void hak_slab_check(const struct hak_slab *s)
 {
 	unsigned int n = 0;
 
-	hak_assert(s->used + s->nfree == s->carved && s->carved <= s->capacity);
+	hak_assert(s->used + s->nfree + s->dropped == s->carved && s->carved <= s->capacity);
 	hak_assert(s->capacity == HAK_SLAB_BYTES / hak_class_size(s->cls));
 	for (void *p = s->free; p; p = *(void **)p, n++) {
 		hak_assert(hak_slab_is_block(s, p));
@@ -87,7 +88,7 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	s->base = p;
 	s->prev = s->next = NULL;
 	s->extent = e;
-	s->used = s->nfree = s->carved = 0;
+	s->used = s->nfree = s->carved = s->dropped = s->holes = 0;
 	s->capacity = (uint16_t)(HAK_SLAB_BYTES / hak_class_size(cls));
 	s->cls = (uint8_t)cls;
 	s->dirty = !zero;
@@ -116,6 +117,15 @@ static void unmap_single(char *p)
 	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_SLAB_BYTES);
 }
 
+/* Memory by state follows the holes. */
+static void count_holes(unsigned int holes, int sign)
+{
+	int64_t bytes = sign * (int64_t)__builtin_popcount(holes) * (int64_t)HAK_UNIT;
+
+	hak_count(HAK_C_MEM_SLAB, -bytes);
+	hak_count(HAK_C_MEM_CLEAN, bytes);
+}
+
 void hak_slab_release(struct hak_slab *s)
 {
 	/* what lies behind the carved blocks is as it was taken */
@@ -125,6 +135,7 @@ void hak_slab_release(struct hak_slab *s)
 	char *p = s->base;
 
 	hak_assert(hak_slab_idle(s));
+	count_holes(s->holes, -1);
 	hak_granule_set_tag(p, 0);
 	hak_granule_clear(hak_slab_granule(s));
 	s->state = HAK_SLAB_NONE;
@@ -158,6 +169,136 @@ uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret)
 	s->carved += (uint16_t)n;
 	s->used += (uint16_t)n;
 	return n;
+}
+
+/* ---- holes ---- */
+
+static uint32_t index_of(const struct hak_slab *s, size_t offset)
+{
+	return (uint32_t)((uint64_t)offset * hak_class_inverse[s->cls] >> 32);
+}
+
+/* Pages a block touches, a bit each. */
+static unsigned int pages_of(size_t offset, size_t size)
+{
+	unsigned int first = (unsigned int)(offset / HAK_UNIT);
+	unsigned int last = (unsigned int)((offset + size - 1) / HAK_UNIT);
+
+	return ((2u << last) - 1) & ~((1u << first) - 1);
+}
+
+struct block_map {
+	uint64_t free[HAK_SLAB_BYTES / 16 / 64];
+};
+
+static bool all_free(const struct block_map *m, uint32_t first, uint32_t last)
+{
+	for (uint32_t i = first; i <= last; i++)
+		if (!(m->free[i / 64] >> (i % 64) & 1))
+			return false;
+	return true;
+}
+
+/* Pages that were carved whole, are no holes, and hold no block in use. */
+static unsigned int find_holes(const struct hak_slab *s)
+{
+	size_t size = hak_class_size(s->cls), carved = s->carved * size;
+	struct block_map m = { { 0 } };
+	unsigned int found = 0;
+	uint32_t i, n = 0;
+
+	for (const char *p = s->free; p && n < s->nfree; p = *(char *const *)p, n++) {
+		i = index_of(s, (size_t)(p - s->base));
+		m.free[i / 64] |= (uint64_t)1 << (i % 64);
+	}
+	for (i = 0; s->dropped && i < s->carved; i++)
+		if (pages_of(i * size, size) & s->holes)
+			m.free[i / 64] |= (uint64_t)1 << (i % 64);
+	for (unsigned int page = 0; (page + 1) * HAK_UNIT <= carved; page++)
+		if (all_free(&m, index_of(s, page * HAK_UNIT),
+			     index_of(s, (page + 1) * HAK_UNIT - 1)))
+			found |= 1u << page;
+	return found & ~s->holes;
+}
+
+/* Blocks on holes leave the list, before their links go with the pages. */
+static void drop_blocks(struct hak_slab *s)
+{
+	size_t size = hak_class_size(s->cls);
+	void **link = &s->free;
+	uint32_t n = s->nfree;
+
+	for (char *p = s->free; p && n; n--) {
+		char *next = *(char **)p;
+
+		if (pages_of((size_t)(p - s->base), size) & s->holes) {
+			s->nfree--;
+			s->dropped++;
+		} else {
+			*link = p;
+			link = (void **)p;
+		}
+		p = next;
+	}
+	*link = NULL;
+}
+
+uint64_t hak_slab_trim(struct hak_slab *s)
+{
+	unsigned int found;
+	uint64_t bytes = 0;
+
+	s->trimmed = true;
+	/* a hole is a page */
+	if (hak_page != HAK_UNIT || s->nfree * hak_class_size(s->cls) < HAK_UNIT)
+		return 0;
+	found = find_holes(s);
+	if (!found)
+		return 0;
+	s->holes |= (uint16_t)found;
+	drop_blocks(s);
+	count_holes(found, 1);
+	while (found) {
+		unsigned int first = (unsigned int)__builtin_ctz(found);
+		unsigned int n = (unsigned int)__builtin_ctz(~(found >> first));
+		char *p = s->base + first * HAK_UNIT;
+		uint64_t resident = hak_purge_count(p, n * HAK_UNIT);
+
+		/* on failure (locked memory) they stay resident, and no less free */
+		if (!hak_os_dontneed(p, n * HAK_UNIT))
+			bytes += resident;
+		found &= ~(((1u << n) - 1) << first);
+	}
+	hak_slab_check(s);
+	return bytes;
+}
+
+bool hak_slab_untrim(struct hak_slab *s)
+{
+	size_t size = hak_class_size(s->cls);
+
+	while (s->holes && !s->nfree) {
+		unsigned int page = (unsigned int)__builtin_ctz(s->holes);
+		uint32_t i = index_of(s, page * HAK_UNIT),
+			 last = index_of(s, (page + 1) * HAK_UNIT - 1);
+
+		s->holes &= (uint16_t)~(1u << page);
+		count_holes(1, -1);
+		for (; i <= last && i < s->carved; i++) {
+			char *p = s->base + i * size;
+
+			/* a block that reaches into the next hole waits for it */
+			if (pages_of(i * size, size) & s->holes)
+				continue;
+			*(void **)p = s->free;
+			((uintptr_t *)p)[1] = HAK_KEY;
+			s->free = p;
+			s->nfree++;
+			s->dropped--;
+		}
+	}
+	hak_slab_check(s);
+	return s->nfree;
 }
 
 /* ---- blocks from strangers ---- */

@@ -23,8 +23,10 @@
  * that is QUEUED already is neither pooled nor adopted nor released. Modelled in
  * tests/models/remote.pml.
  *
- * used counts blocks that are not in the slab's own list and were carved: in programs, caches, or
- * on their way back. Invariant: used + nfree == carved <= capacity.
+ * used counts blocks that are not in the slab's own list and were carved: in programs, caches, or on
+ * their way back. A partly used slab that nothing came back to for a while gives back the pages on
+ * which every block is free ("holes"): their blocks leave the list and are `dropped` until the slab
+ * has nothing else to hand out. Invariant: used + nfree + dropped == carved <= capacity.
  */
 #ifndef HAK_SLAB_H
 #define HAK_SLAB_H
@@ -71,7 +73,11 @@ struct hak_slab {
 	uint16_t used, nfree, carved, capacity;
 	uint8_t cls, state;
 	bool dirty;			/* did not read as zeros when it was taken */
-	uint8_t reserved[13];
+	bool trimmed;			/* looked at for holes since a block last came back */
+	uint16_t dropped;		/* blocks that lie on holes, wholly or in part */
+	uint16_t holes;			/* bit per 4 KiB page given back */
+	uint8_t epoch;			/* of the purge clock, when a block last came back */
+	uint8_t reserved[7];
 	/* strangers' line */
 	_Atomic uint64_t remote;
 	struct hak_slab *mpsc_next;
@@ -130,6 +136,14 @@ bool hak_slab_idle(const struct hak_slab *s);
 
 /* Up to n blocks never used before, as a chain; the caller owns the slab. */
 uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret);
+
+/*
+ * Gives the pages back on which every block is free; bytes as hak_purge_count() counts them. A
+ * system call: no lock held but HAK_LOCK_PURGE. By the owner.
+ */
+uint64_t hak_slab_trim(struct hak_slab *s);
+/* Takes pages of holes into use again until a block is on the list. False: there is no hole. */
+bool hak_slab_untrim(struct hak_slab *s);
 
 /*
  * Gives a chain of blocks of s to whoever owns s. True if this push turned QUEUED on (and linked

@@ -26,6 +26,7 @@
 #include "segment.h"
 #include "stats.h"
 #include "stop.h"
+#include "sys.h"
 #include "text.h"
 
 _Atomic uint64_t hak_tun_values[HAK_TUNABLES] = {
@@ -54,6 +55,7 @@ static struct {
 	_Atomic bool look; /* somebody wrote to the page since */
 	_Atomic bool attached; /* a controller that can page out */
 	_Atomic bool forking;
+	long pid; /* of the process that this memory belongs to */
 	bool no_segment; /* never make one: AT_SECURE */
 } st = { .deadline = UINT64_MAX };
 
@@ -209,27 +211,34 @@ static void listen_to(struct hak_tune *page)
 	hak_tune_wake = wake;
 }
 
-static int make_segment(bool fresh)
+/* First content of a tune page: the outside layers, which only a fork child has. */
+static void fill_page(struct hak_tune *page)
 {
-	struct hak_tune page;
-	int r;
-
-	__builtin_memset(&page, 0, sizeof(page));
+	__builtin_memset(page, 0, sizeof(*page));
 	for (unsigned int t = 0; t < HAK_TUNABLES; t++) {
-		page.slot[t].policy = st.slot[t][POLICY];
-		page.slot[t].admin = st.slot[t][ADMIN];
+		page->slot[t].policy = st.slot[t][POLICY];
+		page->slot[t].admin = st.slot[t][ADMIN];
 	}
-	page.generation_seq = st.generation;
+	page->generation_seq = st.generation;
+}
+
+static void begin_to_listen(void)
+{
 	st.taken = 0;
-	r = hak_segment_create(&page, fresh, locked());
-	if (r)
-		return r;
 	listen_to(hak_segment_tune());
 	__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	evaluate();
 	if (hak_tun(HAK_T_REGION_EVICT) == EVICT_FREE)
 		hak_segment_lazy_prepare();
-	return 0;
+}
+
+static void make_segment(void)
+{
+	struct hak_tune page;
+
+	fill_page(&page);
+	if (!hak_segment_create(&page, false, locked()))
+		begin_to_listen();
 }
 
 static void drop_segment(void)
@@ -251,7 +260,7 @@ static void follow_segment_switch(bool was_on)
 	if (!on && hak_segment_tune())
 		drop_segment();
 	else if (on && !was_on && !st.no_segment)
-		make_segment(false);
+		make_segment();
 }
 
 /* ---- applying ---- */
@@ -552,21 +561,39 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 	hak_filter_look();
 	hak_stop_init();
 	hak_heap_reserve();
+	st.pid = hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	st.no_segment = getauxval(AT_SECURE) || !is_bound();
 	hak_lock(HAK_LOCK_TUNE);
 	read_environment();
 	if (evaluate())
 		hak_purge_tuned();
 	if (!st.no_segment && hak_tun(HAK_T_CONTROL_SEGMENT))
-		make_segment(false);
+		make_segment();
 	hak_unlock(HAK_LOCK_TUNE);
 	hak_heap_attach();
 	if (hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_ON)
 		hak_agent_start();
 }
 
+/*
+ * In a process that is not the one this memory was set up for: a copy that ran no fork
+ * handlers, whose caches the kernel wiped; or a vfork child, which shares them with its parent.
+ */
+static bool is_copy(void)
+{
+	const struct hak_cache *first = (void *)(hak_heap_base() + HAK_CACHE_OFFSET);
+
+	return hak_heap_count() && first->magic != HAK_CACHE_MAGIC;
+}
+
 void hak_tune_sandbox(void)
 {
+	hak_tune_init();
+	if (hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0) != st.pid) {
+		if (!is_copy())
+			return; /* the sandbox is the child's, everything here its parent's */
+		hak_heap_attach();
+	}
 	hak_agent_stop();
 	hak_lock(HAK_LOCK_TUNE);
 	hak_os_set_sandboxed();
@@ -588,15 +615,16 @@ void hak_tune_fork_parent(void)
 
 void hak_tune_fork_child(void)
 {
-	bool had = hak_segment_tune();
+	struct hak_tune page;
 
 	if (!atomic_load_explicit(&st.forking, memory_order_relaxed))
 		hak_stats_fork_prepare(); /* no handler did: as good as can be had now */
+	st.pid = hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	listen_to(NULL);
 	hak_agent_fork_child();
 	atomic_store_explicit(&st.attached, false, memory_order_relaxed);
-	hak_segment_leave();
-	if (had && hak_tun(HAK_T_CONTROL_SEGMENT))
-		make_segment(true);
+	fill_page(&page);
+	if (!hak_segment_leave(hak_tun(HAK_T_CONTROL_SEGMENT) ? &page : NULL, locked()))
+		begin_to_listen();
 	atomic_store_explicit(&st.forking, false, memory_order_relaxed);
 }

@@ -206,6 +206,35 @@ static void lazy_while_byte_1_is_locked(void)
 	WAIT_FOR(!frees_lazily());
 }
 
+/* A controller that is killed lets go: nothing has to time out. */
+static void lazy_until_the_controller_is_killed(void)
+{
+	int ready[2], status;
+	pid_t pid;
+
+	peer_open(&p, getpid());
+	CHECK(pipe(ready) == 0);
+	pid = fork();
+	if (pid == 0) {
+		char path[64];
+		struct flock l = { .l_type = F_WRLCK, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
+		int fd;
+
+		/* An open description of its own, as a controller has. */
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", p.tune_fd);
+		fd = open(path, O_RDWR);
+		CHECK(fd >= 0 && fcntl(fd, F_OFD_SETLK, &l) == 0);
+		tell(ready[1]);
+		for (;;)
+			pause();
+	}
+	hear(ready[0]);
+	peer_wake(&p);
+	WAIT_FOR(frees_lazily());
+	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+	WAIT_FOR(!frees_lazily());
+}
+
 static int published(const struct hak_lazy_table *t, const void *block, size_t bytes)
 {
 	uint64_t at = (uintptr_t)block;
@@ -300,6 +329,8 @@ static const struct tcase cases[] = {
 	{ "later_request_covers_earlier", later_request_covers_earlier },
 	{ "stopped_processes_answer_late_35", stopped_processes_answer_late_35 },
 	{ "lazy_while_byte_1_is_locked_37", lazy_while_byte_1_is_locked, 0, "purge.delay_ms=1d" },
+	{ "lazy_until_the_controller_is_killed_37", lazy_until_the_controller_is_killed, 0,
+	  "purge.delay_ms=1d" },
 	{ "table_follows_the_ring_36", table_follows_the_ring_36, 0, "purge.delay_ms=1d" },
 	{ "pages_out_what_is_published", pages_out_what_is_published, 0, "purge.delay_ms=1d" },
 };

@@ -130,6 +130,55 @@ static void every_heap_is_published(void)
 	CHECK(peer_counter(&p, "class.allocs") >= allocs + MANY * 10);
 }
 
+static void *churns_and_ends(void *arg)
+{
+	uint64_t state = (uintptr_t)arg;
+
+	for (int i = 0; i < 400; i++)
+		free(launder(malloc(rnd(&state) % (i % 50 ? 3000 : 3000000))));
+	return NULL;
+}
+
+static void *starts_threads(void *stop)
+{
+	for (uintptr_t i = 0; !atomic_load((_Atomic int *)stop); i++) {
+		pthread_t t;
+
+		CHECK(pthread_create(&t, NULL, churns_and_ends, (void *)i) == 0);
+		pthread_join(t, NULL);
+	}
+	return NULL;
+}
+
+/* While heaps are born, die and are adopted: no counter is ever seen to fall. */
+static void counters_never_fall_33(void)
+{
+	static uint64_t last[HAK_MAX_COUNTERS];
+	static _Atomic int stop;
+	pthread_t t[3];
+	uint64_t born = 0;
+
+	peer_open(&p, getpid());
+	for (int i = 0; i < 3; i++)
+		CHECK(pthread_create(&t[i], NULL, starts_threads, &stop) == 0);
+	for (size_t round = 0; round < scale(60, 3000) || born < 20; round++) {
+		for (unsigned i = 0; i < p.h.counters; i++) {
+			uint64_t n;
+
+			if (p.counter[i].kind != HAK_KIND_COUNTER)
+				continue;
+			n = peer_counter(&p, p.counter[i].name);
+			CHECKF(n >= last[i], "%s fell from %lu to %lu", p.counter[i].name, last[i],
+			       n);
+			last[i] = n;
+		}
+		born = peer_counter(&p, "heap.adopted");
+	}
+	atomic_store(&stop, 1);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+}
+
 /* ---- fork, clone, exec ---- */
 
 static void *kept[64];
@@ -347,6 +396,50 @@ static void no_seals(void)
 	refuse(SYS_fcntl, 1, F_ADD_SEALS, EPERM);
 }
 
+/* The sandbox is the child's, the memory its parent's: nothing changes for that one. */
+static void vfork_child_enters_a_sandbox(void)
+{
+	pid_t pid;
+	int status;
+
+	pid = vfork();
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	every_heap_is_published();
+}
+
+/* A copy that ran no handlers has not noticed yet what it is. */
+static void raw_clone_enters_a_sandbox(void)
+{
+	pid_t pid;
+	int status;
+
+	peer_open(&p, getpid());
+	pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		struct sock_filter code[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		struct sock_fprog prog = { .len = 4, .filter = code };
+
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+			_exit(2);
+		exercise_all_tiers(1);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECKF(status == 0, "status %#x", status);
+	poke();
+	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino);
+}
+
 /* Heaps whose counters cannot be published work like all others. */
 static void heaps_without_pages_work(void)
 {
@@ -546,6 +639,7 @@ static const struct tcase cases[] = {
 	{ "takes_few_pages", takes_few_pages },
 	{ "descriptors_keep_out_of_the_way", descriptors_keep_out_of_the_way },
 	{ "every_heap_is_published", every_heap_is_published, 60 },
+	{ "counters_never_fall_33", counters_never_fall_33, 60 },
 	{ "fork_child_has_its_own", fork_child_has_its_own },
 	{ "fork_child_closes_only_ours", fork_child_closes_only_ours },
 	{ "raw_clone_leaves_the_parents_alone_7", raw_clone_leaves_the_parents_alone },
@@ -557,6 +651,8 @@ static const struct tcase cases[] = {
 	{ "none_without_file_memory_32", expect_none, 0, NULL, no_file_memory },
 	{ "none_where_memfds_are_refused_39", expect_none, 0, NULL, no_noexec_memfds },
 	{ "none_without_seals", expect_none, 0, NULL, no_seals },
+	{ "vfork_child_enters_a_sandbox_7_19", vfork_child_enters_a_sandbox, 60 },
+	{ "raw_clone_enters_a_sandbox_7_19", raw_clone_enters_a_sandbox },
 	{ "heaps_without_pages_work_32", heaps_without_pages_work, 60, NULL,
 	  no_page_for_new_heaps },
 	{ "can_be_dropped_live_40", can_be_dropped_live },

@@ -78,17 +78,14 @@ static void describe_tunables(struct fake *f)
 		const struct hak_tunable_row *row = &hak_tunable_rows[i];
 		struct hak_tunable_desc *d = &f->tunable[i];
 
-		*d = (struct hak_tunable_desc){.id = row->id,
-					       .type = row->type,
-					       .unit = row->unit,
-					       .when = row->when,
-					       .dflt = row->dflt,
-					       .min = row->min,
-					       .max = row->max};
+		*d = (struct hak_tunable_desc){ .id = row->id, .type = row->type, .unit = row->unit,
+						.when = row->when, .dflt = row->dflt,
+						.min = row->min, .max = row->max };
 		strncpy(d->name, row->name, sizeof(d->name) - 1);
 		strncpy(d->values, row->values, sizeof(d->values) - 1);
 		f->ack->value[i] = (struct hak_ack_value){
-			.value = row->dflt, .asked = row->dflt, .set = 1, .layer = {row->dflt}};
+			.value = row->dflt, .asked = row->dflt, .set = 1, .layer = { row->dflt }
+		};
 	}
 }
 
@@ -154,9 +151,8 @@ void fake_create(struct fake *f)
 	f->proc = (void *)(f->map + h.proc_off);
 	f->heaps = f->map + h.heaps_off;
 	for (uint32_t i = 0; i < HAK_CLASSES; i++)
-		f->class_size[i] = i < HAK_SLAB_CLASSES
-					   ? 16 * (i + 1)
-					   : 16384 + 16384 * (i - HAK_SLAB_CLASSES + 1);
+		f->class_size[i] = i < HAK_SLAB_CLASSES ? 16 * (i + 1) :
+				   16384 * (i - HAK_SLAB_CLASSES + 2);
 	describe_counters(f);
 	describe_tunables(f);
 	f->ack->heaps_populated = 2;

@@ -311,9 +311,9 @@ static struct hak_segment *open_good(pid_t pid)
 static void descriptors(void)
 {
 	static const struct liar cases[] = {
-		{"fifo", NULL, fifo},
-		{"swapped", NULL, swapped},
-		{"closed", NULL, descriptors_closed},
+		{ "fifo", NULL, fifo },
+		{ "swapped", NULL, swapped },
+		{ "closed", NULL, descriptors_closed },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -417,16 +417,16 @@ static void tune_pages(void)
 		int error;
 		const char *says;
 	} cases[] = {
-		{{"tune page is fine"}, 0, ""},
-		{{"tune page punched", NULL, punched}, -EBADMSG, "lost its magic"},
-		{{"tune page has another magic", tune_magic}, -EBADMSG, "lost its magic"},
-		{{"tune page of another segment", tune_owner}, -EBADMSG, "lost its magic"},
-		{{"tune page unsealed", tune_unsealed, .no_seals = true},
+		{{ "tune page is fine"}, 0, ""},
+		{{ "tune page punched", NULL, punched}, -EBADMSG, "lost its magic"},
+		{{ "tune page has another magic", tune_magic}, -EBADMSG, "lost its magic"},
+		{{ "tune page of another segment", tune_owner}, -EBADMSG, "lost its magic"},
+		{{ "tune page unsealed", tune_unsealed, .no_seals = true},
 		 -EACCES,
-		 "cannot be opened"},
-		{{"tune page not the one named", tune_of_another}, -EACCES, "cannot be opened"},
-		{{"lock kept", NULL, lock_kept}, -EBUSY, "(\\x1b[2Jkeeper)"},
-		{{"locked", locked}, -EPERM, "control.lock"},
+		 "cannot be opened" },
+		{{ "tune page not the one named", tune_of_another}, -EACCES, "cannot be opened"},
+		{{ "lock kept", NULL, lock_kept}, -EBUSY, "(\\x1b[2Jkeeper)"},
+		{{ "locked", locked}, -EPERM, "control.lock"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -436,13 +436,13 @@ static void tune_pages(void)
 		char why[HAK_WHY_TEXT] = "";
 		struct hak_tune tune;
 		uint64_t ticket = 0;
+		bool unreadable = cases[i].error == -EBADMSG || cases[i].error == -EACCES;
 		int r;
 
 		alarm(READER_SECONDS);
 		r = hak_segment_read_tune(seg, &tune);
-		CHECK(r == (cases[i].error == -EBADMSG || cases[i].error == -EACCES ? cases[i].error
-										    : 0),
-		      "%s: read: %d", cases[i].liar.name, r);
+		CHECK(r == (unreadable ? cases[i].error : 0), "%s: read: %d", cases[i].liar.name,
+		      r);
 		r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, &change, 1, &ticket, why);
 		CHECK(r == cases[i].error, "%s: set: %d (%s)", cases[i].liar.name, r, why);
 		CHECK(r == 0 || strstr(why, cases[i].says), "%s: \"%s\"", cases[i].liar.name, why);
@@ -468,8 +468,8 @@ static void future_answer(struct fake *f)
 
 static void answers(void)
 {
-	const struct liar half = {"half answer", half_answer},
-			  future = {"future answer", future_answer};
+	const struct liar half = { "half answer", half_answer },
+			  future = { "future answer", future_answer };
 	struct hak_purge_answer answer = { .bytes = 4711 };
 	char why[HAK_WHY_TEXT];
 	struct hak_segment *seg;

@@ -11,50 +11,51 @@
 #include "control/value.h"
 #include "tests/ctl/check.h"
 
-static const struct hak_spec bytes = {"some.bytes",   "", HAK_TYPE_UINT,
+static const struct hak_spec bytes = { "some.bytes",   "", HAK_TYPE_UINT,
 				      HAK_UNIT_BYTES, 0,  1ull << 44};
 static const struct hak_spec ms = { "some.ms", "", HAK_TYPE_UINT, HAK_UNIT_MS, 0, 86400000 };
 static const struct hak_spec count = { "some.count", "", HAK_TYPE_UINT, HAK_UNIT_COUNT, 1, 256 };
 static const struct hak_spec flag = { "some.flag", "", HAK_TYPE_BOOL, HAK_UNIT_NONE, 0, 1 };
 static const struct hak_spec choice = {
-	"some.choice", "dontneed|free|remap", HAK_TYPE_ENUM, HAK_UNIT_NONE, 0, 2};
+	"some.choice", "dontneed|free|remap", HAK_TYPE_ENUM, HAK_UNIT_NONE, 0, 2
+};
 
 static const struct {
 	const struct hak_spec *spec;
 	const char *text;
 	uint64_t value;
 } good[] = {
-	{&bytes, "0", 0},
-	{&bytes, "1", 1},
-	{&bytes, "4096", 4096},
-	{&bytes, "64M", 64 << 20},
-	{&bytes, "64m", 64 << 20},
-	{&bytes, "64MiB", 64 << 20},
-	{&bytes, "1.5G", 3ull << 29},
-	{&bytes, "0.1K", 102},
-	{&bytes, "1.999999999999999999999K", 2047},
-	{&bytes, "8B", 8},
-	{&bytes, "15.999999999999E", 18446744073708398694u},
-	{&bytes, "18446744073709551615", UINT64_MAX},
-	{&bytes, "00000000000000000000000000001K", 1024},
-	{&bytes, "20T", 20ull << 40},
-	{&ms, "500ms", 500},
-	{&ms, "10s", 10000},
-	{&ms, "10m", 600000},
-	{&ms, "1.5h", 5400000},
-	{&ms, "1d", 86400000},
-	{&ms, "250", 250},
-	{&ms, "2min", 120000},
-	{&count, "0", 0},
-	{&count, "9999", 9999},
-	{&flag, "on", 1},
-	{&flag, "off", 0},
-	{&flag, "Yes", 1},
-	{&flag, "false", 0},
-	{&flag, "1", 1},
-	{&choice, "dontneed", 0},
-	{&choice, "free", 1},
-	{&choice, "remap", 2},
+	{ &bytes, "0", 0 },
+	{ &bytes, "1", 1 },
+	{ &bytes, "4096", 4096 },
+	{ &bytes, "64M", 64 << 20 },
+	{ &bytes, "64m", 64 << 20 },
+	{ &bytes, "64MiB", 64 << 20 },
+	{ &bytes, "1.5G", 3ull << 29 },
+	{ &bytes, "0.1K", 102 },
+	{ &bytes, "1.999999999999999999999K", 2047 },
+	{ &bytes, "8B", 8 },
+	{ &bytes, "15.999999999999E", 18446744073708398694u },
+	{ &bytes, "18446744073709551615", UINT64_MAX },
+	{ &bytes, "00000000000000000000000000001K", 1024 },
+	{ &bytes, "20T", 20ull << 40 },
+	{ &ms, "500ms", 500 },
+	{ &ms, "10s", 10000 },
+	{ &ms, "10m", 600000 },
+	{ &ms, "1.5h", 5400000 },
+	{ &ms, "1d", 86400000 },
+	{ &ms, "250", 250 },
+	{ &ms, "2min", 120000 },
+	{ &count, "0", 0 },
+	{ &count, "9999", 9999 },
+	{ &flag, "on", 1 },
+	{ &flag, "off", 0 },
+	{ &flag, "Yes", 1 },
+	{ &flag, "false", 0 },
+	{ &flag, "1", 1 },
+	{ &choice, "dontneed", 0 },
+	{ &choice, "free", 1 },
+	{ &choice, "remap", 2 },
 };
 
 static const struct {
@@ -63,38 +64,38 @@ static const struct {
 	int error;
 	const char *says;
 } wrong[] = {
-	{&bytes, "", -EINVAL, "not a number"},
-	{&bytes, "M", -EINVAL, "not a number"},
-	{&bytes, "-1", -EINVAL, "not a number"},
-	{&bytes, "+1", -EINVAL, "not a number"},
-	{&bytes, " 1", -EINVAL, "not a number"},
-	{&bytes, "1 ", -EINVAL, "unit"},
-	{&bytes, "1.K", -EINVAL, "not a number"},
-	{&bytes, ".5K", -EINVAL, "not a number"},
-	{&bytes, "1.5", -EINVAL, "whole"},
-	{&bytes, "1.5B", -EINVAL, "whole"},
-	{&bytes, "64MB", -EINVAL, "unit"},
-	{&bytes, "1Q", -EINVAL, "unit"},
-	{&bytes, "0x10", -EINVAL, "unit"},
-	{&bytes, "1e3", -EINVAL, "unit"},
-	{&bytes, "nan", -EINVAL, "not a number"},
-	{&bytes, "18446744073709551616", -ERANGE, "too large"},
-	{&bytes, "16E", -ERANGE, "too large"},
-	{&bytes, "99999999999999999999999999999999999999999999", -ERANGE, "too large"},
-	{&bytes, "Q", -EINVAL, "some.bytes takes a size"},
-	{&ms, "10us", -EINVAL, "unit"},
-	{&ms, "10x", -EINVAL, "some.ms takes a time"},
-	{&ms, "0.5ms", -EINVAL, "whole"},
-	{&ms, "18446744073709551615d", -ERANGE, "too large"},
-	{&count, "1K", -EINVAL, "from 1 to 256"},
-	{&count, "1.0", -EINVAL, "whole"},
-	{&flag, "2", -EINVAL, "on or off"},
-	{&flag, "", -EINVAL, "on or off"},
-	{&choice, "keep", -EINVAL, "one of dontneed|free|remap"},
-	{&choice, "", -EINVAL, "one of"},
-	{&choice, "fre", -EINVAL, "one of"},
-	{&choice, "free|remap", -EINVAL, "one of"},
-	{&choice, "1", -EINVAL, "one of"},
+	{ &bytes, "", -EINVAL, "not a number" },
+	{ &bytes, "M", -EINVAL, "not a number" },
+	{ &bytes, "-1", -EINVAL, "not a number" },
+	{ &bytes, "+1", -EINVAL, "not a number" },
+	{ &bytes, " 1", -EINVAL, "not a number" },
+	{ &bytes, "1 ", -EINVAL, "unit" },
+	{ &bytes, "1.K", -EINVAL, "not a number" },
+	{ &bytes, ".5K", -EINVAL, "not a number" },
+	{ &bytes, "1.5", -EINVAL, "whole" },
+	{ &bytes, "1.5B", -EINVAL, "whole" },
+	{ &bytes, "64MB", -EINVAL, "unit" },
+	{ &bytes, "1Q", -EINVAL, "unit" },
+	{ &bytes, "0x10", -EINVAL, "unit" },
+	{ &bytes, "1e3", -EINVAL, "unit" },
+	{ &bytes, "nan", -EINVAL, "not a number" },
+	{ &bytes, "18446744073709551616", -ERANGE, "too large" },
+	{ &bytes, "16E", -ERANGE, "too large" },
+	{ &bytes, "99999999999999999999999999999999999999999999", -ERANGE, "too large" },
+	{ &bytes, "Q", -EINVAL, "some.bytes takes a size" },
+	{ &ms, "10us", -EINVAL, "unit" },
+	{ &ms, "10x", -EINVAL, "some.ms takes a time" },
+	{ &ms, "0.5ms", -EINVAL, "whole" },
+	{ &ms, "18446744073709551615d", -ERANGE, "too large" },
+	{ &count, "1K", -EINVAL, "from 1 to 256" },
+	{ &count, "1.0", -EINVAL, "whole" },
+	{ &flag, "2", -EINVAL, "on or off" },
+	{ &flag, "", -EINVAL, "on or off" },
+	{ &choice, "keep", -EINVAL, "one of dontneed|free|remap" },
+	{ &choice, "", -EINVAL, "one of" },
+	{ &choice, "fre", -EINVAL, "one of" },
+	{ &choice, "free|remap", -EINVAL, "one of" },
+	{ &choice, "1", -EINVAL, "one of" },
 };
 
 static const struct {
@@ -102,11 +103,11 @@ static const struct {
 	uint64_t value;
 	const char *text;
 } printed[] = {
-	{&bytes, 0, "0"},       {&bytes, 1023, "1023"},        {&bytes, 1024, "1K"},
-	{&bytes, 1536, "1536"}, {&bytes, 3ull << 29, "1536M"}, {&bytes, 1ull << 44, "16T"},
-	{&ms, 0, "0"},          {&ms, 1500, "1500ms"},         {&ms, 90000, "90s"},
-	{&ms, 86400000, "1d"},  {&count, 128, "128"},          {&flag, 1, "on"},
-	{&flag, 7, "7"},        {&choice, 2, "remap"},         {&choice, 3, "3"},
+	{ &bytes, 0, "0" }, { &bytes, 1023, "1023" }, { &bytes, 1024, "1K" },
+	{ &bytes, 1536, "1536" }, { &bytes, 3ull << 29, "1536M" }, { &bytes, 1ull << 44, "16T" },
+	{ &ms, 0, "0" }, { &ms, 1500, "1500ms" }, { &ms, 90000, "90s" },
+	{ &ms, 86400000, "1d" }, { &count, 128, "128" }, { &flag, 1, "on" },
+	{ &flag, 7, "7" }, { &choice, 2, "remap" }, { &choice, 3, "3" },
 };
 
 static void parsing(void)
@@ -134,9 +135,9 @@ static void durations(void)
 {
 	static const struct { const char *text; uint64_t ns;
 	} times[] = {
-		{"30", 30000000000},    {"10m", 600000000000}, {"1.5h", 5400000000000},
-		{"500ms", 500000000},   {"7us", 7000},         {"0", 0},
-		{"1d", 86400000000000},
+		{ "30", 30000000000 }, { "10m", 600000000000 }, { "1.5h", 5400000000000 },
+		{ "500ms", 500000000 }, { "7us", 7000 }, { "0", 0 },
+		{ "1d", 86400000000000 },
 	};
 	char why[HAK_WHY_TEXT];
 	uint64_t ns;
@@ -193,13 +194,13 @@ static void rounded(void)
 {
 	static const struct { uint64_t value; const char *bytes, *ns;
 	} sizes[] = {
-		{0, "0B", "0ns"},
-		{999, "999B", "999ns"},
-		{1024, "1.0K", "1.0us"},
-		{1536, "1.5K", "1.5us"},
-		{102400, "100K", "102us"},
-		{3ull << 29, "1.5G", "1.6s"},
-		{UINT64_MAX, "16.0E", "213504d"},
+		{ 0, "0B", "0ns" },
+		{ 999, "999B", "999ns" },
+		{ 1024, "1.0K", "1.0us" },
+		{ 1536, "1.5K", "1.5us" },
+		{ 102400, "100K", "102us" },
+		{ 3ull << 29, "1.5G", "1.6s" },
+		{ UINT64_MAX, "16.0E", "213504d" },
 	};
 	char text[HAK_VALUE_TEXT];
 
@@ -217,22 +218,22 @@ static void escaping(void)
 {
 	static const struct { const char *text, *escaped;
 	} strings[] = {
-		{"plain (text)", "plain (text)"},
-		{"\033[31mred", "\\x1b[31mred"},
-		{"a\nb\tc", "a\\x0ab\\x09c"},
-		{"back\\slash", "back\\\\slash"},
-		{"gr\303\274n", "gr\303\274n"},
-		{"\360\237\220\231", "\360\237\220\231"},
-		{"\377\376", "\\xff\\xfe"},
-		{"\300\257", "\\xc0\\xaf"},
-		{"\355\240\200", "\\xed\\xa0\\x80"},
-		{"\302\233"
+		{ "plain (text)", "plain (text)" },
+		{ "\033[31mred", "\\x1b[31mred" },
+		{ "a\nb\tc", "a\\x0ab\\x09c" },
+		{ "back\\slash", "back\\\\slash" },
+		{ "gr\303\274n", "gr\303\274n" },
+		{ "\360\237\220\231", "\360\237\220\231" },
+		{ "\377\376", "\\xff\\xfe" },
+		{ "\300\257", "\\xc0\\xaf" },
+		{ "\355\240\200", "\\xed\\xa0\\x80" },
+		{ "\302\233"
 		 "2J",
-		 "\\xc2\\x9b2J"},
-		{"\342\200\256rtl", "\\xe2\\x80\\xaertl"},
-		{"cut\303", "cut\\xc3"},
-		{"\177", "\\x7f"},
-		{"", ""},
+		 "\\xc2\\x9b2J" },
+		{ "\342\200\256rtl", "\\xe2\\x80\\xaertl" },
+		{ "cut\303", "cut\\xc3" },
+		{ "\177", "\\x7f" },
+		{ "", "" },
 	};
 	char out[64], tight[6];
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program for hakmemctl to look at. It does one thing, says "ready" on stdout, and then obeys
- *stdin, one letter a line: w works (allocates and frees a little of everything), t starts a thread
- *that waits, q ends. Between letters it sleeps, so that what it has allocated, which it prints, is
- *what it still has.
+ * stdin, one letter a line: w works (allocates and frees a little of everything), d fills 16 whales
+ * and frees them, t starts a thread that waits, q ends. Between letters it sleeps.
  *
  *	workload [BLOCKS SIZE [WHALES]]
  * allocates BLOCKS of SIZE bytes and keeps them, then WHALES of 2 MiB one after the other, freeing
- *each.
+ * each.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -34,6 +33,22 @@ static void whales(long n)
 		p[0] = 1;
 		free(p);
 	}
+}
+
+/* 32 MiB that were really used, free and not given back. */
+static void dirty(void)
+{
+	enum { N = 16 };
+	char *kept[N];
+
+	for (int i = 0; i < N; i++) {
+		kept[i] = malloc(WHALE);
+		if (!kept[i])
+			exit(1);
+		memset(kept[i], 1, WHALE);
+	}
+	for (int i = 0; i < N; i++)
+		free(kept[i]);
 }
 
 static void work(void)
@@ -74,6 +89,8 @@ int main(int argc, char **argv)
 			return 0;
 		if (line[0] == 'w')
 			work();
+		if (line[0] == 'd')
+			dirty();
 		if (line[0] == 't' && pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
 			return 1;
 		if (write(STDOUT_FILENO, "done\n", 5) != 5)

@@ -259,6 +259,7 @@ static void both_at_once(void)
 	CHECK(hak_segment_read_tune(seg, &tune) == 0, "tune page");
 	CHECK(tune.generation_seq == 2 * 2 * WRITES, "%llu generations of %u",
 	      (unsigned long long)tune.generation_seq, 2 * 2 * WRITES);
+	CHECK(tune.wake == 2 * WRITES, "%u changes of the futex", tune.wake);
 	CHECK(hak_tune_wait(seg, tune.generation_seq, long_ns) == 0,
 	      "the last one was not applied");
 	CHECK(state_of(seg, SLOT).ack.asked == tune.slot[SLOT].admin.value, "not the last one");
