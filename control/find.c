@@ -435,10 +435,10 @@ static int open_stats(struct hak_segment *seg, const struct candidates *c, char 
 		map.path = stats_path;
 		fd = open_memfd(seg->procfd, &map, O_RDONLY);
 		if (fd < 0) {
-			bool denied = fd == -EPERM || fd == -EACCES;
-
-			snprintf(why, HAK_WHY_TEXT, "%s", denied ? closed_descriptors : strerror(-fd));
 			result = fd;
+			snprintf(why, HAK_WHY_TEXT, "%s",
+				 result == -EPERM || result == -EACCES ? closed_descriptors :
+				 strerror(-result));
 			continue;
 		}
 		r = hak_segment_load(seg, fd, why);

@@ -33,7 +33,8 @@ static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 {
 	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1 };
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1
+	};
 	char holder[128];
 
 	for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
@@ -58,7 +59,8 @@ static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 static void unlock_writer(const struct hak_segment *seg)
 {
 	struct flock lock = {
-		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1 };
+		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_WRITER, .l_len = 1
+	};
 
 	fcntl(seg->tune_fd, F_OFD_SETLK, &lock);
 }

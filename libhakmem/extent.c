@@ -23,7 +23,7 @@ static unsigned int free_extents;
 
 /* ---- bits ---- */
 
-static bool bit(const uint64_t *map, unsigned int i)
+static __attribute__((unused)) bool bit(const uint64_t *map, unsigned int i)
 {
 	return map[i / 64] >> (i % 64) & 1;
 }

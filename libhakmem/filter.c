@@ -14,8 +14,8 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "memfd.h"
 #include "os.h"
-#include "segment.h"
 #include "sys.h"
 
 #ifndef SYS_clone3
@@ -52,7 +52,7 @@ static _Noreturn HAK_NOINLINE void child(void)
 
 	hak_sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0); /* it may well die */
 	try_memory_calls();
-	failed = hak_segment_probe();
+	failed = hak_memfd_probe();
 	for (;;)
 		hak_sys(SYS_exit_group, failed, 0, 0, 0, 0, 0);
 }

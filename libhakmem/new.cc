@@ -23,17 +23,15 @@ void free(void *p);
  * Present or not when the library is loaded. The personality and the two calls are those of the
  * one catch below.
  */
-#pragma weak __gxx_personality_v0
-#pragma weak __cxa_begin_catch
-#pragma weak __cxa_end_catch
 #pragma weak _ZSt15get_new_handlerv
 #pragma weak _ZSt17__throw_bad_allocv
 std::new_handler _ZSt15get_new_handlerv() noexcept;
 void _ZSt17__throw_bad_allocv();
 }
 
-/* The pragma does not reach the reference that the compiler makes itself. */
-__asm__(".weak __gxx_personality_v0\n\t.weak __cxa_begin_catch\n\t.weak __cxa_end_catch");
+/* The pragma does not reach the references that the compiler makes itself; clang makes the last. */
+__asm__(".weak __gxx_personality_v0\n\t.weak __cxa_begin_catch\n\t.weak __cxa_end_catch\n\t"
+	".weak _ZSt9terminatev");
 
 #define HAK_API __attribute__((visibility("default")))
 

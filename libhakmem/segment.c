@@ -10,36 +10,24 @@
 #include "segment.h"
 
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "class.h"
 #include "heap.h"
 #include "lock.h"
+#include "memfd.h"
 #include "os.h"
 #include "stats.h"
-#include "stop.h"
 #include "sys.h"
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#endif
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x10
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-
-/*
- * Descriptors are kept out of the way of programs, but low: fork copies the table up to the
- * highest.
- */
-enum { FD_FIRST = 100, FD_LAST = 999 };
 
 /* ---- what is published once ---- */
 
@@ -104,13 +92,10 @@ static struct {
 	struct live *live; /* mapping of [layout.live, layout.heaps) */
 	struct hak_lazy_table *lazy; /* within it; its pages exist once lazy_ready */
 	struct hak_tune *tune; /* mapping of the tune memfd */
-	int stats_fd, tune_fd; /* -1: not kept, or the program's by now */
-	ino_t stats_ino, tune_ino;
-	dev_t dev;
+	struct hak_memfd stats_fd, tune_fd;
 	unsigned int writable; /* slots [0, this) of the heaps' counters may be touched */
-	bool exists;
-	_Atomic bool lazy_ready; /* read under HAK_LOCK_RING alone */
-} seg = { .stats_fd = -1, .tune_fd = -1 };
+	bool exists, lazy_ready;
+} seg = { .stats_fd.fd = -1, .tune_fd.fd = -1 };
 
 /* Of the counters half. */
 static size_t heaps_bytes(void)
@@ -143,64 +128,6 @@ static bool failed(long r)
 static char *counters_base(void)
 {
 	return hak_heap_base() + HAK_HEAP_DELTA;
-}
-
-/* ---- descriptors ---- */
-
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
-}
-
-/* A duplicate between FD_FIRST and FD_LAST; below a smaller limit the last ten numbers; else -1. */
-static int move_up(int fd)
-{
-	struct rlimit limit;
-	long to = hak_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_FIRST, 0, 0, 0);
-
-	if (to == -EINVAL && !hak_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0) &&
-	    limit.rlim_cur > 20)
-		to = hak_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (long)limit.rlim_cur - 10, 0, 0, 0);
-	close_fd(fd);
-	if (to > FD_LAST) {
-		close_fd((int)to);
-		return -1;
-	}
-	return failed(to) ? -1 : (int)to;
-}
-
-/* An empty memfd whose number is still whatever was free, or -errno. */
-static int new_memfd(const char *name)
-{
-	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	long fd = hak_sys(SYS_memfd_create, (long)name, flags | MFD_NOEXEC_SEAL, 0, 0, 0, 0);
-
-	if (fd == -EINVAL) /* before 6.3 */
-		fd = hak_sys(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0);
-	return (int)fd;
-}
-
-static bool is_still(int fd, ino_t ino)
-{
-	struct stat st;
-	bool still = fd >= 0 && !hak_sys(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) &&
-		     st.st_ino == ino && st.st_dev == seg.dev;
-
-	hak_stop("fd.after_fstat");
-	return still;
-}
-
-static int identify(int fd, ino_t *ret)
-{
-	struct stat st;
-	long r = hak_sys(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
-
-	if (r)
-		return (int)r;
-	*ret = st.st_ino;
-	seg.dev = st.st_dev;
-	return 0;
 }
 
 /* ---- mapping ---- */
@@ -348,8 +275,8 @@ static void fill_header(struct hak_stats_header *h, const struct layout *l)
 		.version = PACKAGE_VERSION,
 		.pid = (uint32_t)hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0),
 		.created_ns = hak_os_boottime_ns(),
-		.tune_ino = seg.tune_ino,
-		.tune_dev = seg.dev,
+		.tune_ino = seg.tune_fd.ino,
+		.tune_dev = seg.tune_fd.dev,
 		.counters = COUNTERS,
 		.counter_desc_bytes = sizeof(counter_desc[0]),
 		.tunables = HAK_TUNABLES,
@@ -374,14 +301,7 @@ static void fill_header(struct hak_stats_header *h, const struct layout *l)
 	h->classes_off = (uint32_t)at;
 }
 
-static int write_at(int fd, const void *p, size_t bytes, size_t offset)
-{
-	long r = hak_sys(SYS_pwrite64, fd, (long)p, (long)bytes, (long)offset, 0, 0);
-
-	return r == (long)bytes ? 0 : failed(r) ? (int)r : -ENOSPC;
-}
-
-static int write_constant_part(int fd, const struct layout *l, bool locked)
+static int write_constant_part(const struct layout *l, bool locked)
 {
 	struct hak_stats_header h;
 	struct iovec part[] = {
@@ -397,14 +317,8 @@ static int write_constant_part(int fd, const struct layout *l, bool locked)
 	h.locked = locked;
 	for (unsigned int i = 0; i < 4; i++)
 		bytes += part[i].iov_len;
-	r = hak_sys(SYS_pwritev, fd, (long)part, 4, 0, 0, 0);
+	r = hak_sys(SYS_pwritev, seg.stats_fd.fd, (long)part, 4, 0, 0, 0);
 	return r == (long)bytes ? 0 : failed(r) ? (int)r : -ENOSPC;
-}
-
-static int seal(int fd, int more)
-{
-	return (int)hak_sys(SYS_fcntl, fd, F_ADD_SEALS,
-			    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more, 0, 0, 0);
 }
 
 /* First content of the tune page: the slots a fork child inherits. */
@@ -417,112 +331,73 @@ static void fill_tune(struct hak_tune *to, const struct hak_tune *layers)
 	__builtin_memcpy(to->magic, HAK_TUNE_MAGIC, sizeof(to->magic));
 }
 
-/* The tune memfd, mapped and sealed; its descriptor, or -errno. */
+/* The tune memfd, mapped and sealed. */
 static int create_tune(const struct hak_tune *layers)
 {
-	int fd = new_memfd(HAK_TUNE_NAME), r;
+	int r = hak_memfd_new(&seg.tune_fd, HAK_TUNE_NAME);
 	void *p;
 
-	if (fd < 0)
-		return fd;
 	/* Sets the size, too. */
-	r = (int)hak_sys(SYS_fallocate, fd, 0, 0, (long)hak_page, 0, 0);
 	if (!r)
-		r = identify(fd, &seg.tune_ino);
-	if (!r) {
-		p = map_shared(seg.tune, hak_page, PROT_READ | PROT_WRITE, fd, 0);
-		r = p ? 0 : -ENOMEM;
-	}
-	if (!r) {
-		seg.tune = p;
-		fill_tune(seg.tune, layers);
-		r = seal(fd, 0);
-	}
+		r = (int)hak_sys(SYS_fallocate, seg.tune_fd.fd, 0, 0, (long)hak_page, 0, 0);
+	if (r)
+		return r;
+	p = map_shared(seg.tune, hak_page, PROT_READ | PROT_WRITE, seg.tune_fd.fd, 0);
+	if (!p)
+		return -ENOMEM;
+	seg.tune = p;
+	fill_tune(seg.tune, layers);
+	return hak_memfd_seal(&seg.tune_fd, 0);
+}
+
+/* Content and size of the stats memfd. */
+static int fill_stats(const struct layout *l, bool fresh, bool locked)
+{
+	static const char zero[LIVE_USED];
+	const struct hak_memfd *m = &seg.stats_fd;
+	size_t heap_bytes = (size_t)seg.writable * HAK_HEAP_STRIDE;
+	int r = write_constant_part(l, locked);
+
 	if (!r)
-		return fd;
-	close_fd(fd);
+		r = hak_memfd_write(m, zero, sizeof(zero), l->live);
+	if (!r && !fresh && heap_bytes)
+		r = hak_memfd_write(m, counters_base(), heap_bytes, l->heaps);
+	if (!r)
+		r = (int)hak_sys(SYS_ftruncate, m->fd, (long)l->bytes, 0, 0, 0, 0);
+	if (!r && fresh && heap_bytes)
+		r = (int)hak_sys(SYS_fallocate, m->fd, 0, (long)l->heaps, (long)heap_bytes, 0, 0);
 	return r;
 }
 
-/* Content, size and mapping of the stats memfd. */
-static int fill_stats(int fd, const struct layout *l, bool fresh, bool locked)
+static int map_stats(const struct layout *l)
 {
-	static const char zero[LIVE_USED];
-	unsigned int slots = seg.writable;
-	size_t heap_bytes = (size_t)slots * HAK_HEAP_STRIDE;
-	void *p;
-	int r = write_constant_part(fd, l, locked);
+	void *p = map_shared(seg.live, l->heaps - l->live, PROT_READ | PROT_WRITE, seg.stats_fd.fd,
+			     l->live);
 
-	if (!r)
-		r = write_at(fd, zero, sizeof(zero), l->live);
-	if (!r && !fresh && slots)
-		r = write_at(fd, counters_base(), heap_bytes, l->heaps);
-	if (!r)
-		r = (int)hak_sys(SYS_ftruncate, fd, (long)l->bytes, 0, 0, 0, 0);
-	if (!r && fresh && slots)
-		r = (int)hak_sys(SYS_fallocate, fd, 0, (long)l->heaps, (long)heap_bytes, 0, 0);
-	if (r)
-		return r;
-	p = map_shared(seg.live, l->heaps - l->live, PROT_READ | PROT_WRITE, fd, l->live);
 	if (!p)
 		return -ENOMEM;
 	seg.live = p;
 	seg.lazy = (void *)((char *)p + (l->lazy - l->live));
-	return map_heaps(fd, l, slots);
+	return map_heaps(seg.stats_fd.fd, l, seg.writable);
 }
 
 static int create_stats(const struct layout *l, bool fresh, bool locked)
 {
-	int fd = new_memfd(HAK_STATS_NAME), r;
+	int r = hak_memfd_new(&seg.stats_fd, HAK_STATS_NAME);
 
-	if (fd < 0)
-		return fd;
-	r = identify(fd, &seg.stats_ino);
 	if (!r)
-		r = fill_stats(fd, l, fresh, locked);
-	if (!r) {
-		/* Not before: it forbids writable mappings. */
-		r = seal(fd, F_SEAL_FUTURE_WRITE);
-		if (!r)
-			return fd;
+		r = fill_stats(l, fresh, locked);
+	if (!r)
+		r = map_stats(l);
+	if (r)
+		return r;
+	/* Not before: it forbids writable mappings. */
+	r = hak_memfd_seal(&seg.stats_fd, F_SEAL_FUTURE_WRITE);
+	if (r) {
 		unshare(0, seg.writable);
 		unshare_unused();
 	}
-	close_fd(fd);
 	return r;
-}
-
-/*
- * For a filter that kills: a child that may die makes every call, with the arguments that
- * count, of which the rest of this file makes any. In the memory of its parent, so it cleans up
- * there.
- */
-int hak_segment_probe(void)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-	struct rlimit limit;
-	struct stat st;
-	char byte = 0;
-	struct iovec part = { &byte, 1 };
-	int fd = new_memfd(HAK_STATS_NAME);
-	void *p;
-
-	if (fd < 0)
-		return fd;
-	hak_sys(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
-	hak_sys(SYS_fstat, fd, (long)&st, 0, 0, 0, 0);
-	write_at(fd, &byte, 1, 0);
-	hak_sys(SYS_pwritev, fd, (long)&part, 1, 0, 0, 0);
-	hak_sys(SYS_ftruncate, fd, (long)hak_page, 0, 0, 0, 0);
-	hak_sys(SYS_fallocate, fd, 0, 0, (long)hak_page, 0, 0);
-	p = map_shared(NULL, hak_page, PROT_READ | PROT_WRITE, fd, 0);
-	if (p) {
-		populate(p, hak_page);
-		hak_sys(SYS_munmap, (long)p, (long)hak_page, 0, 0, 0, 0);
-	}
-	hak_sys(SYS_fcntl, fd, F_OFD_GETLK, (long)&lock, 0, 0, 0);
-	seal(fd, F_SEAL_FUTURE_WRITE);
-	return move_up(fd) < 0 ? -EMFILE : 0;
 }
 
 /* A limit below the size of the memfd would be answered by SIGXFSZ, not by an error. */
@@ -543,7 +418,8 @@ static void cover_small_maps(void)
 	struct layout l = layout_of_pages();
 
 	hak_ack = NULL;
-	atomic_store_explicit(&seg.lazy_ready, false, memory_order_relaxed);
+	hak_lazy_use(NULL);
+	seg.lazy_ready = false;
 	seg.exists = false;
 	if (seg.live)
 		map_private_over(seg.live, l.heaps - l.live, PROT_READ | PROT_WRITE);
@@ -551,10 +427,16 @@ static void cover_small_maps(void)
 		map_private_over(seg.tune, hak_page, PROT_READ | PROT_WRITE);
 }
 
+static void close_own(void)
+{
+	hak_memfd_close(&seg.tune_fd);
+	hak_memfd_close(&seg.stats_fd);
+}
+
 int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
 {
 	struct layout l = layout_of_pages();
-	int tune_fd, stats_fd, r;
+	int r;
 
 	if (seg.exists)
 		return 0;
@@ -562,19 +444,21 @@ int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
 		return -EPERM;
 	if (!hak_heap_base() || (!fresh && !alone()))
 		return -EAGAIN;
+	close_own(); /* those of a segment that was dropped while there were other threads */
 	r = check_limits(&l);
-	if (r)
-		return r;
-	tune_fd = create_tune(layers);
-	stats_fd = tune_fd < 0 ? tune_fd : create_stats(&l, fresh, locked);
-	if (stats_fd < 0) {
-		close_fd(tune_fd);
+	if (!r)
+		r = create_tune(layers);
+	if (!r)
+		r = create_stats(&l, fresh, locked);
+	if (r) {
+		hak_memfd_discard(&seg.tune_fd);
+		hak_memfd_discard(&seg.stats_fd);
 		cover_small_maps();
-		return stats_fd;
+		return r;
 	}
-	seg.tune->stats_ino = seg.stats_ino;
-	seg.tune_fd = move_up(tune_fd);
-	seg.stats_fd = move_up(stats_fd);
+	seg.tune->stats_ino = seg.stats_fd.ino;
+	hak_memfd_settle(&seg.tune_fd);
+	hak_memfd_settle(&seg.stats_fd);
 	seg.exists = true;
 	hak_ack = &seg.live->ack;
 	publish_populated(seg.writable);
@@ -587,19 +471,7 @@ struct hak_tune *hak_segment_tune(void)
 	return seg.exists ? seg.tune : NULL;
 }
 
-/* ---- leaving ---- */
-
-static void close_own(void)
-{
-	if (is_still(seg.tune_fd, seg.tune_ino))
-		close_fd(seg.tune_fd);
-	if (is_still(seg.stats_fd, seg.stats_ino))
-		close_fd(seg.stats_fd);
-	seg.tune_fd = -1;
-	seg.stats_fd = -1;
-}
-
-/* ---- dropping ---- */
+/* ---- dropping and leaving ---- */
 
 _Atomic bool hak_segment_leaving;
 static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
@@ -682,7 +554,8 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 		close_own();
 	/* The new one is mapped over the old one. */
 	if (seg.exists && layers) {
-		atomic_store_explicit(&seg.lazy_ready, false, memory_order_relaxed);
+		hak_lazy_use(NULL);
+		seg.lazy_ready = false;
 		seg.exists = false;
 		r = hak_segment_create(layers, true, locked);
 	}
@@ -693,97 +566,21 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 	return r;
 }
 
-/* ---- lazily freed ranges ---- */
-
-static void lazy_begin(struct hak_lazy_table *t)
-{
-	__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELAXED);
-	/* release fence: the odd number before any of the changes; partner: the reader's acquire */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-static void lazy_end(struct hak_lazy_table *t)
-{
-	__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELEASE);
-}
+/* ---- page-out ---- */
 
 void hak_segment_lazy_prepare(void)
 {
-	if (!seg.exists || atomic_load_explicit(&seg.lazy_ready, memory_order_relaxed))
+	if (!seg.exists || seg.lazy_ready)
 		return;
-	if (!populate(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page)))
-		atomic_store_explicit(&seg.lazy_ready, true, memory_order_release);
-}
-
-static void lazy_set(struct hak_lazy_table *t, unsigned int i, uint64_t addr, uint64_t bytes)
-{
-	__atomic_store_n(&t->range[i].addr, addr, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->range[i].bytes, bytes, __ATOMIC_RELAXED);
-}
-
-/* Largest first; a full table forgets its smallest range. */
-bool hak_segment_lazy_add(void *p, size_t bytes)
-{
-	struct hak_lazy_table *t = seg.lazy;
-	unsigned int i, n;
-
-	if (!atomic_load_explicit(&seg.lazy_ready, memory_order_acquire))
-		return false;
-	n = t->count;
-	lazy_begin(t);
-	if (n == HAK_LAZY_RANGES) {
-		hak_count(HAK_C_LAZY_OVERFLOW, 1);
-		__atomic_store_n(&t->overflow, t->overflow + 1, __ATOMIC_RELAXED);
-		if (t->range[n - 1].bytes >= bytes) {
-			lazy_end(t);
-			return false;
-		}
-		n--;
-	}
-	for (i = n; i > 0 && t->range[i - 1].bytes < bytes; i--)
-		lazy_set(t, i, t->range[i - 1].addr, t->range[i - 1].bytes);
-	lazy_set(t, i, (uintptr_t)p, bytes);
-	__atomic_store_n(&t->count, n + 1, __ATOMIC_RELAXED);
-	lazy_end(t);
-	return true;
-}
-
-void hak_segment_lazy_remove(void *p, size_t bytes)
-{
-	struct hak_lazy_table *t = seg.lazy;
-	unsigned int i = 0, n;
-
-	(void)bytes;
-	if (!atomic_load_explicit(&seg.lazy_ready, memory_order_acquire))
-		return;
-	n = t->count;
-	while (i < n && t->range[i].addr != (uintptr_t)p)
-		i++;
-	if (i == n)
-		return;
-	lazy_begin(t);
-	for (; i + 1 < n; i++)
-		lazy_set(t, i, t->range[i + 1].addr, t->range[i + 1].bytes);
-	__atomic_store_n(&t->count, n - 1, __ATOMIC_RELAXED);
-	if (n == 1)
-		__atomic_store_n(&t->overflow, 0, __ATOMIC_RELAXED);
-	lazy_end(t);
+	seg.lazy_ready = !populate(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
+	if (seg.lazy_ready)
+		hak_lazy_use(seg.lazy);
 }
 
 bool hak_segment_pageout_locked(void)
 {
-	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1
-	};
-
-	if (!seg.exists || hak_os_sandboxed())
-		return false;
-	if (!is_still(seg.tune_fd, seg.tune_ino)) {
-		seg.tune_fd = -1;
-		return false;
-	}
-	return !hak_sys(SYS_fcntl, seg.tune_fd, F_OFD_GETLK, (long)&lock, 0, 0, 0) &&
-	       lock.l_type != F_UNLCK;
+	return seg.exists && !hak_os_sandboxed() &&
+	       hak_memfd_is_locked(&seg.tune_fd, HAK_LOCK_PAGEOUT);
 }
 
 #else /* !HAK_CONTROL */
@@ -793,11 +590,6 @@ _Atomic bool hak_segment_leaving;
 void hak_segment_settle(struct hak_cache *c)
 {
 	(void)c;
-}
-
-int hak_segment_probe(void)
-{
-	return -EOPNOTSUPP;
 }
 
 int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
@@ -830,17 +622,6 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 struct hak_tune *hak_segment_tune(void)
 {
 	return NULL;
-}
-
-bool hak_segment_lazy_add(void *p, size_t bytes)
-{
-	(void)p, (void)bytes;
-	return false;
-}
-
-void hak_segment_lazy_remove(void *p, size_t bytes)
-{
-	(void)p, (void)bytes;
 }
 
 void hak_segment_lazy_prepare(void)

@@ -10,9 +10,7 @@
  * copied. From then on nothing in the segment may be touched that was not populated: a hole answers
  * SIGBUS when memory is short.
  *
- * The descriptors belong to the program as soon as it says so (closefrom, dup2). After creation
- * nothing but fstat and F_OFD_GETLK is asked of them, and close only in a fork child or a process
- * that never had a second thread, after comparing inodes.
+ * Descriptors: memfd.h. The table of lazily freed ranges: lazy.c.
  *
  * HAK_LOCK_TUNE guards creation and dropping; HAK_LOCK_REGISTRY is held by heap.c around populate;
  * HAK_LOCK_RING guards the lazy table. No correctness of the allocator depends on shared memory.
@@ -53,8 +51,6 @@ void hak_segment_lazy_remove(void *p, size_t bytes); /* before the region is han
  * threads have heaps, whose counts would be cut.
  */
 int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked);
-/* In a child that a seccomp filter may kill: whether a segment can be made. 0 or -errno. */
-int hak_segment_probe(void);
 /*
  * The shared pages become private ones with what was counted so far; the descriptors are closed if
  * asked. The counters of a thread that runs are moved by that thread, the next time it looks at the
@@ -72,6 +68,8 @@ void hak_segment_settle(struct hak_cache *c);	/* by the thread that runs c, no l
 int hak_segment_leave(const struct hak_tune *layers, bool locked);
 struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
 void hak_segment_lazy_prepare(void);
+/* lazy.c: the table to write to, or NULL. */
+void hak_lazy_use(struct hak_lazy_table *t);
 /* Whether somebody else's open description holds byte 1 of the tune memfd. */
 bool hak_segment_pageout_locked(void);
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # For tests of hakmemctl on live processes. Read after tests/lib.sh.
 
-# start NAME [RUN-OPTION]... -- [ARGUMENT]...: tests/ctl/workload under `hakmemctl run`, ready and waiting. Sets pid;
-# tell PID LETTER makes it do something and waits until it has.
+# start NAME [RUN-OPTION]... -- [ARGUMENT]...: tests/ctl/workload under `hakmemctl run`, by a name
+# of its own, ready and waiting. Sets pid. tell PID LETTER: makes it do something and waits for it.
 declare -A to from
 start()
 {
@@ -14,8 +14,7 @@ start()
 		shift
 	done
 	shift
-	# A name of its own makes it findable by comm: without meeting other tests' processes.
-	[ -e "$HAK_TMP/$name" ] || cp "$top_builddir/tests/ctl/workload" "$HAK_TMP/$name" || fail "no workload"
+	cp -n "$top_builddir/tests/ctl/workload" "$HAK_TMP/$name" || fail "no workload"
 	local in=$HAK_TMP/in.$RANDOM out=$HAK_TMP/out.$RANDOM fd_in fd_out
 	mkfifo "$in" "$out"
 	"$HAKMEMCTL" run "${options[@]}" -- "$HAK_TMP/$name" "$@" <"$in" >"$out" &
@@ -23,15 +22,17 @@ start()
 	exec {fd_in}>"$in" {fd_out}<"$out"
 	rm "$in" "$out"
 	to[$pid]=$fd_in from[$pid]=$fd_out
-	local line
-	read -r -t 30 -u "$fd_out" line && [ "$line" = ready ] || fail "$name did not start"
+	local line=
+	read -r -t 30 -u "$fd_out" line
+	is "$name" "$line" ready
 }
 
 tell()
 {
-	local line
+	local line=
 	echo "$2" >&"${to[$1]}"
-	read -r -t 30 -u "${from[$1]}" line && [ "$line" = "done" ] || fail "process $1 does not answer"
+	read -r -t 30 -u "${from[$1]}" line
+	is "answer of process $1" "$line" "done"
 }
 
 stop()
@@ -57,7 +58,8 @@ expect()
 	[ $got = "$want" ] || fail "exit code $got, not $want: $* -- $out $err"
 }
 
-# json PATH...: of $out, by paths such as processes/0/counters/whale.hits, joined by /; also proves that it is JSON.
+# json PATH...: of $out, by paths such as processes/0/counters/whale.hits, joined by /. Also proves
+# that it is JSON.
 json()
 {
 	python3 -c '
@@ -74,4 +76,12 @@ print("/".join(map(word, sys.argv[2:])))' "$out" "$@"
 is()
 {
 	[ "$2" = "$3" ] || fail "$1: $2, not $3"
+}
+
+# python SCRIPT: a check of the document $out, with the words `doc` and `pid`.
+python()
+{
+	python3 -c "import json, os, sys
+doc, pid = json.loads(sys.argv[1]), int(sys.argv[2])
+$1" "$out" "${pid:-0}"
 }
