@@ -54,8 +54,15 @@ static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 		[HAK_LIBRARY_REPLACED] = "library replaced",
 	};
 
-	snprintf(out, bytes, "%s%s%s", seg->header.locked ? "locked " : "",
-		 seg->header.debug ? "debug " : "", library[seg->library_state]);
+	const char *words[] = { seg->header.locked ? "locked" : "",
+				seg->header.debug ? "debug" : "", library[seg->library_state] };
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (*words[i] && used < bytes)
+			used += (size_t)snprintf(out + used, bytes - used, "%s%s", used ? ", " : "",
+						 words[i]);
 }
 
 static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)

@@ -380,12 +380,15 @@ static void next_serial(struct hak_cache *c)
 }
 
 /*
- * Whether this flush put p on a list before: it bears the flush's serial number, which by itself
- * could be 65,535 flushes old, and is found on the chain at hand or in its slab's own list.
+ * Whether p is free already: it lies on a hole, or this flush put it on a list before, that is, it
+ * bears the flush's serial number, which by itself could be 65,535 flushes old, and is found on the
+ * chain at hand or in its slab's own list.
  */
 static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab *s,
 			const struct hak_chain *ch)
 {
+	if (hak_unlikely(hak_slab_in_hole(s, p)))
+		return true;
 	if (hak_likely(p[1] != HAK_KEY + c->heap->serial))
 		return false;
 	return on_list(p, ch->head, ch->n) ||

@@ -315,6 +315,11 @@ struct hak_cache *hak_heap_zombie_enter(void)
 	return shared->cache;
 }
 
+struct hak_cache *hak_heap_shared(void)
+{
+	return shared ? shared->cache : NULL;
+}
+
 void hak_heap_zombie_leave(struct hak_cache *c)
 {
 	/* others' blocks are not held back: nobody knows when the next zombie comes */

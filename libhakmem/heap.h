@@ -124,6 +124,7 @@ struct hak_cache *hak_heap_attach(void);
  */
 struct hak_cache *hak_heap_zombie_enter(void);
 void hak_heap_zombie_leave(struct hak_cache *c);
+struct hak_cache *hak_heap_shared(void); /* theirs; NULL: not needed yet. HAK_LOCK_ZOMBIE */
 
 /* For fork.c and purge.c. */
 /* all slabs of heaps without a thread to the pool; HAK_LOCK_REGISTRY inside */

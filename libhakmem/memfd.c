@@ -117,7 +117,9 @@ void hak_memfd_close(struct hak_memfd *m)
 
 bool hak_memfd_is_locked(struct hak_memfd *m, off_t byte)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1,
+	};
 
 	if (!hak_memfd_is_ours(m)) {
 		m->fd = -1;

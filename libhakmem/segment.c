@@ -20,6 +20,7 @@
 #include "memfd.h"
 #include "os.h"
 #include "stats.h"
+#include "stop.h"
 #include "sys.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -238,6 +239,7 @@ static int unshare(unsigned int first, unsigned int last)
 	if (failed(copy))
 		return (int)copy;
 	__builtin_memcpy((void *)copy, at, bytes);
+	hak_stop("segment.copied");
 	r = hak_sys(SYS_mremap, copy, (long)bytes, (long)bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
 		    (long)at, 0);
 	if (!failed(r))
@@ -433,19 +435,11 @@ static void close_own(void)
 	hak_memfd_close(&seg.stats_fd);
 }
 
-int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
+static int create(const struct hak_tune *layers, bool fresh, bool locked)
 {
 	struct layout l = layout_of_pages();
-	int r;
+	int r = check_limits(&l);
 
-	if (seg.exists)
-		return 0;
-	if (hak_os_sandboxed())
-		return -EPERM;
-	if (!hak_heap_base() || (!fresh && !alone()))
-		return -EAGAIN;
-	close_own(); /* those of a segment that was dropped while there were other threads */
-	r = check_limits(&l);
 	if (!r)
 		r = create_tune(layers);
 	if (!r)
@@ -466,6 +460,26 @@ int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
 	return 0;
 }
 
+int hak_segment_create(const struct hak_tune *layers, bool locked)
+{
+	int r = -EAGAIN;
+
+	if (seg.exists)
+		return 0;
+	if (hak_os_sandboxed())
+		return -EPERM;
+	hak_lock(HAK_LOCK_ZOMBIE);
+	hak_lock(HAK_LOCK_REGISTRY);
+	if (hak_heap_base() && alone()) {
+		/* those of a segment that was dropped while there were other threads */
+		close_own();
+		r = create(layers, false, locked);
+	}
+	hak_unlock(HAK_LOCK_REGISTRY);
+	hak_unlock(HAK_LOCK_ZOMBIE);
+	return r;
+}
+
 struct hak_tune *hak_segment_tune(void)
 {
 	return seg.exists ? seg.tune : NULL;
@@ -477,13 +491,15 @@ _Atomic bool hak_segment_leaving;
 static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
 
 /*
- * A slot that no running thread owns is the dropper's to move, under the locks of those it
- * serves.
+ * A slot that no running thread owns is the dropper's to move, under the locks of those it serves.
  */
 static bool is_mine(unsigned int slot)
 {
-	return slot == 0 || hak_heap_block_at(slot)->state != HAK_HEAP_LIVE ||
-	       hak_heap_block_at(slot) == hak_counters(hak_self);
+	const struct hak_heap_block *b = hak_heap_block_at(slot);
+	struct hak_cache *shared = hak_heap_shared();
+
+	return b->state != HAK_HEAP_LIVE || b == hak_counters(hak_self) ||
+	       (shared && b == hak_counters(shared));
 }
 
 static void drop_slots(void)
@@ -553,11 +569,11 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 	if (!hak_os_sandboxed())
 		close_own();
 	/* The new one is mapped over the old one. */
-	if (seg.exists && layers) {
+	if (seg.exists && layers && !hak_os_sandboxed()) {
 		hak_lazy_use(NULL);
 		seg.lazy_ready = false;
 		seg.exists = false;
-		r = hak_segment_create(layers, true, locked);
+		r = create(layers, true, locked);
 	}
 	if (r) {
 		cover_heaps();
@@ -592,9 +608,9 @@ void hak_segment_settle(struct hak_cache *c)
 	(void)c;
 }
 
-int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked)
+int hak_segment_create(const struct hak_tune *layers, bool locked)
 {
-	(void)layers, (void)fresh, (void)locked;
+	(void)layers, (void)locked;
 	return -EOPNOTSUPP;
 }
 

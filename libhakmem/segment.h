@@ -45,12 +45,11 @@ void hak_segment_lazy_remove(void *p, size_t bytes); /* before the region is han
 /* ---- for tune.c alone, under HAK_LOCK_TUNE or in a constructor ---- */
 
 /*
- * Makes the two memfds and maps them. The tune page's slots and generation begin as in
- * `layers`. `fresh`: counters start at zero, else what was counted so far is carried over.
- * `locked` goes to the header. 0, or -errno and everything as it was before. -EAGAIN: other
- * threads have heaps, whose counts would be cut.
+ * Makes the two memfds and maps them; what was counted so far is carried over. The tune page's
+ * slots and generation begin as in `layers`; `locked` goes to the header. 0, or -errno and
+ * everything as it was before. -EAGAIN: other threads have heaps, whose counts would be cut.
  */
-int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked);
+int hak_segment_create(const struct hak_tune *layers, bool locked);
 /*
  * The shared pages become private ones with what was counted so far; the descriptors are closed if
  * asked. The counters of a thread that runs are moved by that thread, the next time it looks at the
@@ -60,7 +59,7 @@ int hak_segment_create(const struct hak_tune *layers, bool fresh, bool locked);
 int hak_segment_drop(bool may_close);
 extern HAK_HIDDEN _Atomic bool hak_segment_leaving;
 struct hak_cache;
-void hak_segment_settle(struct hak_cache *c);	/* by the thread that runs c, no lock held */
+void hak_segment_settle(struct hak_cache *c); /* by the thread that runs c, no lock held */
 /*
  * In a fork child: the parent's segment is left, and one of the child's own made in its place if
  * there was one and `layers` is given. Counters start at zero, gauges as saved. 0: there is one.

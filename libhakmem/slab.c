@@ -232,6 +232,8 @@ static void drop_blocks(struct hak_slab *s)
 		char *next = *(char **)p;
 
 		if (pages_of((size_t)(p - s->base), size) & s->holes) {
+			/* zeros, as the page will read; whoever writes here from now on is found out */
+			((uintptr_t *)p)[0] = ((uintptr_t *)p)[1] = 0;
 			s->nfree--;
 			s->dropped++;
 		} else {
@@ -273,6 +275,13 @@ uint64_t hak_slab_trim(struct hak_slab *s)
 	return bytes;
 }
 
+bool hak_slab_in_hole(const struct hak_slab *s, const void *p)
+{
+	size_t offset = (size_t)((const char *)p - s->base);
+
+	return hak_unlikely(s->holes) && (pages_of(offset, hak_class_size(s->cls)) & s->holes);
+}
+
 bool hak_slab_untrim(struct hak_slab *s)
 {
 	size_t size = hak_class_size(s->cls);
@@ -290,11 +299,16 @@ bool hak_slab_untrim(struct hak_slab *s)
 			/* a block that reaches into the next hole waits for it */
 			if (pages_of(i * size, size) & s->holes)
 				continue;
+			s->dropped--;
+			if (hak_unlikely(((uintptr_t *)p)[0] || ((uintptr_t *)p)[1])) {
+				hak_misuse("double free(), or memory written after free():", p);
+				s->used++;	/* left out for good */
+				continue;
+			}
 			*(void **)p = s->free;
 			((uintptr_t *)p)[1] = HAK_KEY;
 			s->free = p;
 			s->nfree++;
-			s->dropped--;
 		}
 	}
 	hak_slab_check(s);

@@ -23,10 +23,10 @@
  * that is QUEUED already is neither pooled nor adopted nor released. Modelled in
  * tests/models/remote.pml.
  *
- * used counts blocks that are not in the slab's own list and were carved: in programs, caches, or on
- * their way back. A partly used slab that nothing came back to for a while gives back the pages on
- * which every block is free ("holes"): their blocks leave the list and are `dropped` until the slab
- * has nothing else to hand out. Invariant: used + nfree + dropped == carved <= capacity.
+ * used counts blocks that are not in the slab's own list and were carved: in programs, caches, or
+ * on their way back. A partly used slab that nothing came back to for a while gives back the pages
+ * on which every block is free ("holes"): their blocks leave the list and are `dropped` until the
+ * slab has nothing else to hand out. Invariant: used + nfree + dropped == carved <= capacity.
  */
 #ifndef HAK_SLAB_H
 #define HAK_SLAB_H
@@ -142,6 +142,8 @@ uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret);
  * system call: no lock held but HAK_LOCK_PURGE. By the owner.
  */
 uint64_t hak_slab_trim(struct hak_slab *s);
+/* Whether p lies on a hole: no block in use does. Any thread that was given p. */
+bool hak_slab_in_hole(const struct hak_slab *s, const void *p);
 /* Takes pages of holes into use again until a block is on the list. False: there is no hole. */
 bool hak_slab_untrim(struct hak_slab *s);
 

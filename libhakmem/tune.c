@@ -237,7 +237,7 @@ static void make_segment(void)
 	struct hak_tune page;
 
 	fill_page(&page);
-	if (!hak_segment_create(&page, false, locked()))
+	if (!hak_segment_create(&page, locked()))
 		begin_to_listen();
 }
 

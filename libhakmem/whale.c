@@ -220,13 +220,14 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 static void absorb(struct hak_region *r, struct hak_region *n)
 {
 	ring_remove(n);
+	/* as old as its larger part: a small whale in constant use keeps no large region from ageing */
+	if (n->bytes > r->bytes)
+		r->epoch = n->epoch;
 	if (n->base < r->base)
 		r->base = n->base;
 	r->bytes += n->bytes;
 	r->zero &= n->zero;
 	r->filled = 0;
-	if ((int32_t)(n->epoch - r->epoch) > 0)
-		r->epoch = n->epoch;
 	hak_count(HAK_C_RING_MERGES, 1);
 	if (!ring.spare)
 		ring.spare = n;
@@ -584,7 +585,7 @@ static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32
 		if (r->state == HAK_REGION_CLEAN || (r->state == HAK_REGION_LAZY && !lazy))
 			continue;
 		if ((int32_t)(r->epoch - before) >= 0 && dirty <= over)
-			break;
+			continue;	/* joined regions may be older than their place says */
 		if (r->state == HAK_REGION_DIRTY)
 			dirty -= r->bytes;
 		ring_remove(r);

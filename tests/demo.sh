@@ -91,8 +91,8 @@ show "hakmemctl purge $server --level=all"
 show "grep VmRSS /proc/$server/status"
 show "redis-cli -s sock shutdown nosave"
 
-# With the ring the first whale alone is new to the kernel, without it each of them. How many faults a
-# whale takes depends on the size of the kernel's pages, so what is compared is the ratio.
+# With the ring the first whale alone is new to the kernel, without it each of them. How many faults
+# a whale takes depends on the size of the kernel's pages, so what is compared is the ratio.
 [ "$without" -ge 500 ] || die "500 whales without the ring took only $without page faults"
 [ $((with * 10)) -lt "$without" ] || die "page faults with the ring $with, without $without"
 [ $((again * 10)) -lt "$without" ] || die "page faults with the ring again $again, without $without"

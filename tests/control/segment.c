@@ -315,7 +315,17 @@ static void vfork_counts_for_its_parent(void)
 
 static void expect_none(void)
 {
+	char path[64], target[64];
+
 	CHECK(!peer_mapped(getpid(), "hakmem-"));
+	for (int fd = 0; fd < 1000; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		CHECKF(!strstr(target, "memfd:hakmem"), "descriptor %d", fd);
+	}
 	exercise_all_tiers(1);
 	poke();
 	CHECK(!peer_mapped(getpid(), "hakmem-"));
@@ -381,6 +391,42 @@ static void no_file_memory(void)
 	refuse(SYS_fallocate, 0, ANY, ENOSPC);
 }
 
+/* Behind the library's back, as it would make no segment in a sandbox. */
+static void fork_without_file_memory(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fallocate, 0, 3),
+		/* One page is to be had, the two of a heap's counters are not. */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * 3),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)sysconf(_SC_PAGESIZE), 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+	pid_t pid;
+
+	peer_open(&p, getpid());
+	if (syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0))
+		SKIP("seccomp: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		for (int fd = 3; fd < 1000; fd++) {
+			struct stat st;
+
+			CHECK(fstat(fd, &st) || fd == p.stats_fd || fd == p.tune_fd ||
+			      (st.st_ino != p.stats_ino && st.st_ino != p.tune_ino));
+		}
+		peer_close(&p);
+		CHECK(!peer_mapped(getpid(), "hakmem-"));
+		exercise_all_tiers(1);
+		_exit(0);
+	}
+	reap(pid, "the child");
+	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino);
+}
+
 static void no_noexec_memfds(void)
 {
 	refuse(SYS_memfd_create, 0, ANY, EACCES);
@@ -414,10 +460,16 @@ static void vfork_child_enters_a_sandbox(void)
 /* A copy that ran no handlers has not noticed yet what it is. */
 static void raw_clone_enters_a_sandbox(void)
 {
+	pthread_t t;
 	pid_t pid;
 	int status;
 
+	/* With an agent that stays behind. */
+	CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+	CHECK(pthread_create(&t, NULL, counts, NULL) == 0);
+	pthread_barrier_wait(&barrier);
 	peer_open(&p, getpid());
+	WAIT_FOR(peer_agent(&p) == 1);
 	pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0) {
 		struct sock_filter code[] = {
@@ -437,7 +489,10 @@ static void raw_clone_enters_a_sandbox(void)
 	CHECK(waitpid(pid, &status, 0) == pid);
 	CHECKF(status == 0, "status %#x", status);
 	poke();
-	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino);
+	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino &&
+	      peer_agent(&p) == 1);
+	pthread_barrier_wait(&barrier);
+	pthread_join(t, NULL);
 }
 
 /* Heaps whose counters cannot be published work like all others. */
@@ -478,10 +533,10 @@ static void can_be_dropped_live(void)
 	exercise_all_tiers(1);
 	g = peer_set(&p, "control.segment", 0);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
-	WAIT_FOR(poked() &&
-		 !peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == (munmap(p.tune, 4096) == 0));
+	munmap(p.tune, sizeof(*p.tune));
 	p.tune = NULL;
-	CHECK(!peer_mapped(getpid(), "hakmem-"));
+	/* The other thread moves its counters when it looks at the clock. */
+	WAIT_FOR(poked() && !peer_mapped(getpid(), "hakmem-"));
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &before) == 0 && before > 20);
 	exercise_all_tiers(2);
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &after) == 0 && after > before);
@@ -492,6 +547,108 @@ static void can_be_dropped_live(void)
 	peer_close(&p);
 	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("control.segment", 1) == 0);
 	CHECKF(!peer_mapped(getpid(), "hakmem-"), "the program overrides the admin");
+}
+
+static void *drops(void *arg)
+{
+	free(launder(malloc(opaque(100))));
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("control.segment", 0) == 0);
+	return arg;
+}
+
+static void *counts_meanwhile(void *arg)
+{
+	int (*purge)(int, uint64_t *) = HAKMEM(hakmem_purge, int (*)(int, uint64_t *));
+	void *block[100];
+
+	for (int i = 0; i < 100; i++)
+		CHECK((block[i] = launder(malloc(opaque(200)))));
+	for (int i = 0; i < 100; i++)
+		free(block[i]);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(arg);
+	/* The other thread stands between copying some counters and replacing them by the copy. */
+	for (int i = 0; i < 10; i++)
+		CHECK((block[i] = launder(malloc(opaque(200)))));
+	pthread_barrier_wait(arg);
+	pthread_barrier_wait(arg);
+	/* A bin whose length is not what its counters say would end this process. */
+	CHECK(purge(HAK_PURGE_CACHE, NULL) == 0);
+	for (int i = 0; i < 10; i++)
+		free(block[i]);
+	CHECK(purge(HAK_PURGE_CACHE, NULL) == 0);
+	return NULL;
+}
+
+/*
+ * No thread's counters are replaced while it may count: stopped at each of the first
+ * replacements.
+ */
+static void dropping_cuts_no_counts(uint32_t skip)
+{
+	struct hak_stops *s = stops_map();
+	pthread_barrier_t steps;
+	pthread_t t[2];
+
+	CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);
+	CHECK(pthread_barrier_init(&steps, NULL, 2) == 0);
+	CHECK(pthread_create(&t[0], NULL, drops, NULL) == 0);
+	CHECK(pthread_create(&t[1], NULL, counts_meanwhile, &steps) == 0);
+	pthread_barrier_wait(&barrier);
+	stop_arm(&s->slot[0], "segment.copied", skip);
+	pthread_barrier_wait(&barrier);
+	stop_await(&s->slot[0]);
+	pthread_barrier_wait(&steps);
+	pthread_barrier_wait(&steps);
+	stop_go(&s->slot[0]);
+	pthread_join(t[0], NULL);
+	pthread_barrier_wait(&steps);
+	pthread_join(t[1], NULL);
+}
+
+static void dropping_cuts_no_counts_1(void)
+{
+	dropping_cuts_no_counts(0);
+}
+
+static void dropping_cuts_no_counts_2(void)
+{
+	dropping_cuts_no_counts(1);
+}
+
+static void dropping_cuts_no_counts_3(void)
+{
+	dropping_cuts_no_counts(2);
+}
+
+static void *holds_a_heap(void *arg)
+{
+	free(launder(malloc(opaque(100))));
+	pthread_barrier_wait(arg);
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+/* Carrying the counts of others over would cut them, too: made again only when there are none. */
+static void is_not_made_among_threads(void)
+{
+	hakmem_set_fn set = HAKMEM(hakmem_set, hakmem_set_fn);
+	pthread_barrier_t b;
+	pthread_t t;
+
+	CHECK(pthread_barrier_init(&b, NULL, 2) == 0);
+	CHECK(set("control.segment", 0) == 0);
+	CHECK(pthread_create(&t, NULL, holds_a_heap, &b) == 0);
+	pthread_barrier_wait(&b);
+	CHECK(set("control.segment", 1) == 0 && !peer_mapped(getpid(), "hakmem-"));
+	pthread_barrier_wait(&b);
+	pthread_join(t, NULL);
+	CHECK(set("control.segment", 0) == 0 && set("control.segment", 1) == 0);
+	peer_open(&p, getpid());
+	CHECK(peer_counter(&p, "heap.live") == 1);
 }
 
 static void can_be_dropped_and_made_again(void)
@@ -649,6 +806,7 @@ static const struct tcase cases[] = {
 	{ "hardly_a_descriptor", no_descriptor_left_for_segment, 0, NULL, no_descriptors },
 	{ "every_heap_on_an_old_kernel", every_heap_is_published, 60, NULL, old_kernel },
 	{ "none_without_file_memory_32", expect_none, 0, NULL, no_file_memory },
+	{ "fork_without_file_memory_32", fork_without_file_memory },
 	{ "none_where_memfds_are_refused_39", expect_none, 0, NULL, no_noexec_memfds },
 	{ "none_without_seals", expect_none, 0, NULL, no_seals },
 	{ "vfork_child_enters_a_sandbox_7_19", vfork_child_enters_a_sandbox, 60 },
@@ -656,6 +814,10 @@ static const struct tcase cases[] = {
 	{ "heaps_without_pages_work_32", heaps_without_pages_work, 60, NULL,
 	  no_page_for_new_heaps },
 	{ "can_be_dropped_live_40", can_be_dropped_live },
+	{ "dropping_cuts_no_counts_1_33", dropping_cuts_no_counts_1, 0, NULL, stops_prepare },
+	{ "dropping_cuts_no_counts_2_33", dropping_cuts_no_counts_2, 0, NULL, stops_prepare },
+	{ "dropping_cuts_no_counts_3_33", dropping_cuts_no_counts_3, 0, NULL, stops_prepare },
+	{ "is_not_made_among_threads_33", is_not_made_among_threads },
 	{ "can_be_dropped_and_made_again_40", can_be_dropped_and_made_again },
 	{ "swapped_descriptors_are_left_alone_31", swapped_descriptors_are_left_alone },
 	{ "swapped_after_fstat_31", swapped_after_fstat_31, 0, NULL, stops_prepare },

@@ -28,8 +28,9 @@ static void serve(struct fake *f)
 {
 	for (;;) {
 		uint32_t wake = __atomic_load_n(&f->tune->wake, __ATOMIC_ACQUIRE);
-		bool busy = fake_apply(f) | fake_answer(f, 12345, 678);
+		bool busy = fake_apply(f);
 
+		busy = fake_answer(f, 12345, 678) || busy;
 		if (f->ack->value[SLOT].origin == HAK_ORIGIN_ADMIN && busy) {
 			/* The copy that was applied, not the page, which may move on. */
 			f->proc[0] += f->ack->value[SLOT].asked % 7 != 0;

@@ -603,13 +603,13 @@ static void abort_handler_allocates_18(void)
 static void one_step_op(size_t op)
 {
 	static const size_t sizes[] = { 40, 40, 3000, 100000, 2097152, 6000000 };
-	static void *kept[64];
+	static void *kept[16];
 	size_t i;
 
 	if (op == 1) { /* with a refill and a flush in it */
-		for (i = 0; i < 64; i++)
+		for (i = 0; i < 16; i++)
 			kept[i] = malloc(20000);
-		for (i = 0; i < 64; i++)
+		for (i = 0; i < 16; i++)
 			free(kept[i]);
 		return;
 	}
@@ -879,7 +879,7 @@ static const struct tcase cases[] = {
 	{ "coroutine_on_a_malloced_stack_27", coroutine_on_a_malloced_stack_27 },
 	{ "handler_on_an_alternate_stack_27", handler_on_an_alternate_stack_27 },
 	{ "allocating_signal_handler_18", allocating_signal_handler_18 },
-	{ "signal_at_each_instruction_18", signal_at_each_instruction_18, 120 },
+	{ "signal_at_each_instruction_18", signal_at_each_instruction_18, 240 },
 	{ "crash_handler_allocates_18", crash_handler_allocates_18 },
 	{ "abort_handler_allocates_18", abort_handler_allocates_18 },
 	{ "exit_while_threads_churn_28", exit_while_threads_churn_28, 60 },

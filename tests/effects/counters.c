@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Counters against books that the subject keeps itself, exactly: what it asked for and got, per
+ * class, from one thread, from several that end, and in a fork child. The figures compared are
+ * those that `hakmemctl stats PID --json=short --classes` prints.
+ *
+ * The books lie in memory that both processes share (descriptor BOOKS_FD) and are kept by the
+ * public meaning of the calls alone: a block's class is the smallest whose size is enough; realloc
+ * that moves is an allocation and a free; a whale that stays a whale is the same whale.
+ */
+#include "effects.h"
+
+#include <pthread.h>
+
+enum {
+	BOOKS_FD = 51,
+	CHILD_FD = 52,
+	CLASSES = HAK_CLASSES,
+	SLOTS = 3000,
+	THREADS = 4,
+};
+static const size_t whale_min = MIB;
+
+struct tally {
+	uint64_t allocs[CLASSES], frees[CLASSES];
+	uint64_t whale_allocs, whale_frees, whale_bytes, whale_requested;
+	uint64_t null_frees;
+};
+
+static struct books {
+	size_t size[CLASSES];	/* the outsider writes it, from the JSON */
+	struct tally t;
+} *books;
+
+/* ---- the subject ---- */
+
+struct block {
+	void *p;
+	size_t requested, align;
+};
+static struct block block[THREADS][SLOTS];
+
+static void add(uint64_t *to, uint64_t n)
+{
+	__atomic_fetch_add(to, n, __ATOMIC_RELAXED);
+}
+
+/* The last that is just large enough: of two classes of one size the first is not used. */
+static unsigned class_for(size_t n)
+{
+	unsigned c = 0;
+
+	while (books->size[c] < n)
+		c++;
+	while (c + 1 < CLASSES && books->size[c + 1] == books->size[c])
+		c++;
+	return c;
+}
+
+static int is_whale(const struct block *b)
+{
+	return b->requested >= whale_min || b->align > MIB;
+}
+
+/* Adds a block to the books, or takes it off them. */
+static void enter(const struct block *b, int in)
+{
+	size_t usable = malloc_usable_size(b->p);
+
+	if (is_whale(b)) {
+		add(in ? &books->t.whale_allocs : &books->t.whale_frees, 1);
+		add(&books->t.whale_bytes, in ? usable : -usable);
+		add(&books->t.whale_requested, in ? b->requested : -b->requested);
+		return;
+	}
+	if (b->align <= 16 && in)
+		CHECKF(usable == books->size[class_for(b->requested)], "%zu usable of %zu", usable,
+		       b->requested);
+	add(in ? &books->t.allocs[class_for(usable)] : &books->t.frees[class_for(usable)], 1);
+}
+
+static size_t some_size(uint64_t *s)
+{
+	static const size_t most[] = { 64, 300, 1024, 5000, 16384, 100000, 1000000, 4 << 20 };
+	uint64_t x = rnd(s) % 64;
+
+	return rnd(s) % most[x < 56 ? x % 5 : x < 61 ? 5 : x < 63 ? 6 : 7];
+}
+
+static void allocate(struct block *b, uint64_t *s)
+{
+	b->requested = some_size(s);
+	b->align = 16;
+	switch (rnd(s) % 8) {
+	case 0:
+		b->p = calloc(1, opaque(b->requested));
+		break;
+	case 1:
+		b->align = (size_t)16 << rnd(s) % (rnd(s) % 16 ? 9 : 18);
+		b->p = aligned_alloc(b->align, opaque(b->requested));
+		break;
+	case 2:
+		b->p = realloc(NULL, opaque(b->requested));
+		break;
+	default:
+		b->p = malloc(opaque(b->requested));
+	}
+	CHECK(b->p);
+	enter(b, 1);
+}
+
+static void release(struct block *b)
+{
+	enter(b, 0);
+	free(launder(b->p));
+	b->p = NULL;
+}
+
+static void resize(struct block *b, uint64_t *s)
+{
+	struct block was = *b;
+	size_t old = malloc_usable_size(b->p), n = some_size(s) + 1;
+	int large = old >= whale_min && is_whale(b);
+	uintptr_t p = (uintptr_t)b->p;
+
+	b->requested = n;
+	b->align = 16;
+	if (large && n >= whale_min) {
+		b->p = realloc(b->p, opaque(n));
+		CHECK(b->p);
+		add(&books->t.whale_bytes, malloc_usable_size(b->p) - old);
+		add(&books->t.whale_requested, n - was.requested);
+		return;
+	}
+	enter(&was, 0);
+	b->p = realloc(b->p, opaque(n));
+	CHECK(b->p);
+	if ((uintptr_t)b->p != p || malloc_usable_size(b->p) != old) {
+		enter(b, 1);
+		return;
+	}
+	/* In place: the same block as before, which keeps its kind. */
+	b->align = was.align;
+	if (is_whale(b)) {
+		add(&books->t.whale_frees, -1ull);
+		add(&books->t.whale_bytes, old);
+		add(&books->t.whale_requested, n);
+	} else {
+		add(&books->t.frees[class_for(old)], -1ull);
+	}
+}
+
+static long churn(long seed, long ops)
+{
+	struct block *mine = block[seed % THREADS];
+	uint64_t s = (uint64_t)seed;
+
+	for (; ops > 0; ops--) {
+		struct block *b = &mine[rnd(&s) % SLOTS];
+
+		if (!b->p)
+			allocate(b, &s);
+		else if (rnd(&s) % 4 == 0)
+			resize(b, &s);
+		else
+			release(b);
+		if (rnd(&s) % 16 == 0) {
+			add(&books->t.null_frees, 1);
+			free(launder(NULL));
+		}
+	}
+	return 0;
+}
+
+static long release_all(long a, long b)
+{
+	(void)a;
+	(void)b;
+	for (int i = 0; i < THREADS; i++)
+		for (int k = 0; k < SLOTS; k++)
+			if (block[i][k].p)
+				release(&block[i][k]);
+	return 0;
+}
+
+static long open_books(long a, long b)
+{
+	(void)a;
+	(void)b;
+	books = mmap(NULL, sizeof(*books), PROT_READ | PROT_WRITE, MAP_SHARED, BOOKS_FD, 0);
+	return books != MAP_FAILED;
+}
+
+static long thread_ops;
+
+static void *churns(void *arg)
+{
+	churn((long)(intptr_t)arg, thread_ops);
+	return NULL;
+}
+
+/*
+ * Threads that work at once and end. With no operations: so that what the C library itself
+ * allocates for their stacks, and keeps for those of the next ones, is there.
+ */
+static long threads(long seed, long ops)
+{
+	pthread_t t[THREADS];
+
+	thread_ops = ops;
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&t[i], NULL, churns, (void *)(intptr_t)(seed + i)) == 0);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(t[i], NULL) == 0);
+	return 0;
+}
+
+/* The child serves on the other socket; its answer to this command is its greeting there. */
+static long fork_job(long a, long b)
+{
+	pid_t pid = fork();
+
+	(void)a;
+	(void)b;
+	if (pid == 0) {
+		if (dup2(CHILD_FD, SUBJECT_FD) < 0)
+			_exit(126);
+		return getpid();
+	}
+	return pid;
+}
+
+/* ---- the outsider ---- */
+
+struct figures {
+	uint64_t allocs[CLASSES], frees[CLASSES], in_use[CLASSES], inherited[CLASSES];
+	uint64_t bytes[CLASSES], size[CLASSES];
+	uint64_t whale_allocs, whale_frees, whale_bytes, whale_requested, whales;
+	uint64_t hits, misses, puts, unkept, null_frees;
+};
+
+static const char *at(const char *json, const char *word)
+{
+	const char *s = strstr(json, word);
+
+	CHECKF(s, "no %s in %.200s", word, json);
+	return s + strlen(word);
+}
+
+static uint64_t number(const char *json, const char *name)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "\"%s\":", name);
+	return strtoull(at(json, key), NULL, 10);
+}
+
+static void read_class(const char *json, unsigned k, struct figures *f)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "{\"class\":%u,", k);
+	json = at(json, key);
+	f->size[k] = number(json, "size");
+	f->allocs[k] = number(json, "allocs");
+	f->frees[k] = number(json, "frees");
+	f->in_use[k] = number(json, "in_use");
+	f->inherited[k] = number(json, "inherited");
+	f->bytes[k] = number(json, "in_use_bytes");
+}
+
+static struct figures figures(pid_t pid)
+{
+	static char json[1 << 18];
+	char command[512];
+	struct figures f;
+	const char *s;
+	size_t n;
+	FILE *out;
+
+	snprintf(command, sizeof(command), "LD_PRELOAD= '%s' stats %d --json=short --classes",
+		 getenv("HAKMEMCTL"), pid);
+	out = popen(command, "re");
+	CHECK(out);
+	n = fread(json, 1, sizeof(json) - 1, out);
+	json[n] = '\0';
+	CHECKF(pclose(out) == 0, "%s: %.200s", command, json);
+	s = at(json, "\"counters\":{");
+	f.whale_allocs = number(s, "whale.allocs");
+	f.whale_frees = number(s, "whale.frees");
+	f.hits = number(s, "whale.hits");
+	f.misses = number(s, "whale.misses");
+	f.puts = number(s, "whale.puts");
+	f.unkept = number(s, "whale.unkept");
+	f.null_frees = number(s, "free.null");
+	s = at(json, "\"tier\":\"whale\"");
+	f.whales = number(s, "in_use");
+	f.whale_bytes = number(s, "in_use_bytes");
+	f.whale_requested = number(s, "requested_bytes");
+	s = at(json, "\"classes\":[");
+	for (unsigned k = 0; k < CLASSES; k++)
+		read_class(s, k, &f);
+	return f;
+}
+
+static struct remote r, child;
+
+static void begin(const char *hakmem)
+{
+	int pair[2], fd;
+
+	if (!getenv("HAKMEMCTL") || access(getenv("HAKMEMCTL"), X_OK))
+		SKIP("built without hakmemctl");
+	fd = memfd_create("books", 0);
+	CHECK(fd >= 0 && ftruncate(fd, sizeof(*books)) == 0 && dup2(fd, BOOKS_FD) == BOOKS_FD);
+	close(fd);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	CHECK(dup2(pair[1], CHILD_FD) == CHILD_FD);
+	close(pair[1]);
+	child.fd = pair[0];
+	start(&r, hakmem);
+	CHECK(open_books(0, 0) && ask(&r, open_books, 0, 0));
+}
+
+/* What the counters say has changed since `was`, and what is there, is what the books say. */
+static void compare(const struct figures *was, const struct figures *is)
+{
+	const struct tally *t = &books->t;
+
+	for (unsigned k = 0; k < CLASSES; k++) {
+		uint64_t live = was->in_use[k] + t->allocs[k] - t->frees[k];
+
+		CHECKF(is->allocs[k] - was->allocs[k] == t->allocs[k], "class %u: %lu, not %lu", k,
+		       is->allocs[k] - was->allocs[k], t->allocs[k]);
+		CHECKF(is->frees[k] - was->frees[k] == t->frees[k], "class %u: %lu, not %lu", k,
+		       is->frees[k] - was->frees[k], t->frees[k]);
+		CHECKF(is->in_use[k] == live, "class %u: %lu in use, not %lu", k, is->in_use[k],
+		       live);
+		CHECK(is->bytes[k] == live * books->size[k]);
+	}
+	CHECKF(is->whale_allocs - was->whale_allocs == t->whale_allocs, "%lu, not %lu",
+	       is->whale_allocs - was->whale_allocs, t->whale_allocs);
+	CHECKF(is->whale_frees - was->whale_frees == t->whale_frees, "%lu, not %lu",
+	       is->whale_frees - was->whale_frees, t->whale_frees);
+	CHECK(is->whales == was->whales + t->whale_allocs - t->whale_frees);
+	CHECKF(is->whale_bytes - was->whale_bytes == t->whale_bytes, "%lu, not %lu",
+	       is->whale_bytes - was->whale_bytes, t->whale_bytes);
+	CHECKF(is->whale_requested - was->whale_requested == t->whale_requested,
+	       "%lu, not %lu", is->whale_requested - was->whale_requested, t->whale_requested);
+	CHECK(is->hits + is->misses - was->hits - was->misses == t->whale_allocs);
+	CHECK(is->puts + is->unkept - was->puts - was->unkept == t->whale_frees);
+	/* The C library frees NULL, too, when a thread ends. */
+	CHECKF(is->null_frees - was->null_frees >= t->null_frees, "%lu, not %lu",
+	       is->null_frees - was->null_frees, t->null_frees);
+}
+
+static struct figures first_figures(void)
+{
+	struct figures f = figures(r.pid);
+
+	for (unsigned k = 0; k < CLASSES; k++)
+		books->size[k] = f.size[k];
+	memset(&books->t, 0, sizeof(books->t));
+	return f;
+}
+
+static void one_thread(void)
+{
+	struct figures was, is;
+	uint64_t blocks = 0;
+
+	begin(NULL);
+	was = first_figures();
+	for (int i = 0; i < 5; i++) {
+		ask(&r, churn, 4 * i, 20000);
+		is = figures(r.pid);
+		compare(&was, &is);
+	}
+	for (unsigned k = 0; k < CLASSES; k++)
+		blocks += books->t.allocs[k];
+	CHECKF(blocks > 40000 && books->t.whale_allocs > 100, "%lu blocks, %lu whales", blocks,
+	       books->t.whale_allocs);
+	ask(&r, release_all, 0, 0);
+	is = figures(r.pid);
+	compare(&was, &is);
+	CHECK(is.null_frees - was.null_frees == books->t.null_frees);
+	CHECK(is.whales == was.whales && memcmp(is.in_use, was.in_use, sizeof(is.in_use)) == 0);
+	finish(&r);
+}
+
+static void threads_that_end(void)
+{
+	struct figures was, is;
+
+	begin("control.agent=off");
+	ask(&r, threads, 1, 0);
+	was = first_figures();
+	for (int i = 0; i < 3; i++) {
+		ask(&r, threads, 4 * i, 20000);
+		is = figures(r.pid);
+		compare(&was, &is);
+	}
+	/* Freed by a thread that allocated none of them. */
+	ask(&r, release_all, 0, 0);
+	is = figures(r.pid);
+	compare(&was, &is);
+	CHECK(is.whales == was.whales && memcmp(is.in_use, was.in_use, sizeof(is.in_use)) == 0);
+	finish(&r);
+}
+
+/* The child's counters begin with what it inherited; its parent's do not move. */
+static void fork_child(void)
+{
+	struct figures was, parent, is;
+	long pid;
+
+	begin(NULL);
+	was = first_figures();
+	ask(&r, threads, 4, 20000);
+	ask(&r, churn, 4, 20000);
+	parent = figures(r.pid);
+	pid = ask(&r, fork_job, 0, 0);
+	CHECK(read(child.fd, &pid, sizeof(pid)) == sizeof(pid));
+	child.pid = (pid_t)pid;
+	is = figures(child.pid);
+	for (unsigned k = 0; k < CLASSES; k++)
+		CHECKF(is.in_use[k] == parent.in_use[k] &&
+			       is.in_use[k] == is.inherited[k] + is.allocs[k] - is.frees[k],
+		       "class %u: %lu in use, %lu inherited, %lu in the parent", k, is.in_use[k],
+		       is.inherited[k], parent.in_use[k]);
+	CHECKF(is.whales == parent.whales && is.whale_bytes == parent.whale_bytes,
+	       "%lu whales of %lu bytes, not %lu of %lu", is.whales, is.whale_bytes, parent.whales,
+	       parent.whale_bytes);
+	/* It works on, and frees what it inherited, and all is counted here. */
+	was = is;
+	memset(&books->t, 0, sizeof(books->t));
+	ask(&child, churn, 8, 20000);
+	is = figures(child.pid);
+	compare(&was, &is);
+	ask(&child, release_all, 0, 0);
+	is = figures(child.pid);
+	compare(&was, &is);
+	CHECK(is.whales == 0);
+	is = figures(r.pid);
+	CHECK(memcmp(&is, &parent, sizeof(is)) == 0);
+}
+
+/* What was asked for is exact for whales, in a child as in its parent, and 0 without any. */
+static void fork_child_knows_what_was_asked_for(void)
+{
+	struct figures parent, is;
+	long pid;
+
+	begin(NULL);
+	first_figures();
+	ask(&r, take_bare, 2 * MIB + 100, 10);
+	parent = figures(r.pid);
+	CHECKF(parent.whale_requested == 10 * (2 * MIB + 100), "%lu", parent.whale_requested);
+	pid = ask(&r, fork_job, 0, 0);
+	CHECK(read(child.fd, &pid, sizeof(pid)) == sizeof(pid));
+	child.pid = (pid_t)pid;
+	is = figures(child.pid);
+	CHECKF(is.whale_requested == parent.whale_requested, "%lu asked for, %lu in the parent",
+	       is.whale_requested, parent.whale_requested);
+	ask(&child, drop, 0, 1);
+	is = figures(child.pid);
+	CHECKF(is.whales == 0 && is.whale_requested == 0, "%lu whales, %lu bytes asked for",
+	       is.whales, is.whale_requested);
+}
+
+/* A whale by its alignment alone, resized in place. */
+static long aligned_resize(long a, long b)
+{
+	char *p = aligned_alloc(2 * MIB, opaque((size_t)a));
+
+	kept[kept_n++] = p ? launder(realloc(p, opaque((size_t)b))) : NULL;
+	return kept[kept_n - 1] == p;
+}
+
+static void aligned_whales(void)
+{
+	struct figures was, is;
+
+	begin(NULL);
+	was = first_figures();
+	CHECK(ask(&r, aligned_resize, 65000, 50000));
+	is = figures(r.pid);
+	CHECKF(is.whales == was.whales + 1 && is.whale_requested == was.whale_requested + 50000,
+	       "%lu asked for, not 50000", is.whale_requested - was.whale_requested);
+	ask(&r, drop, 0, 1);
+	is = figures(r.pid);
+	CHECK(is.whales == was.whales && is.whale_requested == was.whale_requested);
+	finish(&r);
+}
+
+/* Whales of one size, one after the other: one mapping serves them all. */
+static void one_mapping_for_a_thousand(void)
+{
+	uint64_t mmaps, munmaps;
+	struct figures was, is;
+
+	begin("purge.delay_ms=1d");
+	was = first_figures();
+	mmaps = count(&r, "sys.mmap.calls");
+	munmaps = count(&r, "sys.munmap.calls");
+	ask(&r, whales, 2 * MIB, 1000);
+	is = figures(r.pid);
+	CHECK(is.hits - was.hits == 999 && is.misses - was.misses == 1);
+	CHECK(is.puts - was.puts == 1000 && is.unkept == was.unkept);
+	CHECK(count(&r, "sys.mmap.calls") == mmaps + 1);
+	CHECK(count(&r, "sys.munmap.calls") == munmaps);
+	CHECK(count(&r, "whale.alloc_bytes") == 2000 * MIB &&
+	      count(&r, "whale.free_bytes") == 2000 * MIB);
+	finish(&r);
+}
+
+static const struct tcase cases[] = {
+	{ "one_thread", one_thread, 60 },
+	{ "threads_that_end", threads_that_end, 60 },
+	{ "fork_child", fork_child, 60 },
+	{ "fork_child_knows_what_was_asked_for", fork_child_knows_what_was_asked_for },
+	{ "aligned_whales", aligned_whales },
+	{ "one_mapping_for_a_thousand", one_mapping_for_a_thousand },
+};
+
+EFFECTS_MAIN(cases)

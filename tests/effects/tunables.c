@@ -1,0 +1,708 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every live tunable does what its row says to a process that already runs, and undoes it. Each
+ * case starts a subject with the defaults (or what the case needs to see anything), changes the
+ * tunable from outside, makes the subject work, and looks at the counters and at /proc/PID; then
+ * the other way. Counts are exact: the subject has one thread and does only what it is asked to.
+ *
+ * Elsewhere: control.agent at start and control.segment (tests/control/agent, segment), layers,
+ * deadlines, clamping and what is refused (tests/control/tune).
+ */
+#include "effects.h"
+
+#include <pthread.h>
+#include <sys/personality.h>
+
+static struct remote r;
+static const uint64_t never = 86400000;
+
+/* What a counter grew by, and what it is now. */
+static uint64_t grew(const char *name, uint64_t *was)
+{
+	uint64_t now = count(&r, name), more = now - *was;
+
+	*was = now;
+	return more;
+}
+
+/* ---- slabs ---- */
+
+static int no_superslabs(void)
+{
+	purge(&r, HAK_PURGE_CACHE);
+	return count(&r, "superslab.live") == 0;
+}
+
+static void superslab_enable(void)
+{
+	uint64_t live, before;
+
+	start(&r, NULL);
+	CHECK(count(&r, "slab.single") == 0);
+	before = count(&r, "superslab.live");
+	ask(&r, take, 100, 200000);
+	live = count(&r, "superslab.live");
+	CHECKF(live >= before + 9, "%lu superslabs for 20 MB", live);
+
+	/* Off: none is added for as much again; those in use go as they empty. */
+	set(&r, "superslab.enable", 0);
+	ask(&r, take, 200, 100000);
+	CHECKF(count(&r, "superslab.live") <= live, "%lu superslabs, then %lu", live,
+	       count(&r, "superslab.live"));
+	CHECKF(count(&r, "slab.single") >= 300, "%lu single slabs for 20 MB",
+	       count(&r, "slab.single"));
+	ask(&r, drop, 0, 1);
+	WAIT_FOR(no_superslabs());
+	CHECK(count(&r, "superslab.free") == 0);
+
+	/* On again: nothing is added to the single ones, and superslabs are back. */
+	purge(&r, HAK_PURGE_ALL);
+	before = count(&r, "slab.single");
+	set(&r, "superslab.enable", 1);
+	ask(&r, take, 100, 200000);
+	CHECKF(count(&r, "slab.single") <= before, "%lu, then %lu", before,
+	       count(&r, "slab.single"));
+	CHECKF(count(&r, "superslab.live") >= 9, "%lu", count(&r, "superslab.live"));
+	finish(&r);
+}
+
+/* Single slabs are unmapped as they empty: the address space shrinks by them. */
+static void superslab_off_unmaps_each_slab(void)
+{
+	uint64_t mapped, unmaps;
+
+	start(&r, "superslab.enable=off");
+	mapped = count(&r, "mem.mapped");
+	ask(&r, take, 100, 200000);
+	CHECK(count(&r, "mem.mapped") >= mapped + 20000000 && count(&r, "superslab.live") == 0);
+	unmaps = count(&r, "sys.munmap.calls");
+	ask(&r, drop, 0, 1);
+	purge(&r, HAK_PURGE_ALL);
+	CHECKF(count(&r, "slab.single") <= 20, "%lu", count(&r, "slab.single"));
+	CHECKF(grew("sys.munmap.calls", &unmaps) >= 300, "%lu munmaps", unmaps);
+	finish(&r);
+}
+
+/* 40 MiB of runs, freed: extents that are empty. */
+static uint64_t free_extents_after_40_mib(void)
+{
+	ask(&r, take_bare, 65536, 640);
+	ask(&r, drop, 1, 1);
+	purge(&r, HAK_PURGE_DIRTY);
+	return count(&r, "superslab.free");
+}
+
+static void superslab_retain(void)
+{
+	uint64_t n, unmaps, mapped;
+
+	start(&r, "purge.delay_ms=0");
+	/* A superslab that stays, so that nudging revives none. */
+	ask(&r, take, 100, 1);
+	n = free_extents_after_40_mib();
+	CHECKF(n == 4, "%lu free extents kept, not 4", n);
+	set(&r, "superslab.retain", 12);
+	n = free_extents_after_40_mib();
+	CHECKF(n == 12, "%lu free extents kept, not 12", n);
+
+	/* Lowered: at once, with no request and no free. */
+	unmaps = count(&r, "sys.munmap.calls");
+	mapped = count(&r, "mem.mapped");
+	set(&r, "superslab.retain", 3);
+	CHECKF(count(&r, "superslab.free") == 3, "%lu", count(&r, "superslab.free"));
+	CHECKF(grew("sys.munmap.calls", &unmaps) >= 9, "%lu in all", unmaps);
+	CHECK(count(&r, "mem.mapped") <= mapped - 9 * 2 * MIB + 16 * MIB);
+	set(&r, "superslab.retain", 0);
+	n = free_extents_after_40_mib();
+	CHECKF(n == 0, "%lu free extents kept, not 0", n);
+	reset(&r, "superslab.retain");
+	n = free_extents_after_40_mib();
+	CHECKF(n == 4, "%lu free extents kept, not 4", n);
+	finish(&r);
+}
+
+/* ---- huge pages ---- */
+
+static int kernel_has_thp(void)
+{
+	char mode[64] = "";
+	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, mode, sizeof(mode) - 1) < 0)
+		mode[0] = '\0';
+	return strstr(mode, "[madvise]") || strstr(mode, "[always]");
+}
+
+static void thp_mode(void)
+{
+	uint64_t calls;
+	long huge;
+
+	start(&r, "whale.ring_slots=0");
+	calls = count(&r, "sys.hugepage.calls");
+	ask(&r, take, 8 * MIB, 4);
+	ask(&r, take, 100, 100000);
+	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu advices while off", calls);
+	huge = smaps_kib(&r, "AnonHugePages");
+
+	set(&r, "thp.mode", 2);
+	calls = count(&r, "sys.hugepage.calls");
+	ask(&r, take, 8 * MIB, 4);
+	CHECKF(grew("sys.hugepage.calls", &calls) == 4, "for 4 whales, %lu in all", calls);
+	if (kernel_has_thp())
+		CHECKF(smaps_kib(&r, "AnonHugePages") >= huge + 8 * 1024,
+		       "%ld KiB of huge pages, were %ld", smaps_kib(&r, "AnonHugePages"), huge);
+	ask(&r, take, 100, 100000);
+	CHECKF(count(&r, "superslab.thp") >= 4, "%lu", count(&r, "superslab.thp"));
+
+	set(&r, "thp.mode", 0);
+	calls = count(&r, "sys.hugepage.calls");
+	ask(&r, take, 8 * MIB, 4);
+	ask(&r, take, 100, 100000);
+	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu advices while off again", calls);
+	finish(&r);
+}
+
+static void thp_adaptive(void)
+{
+	uint64_t calls;
+
+	start(&r, NULL);
+	set(&r, "thp.mode", 1);
+	purge(&r, HAK_PURGE_ALL);
+	calls = count(&r, "sys.hugepage.calls");
+	ask(&r, take_bare, 200000, 8);
+	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu: for what nobody filled", calls);
+	/* A region, once filled twice; a superslab, once 80 % of it is in use. */
+	ask(&r, whales, 8 * MIB, 1);
+	CHECK(grew("sys.hugepage.calls", &calls) == 0);
+	ask(&r, whales, 8 * MIB, 4);
+	CHECKF(grew("sys.hugepage.calls", &calls) == 1, "%lu in all", calls);
+	CHECK(count(&r, "superslab.thp") == 0);
+	ask(&r, take, 100, 100000);
+	CHECKF(count(&r, "superslab.thp") >= 3, "%lu", count(&r, "superslab.thp"));
+	calls = count(&r, "sys.hugepage.calls");
+	reset(&r, "thp.mode");
+	ask(&r, take, 100, 100000);
+	ask(&r, whales, 12 * MIB, 4);
+	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu in all", calls);
+	finish(&r);
+}
+
+/* ---- caches ---- */
+
+/* Blocks in the thread's cache of all classes: in by refills and frees, out by the others. */
+static uint64_t cached_blocks(void)
+{
+	return count(&r, "class.refilled") + count(&r, "class.frees") -
+	       count(&r, "class.flushed") - count(&r, "class.allocs");
+}
+
+/* What the cache holds after this many blocks went through it, first in, last out. */
+static uint64_t cached_after_churn(void)
+{
+	for (int i = 0; i < 6; i++) {
+		ask(&r, take, 64, 60000);
+		ask(&r, drop, 0, 1);
+	}
+	return cached_blocks();
+}
+
+static void cache_thread_bytes(void)
+{
+	uint64_t full, least, again;
+
+	start(&r, "purge.delay_ms=1d");
+	full = cached_after_churn();
+	set(&r, "cache.thread_bytes", 0);
+	least = cached_after_churn();
+	reset(&r, "cache.thread_bytes");
+	again = cached_after_churn();
+	CHECKF(full * 64 >= 256 * KIB && full * 64 <= 2 * MIB, "%lu blocks of 64 bytes", full);
+	CHECKF(least * 64 <= 32 * KIB, "%lu blocks of 64 bytes with no budget", least);
+	CHECKF(again * 64 >= 256 * KIB, "%lu blocks of 64 bytes again", again);
+	finish(&r);
+}
+
+/* ---- the ring ---- */
+
+static void ring_slots(void)
+{
+	enum { N = 100 };
+	uint64_t mmaps, munmaps, unkept, hits;
+	uint64_t p;
+
+	start(&r, "purge.delay_ms=1d");
+	ask(&r, whales, 2 * MIB, 1);
+	mmaps = count(&r, "sys.mmap.calls");
+	munmaps = count(&r, "sys.munmap.calls");
+	hits = count(&r, "whale.hits");
+	p = (uint64_t)ask(&r, whales, 2 * MIB, N);
+	CHECK(grew("sys.mmap.calls", &mmaps) == 0 && grew("sys.munmap.calls", &munmaps) == 0);
+	CHECKF(grew("whale.hits", &hits) == N, "%lu in all", hits);
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB);
+
+	set(&r, "whale.ring_slots", 0);
+	CHECK(count(&r, "ring.regions") == 0 && count(&r, "ring.bytes") == 0);
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 0);
+	mmaps = count(&r, "sys.mmap.calls");
+	munmaps = count(&r, "sys.munmap.calls");
+	unkept = count(&r, "whale.unkept");
+	hits = count(&r, "whale.hits");
+	p = (uint64_t)ask(&r, whales, 2 * MIB, N);
+	CHECKF(grew("whale.unkept", &unkept) == N && grew("whale.hits", &hits) == 0,
+	       "%lu unkept, %lu hits in all", unkept, hits);
+	CHECKF(grew("sys.munmap.calls", &munmaps) == N, "one munmap per free; %lu in all", munmaps);
+	CHECKF(grew("sys.mmap.calls", &mmaps) == N, "one mmap per malloc; %lu in all", mmaps);
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 0);
+
+	set(&r, "whale.ring_slots", 4);
+	ask(&r, whales, 2 * MIB, 1);
+	mmaps = count(&r, "sys.mmap.calls");
+	munmaps = count(&r, "sys.munmap.calls");
+	ask(&r, whales, 2 * MIB, N);
+	CHECK(grew("sys.mmap.calls", &mmaps) == 0 && grew("sys.munmap.calls", &munmaps) == 0);
+
+	/* Four slots hold four regions that do not touch. */
+	ask(&r, take, 2 * MIB, 20);
+	ask(&r, drop, 0, 2);
+	CHECKF(count(&r, "ring.regions") == 4, "%lu regions in four slots",
+	       count(&r, "ring.regions"));
+	finish(&r);
+}
+
+static void ring_bytes(void)
+{
+	uint64_t munmaps, unkept, p;
+
+	start(&r, "purge.delay_ms=1d");
+	p = (uint64_t)ask(&r, whales, 8 * MIB, 4);
+	CHECK(count(&r, "ring.bytes") >= 8 * MIB && mapped_bytes(&r, p, 8 * MIB) == 8 * MIB);
+	/* Lowered: what is too much goes at once. */
+	set(&r, "whale.ring_bytes", 6 * MIB);
+	CHECKF(count(&r, "ring.bytes") <= 6 * MIB, "%lu", count(&r, "ring.bytes"));
+	/* One that alone exceeds it is unmapped when freed, smaller ones are kept. */
+	munmaps = count(&r, "sys.munmap.calls");
+	unkept = count(&r, "whale.unkept");
+	p = (uint64_t)ask(&r, whales, 8 * MIB, 5);
+	CHECKF(grew("whale.unkept", &unkept) == 5, "%lu in all", unkept);
+	CHECKF(grew("sys.munmap.calls", &munmaps) == 5, "%lu in all", munmaps);
+	CHECK(mapped_bytes(&r, p, 8 * MIB) == 0);
+	ask(&r, whales, 2 * MIB, 5);
+	CHECK(grew("whale.unkept", &unkept) == 0);
+	reset(&r, "whale.ring_bytes");
+	munmaps = count(&r, "sys.munmap.calls");
+	p = (uint64_t)ask(&r, whales, 8 * MIB, 5);
+	CHECK(grew("whale.unkept", &unkept) == 0 && grew("sys.munmap.calls", &munmaps) == 0);
+	CHECK(mapped_bytes(&r, p, 8 * MIB) == 8 * MIB);
+	finish(&r);
+}
+
+/* ---- eviction ---- */
+
+struct evictions {
+	uint64_t mmap, munmap, dontneed, free, evictions, lazy;
+};
+
+static struct evictions evictions_now(void)
+{
+	return (struct evictions){ count(&r, "sys.mmap.calls"), count(&r, "sys.munmap.calls"),
+				   count(&r, "sys.dontneed.calls"), count(&r, "sys.free.calls"),
+				   count(&r, "ring.evictions"), count(&r, "mem.lazy") };
+}
+
+/* One whale of 2 MiB through the ring: what system calls its free took, and where it lay. */
+static struct evictions evict_one(uint64_t mode, uint64_t *ret_p)
+{
+	struct evictions a, b;
+
+	set(&r, "region.evict", mode);
+	/* Nothing is in the ring: this whale and no other. */
+	purge(&r, HAK_PURGE_ALL);
+	CHECK(count(&r, "ring.regions") == 0);
+	ask(&r, take, 2 * MIB, 1);
+	*ret_p = (uint64_t)ask(&r, address, 0, 0);
+	CHECK(present_bytes(&r, *ret_p, 2 * MIB) == 2 * MIB);
+	a = evictions_now();
+	ask(&r, drop, 0, 1);
+	b = evictions_now();
+	return (struct evictions){ b.mmap - a.mmap, b.munmap - a.munmap, b.dontneed - a.dontneed,
+				   b.free - a.free, b.evictions - a.evictions, b.lazy - a.lazy };
+}
+
+static void check_evictions(struct evictions e, struct evictions want)
+{
+	CHECKF(memcmp(&e, &want, sizeof(e)) == 0,
+	       "mmap %lu munmap %lu dontneed %lu free %lu evictions %lu lazy %lu", e.mmap,
+	       e.munmap, e.dontneed, e.free, e.evictions, e.lazy);
+}
+
+static void evicts_by_dontneed(void)
+{
+	uint64_t p;
+
+	check_evictions(evict_one(0, &p), (struct evictions){ .dontneed = 1, .evictions = 1 });
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB && present_bytes(&r, p, 2 * MIB) == 0);
+	CHECK(count(&r, "mem.lazy") == 0);
+}
+
+static void evicts_by_free(void)
+{
+	long lazy = smaps_kib(&r, "LazyFree");
+	uint64_t p;
+
+	check_evictions(evict_one(1, &p), (struct evictions){ .free = 1, .evictions = 1,
+							  .lazy = 2 * MIB });
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB);
+	CHECKF(smaps_kib(&r, "LazyFree") >= lazy + 2048 - 64, "%ld KiB",
+	       smaps_kib(&r, "LazyFree"));
+}
+
+static void region_evict(void)
+{
+	uint64_t p;
+
+	start(&r, "purge.delay_ms=0");
+	evicts_by_dontneed();
+	evicts_by_free();
+	check_evictions(evict_one(2, &p), (struct evictions){ .mmap = 1, .evictions = 1 });
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB && present_bytes(&r, p, 2 * MIB) == 0);
+	check_evictions(evict_one(3, &p), (struct evictions){ .munmap = 1 });
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 0);
+	check_evictions(evict_one(4, &p), (struct evictions){ 0 });
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB &&
+	      present_bytes(&r, p, 2 * MIB) == 2 * MIB);
+	/* Back: what was kept goes with the next look. */
+	evicts_by_dontneed();
+	finish(&r);
+}
+
+/* Whether the kernel the subject sees is so old that free() would lose direct reads. */
+static void looks_old(void)
+{
+	if (personality(0x0020000 /* UNAME26 */) < 0)
+		_exit(CASE_SKIP);
+}
+
+static void region_free_force(void)
+{
+	uint64_t p;
+
+	start(&r, "purge.delay_ms=0");
+	check_evictions(evict_one(1, &p), (struct evictions){ .dontneed = 1, .evictions = 1 });
+	set(&r, "region.free_force", 1);
+	evicts_by_free();
+	set(&r, "region.free_force", 0);
+	check_evictions(evict_one(1, &p), (struct evictions){ .dontneed = 1, .evictions = 1 });
+	finish(&r);
+}
+
+static void evict_bytes(void)
+{
+	uint64_t evictions;
+
+	start(&r, "purge.delay_ms=1d");
+	purge(&r, HAK_PURGE_ALL);
+	evictions = count(&r, "ring.evictions");
+	ask(&r, take, 2 * MIB, 16);
+	ask(&r, drop, 0, 1);
+	CHECK(grew("ring.evictions", &evictions) == 0);
+	CHECKF(count(&r, "ring.dirty_bytes") >= 32 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
+	set(&r, "region.evict_bytes", 4 * MIB);
+	ask(&r, take, 2 * MIB, 16);
+	ask(&r, drop, 0, 1);
+	CHECKF(grew("ring.evictions", &evictions) > 0, "%lu", evictions);
+	CHECKF(count(&r, "ring.dirty_bytes") <= 4 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
+	reset(&r, "region.evict_bytes");
+	evictions = count(&r, "ring.evictions");
+	ask(&r, take, 2 * MIB, 16);
+	ask(&r, drop, 0, 1);
+	CHECK(grew("ring.evictions", &evictions) == 0);
+	CHECKF(count(&r, "ring.dirty_bytes") >= 32 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
+	finish(&r);
+}
+
+/* Sixteen regions in the ring that do not touch, then no budget: how many go at the next free. */
+static uint64_t evicted_by_one_free(uint64_t batch)
+{
+	uint64_t evictions;
+
+	reset(&r, "region.evict_bytes");
+	set(&r, "region.evict_batch", batch);
+	ask(&r, drop, 0, 1);
+	purge(&r, HAK_PURGE_ALL);
+	ask(&r, take, 2 * MIB, 33);
+	ask(&r, drop, 1, 2);
+	set(&r, "region.evict_bytes", 0);
+	evictions = count(&r, "ring.evictions");
+	CHECKF(count(&r, "ring.regions") >= 16, "%lu", count(&r, "ring.regions"));
+	/* The last one taken, and no other that is left, lies at an even place. */
+	ask(&r, drop, 32, 1 << 20);
+	return grew("ring.evictions", &evictions);
+}
+
+static void evict_batch(void)
+{
+	uint64_t n;
+
+	start(&r, "purge.delay_ms=1d");
+	n = evicted_by_one_free(16);
+	CHECKF(n == 16, "%lu regions in a batch of 16", n);
+	n = evicted_by_one_free(1);
+	CHECKF(n == 1, "%lu regions in a batch of 1", n);
+	n = evicted_by_one_free(5);
+	CHECKF(n == 5, "%lu regions in a batch of 5", n);
+	finish(&r);
+}
+
+/* ---- time ---- */
+
+/* 32 MiB of whales that were filled, freed. */
+static uint64_t garbage(struct remote *s)
+{
+	uint64_t p;
+
+	ask(s, take, 2 * MIB, 16);
+	p = (uint64_t)ask(s, address, 15, 0);
+	ask(s, drop, 0, 1);
+	return p;
+}
+
+static int all_given_back(struct remote *s, uint64_t p)
+{
+	return present_bytes(s, p, 2 * MIB) == 0 && count(s, "mem.dirty") < 32 * MIB;
+}
+
+static void purge_delay_zero(void)
+{
+	uint64_t p;
+
+	start(&r, "purge.delay_ms=1d");
+	p = garbage(&r);
+	nudge(&r);
+	CHECK(present_bytes(&r, p, 2 * MIB) == 2 * MIB);
+	/* 0: what is there goes, and what is freed later is gone when free() returns. */
+	set(&r, "purge.delay_ms", 0);
+	WAIT_FOR(nudge(&r) && all_given_back(&r, p));
+	p = garbage(&r);
+	CHECK(present_bytes(&r, p, 2 * MIB) == 0);
+	set(&r, "purge.delay_ms", never);
+	p = garbage(&r);
+	nudge(&r);
+	CHECK(present_bytes(&r, p, 2 * MIB) == 2 * MIB);
+	finish(&r);
+}
+
+/* Two that differ in the delay alone: when one has given everything back, the other has not. */
+static void purge_delay_never(void)
+{
+	struct remote s;
+	uint64_t p, q;
+
+	start(&r, "purge.delay_ms=100");
+	start(&s, "purge.delay_ms=100");
+	set(&s, "purge.delay_ms", never);
+	p = garbage(&s);
+	q = garbage(&r);
+	for (int i = 0; i < 3; i++) {
+		WAIT_FOR(nudge(&r) && nudge(&s) && all_given_back(&r, q));
+		CHECK(present_bytes(&s, p, 2 * MIB) == 2 * MIB);
+		CHECK(count(&s, "purge.count") == 0);
+		q = garbage(&r);
+	}
+	set(&s, "purge.delay_ms", 100);
+	WAIT_FOR(nudge(&s) && all_given_back(&s, p));
+	finish(&r);
+	finish(&s);
+}
+
+/* ---- stats.timing ---- */
+
+static const char *const timed[] = {
+	"sys.mmap.ns", "sys.munmap.ns", "sys.mremap.ns", "sys.dontneed.ns", "sys.free.ns",
+	"whale.get_samples", "whale.get_cycles", "whale.put_samples", "whale.put_cycles",
+};
+enum { TIMED = sizeof(timed) / sizeof(timed[0]) };
+
+static long grow_one(long a, long b)
+{
+	char *p = launder(malloc(opaque((size_t)a)));
+
+	p = launder(realloc(p, opaque((size_t)b)));
+	free(p);
+	return 0;
+}
+
+/* Everything that is timed happens at least once. */
+static void timed_work(uint64_t grown[TIMED])
+{
+	uint64_t was[TIMED];
+	uint64_t p;
+
+	for (int i = 0; i < TIMED; i++)
+		was[i] = count(&r, timed[i]);
+	ask(&r, whales, 3 * MIB, 5);
+	ask(&r, grow_one, 4 * MIB, 64 * MIB);
+	evict_one(1, &p);
+	evict_one(0, &p);
+	set(&r, "whale.ring_slots", 0);
+	ask(&r, whales, 3 * MIB, 5);
+	reset(&r, "whale.ring_slots");
+	for (int i = 0; i < TIMED; i++)
+		grown[i] = grew(timed[i], &was[i]);
+}
+
+static void stats_timing(void)
+{
+	uint64_t grown[TIMED];
+
+	start(&r, "purge.delay_ms=0");
+	timed_work(grown);
+	for (int i = 0; i < TIMED; i++)
+		CHECKF(grown[i] == 0, "%s grew by %lu while off", timed[i], grown[i]);
+	set(&r, "stats.timing", 1);
+	timed_work(grown);
+	for (int i = 0; i < TIMED; i++)
+		CHECKF(grown[i] > 0, "%s did not grow while on", timed[i]);
+	set(&r, "stats.timing", 0);
+	timed_work(grown);
+	for (int i = 0; i < TIMED; i++)
+		CHECKF(grown[i] == 0, "%s grew by %lu while off again", timed[i], grown[i]);
+	finish(&r);
+}
+
+/* ---- check.free ---- */
+
+static long free_twice(long a, long b)
+{
+	char *p = malloc(opaque((size_t)a));
+
+	(void)b;
+	free(launder(p));
+	free(launder(p));
+	return 1;
+}
+
+static size_t heard(int fd, char *text, size_t bytes)
+{
+	ssize_t n = read(fd, text, bytes - 1);
+
+	n = n < 0 ? 0 : n;
+	text[n] = '\0';
+	return (size_t)n;
+}
+
+static void check_free(void)
+{
+	char text[512];
+	int err[2], status;
+	uint64_t bad;
+	struct command c = { (char *)free_twice - (char *)serve, 100, 0 };
+
+	CHECK(pipe2(err, O_CLOEXEC | O_NONBLOCK) == 0);
+	start_as(&r, NULL, NULL, err[1]);
+	bad = count(&r, "free.bad");
+	set(&r, "check.free", 1);
+	ask(&r, free_twice, 100, 0);
+	CHECKF(heard(err[0], text, sizeof(text)) && strstr(text, "hakmem: "), "%s", text);
+	CHECKF(strchr(text, '\n') == text + strlen(text) - 1, "more than one line: %s", text);
+	CHECKF(grew("free.bad", &bad) == 1, "%lu in all", bad);
+
+	set(&r, "check.free", 2);
+	ask(&r, free_twice, 100, 0);
+	CHECKF(heard(err[0], text, sizeof(text)) == 0, "%s", text);
+	CHECKF(grew("free.bad", &bad) == 1, "%lu in all", bad);
+
+	reset(&r, "check.free");
+	CHECK(write(r.fd, &c, sizeof(c)) == sizeof(c));
+	CHECK(waitpid(r.pid, &status, 0) == r.pid);
+	CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", status);
+	CHECKF(heard(err[0], text, sizeof(text)) && strstr(text, "hakmem: "), "%s", text);
+}
+
+/* ---- control ---- */
+
+static void *holds(void *arg)
+{
+	free(launder(malloc(opaque(100))));
+	for (;;)
+		pause();
+	return arg;
+}
+
+static long thread_job(long a, long b)
+{
+	pthread_t t;
+
+	(void)a;
+	(void)b;
+	return pthread_create(&t, NULL, holds, NULL);
+}
+
+static void control_agent(void)
+{
+	uint64_t g;
+
+	start(&r, "control.agent=off");
+	CHECK(ask(&r, thread_job, 0, 0) == 0);
+	CHECKF(tasks_of(r.pid) == 2, "%d threads", tasks_of(r.pid));
+	/* On: with the next thread the program creates. From then on a sleeper hears. */
+	set(&r, "control.agent", 1);
+	CHECK(ask(&r, thread_job, 0, 0) == 0);
+	WAIT_FOR(count(&r, "control.agent") == 1);
+	CHECKF(tasks_of(r.pid) == 4, "%d threads", tasks_of(r.pid));
+	g = peer_set(&r.p, "whale.ring_slots", 9);
+	WAIT_FOR(peer_has_applied(&r.p, g));
+	/* Off: it ends, and the next request waits for the program. */
+	g = peer_set(&r.p, "control.agent", 2);
+	WAIT_FOR(peer_has_applied(&r.p, g));
+	WAIT_FOR(tasks_of(r.pid) == 3 && count(&r, "control.agent") == 0);
+	g = peer_set(&r.p, "whale.ring_slots", 8);
+	CHECK(!peer_has_applied(&r.p, g));
+	WAIT_FOR(nudge(&r) && peer_has_applied(&r.p, g));
+	close(r.fd);
+}
+
+/* Locked at the start: nothing from outside has an effect; the same request elsewhere has. */
+static void control_lock(void)
+{
+	struct remote s;
+	uint64_t munmaps, g;
+
+	start(&s, "control.lock=on");
+	g = peer_set(&s.p, "whale.ring_slots", 0);
+	WAIT_FOR(nudge(&s) && peer_has_applied(&s.p, g));
+	munmaps = count(&s, "sys.munmap.calls");
+	ask(&s, whales, 2 * MIB, 10);
+	CHECK(count(&s, "sys.munmap.calls") == munmaps && count(&s, "whale.unkept") == 0);
+	CHECK(count(&s, "control.refused") == 1 && peer_ack(&s.p, "whale.ring_slots").refused);
+	finish(&s);
+	start(&r, "control.lock=off");
+	set(&r, "whale.ring_slots", 0);
+	ask(&r, whales, 2 * MIB, 10);
+	CHECK(count(&r, "whale.unkept") >= 10 && count(&r, "control.refused") == 0);
+	finish(&r);
+}
+
+static const struct tcase cases[] = {
+	{ "superslab_enable", superslab_enable },
+	{ "superslab_off_unmaps_each_slab", superslab_off_unmaps_each_slab },
+	{ "superslab_retain", superslab_retain },
+	{ "thp_mode", thp_mode },
+	{ "thp_adaptive", thp_adaptive },
+	{ "cache_thread_bytes", cache_thread_bytes },
+	{ "ring_slots", ring_slots },
+	{ "ring_bytes", ring_bytes },
+	{ "region_evict", region_evict },
+	{ "region_free_force", region_free_force, 0, NULL, looks_old },
+	{ "evict_bytes", evict_bytes },
+	{ "evict_batch", evict_batch },
+	{ "purge_delay_zero", purge_delay_zero },
+	{ "purge_delay_never", purge_delay_never },
+	{ "stats_timing", stats_timing },
+	{ "check_free", check_free },
+	{ "control_agent", control_agent },
+	{ "control_lock", control_lock },
+};
+
+EFFECTS_MAIN(cases)
