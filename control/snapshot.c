@@ -196,7 +196,8 @@ static struct hak_use whale_use(const struct hak_segment *seg, const struct hak_
 		above_zero(hak_total(seg, snap, HAK_ID_WHALE_INHERITED) + use.allocs - use.frees);
 	use.in_use_bytes = above_zero(inherited + hak_total(seg, snap, HAK_ID_WHALE_ALLOC_BYTES) -
 				      hak_total(seg, snap, HAK_ID_WHALE_FREE_BYTES));
-	use.requested_bytes = above_zero(inherited + hak_total(seg, snap, HAK_ID_WHALE_REQ_ALLOC) -
+	use.requested_bytes = above_zero(hak_total(seg, snap, HAK_ID_WHALE_INHERITED_REQ) +
+					 hak_total(seg, snap, HAK_ID_WHALE_REQ_ALLOC) -
 					 hak_total(seg, snap, HAK_ID_WHALE_REQ_FREE));
 	return use;
 }

@@ -300,10 +300,20 @@ static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int un
 	return NULL;
 }
 
+/* A FREE extent of which no purger holds units: those count as used until they are given back. */
+static struct hak_extent *idle_free(void)
+{
+	struct hak_extent *e = rows[HAK_EXTENT_FREE][0];
+
+	while (e && e->used_units)
+		e = e->next;
+	return e;
+}
+
 /* A free extent, for the kind; the granules are marked before any pointer into it can exist. */
 static struct hak_extent *revive(enum hak_extent_kind kind)
 {
-	struct hak_extent *e = rows[HAK_EXTENT_FREE][0];
+	struct hak_extent *e = idle_free();
 
 	if (!e)
 		return NULL;
@@ -570,7 +580,8 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 		hak_lock(HAK_LOCK_EXTENT);
 		if (free_extents > keep)
 			for (e = rows[HAK_EXTENT_FREE][0]; e; e = e->next)
-				if (!oldest || (int64_t)(e->free_ms - oldest->free_ms) < 0)
+				if (!e->used_units &&
+				    (!oldest || (int64_t)(e->free_ms - oldest->free_ms) < 0))
 					oldest = e;
 		if (!oldest || (int64_t)(oldest->free_ms - before_ms) > 0) {
 			hak_unlock(HAK_LOCK_EXTENT);

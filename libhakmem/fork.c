@@ -20,7 +20,7 @@ static struct {
 	struct hak_cache cache;		/* its content */
 	uint32_t length[HAK_CLASSES];	/* of its bins */
 	uint64_t in_use[HAK_CLASSES];	/* blocks of the whole process */
-	uint64_t whales, whale_bytes;
+	uint64_t whales, whale_bytes, whale_requested;
 } saved;
 
 static void save_totals(void)
@@ -29,7 +29,7 @@ static void save_totals(void)
 	unsigned int n = hak_heap_count();
 
 	memset(saved.in_use, 0, sizeof(saved.in_use));
-	saved.whales = saved.whale_bytes = 0;
+	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
 	for (unsigned int i = 0; i < n; i++) {
 		const struct hak_heap_block *b = hak_heap_block_at(i);
 
@@ -41,6 +41,9 @@ static void save_totals(void)
 		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] -
 				     b->heap[HAK_C_WHALE_FREE_BYTES] +
 				     b->heap[HAK_C_WHALE_INHERITED_BYTES];
+		saved.whale_requested += b->heap[HAK_C_WHALE_REQ_ALLOC] -
+					 b->heap[HAK_C_WHALE_REQ_FREE] +
+					 b->heap[HAK_C_WHALE_INHERITED_REQ];
 	}
 #endif
 }
@@ -131,6 +134,7 @@ static void inherit(struct hak_cache *c)
 	}
 	b->heap[HAK_C_WHALE_INHERITED] = saved.whales;
 	b->heap[HAK_C_WHALE_INHERITED_BYTES] = saved.whale_bytes;
+	b->heap[HAK_C_WHALE_INHERITED_REQ] = saved.whale_requested;
 #else
 	(void)c;
 #endif
@@ -165,7 +169,7 @@ void hak_fork_copied(struct hak_cache *c)
 	saved.valid = false;
 	saved.who = NULL;
 	memset(saved.in_use, 0, sizeof(saved.in_use));
-	saved.whales = saved.whale_bytes = 0;
+	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
 	hak_tune_fork_child();
 	hak_heap_fork_child(c);
 	c->magic = 0;

@@ -462,7 +462,11 @@ static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 	struct hak_region *r =
 		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
-	if (!r || p != r->base || size < HAK_WHALE_MIN)
+	/*
+	 * a block that is a whale by its alignment alone, or shrinks to less, stays while half is
+	 * used
+	 */
+	if (size < HAK_WHALE_MIN && (size > r->bytes || size <= r->bytes / 2))
 		return NULL;
 	return hak_whale_resize(c, r, size);
 }
@@ -505,17 +509,16 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 		hak_misuse("realloc() of a pointer that is no block of ours:", p);
 		return no_memory();
 	}
-	/* in place while at least half stays in use */
-	if (size <= old && (size > old / 2 || old <= 32) && old < HAK_WHALE_MIN) {
-		if (c)
-			hak_heap_count1(c, REALLOC_IN_PLACE);
-		return p;
-	}
-	if (c && old >= HAK_WHALE_MIN && hak_granule_kind(hak_granule(p)) == HAK_WHALE) {
+	if (c && hak_granule_kind(hak_granule(p)) == HAK_WHALE) {
 		enter(c);
 		q = realloc_whale(c, p, size);
 		if (q)
 			return q;
+	} else if (size <= old && (size > old / 2 || old <= 32)) {
+		/* in place while at least half stays in use */
+		if (c)
+			hak_heap_count1(c, REALLOC_IN_PLACE);
+		return p;
 	}
 	return realloc_copy(c, p, old, size);
 }

@@ -232,7 +232,10 @@ static void drop_blocks(struct hak_slab *s)
 		char *next = *(char **)p;
 
 		if (pages_of((size_t)(p - s->base), size) & s->holes) {
-			/* zeros, as the page will read; whoever writes here from now on is found out */
+			/*
+			 * zeros, as the page will read; whoever writes here from now on is found
+			 * out
+			 */
 			((uintptr_t *)p)[0] = ((uintptr_t *)p)[1] = 0;
 			s->nfree--;
 			s->dropped++;

@@ -220,9 +220,7 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 static void absorb(struct hak_region *r, struct hak_region *n)
 {
 	ring_remove(n);
-	/*
-	 * as old as its larger part: a small whale in constant use keeps no large region from ageing
-	 */
+	/* as old as its larger part: a small whale in constant use keeps no large one young */
 	if (n->bytes > r->bytes)
 		r->epoch = n->epoch;
 	if (n->base < r->base)

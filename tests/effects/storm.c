@@ -4,8 +4,7 @@
  * checks the contents of every block) allocates in several threads and forks: values in range and
  * out of it, layers, deadlines, slots torn in the middle of a write, a generation that stays odd,
  * purge requests of every level. The stress test must pass; and when everything has been reset,
- * what
- * is in force must be the defaults, in a process that works on.
+ * what is in force must be the defaults, in a process that works on.
  *
  * control.segment is the exception: switched off, nobody could look any more; tests/control/segment
  * has it.

@@ -516,6 +516,25 @@ static void purge_delay_never(void)
 	finish(&s);
 }
 
+static long use_whales(long a, long b)
+{
+	(void)a;
+	(void)b;
+	poke();
+	return 0;
+}
+
+/* Free memory ages although whales in constant use are cut off it and join it again. */
+static void ages_beside_whales_in_use(void)
+{
+	uint64_t p;
+
+	start(&r, "purge.delay_ms=100");
+	p = garbage(&r);
+	WAIT_FOR(ask(&r, use_whales, 0, 0) == 0 && all_given_back(&r, p));
+	finish(&r);
+}
+
 /* ---- stats.timing ---- */
 
 static const char *const timed[] = {
@@ -699,6 +718,7 @@ static const struct tcase cases[] = {
 	{ "evict_batch", evict_batch },
 	{ "purge_delay_zero", purge_delay_zero },
 	{ "purge_delay_never", purge_delay_never },
+	{ "ages_beside_whales_in_use", ages_beside_whales_in_use },
 	{ "stats_timing", stats_timing },
 	{ "check_free", check_free },
 	{ "control_agent", control_agent },

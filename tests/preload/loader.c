@@ -473,6 +473,8 @@ static void preloaded_under_valgrind_29(void)
 	need_hakmem();
 	if (!lib || run("command -v valgrind >/dev/null") != 0)
 		SKIP("valgrind is not installed");
+	if (run("LD_PRELOAD='%s' valgrind -q true 2>&1 | grep -q 'debuginfo reader'", lib) == 0)
+		SKIP("this valgrind cannot read the compiler's debug information");
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 "
 		"'%s' --one valgrind_clean >/dev/null 2>&1", lib, beside("loader"));
 	CHECKF(r == 0, "memcheck, its malloc: ends with %d", r);
