@@ -228,7 +228,7 @@ static void adaptive_remapped(void)
 static void several_threads(void)
 {
 	begin("control.agent=off,whale.ring_slots=2");
-	/* Their heaps are there: pages of the segment itself, made for new ones, are not counted. */
+	/* Their heaps are there: pages of the segment made for new ones are not counted. */
 	ask(&r, thread_work, 0, 0);
 	compare(thread_work, 0);
 }
