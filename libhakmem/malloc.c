@@ -225,7 +225,7 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 	struct hak_cache *c;
 	void *p;
 
-	if (hak_unlikely(size > PTRDIFF_MAX))
+	if (hak_unlikely(size >> HAK_ADDRESS_BITS || align >> HAK_ADDRESS_BITS))
 		return no_memory();
 	if (hak_abstain())
 		return align <= HAK_UNIT ? __interceptor_malloc(size)

@@ -6,7 +6,8 @@
  *
  * The books lie in memory that both processes share (descriptor BOOKS_FD) and are kept by the
  * public meaning of the calls alone: a block's class is the smallest whose size is enough; realloc
- * that moves is an allocation and a free; a whale that stays a whale is the same whale.
+ * that moves is an allocation and a free; a whale that stays where it is, or stays as large as one,
+ * is the same whale.
  */
 #include "effects.h"
 
@@ -37,6 +38,7 @@ static struct books {
 struct block {
 	void *p;
 	size_t requested, align;
+	int whale;
 };
 static struct block block[THREADS][SLOTS];
 
@@ -57,26 +59,28 @@ static unsigned class_for(size_t n)
 	return c;
 }
 
-static int is_whale(const struct block *b)
+/* Adds a block of `usable` bytes to the books, or takes it off them. */
+static void book(const struct block *b, size_t usable, int in)
 {
-	return b->requested >= whale_min || b->align > MIB;
-}
-
-/* Adds a block to the books, or takes it off them. */
-static void enter(const struct block *b, int in)
-{
-	size_t usable = malloc_usable_size(b->p);
-
-	if (is_whale(b)) {
+	if (b->whale) {
 		add(in ? &books->t.whale_allocs : &books->t.whale_frees, 1);
 		add(&books->t.whale_bytes, in ? usable : -usable);
 		add(&books->t.whale_requested, in ? b->requested : -b->requested);
 		return;
 	}
-	if (b->align <= 16 && in)
+	add(in ? &books->t.allocs[class_for(usable)] : &books->t.frees[class_for(usable)], 1);
+}
+
+/* A block that was not there before: what it must be follows from the request. */
+static void book_new(struct block *b)
+{
+	size_t usable = malloc_usable_size(b->p);
+
+	b->whale = b->requested >= whale_min || b->align > MIB;
+	if (!b->whale && b->align <= 16)
 		CHECKF(usable == books->size[class_for(b->requested)], "%zu usable of %zu", usable,
 		       b->requested);
-	add(in ? &books->t.allocs[class_for(usable)] : &books->t.frees[class_for(usable)], 1);
+	book(b, usable, 1);
 }
 
 static size_t some_size(uint64_t *s)
@@ -106,12 +110,12 @@ static void allocate(struct block *b, uint64_t *s)
 		b->p = malloc(opaque(b->requested));
 	}
 	CHECK(b->p);
-	enter(b, 1);
+	book_new(b);
 }
 
 static void release(struct block *b)
 {
-	enter(b, 0);
+	book(b, malloc_usable_size(b->p), 0);
 	free(launder(b->p));
 	b->p = NULL;
 }
@@ -119,34 +123,23 @@ static void release(struct block *b)
 static void resize(struct block *b, uint64_t *s)
 {
 	struct block was = *b;
-	size_t old = malloc_usable_size(b->p), n = some_size(s) + 1;
-	int large = old >= whale_min && is_whale(b);
+	size_t old = malloc_usable_size(b->p);
 	uintptr_t p = (uintptr_t)b->p;
+	int in_place;
 
-	b->requested = n;
+	b->requested = some_size(s) + 1;
 	b->align = 16;
-	if (large && n >= whale_min) {
-		b->p = realloc(b->p, opaque(n));
-		CHECK(b->p);
-		add(&books->t.whale_bytes, malloc_usable_size(b->p) - old);
-		add(&books->t.whale_requested, n - was.requested);
-		return;
-	}
-	enter(&was, 0);
-	b->p = realloc(b->p, opaque(n));
+	b->p = realloc(b->p, opaque(b->requested));
 	CHECK(b->p);
-	if ((uintptr_t)b->p != p || malloc_usable_size(b->p) != old) {
-		enter(b, 1);
-		return;
-	}
-	/* In place: the same block as before, which keeps its kind. */
-	b->align = was.align;
-	if (is_whale(b)) {
-		add(&books->t.whale_frees, -1ull);
-		add(&books->t.whale_bytes, old);
-		add(&books->t.whale_requested, n);
+	in_place = (uintptr_t)b->p == p;
+	if (was.whale && (in_place || b->requested >= whale_min)) {
+		add(&books->t.whale_bytes, malloc_usable_size(b->p) - old);
+		add(&books->t.whale_requested, b->requested - was.requested);
+	} else if (was.whale || !in_place) {
+		book(&was, old, 0);
+		book_new(b);
 	} else {
-		add(&books->t.frees[class_for(old)], -1ull);
+		CHECK(malloc_usable_size(b->p) == old);
 	}
 }
 

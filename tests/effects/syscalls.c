@@ -195,7 +195,10 @@ static void compare(job what, long a)
 		       "%lu bytes of %s traced, %lu counted", t.bytes[k], kind_name[k],
 		       after.bytes[k] - before.bytes[k]);
 	}
-	say("# mmap %lu munmap %lu mremap %lu dontneed %lu free %lu hugepage %lu metadata %lu\n",
+	CHECKF(t.n[MMAP] >= 20 && t.n[MMAP] + t.n[MUNMAP] + t.n[DONTNEED] >= 60,
+	       "only %lu mmap, %lu munmap, %lu dontneed to compare", t.n[MMAP], t.n[MUNMAP],
+	       t.n[DONTNEED]);
+	say("# mmap %lu munmap %lu mremap %lu dontneed %lu free %lu hugepage %lu own %lu\n",
 	    t.n[MMAP], t.n[MUNMAP], t.n[MREMAP], t.n[DONTNEED], t.n[FREE], t.n[HUGEPAGE],
 	    t.n[METADATA]);
 }
@@ -227,7 +230,7 @@ static void adaptive_remapped(void)
 
 static void several_threads(void)
 {
-	begin("control.agent=off,whale.ring_slots=2");
+	begin("control.agent=off,whale.ring_slots=0,purge.delay_ms=1");
 	/* Their heaps are there: pages of the segment made for new ones are not counted. */
 	ask(&r, thread_work, 0, 0);
 	compare(thread_work, 0);
