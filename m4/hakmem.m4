@@ -100,7 +100,7 @@ hak_compiler=$hak_cv_compiler
 
 HAK_ADD_FLAGS([HAK_WARN_CFLAGS], [-Wall -Wextra -Wundef -Wshadow -Wpointer-arith -Wwrite-strings
 	-Wvla -Wformat=2 -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes
-	-Wold-style-definition -Wno-unused-parameter -Wno-missing-field-initializers
+	-Wold-style-definition -Wno-format-nonliteral -Wno-unused-parameter -Wno-missing-field-initializers
 	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 	-Werror=int-conversion -Werror=return-type])
 HAK_ADD_FLAGS([HAK_OWN_CFLAGS], [-std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fno-common
@@ -113,6 +113,9 @@ HAK_ADD_FLAGS([HAK_BUILTIN_CFLAGS], [-fno-builtin-malloc -fno-builtin-calloc -fn
 	-fno-builtin-reallocarray -fno-builtin-free -fno-builtin-aligned_alloc
 	-fno-builtin-posix_memalign -fno-builtin-memalign -fno-builtin-valloc -fno-builtin-pvalloc
 	-fno-builtin-strdup -fno-builtin-strndup])
+
+# What tests do on purpose.
+HAK_ADD_FLAGS([HAK_MISUSE_CFLAGS], [-Wno-free-nonheap-object -Wno-use-after-free])
 
 # The library must not wait for the dynamic linker inside malloc: initial-exec TLS needs no
 # __tls_get_addr (which allocates), and everything is bound at load.
