@@ -100,7 +100,8 @@ hak_compiler=$hak_cv_compiler
 
 HAK_ADD_FLAGS([HAK_WARN_CFLAGS], [-Wall -Wextra -Wundef -Wshadow -Wpointer-arith -Wwrite-strings
 	-Wvla -Wformat=2 -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes
-	-Wold-style-definition -Wno-format-nonliteral -Wno-unused-parameter -Wno-missing-field-initializers
+	-Wold-style-definition -Wno-format-nonliteral -Wno-unused-parameter
+	-Wno-missing-field-initializers
 	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types
 	-Werror=int-conversion -Werror=return-type])
 HAK_ADD_FLAGS([HAK_OWN_CFLAGS], [-std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fno-common
