@@ -43,7 +43,12 @@
 #define HAK_NAME_BYTES		40
 
 enum hak_scope { HAK_SCOPE_HOT, HAK_SCOPE_CLASS, HAK_SCOPE_HEAP, HAK_SCOPE_PROC };
-enum hak_kind { HAK_KIND_COUNTER, HAK_KIND_GAUGE };
+/*
+ * KEPT: a gauge of regions kept for reuse whose cell has whales in use in it as well, so that a
+ * whale costs no count as it comes and goes; the reader takes those out: their number (allocs -
+ * frees + inherited) or their bytes, as the counter's unit says.
+ */
+enum hak_kind { HAK_KIND_COUNTER, HAK_KIND_GAUGE, HAK_KIND_KEPT };
 enum hak_unit {
 	HAK_UNIT_NONE,
 	HAK_UNIT_COUNT,

@@ -82,6 +82,26 @@ static int add_process(const struct hak_segment *seg, struct hak_snapshot *snap)
 	return r;
 }
 
+/* Counters are read one after the other, so that a difference may fall below 0 for a moment. */
+static uint64_t above_zero(uint64_t difference)
+{
+	return (int64_t)difference < 0 ? 0 : difference;
+}
+
+/* See enum hak_kind. */
+static void part_whales(const struct hak_segment *seg, struct hak_snapshot *snap)
+{
+	struct hak_use whales = hak_tier_use(seg, snap, HAK_TIER_WHALE);
+
+	for (uint32_t i = 0; i < snap->counters; i++) {
+		const struct hak_counter_desc *d = &seg->counter[i];
+		uint64_t n = d->unit == HAK_UNIT_COUNT ? whales.in_use : whales.in_use_bytes;
+
+		if (d->kind == HAK_KIND_KEPT)
+			snap->total[i] = above_zero(snap->total[i] - n);
+	}
+}
+
 int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 {
 	const struct hak_stats_header *h = &seg->header;
@@ -103,11 +123,13 @@ int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 		r = add_process(seg, &snap);
 	if (r == 0)
 		r = add_heaps(seg, &snap);
-	if (r < 0)
+	if (r < 0) {
 		hak_snapshot_free(&snap);
-	else
-		*ret = snap;
-	return r;
+		return r;
+	}
+	part_whales(seg, &snap);
+	*ret = snap;
+	return 0;
 }
 
 void hak_snapshot_free(struct hak_snapshot *snap)
@@ -133,12 +155,6 @@ uint64_t hak_of_class(const struct hak_segment *seg, const struct hak_snapshot *
 }
 
 /* -- what follows from them -------------------------------------------------------------------- */
-/* Counters are read one after the other, so that a difference may fall below 0 for a moment. */
-static uint64_t above_zero(uint64_t difference)
-{
-	return (int64_t)difference < 0 ? 0 : difference;
-}
-
 enum hak_tier hak_tier_of(uint32_t class_size)
 {
 	if (class_size <= 1024)
@@ -237,7 +253,7 @@ struct hak_memory hak_memory_of(const struct hak_segment *seg, const struct hak_
 	};
 	uint64_t held =
 		hak_total(seg, snap, HAK_ID_MEM_SLAB) + hak_total(seg, snap, HAK_ID_MEM_RUN);
-	uint64_t blocks = 0;
+	uint64_t blocks = 0, whales = 0;
 
 	for (enum hak_tier tier = 0; tier < HAK_TIERS; tier++) {
 		struct hak_use use = hak_tier_use(seg, snap, tier);
@@ -245,12 +261,13 @@ struct hak_memory hak_memory_of(const struct hak_segment *seg, const struct hak_
 		m.in_use += use.in_use_bytes;
 		m.requested += use.requested_bytes;
 		m.thread_cached += use.cached_bytes;
-		if (tier != HAK_TIER_WHALE)
+		if (tier == HAK_TIER_WHALE)
+			whales = use.in_use_bytes;
+		else
 			blocks += use.in_use_bytes + use.cached_bytes;
 	}
 	m.slab_free = above_zero(held - blocks);
-	held += hak_total(seg, snap, HAK_ID_MEM_WHALE);
-	m.reserved = above_zero(m.mapped - held - m.dirty - m.lazy - m.clean);
+	m.reserved = above_zero(m.mapped - held - whales - m.dirty - m.lazy - m.clean);
 	return m;
 }
 

@@ -24,7 +24,8 @@
 
 enum state {
 	NONE,
-	BUSY, /* somebody starts or stops it; wait on the word */
+	STARTING, /* somebody does it; wait on the word */
+	STOPPING, /* and so here */
 	RUNNING,
 	ENDED, /* by itself; still to be joined */
 };
@@ -33,7 +34,7 @@ enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
 
 static _Atomic uint32_t state;
 static _Atomic bool stop_asked, threads_seen, unwelcome;
-static pthread_t agent; /* valid in RUNNING and ENDED, and in BUSY for whoever set it */
+static pthread_t agent; /* valid in RUNNING and ENDED, and for whoever starts or stops it */
 
 static void set_state(enum state s)
 {
@@ -41,12 +42,12 @@ static void set_state(enum state s)
 	hak_sys(SYS_futex, (long)&state, FUTEX_WAKE_PRIVATE, 1 << 30, 0, 0, 0);
 }
 
-static bool change_state(enum state from)
+static bool change_state(enum state from, enum state to)
 {
 	uint32_t s = from;
 
 	/* acquire: pairs with set_state(); `agent` is read after it */
-	return atomic_compare_exchange_strong_explicit(&state, &s, BUSY, memory_order_acquire,
+	return atomic_compare_exchange_strong_explicit(&state, &s, to, memory_order_acquire,
 						       memory_order_relaxed);
 }
 
@@ -101,7 +102,7 @@ static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int l
 /* One round: what is asked, what is due, then a wait. False: it is time to go. */
 static bool serve(unsigned int *patience_s)
 {
-	_Atomic uint32_t *word = hak_tune_wake;
+	_Atomic uint32_t *word = hak_tune_word();
 	/* Before anything is looked at: a change after this ends the wait at once. */
 	uint32_t value = atomic_load_explicit(word, memory_order_acquire);
 	unsigned int longest_s;
@@ -122,6 +123,8 @@ static bool serve(unsigned int *patience_s)
 	}
 	if (wait_for_news(word, value, longest_s < *patience_s ? longest_s : *patience_s))
 		return true;
+	if (!wanted())
+		return false;
 	/* There may be threads that do not allocate. They are not asked about often. */
 	*patience_s = *patience_s < LONGEST_WAIT_S / 2 ? 2 * *patience_s : LONGEST_WAIT_S;
 	return !alone();
@@ -137,7 +140,9 @@ static void *run(void *unused)
 	while (serve(&patience_s))
 		;
 	hak_tune_set_agent(false);
-	/* Fails if a stopper is waiting to join. */
+	/* Who starts us may not have said so yet; who stops us waits to join. */
+	while (atomic_load_explicit(&state, memory_order_relaxed) == STARTING)
+		hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, STARTING, 0, 0, 0);
 	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release,
 						memory_order_relaxed);
 	return unused;
@@ -181,11 +186,10 @@ void hak_agent_start(void)
 	if (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING ||
 	    atomic_load_explicit(&unwelcome, memory_order_relaxed))
 		return;
-	atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
 	if (!wanted() || !hak_heap_live())
 		return;
-	if (!change_state(NONE)) {
-		corpse = change_state(ENDED);
+	if (!change_state(NONE, STARTING)) {
+		corpse = change_state(ENDED, STARTING);
 		if (!corpse)
 			return;
 	}
@@ -196,7 +200,7 @@ void hak_agent_start(void)
 
 void hak_agent_wake(void)
 {
-	_Atomic uint32_t *word = hak_tune_wake;
+	_Atomic uint32_t *word = hak_tune_word();
 
 	atomic_fetch_add_explicit(word, 1, memory_order_release);
 	hak_sys(SYS_futex, (long)word, FUTEX_WAKE, 1 << 30, 0, 0, 0);
@@ -209,11 +213,11 @@ void hak_agent_stop(void)
 
 		if (s == NONE)
 			return;
-		if (s == BUSY) {
-			hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, BUSY, 0, 0, 0);
+		if (s == STARTING || s == STOPPING) {
+			hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, s, 0, 0, 0);
 			continue;
 		}
-		if (!change_state(s))
+		if (!change_state(s, STOPPING))
 			continue;
 		atomic_store_explicit(&stop_asked, true, memory_order_relaxed);
 		hak_agent_wake();

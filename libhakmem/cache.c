@@ -11,12 +11,13 @@
 #include "purge.h"
 #include "run.h"
 #include "stats.h"
+#include "stop.h"
 #include "tune.h"
 
 #define LIST_FIRST_BYTES	((size_t)4 << 10)	/* a list's limit to begin with */
 #define LIST_MAX_BYTES		((size_t)256 << 10)	/* and at most */
 #define CARVE_MAX_BYTES		((size_t)16 << 10)
-#define RUN_LIST_BYTES		((size_t)512 << 10)	/* a run class's list */
+#define RUNS_MAX		16u			/* in a run class's list */
 #define SCAN_PARTIAL		8u			/* slabs looked at for the fullest */
 
 static void busy(struct hak_cache *c)
@@ -29,6 +30,12 @@ static void busy(struct hak_cache *c)
 static void idle(struct hak_cache *c)
 {
 	atomic_store_explicit(&c->heap->busy, 0, memory_order_release);
+}
+
+static int64_t *base_of(struct hak_cache *c, unsigned int cls)
+{
+	return cls < HAK_SLAB_CLASSES ? &c->heap->cls[cls].base
+				      : &c->heap->run[cls - HAK_SLAB_CLASSES].base;
 }
 
 static uint32_t first_limit(unsigned int cls)
@@ -50,20 +57,18 @@ static uint32_t max_limit(unsigned int cls)
 	return n > 8192 ? 8192 : n;
 }
 
-static uint32_t run_limit(unsigned int cls)
+static uint64_t run_bytes(struct hak_cache *c)
 {
-	uint64_t bytes = hak_tun(HAK_T_CACHE_THREAD_BYTES) / 4;
-	uint32_t n;
+	uint64_t bytes = 0;
 
-	if (bytes > RUN_LIST_BYTES)
-		bytes = RUN_LIST_BYTES;
-	n = (uint32_t)(bytes / hak_class_size(cls));
-	return n > 16 ? 16 : n ? n : 1;
+	for (unsigned int k = HAK_SLAB_CLASSES; k < HAK_CLASSES; k++)
+		bytes += (uint64_t)hak_bin_length(c, k) * hak_class_size(k);
+	return bytes;
 }
 
 void hak_cache_reset_limits(struct hak_cache *c)
 {
-	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
+	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES) - (int64_t)run_bytes(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		/* untouched pages stay so */
 		if (c->heap->cls[k].limit || c->heap->cls[k].carve)
@@ -121,12 +126,14 @@ static void settle(struct hak_cache *c, struct hak_slab *s)
 	struct hak_heap_class *hc = &c->heap->cls[s->cls];
 
 	hak_slab_check(s);
+	hak_assert(hak_slab_owner(s) == c);
 	s->trimmed = false;
 	s->epoch = (uint8_t)hak_purge_epoch();
 	if (s->state == HAK_SLAB_CURRENT)
 		return;
 	if (s->state == HAK_SLAB_FULL) {
 		list_remove(&hc->full, s);
+		hak_stop("settle.off_list");
 		list_push(&hc->partial, s);
 		s->state = HAK_SLAB_PARTIAL;
 	}
@@ -165,6 +172,7 @@ static uint32_t take_list(struct hak_slab *s, void **ret_head)
 
 	*ret_head = s->free;
 	s->free = NULL;
+	hak_stop("refill.taken");
 	s->nfree = 0;
 	s->used += (uint16_t)n;
 	return n;
@@ -238,6 +246,7 @@ static bool next_slab(struct hak_cache *c, unsigned int cls)
 
 	if (s) {
 		list_remove(&hc->partial, s);
+		hak_stop("refill.off_list");
 		s->state = HAK_SLAB_CURRENT;
 		hak_heap_count1(c, REFILL_PARTIAL);
 	} else if ((s = from_pool(c, cls))) {
@@ -298,6 +307,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 		hak_class_count_n(c, REFILLED, cls, n);
 	}
 	hc->base += n;
+	hak_stop("refill.half");
 	/* the caller pops one and counts it */
 	c->bin[cls].head = head;
 	arm(c, cls, n, limit_of(hc, cls));
@@ -311,6 +321,7 @@ static void give_local(struct hak_cache *c, struct hak_slab *s, struct hak_chain
 {
 	*(void **)ch->tail = s->free;
 	s->free = ch->head;
+	hak_stop("flush.local_half");
 	s->nfree += (uint16_t)ch->n;
 	s->used -= (uint16_t)ch->n;
 	settle(c, s);
@@ -322,6 +333,7 @@ static void push_remote(struct hak_cache *c, unsigned int i)
 	struct hak_chain ch = c->remote[i].chain;
 
 	c->remote[i].slab = NULL;
+	hak_stop("flush.before_push");
 	hak_heap_count1(c, REMOTE_PUSH);
 	if (hak_slab_remote_push(s, &ch))
 		hak_heap_count1(c, REMOTE_QUEUE);
@@ -359,7 +371,10 @@ static void give_remote(struct hak_cache *c, struct hak_slab *s, struct hak_chai
 
 static void give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
 {
-	if (hak_slab_owner(s) == c)
+	bool mine = hak_slab_owner(s) == c;
+
+	hak_stop("free.after_owner");
+	if (mine)
 		give_local(c, s, ch);
 	else
 		give_remote(c, s, ch);
@@ -389,7 +404,7 @@ static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab
 {
 	if (hak_unlikely(hak_slab_in_hole(s, p)))
 		return true;
-	if (hak_likely(p[1] != HAK_KEY + c->heap->serial))
+	if (hak_likely(p[1] != hak_key_of(p, c->heap->serial)))
 		return false;
 	return on_list(p, ch->head, ch->n) ||
 	       (hak_slab_owner(s) == c && on_list(p, s->free, s->nfree));
@@ -414,7 +429,7 @@ static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t 
 			hak_misuse("double free(), or memory written after free():", p);
 			break;
 		}
-		((uintptr_t *)p)[1] = HAK_KEY + c->heap->serial;
+		((uintptr_t *)p)[1] = hak_key_of(p, c->heap->serial);
 		if (hak_unlikely(!hak_slab_is_block(of, p))) {
 			hak_misuse("free() of a pointer inside a block:", p);
 			p = next;
@@ -472,6 +487,7 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 		hc->spare_n = n;
 		hc->base -= n;
 		c->bin[cls].head = NULL;
+		hak_stop("flush.swapped");
 		n = 0;
 	}
 	arm(c, cls, n, limit_of(hc, cls));
@@ -482,13 +498,18 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 	}
 }
 
-static uint32_t flush_runs(struct hak_cache *c, unsigned int cls, void *p)
+static uint32_t flush_runs(struct hak_cache *c, unsigned int cls, void *p, uint32_t all)
 {
 	uint32_t n = 0;
 
 	while (p) {
 		void *next = *(void **)p;
 
+		if (hak_unlikely(!hak_run_is_cached(p, cls))) {
+			hak_misuse("double free(), or memory written after free():", p);
+			n = all;	/* the rest is lost */
+			break;
+		}
 		hak_run_release(p);
 		p = next;
 		n++;
@@ -501,24 +522,38 @@ static uint32_t flush_runs(struct hak_cache *c, unsigned int cls, void *p)
 static void trim_runs(struct hak_cache *c, unsigned int cls, uint32_t keep)
 {
 	void **link = &c->bin[cls].head, *rest;
+	uint32_t all = hak_bin_length(c, cls), kept = 0;
 
-	for (uint32_t i = 0; i < keep && *link; i++)
+	while (kept < keep && *link && hak_run_is_cached(*link, cls)) {
 		link = *link;
+		kept++;
+	}
 	rest = *link;
 	*link = NULL;
-	c->heap->run[cls - HAK_SLAB_CLASSES].base -= flush_runs(c, cls, rest);
+	hak_stop("flush.runs_cut");
+	c->heap->budget += (int64_t)(all - kept) * (int64_t)hak_class_size(cls);
+	*base_of(c, cls) -= flush_runs(c, cls, rest, all - kept);
 }
 
 static void trip_run(struct hak_cache *c, unsigned int cls)
 {
-	uint32_t limit = run_limit(cls), n = hak_bin_length(c, cls);
+	uint32_t n = hak_bin_length(c, cls);
 
-	if (n >= limit) {
+	if (n >= RUNS_MAX || c->heap->budget < 0) {
 		hak_heap_count1(c, FREE_FLUSH);
-		trim_runs(c, cls, limit / 2);
+		trim_runs(c, cls, n / 2);
 		n = hak_bin_length(c, cls);
 	}
-	c->bin[cls].room = limit > n ? limit - n : 1;
+	c->bin[cls].room = (int32_t)(RUNS_MAX - n);
+}
+
+void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
+{
+	c->heap->budget += (int64_t)hak_class_size(cls);
+	hak_counters(c)->hot[cls].frees++;
+	hak_class_count_n(c, FLUSHED, cls, 1);
+	--*base_of(c, cls);
+	hak_run_release(p);
 }
 
 void hak_cache_trip(struct hak_cache *c, unsigned int cls)
@@ -640,6 +675,7 @@ static void pool_list(struct hak_cache *c, struct hak_slab_list *l)
 		uint8_t state = s->state;
 
 		s->prev = s->next = NULL;
+		hak_stop("retire.off_list");
 		if (hak_pool_put(s)) {
 			hak_heap_count1(c, POOL_PUT);
 		} else {
@@ -677,7 +713,11 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls)
 	void *p = c->bin[cls].head;
 
 	hak_misuse("double free(), or memory written after free():", p);
-	/* the links cannot be trusted: what is in the bin is lost */
-	c->heap->cls[cls].base -= hak_bin_length(c, cls);
+	/* the links cannot be trusted: what is in the cache is lost */
+	*base_of(c, cls) -= hak_bin_length(c, cls);
 	c->bin[cls].head = NULL;
+	if (cls >= HAK_SLAB_CLASSES)
+		return;
+	c->heap->cls[cls].spare = NULL;
+	c->heap->cls[cls].spare_n = 0;
 }

@@ -9,6 +9,7 @@
 #include "meta.h"
 #include "purge.h"
 #include "stats.h"
+#include "stop.h"
 #include "tune.h"
 
 /*
@@ -216,7 +217,8 @@ static struct hak_extent *map_extent(void)
 		hak_meta_put(HAK_META_EXTENT, e);
 		return NULL;
 	}
-	if (hak_tun(HAK_T_THP_MODE) == 2 && !hak_os_hugepage(e->base, HAK_EXTENT, true))
+	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ALWAYS &&
+	    !hak_os_hugepage(e->base, HAK_EXTENT, true))
 		e->thp = true;
 	hak_count(HAK_C_MEM_MAPPED, HAK_EXTENT);
 	hak_count(HAK_C_MEM_CLEAN, HAK_EXTENT);
@@ -243,6 +245,7 @@ static bool unmap_extent(struct hak_extent *e)
 		}
 		return false;
 	}
+	hak_stop("map.after_munmap.extent");
 	hak_count(HAK_C_MEM_DIRTY, -dirty);
 	hak_count(HAK_C_MEM_CLEAN, dirty - (int64_t)HAK_EXTENT);
 	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_EXTENT);
@@ -327,8 +330,8 @@ static struct hak_extent *revive(enum hak_extent_kind kind)
 
 static bool want_thp(struct hak_extent *e)
 {
-	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == 1) && e->kind == HAK_EXTENT_SLABS &&
-	       !e->thp && e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
+	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE) &&
+	       e->kind == HAK_EXTENT_SLABS && !e->thp && e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
 }
 
 char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
@@ -369,8 +372,12 @@ char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned in
 	/*
 	 * The units taken keep the extent mapped. A refused advice costs nothing but the huge page.
 	 */
-	if (thp)
-		hak_os_hugepage(e->base, HAK_EXTENT, true);
+	if (thp && hak_os_hugepage(e->base, HAK_EXTENT, true)) {
+		hak_lock(HAK_LOCK_EXTENT);
+		e->thp = false;
+		hak_count(HAK_C_SUPERSLABS_THP, -1);
+		hak_unlock(HAK_LOCK_EXTENT);
+	}
 	*ret = e;
 	return e->base + at * HAK_UNIT;
 }
@@ -428,7 +435,13 @@ void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned
 		detach(e);
 	hak_extent_check(e);
 	hak_unlock(HAK_LOCK_EXTENT);
-	if (unmap && !unmap_extent(e))
+	if (unmap)
+		hak_stop("extent.emptied");
+	if (!unmap)
+		return;
+	if (e->dirty_units)
+		hak_purge_note(e->base, HAK_EXTENT);
+	if (!unmap_extent(e))
 		reattach(e);
 }
 
@@ -442,13 +455,14 @@ struct range {
 };
 
 /*
- * Collects up to BATCH ranges of dirty units, marked used so that nobody takes them meanwhile.
- * Ranges are cut to whole pages; on machines with pages above 4 KiB a remainder stays dirty.
+ * Collects up to BATCH ranges of dirty units that are not young, marked used so that nobody takes
+ * them meanwhile. Ranges are cut to whole pages; on machines with pages above 4 KiB a remainder
+ * stays dirty.
  */
-static unsigned int collect(struct hak_extent **cursor, bool all, struct range *r)
+static unsigned int collect(struct range *r)
 {
 	unsigned int n = 0, per_page = (unsigned int)(hak_page / HAK_UNIT);
-	struct hak_extent *e = *cursor;
+	struct hak_extent *e = all_extents;
 
 	if (!per_page)
 		per_page = 1;
@@ -459,7 +473,7 @@ static unsigned int collect(struct hak_extent **cursor, bool all, struct range *
 		if (!e->dirty_units)
 			continue;
 		for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++)
-			pick[w] = all ? e->dirty[w] : e->dirty[w] & ~e->young[w];
+			pick[w] = e->dirty[w] & ~e->young[w];
 		unlink_row(e);
 		while (n < BATCH && (i = next_set(pick, i)) < HAK_EXTENT_UNITS) {
 			unsigned int end = next_clear(pick, i);
@@ -472,16 +486,12 @@ static unsigned int collect(struct hak_extent **cursor, bool all, struct range *
 			r[n++] = (struct range){ e, (uint16_t)from, (uint16_t)(to - from) };
 			set_bits(e->used, from, to - from);
 			clear_bits(e->dirty, from, to - from);
-			clear_bits(e->young, from, to - from);
 			e->used_units += (uint16_t)(to - from);
 			e->dirty_units -= (uint16_t)(to - from);
 			hak_count(HAK_C_MEM_DIRTY, -(int64_t)((to - from) * HAK_UNIT));
 		}
 		link_row(e);
-		if (n == BATCH)
-			break;
 	}
-	*cursor = e;
 	return n;
 }
 
@@ -494,7 +504,9 @@ static void put_back(const struct range *r, bool clean)
 	e->used_units -= r->units;
 	e->longest = (uint16_t)(HAK_EXTENT_UNITS - e->used_units);
 	if (!clean) {
+		/* young: tried again when another epoch is over, not at once */
 		set_bits(e->dirty, r->at, r->units);
+		set_bits(e->young, r->at, r->units);
 		e->dirty_units += r->units;
 	}
 	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
@@ -508,8 +520,8 @@ static void put_back(const struct range *r, bool clean)
 	hak_extent_check(e);
 }
 
-/* *ret_any: something became clean. Returns resident bytes given back. */
-static uint64_t give_pages(struct range *r, unsigned int n, bool *ret_any)
+/* Returns resident bytes given back. */
+static uint64_t give_pages(struct range *r, unsigned int n)
 {
 	uint64_t bytes = 0;
 	bool clean[BATCH];
@@ -525,27 +537,26 @@ static uint64_t give_pages(struct range *r, unsigned int n, bool *ret_any)
 		while (i < n && r[i].e->base + r[i].at * HAK_UNIT == p + len)
 			len += r[i++].units * HAK_UNIT;
 		resident = hak_purge_count(p, len);
+		hak_stop("purge.before_madvise.extent");
 		ok = !hak_os_dontneed(p, len);
 		if (ok)
 			bytes += resident;
 		if (!ok && i - first > 1) {
 			/* one locked page refuses the whole batch: try one by one */
-			for (unsigned int k = first; k < i; k++)
-				clean[k] = !hak_os_dontneed(r[k].e->base + r[k].at * HAK_UNIT,
-							    r[k].units * HAK_UNIT);
-			for (unsigned int k = first; k < i; k++)
-				bytes += clean[k] ? r[k].units * HAK_UNIT : 0;
+			for (unsigned int k = first; k < i; k++) {
+				p = r[k].e->base + r[k].at * HAK_UNIT;
+				resident = hak_purge_count(p, r[k].units * HAK_UNIT);
+				clean[k] = !hak_os_dontneed(p, r[k].units * HAK_UNIT);
+				bytes += clean[k] ? resident : 0;
+			}
 		} else {
 			for (unsigned int k = first; k < i; k++)
 				clean[k] = ok;
 		}
 	}
 	hak_lock(HAK_LOCK_EXTENT);
-	*ret_any = false;
-	for (unsigned int i = 0; i < n; i++) {
-		*ret_any |= clean[i];
+	for (unsigned int i = 0; i < n; i++)
 		put_back(&r[i], clean[i]);
-	}
 	hak_unlock(HAK_LOCK_EXTENT);
 	return bytes;
 }
@@ -558,7 +569,8 @@ static void drop_thp(const struct range *r, unsigned int n)
 		bool drop;
 
 		hak_lock(HAK_LOCK_EXTENT);
-		drop = e->thp && r[i].units < HAK_EXTENT_UNITS && hak_tun(HAK_T_THP_MODE) != 2;
+		drop = e->thp && r[i].units < HAK_EXTENT_UNITS &&
+		       hak_tun(HAK_T_THP_MODE) != HAK_THP_ALWAYS;
 		if (drop) {
 			e->thp = false;
 			if (e->kind == HAK_EXTENT_SLABS)
@@ -599,34 +611,41 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 	}
 }
 
+/* What is free now has been so for long: it goes with the next purge. */
+static void make_old(void)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	for (struct hak_extent *e = all_extents; e; e = e->all_next)
+		memset(e->young, 0, sizeof(e->young));
+	hak_unlock(HAK_LOCK_EXTENT);
+}
+
 uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms)
 {
 	struct range r[BATCH];
-	struct hak_extent *cursor;
 	uint64_t bytes;
 	unsigned int n;
-	bool any = true;
 
 	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
 	bytes = unmap_free(unmap ? 0 : (unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN),
 			   unmap ? now_ms : now_ms - age_ms);
-	do {
-		/*
-		 * From the start each time: what was collected is no longer dirty, and the cursor's
-		 * extent may be gone once the lock is dropped.
-		 */
+	if (all)
+		make_old();
+	/* Ends: what was tried is clean or young, and so is what is freed meanwhile. */
+	for (;;) {
 		hak_lock(HAK_LOCK_EXTENT);
-		cursor = all_extents;
-		n = collect(&cursor, all, r);
-		if (!n && !all)
-			for (struct hak_extent *e = all_extents; e; e = e->all_next)
-				memset(e->young, 0, sizeof(e->young));
+		n = collect(r);
 		hak_unlock(HAK_LOCK_EXTENT);
 		if (!n)
 			break;
 		drop_thp(r, n);
-		bytes += give_pages(r, n, &any);
-	} while (any);
+		bytes += give_pages(r, n);
+	}
+	if (!all)
+		make_old();
+	/* what emptied while we held some of it */
+	if (!keep_free())
+		bytes += unmap_free(0, hak_os_now_ms());
 	return bytes;
 }
 

@@ -83,6 +83,18 @@ static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
 	return r;
 }
 
+/*
+ * The first touches of the map around [a, end), while no lock is held: under EXTENT or RING, where
+ * granules are set and neighbours looked at, whoever the kernel throttles would hold up all others.
+ */
+static void touch(uintptr_t a, uintptr_t end)
+{
+	*(volatile uint8_t *)hak_granule_ours((void *)a)->reserved = 0;
+	*(volatile uint8_t *)hak_granule_ours((void *)(end - 1))->reserved = 0;
+	hak_granule_kind(hak_granule((void *)(a - 1)));
+	hak_granule_kind(hak_granule((void *)end));
+}
+
 int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
 {
 	uintptr_t a = (uintptr_t)p, end = a + bytes;
@@ -99,6 +111,8 @@ int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
 		a = stop;
 	}
 	hak_unlock(HAK_LOCK_META);
+	if (!r)
+		touch((uintptr_t)p, end);
 	return r;
 }
 

@@ -10,7 +10,9 @@
 #include "fork.h"
 #include "lock.h"
 #include "os.h"
+#include "purge.h"
 #include "stats.h"
+#include "stop.h"
 #include "sys.h"
 #include "tune.h"
 
@@ -215,6 +217,7 @@ static struct hak_heap *take_heap(void)
 		h = dead;
 		if (h) {
 			dead = h->next_dead;
+			hak_stop("adopt.off_list");
 			forget_kept(h);
 			hak_count(HAK_C_HEAPS_DEAD, -1);
 			hak_count(HAK_C_HEAPS_ADOPTED, 1);
@@ -241,6 +244,7 @@ static void give_heap(struct hak_heap *h)
 	hak_lock(HAK_LOCK_REGISTRY);
 	set_state(h, HAK_HEAP_DEAD);
 	h->kept = true;
+	h->died = hak_purge_epoch();
 	h->next_dead = dead;
 	dead = h;
 	atomic_fetch_add_explicit(&kept, 1, memory_order_relaxed);
@@ -264,7 +268,9 @@ static void destructor(void *arg)
 	if (c->heap->rounds++ < REARM_ROUNDS && !pthread_setspecific(key, c))
 		return;
 	hak_cache_flush(c);
+	hak_front_leave(&c->heap->front);
 	hak_self = &hak_cache_zombie;
+	hak_stop("exit.before_give");
 	give_heap(c->heap);
 	hak_agent_heap_gone(atomic_fetch_sub_explicit(&live, 1, memory_order_acq_rel) - 1);
 }
@@ -286,10 +292,13 @@ struct hak_cache *hak_heap_attach(void)
 		hak_self = &hak_cache_zombie;
 		return hak_self;
 	}
+	hak_stop("adopt.before_publish");
 	/* published first: setspecific may allocate, registering handlers does */
 	hak_self = h->cache;
 	if (pthread_setspecific(key, h->cache)) {
 		/* no destructor will come: nobody would ever get this heap back */
+		hak_cache_flush(h->cache);
+		hak_front_leave(&h->front);
 		hak_self = &hak_cache_zombie;
 		give_heap(h);
 		atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
@@ -343,11 +352,14 @@ void hak_heap_poke(void)
 	}
 }
 
-void hak_heap_drain_dead(void)
+void hak_heap_drain_dead(uint32_t age)
 {
+	uint32_t now = hak_purge_epoch();
+
 	hak_lock(HAK_LOCK_REGISTRY);
 	for (struct hak_heap *h = dead; h; h = h->next_dead)
-		if (h->kept || atomic_load_explicit(&h->remote.head, memory_order_relaxed)) {
+		if ((h->kept && now - h->died >= age) ||
+		    atomic_load_explicit(&h->remote.head, memory_order_relaxed)) {
 			forget_kept(h);
 			hak_cache_retire(h->cache);
 		}
@@ -377,6 +389,18 @@ void hak_heap_revive(struct hak_cache *c)
 	atomic_store_explicit(&hak_heap_of(c)->busy, 0, memory_order_relaxed);
 }
 
+/* The lists that whoever adopts the heap will find, in the books of the child. */
+static void count_spares(struct hak_heap *h)
+{
+#if HAK_CONTROL
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		if (h->cls[k].spare_n)
+			hak_class_count_n(h->cache, REFILLED, k, h->cls[k].spare_n);
+#else
+	(void)h;
+#endif
+}
+
 void hak_heap_fork_child(struct hak_cache *self)
 {
 	unsigned int n = hak_heap_count(), dead_now = 0;
@@ -390,8 +414,10 @@ void hak_heap_fork_child(struct hak_cache *self)
 			continue;
 		}
 		init_cache(h);
+		hak_front_leave(&h->front);
 		if (h == shared)
 			continue;
+		count_spares(h);
 		/* cut in the middle of a change: its lists cannot be trusted, nobody gets it */
 		if (h->state != HAK_HEAP_DEAD &&
 		    atomic_load_explicit(&h->busy, memory_order_acquire)) {
@@ -402,6 +428,7 @@ void hak_heap_fork_child(struct hak_cache *self)
 			continue;
 		set_state(h, HAK_HEAP_DEAD);
 		h->kept = true;
+		h->died = hak_purge_epoch();
 		h->next_dead = dead;
 		dead = h;
 		dead_now++;
@@ -409,7 +436,7 @@ void hak_heap_fork_child(struct hak_cache *self)
 	atomic_store_explicit(&kept, dead_now, memory_order_relaxed);
 	atomic_store_explicit(&live, self != NULL, memory_order_relaxed);
 #if HAK_CONTROL
-	atomic_store_explicit(&hak_proc[HAK_C_HEAPS_LIVE], 1, memory_order_relaxed);
-	atomic_store_explicit(&hak_proc[HAK_C_HEAPS_DEAD], dead_now, memory_order_relaxed);
+	atomic_store_explicit(hak_proc_at(HAK_C_HEAPS_LIVE), self != NULL, memory_order_relaxed);
+	atomic_store_explicit(hak_proc_at(HAK_C_HEAPS_DEAD), dead_now, memory_order_relaxed);
 #endif
 }

@@ -31,6 +31,7 @@
 
 #include "../control/abi.h"
 #include "hak.h"
+#include "ring.h"
 #include "segment.h"
 #include "slab.h"
 #include "stats.h"
@@ -91,9 +92,12 @@ struct hak_heap {
 	/* last request to flush that was obeyed (purge.c) */
 	uint32_t flushed;
 	bool kept;				/* dead, with slabs; HAK_LOCK_REGISTRY */
+	uint32_t died;				/* epoch of the purge clock; HAK_LOCK_REGISTRY */
 	uint16_t serial;			/* of the last flush; never 0 */
-	int64_t budget;				/* bytes by which lists may still grow */
+	/* bytes of cache.thread_bytes by which lists of slab classes may grow, or runs be kept */
+	int64_t budget;
 	uint64_t decay_ms;			/* when the lists were last looked at */
+	struct hak_front front;			/* ring.h */
 	struct hak_heap_class cls[HAK_SLAB_CLASSES];
 	struct {
 		int64_t base;
@@ -127,8 +131,11 @@ void hak_heap_zombie_leave(struct hak_cache *c);
 struct hak_cache *hak_heap_shared(void); /* theirs; NULL: not needed yet. HAK_LOCK_ZOMBIE */
 
 /* For fork.c and purge.c. */
-/* all slabs of heaps without a thread to the pool; HAK_LOCK_REGISTRY inside */
-void hak_heap_drain_dead(void);
+/*
+ * The slabs of heaps to the pool that have been without a thread for `age` epochs, or to which
+ * strangers gave something back; HAK_LOCK_REGISTRY inside.
+ */
+void hak_heap_drain_dead(uint32_t age);
 /*
  * Makes every thread's next free take the slow path and look at requests and clock. The owner's
  * plain decrement may overwrite it: then it is the next free of another class.
@@ -160,6 +167,8 @@ struct hak_heap_block *hak_heap_block_at(unsigned int i);
 void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size);
 /* A bin has no room left: make some. */
 void hak_cache_trip(struct hak_cache *c, unsigned int cls);
+/* A freed run for which the budget has no room: to its extent, counted as if it had been cached. */
+void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p);
 void hak_cache_flush_remote(struct hak_cache *c);
 /*
  * Everything back to slabs and extents; empty slabs released; what strangers gave back collected.
@@ -183,12 +192,12 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls);
 
 static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 {
-	int64_t base = cls < HAK_SLAB_CLASSES ? c->heap->cls[cls].base
-					      : c->heap->run[cls - HAK_SLAB_CLASSES].base;
+	int64_t n = cls < HAK_SLAB_CLASSES ? c->heap->cls[cls].base
+					   : c->heap->run[cls - HAK_SLAB_CLASSES].base;
 
-	return (uint32_t)((int64_t)(hak_counters(c)->hot[cls].frees -
-				    hak_counters(c)->hot[cls].allocs) +
-			  base);
+	n += (int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs);
+	/* below: after blocks freed twice that check.free let pass */
+	return n < 0 ? 0 : (uint32_t)n;
 }
 
 #endif

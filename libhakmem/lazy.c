@@ -6,6 +6,7 @@
  */
 #include "segment.h"
 #include "stats.h"
+#include "stop.h"
 
 /* NULL: no table, or its pages are not there. Set under HAK_LOCK_TUNE, read under HAK_LOCK_RING. */
 static _Atomic(struct hak_lazy_table *) table;
@@ -60,8 +61,10 @@ bool hak_segment_lazy_add(void *p, size_t bytes)
 	if (!t)
 		return false;
 	begin(t);
+	hak_stop("lazy.adding");
 	added = insert(t, p, bytes);
 	end(t);
+	hak_stop("lazy.added");
 	return added;
 }
 
@@ -76,6 +79,7 @@ void hak_segment_lazy_remove(void *p, size_t bytes)
 	if (i == n)
 		return;
 	begin(t);
+	hak_stop("lazy.removing");
 	for (; i + 1 < n; i++)
 		set(t, i, t->range[i + 1].addr, t->range[i + 1].bytes);
 	__atomic_store_n(&t->count, n - 1, __ATOMIC_RELAXED);

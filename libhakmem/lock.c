@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 
 #include "hak.h"
+#include "stop.h"
 #include "sys.h"
 
 struct hak_lock hak_locks[HAK_LOCKS] __attribute__((aligned(64)));
@@ -37,8 +38,52 @@ static void check_order(enum hak_lock_id id)
 	for (int i = id; i < HAK_LOCKS; i++)
 		hak_assert(holder(&hak_locks[i]) != self());
 }
+
+/* POOL, EXTENT, RING: a thread that the kernel throttles in a call would hold up all others. */
+static bool is_inner(enum hak_lock_id id)
+{
+	return id >= HAK_LOCK_POOL && id <= HAK_LOCK_RING;
+}
+
+void hak_lock_check_call(void)
+{
+	for (int i = HAK_LOCK_POOL; i <= HAK_LOCK_RING && !forking(); i++)
+		hak_assert(holder(&hak_locks[i]) != self());
+}
+
+static bool taken(enum hak_lock_id id)
+{
+	static const char *const name[HAK_LOCKS] = {
+		[HAK_LOCK_TUNE] = "lock.TUNE",		[HAK_LOCK_ZOMBIE] = "lock.ZOMBIE",
+		[HAK_LOCK_PURGE] = "lock.PURGE",	[HAK_LOCK_REGISTRY] = "lock.REGISTRY",
+		[HAK_LOCK_POOL] = "lock.POOL",		[HAK_LOCK_EXTENT] = "lock.EXTENT",
+		[HAK_LOCK_RING] = "lock.RING",		[HAK_LOCK_META] = "lock.META",
+	};
+
+	hak_stop(name[id]);
+	if (is_inner(id))
+		hak_stop_watch(1);
+	return true;
+}
+
+static void leaving(enum hak_lock_id id)
+{
+	if (is_inner(id))
+		hak_stop_watch(-1);
+}
 #else
 static inline void check_order(enum hak_lock_id id)
+{
+	(void)id;
+}
+
+static inline bool taken(enum hak_lock_id id)
+{
+	(void)id;
+	return true;
+}
+
+static inline void leaving(enum hak_lock_id id)
 {
 	(void)id;
 }
@@ -61,7 +106,7 @@ static inline bool take(struct hak_lock *l, uint64_t as)
 
 bool hak_trylock(enum hak_lock_id id)
 {
-	return forking() || take(&hak_locks[id], self());
+	return forking() || (take(&hak_locks[id], self()) && taken(id));
 }
 
 /* The futex is the half of the word with the bit that changes. */
@@ -107,6 +152,7 @@ void hak_lock(enum hak_lock_id id)
 	check_order(id);
 	if (hak_unlikely(!take(&hak_locks[id], self())))
 		lock_slow(id);
+	taken(id);
 }
 
 void hak_unlock(enum hak_lock_id id)
@@ -116,6 +162,7 @@ void hak_unlock(enum hak_lock_id id)
 
 	if (forking())
 		return;
+	leaving(id);
 	if (hak_single_threaded()) {
 		atomic_store_explicit(&l->word, 0, memory_order_relaxed);
 		return;

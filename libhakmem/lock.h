@@ -50,6 +50,15 @@ bool hak_trylock(enum hak_lock_id id);
 void hak_unlock(enum hak_lock_id id);
 bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread; for assertions */
 
+/* Debug builds, before a system call: the caller holds none under which there may be none. */
+#if HAK_DEBUG
+void hak_lock_check_call(void);
+#else
+static inline void hak_lock_check_call(void)
+{
+}
+#endif
+
 /*
  * fork.c only. prepare takes all in order; parent and child let go of all; a re-entry in between is
  * granted.

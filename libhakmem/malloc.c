@@ -68,7 +68,7 @@ static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 	 * atomic only so that the two words are not packed into one vector store: malloc loads them
 	 * apart
 	 */
-	__atomic_store_n(&p[1], (void *)HAK_KEY, __ATOMIC_RELAXED);
+	__atomic_store_n(&p[1], (void *)hak_key_of(p, 0), __ATOMIC_RELAXED);
 	c->bin[cls].head = p;
 	hak_counters(c)->hot[cls].frees++;
 }
@@ -184,11 +184,16 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 	void **p = align <= HAK_UNIT ? c->bin[cls].head : NULL;
 
 	*ret_zero = false;
+	if (hak_unlikely(p && !hak_run_is_cached(p, cls))) {
+		hak_cache_broken(c, cls);
+		p = NULL;
+	}
 	if (p) {
 		struct hak_extent *e =
 			atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
 		c->bin[cls].head = p[0];
+		c->heap->budget += (int64_t)hak_class_size(cls);
 		*hak_run_start(e, p) = (uint8_t)(cls + 1);
 	} else {
 		p = hak_run_new(cls, align, ret_zero);
@@ -205,10 +210,10 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 	return p;
 }
 
-static void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
+static inline void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
 {
 	if (size >= HAK_WHALE_MIN || align > HAK_EXTENT / 2)
-		return hak_whale_alloc(c, size, align, ret_zero);
+		return hak_whale_alloc(c, &c->heap->front, size, align, ret_zero);
 	return take_run(c, hak_class_of_run(size > HAK_SLAB_MAX ? size : HAK_SLAB_MAX + 1), size,
 			align, ret_zero);
 }
@@ -237,6 +242,7 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 		hak_heap_zombie_leave(c);
 		return p ? p : no_memory();
 	}
+	hak_heap_count1(c, SLOW_MALLOC);
 	enter(c);
 	p = large(c, size, align, ret_zero);
 	if (hak_unlikely(!p) && hak_reclaim())
@@ -246,6 +252,16 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 
 static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero)
 {
+	struct hak_cache *c = hak_self;
+	void *p;
+
+	if (hak_likely(c->magic == HAK_CACHE_MAGIC && !(size >> HAK_ADDRESS_BITS))) {
+		hak_heap_count1(c, SLOW_MALLOC);
+		enter(c);
+		p = large(c, size, HAK_UNIT, ret_zero);
+		if (hak_likely(p != NULL))
+			return p;
+	}
 	return large_aligned(size, HAK_UNIT, ret_zero);
 }
 
@@ -292,7 +308,9 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 	}
 	if (c->bin[cls].room < 0) {
 		hak_heap_count1(c, SLOW_FREE);
-		enter(c);
+		/* not with the shared cache, whose lock is held */
+		if (hak_likely(c == hak_self))
+			enter(c);
 		hak_cache_trip(c, cls);
 	}
 	link_free(c, cls, p);
@@ -319,8 +337,14 @@ static void free_run(struct hak_cache *c, void **p)
 	hak_heap_count1(c, FREE_RUN);
 	*start = (uint8_t)(cls | HAK_RUN_CACHED);
 	cls--;
-	if (hak_unlikely(--c->bin[cls].room < 0))
+	c->heap->budget -= (int64_t)hak_class_size(cls);
+	if (hak_unlikely(--c->bin[cls].room < 0 || c->heap->budget < 0)) {
 		hak_cache_trip(c, cls);
+		if (c->heap->budget < 0) {
+			hak_cache_pass_run(c, cls, p);
+			return;
+		}
+	}
 	p[0] = c->bin[cls].head;
 	c->bin[cls].head = p;
 	hak_counters(c)->hot[cls].frees++;
@@ -331,12 +355,13 @@ static void free_whale(struct hak_cache *c, void *p)
 	struct hak_region *r =
 		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
-	if (hak_unlikely(!r || p != r->base)) {
-		hak_misuse("free() of a pointer inside a block:", p);
+	if (hak_unlikely(!r || p != r->base || !r->in_use)) {
+		hak_misuse(r && p == r->base ? "double free():"
+					     : "free() of a pointer inside a block:", p);
 		return;
 	}
 	hak_heap_count1(c, FREE_WHALE);
-	hak_whale_free(c, r);
+	hak_whale_free(c, &c->heap->front, r);
 }
 
 static void free_foreign(struct hak_cache *c, void *p)
@@ -348,7 +373,7 @@ static void free_foreign(struct hak_cache *c, void *p)
 	hak_misuse("free() of a pointer that is not ours, or was freed before:", p);
 }
 
-static void free_any(struct hak_cache *c, void *p)
+static inline void free_any(struct hak_cache *c, void *p)
 {
 	const struct hak_granule *g = hak_granule(p);
 
@@ -415,7 +440,7 @@ static size_t usable(const void *p)
 			       : 0;
 	case HAK_WHALE:
 		r = atomic_load_explicit(&g->word, memory_order_relaxed);
-		return p == r->base ? r->bytes : 0;
+		return p == r->base && r->in_use ? r->bytes : 0;
 	default:
 		return 0;
 	}
@@ -471,6 +496,21 @@ static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 	return hak_whale_resize(c, r, size);
 }
 
+/* By a thread of its own cache, or with the shared one. */
+static void *realloc_large(struct hak_cache *c, void *p, size_t size)
+{
+	void *q;
+
+	if (hak_likely(c)) {
+		enter(c);
+		return realloc_whale(c, p, size);
+	}
+	c = hak_heap_zombie_enter();
+	q = c ? realloc_whale(c, p, size) : NULL;
+	hak_heap_zombie_leave(c);
+	return q;
+}
+
 static void *realloc_copy(struct hak_cache *c, void *p, size_t old, size_t size)
 {
 	size_t keep = old < size ? old : size;
@@ -491,6 +531,7 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 {
 	struct hak_cache *c;
 	size_t old;
+	int saved;
 	void *q;
 
 	if (hak_abstain())
@@ -509,9 +550,8 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 		hak_misuse("realloc() of a pointer that is no block of ours:", p);
 		return no_memory();
 	}
-	if (c && hak_granule_kind(hak_granule(p)) == HAK_WHALE) {
-		enter(c);
-		q = realloc_whale(c, p, size);
+	if (hak_granule_kind(hak_granule(p)) == HAK_WHALE) {
+		q = realloc_large(c, p, size);
 		if (q)
 			return q;
 	} else if (size <= old && (size > old / 2 || old <= 32)) {
@@ -520,7 +560,14 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 			hak_heap_count1(c, REALLOC_IN_PLACE);
 		return p;
 	}
-	return realloc_copy(c, p, old, size);
+	saved = errno;
+	q = realloc_copy(c, p, old, size);
+	if (hak_unlikely(!q) && size <= old) {
+		/* programs take it that a block can always be made smaller */
+		errno = saved;
+		return p;
+	}
+	return q;
 }
 
 HAK_EXPORT void *reallocarray(void *p, size_t n, size_t size)

@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "stats.h"
+#include "stop.h"
 #include "sys.h"
 #include "tune.h"
 
@@ -56,10 +58,6 @@ uint64_t hak_os_boottime_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-#if HAK_DEBUG
-_Atomic int64_t hak_os_clock_offset_ms;	/* tests move the purge clock by it */
-#endif
-
 uint64_t hak_os_now_ms(void)
 {
 	struct timespec ts;
@@ -68,19 +66,9 @@ uint64_t hak_os_now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	ms = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 #if HAK_DEBUG
-	ms += (uint64_t)atomic_load_explicit(&hak_os_clock_offset_ms, memory_order_relaxed);
+	ms += (uint64_t)hak_stop_clock_ms();
 #endif
 	return ms;
-}
-
-uint64_t hak_os_random(void)
-{
-	const unsigned char *r = (const unsigned char *)getauxval(AT_RANDOM);
-	uint64_t v = 0;
-
-	if (r)
-		__builtin_memcpy(&v, r + 8, sizeof(v));
-	return v ^ (uintptr_t)&v;
 }
 
 uint32_t hak_os_kernel(void)
@@ -131,30 +119,17 @@ _Static_assert(HAK_C_MMAP_BYTES == HAK_C_MMAP_CALLS + 1 && HAK_C_MMAP_NS == HAK_
 _Static_assert(HAK_C_META_BYTES == HAK_C_META_CALLS + 1 && HAK_C_META_NS == HAK_C_META_CALLS + 2,
 	       "calls, bytes, ns");
 
-#if HAK_DEBUG
-/* Fault injection: the next `skip` calls of `call` go through, then one fails with `err`. */
-struct hak_os_fault hak_os_fault = { -1, 0, 0 };
-
-static long injected(enum call call)
-{
-	if (hak_os_fault.call != (int)call)
-		return 0;
-	if (hak_os_fault.skip-- > 0)
-		return 0;
-	hak_os_fault.call = -1;
-	return -hak_os_fault.err;
-}
-#else
-static inline long injected(enum call call)
-{
-	(void)call;
-	return 0;
-}
-#endif
+_Static_assert((int)CALL_MMAP == (int)HAK_FAULT_MMAP && (int)CALL_META == (int)HAK_FAULT_META,
+	       "faults are named as calls are");
 
 struct args {
 	long nr, a, b, c, d, e, f;	/* those not named are 0 */
 };
+
+static bool failed(long r)
+{
+	return r < 0 && r > -4096;
+}
 
 static long counted(enum call call, size_t bytes, const struct args *x)
 {
@@ -163,21 +138,18 @@ static long counted(enum call call, size_t bytes, const struct args *x)
 
 	if (hak_unlikely(hak_tun(HAK_T_STATS_TIMING)))
 		t0 = hak_os_now_ns();
-	r = injected(call);
+	hak_lock_check_call();
+	r = hak_stop_fault((enum hak_fault)call);
 	if (!r)
 		r = hak_sys(x->nr, x->a, x->b, x->c, x->d, x->e, x->f);
 	hak_count(call_counter[call], 1);
-	hak_count(call_counter[call] + 1, (int64_t)bytes);
+	if (hak_likely(!failed(r)))
+		hak_count(call_counter[call] + 1, (int64_t)bytes);
 	if (t0)
 		hak_count(call_counter[call] + 2, (int64_t)(hak_os_now_ns() - t0));
-	if (hak_unlikely(r < 0 && r > -4096))
+	if (hak_unlikely(failed(r)))
 		hak_count(HAK_C_SYS_ERRORS, 1);
 	return r;
-}
-
-static bool failed(long r)
-{
-	return r < 0 && r > -4096;
 }
 
 static long map_anon(enum call call, void *hint, size_t bytes, int prot, int flags)
@@ -196,13 +168,12 @@ int hak_os_unmap(void *p, size_t bytes)
  * long as we map whole granules and nobody maps in between. If not, first try to extend what we got
  * downwards to the boundary; else map too much and trim.
  */
-static void *map_trimmed(enum hak_os_kind kind, size_t bytes, size_t align, void *got)
+static void *map_trimmed(size_t bytes, size_t align, void *got)
 {
-	enum call call = kind == HAK_OS_META ? CALL_META : CALL_MMAP;
 	size_t pad = (uintptr_t)got & (align - 1), head;
 	long r;
 
-	r = map_anon(call, (char *)got - pad, pad, PROT_READ | PROT_WRITE, 0);
+	r = map_anon(CALL_MMAP, (char *)got - pad, pad, PROT_READ | PROT_WRITE, 0);
 	if (!failed(r) && (char *)r == (char *)got - pad) {
 		hak_os_unmap((char *)r + bytes, pad);
 		return (void *)r;
@@ -210,7 +181,7 @@ static void *map_trimmed(enum hak_os_kind kind, size_t bytes, size_t align, void
 	if (!failed(r))
 		hak_os_unmap((void *)r, pad);
 	hak_os_unmap(got, bytes);
-	r = map_anon(call, NULL, bytes + align - hak_page, PROT_READ | PROT_WRITE, 0);
+	r = map_anon(CALL_MMAP, NULL, bytes + align - hak_page, PROT_READ | PROT_WRITE, 0);
 	if (failed(r))
 		return NULL;
 	head = hak_align_up((uintptr_t)r, align) - (uintptr_t)r;
@@ -233,7 +204,7 @@ void *hak_os_map(size_t bytes, size_t align)
 		return NULL;
 	if (hak_likely(!((uintptr_t)r & (align - 1))))
 		return (void *)r;
-	return map_trimmed(HAK_OS_BLOCK, bytes, align, (void *)r);
+	return map_trimmed(bytes, align, (void *)r);
 }
 
 int hak_os_remap_fresh(void *p, size_t bytes)

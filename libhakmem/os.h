@@ -8,8 +8,8 @@
  * mmap, munmap, mremap, mprotect, futex, madvise(DONTNEED) and madvise(FREE) are made: anything
  * else is refused here with -EPERM.
  *
- * Errors are negative errno; mappings are NULL on failure. In debug builds a fault can be injected:
- * the N-th call of a kind fails (hak_os_fault).
+ * Errors are negative errno; mappings are NULL on failure. In debug builds tests can let calls fail
+ * (stop.h), and none may be made under POOL, EXTENT or RING.
  */
 #ifndef HAK_OS_H
 #define HAK_OS_H
@@ -26,9 +26,6 @@
 #define HAK_EXTENT	((size_t)2 << 20)
 
 extern HAK_HIDDEN size_t hak_page;			/* bytes of a page, from auxv */
-
-/* Kinds, as counted. META is everything for the allocator's own tables. */
-enum hak_os_kind { HAK_OS_BLOCK, HAK_OS_META };
 
 void hak_os_init(void);			/* page size; idempotent, callable before constructors */
 
@@ -61,22 +58,12 @@ size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
 int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
 
-uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; injectable in debug builds */
+uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; debug builds: stop.h */
 uint64_t hak_os_now_ns(void);		/* CLOCK_MONOTONIC */
 uint64_t hak_os_boottime_ns(void);	/* CLOCK_BOOTTIME */
-uint64_t hak_os_random(void);		/* AT_RANDOM, for keys; never blocks */
 
 void hak_os_set_sandboxed(void);
 bool hak_os_sandboxed(void);
-
-#if HAK_DEBUG
-/*
- * call: 0 mmap 1 munmap 2 mremap 3 dontneed 4 free 5 hugepage 6 tables, -1 none; after `skip` calls
- * one fails with `err`.
- */
-extern HAK_HIDDEN struct hak_os_fault { int call; int skip; int err; } hak_os_fault;
-extern HAK_HIDDEN _Atomic int64_t hak_os_clock_offset_ms;
-#endif
 
 /* Kernel release as major << 16 | minor, from uname; cached. */
 uint32_t hak_os_kernel(void);

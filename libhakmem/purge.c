@@ -8,9 +8,8 @@
 #include "os.h"
 #include "stats.h"
 #include "tune.h"
-#include "whale.h"
+#include "ring.h"
 
-#define TICKS		16u		/* slow paths between two looks at the clock */
 #define TRIM_MOST	256u		/* slabs looked at for holes when an epoch ends: a few ms */
 #define IDLE_MAX_S	60u		/* between two looks of the agent */
 #define DELAY_NEVER	86400000u	/* purge.delay_ms at its maximum */
@@ -23,26 +22,37 @@ static _Atomic uint64_t epoch_ends_ms;
  * and the level. The thread flushes its cache, and gives back what that emptied if the level says
  * so: whoever asked is done by then.
  */
-static _Atomic uint32_t asked;
+_Atomic uint32_t hak_purge_asked;
 #define LEVEL_BITS	2u
 
 static void ask_threads(enum hak_purge_level level)
 {
-	uint32_t old = atomic_load_explicit(&asked, memory_order_relaxed);
+	uint32_t old = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 
 	while (!atomic_compare_exchange_weak_explicit(
-		&asked, &old, (((old >> LEVEL_BITS) + 1) << LEVEL_BITS) | level,
+		&hak_purge_asked, &old, (((old >> LEVEL_BITS) + 1) << LEVEL_BITS) | level,
 		memory_order_relaxed, memory_order_relaxed))
 		;
 	hak_heap_poke();
 }
 
-/* A purge on request is running; HAK_LOCK_PURGE. */
-static bool exact;
+/* A purge on request is running. Written under HAK_LOCK_PURGE, read by whoever gives back. */
+static _Atomic bool exact;
 
 uint64_t hak_purge_count(void *p, uint64_t bytes)
 {
-	return exact ? hak_os_resident_bytes(p, bytes) : bytes;
+	bool ask = atomic_load_explicit(&exact, memory_order_relaxed);
+
+	return ask ? hak_os_resident_bytes(p, bytes) : bytes;
+}
+
+/* Given back by the way, by the thread that purges; HAK_LOCK_PURGE. */
+static uint64_t noted;
+
+void hak_purge_note(void *p, uint64_t bytes)
+{
+	if (hak_lock_held(HAK_LOCK_PURGE))
+		noted += hak_purge_count(p, bytes);
 }
 
 static bool past(uint64_t now, uint64_t then)
@@ -58,7 +68,10 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
 	atomic_store_explicit(&hak_purge_clock, epoch + 1, memory_order_relaxed);
-	bytes = hak_extent_purge(!delay, false, now, delay);
+	hak_heap_drain_dead(2);
+	hak_pool_drain();
+	bytes = hak_pool_trim(2, TRIM_MOST);
+	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_ring_evict(delay ? epoch : epoch + 2, false);
 	if (!bytes)
 		return false;
@@ -105,9 +118,12 @@ static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
 	enum hak_purge_level level = request & ((1u << LEVEL_BITS) - 1);
 	uint64_t bytes;
 
+	/* while somebody purges: at the next slow path, so that what is flushed goes as well */
+	if (level >= HAK_PURGE_DIRTY && !hak_trylock(HAK_LOCK_PURGE))
+		return;
 	c->heap->flushed = request;
 	hak_cache_flush(c);
-	if (level < HAK_PURGE_DIRTY || !hak_trylock(HAK_LOCK_PURGE))
+	if (level < HAK_PURGE_DIRTY)
 		return;
 	bytes = give_back(level) + hak_cache_trim(c, 0, UINT32_MAX);
 	hak_unlock(HAK_LOCK_PURGE);
@@ -124,18 +140,18 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 	now = hak_os_now_ms();
 	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
 		hak_cache_decay(c, now);
-		hak_cache_trim(c, 2, TRIM_MOST);
+		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_cache_trim(c, 2, TRIM_MOST));
 	}
 	try_end_epoch(now, delay);
 }
 
-void hak_purge_tick(struct hak_cache *c)
+void hak_purge_tick_slow(struct hak_cache *c)
 {
-	uint32_t request = atomic_load_explicit(&asked, memory_order_relaxed);
+	uint32_t request = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 
 	if (hak_unlikely(c->heap->flushed != request))
 		obey(c, request);
-	if (hak_unlikely(++c->ticks >= TICKS)) {
+	if (c->ticks >= HAK_PURGE_TICKS) {
 		c->ticks = 0;
 		look_at_clock(c);
 	}
@@ -149,7 +165,9 @@ unsigned int hak_purge_idle(void)
 
 	if (delay >= DELAY_NEVER)
 		return IDLE_MAX_S;
-	worth = try_end_epoch(hak_os_now_ms(), delay) || hak_proc_read(HAK_C_MEM_DIRTY);
+	/* whales, in use or kept, are in both cells: what is left is of extents */
+	worth = try_end_epoch(hak_os_now_ms(), delay) || hak_ring_holds_dirty() ||
+		hak_proc_read(HAK_C_MEM_DIRTY) != hak_proc_read(HAK_C_RING_DIRTY);
 	hak_heap_poke();
 	pause_s = worth ? 1 : pause_s * 2;
 	if (pause_s < delay / 1000)
@@ -165,18 +183,23 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	uint64_t t0 = hak_os_now_ns(), bytes;
 
 	ask_threads(level);
+	hak_lock(HAK_LOCK_PURGE);
+	atomic_store_explicit(&exact, count_resident, memory_order_relaxed);
+	noted = 0;
 	if (c->magic == HAK_CACHE_MAGIC) {
-		c->heap->flushed = atomic_load_explicit(&asked, memory_order_relaxed);
+		c->heap->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 		hak_cache_flush(c);
 	}
-	hak_heap_drain_dead();
+	hak_heap_drain_dead(0);
 	hak_pool_drain();
-	hak_lock(HAK_LOCK_PURGE);
-	exact = count_resident;
 	bytes = give_back(level);
-	if (level >= HAK_PURGE_DIRTY && c->magic == HAK_CACHE_MAGIC)
-		bytes += hak_cache_trim(c, 0, UINT32_MAX);
-	exact = false;
+	if (level >= HAK_PURGE_DIRTY) {
+		bytes += hak_pool_trim(0, UINT32_MAX);
+		if (c->magic == HAK_CACHE_MAGIC)
+			bytes += hak_cache_trim(c, 0, UINT32_MAX);
+	}
+	bytes += noted;
+	atomic_store_explicit(&exact, false, memory_order_relaxed);
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);

@@ -10,6 +10,7 @@
 
 #include "../control/abi.h"
 #include "hak.h"
+#include "heap.h"
 
 /*
  * Resident bytes of free memory given back to the kernel. CACHE: the calling thread's caches, dead
@@ -41,8 +42,17 @@ static inline uint32_t hak_purge_epoch(void)
  * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
  * decay or flush.
  */
-struct hak_cache;
-void hak_purge_tick(struct hak_cache *c);
+#define HAK_PURGE_TICKS	16u	/* slow paths between two looks at the clock */
+extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked;	/* the last request to all threads */
+void hak_purge_tick_slow(struct hak_cache *c);
+
+static inline void hak_purge_tick(struct hak_cache *c)
+{
+	if (hak_unlikely(c->heap->flushed != atomic_load_explicit(&hak_purge_asked,
+								  memory_order_relaxed) ||
+			 ++c->ticks >= HAK_PURGE_TICKS))
+		hak_purge_tick_slow(c);
+}
 
 /*
  * What giving back [p, p + bytes) will take from RSS: its resident pages during a purge on request,
@@ -51,6 +61,12 @@ void hak_purge_tick(struct hak_cache *c);
  * do.
  */
 uint64_t hak_purge_count(void *p, uint64_t bytes);
+
+/*
+ * For modules that unmap memory as it becomes free: right before they do. In the answer of a purge
+ * if its thread is the caller.
+ */
+void hak_purge_note(void *p, uint64_t bytes);
 
 /*
  * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and

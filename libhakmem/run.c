@@ -21,6 +21,15 @@ void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero)
 	return p;
 }
 
+bool hak_run_is_cached(const void *p, unsigned int cls)
+{
+	const struct hak_granule *g = hak_granule(p);
+
+	return hak_granule_kind(g) == HAK_RUNS && !((uintptr_t)p & (HAK_UNIT - 1)) &&
+	       *hak_run_start(atomic_load_explicit(&g->word, memory_order_relaxed), p) ==
+		       ((cls + 1) | HAK_RUN_CACHED);
+}
+
 void hak_run_release(void *p)
 {
 	struct hak_extent *e =

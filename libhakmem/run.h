@@ -15,6 +15,11 @@
  * HAK_EXTENT / 2).
  */
 void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero);
+/*
+ * Whether p, found in a thread cache, is a free run of the class: a program that wrote to it after
+ * it was freed may have left anything there.
+ */
+bool hak_run_is_cached(const void *p, unsigned int cls);
 /* Back to its extent; start[] cleared. */
 void hak_run_release(void *p);
 

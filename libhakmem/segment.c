@@ -95,8 +95,21 @@ static struct {
 	struct hak_tune *tune; /* mapping of the tune memfd */
 	struct hak_memfd stats_fd, tune_fd;
 	unsigned int writable; /* slots [0, this) of the heaps' counters may be touched */
-	bool exists, lazy_ready;
+	_Atomic bool exists; /* read without a lock, by the agent */
+	bool lazy_ready;
 } seg = { .stats_fd.fd = -1, .tune_fd.fd = -1 };
+
+static bool exists(void)
+{
+	/* acquire: pairs with set_exists(); what the segment's pages lie at */
+	return atomic_load_explicit(&seg.exists, memory_order_acquire);
+}
+
+static void set_exists(bool yes)
+{
+	/* release: pairs with exists() */
+	atomic_store_explicit(&seg.exists, yes, memory_order_release);
+}
 
 /* Of the counters half. */
 static size_t heaps_bytes(void)
@@ -160,6 +173,9 @@ static int populate(void *p, size_t bytes)
 
 	if (hak_os_sandboxed())
 		return -EPERM;
+	r = hak_stop_fault(HAK_FAULT_FALLOCATE);
+	if (r)
+		return (int)r;
 	r = hak_sys(SYS_madvise, (long)p, (long)bytes, MADV_POPULATE_WRITE, 0, 0, 0);
 	if (r != -EINVAL)
 		return (int)r;
@@ -185,7 +201,7 @@ int hak_segment_populate(unsigned int first, unsigned int count)
 	char *p = counters_base() + from;
 	int r = 0;
 
-	if (!seg.exists) {
+	if (!exists()) {
 		r = from < to ? hak_os_enable(p, to - from) : 0;
 		if (!r)
 			seg.writable = first + count;
@@ -341,6 +357,8 @@ static int create_tune(const struct hak_tune *layers)
 
 	/* Sets the size, too. */
 	if (!r)
+		r = hak_stop_fault(HAK_FAULT_FALLOCATE);
+	if (!r)
 		r = (int)hak_sys(SYS_fallocate, seg.tune_fd.fd, 0, 0, (long)hak_page, 0, 0);
 	if (r)
 		return r;
@@ -366,6 +384,8 @@ static int fill_stats(const struct layout *l, bool fresh, bool locked)
 		r = hak_memfd_write(m, counters_base(), heap_bytes, l->heaps);
 	if (!r)
 		r = (int)hak_sys(SYS_ftruncate, m->fd, (long)l->bytes, 0, 0, 0, 0);
+	if (!r && fresh && heap_bytes)
+		r = hak_stop_fault(HAK_FAULT_FALLOCATE);
 	if (!r && fresh && heap_bytes)
 		r = (int)hak_sys(SYS_fallocate, m->fd, 0, (long)l->heaps, (long)heap_bytes, 0, 0);
 	return r;
@@ -422,7 +442,7 @@ static void cover_small_maps(void)
 	hak_ack = NULL;
 	hak_lazy_use(NULL);
 	seg.lazy_ready = false;
-	seg.exists = false;
+	set_exists(false);
 	if (seg.live)
 		map_private_over(seg.live, l.heaps - l.live, PROT_READ | PROT_WRITE);
 	if (seg.tune)
@@ -453,18 +473,21 @@ static int create(const struct hak_tune *layers, bool fresh, bool locked)
 	seg.tune->stats_ino = seg.stats_fd.ino;
 	hak_memfd_settle(&seg.tune_fd);
 	hak_memfd_settle(&seg.stats_fd);
-	seg.exists = true;
+	set_exists(true);
 	hak_ack = &seg.live->ack;
 	publish_populated(seg.writable);
 	hak_stats_move(seg.live->proc);
 	return 0;
 }
 
+_Atomic bool hak_segment_leaving;
+static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
+
 int hak_segment_create(const struct hak_tune *layers, bool locked)
 {
 	int r = -EAGAIN;
 
-	if (seg.exists)
+	if (exists())
 		return 0;
 	if (hak_os_sandboxed())
 		return -EPERM;
@@ -474,6 +497,10 @@ int hak_segment_create(const struct hak_tune *layers, bool locked)
 		/* those of a segment that was dropped while there were other threads */
 		close_own();
 		r = create(layers, false, locked);
+		/* of threads that ended before they moved: no business of the new segment's */
+		if (!r && atomic_exchange_explicit(&hak_segment_leaving, false,
+						   memory_order_relaxed))
+			__builtin_memset(still_shared, 0, sizeof(still_shared));
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);
 	hak_unlock(HAK_LOCK_ZOMBIE);
@@ -482,13 +509,11 @@ int hak_segment_create(const struct hak_tune *layers, bool locked)
 
 struct hak_tune *hak_segment_tune(void)
 {
-	return seg.exists ? seg.tune : NULL;
+	return exists() ? seg.tune : NULL;
 }
 
 /* ---- dropping and leaving ---- */
 
-_Atomic bool hak_segment_leaving;
-static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
 
 /*
  * A slot that no running thread owns is the dropper's to move, under the locks of those it serves.
@@ -526,7 +551,7 @@ static void drop_slots(void)
 
 int hak_segment_drop(bool may_close)
 {
-	if (!seg.exists)
+	if (!exists())
 		return 0;
 	/* Where a page holds the counters of several heaps, no thread can move its own alone. */
 	if (hak_page > HAK_HEAP_STRIDE && !alone())
@@ -563,16 +588,16 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 	int r = -ENODEV;
 
 	hak_stats_fork_child();
-	if (!seg.exists && !atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed))
+	if (!exists() && !atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed))
 		return r;
 	atomic_store_explicit(&hak_segment_leaving, false, memory_order_relaxed);
 	if (!hak_os_sandboxed())
 		close_own();
 	/* The new one is mapped over the old one. */
-	if (seg.exists && layers && !hak_os_sandboxed()) {
+	if (exists() && layers && !hak_os_sandboxed()) {
 		hak_lazy_use(NULL);
 		seg.lazy_ready = false;
-		seg.exists = false;
+		set_exists(false);
 		r = create(layers, true, locked);
 	}
 	if (r) {
@@ -586,7 +611,7 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 
 void hak_segment_lazy_prepare(void)
 {
-	if (!seg.exists || seg.lazy_ready)
+	if (!exists() || seg.lazy_ready)
 		return;
 	seg.lazy_ready = !populate(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
 	if (seg.lazy_ready)
@@ -595,7 +620,7 @@ void hak_segment_lazy_prepare(void)
 
 bool hak_segment_pageout_locked(void)
 {
-	return seg.exists && !hak_os_sandboxed() &&
+	return exists() && !hak_os_sandboxed() &&
 	       hak_memfd_is_locked(&seg.tune_fd, HAK_LOCK_PAGEOUT);
 }
 

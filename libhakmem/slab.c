@@ -8,6 +8,7 @@
 #include "os.h"
 #include "purge.h"
 #include "stats.h"
+#include "stop.h"
 #include "tune.h"
 
 const char hak_pool = 0;
@@ -42,7 +43,9 @@ bool hak_slab_is_block(const struct hak_slab *s, const void *p)
 {
 	size_t offset = (size_t)((const char *)p - s->base);
 
-	return offset < HAK_SLAB_BYTES && hak_class_divides(s->cls, (uint32_t)offset);
+	/* behind the last block there may be a rest that is none */
+	return offset + hak_class_size(s->cls) <= HAK_SLAB_BYTES &&
+	       hak_class_divides(s->cls, (uint32_t)offset);
 }
 
 bool hak_slab_idle(const struct hak_slab *s)
@@ -51,10 +54,37 @@ bool hak_slab_idle(const struct hak_slab *s)
 	return !s->used && !atomic_load_explicit(&s->remote, memory_order_acquire);
 }
 
-static char *map_single(void)
-{
-	char *p = hak_os_map(HAK_SLAB_BYTES, HAK_GRANULE);
+/* Single slabs that munmap refused to take, linked through next; HAK_LOCK_POOL. */
+static struct hak_slab *kept_singles;
 
+static char *kept_single(void)
+{
+	struct hak_slab *s;
+
+	if (hak_likely(!__atomic_load_n(&kept_singles, __ATOMIC_RELAXED)))
+		return NULL;
+	hak_lock(HAK_LOCK_POOL);
+	s = kept_singles;
+	if (s)
+		kept_singles = s->next;
+	hak_unlock(HAK_LOCK_POOL);
+	if (!s)
+		return NULL;
+	hak_count(HAK_C_MEM_CLEAN, -(int64_t)HAK_SLAB_BYTES);
+	hak_count(HAK_C_SLABS_SINGLE, 1);
+	return s->base;
+}
+
+static char *map_single(bool *ret_zero)
+{
+	char *p = kept_single();
+
+	if (hak_unlikely(p != NULL)) {
+		*ret_zero = false;	/* its pages may not have gone, either */
+		return p;
+	}
+	*ret_zero = true;
+	p = hak_os_map(HAK_SLAB_BYTES, HAK_GRANULE);
 	if (!p)
 		return NULL;
 	if (hak_granule_prepare(p, HAK_SLAB_BYTES, true)) {
@@ -78,7 +108,7 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, &e, &zero,
 				    ret_extent);
 	else
-		p = map_single();
+		p = map_single(&zero);
 	if (!p)
 		return NULL;
 	s = hak_slab_of(p);
@@ -101,19 +131,24 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	return s;
 }
 
-/*
- * munmap refused: the pages go, the address space waits here for the next single slab... which may
- * never come.
- */
-static void unmap_single(char *p)
+/* If munmap refuses (max_map_count), the pages go and the address space waits for the next one. */
+static void unmap_single(struct hak_slab *s)
 {
+	char *p = s->base;
+
 	hak_count(HAK_C_SLABS_SINGLE, -1);
+	hak_purge_note(p, HAK_SLAB_BYTES);
 	if (hak_os_unmap(p, HAK_SLAB_BYTES)) {
 		hak_count(HAK_C_UNMAP_KEPT, 1);
 		hak_os_dontneed(p, HAK_SLAB_BYTES);
 		hak_count(HAK_C_MEM_CLEAN, HAK_SLAB_BYTES);
+		hak_lock(HAK_LOCK_POOL);
+		s->next = kept_singles;
+		kept_singles = s;
+		hak_unlock(HAK_LOCK_POOL);
 		return;
 	}
+	hak_stop("map.after_munmap.slab");
 	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_SLAB_BYTES);
 }
 
@@ -144,7 +179,7 @@ void hak_slab_release(struct hak_slab *s)
 	if (e)
 		hak_extent_give(e, p, HAK_SLAB_UNITS, (unsigned int)touched);
 	else
-		unmap_single(p);
+		unmap_single(s);
 }
 
 uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret)
@@ -161,10 +196,10 @@ uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret)
 	ret->n = n;
 	for (uint32_t i = 1; i < n; i++, p += size) {
 		*(void **)p = p + size;
-		((uintptr_t *)p)[1] = HAK_KEY;
+		((uintptr_t *)p)[1] = hak_key_of(p, 0);
 	}
 	*(void **)p = NULL;
-	((uintptr_t *)p)[1] = HAK_KEY;
+	((uintptr_t *)p)[1] = hak_key_of(p, 0);
 	ret->tail = p;
 	s->carved += (uint16_t)n;
 	s->used += (uint16_t)n;
@@ -197,6 +232,12 @@ static bool all_free(const struct block_map *m, uint32_t first, uint32_t last)
 		if (!(m->free[i / 64] >> (i % 64) & 1))
 			return false;
 	return true;
+}
+
+/* By the owner. Atomic for hak_slab_in_hole(). */
+static void set_holes(struct hak_slab *s, unsigned int holes)
+{
+	__atomic_store_n(&s->holes, (uint16_t)holes, __ATOMIC_RELAXED);
 }
 
 /* Pages that were carved whole, are no holes, and hold no block in use. */
@@ -260,8 +301,9 @@ uint64_t hak_slab_trim(struct hak_slab *s)
 	found = find_holes(s);
 	if (!found)
 		return 0;
-	s->holes |= (uint16_t)found;
+	set_holes(s, s->holes | found);
 	drop_blocks(s);
+	hak_stop("holes.dropped");
 	count_holes(found, 1);
 	while (found) {
 		unsigned int first = (unsigned int)__builtin_ctz(found);
@@ -269,6 +311,7 @@ uint64_t hak_slab_trim(struct hak_slab *s)
 		char *p = s->base + first * HAK_UNIT;
 		uint64_t resident = hak_purge_count(p, n * HAK_UNIT);
 
+		hak_stop("purge.before_madvise.holes");
 		/* on failure (locked memory) they stay resident, and no less free */
 		if (!hak_os_dontneed(p, n * HAK_UNIT))
 			bytes += resident;
@@ -281,8 +324,10 @@ uint64_t hak_slab_trim(struct hak_slab *s)
 bool hak_slab_in_hole(const struct hak_slab *s, const void *p)
 {
 	size_t offset = (size_t)((const char *)p - s->base);
+	/* relaxed: the owner makes no page a hole, nor stops it being one, under a block in use */
+	unsigned int holes = __atomic_load_n(&s->holes, __ATOMIC_RELAXED);
 
-	return hak_unlikely(s->holes) && (pages_of(offset, hak_class_size(s->cls)) & s->holes);
+	return hak_unlikely(holes) && (pages_of(offset, hak_class_size(s->cls)) & holes);
 }
 
 bool hak_slab_untrim(struct hak_slab *s)
@@ -294,7 +339,7 @@ bool hak_slab_untrim(struct hak_slab *s)
 		uint32_t i = index_of(s, page * HAK_UNIT),
 			 last = index_of(s, (page + 1) * HAK_UNIT - 1);
 
-		s->holes &= (uint16_t)~(1u << page);
+		set_holes(s, s->holes & ~(1u << page));
 		count_holes(1, -1);
 		for (; i <= last && i < s->carved; i++) {
 			char *p = s->base + i * size;
@@ -309,7 +354,7 @@ bool hak_slab_untrim(struct hak_slab *s)
 				continue;
 			}
 			*(void **)p = s->free;
-			((uintptr_t *)p)[1] = HAK_KEY;
+			((uintptr_t *)p)[1] = hak_key_of(p, 0);
 			s->free = p;
 			s->nfree++;
 		}
@@ -341,6 +386,7 @@ static void enqueue(struct hak_slab *s)
 	struct hak_mpsc *q = queue_of(hak_slab_owner(s));
 	struct hak_slab *head = atomic_load_explicit(&q->head, memory_order_relaxed);
 
+	hak_stop("remote.before_link");
 	do {
 		s->mpsc_next = head;
 		/* release: the link; pairs with the acquire in hak_mpsc_take */
@@ -365,6 +411,7 @@ bool hak_slab_remote_push(struct hak_slab *s, const struct hak_chain *c)
 							memory_order_relaxed));
 	if (old & HAK_REMOTE_QUEUED)
 		return false;
+	hak_stop("remote.after_cas");
 	enqueue(s);
 	return true;
 }
@@ -402,6 +449,7 @@ uint32_t hak_slab_take_remote(struct hak_slab *s)
 {
 	uint64_t old = atomic_load_explicit(&s->remote, memory_order_relaxed);
 
+	hak_stop("remote.before_take");
 	/* acquire: pairs with the pushers' release */
 	while (HAK_REMOTE_COUNT(old))
 		if (atomic_compare_exchange_weak_explicit(&s->remote, &old, HAK_REMOTE_QUEUED,
@@ -422,12 +470,16 @@ struct hak_slab *hak_slab_drain(struct hak_slab *s, uint32_t *ret_blocks)
 {
 	/* before QUEUED is cleared: then it is the next pusher's */
 	struct hak_slab *next = s->mpsc_next;
+	uint64_t word;
 
+	hak_stop("drain.before_xchg");
 	/*
 	 * acquire: the pushers' links. release: whoever turns QUEUED on next sees all we did, the
 	 * owner's name above all
 	 */
-	*ret_blocks = splice(s, atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel));
+	word = atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel);
+	hak_stop("drain.after_xchg");
+	*ret_blocks = splice(s, word);
 	return next;
 }
 
@@ -468,6 +520,7 @@ static void pool_link(struct hak_slab *s)
 
 static void pool_unlink(struct hak_slab *s)
 {
+	hak_assert(s->state == HAK_SLAB_POOLED || s->state == HAK_SLAB_POOLED_FULL);
 	if (s->prev)
 		s->prev->next = s->next;
 	else if (s->state == HAK_SLAB_POOLED_FULL)
@@ -492,6 +545,12 @@ static void release_list(struct hak_slab *s)
 	}
 }
 
+static void came_back(struct hak_slab *s)
+{
+	s->trimmed = false;
+	s->epoch = (uint8_t)hak_purge_epoch();
+}
+
 static struct hak_slab *drain_locked(void)
 {
 	struct hak_slab *s = hak_mpsc_take(&pool_queue), *idle = NULL;
@@ -500,6 +559,8 @@ static struct hak_slab *drain_locked(void)
 	while (s) {
 		struct hak_slab *next = hak_slab_drain(s, &n);
 
+		if (n)
+			came_back(s);
 		pool_unlink(s);
 		if (hak_slab_idle(s)) {
 			s->next = idle;
@@ -521,6 +582,7 @@ bool hak_pool_put(struct hak_slab *s)
 		hak_unlock(HAK_LOCK_POOL);
 		return false;
 	}
+	hak_stop("pool.put_claimed");
 	hak_slab_set_owner(s, (void *)&hak_pool);
 	unclaim(s);
 	idle = hak_slab_idle(s);
@@ -550,8 +612,10 @@ struct hak_slab *hak_pool_get(void *owner, unsigned int cls)
 	hak_lock(HAK_LOCK_POOL);
 	idle = drain_locked();
 	s = pick(cls);
+	hak_stop("pool.pop");
 	/* A slab that a stranger is queueing right now comes back through the pool's queue. */
 	if (s && claim(s)) {
+		hak_stop("pool.get_claimed");
 		pool_unlink(s);
 		hak_slab_set_owner(s, owner);
 		unclaim(s);
@@ -572,4 +636,65 @@ void hak_pool_drain(void)
 	idle = drain_locked();
 	hak_unlock(HAK_LOCK_POOL);
 	release_list(idle);
+}
+
+static bool stale(const struct hak_slab *s, uint32_t age)
+{
+	return !s->trimmed && (uint8_t)(hak_purge_epoch() - s->epoch) >= age;
+}
+
+/*
+ * Takes out of a class's list what is to be trimmed, at most *most: claimed, so that neither
+ * strangers queue it nor anybody adopts it meanwhile.
+ */
+static struct hak_slab *take_stale(unsigned int cls, uint32_t age, uint32_t *most)
+{
+	struct hak_slab *list = NULL, *next;
+
+	hak_lock(HAK_LOCK_POOL);
+	for (struct hak_slab *s = pool[cls].room; s && *most; s = next) {
+		next = s->next;
+		if (!stale(s, age) || !claim(s))
+			continue;
+		pool_unlink(s);
+		s->next = list;
+		list = s;
+		--*most;
+	}
+	hak_unlock(HAK_LOCK_POOL);
+	return list;
+}
+
+/* Back to the pool; returns those that became idle. */
+static struct hak_slab *return_trimmed(struct hak_slab *s)
+{
+	struct hak_slab *idle = NULL, *next;
+
+	hak_lock(HAK_LOCK_POOL);
+	for (; s; s = next) {
+		next = s->next;
+		unclaim(s);
+		if (hak_slab_idle(s)) {
+			s->next = idle;
+			idle = s;
+		} else {
+			pool_link(s);
+		}
+	}
+	hak_unlock(HAK_LOCK_POOL);
+	return idle;
+}
+
+uint64_t hak_pool_trim(uint32_t age, uint32_t most)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES && most; k++) {
+		struct hak_slab *list = take_stale(k, age, &most);
+
+		for (struct hak_slab *s = list; s; s = s->next)
+			bytes += hak_slab_trim(s);
+		release_list(return_trimmed(list));
+	}
+	return bytes;
 }

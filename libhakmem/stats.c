@@ -14,15 +14,16 @@ static _Atomic uint64_t private_proc[HAK_PROC_COUNTERS];
 static _Atomic uint64_t *left; /* the array used before, emptied again by hak_stats_fold() */
 static uint64_t saved[HAK_PROC_COUNTERS]; /* gauges as they were at fork */
 
-_Atomic uint64_t *hak_proc = private_proc;
+_Atomic(_Atomic uint64_t *) hak_proc = private_proc;
 
-/* Gauges of scope PROC, which describe memory and heaps that a fork child has too. */
-#define PROC_ONLY_HOT(sym, kind)
-#define PROC_ONLY_CLASS(sym, kind)
-#define PROC_ONLY_HEAP(sym, kind)
-#define PROC_ONLY_PROC(sym, kind)		 [HAK_C_##sym] = HAK_KIND_##kind,
-#define COUNTER(id, scope, sym, name, kind, ...) PROC_ONLY_##scope(sym, kind)
-static const uint8_t proc_kind[HAK_PROC_COUNTERS] = {
+#define PROC_ONLY_HOT(sym, kind, unit)
+#define PROC_ONLY_CLASS(sym, kind, unit)
+#define PROC_ONLY_HEAP(sym, kind, unit)
+#define PROC_ONLY_PROC(sym, kind, unit) [HAK_C_##sym] = { HAK_KIND_##kind, HAK_UNIT_##unit },
+#define COUNTER(id, scope, sym, name, kind, unit, ...) PROC_ONLY_##scope(sym, kind, unit)
+static const struct {
+	uint8_t kind, unit;
+} proc_row[HAK_PROC_COUNTERS] = {
 #include "../control/counters.def"
 };
 #undef COUNTER
@@ -39,15 +40,18 @@ void hak_stats_fold(void)
 		if (!atomic_load_explicit(&from[i], memory_order_relaxed))
 			continue;
 		n = atomic_exchange_explicit(&from[i], 0, memory_order_relaxed);
-		atomic_fetch_add_explicit(&hak_proc[i], n, memory_order_relaxed);
+		atomic_fetch_add_explicit(hak_proc_at(i), n, memory_order_relaxed);
 	}
 }
 
 void hak_stats_move(_Atomic uint64_t *shared)
 {
-	left = hak_proc;
-	hak_proc = shared ? shared : private_proc;
-	if (left == hak_proc)
+	_Atomic uint64_t *to = shared ? shared : private_proc;
+
+	left = hak_proc_at(0);
+	/* relaxed: the memory is zeros, or what was counted there before by atomics */
+	atomic_store_explicit(&hak_proc, to, memory_order_relaxed);
+	if (left == to)
 		left = NULL;
 	hak_stats_fold();
 }
@@ -55,7 +59,8 @@ void hak_stats_move(_Atomic uint64_t *shared)
 void hak_stats_fork_prepare(void)
 {
 	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
-		if (proc_kind[i] == HAK_KIND_GAUGE)
+		/* gauges describe memory and heaps, which the child has too */
+		if (proc_row[i].kind != HAK_KIND_COUNTER)
 			saved[i] = hak_proc_read(i);
 	saved[HAK_C_AGENT] = 0;
 }
@@ -63,7 +68,7 @@ void hak_stats_fork_prepare(void)
 void hak_stats_fork_child(void)
 {
 	left = NULL;
-	hak_proc = private_proc;
+	atomic_store_explicit(&hak_proc, private_proc, memory_order_relaxed);
 	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
 		atomic_store_explicit(&private_proc[i], saved[i], memory_order_relaxed);
 }
@@ -103,6 +108,24 @@ static void derive_class(struct hak_totals *t, unsigned int k)
 	t->cached_bytes += t->cls[k].cached * hak_class_size(k);
 }
 
+/* See enum hak_kind. */
+static void derive_whales(struct hak_totals *t)
+{
+	uint64_t n = at_least_zero(t->heap[HAK_C_WHALE_ALLOCS] + t->heap[HAK_C_WHALE_INHERITED] -
+				   t->heap[HAK_C_WHALE_FREES]);
+	uint64_t bytes = at_least_zero(t->heap[HAK_C_WHALE_ALLOC_BYTES] +
+				       t->heap[HAK_C_WHALE_INHERITED_BYTES] -
+				       t->heap[HAK_C_WHALE_FREE_BYTES]);
+
+	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++) {
+		uint64_t in_use = proc_row[i].unit == HAK_UNIT_COUNT ? n : bytes;
+
+		if (proc_row[i].kind == HAK_KIND_KEPT)
+			t->proc[i] = at_least_zero(t->proc[i] - in_use);
+	}
+	t->in_use_bytes += bytes;
+}
+
 void hak_stats_totals(struct hak_totals *ret)
 {
 	unsigned int heaps = hak_heap_count();
@@ -114,7 +137,5 @@ void hak_stats_totals(struct hak_totals *ret)
 		ret->proc[i] = hak_proc_read(i);
 	for (unsigned int k = 0; k < HAK_CLASSES; k++)
 		derive_class(ret, k);
-	ret->in_use_bytes += at_least_zero(ret->heap[HAK_C_WHALE_ALLOC_BYTES] +
-					   ret->heap[HAK_C_WHALE_INHERITED_BYTES] -
-					   ret->heap[HAK_C_WHALE_FREE_BYTES]);
+	derive_whales(ret);
 }

@@ -18,18 +18,25 @@
 #include "hak.h"
 #include "segment.h"
 
-extern HAK_HIDDEN _Atomic uint64_t *hak_proc; /* [HAK_PROC_COUNTERS] */
+/* [HAK_PROC_COUNTERS]; moves while others count: see hak_stats_move() */
+extern HAK_HIDDEN _Atomic(_Atomic uint64_t *) hak_proc;
+
+static inline _Atomic uint64_t *hak_proc_at(enum hak_proc_counter c)
+{
+	return &atomic_load_explicit(&hak_proc, memory_order_relaxed)[c];
+}
 
 #if HAK_CONTROL
 static inline void hak_count(enum hak_proc_counter c, int64_t n)
 {
+	_Atomic uint64_t *at = hak_proc_at(c);
+
 	if (hak_single_threaded())
-		atomic_store_explicit(&hak_proc[c],
-				      atomic_load_explicit(&hak_proc[c], memory_order_relaxed) +
-					      (uint64_t)n,
+		atomic_store_explicit(at,
+				      atomic_load_explicit(at, memory_order_relaxed) + (uint64_t)n,
 				      memory_order_relaxed);
 	else
-		atomic_fetch_add_explicit(&hak_proc[c], (uint64_t)n, memory_order_relaxed);
+		atomic_fetch_add_explicit(at, (uint64_t)n, memory_order_relaxed);
 }
 #else
 static inline void hak_count(enum hak_proc_counter c, int64_t n)
@@ -40,7 +47,7 @@ static inline void hak_count(enum hak_proc_counter c, int64_t n)
 
 static inline uint64_t hak_proc_read(enum hak_proc_counter c)
 {
-	return atomic_load_explicit(&hak_proc[c], memory_order_relaxed);
+	return atomic_load_explicit(hak_proc_at(c), memory_order_relaxed);
 }
 
 struct hak_cache;

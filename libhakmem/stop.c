@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where tests hold threads. See stop.h. */
+/* Where tests hold threads, and what they let fail. See stop.h. */
 #include "hak.h"
 #include "stop.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "sys.h"
 
@@ -58,6 +59,54 @@ void hak_stop(const char *name)
 		if (atomic_compare_exchange_strong(&slot->state, &armed, HAK_STOP_FREE))
 			hold(slot);
 	}
+}
+
+/* Tests arm a kind while one thread makes such calls: the three words need not change as one. */
+int hak_stop_fault(enum hak_fault kind)
+{
+	struct hak_stop_fault *f;
+
+	if (hak_likely(!stops))
+		return 0;
+	f = &stops->fault[kind];
+	atomic_fetch_add(&f->calls, 1);
+	if (!atomic_load(&f->times))
+		return 0;
+	if (atomic_load(&f->skip)) {
+		atomic_fetch_sub(&f->skip, 1);
+		return 0;
+	}
+	atomic_fetch_sub(&f->times, 1);
+	return -atomic_load(&f->err);
+}
+
+int64_t hak_stop_clock_ms(void)
+{
+	return hak_likely(!stops) ? 0 : atomic_load(&stops->clock_ms);
+}
+
+static long faults_of_thread(void)
+{
+	struct rusage u;
+
+	hak_sys(SYS_getrusage, RUSAGE_THREAD, (long)&u, 0, 0, 0, 0);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+void hak_stop_watch(int taken)
+{
+	static __thread int locks HAK_TLS;
+	static __thread long before HAK_TLS;
+
+	if (hak_likely(!stops) || !atomic_load(&stops->watch)) {
+		locks = 0;
+		return;
+	}
+	if (taken > 0 && locks++ == 0)
+		before = faults_of_thread();
+	else if (taken < 0 && locks > 0 && --locks == 0)
+		atomic_fetch_add(&stops->faults_under_lock,
+				 (uint32_t)(faults_of_thread() - before));
 }
 
 #endif

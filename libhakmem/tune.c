@@ -36,10 +36,9 @@ _Atomic uint64_t hak_tun_values[HAK_TUNABLES] = {
 };
 
 static _Atomic uint32_t private_wake;
-_Atomic uint32_t *hak_tune_wake = &private_wake;
+_Atomic(_Atomic uint32_t *) hak_tune_wake = &private_wake;
 _Atomic uint32_t hak_tune_seen;
 
-enum { EVICT_FREE = 1 }; /* region.evict=free, as in tunables.def */
 enum { OWN_LAYERS = HAK_ORIGIN_ENVIRONMENT + 1, POLICY = 0, ADMIN, OUTSIDE };
 
 /* All of it under HAK_LOCK_TUNE but for what is atomic. Nothing here is shared memory. */
@@ -208,7 +207,8 @@ static void listen_to(struct hak_tune *page)
 
 	atomic_store_explicit(&hak_tune_seen, atomic_load_explicit(wake, memory_order_relaxed),
 			      memory_order_relaxed);
-	hak_tune_wake = wake;
+	/* release: pairs with hak_tune_word() */
+	atomic_store_explicit(&hak_tune_wake, wake, memory_order_release);
 }
 
 /* First content of a tune page: the outside layers, which only a fork child has. */
@@ -228,7 +228,7 @@ static void begin_to_listen(void)
 	listen_to(hak_segment_tune());
 	__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	evaluate();
-	if (hak_tun(HAK_T_REGION_EVICT) == EVICT_FREE)
+	if (hak_tun(HAK_T_REGION_EVICT) == HAK_EVICT_FREE)
 		hak_segment_lazy_prepare();
 }
 
@@ -276,7 +276,7 @@ static void apply(bool reevaluate)
 		 * acquire: pairs with the writer's increment; what was written before it is
 		 * seen below
 		 */
-		uint32_t wake = atomic_load_explicit(hak_tune_wake, memory_order_acquire);
+		uint32_t wake = atomic_load_explicit(hak_tune_word(), memory_order_acquire);
 
 		if (wake != atomic_load_explicit(&hak_tune_seen, memory_order_relaxed))
 			atomic_store_explicit(&st.look, true, memory_order_relaxed);
@@ -291,7 +291,7 @@ static void apply(bool reevaluate)
 		__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	}
 	follow_segment_switch(was_on);
-	if (hak_tun(HAK_T_REGION_EVICT) == EVICT_FREE)
+	if (hak_tun(HAK_T_REGION_EVICT) == HAK_EVICT_FREE)
 		hak_segment_lazy_prepare();
 	hak_stats_fold();
 }
@@ -594,10 +594,11 @@ void hak_tune_sandbox(void)
 			return; /* the sandbox is the child's, everything here its parent's */
 		hak_heap_attach();
 	}
-	hak_agent_stop();
+	/* first, so that no other thread starts an agent once this one is gone */
 	hak_lock(HAK_LOCK_TUNE);
 	hak_os_set_sandboxed();
 	hak_unlock(HAK_LOCK_TUNE);
+	hak_agent_stop();
 }
 
 /* ---- fork ---- */

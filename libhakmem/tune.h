@@ -21,6 +21,16 @@
 #include "../control/abi.h"
 #include "hak.h"
 
+/* Values of enumerations, in the order in which tunables.def names them. */
+enum hak_evict {
+	HAK_EVICT_DONTNEED,
+	HAK_EVICT_FREE,
+	HAK_EVICT_REMAP,
+	HAK_EVICT_MUNMAP,
+	HAK_EVICT_KEEP
+};
+enum hak_thp { HAK_THP_OFF, HAK_THP_ADAPTIVE, HAK_THP_ALWAYS };
+
 extern HAK_HIDDEN _Atomic uint64_t hak_tun_values[HAK_TUNABLES]; /* in force, always within range */
 
 static inline uint64_t hak_tun(enum hak_tunable t)
@@ -32,16 +42,22 @@ static inline uint64_t hak_tun(enum hak_tunable t)
  * Wake word of the tune page this process watches (a private word without a segment) and its
  * value last acted upon.
  */
-extern HAK_HIDDEN _Atomic uint32_t *hak_tune_wake;
+extern HAK_HIDDEN _Atomic(_Atomic uint32_t *) hak_tune_wake;
 extern HAK_HIDDEN _Atomic uint32_t hak_tune_seen;
 
 void hak_tune_poll_slow(void);
+
+/* acquire: pairs with listen_to() in tune.c; the page it may lie in was filled before */
+static inline _Atomic uint32_t *hak_tune_word(void)
+{
+	return atomic_load_explicit(&hak_tune_wake, memory_order_acquire);
+}
 
 /* Call on slow paths with no lock held. */
 static inline void hak_tune_poll(void)
 {
 #if HAK_CONTROL
-	if (hak_unlikely(atomic_load_explicit(hak_tune_wake, memory_order_relaxed) !=
+	if (hak_unlikely(atomic_load_explicit(hak_tune_word(), memory_order_relaxed) !=
 			 atomic_load_explicit(&hak_tune_seen, memory_order_relaxed)))
 		hak_tune_poll_slow();
 #endif
@@ -98,15 +114,5 @@ void hak_tune_set_agent(bool runs);
 
 /* The tunable of that name, or HAK_TUNABLES. */
 enum hak_tunable hak_tune_find(const char *name, size_t bytes);
-/*
- * "64M", "1.5G", "500ms", "on", "dontneed": 0; -EINVAL (not a value of this type), -ERANGE.
- * Same grammar as hakmemctl's. Pure.
- */
-int hak_tune_parse(enum hak_tunable t, const char *text, size_t bytes, uint64_t *ret);
-/*
- * The text that parses back to `value`; always terminated if bytes > 0. Returns the length it
- * has or would have.
- */
-size_t hak_tune_format(enum hak_tunable t, uint64_t value, char *buf, size_t bytes);
 
 #endif

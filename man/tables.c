@@ -84,7 +84,7 @@ static void counter(const struct hak_counter_row *row)
 	puts(".TP");
 	macro(".B", row->name);
 	text(row->doc);
-	printf("\n.br\n%s, %s, per %s.\n", row->kind == HAK_KIND_GAUGE ? "Gauge" : "Counter",
+	printf("\n.br\n%s, %s, per %s.\n", row->kind == HAK_KIND_COUNTER ? "Counter" : "Gauge",
 	       hak_unit_word(row->unit), hak_scope_word(row->scope));
 }
 

@@ -182,6 +182,18 @@ static inline uint32_t peer_heaps(struct peer *p)
 }
 
 /* One counter, summed over heaps and classes. */
+static inline uint64_t peer_counter(struct peer *p, const char *name);
+
+/* Whales in use, or their bytes: what a reader takes out of a gauge of what is kept. */
+static inline uint64_t peer_whales(struct peer *p, int bytes)
+{
+	const char *const in = bytes ? "whale.alloc_bytes" : "whale.allocs";
+	const char *const out = bytes ? "whale.free_bytes" : "whale.frees";
+	const char *const inherited = bytes ? "whale.inherited_bytes" : "whale.inherited";
+
+	return peer_counter(p, in) + peer_counter(p, inherited) - peer_counter(p, out);
+}
+
 static inline uint64_t peer_counter(struct peer *p, const char *name)
 {
 	const struct hak_counter_desc *d = NULL;
@@ -193,6 +205,8 @@ static inline uint64_t peer_counter(struct peer *p, const char *name)
 	CHECKF(d, "no counter %s", name);
 	if (d->scope == HAK_SCOPE_PROC) {
 		peer_read(p, &n, 8, p->h.proc_off + d->offset);
+		if (d->kind == HAK_KIND_KEPT)
+			n -= peer_whales(p, d->unit == HAK_UNIT_BYTES);
 		return n;
 	}
 	for (unsigned i = 0, heaps = peer_heaps(p); i < heaps; i++)

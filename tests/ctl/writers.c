@@ -292,8 +292,7 @@ static void fill(struct fake *f)
 	a->cls[HAK_C_FLUSHED][c + 1] = 7;
 	hidden->hot[c].allocs = 1000000;	/* not populated: nobody may count it */
 	f->proc[HAK_C_MEM_SLAB] = 65536;
-	f->proc[HAK_C_MEM_WHALE] = 1 << 21;
-	f->proc[HAK_C_MEM_DIRTY] = 4096;
+	f->proc[HAK_C_MEM_DIRTY] = (1 << 21) + 4096;
 	f->proc[HAK_C_MEM_MAPPED] = (8 << 20);
 }
 

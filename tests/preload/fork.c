@@ -453,7 +453,8 @@ static void vfork_7(void)
 
 static void by_posix_spawn(void (*unused)(void))
 {
-	static char *const argv[] = { "sh", "-c", "exit 0", NULL };
+	static char sh[] = "sh", option[] = "-c", script[] = "exit 0";
+	static char *const argv[] = { sh, option, script, NULL };
 	pid_t pid;
 
 	(void)unused;

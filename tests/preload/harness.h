@@ -368,13 +368,8 @@ static inline const char *library(void)
 static inline void harness_preload(char **argv)
 {
 	const char *lib = library(), *have = getenv("LD_PRELOAD");
-	const char *config = getenv("HAK_CONFIG");
 	static char list[8192];
 
-	if (config && (strstr(config, "address") || strstr(config, "thread"))) {
-		say("the library abstains under this sanitizer\n");
-		exit(CASE_SKIP);
-	}
 	if (!lib || !*lib || (have && strstr(have, lib)))
 		return;
 	snprintf(list, sizeof(list), "%s%s%s", lib, have ? ":" : "", have ? have : "");
@@ -418,6 +413,9 @@ static inline pid_t case_start(const struct tcase *t)
 	if (t->prep)
 		t->prep();
 	execl(self_path, self_path, "--one", t->name, (char *)NULL);
+	/* Where prep() gave up being root, and the tree lies in a folder of root's. */
+	if (errno == EACCES && geteuid() != 0)
+		SKIP("the build folder is closed to other users");
 	_exit(126);
 }
 

@@ -339,7 +339,7 @@ static void one_operation(struct worker *w)
 			op_realloc(b, mix64(r));
 			break;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	default:
 		if (b->p)
 			op_free(b);

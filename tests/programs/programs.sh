@@ -11,9 +11,6 @@ fail()
 	exit 1
 }
 
-config address && skip "the library abstains under this sanitizer"
-config thread && skip "the library abstains under this sanitizer"
-
 # on_hakmem COMMAND...: with the library under test. Everything else runs on glibc.
 on_hakmem()
 {

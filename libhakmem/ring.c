@@ -1,0 +1,793 @@
+/* SPDX-License-Identifier: MIT */
+/* Regions, and the ring of those kept for reuse. See ring.h. */
+#include "ring.h"
+
+#include "granule.h"
+#include "lock.h"
+#include "meta.h"
+#include "os.h"
+#include "purge.h"
+#include "segment.h"
+#include "stats.h"
+#include "stop.h"
+#include "tune.h"
+
+/* eight per doubling from 1 MiB to the end of the address space; 0: smaller rests */
+#define BUCKETS		217u
+#define SCAN		16u	/* regions of a bucket looked at for the best fit */
+#define BATCH_MAX	256u
+#define NEVER		0x40000000u	/* epochs ago: nothing is that old */
+#define HOT_PUTS	64u	/* whales freed within an epoch by which a thread earns a front */
+
+/* All under HAK_LOCK_RING. */
+static struct {
+	struct hak_region *bucket[BUCKETS];
+	struct hak_region *oldest, *newest;
+	uint32_t regions;
+	uint64_t bytes;		/* address space */
+	_Atomic uint64_t dirty;	/* bytes of DIRTY regions; also read without the lock */
+	uint64_t bits[(BUCKETS + 63) / 64];	/* buckets that are not empty */
+	struct hak_region *spare;	/* a descriptor for the next split */
+	/* threads with a front, and what they may keep there: as if it were in the ring */
+	uint32_t fronts;
+	_Atomic uint64_t front_bytes;	/* also read without the lock */
+	struct hak_front *all_fronts;	/* that ever held a region; by next */
+} ring;
+
+static uint64_t ring_dirty(void)
+{
+	return atomic_load_explicit(&ring.dirty, memory_order_relaxed);
+}
+
+static void ring_dirty_add(int64_t n)	/* HAK_LOCK_RING: one writer at a time */
+{
+	atomic_store_explicit(&ring.dirty, ring_dirty() + (uint64_t)n, memory_order_relaxed);
+}
+
+static unsigned int bucket_of(size_t bytes)
+{
+	/* floor: the bucket of b holds sizes in [2^e * (1 + k/8), 2^e * (1 + (k+1)/8)) */
+	unsigned int e = 63u - (unsigned int)__builtin_clzl(bytes);
+
+	return e < 20 ? 0 : (e - 20) * 8 + (unsigned int)(bytes >> (e - 3) & 7) + 1;
+}
+
+/* ---- the ring's lists; HAK_LOCK_RING ---- */
+
+/*
+ * All regions are counted as kept, those in use too: readers know how much is in use from the
+ * counters of the heaps, and take it out (stats.c, control/snapshot.c). So what passes between
+ * program and ring with its pages costs no count.
+ */
+static void count_state(enum hak_region_state state, int64_t bytes)
+{
+	switch (state) {
+	case HAK_REGION_DIRTY:
+		hak_count(HAK_C_MEM_DIRTY, bytes);
+		hak_count(HAK_C_RING_DIRTY, bytes);
+		break;
+	case HAK_REGION_LAZY:
+		hak_count(HAK_C_MEM_LAZY, bytes);
+		break;
+	case HAK_REGION_CLEAN:
+		hak_count(HAK_C_MEM_CLEAN, bytes);
+	}
+}
+
+void hak_region_count_bytes(const struct hak_region *r, int64_t bytes)
+{
+	hak_count(HAK_C_MEM_MAPPED, bytes);
+	hak_count(HAK_C_RING_BYTES, bytes);
+	count_state(r->state, bytes);
+}
+
+void hak_region_set_state(struct hak_region *r, enum hak_region_state state)
+{
+	if (hak_likely(r->state == state))
+		return;
+	count_state(r->state, -(int64_t)r->bytes);
+	r->state = (uint8_t)state;
+	count_state(r->state, (int64_t)r->bytes);
+}
+
+static void bucket_add(struct hak_region *r)
+{
+	unsigned int b = bucket_of(r->bytes);
+
+	r->prev = NULL;
+	r->next = ring.bucket[b];
+	if (r->next)
+		r->next->prev = r;
+	ring.bucket[b] = r;
+	ring.bits[b / 64] |= (uint64_t)1 << (b % 64);
+}
+
+static void bucket_remove(struct hak_region *r)
+{
+	unsigned int b = bucket_of(r->bytes);
+
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		ring.bucket[b] = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (!ring.bucket[b])
+		ring.bits[b / 64] &= ~((uint64_t)1 << (b % 64));
+}
+
+static void age_add(struct hak_region *r, bool newest)
+{
+	if (newest) {
+		r->newer = NULL;
+		r->older = ring.newest;
+		if (ring.newest)
+			ring.newest->newer = r;
+		else
+			ring.oldest = r;
+		ring.newest = r;
+	} else {
+		r->older = NULL;
+		r->newer = ring.oldest;
+		if (ring.oldest)
+			ring.oldest->older = r;
+		else
+			ring.newest = r;
+		ring.oldest = r;
+	}
+}
+
+static void age_remove(struct hak_region *r)
+{
+	if (r->older)
+		r->older->newer = r->newer;
+	else
+		ring.oldest = r->newer;
+	if (r->newer)
+		r->newer->older = r->older;
+	else
+		ring.newest = r->older;
+}
+
+static void count_in(const struct hak_region *r)
+{
+	ring.regions++;
+	ring.bytes += r->bytes;
+	if (r->state == HAK_REGION_DIRTY)
+		ring_dirty_add((int64_t)r->bytes);
+}
+
+static void count_out(const struct hak_region *r)
+{
+	ring.regions--;
+	ring.bytes -= r->bytes;
+	if (r->state == HAK_REGION_DIRTY)
+		ring_dirty_add(-(int64_t)r->bytes);
+}
+
+/* Marks a region's ends, by which neighbours find it. */
+static void publish(struct hak_region *r)
+{
+	hak_granule_set(hak_granule_ours(r->base), HAK_KEPT, r);
+	hak_granule_set(hak_granule_ours(r->base + r->bytes - HAK_GRANULE), HAK_KEPT, r);
+	if (r->state == HAK_REGION_LAZY)
+		hak_segment_lazy_add(r->base, r->bytes);
+}
+
+static void unpublish(struct hak_region *r)
+{
+	hak_granule_clear(hak_granule_ours(r->base));
+	hak_granule_clear(hak_granule_ours(r->base + r->bytes - HAK_GRANULE));
+	if (r->state == HAK_REGION_LAZY)
+		hak_segment_lazy_remove(r->base, r->bytes);
+}
+
+static void ring_remove(struct hak_region *r)
+{
+	unpublish(r);
+	bucket_remove(r);
+	age_remove(r);
+	count_out(r);
+}
+
+/* The region in the ring that ends or begins at p, if its pages are as r's. */
+static struct hak_region *neighbour(const struct hak_region *r, const char *p)
+{
+	const struct hak_granule *g = hak_granule(p);
+	struct hak_region *n;
+
+	if (hak_granule_kind(g) != HAK_KEPT)
+		return NULL;
+	n = atomic_load_explicit(&g->word, memory_order_relaxed);
+	return n->state == r->state && n->thp == r->thp ? n : NULL;
+}
+
+static void absorb(struct hak_region *r, struct hak_region *n)
+{
+	ring_remove(n);
+	/* as old as its larger part: a small whale in constant use keeps no large one young */
+	if (n->bytes > r->bytes)
+		r->epoch = n->epoch;
+	if (n->base < r->base)
+		r->base = n->base;
+	r->bytes += n->bytes;
+	r->zero &= n->zero;
+	r->filled = 0;
+	hak_count(HAK_C_RING_MERGES, 1);
+	hak_count(HAK_C_RING_REGIONS, -1);
+	if (!ring.spare)
+		__atomic_store_n(&ring.spare, n, __ATOMIC_RELAXED);
+	else
+		hak_meta_put(HAK_META_REGION, n);
+}
+
+static void ring_add(struct hak_region *r, bool newest)
+{
+	struct hak_region *n;
+
+	n = neighbour(r, r->base - 1);
+	if (n)
+		absorb(r, n);
+	n = neighbour(r, r->base + r->bytes);
+	if (n)
+		absorb(r, n);
+	publish(r);
+	bucket_add(r);
+	age_add(r, newest);
+	count_in(r);
+}
+
+static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, size_t align)
+{
+	struct hak_region *best = NULL;
+	unsigned int seen = 0;
+
+	for (struct hak_region *r = ring.bucket[b]; r && seen < SCAN; r = r->next, seen++) {
+		if (!hak_region_fits(r, bytes, most, align))
+			continue;
+		if (r->bytes == bytes)
+			return r;
+		if (!best || r->bytes < best->bytes)
+			best = r;
+	}
+	return best;
+}
+
+/* The smallest of the regions too large to be handed out whole. */
+static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
+{
+	while (b < BUCKETS) {
+		uint64_t w = ring.bits[b / 64] >> (b % 64);
+		struct hak_region *r;
+
+		if (!w) {
+			b = (b / 64 + 1) * 64;
+			continue;
+		}
+		b += (unsigned int)__builtin_ctzl(w);
+		r = best_in(b, bytes, SIZE_MAX, align);
+		if (r)
+			return r;
+		b++;
+	}
+	return NULL;
+}
+
+/* Hands out the first part of r; the rest stays where it is, with its age. */
+static struct hak_region *split(struct hak_region *r, size_t bytes)
+{
+	struct hak_region *part = ring.spare;
+
+	if (!part)
+		return NULL;
+	__atomic_store_n(&ring.spare, NULL, __ATOMIC_RELAXED);
+	unpublish(r);
+	bucket_remove(r);
+	count_out(r);
+	*part = (struct hak_region){ .base = r->base,
+				     .bytes = bytes,
+				     .state = r->state,
+				     .zero = r->zero,
+				     .thp = r->thp,
+				     .epoch = r->epoch };
+	r->base += bytes;
+	r->bytes -= bytes;
+	publish(r);
+	bucket_add(r);
+	count_in(r);
+	hak_count(HAK_C_RING_SPLITS, 1);
+	hak_count(HAK_C_RING_REGIONS, 1);
+	return part;
+}
+
+static struct hak_region *search(size_t bytes, size_t align)
+{
+	size_t most = bytes + bytes / 8;
+	unsigned int b = bucket_of(bytes);
+	struct hak_region *r;
+
+	r = best_in(b, bytes, most, align);
+	if (!r && b + 1 < BUCKETS)
+		r = best_in(b + 1, bytes, most, align);
+	if (r) {
+		ring_remove(r);
+		return r;
+	}
+	r = larger(b, bytes, align);
+	return r ? split(r, bytes) : NULL;
+}
+
+/* A descriptor for the next split is made while no lock is held: it may take a system call. */
+static void stock_spare(void)
+{
+	struct hak_region *d;
+
+	if (hak_likely(__atomic_load_n(&ring.spare, __ATOMIC_RELAXED)))
+		return;
+	d = hak_meta_get(HAK_META_REGION);
+	if (!d)
+		return;
+	hak_lock(HAK_LOCK_RING);
+	if (!ring.spare) {
+		__atomic_store_n(&ring.spare, d, __ATOMIC_RELAXED);
+		d = NULL;
+	}
+	hak_unlock(HAK_LOCK_RING);
+	if (d)
+		hak_meta_put(HAK_META_REGION, d);
+}
+
+/* ---- fronts; HAK_LOCK_RING ---- */
+
+static void drop_front(struct hak_front *f)
+{
+	size_t most = atomic_load_explicit(&f->most, memory_order_relaxed);
+	struct hak_region *r;
+
+	if (most) {
+		ring.fronts--;
+		atomic_fetch_sub_explicit(&ring.front_bytes, most, memory_order_relaxed);
+		atomic_store(&f->most, 0);
+	}
+	r = atomic_exchange(&f->region, NULL);
+	if (r)
+		ring_add(r, true);
+}
+
+/* Those of threads that freed no whale since epoch `before`. */
+static void drop_fronts(uint32_t before)
+{
+	for (struct hak_front *f = ring.all_fronts; f; f = f->next)
+		if ((int32_t)(atomic_load_explicit(&f->epoch, memory_order_relaxed) - before) < 0)
+			drop_front(f);
+}
+
+static void list_front(struct hak_front *f)
+{
+	if (f->listed)
+		return;
+	f->listed = true;
+	f->next = ring.all_fronts;
+	ring.all_fronts = f;
+}
+
+/*
+ * Its thread puts a region of so many bytes into the ring: may it keep one like this from now on?
+ * What all threads may keep takes no more than half of what may stay dirty.
+ */
+static void earn_front(struct hak_front *f, size_t bytes, uint32_t epoch)
+{
+	uint64_t kept = atomic_load_explicit(&ring.front_bytes, memory_order_relaxed) + bytes;
+
+	if (atomic_load_explicit(&f->epoch, memory_order_relaxed) != epoch) {
+		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
+		f->puts = 0;
+	}
+	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) ||
+	    kept > hak_tun(HAK_T_REGION_EVICT_BYTES) / 2 ||
+	    ring.regions + ring.fronts >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
+	    ring.bytes + kept > hak_tun(HAK_T_WHALE_RING_BYTES))
+		return;
+	list_front(f);
+	drop_front(f);	/* a smaller one, perhaps */
+	f->puts = 0;
+	ring.fronts++;
+	atomic_fetch_add_explicit(&ring.front_bytes, bytes, memory_order_relaxed);
+	atomic_store(&f->most, bytes);
+}
+
+void hak_front_leave(struct hak_front *f)
+{
+	hak_lock(HAK_LOCK_RING);
+	drop_front(f);
+	hak_unlock(HAK_LOCK_RING);
+}
+
+/* ---- regions outside the ring ---- */
+
+void hak_region_advise(struct hak_region *r)
+{
+	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE && r->filled < 2)
+		return;
+	if (!r->thp && !hak_os_hugepage(r->base, r->bytes, true))
+		r->thp = true;
+}
+
+struct hak_region *hak_region_map(size_t bytes, size_t align)
+{
+	struct hak_region *r = hak_meta_get(HAK_META_REGION);
+
+	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF) && bytes >= HAK_EXTENT &&
+	    align < HAK_EXTENT)
+		align = HAK_EXTENT;	/* a huge page must fit */
+
+	if (!r)
+		return NULL;
+	r->base = hak_os_map(bytes, align);
+	if (!r->base || hak_granule_prepare(r->base, bytes, false)) {
+		if (r->base)
+			hak_os_unmap(r->base, bytes);
+		hak_meta_put(HAK_META_REGION, r);
+		return NULL;
+	}
+	r->bytes = bytes;
+	r->zero = true;
+	r->state = HAK_REGION_DIRTY;
+	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF))
+		hak_region_advise(r);
+	hak_count(HAK_C_RING_REGIONS, 1);
+	hak_region_count_bytes(r, (int64_t)bytes);
+	return r;
+}
+
+/*
+ * Gives the mapping up. If munmap refuses (max_map_count) the pages go and the region waits in the
+ * ring whatever its limits: free never fails. The granule is cleared before the address can be
+ * somebody else's.
+ */
+void hak_region_unmap(struct hak_region *r)
+{
+	hak_granule_clear(hak_granule_ours(r->base));
+	if (!hak_os_unmap(r->base, r->bytes)) {
+		hak_stop("map.after_munmap.whale");
+		hak_count(HAK_C_RING_REGIONS, -1);
+		hak_region_count_bytes(r, -(int64_t)r->bytes);
+		hak_meta_put(HAK_META_REGION, r);
+		return;
+	}
+	hak_count(HAK_C_UNMAP_KEPT, 1);
+	if (!hak_os_dontneed(r->base, r->bytes)) {
+		hak_region_set_state(r, HAK_REGION_CLEAN);
+		r->zero = true;
+	} else {
+		hak_region_set_state(r, HAK_REGION_DIRTY);
+		r->epoch = hak_purge_epoch() + 1;	/* not at once again */
+	}
+	hak_lock(HAK_LOCK_RING);
+	ring_add(r, false);
+	hak_unlock(HAK_LOCK_RING);
+}
+
+static uint64_t unmap_list(struct hak_region *r, bool count)
+{
+	uint64_t bytes = 0;
+
+	while (r) {
+		struct hak_region *next = r->next;
+
+		if (r->state != HAK_REGION_CLEAN)
+			bytes += hak_purge_count(r->base, r->bytes);
+		if (count)
+			hak_count(HAK_C_RING_UNMAPS, 1);
+		hak_region_unmap(r);
+		r = next;
+	}
+	return bytes;
+}
+
+/* ---- eviction ---- */
+
+static bool adjacent(const struct hak_region *a, const struct hak_region *b)
+{
+	return a->base + a->bytes == b->base;
+}
+
+/* Sorts by address so that neighbours share one call; few and nearly sorted: insertion. */
+static void sort(struct hak_region **r, unsigned int n)
+{
+	for (unsigned int i = 1; i < n; i++) {
+		struct hak_region *x = r[i];
+		unsigned int k = i;
+
+		for (; k && r[k - 1]->base > x->base; k--)
+			r[k] = r[k - 1];
+		r[k] = x;
+	}
+}
+
+static uint64_t evict_mode(void)
+{
+	uint64_t mode = hak_tun(HAK_T_REGION_EVICT);
+
+	if (mode == HAK_EVICT_DONTNEED && hak_tune_pageout_attached())
+		mode = HAK_EVICT_FREE;
+	/* kernels before 5.18 can lose O_DIRECT reads into lazily freed pages (6c8e2a256915) */
+	if (mode == HAK_EVICT_FREE && !hak_tun(HAK_T_REGION_FREE_FORCE) &&
+	    hak_os_kernel() < (5u << 16 | 18))
+		mode = HAK_EVICT_DONTNEED;
+	return mode;
+}
+
+/* One call over [p, p + bytes), all ours and in no ring. True if it did what the mode says. */
+static bool give_back(uint64_t mode, char *p, size_t bytes)
+{
+	switch (mode) {
+	case HAK_EVICT_FREE:
+		return !hak_os_free(p, bytes);
+	case HAK_EVICT_REMAP:
+		return !hak_os_remap_fresh(p, bytes);
+	default:
+		return !hak_os_dontneed(p, bytes);
+	}
+}
+
+static void evicted(struct hak_region *r, uint64_t mode)
+{
+	bool lazy = mode == HAK_EVICT_FREE;
+
+	if (mode == HAK_EVICT_REMAP)
+		r->thp = false;	/* advice goes with the old mapping */
+	hak_count(HAK_C_RING_EVICTIONS, 1);
+	hak_count(HAK_C_RING_EVICTED_BYTES, (int64_t)r->bytes);
+	hak_region_set_state(r, lazy ? HAK_REGION_LAZY : HAK_REGION_CLEAN);
+	r->zero = !lazy;
+}
+
+/* The means from `mode` on, each stronger than the last: free, dontneed, mapping over. */
+static bool evict_alone(struct hak_region *r, uint64_t mode)
+{
+	static const uint8_t means[] = { HAK_EVICT_FREE, HAK_EVICT_DONTNEED, HAK_EVICT_REMAP };
+	bool begun = false;
+
+	for (unsigned int i = 0; i < sizeof(means); i++) {
+		begun |= means[i] == mode;
+		if (!begun || !give_back(means[i], r->base, r->bytes))
+			continue;
+		evicted(r, means[i]);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * One region, or a row of neighbours. On an error (a locked page refuses the whole call) each
+ * region is tried alone, and by stronger means. What still fails stays as it was.
+ */
+static uint64_t evict_row(struct hak_region **r, unsigned int n, uint64_t mode)
+{
+	size_t bytes = 0;
+	uint64_t done = 0, resident;
+
+	hak_stop("purge.before_madvise.whale");
+	for (unsigned int i = 0; i < n; i++)
+		bytes += r[i]->bytes;
+	resident = hak_purge_count(r[0]->base, bytes);
+	if (give_back(mode, r[0]->base, bytes)) {
+		for (unsigned int i = 0; i < n; i++)
+			evicted(r[i], mode);
+		return resident;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		resident = hak_purge_count(r[i]->base, r[i]->bytes);
+		if (evict_alone(r[i], mode))
+			done += resident;
+		else
+			r[i]->epoch = hak_purge_epoch() + 1;	/* not at once again */
+	}
+	return done;
+}
+
+static uint64_t evict_regions(struct hak_region **r, unsigned int n, uint64_t mode)
+{
+	uint64_t bytes = 0;
+
+	hak_stop("ring.evicting");
+	sort(r, n);
+	for (unsigned int i = 0; i < n;) {
+		unsigned int first = i++;
+
+		while (i < n && adjacent(r[i - 1], r[i]))
+			i++;
+		bytes += evict_row(r + first, i - first, mode);
+	}
+	return bytes;
+}
+
+/*
+ * Up to `max` dirty regions, oldest first, leave the ring. Those put there in epoch `before` or
+ * later stay, unless there is more than `over`. `lazy`: those freed lazily as well.
+ */
+static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32_t before,
+			       uint64_t over, bool lazy)
+{
+	unsigned int n = 0;
+	uint64_t dirty;
+
+	hak_lock(HAK_LOCK_RING);
+	dirty = ring_dirty();
+	for (struct hak_region *r = ring.oldest, *newer; r && n < max; r = newer) {
+		newer = r->newer;
+		if (r->state == HAK_REGION_CLEAN || (r->state == HAK_REGION_LAZY && !lazy))
+			continue;
+		if ((int32_t)(r->epoch - before) >= 0 && dirty <= over)
+			continue;	/* joined regions may be older than their place says */
+		if (r->state == HAK_REGION_DIRTY)
+			dirty -= r->bytes;
+		ring_remove(r);
+		out[n++] = r;
+	}
+	hak_unlock(HAK_LOCK_RING);
+	return n;
+}
+
+/* Lock held. */
+static bool over(uint64_t slots, uint64_t bytes)
+{
+	return ring.regions + ring.fronts > slots ||
+	       ring.bytes + atomic_load_explicit(&ring.front_bytes, memory_order_relaxed) > bytes;
+}
+
+/* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
+static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
+{
+	struct hak_region *list = NULL;
+
+	while (ring.oldest && over(slots, bytes)) {
+		struct hak_region *r = ring.oldest;
+
+		ring_remove(r);
+		r->next = list;
+		list = r;
+	}
+	return list;
+}
+
+/*
+ * The same by the limits as they are now: they may have been lowered since the caller last looked.
+ * Lock held.
+ */
+static struct hak_region *over_tuned(void)
+{
+	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_tun(HAK_T_WHALE_RING_BYTES);
+
+	if (hak_likely(!over(slots, bytes)))
+		return NULL;
+	return over_limits(slots, bytes);
+}
+
+static void put_back(struct hak_region **r, unsigned int n)
+{
+	struct hak_region *list;
+
+	hak_lock(HAK_LOCK_RING);
+	for (unsigned int i = 0; i < n; i++)
+		ring_add(r[i], false);	/* neighbours evicted in one go become one region */
+	list = over_tuned();
+	hak_unlock(HAK_LOCK_RING);
+	unmap_list(list, true);
+}
+
+/* Returns how many regions were tried; *bytes grows by what was given back. */
+static unsigned int evict_batch(uint32_t before, uint64_t over, bool forced, uint64_t *bytes)
+{
+	struct hak_region *r[BATCH_MAX];
+	uint64_t mode = evict_mode();
+	unsigned int n;
+
+	if (mode == HAK_EVICT_KEEP && !forced)
+		return 0;
+	/* who asks for memory wants to see it gone, unless he pages it out himself */
+	if (mode == HAK_EVICT_KEEP ||
+	    (mode == HAK_EVICT_FREE && forced && !hak_tune_pageout_attached()))
+		mode = HAK_EVICT_DONTNEED;
+	n = take_dirty(r, (unsigned int)hak_tun(HAK_T_REGION_EVICT_BATCH), before, over,
+		       mode != HAK_EVICT_FREE && over == UINT64_MAX);
+	if (mode == HAK_EVICT_MUNMAP) {
+		for (unsigned int i = 0; i < n; i++) {
+			*bytes += hak_purge_count(r[i]->base, r[i]->bytes);
+			hak_count(HAK_C_RING_UNMAPS, 1);
+			hak_region_unmap(r[i]);
+		}
+		return n;
+	}
+	*bytes += evict_regions(r, n, mode);
+	put_back(r, n);
+	return n;
+}
+
+uint64_t hak_ring_evict(uint32_t before, bool forced)
+{
+	uint64_t bytes = 0;
+
+	hak_lock(HAK_LOCK_RING);
+	drop_fronts(before);
+	hak_unlock(HAK_LOCK_RING);
+	while (evict_batch(before, UINT64_MAX, forced, &bytes))
+		;
+	return bytes;
+}
+
+static uint64_t shrink_to(uint64_t slots, uint64_t bytes)
+{
+	struct hak_region *list;
+
+	hak_lock(HAK_LOCK_RING);
+	drop_fronts(hak_purge_epoch() + 1);
+	list = over_limits(slots, bytes);
+	hak_unlock(HAK_LOCK_RING);
+	hak_stop("ring.resized");
+	return unmap_list(list, true);
+}
+
+uint64_t hak_ring_empty(void)
+{
+	return shrink_to(0, 0);
+}
+
+void hak_ring_tuned(void)
+{
+	shrink_to(hak_tun(HAK_T_WHALE_RING_SLOTS), hak_tun(HAK_T_WHALE_RING_BYTES));
+}
+
+/* ---- for whales ---- */
+
+struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, size_t bytes,
+				size_t align)
+{
+	struct hak_region *r;
+
+	stock_spare();
+	hak_lock(HAK_LOCK_RING);
+	if (other) {
+		ring_add(other, true);
+		drop_front(f);
+	}
+	r = search(bytes, align);
+	hak_unlock(HAK_LOCK_RING);
+	return r;
+}
+
+static void evict_over_budget(void)
+{
+	uint64_t budget = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
+	uint64_t fronts = atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
+	uint64_t bytes = 0;
+
+	budget -= fronts < budget ? fronts : budget;
+	if (hak_likely(ring_dirty() <= budget))
+		return;
+	/* Not when somebody purges already: what is over now will be seen at the next free. */
+	if (!hak_trylock(HAK_LOCK_PURGE))
+		return;
+	evict_batch(hak_purge_epoch() - NEVER, budget, false, &bytes);
+	hak_unlock(HAK_LOCK_PURGE);
+}
+
+void hak_ring_put(struct hak_front *f, struct hak_region *r)
+{
+	struct hak_region *list;
+
+	hak_lock(HAK_LOCK_RING);
+	earn_front(f, r->bytes, r->epoch);
+	ring_add(r, true);
+	list = over_tuned();
+	hak_unlock(HAK_LOCK_RING);
+	if (hak_unlikely(list != NULL))
+		unmap_list(list, true);
+	evict_over_budget();
+}
+
+bool hak_ring_holds_dirty(void)
+{
+	return ring_dirty() || atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
+}

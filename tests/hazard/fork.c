@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Forks while another thread stands at a stop of the library, each in turn (hazards 5 and 6): the
+ * child checks and frees all that it can reach, starts threads that take over what the others left,
+ * and ends; the parent goes on. Where the stop lies under a lock, fork waits for it, and the thread
+ * is let go once it is seen to wait.
+ */
+#include "hazard.h"
+
+/* ---- workloads: what leads to which stop ---- */
+
+static const size_t sizes[] = { 16, 112, 1000, 5000, 16000, 40000, 300000, MIB, 3 * MIB };
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+static struct actor worker, other, monitor;
+/* The case's own, the worker's, that of the thread beside it, of children. */
+static struct blocks kept[SIZES], own[SIZES], others, fresh[SIZES];
+static struct peer self;
+
+static void all_take(void *arg)
+{
+	struct blocks *b = arg;
+
+	for (unsigned int i = 0; i < SIZES; i++)
+		blocks_take(&b[i]);
+}
+
+static void all_check(void *arg)
+{
+	struct blocks *b = arg;
+
+	for (unsigned int i = 0; i < SIZES; i++)
+		blocks_check(&b[i]);
+}
+
+static void all_give(void *arg)
+{
+	struct blocks *b = arg;
+
+	for (unsigned int i = 0; i < SIZES; i++)
+		blocks_give_some(&b[i], 0, b[i].n);
+	purge(HAKMEM_PURGE_CACHE);
+}
+
+static void all_begin(struct blocks *b, uint64_t seed)
+{
+	for (unsigned int i = 0; i < SIZES; i++)
+		b[i] = (struct blocks){ .size = sizes[i],
+					.n = sizes[i] >= MIB ? 2 : sizes[i] > 16384 ? 8 : 200,
+					.seed = seed + 1000 * i };
+}
+
+static void blocks(void)
+{
+	for (int round = 0; round < 2; round++) {
+		all_take(own);
+		for (unsigned int i = 0; i < SIZES; i++)
+			blocks_give_some(&own[i], 0, own[i].n);
+		all_take(own);
+		all_give(own);
+		purge(HAKMEM_PURGE_DIRTY);
+	}
+}
+
+static void remote(void)
+{
+	others.size = 1024;
+	others.n = 160;
+	actor_start(&other);
+	actor_do(&other, blocks_take, &others);
+	blocks_give_some(&others, 0, 100);
+	purge(HAKMEM_PURGE_CACHE);
+	actor_do(&other, churn, NULL);
+	actor_end(&other);
+	purge(HAKMEM_PURGE_CACHE);
+	own[2].size = 1024;
+	blocks_take(&own[2]);
+	blocks_give(&others);
+	blocks_give(&own[2]);
+}
+
+static void threads(void)
+{
+	for (int round = 0; round < 3; round++) {
+		actor_start(&other);
+		actor_do(&other, blocks_take, &own[1]);
+		actor_end(&other);
+		blocks_give(&own[1]);
+	}
+}
+
+static void holes(void)
+{
+	for (int round = 0; round < 2; round++) {
+		own[2].n = own[3].n = 250;
+		blocks_take(&own[2]);
+		blocks_take(&own[3]);
+		blocks_give_some(&own[2], 3, 247);
+		blocks_give_some(&own[3], 3, 247);
+		purge(HAKMEM_PURGE_DIRTY);
+		blocks_take(&fresh[2]);
+		blocks_take(&fresh[3]);
+		all_give(fresh);
+		all_give(own);
+	}
+}
+
+/* Grows a whale whose way is blocked, so that it is moved. */
+static void grow_blocked(void)
+{
+	size_t n;
+	char *p = launder(malloc(opaque(2 * MIB))), *wall;
+
+	n = malloc_usable_size(p);
+	fill(p, n, 5);
+	/* taken already: as well */
+	wall = mmap(p + n, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		    0);
+	p = launder(realloc(p, 8 * MIB));
+	CHECK(p);
+	check_block(p, n, 5);
+	free(p);
+	if (wall != MAP_FAILED)
+		munmap(wall, 4096);
+}
+
+static void whales(void)
+{
+	own[7].n = own[8].n = 4;
+	for (int round = 0; round < 2; round++) {
+		blocks_take(&own[7]);
+		blocks_take(&own[8]);
+		blocks_give(&own[7]);
+		blocks_give(&own[8]);
+		purge(HAKMEM_PURGE_DIRTY);
+		blocks_take(&own[8]);
+		blocks_give(&own[8]);
+		set("whale.ring_slots", "1");
+		set("whale.ring_slots", "64");
+		grow_blocked();
+	}
+}
+
+/* As if time had passed, and somebody written to the tune page. */
+static void look(void)
+{
+	atomic_fetch_add(&stops->clock_ms, 1000);
+	peer_wake(&self);
+	poke();
+}
+
+static void segment(void)
+{
+	set("whale.ring_slots", "32");
+	look();
+	look();
+}
+
+static void lazy(void)
+{
+	look();
+	set("region.evict_bytes", "0");
+	for (int round = 0; round < 2; round++) {
+		blocks_take(&own[8]);
+		blocks_give(&own[8]);
+		blocks_take(&own[7]);
+		blocks_give(&own[7]);
+	}
+}
+
+static void no_retain(void)
+{
+	set("superslab.retain", "0");
+	blocks();
+}
+
+static void single(void)
+{
+	set("superslab.enable", "off");
+	blocks();
+}
+
+static pthread_key_t key;
+
+static void again_and_again(void *arg)
+{
+	uintptr_t round = (uintptr_t)arg;
+
+	exercise_all_tiers(round);
+	if (round < 4)
+		pthread_setspecific(key, (void *)(round + 1));
+}
+
+static void *has_key(void *arg)
+{
+	pthread_setspecific(key, (void *)1);
+	return arg;
+}
+
+static void zombie(void)
+{
+	pthread_t t;
+
+	CHECK(!pthread_key_create(&key, again_and_again));
+	CHECK(!pthread_create(&t, NULL, has_key, NULL) && !pthread_join(t, NULL));
+}
+
+static void drop_segment(void)
+{
+	blocks();
+	set("control.segment", "off");
+	blocks();
+}
+
+static const struct {
+	const char *name;
+	void (*work)(void);
+} stop[] = {
+#define STOP(name, work) { name, work },
+#include "stops.def"
+#undef STOP
+};
+enum { STOPS = sizeof(stop) / sizeof(stop[0]) };
+
+/* ---- the child ---- */
+
+static void child(void)
+{
+	struct actor heir[2];
+
+	all_check(kept);
+	all_check(own);
+	all_begin(fresh, 90000);
+	all_take(fresh);
+	exercise_all_tiers(1);
+	for (int i = 0; i < 2; i++) {
+		memset(&heir[i], 0, sizeof(heir[i]));
+		actor_start(&heir[i]);
+		actor_do(&heir[i], churn, NULL);
+	}
+	all_check(fresh);
+	all_check(kept);
+	all_check(own);
+	blocks_check(&others);
+	actor_do(&heir[0], all_give, kept);
+	all_give(own);
+	blocks_give(&others);
+	actor_do(&heir[1], all_take, kept);
+	all_check(fresh);
+	all_check(kept);
+	purge(HAKMEM_PURGE_ALL);
+	all_take(own);
+	all_check(fresh);
+	all_check(kept);
+	all_check(own);
+	actor_end(&heir[0]);
+	actor_end(&heir[1]);
+	all_give(fresh);
+	all_give(kept);
+	all_give(own);
+	purge(HAKMEM_PURGE_ALL);
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+enum { NOT_YET, FORKING, FORKED };
+static _Atomic int phase;
+static pid_t main_tid;
+static int fork_waited;
+
+/* Lets the held thread go as soon as fork is seen to wait for it. Allocates nothing. */
+static void watch(void *arg)
+{
+	(void)arg;
+	fork_waited = 0;
+	while (atomic_load(&phase) == FORKING) {
+		if (!thread_sleeps(main_tid) || atomic_load(&phase) != FORKING) {
+			sched_yield();
+			continue;
+		}
+		fork_waited = 1;
+		stop_go(&stops->slot[0]);
+		return;
+	}
+}
+
+static void work(void *fn)
+{
+	struct hak_stop_slot *slot = &stops->slot[0];
+	uint32_t armed = HAK_STOP_ARMED;
+
+	((void (*)(void))fn)();
+	/* nobody came to the stop: GO, which no thread that is held ever finds by itself */
+	if (atomic_compare_exchange_strong(&slot->state, &armed, HAK_STOP_GO))
+		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1 << 30, NULL, NULL, 0);
+}
+
+/* False: there was no such arrival. */
+static int reached(void)
+{
+	struct hak_stop_slot *slot = &stops->slot[0];
+	uint32_t s;
+
+	while ((s = atomic_load(&slot->state)) != HAK_STOP_REACHED && s != HAK_STOP_GO)
+		syscall(SYS_futex, &slot->state, FUTEX_WAIT, s, NULL, NULL, 0);
+	return s == HAK_STOP_REACHED;
+}
+
+static int fork_held(const char *name, void (*fn)(void), uint32_t skip)
+{
+	pid_t pid;
+
+	all_begin(own, 50000);
+	stop_arm(&stops->slot[0], name, skip);
+	actor_begin(&worker, work, fn);
+	if (!reached()) {
+		actor_finish(&worker);
+		return 0;
+	}
+	atomic_store(&phase, FORKING);
+	actor_begin(&monitor, watch, NULL);
+	pid = fork();
+	if (pid == 0)
+		child();
+	atomic_store(&phase, FORKED);
+	CHECK(pid > 0);
+	actor_finish(&monitor);
+	if (!fork_waited)
+		stop_go(&stops->slot[0]);
+	reap(pid, "the child");
+	actor_finish(&worker);
+	all_check(kept);
+	return 1;
+}
+
+static void lock_for_pageout(void)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
+
+	CHECK(fcntl(self.tune_fd, F_OFD_SETLK, &l) == 0);
+}
+
+/* The stop that the case's name names, and all that its workload needs. */
+static unsigned int prepare(void)
+{
+	const char *name = strchr(case_name, ':') + 1;
+	unsigned int i = 0;
+
+	hazard_begin();
+	while (i < STOPS && strcmp(stop[i].name, name))
+		i++;
+	CHECK(i < STOPS);
+	peer_open(&self, getpid());
+	if (stop[i].work == lazy)
+		lock_for_pageout();
+	main_tid = (pid_t)syscall(SYS_gettid);
+	all_begin(kept, 10000);
+	all_begin(fresh, 30000);
+	all_take(kept);
+	actor_start(&worker);
+	actor_start(&monitor);
+	return i;
+}
+
+static void fork_at(void)
+{
+	unsigned int i = prepare();
+	const char *name = stop[i].name;
+
+	CHECKF(fork_held(name, stop[i].work, 0), "the workload does not come to the stop");
+	CHECKF(fork_waited || strncmp(name, "lock.", 5), "fork did not wait for the lock");
+	/* And in the middle of something later. */
+	fork_held(name, stop[i].work, 2);
+	fork_held(name, stop[i].work, 7);
+	actor_end(&worker);
+	actor_end(&monitor);
+	churn(NULL);
+	all_check(kept);
+	all_give(kept);
+	check_books();
+}
+
+/* ---- a signal handler that forks ---- */
+
+static void on_abort(int sig)
+{
+	(void)sig;
+	_exit(0);
+}
+
+/* Inside the allocator: what the child does may end it in any way, but must end. */
+static void on_signal(int sig)
+{
+	int status;
+	pid_t pid;
+
+	(void)sig;
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGABRT, SIG_DFL);
+		exercise_all_tiers(1);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		_exit(1);
+}
+
+/*
+ * The held thread itself forks. With a lock of ours held it cannot: prepare finds whose it is and
+ * aborts. Elsewhere it works.
+ */
+static void fork_inside(void)
+{
+	unsigned int i = prepare();
+	struct hak_stop_slot *slot = &stops->slot[0];
+
+	signal(SIGUSR1, on_signal);
+	signal(SIGABRT, on_abort);
+	all_begin(own, 50000);
+	stop_arm(slot, stop[i].name, 0);
+	actor_begin(&worker, work, stop[i].work);
+	CHECK(reached());
+	CHECK(!syscall(SYS_tgkill, getpid(), slot->tid, SIGUSR1));
+	stop_go(slot);
+	actor_finish(&worker);
+	CHECKF(strncmp(stop[i].name, "lock.", 5), "forked with the lock held");
+	all_check(kept);
+}
+
+static const struct tcase cases[] = {
+#define STOP(name, work) { "at:" name, fork_at, 60, QUIET, stops_prepare },
+#include "stops.def"
+#undef STOP
+#define STOP(name, work) { "inside:" name, fork_inside, 60, QUIET, stops_prepare },
+#include "stops.def"
+#undef STOP
+};
+
+HAZARD_MAIN(cases)

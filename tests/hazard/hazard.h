@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of this folder share: threads that do as they are told, the library's named stops
+ * and faults (libhakmem/stop.h), and its books.
+ *
+ * A case holds a thread at a stop, lets others do what would be wrong at that moment if a rule were
+ * broken, lets it go, and looks at contents and books. Only debug builds have stops: elsewhere the
+ * programs skip. There is no agent, nothing ages by itself, and the case's own thread allocates
+ * nothing while a stop is armed that it must not take. Contents are checked in all of a block.
+ */
+#ifndef HAK_TEST_HAZARD_H
+#define HAK_TEST_HAZARD_H
+
+#include "../control/peer.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "libhakmem/hakmem.h"
+
+/* For tcase.hakmem. */
+#define QUIET "control.agent=off,purge.delay_ms=86400000"
+
+#define HAZARD_MAIN(cases)                                                               \
+	int main(int argc, char **argv)                                                  \
+	{                                                                                \
+		const char *config = getenv("HAK_CONFIG");                               \
+										  \
+		if (!config || !strstr(config, "debug") || !strstr(config, "control")) { \
+			puts("named stops are in debug builds only");                    \
+			return CASE_SKIP;                                                \
+		}                                                                        \
+		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
+	}
+
+static struct hak_stops *stops;
+
+/* First in every case; stops_prepare in its table. */
+static inline void hazard_begin(void)
+{
+	stops = stops_map();
+	free(launder(malloc(opaque(3 * MIB))));
+	CHECKF(atomic_load(&stops->fault[HAK_FAULT_MMAP].calls), "the library maps no stops");
+}
+
+/* ---- the library's books ---- */
+
+static inline uint64_t counter(const char *name)
+{
+	uint64_t n;
+
+	CHECKF(!HAKMEM(hakmem_counter, hakmem_get_fn)(name, &n), "no counter %s", name);
+	return n;
+}
+
+static inline void set(const char *tunable, const char *value)
+{
+	int r = HAKMEM(hakmem_set_text, hakmem_set_text_fn)(tunable, value);
+
+	CHECKF(!r, "%s=%s: %s", tunable, value, strerror(-r));
+}
+
+static inline void purge(enum hakmem_purge_level level)
+{
+	CHECK(!HAKMEM(hakmem_purge, int (*)(int, uint64_t *))(level, NULL));
+}
+
+/* Every byte of address space is in one state. */
+static inline void check_books(void)
+{
+	uint64_t mapped = counter("mem.mapped"), slab = counter("mem.slab"),
+		 run = counter("mem.run"), whale = counter("mem.whale"),
+		 dirty = counter("mem.dirty"), lazy = counter("mem.lazy"),
+		 clean = counter("mem.clean");
+
+	CHECKF(mapped == slab + run + whale + dirty + lazy + clean,
+	       "%lu mapped, %lu slabs, %lu runs, %lu whales, %lu dirty, %lu lazy, %lu clean",
+	       mapped, slab, run, whale, dirty, lazy, clean);
+}
+
+/* ---- threads that do as they are told ---- */
+
+struct actor {
+	pthread_t t;
+	sem_t go, done;
+	void (*fn)(void *);
+	void *arg;
+	unsigned int slot;	/* of struct hak_stops */
+	pid_t tid;
+	_Atomic int busy;	/* set and cleared by the thread itself */
+};
+
+static inline void sem_wait_always(sem_t *s)
+{
+	while (sem_wait(s))
+		;
+}
+
+static inline void *actor_main(void *arg)
+{
+	struct actor *a = arg;
+
+	a->tid = (pid_t)syscall(SYS_gettid);
+	/* It has no heap before it allocates. */
+	for (;;) {
+		sem_wait_always(&a->go);
+		if (!a->fn)
+			return NULL;
+		atomic_store(&a->busy, 1);
+		a->fn(a->arg);
+		atomic_store(&a->busy, 0);
+		sem_post(&a->done);
+	}
+}
+
+static inline void actor_start(struct actor *a)
+{
+	CHECK(!sem_init(&a->go, 0, 0) && !sem_init(&a->done, 0, 0));
+	CHECK(!pthread_create(&a->t, NULL, actor_main, a));
+}
+
+/* Begins, and does not wait. */
+static inline void actor_begin(struct actor *a, void (*fn)(void *), void *arg)
+{
+	a->fn = fn;
+	a->arg = arg;
+	sem_post(&a->go);
+}
+
+static inline void actor_finish(struct actor *a)
+{
+	sem_wait_always(&a->done);
+}
+
+static inline void actor_do(struct actor *a, void (*fn)(void *), void *arg)
+{
+	actor_begin(a, fn, arg);
+	actor_finish(a);
+}
+
+/* Begins, and returns when the actor stands at the stop of its slot. */
+static inline void actor_hold(struct actor *a, const char *stop, void (*fn)(void *), void *arg)
+{
+	stop_arm(&stops->slot[a->slot], stop, 0);
+	actor_begin(a, fn, arg);
+	stop_await(&stops->slot[a->slot]);
+}
+
+static inline void actor_release(struct actor *a)
+{
+	stop_go(&stops->slot[a->slot]);
+	actor_finish(a);
+}
+
+static inline int thread_sleeps(pid_t tid)
+{
+	char path[64], line[512], *at;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	CHECK(n > 0);
+	line[n] = '\0';
+	at = strrchr(line, ')');
+	return at && at[2] == 'S';
+}
+
+/* Begins, and returns when the actor waits for something inside of what it does: a lock. */
+static inline void actor_block(struct actor *a, void (*fn)(void *), void *arg)
+{
+	actor_begin(a, fn, arg);
+	WAIT_FOR(atomic_load(&a->busy) && thread_sleeps(a->tid));
+}
+
+static inline void actor_end(struct actor *a)
+{
+	actor_begin(a, NULL, NULL);
+	CHECK(!pthread_join(a->t, NULL));
+}
+
+/*
+ * ---- blocks with contents ----
+ * What stands in p is whole, at any moment: a fork child may check and free what another thread of
+ * its parent took.
+ */
+
+struct blocks {
+	size_t size;
+	unsigned int n;
+	uint64_t seed;
+	unsigned char *p[256];
+};
+
+static inline void blocks_take(void *arg)
+{
+	struct blocks *b = arg;
+
+	for (unsigned int i = 0; i < b->n; i++) {
+		unsigned char *p = launder(malloc(opaque(b->size)));
+
+		CHECK(p);
+		fill(p, malloc_usable_size(p), b->seed + i);
+		b->p[i] = launder(p);
+	}
+}
+
+static inline void blocks_check(void *arg)
+{
+	struct blocks *b = arg;
+
+	for (unsigned int i = 0; i < b->n; i++)
+		if (b->p[i])
+			check_block(b->p[i], malloc_usable_size(b->p[i]), b->seed + i);
+}
+
+/* The blocks [from, to) checked and freed. */
+static inline void blocks_give_some(struct blocks *b, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++) {
+		unsigned char *p = b->p[i];
+
+		if (!p)
+			continue;
+		check_block(p, malloc_usable_size(p), b->seed + i);
+		b->p[i] = NULL;
+		free(launder(p));
+	}
+}
+
+/* All of them, and the cache they went to is emptied. */
+static inline void blocks_give(void *arg)
+{
+	struct blocks *b = arg;
+
+	blocks_give_some(b, 0, b->n);
+	purge(HAKMEM_PURGE_CACHE);
+}
+
+static inline void churn(void *arg)
+{
+	(void)arg;
+	for (uint64_t round = 0; round < 3; round++) {
+		exercise_all_tiers(round);
+		purge(HAKMEM_PURGE_CACHE);
+	}
+}
+
+/* ---- faults ---- */
+
+static inline void fault_arm(enum hak_fault kind, uint32_t skip, uint32_t times, int err)
+{
+	struct hak_stop_fault *f = &stops->fault[kind];
+
+	atomic_store(&f->skip, skip);
+	atomic_store(&f->err, err);
+	atomic_store(&f->times, times);
+}
+
+/* Failures that did not come to pass. */
+static inline uint32_t fault_disarm(enum hak_fault kind)
+{
+	return atomic_exchange(&stops->fault[kind].times, 0);
+}
+
+static inline uint32_t calls(enum hak_fault kind)
+{
+	return atomic_load(&stops->fault[kind].calls);
+}
+
+#endif

@@ -1,0 +1,1012 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory on its way back to the kernel: calls that fail, at each place, by each errno (hazards 9,
+ * 10, 13, 32); purgers that are held right before the call, and what is handed out, resized and
+ * emptied meanwhile (11, 36); addresses that somebody else gets the moment they are unmapped (12);
+ * what is done under the inner locks (24).
+ */
+#include "hazard.h"
+
+#include <sys/utsname.h>
+
+static struct actor purger, third;
+static struct peer self;
+
+/* ---- calls that fail ---- */
+
+enum { WHALES = 4 };
+static const char *const modes[] = { "dontneed", "free", "remap", "munmap" };
+static const int errors[] = { ENOMEM, EINVAL, EAGAIN, EPERM };
+
+/*
+ * With one call failing, memory may be refused once: what is kept is given up first, and a second
+ * try finds more.
+ */
+static void *take(size_t n)
+{
+	void *p = launder(malloc(opaque(n)));
+
+	if (!p) {
+		CHECK(errno == ENOMEM);
+		p = launder(malloc(opaque(n)));
+	}
+	CHECKF(p, "malloc(%zu) twice: %s", n, strerror(errno));
+	return p;
+}
+
+static void *take_zeroed(size_t n)
+{
+	unsigned char *p = launder(calloc(1, opaque(n)));
+	size_t usable, at;
+
+	if (!p)
+		p = launder(calloc(1, opaque(n)));
+	CHECKF(p, "calloc(%zu) twice: %s", n, strerror(errno));
+	usable = malloc_usable_size(p);
+	at = nonzero_at(p, usable);
+	CHECKF(at == usable, "calloc(%zu): %p is not zero at %zu", n, (void *)p, at);
+	memset(p, 0xa5, usable);
+	return p;
+}
+
+/* Grows a whale in place and where something is in its way, then shrinks it. */
+static void resize(void)
+{
+	size_t n = 2 * MIB;
+	char *p = take(n), *q, *wall;
+
+	fill(p, n, 7);
+	wall = mmap(p + malloc_usable_size(p), 4096, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	q = launder(realloc(p, 5 * MIB));
+	if (!q)
+		q = launder(realloc(p, 5 * MIB));
+	CHECK(q);
+	check_block(q, n, 7);
+	memset(q + n, 0xa5, malloc_usable_size(q) - n);
+	p = launder(realloc(q, 3 * MIB));
+	CHECK(p);
+	check_block(p, n, 7);
+	if (wall != MAP_FAILED)
+		munmap(wall, 4096);
+	free(p);
+}
+
+static void evicted_whales(const char *mode)
+{
+	void *p[WHALES + 1];
+
+	set("region.evict", mode);
+	for (int i = 0; i <= WHALES; i++) {
+		p[i] = take(2 * MIB + i * 65536);
+		memset(p[i], 0xa5, malloc_usable_size(p[i]));
+	}
+	/* the first while nothing is given back: more than one region is dirty then */
+	for (int i = 0; i < WHALES - 1; i++)
+		free(p[i]);
+	set("region.evict_bytes", "0");
+	free(p[WHALES - 1]);
+	for (int i = 0; i < WHALES; i++)
+		p[i] = take_zeroed(2 * MIB + i * 65536);
+	for (int i = 0; i <= WHALES; i++)
+		free(p[i]);
+	set("region.evict_bytes", "1G");
+	free(take_zeroed(3 * MIB));
+	free(take_zeroed(3 * MIB));
+	purge(HAKMEM_PURGE_DIRTY);
+	free(take_zeroed(3 * MIB));
+}
+
+static struct blocks small, mid, runs;
+
+static void evicted_extents(void)
+{
+	small = (struct blocks){ .size = 500, .n = 256, .seed = 1 };
+	mid = (struct blocks){ .size = 7000, .n = 24, .seed = 2 };
+	runs = (struct blocks){ .size = 90000, .n = 8, .seed = 3 };
+	for (unsigned int i = 0; i < small.n; i++)
+		fill(small.p[i] = take(500), 500, 1 + i);
+	for (unsigned int i = 0; i < mid.n; i++)
+		fill(mid.p[i] = take(7000), 7000, 2 + i);
+	for (unsigned int i = 0; i < runs.n; i++)
+		fill(runs.p[i] = take(90000), 90000, 3 + i);
+	for (unsigned int i = 2; i < small.n - 2; i++)
+		free(small.p[i]);
+	for (unsigned int i = 1; i < mid.n - 1; i++)
+		free(mid.p[i]);
+	for (unsigned int i = 1; i < runs.n; i++)
+		free(runs.p[i]);
+	purge(HAKMEM_PURGE_DIRTY);
+	for (int i = 0; i < 3; i++)
+		free(take_zeroed(90000));
+	for (int i = 0; i < 2; i++) {
+		check_block(small.p[i], 500, 1 + i);
+		check_block(small.p[small.n - 1 - i], 500, small.n - i);
+		free(small.p[i]);
+		free(small.p[small.n - 1 - i]);
+	}
+	check_block(mid.p[0], 7000, 2);
+	check_block(mid.p[mid.n - 1], 7000, 1 + mid.n);
+	check_block(runs.p[0], 90000, 3);
+	free(mid.p[0]);
+	free(mid.p[mid.n - 1]);
+	free(runs.p[0]);
+	purge(HAKMEM_PURGE_ALL);
+}
+
+static void single_slabs(void)
+{
+	set("superslab.enable", "off");
+	for (unsigned int i = 0; i < 24; i++)
+		mid.p[i] = memset(take(7000), 1, 7000);
+	for (unsigned int i = 0; i < 24; i++)
+		free(mid.p[i]);
+	purge(HAKMEM_PURGE_ALL);
+	set("superslab.enable", "on");
+}
+
+static void whole_scenario(const char *mode)
+{
+	evicted_whales(mode);
+	resize();
+	evicted_extents();
+	single_slabs();
+	purge(HAKMEM_PURGE_ALL);
+}
+
+/* One fault: the skip-th call of the kind. False: there is none any more. */
+static int one_fault(enum hak_fault kind, const char *mode, int err, uint32_t skip)
+{
+	uint64_t before = counter("sys.errors");
+	uint32_t left;
+
+	fault_arm(kind, skip, 1, err);
+	whole_scenario(mode);
+	left = fault_disarm(kind);
+	CHECKF(left || counter("sys.errors") > before, "a failed call is not counted");
+	check_books();
+	/* what is kept because munmap refused goes at the next purge */
+	purge(HAKMEM_PURGE_ALL);
+	return !left;
+}
+
+static struct blocks keep[3];
+
+static void each_fault(enum hak_fault kind)
+{
+	uint64_t mapped, whales;
+	unsigned int n = 0;
+
+	hazard_begin();
+	set("region.free_force", "on");
+	for (int i = 0; i < 3; i++) {
+		keep[i] = (struct blocks){ .size = (size_t[]){ 500, 90000, 2 * MIB }[i],
+					   .n = 3,
+					   .seed = 100 * i };
+		blocks_take(&keep[i]);
+	}
+	/* without faults, so that all tables are there */
+	for (int m = 0; m < 4; m++)
+		whole_scenario(modes[m]);
+	mapped = counter("mem.mapped");
+	whales = counter("mem.whale");
+	for (int m = 0; m < 4; m++)
+		for (int e = 0; e < 4; e++) {
+			uint32_t skip = 0;
+
+			while (one_fault(kind, modes[m], errors[e], skip))
+				skip++;
+			n += skip;
+			for (int i = 0; i < 3; i++)
+				blocks_check(&keep[i]);
+		}
+	say("# %u faults\n", n);
+	CHECK(n >= 16 || kind == HAK_FAULT_FREE || kind == HAK_FAULT_META);
+	CHECK(n || kind == HAK_FAULT_META);
+	/* a slab mapped on its own that munmap refused waits for the next one */
+	CHECKF(counter("mem.mapped") <= mapped + 65536 && counter("mem.whale") == whales,
+	       "%lu mapped before, %lu after", mapped, counter("mem.mapped"));
+	CHECK(counter("ring.regions") == 0 && counter("calloc.skipped") > 0);
+}
+
+static void mmap_fails(void)
+{
+	each_fault(HAK_FAULT_MMAP);
+}
+
+static void munmap_fails(void)
+{
+	each_fault(HAK_FAULT_MUNMAP);
+}
+
+static void mremap_fails(void)
+{
+	each_fault(HAK_FAULT_MREMAP);
+}
+
+static void dontneed_fails(void)
+{
+	each_fault(HAK_FAULT_DONTNEED);
+}
+
+static void free_fails(void)
+{
+	each_fault(HAK_FAULT_FREE);
+}
+
+static void tables_fail(void)
+{
+	each_fault(HAK_FAULT_META);
+}
+
+/* All calls of a kind fail, for as long as it takes: what can be served is served. */
+static void all_fail(void)
+{
+	static const enum hak_fault kinds[] = { HAK_FAULT_MUNMAP, HAK_FAULT_MREMAP,
+						HAK_FAULT_DONTNEED, HAK_FAULT_FREE };
+
+	hazard_begin();
+	set("region.free_force", "on");
+	whole_scenario("dontneed");
+	for (unsigned int pass = 0; pass < 5; pass++)
+		for (int m = 0; m < 4; m++) {
+			for (unsigned int k = 0; k < 4; k++)
+				if (pass == 4 || pass == k)
+					fault_arm(kinds[k], 0, UINT32_MAX, errors[m]);
+			whole_scenario(modes[m]);
+			for (unsigned int k = 0; k < 4; k++)
+				fault_disarm(kinds[k]);
+			check_books();
+			whole_scenario(modes[m]);
+			check_books();
+		}
+	purge(HAKMEM_PURGE_ALL);
+	CHECK(counter("ring.regions") == 0 && counter("mem.whale") == 0);
+}
+
+/* Nothing gives the pages of kept whales back: they are as they were left. */
+static void nothing_evicts(void)
+{
+	static const enum hak_fault kinds[] = { HAK_FAULT_MMAP, HAK_FAULT_MUNMAP,
+						HAK_FAULT_DONTNEED, HAK_FAULT_FREE };
+	uint64_t evicted;
+	void *p[WHALES];
+
+	hazard_begin();
+	set("region.free_force", "on");
+	for (int m = 0; m < 4; m++) {
+		set("region.evict", modes[m]);
+		for (int i = 0; i < WHALES; i++)
+			p[i] = take_zeroed(2 * MIB);
+		/* every other one: no neighbours */
+		free(p[0]);
+		free(p[2]);
+		evicted = counter("ring.evictions");
+		for (unsigned int k = 0; k < 4; k++)
+			fault_arm(kinds[k], 0, UINT32_MAX, errors[m]);
+		purge(HAKMEM_PURGE_DIRTY);
+		free(p[1]);
+		free(p[3]);
+		purge(HAKMEM_PURGE_DIRTY);
+		for (unsigned int k = 0; k < 4; k++)
+			fault_disarm(kinds[k]);
+		CHECK(counter("ring.evictions") == evicted && counter("ring.dirty_bytes") > 0);
+		for (int i = 0; i < WHALES; i++)
+			p[i] = take_zeroed(2 * MIB);
+		for (int i = 0; i < WHALES; i++)
+			free(p[i]);
+		purge(HAKMEM_PURGE_DIRTY);
+		CHECK(counter("ring.dirty_bytes") == 0);
+		check_books();
+	}
+}
+
+/* No memory at all: NULL, the old blocks as they were, and all is well afterwards. */
+static void no_memory(void)
+{
+	struct blocks b = { .size = 2 * MIB, .n = 3, .seed = 9 };
+	char *p;
+
+	hazard_begin();
+	blocks_take(&b);
+	for (int e = 0; e < 4; e++) {
+		purge(HAKMEM_PURGE_ALL);
+		fault_arm(HAK_FAULT_MMAP, 0, UINT32_MAX, errors[e]);
+		fault_arm(HAK_FAULT_MREMAP, 0, UINT32_MAX, errors[e]);
+		errno = 0;
+		p = launder(malloc(opaque(9 * MIB)));
+		CHECKF(!p && errno == ENOMEM, "%p, %s", (void *)p, strerror(errno));
+		errno = 0;
+		CHECK(!calloc(3, opaque(3 * MIB)) && errno == ENOMEM);
+		errno = 0;
+		CHECK(!realloc(launder(b.p[0]), opaque(9 * MIB)) && errno == ENOMEM);
+		CHECK(!aligned_alloc(4 * MIB, opaque(8 * MIB)));
+		for (unsigned int n = 0; n < 100000; n++) {
+			p = launder(malloc(opaque(16000)));
+			if (!p)
+				break;
+		}
+		CHECK(!p && errno == ENOMEM);
+		blocks_check(&b);
+		fault_disarm(HAK_FAULT_MMAP);
+		fault_disarm(HAK_FAULT_MREMAP);
+		blocks_check(&b);
+		b.p[0] = launder(realloc(b.p[0], 9 * MIB));
+		CHECK(b.p[0]);
+		check_block(b.p[0], 2 * MIB, b.seed);
+		free(b.p[0]);
+		b.p[0] = NULL;
+		b.n = 1;
+		blocks_take(&b);
+		b.n = 3;
+		churn(NULL);
+	}
+	blocks_check(&b);
+	check_books();
+}
+
+/* ---- a purger held right before its call ---- */
+
+static void *run_once(void *arg)
+{
+	struct actor *a = arg;
+
+	a->fn(a->arg);
+	return NULL;
+}
+
+/*
+ * In a thread that ends then: its cache goes back to slabs and extents, without a look at what a
+ * purger holds.
+ */
+static void in_thread(void (*fn)(void *), void *arg)
+{
+	struct actor a = { .fn = fn, .arg = arg };
+
+	CHECK(!pthread_create(&a.t, NULL, run_once, &a));
+	CHECK(!pthread_join(a.t, NULL));
+}
+
+static void give_all(void *arg)
+{
+	struct blocks *b = arg;
+
+	blocks_give_some(b, 0, b->n);
+}
+
+static void purge_dirty(void *arg)
+{
+	(void)arg;
+	purge(HAKMEM_PURGE_DIRTY);
+}
+
+static void whales_meanwhile(void *arg)
+{
+	struct blocks *b = arg;
+
+	blocks_take(b);
+	set("whale.ring_slots", "1");
+	set("whale.ring_slots", "64");
+	b->p[0] = launder(realloc(b->p[0], 9 * MIB));
+	CHECK(b->p[0]);
+	check_block(b->p[0], b->size, b->seed);
+	fill(b->p[0], malloc_usable_size(b->p[0]), b->seed);
+	b->p[1] = launder(realloc(b->p[1], MIB));
+	CHECK(b->p[1]);
+	fill(b->p[1], malloc_usable_size(b->p[1]), b->seed + 1);
+	blocks_give_some(b, 2, 4);
+	b->p[2] = launder(malloc(opaque(b->size)));
+	fill(b->p[2], malloc_usable_size(b->p[2]), b->seed + 2);
+}
+
+static void whales_while_evicting_at(const char *stop, const char *mode)
+{
+	struct blocks old = { .size = 2 * MIB, .n = 6, .seed = 1 };
+	struct blocks now = { .size = 2 * MIB, .n = 6, .seed = 7 };
+
+	set("region.evict", mode);
+	actor_start(&purger);
+	actor_start(&third);
+	blocks_take(&old);
+	blocks_give(&old);
+	actor_hold(&purger, stop, purge_dirty, NULL);
+	actor_do(&third, whales_meanwhile, &now);
+	blocks_take(&old);
+	blocks_check(&now);
+	actor_release(&purger);
+	blocks_check(&now);
+	blocks_check(&old);
+	blocks_give(&now);
+	blocks_give(&old);
+	purge(HAKMEM_PURGE_DIRTY);
+	for (int i = 0; i < 6; i++)
+		free(take_zeroed(2 * MIB + i * 65536));
+	purge(HAKMEM_PURGE_ALL);
+	check_books();
+	CHECK(counter("ring.regions") == 0 && counter("mem.whale") == 0);
+	actor_end(&purger);
+	actor_end(&third);
+}
+
+static void whales_while_evicting(void)
+{
+	hazard_begin();
+	set("region.free_force", "on");
+	for (int m = 0; m < 4; m++) {
+		whales_while_evicting_at("ring.evicting", modes[m == 3 ? 0 : m]);
+		whales_while_evicting_at("purge.before_madvise.whale", modes[m == 3 ? 0 : m]);
+	}
+}
+
+static void resize_ring(void *arg)
+{
+	(void)arg;
+	set("whale.ring_slots", "1");
+}
+
+/* The limit falls while whales are taken and freed: what is to be unmapped is nobody's. */
+static void whales_while_resizing(void)
+{
+	struct blocks old = { .size = 2 * MIB, .n = 6, .seed = 1 };
+	struct blocks now = { .size = 2 * MIB, .n = 6, .seed = 7 };
+
+	hazard_begin();
+	for (uint32_t skip = 0; skip < 2; skip++) {
+		actor_start(&purger);
+		blocks_take(&old);
+		/* kept apart: neighbours would be joined */
+		blocks_give_some(&old, 0, 1);
+		blocks_give_some(&old, 2, 3);
+		blocks_give_some(&old, 4, 5);
+		actor_hold(&purger, "ring.resized", resize_ring, NULL);
+		blocks_take(&now);
+		blocks_give_some(&now, 0, 3);
+		actor_release(&purger);
+		blocks_check(&now);
+		blocks_check(&old);
+		blocks_give(&now);
+		blocks_give(&old);
+		CHECK(counter("ring.regions") <= 1);
+		set("whale.ring_slots", "64");
+		actor_end(&purger);
+	}
+	purge(HAKMEM_PURGE_ALL);
+	check_books();
+}
+
+/* ---- extents ---- */
+
+/* Free units of an extent are held; others allocate, and free what else is in it. */
+static void blocks_while_purging(void)
+{
+	struct blocks run = { .size = 100000, .n = 12, .seed = 1 };
+	struct blocks slab = { .size = 1000, .n = 250, .seed = 2 };
+	struct blocks run2 = { .size = 100000, .n = 24, .seed = 3 };
+	struct blocks slab2 = { .size = 3000, .n = 250, .seed = 4 };
+
+	hazard_begin();
+	for (uint32_t skip = 0; skip < 3; skip++) {
+		actor_start(&purger);
+		blocks_take(&run);
+		blocks_take(&slab);
+		blocks_give_some(&run, 3, 9);
+		blocks_give_some(&slab, 64, 192);
+		purge(HAKMEM_PURGE_CACHE);
+		actor_begin(&purger, purge_dirty, NULL);
+		actor_finish(&purger);
+		blocks_give_some(&run, 9, 11);
+		blocks_give_some(&slab, 0, 64);
+		purge(HAKMEM_PURGE_CACHE);
+		actor_hold(&purger, "purge.before_madvise.extent", purge_dirty, NULL);
+		blocks_take(&run2);
+		blocks_take(&slab2);
+		/* the rest goes: the extents are empty but for what the purger holds */
+		in_thread(give_all, &run);
+		in_thread(give_all, &slab);
+		blocks_check(&run2);
+		blocks_check(&slab2);
+		actor_release(&purger);
+		blocks_check(&run2);
+		blocks_check(&slab2);
+		blocks_give(&run2);
+		blocks_give(&slab2);
+		check_books();
+		actor_end(&purger);
+	}
+	purge(HAKMEM_PURGE_ALL);
+	CHECK(counter("extent.live") == 0 && counter("superslab.free") == 0);
+	check_books();
+}
+
+/*
+ * An empty extent of which a purger holds units is not free: neither may it be taken into use
+ * again, nor unmapped.
+ */
+enum { REVIVE, UNMAP, EMPTY };
+
+static void empty_extent_while_purging(int what)
+{
+	struct blocks run = { .size = 100000, .n = what == EMPTY ? 3 : 1, .seed = 1 };
+	struct blocks next = { .size = 100000, .n = 12, .seed = 3 };
+	uint64_t mapped;
+
+	hazard_begin();
+	set("superslab.retain", "64");
+	purge(HAKMEM_PURGE_ALL);
+	CHECK(counter("extent.live") == 0);
+	blocks_take(&run);
+	CHECK(counter("extent.live") == 1);
+	actor_start(&purger);
+	if (what == EMPTY) {
+		/* the rest of it empties while the purger holds this */
+		blocks_give_some(&run, 0, 2);
+		purge(HAKMEM_PURGE_CACHE);
+	} else {
+		blocks_give(&run);
+	}
+	actor_hold(&purger, "purge.before_madvise.extent", purge_dirty, NULL);
+	if (what == EMPTY)
+		in_thread(give_all, &run);
+	if (what == UNMAP) {
+		/* no other either: what is taken next is mapped, perhaps right there */
+		set("superslab.retain", "0");
+		set("superslab.retain", "64");
+	}
+	if (what == EMPTY) {
+		actor_release(&purger);
+		CHECK(counter("extent.live") == 0 && counter("superslab.free") == 1);
+		blocks_take(&next);
+	} else {
+		mapped = counter("mem.mapped");
+		blocks_take(&next);
+		CHECKF(counter("mem.mapped") == mapped + 2 * MIB, "%lu mapped more",
+		       counter("mem.mapped") - mapped);
+		actor_release(&purger);
+	}
+	blocks_check(&next);
+	blocks_give(&next);
+	check_books();
+	purge(HAKMEM_PURGE_ALL);
+	CHECK(counter("extent.live") == 0 && counter("superslab.free") == 0);
+	check_books();
+}
+
+static void revived_while_purging(void)
+{
+	empty_extent_while_purging(REVIVE);
+}
+
+static void unmapped_while_purging(void)
+{
+	empty_extent_while_purging(UNMAP);
+}
+
+static void emptied_while_purging(void)
+{
+	empty_extent_while_purging(EMPTY);
+}
+
+static void give_middle(void *arg)
+{
+	blocks_give_some(arg, 60, 128);
+}
+
+/* The owner gives pages of its own slabs back while others free blocks of those slabs. */
+static void blocks_while_trimming(void)
+{
+	struct blocks b = { .size = 500, .n = 256, .seed = 1 };
+	struct blocks c = { .size = 500, .n = 200, .seed = 2 };
+
+	hazard_begin();
+	for (int round = 0; round < 4; round++) {
+		const char *stop = round & 1 ? "holes.dropped" : "purge.before_madvise.holes";
+
+		actor_start(&purger);
+		actor_start(&third);
+		actor_do(&purger, blocks_take, &b);
+		blocks_give_some(&b, 2, 60);
+		blocks_give_some(&b, 130, 250);
+		purge(HAKMEM_PURGE_CACHE);
+		actor_hold(&purger, stop, purge_dirty, NULL);
+		in_thread(give_middle, &b);
+		actor_do(&third, blocks_take, &c);
+		actor_release(&purger);
+		blocks_check(&c);
+		blocks_check(&b);
+		actor_do(&purger, blocks_give, &b);
+		actor_do(&purger, blocks_take, &b);
+		blocks_check(&c);
+		blocks_give(&b);
+		blocks_give(&c);
+		actor_end(&purger);
+		actor_end(&third);
+		check_books();
+	}
+}
+
+/* ---- addresses that are somebody else's by now ---- */
+
+static char *gone;
+static size_t gone_bytes;
+
+/* What frees `gone` so that its mapping goes. */
+static void let_go(void *arg)
+{
+	free(launder(gone));
+	purge(*(int *)arg);
+}
+
+/* All that lies there is a stranger's: no pointer into it is taken for a block. */
+static void is_foreign(char *p, size_t bytes)
+{
+	uint64_t bad = counter("free.bad"), n = 0;
+	char text[4096];
+	int err = memfd_create("err", 0), was = dup(2);
+
+	CHECK(err >= 0 && was >= 0 && dup2(err, 2) == 2);
+	for (size_t at = 0; at < bytes; at += 65536) {
+		CHECK(malloc_usable_size(launder(p + at)) == 0);
+		CHECK(malloc_usable_size(launder(p + at + 4096)) == 0);
+		free(launder(p + at));
+		free(launder(p + at + 4096));
+		n += 2;
+	}
+	CHECK(dup2(was, 2) == 2);
+	close(was);
+	CHECKF(counter("free.bad") == bad + n, "%lu of %lu", counter("free.bad") - bad, n);
+	memset(text, 0, sizeof(text));
+	for (off_t at = 0; pread(err, text, sizeof(text) - 1, at) > 0; at += strlen(text)) {
+		char *end = strrchr(text, '\n');
+
+		CHECK(end);
+		end[1] = '\0';
+		for (char *line = text; *line; line = strchr(line, '\n') + 1)
+			CHECKF(strstr(line, "not ours") &&
+				       strstr(line, "not ours") < strchr(line, '\n'),
+			       "%s", line);
+	}
+	close(err);
+}
+
+static void take_gone(void *arg)
+{
+	size_t size = *(size_t *)arg;
+
+	gone = launder(malloc(opaque(size)));
+	CHECK(gone);
+	memset(gone, 1, size);
+}
+
+static void address_is_reused(const char *stop, size_t size, const char *tunable,
+			      const char *value, enum hakmem_purge_level level)
+{
+	int arg = (int)level;
+	char *theirs;
+
+	hazard_begin();
+	set("check.free", "report");
+	free(launder(malloc(16)));
+	if (tunable)
+		set(tunable, value);
+	purge(HAKMEM_PURGE_ALL);
+	/* alone in its extent, or a mapping of its own */
+	actor_start(&purger);
+	actor_do(&purger, take_gone, &size);
+	gone_bytes = size < MIB ? 65536 : malloc_usable_size(gone);
+	gone = (char *)((uintptr_t)gone & ~(uintptr_t)(gone_bytes < MIB ? 65535 : 0));
+	actor_hold(&purger, stop, let_go, &arg);
+	theirs = mmap(gone, gone_bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECKF(theirs == gone, "mmap: %s", strerror(errno));
+	fill(theirs, gone_bytes, 11);
+	is_foreign(theirs, gone_bytes);
+	actor_release(&purger);
+	is_foreign(theirs, gone_bytes);
+	churn(NULL);
+	is_foreign(theirs, gone_bytes);
+	check_block(theirs, gone_bytes, 11);
+	munmap(theirs, gone_bytes);
+	churn(NULL);
+	actor_end(&purger);
+	purge(HAKMEM_PURGE_ALL);
+	check_books();
+}
+
+static void whale_is_unmapped(void)
+{
+	address_is_reused("map.after_munmap.whale", 3 * MIB, "whale.ring_slots", "0",
+			  HAKMEM_PURGE_CACHE);
+}
+
+static void ring_is_unmapped(void)
+{
+	address_is_reused("map.after_munmap.whale", 3 * MIB, NULL, NULL, HAKMEM_PURGE_ALL);
+}
+
+static void extent_is_unmapped(void)
+{
+	address_is_reused("map.after_munmap.extent", 500000, "superslab.retain", "0",
+			  HAKMEM_PURGE_CACHE);
+}
+
+static void free_extent_is_unmapped(void)
+{
+	address_is_reused("map.after_munmap.extent", 500000, NULL, NULL, HAKMEM_PURGE_ALL);
+}
+
+static void slab_is_unmapped(void)
+{
+	address_is_reused("map.after_munmap.slab", 16384, "superslab.enable", "off",
+			  HAKMEM_PURGE_CACHE);
+}
+
+static void *moved;
+
+static void move(void *arg)
+{
+	(void)arg;
+	moved = launder(realloc(launder(gone), 9 * MIB));
+}
+
+static void whale_is_moved(void)
+{
+	char *theirs, *wall;
+
+	hazard_begin();
+	set("check.free", "report");
+	free(launder(malloc(16)));
+	gone = launder(malloc(opaque(3 * MIB)));
+	gone_bytes = malloc_usable_size(gone);
+	fill(gone, gone_bytes, 12);
+	wall = mmap(gone + gone_bytes, 4096, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	actor_start(&purger);
+	actor_hold(&purger, "map.after_mremap", move, NULL);
+	theirs = mmap(gone, gone_bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECKF(theirs == gone, "mmap: %s", strerror(errno));
+	fill(theirs, gone_bytes, 11);
+	is_foreign(theirs, gone_bytes);
+	actor_release(&purger);
+	is_foreign(theirs, gone_bytes);
+	CHECK(moved && moved != gone);
+	check_block(moved, gone_bytes, 12);
+	check_block(theirs, gone_bytes, 11);
+	munmap(theirs, gone_bytes);
+	if (wall != MAP_FAILED)
+		munmap(wall, 4096);
+	free(moved);
+	churn(NULL);
+	check_books();
+}
+
+/* ---- the lazy table ---- */
+
+/* True if [p, p + bytes) and a published range overlap, or if the table is being written. */
+static int published(const void *p, size_t bytes, int *ret_torn)
+{
+	struct hak_lazy_table t;
+	uint64_t from = (uintptr_t)p, to = from + bytes;
+
+	peer_read(&self, &t, sizeof(t), self.h.lazy_off);
+	*ret_torn = (int)(t.seq & 1);
+	for (unsigned int i = 0; i < t.count && i < HAK_LAZY_RANGES; i++)
+		if (t.range[i].addr < to && from < t.range[i].addr + t.range[i].bytes)
+			return 1;
+	return 0;
+}
+
+/* A controller that pages out is attached; freed whales go to the kernel lazily, at once. */
+static void attach(void)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
+
+	hazard_begin();
+	peer_open(&self, getpid());
+	CHECK(fcntl(self.tune_fd, F_OFD_SETLK, &l) == 0);
+	set("region.free_force", "on");
+	set("region.evict_bytes", "0");
+	for (int i = 0; i < 2; i++) {
+		atomic_fetch_add(&stops->clock_ms, 1000);
+		peer_wake(&self);
+		poke();
+	}
+	purge(HAKMEM_PURGE_ALL);
+}
+
+static void take_one(void *arg)
+{
+	struct blocks *b = arg;
+
+	b->p[0] = launder(malloc(opaque(b->size)));
+}
+
+static void give_one(void *arg)
+{
+	struct blocks *b = arg;
+
+	free(b->p[0]);
+}
+
+/*
+ * A whale leaves the ring: before its taker has it, its range is in the table no more, whole or in
+ * part.
+ */
+static void unpublished_before_get(size_t have, size_t want)
+{
+	struct blocks b = { .size = have, .n = 1 };
+	uint64_t hits;
+	int torn;
+
+	actor_start(&third);
+	/* obeys what was asked of all threads before */
+	actor_do(&third, churn, NULL);
+	purge(HAKMEM_PURGE_ALL);
+	actor_do(&third, churn, NULL);
+	take_one(&b);
+	memset(b.p[0], 1, have);
+	give_one(&b);
+	CHECKF(published(b.p[0], want, &torn) && !torn, "not lazily freed");
+	b.size = want;
+	hits = counter("whale.hits");
+	actor_hold(&third, "ring.got", take_one, &b);
+	CHECK(!published(b.p[0], want, &torn) && !torn);
+	actor_release(&third);
+	CHECK(counter("whale.hits") == hits + 1);
+	CHECK(!published(b.p[0], want, &torn) && !torn);
+	fill(b.p[0], want, 4);
+	check_block(b.p[0], want, 4);
+	free(b.p[0]);
+	actor_end(&third);
+	purge(HAKMEM_PURGE_ALL);
+}
+
+static void lazy_and_get(void)
+{
+	attach();
+	unpublished_before_get(4 * MIB, 4 * MIB);
+	/* only the first part is handed out */
+	unpublished_before_get(9 * MIB, 2 * MIB);
+}
+
+/* While the table is written its number is odd, and readers wait. */
+static void lazy_is_torn(void)
+{
+	static const char *const stop[] = { "lazy.adding", "lazy.added", "lazy.removing" };
+	struct blocks b = { .size = 4 * MIB, .n = 1 };
+	int torn;
+
+	attach();
+	actor_start(&third);
+	for (int i = 0; i < 3; i++) {
+		take_one(&b);
+		memset(b.p[0], 1, b.size);
+		if (i == 2)
+			give_one(&b);
+		actor_hold(&third, stop[i], i == 2 ? take_one : give_one, &b);
+		published(b.p[0], b.size, &torn);
+		CHECKF(torn == (i != 1), "%s", stop[i]);
+		actor_release(&third);
+		CHECK(published(b.p[0], b.size, &torn) == (i != 2) && !torn);
+		if (i == 2)
+			give_one(&b);
+		purge(HAKMEM_PURGE_ALL);
+	}
+	actor_end(&third);
+}
+
+/* ---- under the inner locks ---- */
+
+/*
+ * No page is touched for the first time: the kernel may throttle who does. Of the map of granules a
+ * page spans 16 MiB of addresses, so that some of these are new.
+ */
+static void touches_nothing_under_locks(void)
+{
+	struct blocks far = { .size = 3 * MIB, .n = 30, .seed = 1 };
+	struct blocks runs_far = { .size = 500000, .n = 200, .seed = 2 };
+
+	hazard_begin();
+	/* all code has run once, all tables of these addresses exist */
+	for (int m = 0; m < 4; m++)
+		whole_scenario(modes[m]);
+	atomic_store(&stops->watch, 1);
+	for (int m = 0; m < 4; m++)
+		whole_scenario(modes[m]);
+	actor_start(&third);
+	actor_do(&third, churn, NULL);
+	actor_end(&third);
+	blocks_take(&far);
+	blocks_take(&runs_far);
+	blocks_give(&far);
+	blocks_give(&runs_far);
+	purge(HAKMEM_PURGE_ALL);
+	atomic_store(&stops->watch, 0);
+	CHECKF(!atomic_load(&stops->faults_under_lock), "%u page faults",
+	       atomic_load(&stops->faults_under_lock));
+}
+
+/* ---- the segment ---- */
+
+static void no_file_memory(void)
+{
+	stops_prepare();
+	stops = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, 60, 0);
+	if (stops == MAP_FAILED)
+		_exit(126);
+	fault_arm(HAK_FAULT_FALLOCATE, 0, UINT32_MAX, ENOSPC);
+}
+
+static void works_without_segment(void)
+{
+	hazard_begin();
+	CHECK(calls(HAK_FAULT_FALLOCATE) > 0);
+	CHECK(!peer_mapped(getpid(), "/memfd:hakmem-"));
+	churn(NULL);
+	actor_start(&third);
+	actor_do(&third, churn, NULL);
+	actor_end(&third);
+	check_books();
+}
+
+static void *counts_there(void *arg)
+{
+	churn(NULL);
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+/* Memory for the first heap, and then no more: the others count in private. */
+static void works_without_more_heaps(void)
+{
+	enum { THREADS = 40 };
+	pthread_t t[THREADS];
+	pthread_barrier_t b;
+	uint64_t allocs;
+
+	hazard_begin();
+	peer_open(&self, getpid());
+	fault_arm(HAK_FAULT_FALLOCATE, 0, UINT32_MAX, ENOSPC);
+	CHECK(!pthread_barrier_init(&b, NULL, THREADS + 1));
+	for (int i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&t[i], NULL, counts_there, &b));
+	pthread_barrier_wait(&b);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(!pthread_join(t[i], NULL));
+	CHECK(calls(HAK_FAULT_FALLOCATE) > 0 && peer_heaps(&self) < THREADS);
+	allocs = counter("class.allocs");
+	CHECKF(peer_counter(&self, "class.allocs") < allocs, "all of %lu are public", allocs);
+	check_books();
+}
+
+static const struct tcase cases[] = {
+	{ "mmap_fails_10", mmap_fails, 120, QUIET, stops_prepare },
+	{ "munmap_fails_23", munmap_fails, 120, QUIET, stops_prepare },
+	{ "mremap_fails_13", mremap_fails, 120, QUIET, stops_prepare },
+	{ "dontneed_fails_9_10", dontneed_fails, 120, QUIET, stops_prepare },
+	{ "free_fails_9_10", free_fails, 120, QUIET, stops_prepare },
+	{ "tables_fail", tables_fail, 60, QUIET, stops_prepare },
+	{ "all_fail_10_23", all_fail, 120, QUIET, stops_prepare },
+	{ "nothing_evicts_9_10", nothing_evicts, 60, QUIET, stops_prepare },
+	{ "no_memory_13", no_memory, 60, QUIET, stops_prepare },
+	{ "whales_while_evicting_11", whales_while_evicting, 60, QUIET, stops_prepare },
+	{ "whales_while_resizing_11", whales_while_resizing, 60, QUIET, stops_prepare },
+	{ "blocks_while_purging_11", blocks_while_purging, 60, QUIET, stops_prepare },
+	{ "blocks_while_trimming_11", blocks_while_trimming, 60, QUIET, stops_prepare },
+	{ "revived_while_purging_11", revived_while_purging, 60, QUIET, stops_prepare },
+	{ "unmapped_while_purging_11", unmapped_while_purging, 60, QUIET, stops_prepare },
+	{ "emptied_while_purging_11", emptied_while_purging, 60, QUIET, stops_prepare },
+	{ "whale_is_unmapped_12", whale_is_unmapped, 60, QUIET, stops_prepare },
+	{ "ring_is_unmapped_12", ring_is_unmapped, 60, QUIET, stops_prepare },
+	{ "extent_is_unmapped_12", extent_is_unmapped, 60, QUIET, stops_prepare },
+	{ "free_extent_is_unmapped_12", free_extent_is_unmapped, 60, QUIET, stops_prepare },
+	{ "slab_is_unmapped_12", slab_is_unmapped, 60, QUIET, stops_prepare },
+	{ "whale_is_moved_12", whale_is_moved, 60, QUIET, stops_prepare },
+	{ "touches_nothing_under_locks_24", touches_nothing_under_locks, 60, QUIET, stops_prepare },
+	{ "works_without_segment_32", works_without_segment, 60, QUIET, no_file_memory },
+	{ "works_without_more_heaps_32", works_without_more_heaps, 60, QUIET, stops_prepare },
+	{ "lazy_and_get_36", lazy_and_get, 60, QUIET, stops_prepare },
+	{ "lazy_is_torn_36", lazy_is_torn, 60, QUIET, stops_prepare },
+};
+
+HAZARD_MAIN(cases)

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Slabs whose blocks are freed by other threads while their owner changes (hazards 1 to 4): a
+ * thread is held inside the protocol of slab.h, the others go on, and afterwards every block is
+ * there once.
+ *
+ * Each case runs its scenario without a stop first: the caches of libc and ours are then as they
+ * will be, and a slab that is left over afterwards is one that lost a block.
+ */
+#include "hazard.h"
+
+enum { N = 64, SIZE = 1024 };	/* one slab */
+
+static struct actor owner, freer, heir, third;
+static struct blocks a, b, c;
+
+static void same_slab(const struct blocks *s)
+{
+	for (unsigned int i = 1; i < s->n; i++)
+		CHECKF((uintptr_t)s->p[i] >> 16 == (uintptr_t)s->p[0] >> 16, "block %u of %p: %p",
+		       i, (void *)s->p[0], (void *)s->p[i]);
+}
+
+static int in_slab(const struct blocks *s, const void *p)
+{
+	return (uintptr_t)p >> 16 == (uintptr_t)s->p[N - 1] >> 16;
+}
+
+/* No two of them are one, nor overlap: their contents would differ from what was written. */
+static void check_all(void)
+{
+	blocks_check(&a);
+	blocks_check(&b);
+	blocks_check(&c);
+}
+
+static void begin(void)
+{
+	a = (struct blocks){ .size = SIZE, .n = N, .seed = 1000 };
+	b = (struct blocks){ .size = SIZE, .n = N, .seed = 2000 };
+	c = (struct blocks){ .size = SIZE, .n = N, .seed = 3000 };
+}
+
+static void give_half(void *arg)
+{
+	struct blocks *s = arg;
+
+	blocks_give_some(s, 0, s->n / 2);
+	purge(HAKMEM_PURGE_CACHE);
+}
+
+static void give_quarter(void *arg)
+{
+	struct blocks *s = arg;
+
+	blocks_give_some(s, s->n / 2, s->n * 3 / 4);
+	purge(HAKMEM_PURGE_CACHE);
+}
+
+static void flush(void *arg)
+{
+	(void)arg;
+	purge(HAKMEM_PURGE_CACHE);
+}
+
+/* Everything goes back; the slabs that are then left. */
+static uint64_t end(void)
+{
+	struct actor *all[] = { &owner, &freer, &heir, &third };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		if (all[i]->t)
+			actor_end(all[i]);
+		all[i]->t = 0;
+	}
+	blocks_give(&a);
+	blocks_give(&b);
+	blocks_give(&c);
+	/* Twice: what the first finds queued it leaves to the second. */
+	purge(HAKMEM_PURGE_CACHE);
+	purge(HAKMEM_PURGE_ALL);
+	check_books();
+	return counter("slab.live");
+}
+
+/* Runs a scenario unarmed, then armed. */
+static void compare(void (*scenario)(const char *), const char *stop)
+{
+	uint64_t before, after;
+
+	hazard_begin();
+	scenario(NULL);
+	before = end();
+	scenario(stop);
+	after = end();
+	CHECKF(after == before, "%lu slabs before, %lu after", before, after);
+	CHECK(counter("slab.pooled") == 0);
+}
+
+static void hold_or_do(struct actor *who, const char *stop, void (*fn)(void *), void *arg)
+{
+	if (stop)
+		actor_hold(who, stop, fn, arg);
+	else
+		actor_do(who, fn, arg);
+}
+
+static void release(struct actor *who, const char *stop)
+{
+	if (stop)
+		actor_release(who);
+}
+
+/* ---- a freer held; what becomes of the owner meanwhile ---- */
+
+/* The heap is taken over by a new thread, which empties it and goes on. */
+static void owner_is_replaced(const char *stop)
+{
+	uint64_t adopted = counter("heap.adopted");
+
+	begin();
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	hold_or_do(&freer, stop, give_half, &a);
+	actor_end(&owner);
+	owner.t = 0;
+	actor_start(&heir);
+	actor_do(&heir, blocks_take, &b);
+	CHECK(counter("heap.adopted") > adopted);
+	check_all();
+	actor_do(&heir, blocks_give, &b);
+	actor_do(&heir, churn, NULL);
+	actor_do(&heir, blocks_take, &c);
+	check_all();
+	release(&freer, stop);
+	actor_do(&freer, churn, NULL);
+	check_all();
+	actor_do(&heir, blocks_give, &c);
+	actor_do(&heir, churn, NULL);
+	actor_do(&heir, blocks_take, &b);
+	check_all();
+}
+
+static void give_most(void *arg)
+{
+	struct blocks *s = arg;
+
+	blocks_give_some(s, 0, s->n - 2);
+	purge(HAKMEM_PURGE_CACHE);
+}
+
+/*
+ * All of the slab's blocks come home, the last two through the freer that is held: an owner that
+ * took no notice of QUEUED would give the slab away under its hands.
+ */
+static void slab_empties(const char *stop)
+{
+	begin();
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	actor_do(&freer, give_most, &a);
+	actor_do(&owner, flush, NULL);
+	hold_or_do(&freer, stop, blocks_give, &a);
+	/* takes what lies in the slab's word, and gives it all back */
+	actor_do(&owner, blocks_take, &b);
+	actor_do(&owner, blocks_give, &b);
+	actor_do(&owner, churn, NULL);
+	actor_end(&owner);
+	owner.t = 0;
+	purge(HAKMEM_PURGE_ALL);
+	c.size = 3000;
+	actor_start(&heir);
+	actor_do(&heir, blocks_take, &c);
+	actor_do(&heir, blocks_take, &b);
+	check_all();
+	release(&freer, stop);
+	actor_do(&freer, churn, NULL);
+	check_all();
+}
+
+/* The slab goes to the pool, and from there to a thread that had nothing to do with it. */
+static void owner_is_retired(const char *stop)
+{
+	begin();
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&third);
+	actor_do(&third, churn, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	actor_do(&third, give_quarter, &a);
+	actor_do(&owner, flush, NULL);
+	hold_or_do(&freer, stop, give_half, &a);
+	actor_end(&owner);
+	owner.t = 0;
+	purge(HAKMEM_PURGE_CACHE);
+	actor_do(&third, blocks_take, &b);
+	check_all();
+	actor_do(&third, blocks_give, &b);
+	actor_do(&third, churn, NULL);
+	actor_do(&third, blocks_take, &c);
+	release(&freer, stop);
+	purge(HAKMEM_PURGE_CACHE);
+	actor_do(&freer, churn, NULL);
+	check_all();
+	actor_do(&third, blocks_give, &c);
+	actor_do(&third, blocks_take, &b);
+	check_all();
+}
+
+static void freer_after_cas(void)
+{
+	compare(owner_is_replaced, "remote.after_cas");
+	compare(owner_is_retired, "remote.after_cas");
+	compare(slab_empties, "remote.after_cas");
+}
+
+static void freer_before_link(void)
+{
+	compare(owner_is_replaced, "remote.before_link");
+	compare(owner_is_retired, "remote.before_link");
+	compare(slab_empties, "remote.before_link");
+}
+
+static void freer_after_owner(void)
+{
+	compare(owner_is_replaced, "free.after_owner");
+	compare(owner_is_retired, "free.after_owner");
+	compare(slab_empties, "free.after_owner");
+}
+
+static void freer_before_push(void)
+{
+	compare(owner_is_replaced, "flush.before_push");
+	compare(owner_is_retired, "flush.before_push");
+	compare(slab_empties, "flush.before_push");
+}
+
+/* ---- an owner held while it collects ---- */
+
+static struct blocks d;		/* of a second slab, queued before the first */
+
+/* Two slabs are queued; while the owner collects the one, more comes back to both. */
+static void owner_collects(const char *stop)
+{
+	begin();
+	d = (struct blocks){ .size = SIZE * 2, .n = N / 2, .seed = 4000 };
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&third);
+	actor_do(&third, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	actor_do(&owner, blocks_take, &d);
+	same_slab(&a);
+	same_slab(&d);
+	actor_do(&freer, give_half, &d);
+	actor_do(&freer, give_half, &a);
+	hold_or_do(&owner, stop, flush, NULL);
+	actor_do(&third, give_quarter, &a);
+	actor_do(&third, give_quarter, &d);
+	release(&owner, stop);
+	actor_do(&owner, blocks_take, &b);
+	check_all();
+	blocks_check(&d);
+	/* collected: three quarters of the first slab are handed out again before any other */
+	{
+		unsigned int here = 0;
+
+		for (unsigned int i = 0; i < N; i++)
+			here += in_slab(&a, b.p[i]);
+		CHECKF(here == N * 3 / 4, "%u of %u blocks", here, N * 3 / 4);
+	}
+	blocks_give(&d);
+}
+
+static void owner_before_xchg(void)
+{
+	compare(owner_collects, "drain.before_xchg");
+}
+
+static void owner_after_xchg(void)
+{
+	compare(owner_collects, "drain.after_xchg");
+}
+
+/*
+ * Refill takes the blocks of its current slab from the word while others push: a freer is held
+ * before it links the slab, else they would come by the queue.
+ */
+static void owner_refills(const char *stop)
+{
+	begin();
+	owner.slot = 1;
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&third);
+	actor_do(&third, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	b.n = N / 4;
+	if (stop) {
+		actor_hold(&freer, "remote.after_cas", give_half, &a);
+		actor_hold(&owner, stop, blocks_take, &b);
+		actor_do(&third, give_quarter, &a);
+		actor_release(&owner);
+		actor_release(&freer);
+	} else {
+		actor_do(&freer, give_half, &a);
+		actor_do(&owner, blocks_take, &b);
+		actor_do(&third, give_quarter, &a);
+	}
+	owner.slot = 0;
+	check_all();
+}
+
+static void owner_before_take(void)
+{
+	compare(owner_refills, "remote.before_take");
+}
+
+/* ---- the pool ---- */
+
+/*
+ * A thread that takes a slab from the pool is held; blocks of that very slab come back, and another
+ * thread wants it as well.
+ */
+static void pool_is_contended(const char *stop)
+{
+	begin();
+	actor_start(&heir);
+	actor_do(&heir, flush, NULL);
+	actor_start(&third);
+	actor_do(&third, flush, NULL);
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	actor_do(&owner, give_half, &a);
+	actor_end(&owner);
+	owner.t = 0;
+	purge(HAKMEM_PURGE_CACHE);
+	CHECK(counter("slab.pooled") > 0);
+	c.n = b.n = N / 4;
+	hold_or_do(&heir, stop, blocks_take, &b);
+	if (stop) {
+		/* its push is done when it waits for the pool to be drained */
+		actor_block(&freer, give_quarter, &a);
+		actor_block(&third, blocks_take, &c);
+		actor_release(&heir);
+		actor_finish(&third);
+		actor_finish(&freer);
+	} else {
+		actor_do(&freer, give_quarter, &a);
+		actor_do(&third, blocks_take, &c);
+	}
+	check_all();
+	actor_do(&heir, churn, NULL);
+	check_all();
+}
+
+static void pool_pop(void)
+{
+	compare(pool_is_contended, "pool.pop");
+}
+
+static void pool_get_claimed(void)
+{
+	compare(pool_is_contended, "pool.get_claimed");
+}
+
+/* A dead heap's only slab on its way to the pool, while blocks of it come back. */
+static void slab_is_pooled(const char *stop)
+{
+	begin();
+	purge(HAKMEM_PURGE_ALL);
+	actor_start(&third);
+	actor_do(&third, flush, NULL);
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	actor_end(&owner);
+	owner.t = 0;
+	hold_or_do(&third, stop, flush, NULL);
+	if (stop) {
+		actor_block(&freer, give_half, &a);
+		actor_release(&third);
+		actor_finish(&freer);
+	} else {
+		actor_do(&freer, give_half, &a);
+	}
+	actor_do(&third, blocks_take, &b);
+	check_all();
+}
+
+static void pool_put_claimed(void)
+{
+	compare(slab_is_pooled, "pool.put_claimed");
+}
+
+static const struct tcase cases[] = {
+	{ "freer_after_cas_1", freer_after_cas, 60, QUIET, stops_prepare },
+	{ "freer_before_link_1", freer_before_link, 60, QUIET, stops_prepare },
+	{ "freer_after_owner_4", freer_after_owner, 60, QUIET, stops_prepare },
+	{ "freer_before_push_4", freer_before_push, 60, QUIET, stops_prepare },
+	{ "owner_before_xchg_2", owner_before_xchg, 60, QUIET, stops_prepare },
+	{ "owner_after_xchg_2", owner_after_xchg, 60, QUIET, stops_prepare },
+	{ "owner_before_take_2", owner_before_take, 60, QUIET, stops_prepare },
+	{ "pool_pop_3", pool_pop, 60, QUIET, stops_prepare },
+	{ "pool_get_claimed_3", pool_get_claimed, 60, QUIET, stops_prepare },
+	{ "pool_put_claimed_3", pool_put_claimed, 60, QUIET, stops_prepare },
+};
+
+HAZARD_MAIN(cases)
