@@ -19,6 +19,8 @@
 
 /* All guarded by HAK_LOCK_EXTENT. */
 static struct hak_extent *rows[HAK_EXTENT_KINDS][ROWS];
+/* no extent of the row has a longer hole: most rows need not be walked */
+static uint16_t row_longest[HAK_EXTENT_KINDS][ROWS];
 static struct hak_extent *all_extents;
 static unsigned int free_extents;
 
@@ -51,6 +53,20 @@ static unsigned int next_set(const uint64_t *map, unsigned int i)
 		i = (i / 64 + 1) * 64;
 	}
 	return HAK_EXTENT_UNITS;
+}
+
+/* The first of the clear bits that end with bit i. */
+static unsigned int first_clear(const uint64_t *map, unsigned int i)
+{
+	for (;;) {
+		uint64_t w = map[i / 64] << (63 - i % 64);
+
+		if (w)
+			return i + 1 - (unsigned int)__builtin_clzl(w);
+		if (i < 64)
+			return 0;
+		i = (i / 64) * 64 - 1;
+	}
 }
 
 /*
@@ -121,6 +137,8 @@ static void link_row(struct hak_extent *e)
 	if (*head)
 		(*head)->prev = e;
 	*head = e;
+	if (e->longest > row_longest[e->kind][row_of(e)])
+		row_longest[e->kind][row_of(e)] = e->longest;
 }
 
 static void link_all(struct hak_extent *e)
@@ -293,13 +311,31 @@ static void take_units(struct hak_extent *e, unsigned int at, unsigned int units
 	hak_extent_check(e);
 }
 
+/* Units became free: no hole is longer than the longest before or the one that they are in now. */
+static void widen_longest(struct hak_extent *e, unsigned int at)
+{
+	unsigned int hole = next_set(e->used, at) - first_clear(e->used, at);
+
+	if (hole > e->longest)
+		e->longest = (uint16_t)hole;
+}
+
 static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int units,
 				      unsigned int align, unsigned int *ret_at)
 {
-	for (int row = ROWS - 2; row >= 0; row--)
-		for (struct hak_extent *e = rows[kind][row]; e; e = e->next)
+	for (int row = ROWS - 2; row >= 0; row--) {
+		uint16_t longest = 0;
+
+		if (row_longest[kind][row] < units)
+			continue;
+		for (struct hak_extent *e = rows[kind][row]; e; e = e->next) {
 			if (e->longest >= units && find_hole(e, units, align, ret_at))
 				return e;
+			if (e->longest > longest)
+				longest = e->longest;
+		}
+		row_longest[kind][row] = longest;
+	}
 	return NULL;
 }
 
@@ -421,7 +457,7 @@ void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned
 	set_bits(e->young, at, touched);
 	e->used_units -= (uint16_t)units;
 	e->dirty_units += (uint16_t)touched;
-	e->longest = (uint16_t)(HAK_EXTENT_UNITS - e->used_units);
+	widen_longest(e, at);
 	hak_count(HAK_C_MEM_DIRTY, (int64_t)(touched * HAK_UNIT));
 	hak_count(HAK_C_MEM_CLEAN, (int64_t)((units - touched) * HAK_UNIT));
 	if (!e->used_units) {
@@ -502,7 +538,7 @@ static void put_back(const struct range *r, bool clean)
 	unlink_row(e);
 	clear_bits(e->used, r->at, r->units);
 	e->used_units -= r->units;
-	e->longest = (uint16_t)(HAK_EXTENT_UNITS - e->used_units);
+	widen_longest(e, r->at);
 	if (!clean) {
 		/* young: tried again when another epoch is over, not at once */
 		set_bits(e->dirty, r->at, r->units);

@@ -287,37 +287,18 @@ static void watch(void *arg)
 
 static void work(void *fn)
 {
-	struct hak_stop_slot *slot = &stops->slot[0];
-	uint32_t armed = HAK_STOP_ARMED;
-
 	((void (*)(void))fn)();
-	/* nobody came to the stop: GO, which no thread that is held ever finds by itself */
-	if (atomic_compare_exchange_strong(&slot->state, &armed, HAK_STOP_GO))
-		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1 << 30, NULL, NULL, 0);
 }
 
 /* False: there was no such arrival. */
-static int reached(void)
-{
-	struct hak_stop_slot *slot = &stops->slot[0];
-	uint32_t s;
-
-	while ((s = atomic_load(&slot->state)) != HAK_STOP_REACHED && s != HAK_STOP_GO)
-		syscall(SYS_futex, &slot->state, FUTEX_WAIT, s, NULL, NULL, 0);
-	return s == HAK_STOP_REACHED;
-}
-
 static int fork_held(const char *name, void (*fn)(void), uint32_t skip)
 {
 	pid_t pid;
 
 	all_begin(own, 50000);
-	stop_arm(&stops->slot[0], name, skip);
-	actor_begin(&worker, work, fn);
-	if (!reached()) {
-		actor_finish(&worker);
+	worker.skip = skip;
+	if (!actor_try_hold(&worker, name, work, fn))
 		return 0;
-	}
 	atomic_store(&phase, FORKING);
 	actor_begin(&monitor, watch, NULL);
 	pid = fork();
@@ -418,12 +399,9 @@ static void fork_inside(void)
 	signal(SIGUSR1, on_signal);
 	signal(SIGABRT, on_abort);
 	all_begin(own, 50000);
-	stop_arm(slot, stop[i].name, 0);
-	actor_begin(&worker, work, stop[i].work);
-	CHECK(reached());
+	actor_hold(&worker, stop[i].name, work, stop[i].work);
 	CHECK(!syscall(SYS_tgkill, getpid(), slot->tid, SIGUSR1));
-	stop_go(slot);
-	actor_finish(&worker);
+	actor_release(&worker);
 	CHECKF(strncmp(stop[i].name, "lock.", 5), "forked with the lock held");
 	all_check(kept);
 }

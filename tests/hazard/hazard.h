@@ -86,6 +86,8 @@ struct actor {
 	void (*fn)(void *);
 	void *arg;
 	unsigned int slot;	/* of struct hak_stops */
+	uint32_t skip;		/* arrivals at the stop to let pass */
+	int to_be_held;
 	pid_t tid;
 	_Atomic int busy;	/* set and cleared by the thread itself */
 };
@@ -94,6 +96,15 @@ static inline void sem_wait_always(sem_t *s)
 {
 	while (sem_wait(s))
 		;
+}
+
+/* Who waits for an arrival learns that there is none: GO, which nobody who is held leaves behind. */
+static inline void stop_missed(struct hak_stop_slot *slot)
+{
+	uint32_t armed = HAK_STOP_ARMED;
+
+	if (atomic_compare_exchange_strong(&slot->state, &armed, HAK_STOP_GO))
+		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1 << 30, NULL, NULL, 0);
 }
 
 static inline void *actor_main(void *arg)
@@ -109,6 +120,8 @@ static inline void *actor_main(void *arg)
 		atomic_store(&a->busy, 1);
 		a->fn(a->arg);
 		atomic_store(&a->busy, 0);
+		if (a->to_be_held)
+			stop_missed(&stops->slot[a->slot]);
 		sem_post(&a->done);
 	}
 }
@@ -138,12 +151,30 @@ static inline void actor_do(struct actor *a, void (*fn)(void *), void *arg)
 	actor_finish(a);
 }
 
-/* Begins, and returns when the actor stands at the stop of its slot. */
+/*
+ * Begins, and returns when somebody, the actor or a thread that it started, stands at the stop.
+ * False: nobody came there, and the actor is done.
+ */
+static inline int actor_try_hold(struct actor *a, const char *stop, void (*fn)(void *), void *arg)
+{
+	struct hak_stop_slot *slot = &stops->slot[a->slot];
+	uint32_t s;
+
+	stop_arm(slot, stop, a->skip);
+	a->to_be_held = 1;
+	actor_begin(a, fn, arg);
+	while ((s = atomic_load(&slot->state)) != HAK_STOP_REACHED && s != HAK_STOP_GO)
+		syscall(SYS_futex, &slot->state, FUTEX_WAIT, s, NULL, NULL, 0);
+	a->to_be_held = 0;
+	if (s == HAK_STOP_REACHED)
+		return 1;
+	actor_finish(a);
+	return 0;
+}
+
 static inline void actor_hold(struct actor *a, const char *stop, void (*fn)(void *), void *arg)
 {
-	stop_arm(&stops->slot[a->slot], stop, 0);
-	actor_begin(a, fn, arg);
-	stop_await(&stops->slot[a->slot]);
+	CHECKF(actor_try_hold(a, stop, fn, arg), "nobody came to %s", stop);
 }
 
 static inline void actor_release(struct actor *a)
