@@ -27,7 +27,7 @@ enum hak_lock_id {
 	HAK_LOCK_REGISTRY,	/* heap.c: heaps, dead and alive */
 	HAK_LOCK_POOL,		/* slab.c: partly used slabs without an owner */
 	HAK_LOCK_EXTENT,	/* extent.c: superslabs, run extents, free extents */
-	HAK_LOCK_RING,		/* whale.c: the ring */
+	HAK_LOCK_RING,		/* ring.c: the ring */
 	HAK_LOCK_META,		/* meta.c: descriptors, map leaves */
 	HAK_LOCKS
 };

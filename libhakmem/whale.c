@@ -43,6 +43,7 @@ static inline void advise_thp(struct hak_region *r)
 static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t bytes,
 			     bool *ret_zero)
 {
+	hak_stop("ring.got");
 	*ret_zero = r->zero;
 	r->zero = false;
 	r->requested = bytes;

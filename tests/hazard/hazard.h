@@ -65,11 +65,17 @@ static inline void purge(enum hakmem_purge_level level)
 	CHECK(!HAKMEM(hakmem_purge, int (*)(int, uint64_t *))(level, NULL));
 }
 
+static inline uint64_t whales_in_use(void)
+{
+	return counter("whale.inherited_bytes") + counter("whale.alloc_bytes") -
+	       counter("whale.free_bytes");
+}
+
 /* Every byte of address space is in one state. */
 static inline void check_books(void)
 {
 	uint64_t mapped = counter("mem.mapped"), slab = counter("mem.slab"),
-		 run = counter("mem.run"), whale = counter("mem.whale"),
+		 run = counter("mem.run"), whale = whales_in_use(),
 		 dirty = counter("mem.dirty"), lazy = counter("mem.lazy"),
 		 clean = counter("mem.clean");
 

@@ -3,7 +3,7 @@
  * lazy.pml - the table of lazily freed ranges, published for who may page them out.
  *
  * Stands for, in libhakmem/segment.c: hak_segment_lazy_add, hak_segment_lazy_remove;
- * in libhakmem/whale.c: ring_add and ring_remove as they call them; in
+ * in libhakmem/ring.c: ring_add and ring_remove as they call them; in
  * control/pageout.c: read_ranges.
  *
  * Three regions of different sizes and a table of two, largest first; two threads free

@@ -3,8 +3,9 @@
  * ring.pml - regions kept for the next whale, evicted, resized and limited meanwhile.
  *
  * Stands for, in libhakmem/whale.c: hak_whale_alloc, hak_whale_free, hak_whale_resize
- * (its move), ring_get, over_limits, unmap_region, evict_batch with take_dirty,
- * evict_regions and put_back, hak_ring_tuned.
+ * (its move); in libhakmem/ring.c: hak_ring_get, hak_ring_put, over_limits,
+ * hak_region_unmap, evict_batch with take_dirty, evict_regions and put_back,
+ * hak_ring_tuned.
  *
  * Three addresses in a row, each with a region or without; one thread allocates,
  * writes, reallocates and frees a whale; one purges; one changes the limit from 3 to 0
@@ -15,7 +16,7 @@
  * and made without HAK_LOCK_RING: between them everything else can happen. MADV_FREE
  * leaves the old content or zeros; any call may refuse.
  * Not here: best fit (an entry fits or not), ages, batch sizes; splitting and joining of
- * regions in the ring, which is one lock hold and makes no call.
+ * regions in the ring, which is one lock hold and makes no call; fronts (front.pml).
  *
  * RUN: STRANGER
  * BREAK_PURGE_IN_PLACE: regions stay in the ring while they are given back
