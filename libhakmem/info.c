@@ -143,12 +143,14 @@ static void put_sizes(FILE *f, const struct view *v)
 		size_t size = hak_class_size(k);
 		uint64_t n = v->t.cls[k].cached;
 
-		if (n)
+		/* of two classes of one size the first is not used */
+		if (n && size > below)
 			fprintf(f,
 				"  <size from=\"%zu\" to=\"%zu\" total=\"%llu\" count=\"%llu\"/>\n",
 				below + 1, size, (unsigned long long)(n * size),
 				(unsigned long long)n);
-		below = size;
+		if (k + 1 < HAK_CLASSES && hak_class_size(k + 1) > size)
+			below = size;
 	}
 	fputs("</sizes>\n", f);
 }
@@ -223,12 +225,12 @@ static int set_trim_threshold(int value)
 }
 
 /*
- * As in glibc, 1 for all but the values it refuses: what is about arenas, padding or perturbing,
- * which hakmem has not got, is accepted and changes nothing.
+ * As in glibc, 1 for all but what it refuses: what is about arenas, padding or perturbing, which
+ * hakmem has not got, is accepted and changes nothing.
  */
 HAK_EXPORT int mallopt(int param, int value)
 {
-	enum { MXFAST_MAX = 80 * sizeof(size_t) / 4, MMAP_THRESHOLD_MAX = 32 << 20 };
+	enum { MXFAST_MAX = 80 * sizeof(size_t) / 4 };
 
 	switch (param) {
 	case M_CHECK_ACTION:
@@ -237,11 +239,6 @@ HAK_EXPORT int mallopt(int param, int value)
 		return set_trim_threshold(value);
 	case M_MXFAST:
 		return value >= 0 && value <= MXFAST_MAX;
-	case M_MMAP_THRESHOLD:
-		return value >= 0 && value <= MMAP_THRESHOLD_MAX;
-	case M_ARENA_TEST:
-	case M_ARENA_MAX:
-		return value > 0;
 	default:
 		return 1;
 	}

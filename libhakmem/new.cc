@@ -136,9 +136,26 @@ inline void *allocate_nothrow(std::size_t size, std::size_t align = 0) noexcept
 	return __builtin_expect(p != nullptr, 1) ? p : try_again_nothrow(size, align);
 }
 
-inline std::size_t number(std::align_val_t align)
+inline bool is_power_of_two(std::align_val_t align)
 {
-	return static_cast<std::size_t>(align);
+	auto n = static_cast<std::size_t>(align);
+
+	return n && !(n & (n - 1));
+}
+
+/* An alignment that is none is no lack of memory: no new_handler is asked. */
+inline void *allocate(std::size_t size, std::align_val_t align)
+{
+	if (__builtin_expect(!is_power_of_two(align), 0))
+		throw_bad_alloc();
+	return allocate(size, static_cast<std::size_t>(align));
+}
+
+inline void *allocate_nothrow(std::size_t size, std::align_val_t align) noexcept
+{
+	if (__builtin_expect(!is_power_of_two(align), 0))
+		return nullptr;
+	return allocate_nothrow(size, static_cast<std::size_t>(align));
 }
 
 } // namespace
@@ -165,24 +182,24 @@ HAK_API void *operator new[](std::size_t size, const std::nothrow_t &) noexcept
 
 HAK_API void *operator new(std::size_t size, std::align_val_t align)
 {
-	return allocate(size, number(align));
+	return allocate(size, align);
 }
 
 HAK_API void *operator new[](std::size_t size, std::align_val_t align)
 {
-	return allocate(size, number(align));
+	return allocate(size, align);
 }
 
 HAK_API void *operator new(std::size_t size, std::align_val_t align,
 			   const std::nothrow_t &) noexcept
 {
-	return allocate_nothrow(size, number(align));
+	return allocate_nothrow(size, align);
 }
 
 HAK_API void *operator new[](std::size_t size, std::align_val_t align,
 			     const std::nothrow_t &) noexcept
 {
-	return allocate_nothrow(size, number(align));
+	return allocate_nothrow(size, align);
 }
 
 HAK_API void operator delete(void *p) noexcept
