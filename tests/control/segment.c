@@ -317,7 +317,7 @@ static void expect_none(void)
 {
 	char path[64], target[64];
 
-	CHECK(!peer_mapped(getpid(), "hakmem-"));
+	CHECK(!peer_mapped(getpid(), "/memfd:hakmem-"));
 	for (int fd = 0; fd < 1000; fd++) {
 		ssize_t n;
 
@@ -328,7 +328,7 @@ static void expect_none(void)
 	}
 	exercise_all_tiers(1);
 	poke();
-	CHECK(!peer_mapped(getpid(), "hakmem-"));
+	CHECK(!peer_mapped(getpid(), "/memfd:hakmem-"));
 }
 
 static void file_size_limit(void)
@@ -419,7 +419,7 @@ static void fork_without_file_memory(void)
 			      (st.st_ino != p.stats_ino && st.st_ino != p.tune_ino));
 		}
 		peer_close(&p);
-		CHECK(!peer_mapped(getpid(), "hakmem-"));
+		CHECK(!peer_mapped(getpid(), "/memfd:hakmem-"));
 		exercise_all_tiers(1);
 		_exit(0);
 	}
@@ -536,7 +536,7 @@ static void can_be_dropped_live(void)
 	munmap(p.tune, sizeof(*p.tune));
 	p.tune = NULL;
 	/* The other thread moves its counters when it looks at the clock. */
-	WAIT_FOR(poked() && !peer_mapped(getpid(), "hakmem-"));
+	WAIT_FOR(poked() && !peer_mapped(getpid(), "/memfd:hakmem-"));
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &before) == 0 && before > 20);
 	exercise_all_tiers(2);
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &after) == 0 && after > before);
@@ -546,7 +546,7 @@ static void can_be_dropped_live(void)
 	/* And made again by the program, with what was counted. */
 	peer_close(&p);
 	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("control.segment", 1) == 0);
-	CHECKF(!peer_mapped(getpid(), "hakmem-"), "the program overrides the admin");
+	CHECKF(!peer_mapped(getpid(), "/memfd:hakmem-"), "the program overrides the admin");
 }
 
 static void *drops(void *arg)
@@ -643,7 +643,7 @@ static void is_not_made_among_threads(void)
 	CHECK(set("control.segment", 0) == 0);
 	CHECK(pthread_create(&t, NULL, holds_a_heap, &b) == 0);
 	pthread_barrier_wait(&b);
-	CHECK(set("control.segment", 1) == 0 && !peer_mapped(getpid(), "hakmem-"));
+	CHECK(set("control.segment", 1) == 0 && !peer_mapped(getpid(), "/memfd:hakmem-"));
 	pthread_barrier_wait(&b);
 	pthread_join(t, NULL);
 	CHECK(set("control.segment", 0) == 0 && set("control.segment", 1) == 0);
@@ -657,7 +657,7 @@ static void can_be_dropped_and_made_again(void)
 	uint64_t allocs, g;
 
 	exercise_all_tiers(1);
-	CHECK(set("control.segment", 0) == 0 && !peer_mapped(getpid(), "hakmem-"));
+	CHECK(set("control.segment", 0) == 0 && !peer_mapped(getpid(), "/memfd:hakmem-"));
 	CHECKF(!peer_try_open(&p, getpid()), "descriptors are still there");
 	exercise_all_tiers(2);
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &allocs) == 0);

@@ -226,7 +226,7 @@ static void nothing_inherited_by_exec(void)
 	f = popen("ls -l /proc/self/fd; cat /proc/self/maps", "r");
 	CHECK(f);
 	while (fgets(line, sizeof(line), f))
-		CHECKF(!strstr(line, "hakmem-"), "the child has %s", line);
+		CHECKF(!strstr(line, "memfd:hakmem-"), "the child has %s", line);
 	CHECK(pclose(f) == 0);
 }
 
