@@ -224,6 +224,8 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 	char bytes[HAK_VALUE_TEXT], dirty[HAK_VALUE_TEXT];
 	struct json_object *ratio = member(whale, "hit_ratio");
 	uint64_t hits = hak_json_get(c, "whale.hits"), misses = hak_json_get(c, "whale.misses");
+	uint64_t regions = hak_json_get(c, "ring.regions");
+	uint64_t evictions = hak_json_get(c, "ring.evictions");
 
 	fprintf(to, "\nWHALES\n  %" PRIu64 " %s, %" PRIu64 " %s", hits, hits == 1 ? "hit" : "hits",
 		misses, misses == 1 ? "miss" : "misses");
@@ -236,8 +238,9 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 	hak_bytes_format(hak_json_get(c, "ring.bytes"), bytes);
 	hak_bytes_format(hak_json_get(c, "ring.dirty_bytes"), dirty);
 	fprintf(to,
-		"\n  ring: %" PRIu64 " regions, %s, of it %s not evicted; %" PRIu64 " evictions\n",
-		hak_json_get(c, "ring.regions"), bytes, dirty, hak_json_get(c, "ring.evictions"));
+		"\n  kept: %" PRIu64 " %s, %s, of it %s not evicted; %" PRIu64 " %s\n", regions,
+		regions == 1 ? "region" : "regions", bytes, dirty, evictions,
+		evictions == 1 ? "eviction" : "evictions");
 }
 
 /* Every non-zero counter whose name begins with one of the prefixes, on as few lines as fit. */

@@ -503,13 +503,14 @@ static uint32_t flush_runs(struct hak_cache *c, unsigned int cls, void *p, uint3
 	uint32_t n = 0;
 
 	while (p) {
-		void *next = *(void **)p;
+		void *next;
 
 		if (hak_unlikely(!hak_run_is_cached(p, cls))) {
 			hak_misuse("double free(), or memory written after free():", p);
 			n = all;	/* the rest is lost */
 			break;
 		}
+		next = *(void **)p;
 		hak_run_release(p);
 		p = next;
 		n++;

@@ -172,6 +172,8 @@ void hak_fork_copied(struct hak_cache *c)
 	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
 	hak_tune_fork_child();
 	hak_heap_fork_child(c);
+	if (!c)
+		return;
 	c->magic = 0;
 	hak_heap_revive(c);
 }

@@ -16,6 +16,7 @@ struct hak_cache;
 
 /* once, after the first heap exists: registering allocates */
 void hak_fork_register(void);
-void hak_fork_copied(struct hak_cache *c);	/* in a copy without handlers, by its only thread */
+/* In a copy without handlers, by its only thread; c: its wiped cache, NULL: it had none. */
+void hak_fork_copied(struct hak_cache *c);
 
 #endif

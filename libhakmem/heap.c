@@ -121,6 +121,25 @@ static void init_cache(struct hak_heap *h)
 	c->magic = HAK_CACHE_MAGIC;
 }
 
+/*
+ * The first word of the memory that fork wipes, unlike caches never written again: gone in a copy of
+ * the process that has run no fork handlers yet.
+ */
+static uint64_t *mark(void)
+{
+	return (uint64_t *)base;
+}
+
+static void set_mark(void)
+{
+	__atomic_store_n(mark(), HAK_CACHE_MAGIC, __ATOMIC_RELAXED);
+}
+
+bool hak_heap_is_copy(void)
+{
+	return hak_heap_count() && __atomic_load_n(mark(), __ATOMIC_RELAXED) != HAK_CACHE_MAGIC;
+}
+
 /* One slot is kept back for the shared heap. */
 static struct hak_heap *new_slot(bool for_shared)
 {
@@ -134,6 +153,8 @@ static struct hak_heap *new_slot(bool for_shared)
 	h = &hak_heaps[i];
 	h->index = i;
 	h->cache = cache_at(i);
+	if (!i)
+		set_mark();
 	atomic_store_explicit(&used, i + 1, memory_order_release);
 	return h;
 }
@@ -229,6 +250,8 @@ static struct hak_heap *take_heap(void)
 		init_cache(h);
 		h->rounds = 0;
 		hak_cache_reset_limits(h->cache);
+		/* what was asked of all threads before this one began, it need not do */
+		h->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 		set_state(h, HAK_HEAP_LIVE);
 		hak_count(HAK_C_HEAPS_LIVE, 1);
 		atomic_fetch_add_explicit(&live, 1, memory_order_release);
@@ -280,7 +303,11 @@ struct hak_cache *hak_heap_attach(void)
 	struct hak_cache *c = hak_self;
 	struct hak_heap *h;
 
-	if (c->magic == HAK_CACHE_MAGIC || c == &hak_cache_zombie)
+	if (c->magic == HAK_CACHE_MAGIC)
+		return c;
+	if ((c == &hak_cache_none || c == &hak_cache_zombie) && hak_unlikely(hak_heap_is_copy()))
+		hak_fork_copied(NULL);
+	if (c == &hak_cache_zombie)
 		return c;
 	if (c != &hak_cache_none) {
 		/* wiped: this is a copy of the process that ran no fork handlers */
@@ -405,6 +432,8 @@ void hak_heap_fork_child(struct hak_cache *self)
 {
 	unsigned int n = hak_heap_count(), dead_now = 0;
 
+	if (n)
+		set_mark();
 	dead = NULL;
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_heap *h = &hak_heaps[i];

@@ -179,9 +179,12 @@ unsigned int hak_purge_idle(void)
 
 static uint64_t purge(enum hak_purge_level level, bool count_resident)
 {
-	struct hak_cache *c = hak_self;
 	uint64_t t0 = hak_os_now_ns(), bytes;
+	struct hak_cache *c;
 
+	if (hak_unlikely(hak_heap_is_copy()))
+		hak_heap_attach();
+	c = hak_self;
 	ask_threads(level);
 	hak_lock(HAK_LOCK_PURGE);
 	atomic_store_explicit(&exact, count_resident, memory_order_relaxed);

@@ -349,6 +349,7 @@ static void drop_front(struct hak_front *f)
 		atomic_fetch_sub_explicit(&ring.front_bytes, most, memory_order_relaxed);
 		atomic_store(&f->most, 0);
 	}
+	hak_stop("front.dropping");
 	r = atomic_exchange(&f->region, NULL);
 	if (r)
 		ring_add(r, true);
@@ -417,12 +418,11 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 {
 	struct hak_region *r = hak_meta_get(HAK_META_REGION);
 
+	if (!r)
+		return NULL;
 	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF) && bytes >= HAK_EXTENT &&
 	    align < HAK_EXTENT)
 		align = HAK_EXTENT;	/* a huge page must fit */
-
-	if (!r)
-		return NULL;
 	r->base = hak_os_map(bytes, align);
 	if (!r->base || hak_granule_prepare(r->base, bytes, false)) {
 		if (r->base)
@@ -468,7 +468,7 @@ void hak_region_unmap(struct hak_region *r)
 	hak_unlock(HAK_LOCK_RING);
 }
 
-static uint64_t unmap_list(struct hak_region *r, bool count)
+static uint64_t unmap_list(struct hak_region *r)
 {
 	uint64_t bytes = 0;
 
@@ -477,8 +477,7 @@ static uint64_t unmap_list(struct hak_region *r, bool count)
 
 		if (r->state != HAK_REGION_CLEAN)
 			bytes += hak_purge_count(r->base, r->bytes);
-		if (count)
-			hak_count(HAK_C_RING_UNMAPS, 1);
+		hak_count(HAK_C_RING_UNMAPS, 1);
 		hak_region_unmap(r);
 		r = next;
 	}
@@ -674,7 +673,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 		ring_add(r[i], false);	/* neighbours evicted in one go become one region */
 	list = over_tuned();
 	hak_unlock(HAK_LOCK_RING);
-	unmap_list(list, true);
+	unmap_list(list);
 }
 
 /* Returns how many regions were tried; *bytes grows by what was given back. */
@@ -726,7 +725,7 @@ static uint64_t shrink_to(uint64_t slots, uint64_t bytes)
 	list = over_limits(slots, bytes);
 	hak_unlock(HAK_LOCK_RING);
 	hak_stop("ring.resized");
-	return unmap_list(list, true);
+	return unmap_list(list);
 }
 
 uint64_t hak_ring_empty(void)
@@ -783,7 +782,7 @@ void hak_ring_put(struct hak_front *f, struct hak_region *r)
 	list = over_tuned();
 	hak_unlock(HAK_LOCK_RING);
 	if (hak_unlikely(list != NULL))
-		unmap_list(list, true);
+		unmap_list(list);
 	evict_over_budget();
 }
 

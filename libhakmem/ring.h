@@ -32,6 +32,7 @@
 #include <stdatomic.h>
 
 #include "hak.h"
+#include "stop.h"
 
 enum hak_region_state { HAK_REGION_DIRTY, HAK_REGION_LAZY, HAK_REGION_CLEAN };
 
@@ -83,7 +84,9 @@ static inline struct hak_region *hak_front_put(struct hak_front *f, struct hak_r
 		atomic_store_explicit(&f->region, r, memory_order_relaxed);
 		return before;
 	}
+	hak_stop("front.before_put");
 	before = atomic_exchange(&f->region, r);
+	hak_stop("front.after_put");
 	if (hak_unlikely(!atomic_load(&f->most)) && !before)
 		return atomic_exchange(&f->region, NULL);
 	return before;

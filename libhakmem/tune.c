@@ -575,23 +575,13 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 		hak_agent_start();
 }
 
-/*
- * In a process that is not the one this memory was set up for: a copy that ran no fork
- * handlers, whose caches the kernel wiped; or a vfork child, which shares them with its parent.
- */
-static bool is_copy(void)
-{
-	const struct hak_cache *first = (void *)(hak_heap_base() + HAK_CACHE_OFFSET);
-
-	return hak_heap_count() && first->magic != HAK_CACHE_MAGIC;
-}
-
 void hak_tune_sandbox(void)
 {
 	hak_tune_init();
 	if (hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0) != st.pid) {
-		if (!is_copy())
-			return; /* the sandbox is the child's, everything here its parent's */
+		/* else a vfork child's sandbox: everything here is its parent's */
+		if (!hak_heap_is_copy())
+			return;
 		hak_heap_attach();
 	}
 	/* first, so that no other thread starts an agent once this one is gone */

@@ -124,6 +124,15 @@ static void grow_blocked(void)
 		munmap(wall, 4096);
 }
 
+static void take_into(unsigned char **to, size_t n)
+{
+	unsigned char *p = launder(malloc(opaque(n)));
+
+	CHECK(p);
+	fill(p, malloc_usable_size(p), own[8].seed);
+	*to = launder(p);
+}
+
 static void whales(void)
 {
 	own[7].n = own[8].n = 4;
@@ -139,6 +148,16 @@ static void whales(void)
 		set("whale.ring_slots", "64");
 		grow_blocked();
 	}
+}
+
+/* Whales of one size in turn, until the thread has a front, and on. */
+static void fronts(void)
+{
+	for (int i = 0; i < 200; i++) {
+		take_into(&own[8].p[0], 3 * MIB);
+		blocks_give_some(&own[8], 0, 1);
+	}
+	purge(HAKMEM_PURGE_DIRTY);
 }
 
 /* As if time had passed, and somebody written to the tune page. */

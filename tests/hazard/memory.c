@@ -474,6 +474,69 @@ static void whales_while_resizing(void)
 	check_books();
 }
 
+static void one_size_in_turn(void *arg)
+{
+	for (unsigned int i = 0; i < 100; i++)
+		free(memset(take(2 * MIB), (int)i, 2 * MIB));
+	*(void **)arg = take(2 * MIB);
+}
+
+static void give_pointer(void *arg)
+{
+	free(*(void **)arg);
+}
+
+/* A whale goes to its thread's own place while that is taken away: it is kept once, or gone. */
+static void front_while_dropped(void)
+{
+	static const char *const stop[] = { "front.before_put", "front.after_put" };
+	struct blocks b = { .size = 2 * MIB, .n = 4, .seed = 5 };
+	void *p;
+
+	hazard_begin();
+	for (int i = 0; i < 4; i++) {
+		set("whale.ring_slots", "64");
+		actor_start(&third);
+		actor_do(&third, one_size_in_turn, &p);
+		actor_hold(&third, stop[i % 2], give_pointer, &p);
+		if (i < 2) {
+			/* neither front nor ring may have anything any more */
+			set("whale.ring_slots", "0");
+			actor_release(&third);
+			CHECKF(counter("ring.regions") == 0, "%s: %lu", stop[i],
+			       counter("ring.regions"));
+		} else {
+			purge(HAKMEM_PURGE_DIRTY);
+			blocks_take(&b);
+			actor_release(&third);
+			blocks_check(&b);
+			blocks_give(&b);
+		}
+		check_books();
+		actor_end(&third);
+		purge(HAKMEM_PURGE_ALL);
+		CHECK(counter("ring.regions") == 0 && whales_in_use() == 0);
+		check_books();
+	}
+}
+
+/* A thread that begins later has nothing to do with what was asked of all before. */
+static void new_thread_obeys_nothing(void)
+{
+	struct blocks b = { .size = 2 * MIB, .n = 2, .seed = 5 };
+	uint64_t unmaps;
+
+	hazard_begin();
+	purge(HAKMEM_PURGE_ALL);
+	blocks_take(&b);
+	blocks_give_some(&b, 0, 1);
+	unmaps = counter("ring.unmaps");
+	actor_start(&third);
+	actor_do(&third, blocks_take, &b);
+	CHECK(counter("ring.unmaps") == unmaps);
+	actor_end(&third);
+}
+
 /* ---- extents ---- */
 
 /* Free units of an extent are held; others allocate, and free what else is in it. */
@@ -985,12 +1048,14 @@ static const struct tcase cases[] = {
 	{ "mremap_fails_13", mremap_fails, 120, QUIET, stops_prepare },
 	{ "dontneed_fails_9_10", dontneed_fails, 120, QUIET, stops_prepare },
 	{ "free_fails_9_10", free_fails, 120, QUIET, stops_prepare },
-	{ "tables_fail", tables_fail, 60, QUIET, stops_prepare },
+	{ "tables_fail", tables_fail, 120, QUIET, stops_prepare },
 	{ "all_fail_10_23", all_fail, 120, QUIET, stops_prepare },
 	{ "nothing_evicts_9_10", nothing_evicts, 60, QUIET, stops_prepare },
 	{ "no_memory_13", no_memory, 60, QUIET, stops_prepare },
 	{ "whales_while_evicting_11", whales_while_evicting, 60, QUIET, stops_prepare },
 	{ "whales_while_resizing_11", whales_while_resizing, 60, QUIET, stops_prepare },
+	{ "front_while_dropped_11", front_while_dropped, 60, QUIET, stops_prepare },
+	{ "new_thread_obeys_nothing", new_thread_obeys_nothing, 60, QUIET, stops_prepare },
 	{ "blocks_while_purging_11", blocks_while_purging, 60, QUIET, stops_prepare },
 	{ "blocks_while_trimming_11", blocks_while_trimming, 60, QUIET, stops_prepare },
 	{ "revived_while_purging_11", revived_while_purging, 60, QUIET, stops_prepare },

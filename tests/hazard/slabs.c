@@ -46,7 +46,7 @@ static void give_half(void *arg)
 	struct blocks *s = arg;
 
 	blocks_give_some(s, 0, s->n / 2);
-	purge(HAKMEM_PURGE_CACHE);
+	flush_cache();
 }
 
 static void give_quarter(void *arg)
@@ -54,10 +54,17 @@ static void give_quarter(void *arg)
 	struct blocks *s = arg;
 
 	blocks_give_some(s, s->n / 2, s->n * 3 / 4);
-	purge(HAKMEM_PURGE_CACHE);
+	flush_cache();
 }
 
 static void flush(void *arg)
+{
+	(void)arg;
+	flush_cache();
+}
+
+/* Slabs of heaps without a thread go to the pool. */
+static void retire(void *arg)
 {
 	(void)arg;
 	purge(HAKMEM_PURGE_CACHE);
@@ -149,7 +156,7 @@ static void give_most(void *arg)
 	struct blocks *s = arg;
 
 	blocks_give_some(s, 0, s->n - 2);
-	purge(HAKMEM_PURGE_CACHE);
+	flush_cache();
 }
 
 /*
@@ -353,12 +360,10 @@ static void pool_is_contended(const char *stop)
 	c.n = b.n = N / 4;
 	hold_or_do(&heir, stop, blocks_take, &b);
 	if (stop) {
-		/* its push is done when it waits for the pool to be drained */
-		actor_block(&freer, give_quarter, &a);
+		actor_do(&freer, give_quarter, &a);
 		actor_block(&third, blocks_take, &c);
 		actor_release(&heir);
 		actor_finish(&third);
-		actor_finish(&freer);
 	} else {
 		actor_do(&freer, give_quarter, &a);
 		actor_do(&third, blocks_take, &c);
@@ -392,13 +397,12 @@ static void slab_is_pooled(const char *stop)
 	same_slab(&a);
 	actor_end(&owner);
 	owner.t = 0;
-	if (stop && actor_try_hold(&third, stop, flush, NULL)) {
-		actor_block(&freer, give_half, &a);
+	if (stop && actor_try_hold(&third, stop, retire, NULL)) {
+		actor_do(&freer, give_half, &a);
 		actor_release(&third);
-		actor_finish(&freer);
 	} else {
 		if (!stop)
-			actor_do(&third, flush, NULL);
+			actor_do(&third, retire, NULL);
 		actor_do(&freer, give_half, &a);
 	}
 	actor_do(&third, blocks_take, &b);

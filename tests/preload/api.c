@@ -589,6 +589,35 @@ static void malloc_info_is_xml(void)
 	fclose(f);
 }
 
+/* A block of every size in the cache: the ranges that are shown follow each other without a gap. */
+static void malloc_info_ranges_adjoin(void)
+{
+	static char text[65536];
+	size_t n, shown = 0, below = 0, from, to;
+	FILE *f = fmemopen(text, sizeof(text), "w");
+	const char *s;
+
+	need_hakmem();
+	CHECK(f);
+	for (n = 1; n <= 65536; n++) {
+		void *p = malloc(n);
+
+		CHECK(p);
+		n = malloc_usable_size(p);
+		free(p);
+	}
+	CHECK(malloc_info(0, f) == 0);
+	fclose(f);
+	for (s = text; (s = strstr(s, "<size from=\"")) != NULL; s++) {
+		CHECK(sscanf(s, "<size from=\"%zu\" to=\"%zu\"", &from, &to) == 2);
+		CHECKF(from <= to, "from %zu to %zu", from, to);
+		CHECKF(from == below + 1 || to > 65536, "%zu to %zu, after %zu", from, to, below);
+		below = to;
+		shown++;
+	}
+	CHECKF(shown > 30 && below >= 65536, "%zu ranges up to %zu", shown, below);
+}
+
 static void mallopt_accepts(void)
 {
 	static const int known[] = {
@@ -599,6 +628,8 @@ static void mallopt_accepts(void)
 
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		CHECKF(mallopt(known[i], i == 7 ? 0 : 65536) == 1, "mallopt(%d)", known[i]);
+	CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1);
+	CHECK(mallopt(M_ARENA_MAX, 0) == 1 && mallopt(M_ARENA_TEST, 0) == 1);
 	mallopt(opaque(12345), 1);
 	mallopt(-12345, -1);
 	mallopt(M_MMAP_THRESHOLD, INT_MAX);
@@ -822,6 +853,7 @@ static const struct tcase cases[] = {
 	{ "mallinfo_fits_in_ints", mallinfo_fits_in_ints },
 	{ "malloc_stats_prints", malloc_stats_prints },
 	{ "malloc_info_is_xml", malloc_info_is_xml },
+	{ "malloc_info_ranges_adjoin", malloc_info_ranges_adjoin },
 	{ "mallopt_accepts", mallopt_accepts },
 	{ "libc_aliases", libc_aliases },
 	{ "cfree_by_dlsym", cfree_by_dlsym },

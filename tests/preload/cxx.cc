@@ -167,6 +167,20 @@ static void out_of_memory()
 	std::set_new_handler(nullptr);
 }
 
+/* As libstdc++ does: what is no power of two is refused like memory that is short. */
+static void bad_alignments()
+{
+	for (std::size_t bad : { 0, 3, 24, 4097 }) {
+		volatile std::size_t hidden = bad;
+		std::align_val_t a{ hidden };
+
+		CHECK(throws_bad_alloc([=] { ::operator delete(::operator new(100, a), a); }));
+		CHECK(throws_bad_alloc([=] { ::operator delete[](::operator new[](100, a), a); }));
+		CHECK(::operator new(100, a, std::nothrow) == nullptr);
+		CHECK(::operator new[](100, a, std::nothrow) == nullptr);
+	}
+}
+
 struct alignas(256) Wide {
 	char body[300];
 };
@@ -249,6 +263,7 @@ int main(int, char **argv)
 	aligned();
 	mixed();
 	out_of_memory();
+	bad_alignments();
 	language();
 	containers();
 	threads();

@@ -400,6 +400,58 @@ static void raw_clone_7(void)
 	parent_is_untouched(by_raw_clone, "raw clone");
 }
 
+static int (*counter)(const char *, uint64_t *);
+
+static void *clone_in_a_thread(void *unused)
+{
+	uint64_t before = 0, after = 0;
+	pid_t pid;
+
+	if (counter)
+		counter("class.allocs", &before);
+	pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		alarm(CHILD_SECS);
+		child_churn();
+		for (int i = 0; i < 20000; i++)
+			free(malloc(opaque(40)));
+		_exit(0);
+	}
+	reap(pid, "raw clone");
+	if (counter)
+		counter("class.allocs", &after);
+	CHECKF(after - before < 10000, "the copy counted %lu in its parent", after - before);
+	return unused;
+}
+
+static void *allocate_once(void *unused)
+{
+	free(malloc(opaque(100)));
+	return unused;
+}
+
+/*
+ * The thread that makes the copy never allocated: no cache of its own tells it that it is one. It
+ * would adopt the heap of the thread before it, which its parent counts.
+ */
+static void by_raw_clone_without_a_heap(void (*unused)(void))
+{
+	pthread_t t;
+
+	(void)unused;
+	counter = (int (*)(const char *, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_counter");
+	CHECK(pthread_create(&t, NULL, allocate_once, NULL) == 0);
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, clone_in_a_thread, NULL) == 0);
+	CHECK(pthread_join(t, NULL) == 0);
+}
+
+static void raw_clone_without_a_heap_7(void)
+{
+	parent_is_untouched(by_raw_clone_without_a_heap, "raw clone by a thread without a heap");
+}
+
 static void by_underscore_fork(void (*unused)(void))
 {
 	pid_t (*fork_fn)(void) = (pid_t (*)(void))dlsym(RTLD_DEFAULT, "_Fork");
@@ -619,6 +671,7 @@ static const struct tcase cases[] = {
 	{ "fork_in_signal_handler_6", fork_in_signal_handler_6, 60 },
 	{ "child_frees_blocks_of_ended_threads_5", child_frees_blocks_of_ended_threads_5 },
 	{ "raw_clone_7", raw_clone_7, 60 },
+	{ "raw_clone_without_a_heap_7", raw_clone_without_a_heap_7, 60 },
 	{ "underscore_fork_7", underscore_fork_7, 60 },
 	{ "vfork_7", vfork_7, 60 },
 	{ "posix_spawn_7", posix_spawn_7, 60 },

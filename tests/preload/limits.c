@@ -280,6 +280,42 @@ static void threads_at_the_limit_22(void)
 	until_refused(1000);
 }
 
+/* Nobody looks at what a shrinking realloc returns: it does not fail. */
+static void shrinking_at_the_limit_22(void)
+{
+	static const size_t from[] = { 900, 5000, 16384, 20000, 200000, 900000, 3000000 };
+	static const size_t to[] = { 8, 100, 3000, 17000, 150000 };
+	enum { FROM = sizeof(from) / sizeof(from[0]), TO = sizeof(to) / sizeof(to[0]) };
+	char *p[FROM][TO];
+	size_t i, k, n;
+
+	for (i = 0; i < FROM; i++)
+		for (k = 0; k < TO; k++) {
+			CHECK((p[i][k] = malloc(from[i])) != NULL);
+			fill(p[i][k], from[i], i);
+		}
+	for (n = 64 * MIB; n >= 16; n /= 2)
+		while (launder(malloc(n)))
+			;
+	for (i = 0; i < FROM; i++)
+		for (k = 0; k < TO; k++) {
+			char *q;
+
+			if (to[k] >= from[i])
+				continue;
+			errno = 4242;
+			q = realloc(p[i][k], to[k]);
+			CHECKF(q && errno == 4242, "%zu to %zu bytes: errno %d", from[i], to[k],
+			       errno);
+			check_block(q, to[k], i);
+			/* What that gave back is used up again. */
+			while (launder(malloc(from[0])))
+				;
+			while (launder(malloc(16)))
+				;
+		}
+}
+
 static void fork_at_the_limit_22(void)
 {
 	void **last = NULL, **p;
@@ -308,6 +344,17 @@ static void fork_at_the_limit_22(void)
 
 /* -- vm.max_map_count ------------------------------------------------------- */
 
+static size_t most_mappings(void)
+{
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+	long count;
+
+	if (!f || fscanf(f, "%ld", &count) != 1 || count > 300000)
+		SKIP("vm.max_map_count is unknown or too large to use up");
+	fclose(f);
+	return (size_t)count;
+}
+
 static size_t use_up_mappings(char *area, size_t pages)
 {
 	size_t i;
@@ -325,18 +372,13 @@ static void mappings_used_up_23(void)
 	static size_t n[N];
 	size_t i, pages, used;
 	char *area;
-	long count;
-	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
 
-	if (!f || fscanf(f, "%ld", &count) != 1 || count > 300000)
-		SKIP("vm.max_map_count is unknown or too large to use up");
-	fclose(f);
+	pages = most_mappings() + 1000;
 	for (i = 0; i < N; i++) {
 		n[i] = i % 100 == 0 ? 2 * MIB + i : i % 10 == 0 ? 100000 + i : 16 + i * 7;
 		CHECK((p[i] = malloc(n[i])) != NULL);
 		fill(p[i], front(n[i]), i);
 	}
-	pages = count + 1000;
 	area = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(area != MAP_FAILED);
@@ -371,6 +413,49 @@ static void mappings_used_up_23(void)
 	exercise_all_tiers(23);
 	malloc_trim(0);
 	CHECKF(rss_kib() < 64 * 1024, "%ld KiB stay", rss_kib());
+}
+
+static uint64_t counter(const char *name)
+{
+	int (*get)(const char *, uint64_t *) =
+		(int (*)(const char *, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_counter");
+	uint64_t n;
+
+	CHECKF(get(name, &n) == 0, "no counter %s", name);
+	return n;
+}
+
+/* Slabs that munmap refused to take back serve again: the address space grows no more. */
+static void mappings_that_stay_are_used_again_23(void)
+{
+	enum { N = 8000 };
+	static void *p[N];
+	size_t i, round, refused, pages = most_mappings() + 1000;
+	uint64_t mapped;
+	char *area;
+
+	need_hakmem();
+	for (i = 0; i < N; i++)
+		CHECK((p[i] = malloc(16000)) != NULL);
+	area = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(area != MAP_FAILED);
+	mapped = counter("mem.mapped");
+	for (round = 0; round < 4; round++) {
+		CHECK(use_up_mappings(area, pages) < pages);
+		for (i = 0; i < N; i++)
+			if (i & 8)
+				free(p[i]);
+		malloc_trim(0);
+		/* A few of those that could be unmapped are not to be had again. */
+		for (i = refused = 0; i < N; i++)
+			if (i & 8)
+				refused += (p[i] = malloc(16000)) == NULL;
+		CHECKF(refused < N / 100, "%zu blocks refused in round %zu", refused, round);
+		CHECKF(counter("mem.mapped") <= mapped + 4 * MIB, "%lu bytes mapped, were %lu",
+		       counter("mem.mapped"), mapped);
+	}
+	CHECKF(counter("sys.unmap_kept") > 100, "only %lu refused", counter("sys.unmap_kept"));
 }
 
 /* Trimming a fragmented heap must not use up the mappings itself. */
@@ -536,10 +621,13 @@ static const struct tcase cases[] = {
 	{ "runs_with_data_256m_22", runs_with_data_256m_22, 60, NULL, data_256m },
 	{ "threads_at_the_limit_22", threads_at_the_limit_22, 60, NULL, as_256m },
 	{ "threads_at_the_data_limit_22", threads_at_the_limit_22, 60, NULL, data_32m },
+	{ "shrinking_at_the_limit_22", shrinking_at_the_limit_22, 60, NULL, as_256m },
 	{ "fork_at_the_limit_22", fork_at_the_limit_22, 60, NULL, as_64m },
 	{ "mappings_used_up_23", mappings_used_up_23, 60 },
 	{ "mappings_used_up_munmap_23", mappings_used_up_23, 60,
 	  "region.evict=munmap,whale.ring_slots=0,superslab.enable=off" },
+	{ "mappings_that_stay_are_used_again_23", mappings_that_stay_are_used_again_23, 60,
+	  "superslab.enable=off" },
 	{ "trim_does_not_split_mappings_23", trim_does_not_split_mappings_23 },
 	{ "no_file_may_grow", fork_works_too, 0, NULL, fsize_0 },
 	{ "file_size_limit_falls_later", file_size_limit_falls_later },

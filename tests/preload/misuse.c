@@ -317,6 +317,95 @@ static void double_free_of_an_empty_block(void)
 	must_be_caught(zero_size, 0, 0);
 }
 
+/* What a freed run is linked by: nothing, a run in use, memory that is not the allocator's. */
+static void *wrong_link(struct misuse *m)
+{
+	switch (m->offset) {
+	case 0:
+		return (void *)0x41414141000;
+	case 1:
+		return malloc(m->size);
+	default:
+		return static_block + 4096;
+	}
+}
+
+static void *write_after_free(struct misuse *m)
+{
+	void **p = malloc(m->size), *link = wrong_link(m);
+
+	CHECK(p && link);
+	m->named = link;
+	free(p);
+	p = launder(p);
+	*p = link;
+	return p;
+}
+
+static void written_then_taken(struct misuse *m)
+{
+	void *p = write_after_free(m), *q = malloc(m->size), *r = malloc(m->size);
+
+	CHECK(q == p && r && r != m->named && r != q);
+	memset(r, 1, m->size);
+	free(q);
+	free(r);
+}
+
+static void written_then_flushed(struct misuse *m)
+{
+	write_after_free(m);
+}
+
+static void run_written_after_free(void)
+{
+	static const size_t of_runs[] = { 20000, 65536, 200000, 800000 };
+	size_t i, link;
+
+	for (i = 0; i < sizeof(of_runs) / sizeof(of_runs[0]); i++) {
+		for (link = 0; link < 3; link++) {
+			must_be_caught(written_then_taken, of_runs[i], link);
+			must_be_caught(written_then_flushed, of_runs[i], link);
+		}
+	}
+}
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Behind the last block of a slab there is a rest as far from the first as a block would be. */
+static void behind_the_last(struct misuse *m)
+{
+	enum { N = 4000 };
+	static char *p[N];
+	size_t i, step;
+
+	for (i = 0; i < N; i++)
+		CHECK((p[i] = malloc(m->size)) != NULL);
+	step = malloc_usable_size(p[0]);
+	qsort(p, N, sizeof(p[0]), by_address);
+	for (i = 0; i + 1 < N; i++) {
+		size_t gap = (size_t)(p[i + 1] - p[i]);
+
+		if (gap < step + 16 || gap >= 2 * step)
+			continue;
+		m->named = p[i] + step;
+		free(launder(p[i] + step));
+		return;
+	}
+	CHECKF(0, "blocks of %zu bytes and no rest behind any", m->size);
+}
+
+static void free_behind_the_last_block_14(void)
+{
+	must_be_caught(behind_the_last, 48, 0);
+	must_be_caught(behind_the_last, 112, 0);
+}
+
 /* A false alarm would be worse than a miss: data that looks like freed blocks. */
 static void no_false_alarm(void)
 {
@@ -344,6 +433,61 @@ static void no_false_alarm(void)
 	}
 }
 
+static void to_slabs(void)
+{
+	int (*purge)(int, uint64_t *) =
+		(int (*)(int, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_purge");
+
+	CHECK(purge(1 /* CACHE: no page is given back */, NULL) == 0);
+}
+
+struct record {
+	uint64_t id, rarely_set, body[6];
+};
+
+/*
+ * Copies of memory that the program never wrote: what an allocator left there in a former life of
+ * the memory is no proof in another place, nor in another life.
+ */
+static void no_false_alarm_for_stale_memory(void)
+{
+	enum { N = 200000, RECORDS = 200 };
+	static const size_t untouched[] = { 32, 64, 1024, 12800, 16384, 20000, 100000, 900000 };
+	static void *p[N];
+	struct record *all, *copy[RECORDS];
+	size_t i, k, stale = 0;
+
+	need_hakmem();
+	for (i = 0; i < N; i++)
+		CHECK((p[i] = malloc(16)) != NULL);
+	for (i = 0; i < N; i++)
+		free(p[i]);
+	to_slabs();
+	all = launder(malloc(RECORDS * sizeof(*all)));
+	CHECK(all);
+	for (i = 0; i < RECORDS; i++) {
+		all[i].id = i;
+		stale += all[i].rarely_set != 0;
+	}
+	CHECKF(stale > RECORDS / 2, "only %zu records lie where blocks were", stale);
+	for (k = 0; k < 50; k++) {
+		for (i = 0; i < RECORDS; i++) {
+			CHECK((copy[i] = malloc(sizeof(*all))) != NULL);
+			memcpy(copy[i], &all[i], sizeof(*all));
+		}
+		for (i = 0; i < RECORDS; i++)
+			free(copy[i]);
+	}
+	free(all);
+	for (i = 0; i < sizeof(untouched) / sizeof(untouched[0]); i++) {
+		to_slabs();
+		for (k = 0; k < 100; k++)
+			CHECK((p[k] = malloc(untouched[i])) != NULL);
+		for (k = 0; k < 100; k++)
+			free(p[k]);
+	}
+}
+
 #define REPORT "check.free=report"
 #define OFF "check.free=off"
 #define IN_EACH_MODE(name, fn)                \
@@ -363,7 +507,11 @@ static const struct tcase cases[] = {
 	IN_EACH_MODE("realloc_of_a_freed_large_block", realloc_of_a_freed_large_block),
 	IN_EACH_MODE("double_free_after_trim", double_free_after_trim),
 	IN_EACH_MODE("double_free_of_an_empty_block", double_free_of_an_empty_block),
+	IN_EACH_MODE("run_written_after_free", run_written_after_free),
+	IN_EACH_MODE("free_behind_the_last_block_14", free_behind_the_last_block_14),
 	{ "no_false_alarm", no_false_alarm },
+	{ "no_false_alarm_for_stale_memory", no_false_alarm_for_stale_memory, 0,
+	  "purge.delay_ms=1d" },
 };
 
 MAIN(cases)

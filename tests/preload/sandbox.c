@@ -583,6 +583,46 @@ static void agent_ends_before_the_sandbox_20(void)
 	CHECKF(tasks() == 1, "%d tasks", tasks());
 }
 
+static int created, entered;
+
+static void *creates_threads(void *arg)
+{
+	pthread_t t;
+
+	while (!__atomic_load_n(&entered, __ATOMIC_ACQUIRE)) {
+		CHECK(pthread_create(&t, NULL, returns_its_argument, NULL) == 0);
+		pthread_join(t, NULL);
+		__atomic_fetch_add(&created, 1, __ATOMIC_RELEASE);
+	}
+	return arg;
+}
+
+/* The agent is ended for the sandbox while others would have it started: nobody waits for ever. */
+static void sandbox_while_threads_are_created_20(void)
+{
+	pthread_t t[2];
+	int round, i;
+	pid_t pid;
+
+	for (round = 0; round < 20; round++) {
+		pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			for (i = 0; i < 2; i++)
+				CHECK(pthread_create(&t[i], NULL, creates_threads, NULL) == 0);
+			while (__atomic_load_n(&created, __ATOMIC_ACQUIRE) < 1 + round)
+				free(malloc(100));
+			CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+			__atomic_store_n(&entered, 1, __ATOMIC_RELEASE);
+			for (i = 0; i < 2; i++)
+				pthread_join(t[i], NULL);
+			wait_for_tasks(1, "after the sandbox was entered");
+			_exit(0);
+		}
+		reap(pid, "a child in its sandbox");
+	}
+}
+
 /* A signal sent to the process goes to the program's threads alone. */
 static void agent_takes_no_signals_20(void)
 {
@@ -731,6 +771,7 @@ static const struct tcase cases[] = {
 	{ "unshare_in_a_fork_child_20", unshare_in_a_fork_child_20 },
 	{ "agent_ends_before_the_sandbox_20", agent_ends_before_the_sandbox_20, 0,
 	  "control.agent=on" },
+	{ "sandbox_while_threads_are_created_20", sandbox_while_threads_are_created_20 },
 	{ "agent_takes_no_signals_20", agent_takes_no_signals_20, 0, "control.agent=on" },
 	{ "sigterm_without_main_20", sigterm_without_main_20 },
 	{ "sigterm_without_main_agent_20", sigterm_without_main_20, 0, "control.agent=on" },
