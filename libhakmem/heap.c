@@ -122,8 +122,8 @@ static void init_cache(struct hak_heap *h)
 }
 
 /*
- * The first word of the memory that fork wipes, unlike caches never written again: gone in a copy of
- * the process that has run no fork handlers yet.
+ * The first word of the memory that fork wipes, unlike caches never written again: gone in a copy
+ * of the process that has run no fork handlers yet.
  */
 static uint64_t *mark(void)
 {

@@ -585,6 +585,7 @@ bool hak_pool_put(struct hak_slab *s)
 	hak_stop("pool.put_claimed");
 	hak_slab_set_owner(s, (void *)&hak_pool);
 	unclaim(s);
+	hak_slab_check(s);
 	idle = hak_slab_idle(s);
 	if (!idle)
 		pool_link(s);
@@ -619,6 +620,7 @@ struct hak_slab *hak_pool_get(void *owner, unsigned int cls)
 		pool_unlink(s);
 		hak_slab_set_owner(s, owner);
 		unclaim(s);
+		hak_slab_check(s);
 		s->state = HAK_SLAB_CURRENT;
 	} else {
 		s = NULL;

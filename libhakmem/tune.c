@@ -50,7 +50,7 @@ static struct {
 	uint64_t generation; /* of that copy */
 	uint64_t taken; /* id of the purge request last taken */
 	_Atomic uint64_t deadline; /* earliest in force; UINT64_MAX: none */
-	uint64_t looked_ms; /* when byte 1 was last asked for */
+	_Atomic uint64_t looked_ms; /* when byte 1 was last asked for */
 	_Atomic bool look; /* somebody wrote to the page since */
 	_Atomic bool attached; /* a controller that can page out */
 	_Atomic bool forking;
@@ -396,14 +396,15 @@ enum { LOOK_MS = 100 };
 static void look_for_pageout(void)
 {
 	bool attached = hak_tune_pageout_attached();
-	uint64_t now;
+	uint64_t now, last;
 
 	if (!attached && !atomic_load_explicit(&st.look, memory_order_relaxed))
 		return;
 	now = hak_os_now_ms();
-	if (!hak_segment_tune() || now - st.looked_ms < LOOK_MS || !hak_trylock(HAK_LOCK_TUNE))
+	last = atomic_load_explicit(&st.looked_ms, memory_order_relaxed);
+	if (!hak_segment_tune() || now - last < LOOK_MS || !hak_trylock(HAK_LOCK_TUNE))
 		return;
-	st.looked_ms = now;
+	atomic_store_explicit(&st.looked_ms, now, memory_order_relaxed);
 	atomic_store_explicit(&st.look, false, memory_order_relaxed);
 	attached = hak_segment_pageout_locked();
 	if (attached)

@@ -6,6 +6,9 @@
  */
 #include "effects.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+
 enum { SLACK_KIB = 128 };
 
 static struct remote r;
@@ -114,6 +117,443 @@ static void untouched_pages_do_not_count(void)
 	CHECKF(said == sysconf(_SC_PAGESIZE), "%ld bytes by unmapping", said);
 	said = ask(&r, purge_self, HAK_PURGE_ALL, 0);
 	CHECKF(said == 0, "%ld bytes of nothing", said);
+	finish(&r);
+}
+
+/* ---- what is in the way of other memory ---- */
+
+/* Older regions that nobody ever touched hide none that has pages. */
+static void untouched_regions_hide_nothing(void)
+{
+	enum { OLD = 60 };
+	long said;
+
+	begin("purge.delay_ms=1d");
+	ask(&r, take_bare, MIB, OLD);
+	ask(&r, take, 32 * MIB, 1);
+	ask(&r, take_bare, MIB, 1);
+	ask(&r, drop, 0, 2);
+	said = check_purge(HAK_PURGE_DIRTY);
+	CHECKF(said >= 32 * 1024, "%ld KiB", said);
+	CHECKF(count(&r, "ring.dirty_bytes") == 0, "%lu", count(&r, "ring.dirty_bytes"));
+	finish(&r);
+}
+
+/* One page of block a is locked: the kernel refuses to take it back. */
+static long lock_page(long a, long b)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t p = ((uintptr_t)kept[a] + page - 1) & ~(page - 1);
+
+	(void)b;
+	return mlock((void *)p, page);
+}
+
+/* What is freed afterwards ages all the same. */
+static void locked_page_ages_alone(void)
+{
+	enum { LARGE = 500000, N = 60 };
+	uint64_t p;
+
+	begin("purge.delay_ms=50");
+	ask(&r, take, LARGE, 4);
+	p = (uint64_t)ask(&r, address, 3, 0);
+	if (ask(&r, lock_page, 1, 0))
+		SKIP("mlock is refused");
+	ask(&r, drop, 0, 1);
+	WAIT_FOR(nudge(&r) && present_bytes(&r, p, LARGE & ~4095) == 0);
+	for (int i = 0; i < 2; i++) {
+		ask(&r, take, LARGE, N);
+		ask(&r, drop, 0, 1);
+		WAIT_FOR(nudge(&r) && count(&r, "mem.dirty") < 4 * MIB);
+	}
+	finish(&r);
+}
+
+/* What the caches hold goes to slabs that are unmapped as they empty: in the answer as well. */
+static void unmapped_slabs_are_in_the_answer(void)
+{
+	static const char *const how[] = { "purge.delay_ms=1d,superslab.retain=0",
+					   "purge.delay_ms=1d,superslab.enable=off" };
+	static const long sizes[] = { 150, 400, 1000, 3000, 8000 };
+	long rss;
+
+	for (int i = 0; i < 2; i++) {
+		begin(how[i]);
+		rss = smaps_kib(&r, "Rss");
+		for (int k = 0; k < 5; k++)
+			ask(&r, take, sizes[k], 5 * MIB / sizes[k]);
+		ask(&r, drop, 0, 1);
+		CHECKF(smaps_kib(&r, "Rss") - rss > 2 * SLACK_KIB, "only %ld KiB are left",
+		       smaps_kib(&r, "Rss") - rss);
+		check_purge(HAK_PURGE_ALL);
+		CHECKF(smaps_kib(&r, "Rss") - rss < 2 * SLACK_KIB, "%ld KiB stay",
+		       smaps_kib(&r, "Rss") - rss);
+		finish(&r);
+	}
+}
+
+/* Freed lazily, and then nobody frees lazily any more: what is lazy goes as it ages. */
+static void lazy_goes_when_the_mode_changes(void)
+{
+	uint64_t p;
+
+	begin("purge.delay_ms=50,region.evict=free");
+	ask(&r, take, 16 * MIB, 1);
+	p = (uint64_t)ask(&r, address, 0, 0);
+	ask(&r, drop, 0, 1);
+	WAIT_FOR(nudge(&r) && count(&r, "mem.lazy") >= 16 * MIB);
+	set(&r, "region.evict", 0);
+	WAIT_FOR(nudge(&r) && count(&r, "mem.lazy") == 0);
+	CHECK(present_bytes(&r, p, 16 * MIB) == 0);
+	finish(&r);
+}
+
+/* ---- memory of threads that ended ---- */
+
+struct call {
+	job fn;
+	long a, b;
+};
+
+static void *calls(void *arg)
+{
+	const struct call *c = arg;
+
+	c->fn(c->a, c->b);
+	return NULL;
+}
+
+/* take() in a thread of its own, which then ends. */
+static long take_in_thread(long a, long b)
+{
+	struct call c = { take, a, b };
+	pthread_t t;
+
+	CHECK(pthread_create(&t, NULL, calls, &c) == 0 && pthread_join(t, NULL) == 0);
+	return kept_n;
+}
+
+/* Frees all blocks but every b-th of those from a on. */
+static long drop_between(long a, long b)
+{
+	for (long i = a; i < kept_n; i++) {
+		if ((i - a) % b == 0)
+			continue;
+		free(kept[i]);
+		kept[i] = NULL;
+	}
+	return kept_n;
+}
+
+enum { SMALL = 200, MANY = 150000, SPARSE = 300, WARM = 128, MOST_KIB = 6 * 1024 };
+
+/*
+ * Blocks that a thread left behind, all live. The caller's own slabs have room for what nudge()
+ * takes: no new one is needed, and none is looked for.
+ */
+static long left_behind(const char *hakmem, job how)
+{
+	long rss;
+
+	begin(hakmem);
+	ask(&r, take_in_thread, SMALL, 100);
+	ask(&r, drop, 0, 1);
+	ask(&r, take, 8192, WARM);
+	ask(&r, drop, 0, 2);
+	nudge(&r);
+	ask(&r, purge_self, HAK_PURGE_ALL, 0);
+	rss = smaps_kib(&r, "Rss");
+	ask(&r, how, SMALL, MANY);
+	CHECKF(smaps_kib(&r, "Rss") >= rss + SMALL * (MANY / 1024), "%ld KiB, then %ld", rss,
+	       smaps_kib(&r, "Rss"));
+	return rss;
+}
+
+static void ended_thread_ages(void)
+{
+	long rss = left_behind("purge.delay_ms=50,control.agent=off", take_in_thread);
+
+	ask(&r, drop, WARM, 1);
+	WAIT_FOR(nudge(&r) && smaps_kib(&r, "Rss") < rss + MOST_KIB);
+	finish(&r);
+}
+
+/* Of each slab a few blocks are live; the pages between them go. */
+static void holes_given_back(job how)
+{
+	long rss = left_behind("purge.delay_ms=1d,control.agent=off", how), said;
+
+	ask(&r, drop_between, WARM, SPARSE);
+	said = check_purge(HAK_PURGE_DIRTY);
+	CHECKF(said > SMALL * (MANY / 1024) - MOST_KIB, "%ld KiB", said);
+	CHECKF(smaps_kib(&r, "Rss") < rss + MOST_KIB, "%ld KiB, were %ld", smaps_kib(&r, "Rss"),
+	       rss);
+	finish(&r);
+}
+
+static void holes_age(job how)
+{
+	long rss = left_behind("purge.delay_ms=50,control.agent=off", how);
+	uint64_t bytes = count(&r, "purge.bytes");
+
+	ask(&r, drop_between, WARM, SPARSE);
+	WAIT_FOR(nudge(&r) && smaps_kib(&r, "Rss") < rss + MOST_KIB);
+	bytes = count(&r, "purge.bytes") - bytes;
+	CHECKF(bytes > SMALL * MANY / 2, "%lu bytes in purge.bytes", bytes);
+	finish(&r);
+}
+
+static void holes_of_ended_threads(void)
+{
+	holes_given_back(take_in_thread);
+}
+
+static void holes_of_ended_threads_age(void)
+{
+	holes_age(take_in_thread);
+}
+
+static void own_holes_age(void)
+{
+	holes_age(take);
+}
+
+/* ---- threads that keep their last whale for themselves ---- */
+
+enum { WORKERS = 6, HOT = 300 };
+
+/* A thread of the subject that runs jobs, and otherwise sleeps. */
+static struct worker {
+	pthread_t thread;
+	sem_t go, done;
+	struct call call;
+} worker[WORKERS];
+static int workers;
+static _Atomic int stop_working;
+
+static void *works(void *arg)
+{
+	struct worker *w = arg;
+
+	for (;;) {
+		while (sem_wait(&w->go))
+			;
+		if (!w->call.fn)
+			return NULL;
+		w->call.fn(w->call.a, w->call.b);
+		sem_post(&w->done);
+	}
+}
+
+static long hire(long n, long b)
+{
+	(void)b;
+	for (workers = 0; workers < n; workers++) {
+		struct worker *w = &worker[workers];
+
+		CHECK(sem_init(&w->go, 0, 0) == 0 && sem_init(&w->done, 0, 0) == 0);
+		CHECK(pthread_create(&w->thread, NULL, works, w) == 0);
+	}
+	return 0;
+}
+
+static void begin_all(job fn, long a, long b)
+{
+	stop_working = 0;
+	for (int i = 0; i < workers; i++) {
+		worker[i].call = (struct call){ fn, a, b };
+		sem_post(&worker[i].go);
+	}
+}
+
+static long wait_all(long a, long b)
+{
+	(void)a;
+	(void)b;
+	stop_working = 1;
+	for (int i = 0; i < workers; i++)
+		while (sem_wait(&worker[i].done))
+			;
+	return 0;
+}
+
+/* They end. */
+static long dismiss(long a, long b)
+{
+	(void)a;
+	(void)b;
+	begin_all(NULL, 0, 0);
+	for (int i = 0; i < workers; i++)
+		CHECK(pthread_join(worker[i].thread, NULL) == 0);
+	workers = 0;
+	return 0;
+}
+
+/* Whales of a bytes, b of them one after the other; b 0: until it is told to stop. */
+static long hot(long a, long b)
+{
+	for (long i = 0; b ? i < b : !stop_working; i++) {
+		char *p = launder(malloc(opaque((size_t)a)));
+
+		CHECK(p);
+		p[0] = 1;
+		free(p);
+	}
+	return 0;
+}
+
+static long all_hot(long a, long b)
+{
+	begin_all(hot, a, b);
+	return wait_all(0, 0);
+}
+
+static long all_begin_hot(long a, long b)
+{
+	(void)b;
+	begin_all(hot, a, 0);
+	return 0;
+}
+
+static long all_fill(long a, long b)
+{
+	begin_all(whales, a, b);
+	return wait_all(0, 0);
+}
+
+static void nothing_kept(void)
+{
+	CHECKF(count(&r, "ring.regions") == 0 && count(&r, "ring.bytes") == 0,
+	       "%lu regions of %lu bytes", count(&r, "ring.regions"), count(&r, "ring.bytes"));
+}
+
+/* Its thread sleeps; another one purges, on request or by age. */
+static void sleepers_keep_nothing(void)
+{
+	long said;
+
+	begin("purge.delay_ms=1d");
+	ask(&r, hire, 2, 0);
+	ask(&r, purge_self, HAK_PURGE_ALL, 0);
+	ask(&r, all_fill, 2 * MIB, HOT);
+	CHECK(count(&r, "ring.dirty_bytes") >= 2 * MIB);
+	said = check_purge(HAK_PURGE_DIRTY);
+	CHECKF(said >= 2 * 1024, "%ld KiB", said);
+	CHECK(count(&r, "ring.dirty_bytes") == 0);
+	ask(&r, all_fill, 2 * MIB, HOT);
+	said = check_purge(HAK_PURGE_ALL);
+	CHECKF(said >= 2 * 1024, "%ld KiB", said);
+	nothing_kept();
+	set(&r, "purge.delay_ms", 50);
+	ask(&r, all_hot, 2 * MIB, HOT);
+	WAIT_FOR(nudge(&r) && count(&r, "ring.dirty_bytes") == 0);
+	finish(&r);
+}
+
+static void limits_hold_for_all_threads(void)
+{
+	static const long size[] = { MIB, 2 * MIB, 2 * MIB, 3 * MIB };
+
+	begin("purge.delay_ms=1d,whale.ring_slots=3,whale.ring_bytes=8m");
+	ask(&r, hire, WORKERS, 0);
+	for (int i = 0; i < 40; i++) {
+		ask(&r, all_hot, size[i % 4], HOT);
+		CHECKF(count(&r, "ring.regions") <= 3, "%lu regions in 3 slots",
+		       count(&r, "ring.regions"));
+		CHECKF(count(&r, "ring.bytes") <= 8 * MIB, "%lu bytes", count(&r, "ring.bytes"));
+	}
+	finish(&r);
+}
+
+/* No slots any more, while threads come and go with theirs. */
+static void no_slots_while_hot(void)
+{
+	begin("purge.delay_ms=1d");
+	ask(&r, hire, 3, 0);
+	for (int i = 0; i < 10; i++) {
+		ask(&r, all_hot, 2 * MIB, HOT);
+		ask(&r, all_begin_hot, 2 * MIB, 0);
+		set(&r, "whale.ring_slots", 0);
+		ask(&r, wait_all, 0, 0);
+		nothing_kept();
+		ask(&r, all_hot, 2 * MIB, HOT);
+		nothing_kept();
+		reset(&r, "whale.ring_slots");
+	}
+	finish(&r);
+}
+
+static char *_Atomic passed[4];
+
+/* Each frees what another one allocated; of two sizes, so that what is kept rarely fits. */
+static long pass_on(long a, long b)
+{
+	for (long i = 0; i < b; i++) {
+		char *p = launder(malloc(opaque((size_t)(i % 5 ? a : a * 2))));
+
+		CHECK(p);
+		p[0] = 1;
+		free(atomic_exchange(&passed[i % 4], p));
+		if (i % 3 == 0)
+			hot(a, 100);
+	}
+	return 0;
+}
+
+/* A child that has what others kept at the time; what was in use stays so. Its exit status. */
+static long fork_and_purge(long a, long b)
+{
+	int status, quiet = a != 0;
+	pid_t pid = fork();
+
+	(void)b;
+	if (pid == 0) {
+		hakmem_get_fn get = HAKMEM(hakmem_counter, hakmem_get_fn);
+		uint64_t regions, bytes;
+
+		hot(2 * MIB, HOT);
+		CHECK(purge_self(HAK_PURGE_ALL, 0) >= 0);
+		CHECK(get("ring.regions", &regions) == 0 && get("ring.bytes", &bytes) == 0);
+		_exit(quiet && (regions || bytes) ? 1 : 0);
+	}
+	return waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+static long pass_all_on(long a, long b)
+{
+	long bad = 0;
+
+	begin_all(pass_on, a, b);
+	for (int i = 0; i < 5; i++)
+		bad |= fork_and_purge(0, 0);
+	wait_all(0, 0);
+	for (int i = 0; i < 4; i++)
+		free(atomic_exchange(&passed[i], NULL));
+	return bad;
+}
+
+/* Freed by others, across forks, after their thread: every region comes back in the end. */
+static void no_region_is_lost(void)
+{
+	uint64_t mapped;
+
+	begin("purge.delay_ms=1d,control.agent=off");
+	for (int i = 0; i < 3; i++) {
+		ask(&r, hire, WORKERS, 0);
+		CHECK(ask(&r, pass_all_on, 2 * MIB, 60) == 0);
+		ask(&r, all_hot, 2 * MIB, HOT);
+		CHECK(ask(&r, fork_and_purge, 1, 0) == 0);
+		ask(&r, dismiss, 0, 0);
+		ask(&r, purge_self, HAK_PURGE_ALL, 0);
+		nothing_kept();
+		if (i == 0)
+			mapped = count(&r, "mem.mapped");
+		CHECKF(count(&r, "mem.mapped") == mapped, "%lu bytes mapped, were %lu",
+		       count(&r, "mem.mapped"), mapped);
+		CHECK(peer_whales(&r.p, 0) == 0);
+	}
+	CHECKF(mapped <= 4 * MIB, "%lu bytes mapped", mapped);
 	finish(&r);
 }
 
@@ -252,6 +692,18 @@ static const struct tcase cases[] = {
 	{ "runs_given_back", runs_given_back },
 	{ "slabs_given_back", slabs_given_back },
 	{ "untouched_pages_do_not_count", untouched_pages_do_not_count },
+	{ "untouched_regions_hide_nothing", untouched_regions_hide_nothing },
+	{ "locked_page_ages_alone", locked_page_ages_alone },
+	{ "unmapped_slabs_are_in_the_answer", unmapped_slabs_are_in_the_answer },
+	{ "lazy_goes_when_the_mode_changes", lazy_goes_when_the_mode_changes },
+	{ "ended_thread_ages", ended_thread_ages },
+	{ "holes_of_ended_threads", holes_of_ended_threads },
+	{ "holes_of_ended_threads_age", holes_of_ended_threads_age },
+	{ "own_holes_age", own_holes_age },
+	{ "sleepers_keep_nothing", sleepers_keep_nothing },
+	{ "limits_hold_for_all_threads", limits_hold_for_all_threads },
+	{ "no_slots_while_hot", no_slots_while_hot },
+	{ "no_region_is_lost", no_region_is_lost },
 	{ "asked_from_outside", asked_from_outside },
 	{ "states_add_up", states_add_up },
 	{ "lazily_freed_is_what_smaps_says", lazily_freed_is_what_smaps_says },

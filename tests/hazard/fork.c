@@ -264,6 +264,9 @@ static void child(void)
 	actor_do(&heir[0], all_give, kept);
 	all_give(own);
 	blocks_give(&others);
+	/* what came back to slabs of theirs, they collect */
+	actor_do(&heir[0], churn, NULL);
+	actor_do(&heir[1], churn, NULL);
 	actor_do(&heir[1], all_take, kept);
 	all_check(fresh);
 	all_check(kept);
