@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hakmemctl purge: asks processes to give free memory back, and takes what they freed lazily where
- * we may. RSS is read before and after; what the process says it gave back is a figure of its own,
- * touched or not.
+ * we may. RSS is read before and after; what the process says it gave back is a figure of its own.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -33,6 +32,17 @@ struct command {
 	uint64_t timeout_ns;
 	bool page_out;
 };
+
+/* What was paged out the process finds out when it is asked again. Too late is no failure. */
+static void tell(const struct hak_segment *seg, const struct command *cmd)
+{
+	struct hak_purge_answer answer;
+	char why[HAK_WHY_TEXT];
+	uint64_t id;
+
+	if (hak_purge_ask(seg, HAK_PURGE_DIRTY, &id, why) == 0)
+		hak_purge_wait(seg, id, cmd->timeout_ns, &answer);
+}
 
 /* The request, and its answer into the row. */
 static int ask(const struct hak_segment *seg, const struct command *cmd, struct json_object *o)
@@ -89,6 +99,8 @@ static int one_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 	r = ask(seg, cmd, o);
 	if (cmd->page_out && r == CTL_OK)
 		hak_pageout_run(seg, &paged_out);
+	if (paged_out)
+		tell(seg, cmd);
 	if (attached)
 		hak_pageout_detach(seg);
 	hak_json_number(o, "paged_out_bytes", paged_out);

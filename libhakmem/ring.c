@@ -602,12 +602,16 @@ static uint64_t evict_regions(struct hak_region **r, unsigned int n, uint64_t mo
 	return bytes;
 }
 
+/* Sets of states. */
+#define DIRTY	(1u << HAK_REGION_DIRTY)
+#define LAZY	(1u << HAK_REGION_LAZY)
+
 /*
- * Up to `max` dirty regions, oldest first, leave the ring. Those put there in epoch `before` or
- * later stay, unless there is more than `over`. `lazy`: those freed lazily as well.
+ * Up to `max` regions in one of the states, oldest first, leave the ring. Those put there in epoch
+ * `before` or later stay, unless more than `over` is dirty.
  */
-static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32_t before,
-			       uint64_t over, bool lazy)
+static unsigned int take(struct hak_region **out, unsigned int max, unsigned int states,
+			 uint32_t before, uint64_t over)
 {
 	unsigned int n = 0;
 	uint64_t dirty;
@@ -616,7 +620,7 @@ static unsigned int take_dirty(struct hak_region **out, unsigned int max, uint32
 	dirty = ring_dirty();
 	for (struct hak_region *r = ring.oldest, *newer; r && n < max; r = newer) {
 		newer = r->newer;
-		if (r->state == HAK_REGION_CLEAN || (r->state == HAK_REGION_LAZY && !lazy))
+		if (!(states >> r->state & 1))
 			continue;
 		if ((int32_t)(r->epoch - before) >= 0 && dirty <= over)
 			continue;	/* joined regions may be older than their place says */
@@ -676,21 +680,29 @@ static void put_back(struct hak_region **r, unsigned int n)
 	unmap_list(list);
 }
 
+/* What happens to regions that are evicted now. */
+static uint64_t mode_now(bool forced)
+{
+	uint64_t mode = evict_mode();
+
+	if (!forced)
+		return mode;
+	/* who asks for memory wants to see it gone, unless he pages it out himself */
+	if (mode == HAK_EVICT_KEEP || (mode == HAK_EVICT_FREE && !hak_tune_pageout_attached()))
+		return HAK_EVICT_DONTNEED;
+	return mode;
+}
+
 /* Returns how many regions were tried; *bytes grows by what was given back. */
-static unsigned int evict_batch(uint32_t before, uint64_t over, bool forced, uint64_t *bytes)
+static unsigned int evict_batch(uint64_t mode, unsigned int states, uint32_t before, uint64_t over,
+				uint64_t *bytes)
 {
 	struct hak_region *r[BATCH_MAX];
-	uint64_t mode = evict_mode();
 	unsigned int n;
 
-	if (mode == HAK_EVICT_KEEP && !forced)
+	if (mode == HAK_EVICT_KEEP)
 		return 0;
-	/* who asks for memory wants to see it gone, unless he pages it out himself */
-	if (mode == HAK_EVICT_KEEP ||
-	    (mode == HAK_EVICT_FREE && forced && !hak_tune_pageout_attached()))
-		mode = HAK_EVICT_DONTNEED;
-	n = take_dirty(r, (unsigned int)hak_tun(HAK_T_REGION_EVICT_BATCH), before, over,
-		       mode != HAK_EVICT_FREE && over == UINT64_MAX);
+	n = take(r, (unsigned int)hak_tun(HAK_T_REGION_EVICT_BATCH), states, before, over);
 	if (mode == HAK_EVICT_MUNMAP) {
 		for (unsigned int i = 0; i < n; i++) {
 			*bytes += hak_purge_count(r[i]->base, r[i]->bytes);
@@ -706,12 +718,17 @@ static unsigned int evict_batch(uint32_t before, uint64_t over, bool forced, uin
 
 uint64_t hak_ring_evict(uint32_t before, bool forced)
 {
-	uint64_t bytes = 0;
+	uint64_t mode = mode_now(forced), bytes = 0;
 
 	hak_lock(HAK_LOCK_RING);
 	drop_fronts(before);
 	hak_unlock(HAK_LOCK_RING);
-	while (evict_batch(before, UINT64_MAX, forced, &bytes))
+	/* What was freed lazily before this request: who pages out had his chance. */
+	if (forced && mode == HAK_EVICT_FREE)
+		while (evict_batch(HAK_EVICT_DONTNEED, LAZY, before, UINT64_MAX, &bytes))
+			;
+	while (evict_batch(mode, mode == HAK_EVICT_FREE ? DIRTY : DIRTY | LAZY, before, UINT64_MAX,
+			   &bytes))
 		;
 	return bytes;
 }
@@ -768,7 +785,7 @@ static void evict_over_budget(void)
 	/* Not when somebody purges already: what is over now will be seen at the next free. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
 		return;
-	evict_batch(hak_purge_epoch() - NEVER, budget, false, &bytes);
+	evict_batch(mode_now(false), DIRTY, hak_purge_epoch() - NEVER, budget, &bytes);
 	hak_unlock(HAK_LOCK_PURGE);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Purge requests from outside: that the answer belongs to the request and is true, who answers and
- * when, and what a controller that can page out brings about.
+ * when, what becomes of requests while threads end or free, and what a controller that can page out
+ * brings about.
  */
 #include "peer.h"
 
@@ -148,6 +149,146 @@ static void stopped_processes_answer_late_35(void)
 	CHECK(peer_value(&p, "whale.ring_slots") == 8);
 	tell(to);
 	reap(pid, "the stopped one");
+}
+
+/* ---- threads that have given up their heap ---- */
+
+static pthread_key_t late_key;
+static _Thread_local int rounds;
+static _Atomic int late, enough;
+
+/* glibc makes four rounds; by the last one the heap has been given up. */
+static void frees_late(void *arg)
+{
+	static void *block[400];
+
+	if (++rounds < 4) {
+		pthread_setspecific(late_key, arg);
+		return;
+	}
+	atomic_store(&late, 1);
+	WAIT_FOR(atomic_load(&late) == 2);
+	do {
+		for (int i = 0; i < 400; i++)
+			block[i] = launder(malloc(opaque(64)));
+		for (int i = 0; i < 400; i++)
+			free(block[i]);
+	} while (!atomic_load(&enough));
+}
+
+static void *ends_late(void *arg)
+{
+	free(launder(malloc(opaque(10))));
+	pthread_setspecific(late_key, arg);
+	return NULL;
+}
+
+static pthread_t start_late(void)
+{
+	pthread_t t;
+
+	peer_open(&p, getpid());
+	CHECK(pthread_key_create(&late_key, frees_late) == 0);
+	CHECK(pthread_create(&t, NULL, ends_late, &late_key) == 0);
+	WAIT_FOR(atomic_load(&late) == 1);
+	return t;
+}
+
+static uint64_t late_frees(void)
+{
+	uint64_t n;
+
+	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("free.zombie", &n) == 0);
+	return n;
+}
+
+/* They hold a lock as they free: what is asked of the process is not theirs to obey. */
+static void dropped_while_a_thread_ends(void)
+{
+	pthread_t t = start_late();
+	uint64_t g = peer_set(&p, "control.segment", 0), before = late_frees();
+
+	atomic_store(&late, 2);
+	WAIT_FOR(late_frees() >= before + 100000);
+	WAIT_FOR(poked() && peer_has_applied(&p, g));
+	atomic_store(&enough, 1);
+	pthread_join(t, NULL);
+	peer_close(&p);
+	WAIT_FOR(poked() && !peer_mapped(getpid(), "/memfd:hakmem-"));
+}
+
+static void purged_and_forked_while_a_thread_ends(void)
+{
+	pthread_t t = start_late();
+	uint64_t before = late_frees(), id;
+	pid_t pid;
+
+	atomic_store(&late, 2);
+	for (int i = 0; i < 100; i++) {
+		id = peer_purge(&p, 1 + i % 3);
+		pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0)
+			_exit(0);
+		reap(pid, "the child");
+		WAIT_FOR(late_frees() >= before + 1000 * (i + 1));
+		WAIT_FOR(poked() && peer_answer(&p, id).id == id);
+	}
+	atomic_store(&enough, 1);
+	pthread_join(t, NULL);
+}
+
+/* ---- while others take their slow paths ---- */
+
+static _Atomic int offered, quit;
+
+/* Fills its cache, then takes its slow path again and again. */
+static void *offers(void *arg)
+{
+	static void *block[12];
+
+	for (int round = 0; !atomic_load(&quit); round++) {
+		for (size_t size = 20000; size < 300000; size += size / 9) {
+			for (int i = 0; i < 12; i++)
+				block[i] = launder(malloc(opaque(size)));
+			for (int i = 0; i < 12; i++)
+				free(block[i]);
+		}
+		atomic_store(&offered, round);
+		while (atomic_load(&offered) == round && !atomic_load(&quit))
+			free(launder(malloc(opaque(3 << 20))));
+	}
+	return arg;
+}
+
+/* What a thread flushes while the purger is busy goes as well: at its next slow path. */
+static void flushed_meanwhile_goes_too(void)
+{
+	hakmem_get_fn get = HAKMEM(hakmem_counter, hakmem_get_fn);
+	int (*purge_now)(int, uint64_t *) = HAKMEM(hakmem_purge, int (*)(int, uint64_t *));
+	const size_t busy = 48 << 20;
+	uint64_t runs, dirty, base;
+	pthread_t t;
+
+	CHECK(purge_now(HAK_PURGE_ALL, NULL) == 0 && get("mem.run", &base) == 0);
+	atomic_store(&offered, -1);
+	CHECK(pthread_create(&t, NULL, offers, NULL) == 0);
+	for (int i = 0; i < 4; i++) {
+		char *large = launder(malloc(busy));
+
+		CHECK(large);
+		memset(large, 1, busy);
+		free(large);
+		WAIT_FOR(atomic_load(&offered) == i);
+		CHECK(get("mem.run", &runs) == 0 && runs > base + (1 << 20));
+		CHECK(purge_now(HAK_PURGE_ALL, NULL) == 0);
+		/* 4 MiB: the whale that keeps it busy. */
+		WAIT_FOR(get("mem.run", &runs) == 0 && runs <= base &&
+			 get("mem.dirty", &dirty) == 0 && dirty <= 4 << 20);
+		atomic_store(&offered, -1);
+	}
+	atomic_store(&quit, 1);
+	pthread_join(t, NULL);
 }
 
 /* ---- a controller that can page out ---- */
@@ -328,6 +469,11 @@ static const struct tcase cases[] = {
 	{ "every_request_gets_its_answer", every_request_gets_its_answer },
 	{ "later_request_covers_earlier", later_request_covers_earlier },
 	{ "stopped_processes_answer_late_35", stopped_processes_answer_late_35 },
+	{ "dropped_while_a_thread_ends_16", dropped_while_a_thread_ends, 0, "control.agent=off" },
+	{ "purged_and_forked_while_a_thread_ends_16", purged_and_forked_while_a_thread_ends, 0,
+	  "control.agent=off" },
+	{ "flushed_meanwhile_goes_too", flushed_meanwhile_goes_too, 0,
+	  "purge.delay_ms=1d,control.agent=off" },
 	{ "lazy_while_byte_1_is_locked_37", lazy_while_byte_1_is_locked, 0, "purge.delay_ms=1d" },
 	{ "lazy_until_the_controller_is_killed_37", lazy_until_the_controller_is_killed, 0,
 	  "purge.delay_ms=1d" },

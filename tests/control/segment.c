@@ -549,6 +549,51 @@ static void can_be_dropped_live(void)
 	CHECKF(!peer_mapped(getpid(), "/memfd:hakmem-"), "the program overrides the admin");
 }
 
+static void *counts_and_waits(void *arg)
+{
+	free(launder(malloc(opaque(64))));
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	return arg;
+}
+
+static void *counts_thousands(void *arg)
+{
+	static void *block[2000];
+
+	for (int i = 0; i < 20; i++) {
+		for (int k = 0; k < 2000; k++)
+			block[k] = launder(malloc(opaque(64 + i % 5 * 100)));
+		for (int k = 0; k < 2000; k++)
+			free(block[k]);
+	}
+	return arg;
+}
+
+/* A thread ends while there is none: who takes its place is seen in the next one, with it. */
+static void ended_threads_count_in_the_next(void)
+{
+	hakmem_set_fn set = HAKMEM(hakmem_set, hakmem_set_fn);
+	hakmem_get_fn get = HAKMEM(hakmem_counter, hakmem_get_fn);
+	uint64_t own, seen;
+	pthread_t t;
+
+	CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+	CHECK(pthread_create(&t, NULL, counts_and_waits, NULL) == 0);
+	pthread_barrier_wait(&barrier);
+	CHECK(set("control.segment", 0) == 0);
+	pthread_barrier_wait(&barrier);
+	pthread_join(t, NULL);
+	CHECK(set("control.segment", 1) == 0);
+	WAIT_FOR(poked() && peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME));
+	CHECK(pthread_create(&t, NULL, counts_thousands, NULL) == 0);
+	pthread_join(t, NULL);
+	peer_open(&p, getpid());
+	CHECK(get("class.allocs", &own) == 0 && own > 40000);
+	seen = peer_counter(&p, "class.allocs");
+	CHECKF(seen == own, "%lu of %lu allocations are seen", seen, own);
+}
+
 static void *drops(void *arg)
 {
 	free(launder(malloc(opaque(100))));
@@ -814,6 +859,7 @@ static const struct tcase cases[] = {
 	{ "heaps_without_pages_work_32", heaps_without_pages_work, 60, NULL,
 	  no_page_for_new_heaps },
 	{ "can_be_dropped_live_40", can_be_dropped_live },
+	{ "ended_threads_count_in_the_next", ended_threads_count_in_the_next },
 	{ "dropping_cuts_no_counts_1_33", dropping_cuts_no_counts_1, 0, NULL, stops_prepare },
 	{ "dropping_cuts_no_counts_2_33", dropping_cuts_no_counts_2, 0, NULL, stops_prepare },
 	{ "dropping_cuts_no_counts_3_33", dropping_cuts_no_counts_3, 0, NULL, stops_prepare },

@@ -486,6 +486,134 @@ static void aligned_whales(void)
 	finish(&r);
 }
 
+/* What the kernel refuses has mapped nothing, and leaves nothing behind. */
+static long refused_map(long a, long b)
+{
+	(void)b;
+	return !malloc(opaque((size_t)a));
+}
+
+/* Under a limit that leaves room for tables: `a` bytes do not fit. */
+static long refused_grow(long a, long b)
+{
+	struct rlimit most = { 64 * GIB, 64 * GIB };
+	void *p = malloc(2 * MIB);
+
+	(void)b;
+	CHECK(p && setrlimit(RLIMIT_AS, &most) == 0);
+	kept[kept_n++] = p;
+	return !realloc(p, opaque((size_t)a));
+}
+
+static int mappings(pid_t pid)
+{
+	char path[64];
+	int n = 0, c;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	CHECK(f);
+	while ((c = getc(f)) != EOF)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
+static void refused_calls_leave_nothing(void)
+{
+	uint64_t bytes, tables;
+	int vmas;
+
+	begin("purge.delay_ms=1d");
+	ask(&r, take_bare, 2 * MIB, 1);
+	bytes = count(&r, "sys.mmap.bytes");
+	CHECK(ask(&r, refused_map, 1l << 46, 0));
+	CHECKF(count(&r, "sys.mmap.bytes") - bytes < GIB, "%lu bytes mapped by a refused call",
+	       count(&r, "sys.mmap.bytes") - bytes);
+	tables = count(&r, "mem.metadata");
+	vmas = mappings(r.pid);
+	CHECK(ask(&r, refused_grow, 1l << 39, 0));
+	CHECKF(count(&r, "mem.metadata") - tables < MIB, "%lu bytes of tables more",
+	       count(&r, "mem.metadata") - tables);
+	CHECKF(mappings(r.pid) <= vmas + 2, "%d mappings, were %d", mappings(r.pid), vmas);
+	finish(&r);
+}
+
+/* ---- caches that a fork child takes over ---- */
+
+static pthread_barrier_t filled;
+
+static void *fills_its_cache(void *arg)
+{
+	static void *p[20000];
+
+	for (int i = 0; i < 20; i++) {
+		for (int k = 0; k < 20000; k++)
+			CHECK((p[k] = launder(malloc(opaque(64)))) != NULL);
+		for (int k = 0; k < 20000; k++)
+			free(p[k]);
+	}
+	pthread_barrier_wait(&filled);
+	for (;;)
+		pause();
+	return arg;
+}
+
+static long cache_in_thread(long a, long b)
+{
+	pthread_t t;
+
+	(void)a;
+	(void)b;
+	CHECK(pthread_barrier_init(&filled, NULL, 2) == 0);
+	CHECK(pthread_create(&t, NULL, fills_its_cache, NULL) == 0);
+	pthread_barrier_wait(&filled);
+	return 0;
+}
+
+static void *takes(void *arg)
+{
+	take_bare(64, (long)(intptr_t)arg);
+	return NULL;
+}
+
+static long take_in_thread(long a, long b)
+{
+	pthread_t t;
+
+	(void)b;
+	CHECK(pthread_create(&t, NULL, takes, (void *)(intptr_t)a) == 0);
+	CHECK(pthread_join(t, NULL) == 0);
+	return 0;
+}
+
+/* By the segment's own figures: readers would show 0 where more left the caches than came in. */
+static int64_t cached_blocks(struct remote *s)
+{
+	return (int64_t)(count(s, "class.refilled") + count(s, "class.frees") -
+			 count(s, "class.flushed") - count(s, "class.allocs"));
+}
+
+static void fork_child_counts_caches_it_adopts(void)
+{
+	uint64_t spares;
+	long pid;
+
+	begin("purge.delay_ms=1d,control.agent=off");
+	ask(&r, cache_in_thread, 0, 0);
+	pid = ask(&r, fork_job, 0, 0);
+	CHECK(read(child.fd, &pid, sizeof(pid)) == sizeof(pid));
+	child.pid = (pid_t)pid;
+	peer_open(&child.p, child.pid);
+	CHECKF(cached_blocks(&child) >= 0, "%ld", (long)cached_blocks(&child));
+	spares = count(&child, "refill.spare");
+	ask(&child, take_in_thread, 400, 0);
+	CHECK(count(&child, "heap.adopted") == 1 && count(&child, "refill.spare") > spares);
+	CHECKF(cached_blocks(&child) >= 0, "%ld", (long)cached_blocks(&child));
+	kill(r.pid, SIGKILL);
+}
+
 /* Whales of one size, one after the other: one mapping serves them all. */
 static void one_mapping_for_a_thousand(void)
 {
@@ -513,6 +641,8 @@ static const struct tcase cases[] = {
 	{ "fork_child", fork_child, 60 },
 	{ "fork_child_knows_what_was_asked_for", fork_child_knows_what_was_asked_for },
 	{ "aligned_whales", aligned_whales },
+	{ "refused_calls_leave_nothing", refused_calls_leave_nothing },
+	{ "fork_child_counts_caches_it_adopts", fork_child_counts_caches_it_adopts },
 	{ "one_mapping_for_a_thousand", one_mapping_for_a_thousand },
 };
 

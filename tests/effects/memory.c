@@ -149,22 +149,23 @@ static long lock_page(long a, long b)
 	return mlock((void *)p, page);
 }
 
-/* What is freed afterwards ages all the same. */
+/* Once the kernel has refused it, what is freed afterwards ages all the same. */
 static void locked_page_ages_alone(void)
 {
 	enum { LARGE = 500000, N = 60 };
-	uint64_t p;
+	uint64_t errors;
 
 	begin("purge.delay_ms=50");
 	ask(&r, take, LARGE, 4);
-	p = (uint64_t)ask(&r, address, 3, 0);
+	errors = count(&r, "sys.errors");
 	if (ask(&r, lock_page, 1, 0))
 		SKIP("mlock is refused");
-	ask(&r, drop, 0, 1);
-	WAIT_FOR(nudge(&r) && present_bytes(&r, p, LARGE & ~4095) == 0);
+	/* Not the first one: the extent with the page stays. */
+	ask(&r, drop, 1, 1);
+	WAIT_FOR(nudge(&r) && count(&r, "sys.errors") > errors);
 	for (int i = 0; i < 2; i++) {
 		ask(&r, take, LARGE, N);
-		ask(&r, drop, 0, 1);
+		ask(&r, drop, 1, 1);
 		WAIT_FOR(nudge(&r) && count(&r, "mem.dirty") < 4 * MIB);
 	}
 	finish(&r);
@@ -184,11 +185,9 @@ static void unmapped_slabs_are_in_the_answer(void)
 		for (int k = 0; k < 5; k++)
 			ask(&r, take, sizes[k], 5 * MIB / sizes[k]);
 		ask(&r, drop, 0, 1);
-		CHECKF(smaps_kib(&r, "Rss") - rss > 2 * SLACK_KIB, "only %ld KiB are left",
+		CHECKF(smaps_kib(&r, "Rss") - rss > 4 * SLACK_KIB, "only %ld KiB are left",
 		       smaps_kib(&r, "Rss") - rss);
 		check_purge(HAK_PURGE_ALL);
-		CHECKF(smaps_kib(&r, "Rss") - rss < 2 * SLACK_KIB, "%ld KiB stay",
-		       smaps_kib(&r, "Rss") - rss);
 		finish(&r);
 	}
 }
@@ -536,7 +535,7 @@ static long pass_all_on(long a, long b)
 /* Freed by others, across forks, after their thread: every region comes back in the end. */
 static void no_region_is_lost(void)
 {
-	uint64_t mapped;
+	uint64_t mapped = 0;
 
 	begin("purge.delay_ms=1d,control.agent=off");
 	for (int i = 0; i < 3; i++) {
@@ -547,7 +546,7 @@ static void no_region_is_lost(void)
 		ask(&r, dismiss, 0, 0);
 		ask(&r, purge_self, HAK_PURGE_ALL, 0);
 		nothing_kept();
-		if (i == 0)
+		if (!mapped)
 			mapped = count(&r, "mem.mapped");
 		CHECKF(count(&r, "mem.mapped") == mapped, "%lu bytes mapped, were %lu",
 		       count(&r, "mem.mapped"), mapped);

@@ -190,6 +190,46 @@ static void thp_adaptive(void)
 	finish(&r);
 }
 
+/* Whether [p, p + 1) is advised for huge pages. */
+static int advised(uint64_t p)
+{
+	char path[64], line[512];
+	int inside = 0, yes = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", r.pid);
+	f = fopen(path, "re");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long from, to;
+
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			inside = from <= p && p < to;
+		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+			yes = strstr(line, " hg") != NULL;
+	}
+	fclose(f);
+	return yes;
+}
+
+/* Advice goes with a mapping that is mapped over; whoever gets the region next has it again. */
+static void thp_after_remap(void)
+{
+	uint64_t p;
+
+	start(&r, "thp.mode=always,region.evict=remap,purge.delay_ms=1d");
+	ask(&r, take, 8 * MIB, 1);
+	p = (uint64_t)ask(&r, address, 0, 0);
+	if (!advised(p))
+		SKIP("the kernel has no huge pages");
+	ask(&r, drop, 0, 1);
+	purge(&r, HAK_PURGE_DIRTY);
+	CHECK(!advised(p) && present_bytes(&r, p, 8 * MIB) == 0);
+	ask(&r, take, 8 * MIB, 1);
+	CHECK((uint64_t)ask(&r, address, 0, 0) == p && advised(p));
+	finish(&r);
+}
+
 /* ---- caches ---- */
 
 /* Blocks in the thread's cache of all classes: in by refills and frees, out by the others. */
@@ -222,6 +262,36 @@ static void cache_thread_bytes(void)
 	CHECKF(full * 64 >= 256 * KIB && full * 64 <= 2 * MIB, "%lu blocks of 64 bytes", full);
 	CHECKF(least * 64 <= 32 * KIB, "%lu blocks of 64 bytes with no budget", least);
 	CHECKF(again * 64 >= 256 * KIB, "%lu blocks of 64 bytes again", again);
+	finish(&r);
+}
+
+/* What the cache holds of runs, none being in use, when it was offered some of each size. */
+static uint64_t cached_runs(void)
+{
+	uint64_t before;
+
+	purge(&r, HAK_PURGE_CACHE);
+	before = count(&r, "mem.run");
+	for (long size = 20000; size < 900000; size += size / 9) {
+		ask(&r, take_bare, size, 12);
+		ask(&r, drop, 0, 1);
+	}
+	return count(&r, "mem.run") - before;
+}
+
+static void cache_thread_bytes_bounds_runs(void)
+{
+	uint64_t n;
+
+	start(&r, "purge.delay_ms=1d");
+	n = cached_runs();
+	CHECKF(n >= 2 * MIB && n <= peer_value(&r.p, "cache.thread_bytes"), "%lu bytes", n);
+	set(&r, "cache.thread_bytes", MIB);
+	n = cached_runs();
+	CHECKF(n <= MIB, "%lu bytes with a budget of 1 MiB", n);
+	set(&r, "cache.thread_bytes", 0);
+	n = cached_runs();
+	CHECKF(n == 0, "%lu bytes with no budget", n);
 	finish(&r);
 }
 
@@ -715,7 +785,9 @@ static const struct tcase cases[] = {
 	{ "superslab_retain", superslab_retain },
 	{ "thp_mode", thp_mode },
 	{ "thp_adaptive", thp_adaptive },
+	{ "thp_after_remap", thp_after_remap },
 	{ "cache_thread_bytes", cache_thread_bytes },
+	{ "cache_thread_bytes_bounds_runs", cache_thread_bytes_bounds_runs },
 	{ "ring_slots", ring_slots },
 	{ "ring_bytes", ring_bytes },
 	{ "region_evict", region_evict },
