@@ -23,6 +23,7 @@ static struct hak_extent *rows[HAK_EXTENT_KINDS][ROWS];
 static uint16_t row_longest[HAK_EXTENT_KINDS][ROWS];
 static struct hak_extent *all_extents;
 static unsigned int free_extents;
+static uint8_t life;	/* of all these lists; extents of an earlier one are in none */
 
 /* ---- bits ---- */
 
@@ -391,6 +392,7 @@ char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned in
 			return NULL;
 		hak_lock(HAK_LOCK_EXTENT);
 		e = mapped;
+		e->life = life;
 		e->kind = (uint8_t)kind;
 		e->longest = HAK_EXTENT_UNITS;
 		count_kind(e, 1);
@@ -450,6 +452,10 @@ void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned
 	bool unmap = false;
 
 	hak_lock(HAK_LOCK_EXTENT);
+	if (hak_unlikely(e->life != life)) {
+		hak_unlock(HAK_LOCK_EXTENT);
+		return;
+	}
 	hak_assert(bit(e->used, at) && next_clear(e->used, at) >= at + units);
 	unlink_row(e);
 	clear_bits(e->used, at, units);
@@ -683,6 +689,15 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	if (!keep_free())
 		bytes += unmap_free(0, hak_os_now_ms());
 	return bytes;
+}
+
+void hak_extent_abandon(void)
+{
+	memset(rows, 0, sizeof(rows));
+	memset(row_longest, 0, sizeof(row_longest));
+	all_extents = NULL;
+	free_extents = 0;
+	life++;
 }
 
 void hak_extent_tuned(void)

@@ -33,6 +33,7 @@ struct hak_extent {
 	struct hak_extent *all_prev, *all_next;	/* every extent */
 	uint8_t kind;
 	bool thp;				/* advised for huge pages */
+	uint8_t life;				/* see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
 	uint16_t longest;			/* upper bound of the longest hole, in units */
 	uint64_t free_ms;			/* when it became FREE */
@@ -70,6 +71,13 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 
 /* superslab.enable or superslab.retain changed. */
 void hak_extent_tuned(void);
+
+/*
+ * In a copy of the process made without fork handlers while another thread held HAK_LOCK_EXTENT:
+ * the lists may be half changed. Extents there are now are in no list from here on, their blocks
+ * stay usable, and what is given back to them is lost.
+ */
+void hak_extent_abandon(void);
 
 void hak_extent_check(const struct hak_extent *e);
 

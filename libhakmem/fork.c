@@ -5,8 +5,12 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "extent.h"
 #include "heap.h"
 #include "lock.h"
+#include "meta.h"
+#include "ring.h"
+#include "slab.h"
 #include "stats.h"
 #include "tune.h"
 
@@ -158,6 +162,22 @@ static void child(void)
 	hak_lock_fork_child();
 }
 
+/*
+ * No handler waited for the locks: what other threads were changing at the copy is half changed,
+ * and left alone.
+ */
+static void abandon_half_changed(void)
+{
+	if (hak_lock_taken(HAK_LOCK_POOL))
+		hak_pool_abandon();
+	if (hak_lock_taken(HAK_LOCK_EXTENT))
+		hak_extent_abandon();
+	if (hak_lock_taken(HAK_LOCK_RING))
+		hak_ring_abandon();
+	if (hak_lock_taken(HAK_LOCK_META))
+		hak_meta_abandon();
+}
+
 void hak_fork_copied(struct hak_cache *c)
 {
 	if (saved.valid && saved.who == c) {
@@ -165,6 +185,7 @@ void hak_fork_copied(struct hak_cache *c)
 		return;
 	}
 	/* No handlers ran. Whatever the locks say, no thread of this process holds them. */
+	abandon_half_changed();
 	hak_lock_fork_child();
 	saved.valid = false;
 	saved.who = NULL;

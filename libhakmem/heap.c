@@ -444,8 +444,12 @@ void hak_heap_fork_child(struct hak_cache *self)
 		}
 		init_cache(h);
 		hak_front_leave(&h->front);
-		if (h == shared)
+		if (h == shared) {
+			/* in a copy without handlers: another is made when one is needed */
+			if (atomic_load_explicit(&h->busy, memory_order_acquire))
+				shared = NULL;
 			continue;
+		}
 		count_spares(h);
 		/* cut in the middle of a change: its lists cannot be trusted, nobody gets it */
 		if (h->state != HAK_HEAP_DEAD &&

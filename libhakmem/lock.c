@@ -173,6 +173,11 @@ void hak_unlock(enum hak_lock_id id)
 		hak_sys(SYS_futex, (long)futex_of(l), FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
+bool hak_lock_taken(enum hak_lock_id id)
+{
+	return holder(&hak_locks[id]) != 0;
+}
+
 bool hak_lock_held(enum hak_lock_id id)
 {
 	return forking() || holder(&hak_locks[id]) == self();

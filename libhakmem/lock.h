@@ -48,6 +48,8 @@ extern HAK_HIDDEN struct hak_lock hak_locks[HAK_LOCKS];
 void hak_lock(enum hak_lock_id id);
 bool hak_trylock(enum hak_lock_id id);
 void hak_unlock(enum hak_lock_id id);
+/* By whichever thread; in a copy of the process: by one that stayed behind. */
+bool hak_lock_taken(enum hak_lock_id id);
 bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread; for assertions */
 
 /* Debug builds, before a system call: the caller holds none under which there may be none. */

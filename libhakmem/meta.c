@@ -68,3 +68,8 @@ void hak_meta_put(enum hak_meta_kind kind, void *p)
 	meta.free[kind] = p;
 	hak_unlock(HAK_LOCK_META);
 }
+
+void hak_meta_abandon(void)
+{
+	memset(&meta, 0, sizeof(meta));
+}

@@ -2,6 +2,8 @@
 /* Regions, and the ring of those kept for reuse. See ring.h. */
 #include "ring.h"
 
+#include <string.h>
+
 #include "granule.h"
 #include "lock.h"
 #include "meta.h"
@@ -12,8 +14,8 @@
 #include "stop.h"
 #include "tune.h"
 
-/* eight per doubling from 1 MiB to the end of the address space; 0: smaller rests */
-#define BUCKETS		217u
+/* eight per doubling from 1 MiB to an eighth above the address space; 0: smaller rests */
+#define BUCKETS		((HAK_ADDRESS_BITS - 20u) * 8 + 3)
 #define SCAN		16u	/* regions of a bucket looked at for the best fit */
 #define BATCH_MAX	256u
 #define NEVER		0x40000000u	/* epochs ago: nothing is that old */
@@ -32,7 +34,8 @@ static struct {
 	uint32_t fronts;
 	_Atomic uint64_t front_bytes;	/* also read without the lock */
 	struct hak_front *all_fronts;	/* that ever held a region; by next */
-} ring;
+	uint8_t life;		/* the how-manieth ring this is; fronts of none have 0 */
+} ring = { .life = 1 };
 
 static uint64_t ring_dirty(void)
 {
@@ -199,7 +202,7 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 	if (hak_granule_kind(g) != HAK_KEPT)
 		return NULL;
 	n = atomic_load_explicit(&g->word, memory_order_relaxed);
-	return n->state == r->state && n->thp == r->thp ? n : NULL;
+	return n->life == ring.life && n->state == r->state && n->thp == r->thp ? n : NULL;
 }
 
 static void absorb(struct hak_region *r, struct hak_region *n)
@@ -226,11 +229,15 @@ static void ring_add(struct hak_region *r, bool newest)
 	struct hak_region *n;
 
 	n = neighbour(r, r->base - 1);
-	if (n)
+	if (n) {
+		/* the mark of the whale that it was, soon in the middle of a region */
+		hak_granule_clear(hak_granule_ours(r->base));
 		absorb(r, n);
+	}
 	n = neighbour(r, r->base + r->bytes);
 	if (n)
 		absorb(r, n);
+	r->life = ring.life;
 	publish(r);
 	bucket_add(r);
 	age_add(r, newest);
@@ -287,6 +294,7 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 	*part = (struct hak_region){ .base = r->base,
 				     .bytes = bytes,
 				     .state = r->state,
+				     .life = r->life,
 				     .zero = r->zero,
 				     .thp = r->thp,
 				     .epoch = r->epoch };
@@ -304,11 +312,11 @@ static struct hak_region *search(size_t bytes, size_t align)
 {
 	size_t most = bytes + bytes / 8;
 	unsigned int b = bucket_of(bytes);
-	struct hak_region *r;
+	struct hak_region *r = NULL;
 
-	r = best_in(b, bytes, most, align);
-	if (!r && b + 1 < BUCKETS)
-		r = best_in(b + 1, bytes, most, align);
+	/* near the end of a doubling an eighth more lies two buckets on */
+	for (unsigned int k = b; !r && k <= bucket_of(most); k++)
+		r = best_in(k, bytes, most, align);
 	if (r) {
 		ring_remove(r);
 		return r;
@@ -345,8 +353,10 @@ static void drop_front(struct hak_front *f)
 	struct hak_region *r;
 
 	if (most) {
-		ring.fronts--;
-		atomic_fetch_sub_explicit(&ring.front_bytes, most, memory_order_relaxed);
+		if (hak_likely(f->life == ring.life)) {
+			ring.fronts--;
+			atomic_fetch_sub_explicit(&ring.front_bytes, most, memory_order_relaxed);
+		}
 		atomic_store(&f->most, 0);
 	}
 	hak_stop("front.dropping");
@@ -365,9 +375,9 @@ static void drop_fronts(uint32_t before)
 
 static void list_front(struct hak_front *f)
 {
-	if (f->listed)
+	if (f->life == ring.life)
 		return;
-	f->listed = true;
+	f->life = ring.life;
 	f->next = ring.all_fronts;
 	ring.all_fronts = f;
 }
@@ -389,8 +399,8 @@ static void earn_front(struct hak_front *f, size_t bytes, uint32_t epoch)
 	    ring.regions + ring.fronts >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
 	    ring.bytes + kept > hak_tun(HAK_T_WHALE_RING_BYTES))
 		return;
-	list_front(f);
 	drop_front(f);	/* a smaller one, perhaps */
+	list_front(f);
 	f->puts = 0;
 	ring.fronts++;
 	atomic_fetch_add_explicit(&ring.front_bytes, bytes, memory_order_relaxed);
@@ -801,6 +811,14 @@ void hak_ring_put(struct hak_front *f, struct hak_region *r)
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
 	evict_over_budget();
+}
+
+void hak_ring_abandon(void)
+{
+	uint8_t life = ring.life + 1;
+
+	memset(&ring, 0, sizeof(ring));
+	ring.life = life ? life : 1;
 }
 
 bool hak_ring_holds_dirty(void)

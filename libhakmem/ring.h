@@ -41,6 +41,7 @@ struct hak_region {
 	size_t bytes;			/* of the mapping: all usable */
 	size_t requested;		/* by the program, exact */
 	uint8_t state;
+	uint8_t life;			/* of the ring that it is or was in */
 	bool in_use;			/* a program has it */
 	bool zero;
 	bool thp;			/* advised for huge pages */
@@ -56,7 +57,7 @@ struct hak_front {
 	_Atomic size_t most;		/* bytes it may have; 0: none. HAK_LOCK_RING to write */
 	_Atomic uint32_t epoch;		/* of the purge clock, when the thread last freed a whale */
 	uint32_t puts;			/* into the ring in that epoch; the thread's own */
-	bool listed;			/* HAK_LOCK_RING, like next */
+	uint8_t life;			/* of the ring that lists it; HAK_LOCK_RING, like next */
 	struct hak_front *next;
 };
 
@@ -134,6 +135,11 @@ uint64_t hak_ring_evict(uint32_t before, bool forced);
 uint64_t hak_ring_empty(void);
 /* Slots or bytes were lowered: unmap what is over. */
 void hak_ring_tuned(void);
+/*
+ * In a copy of the process made without fork handlers while another thread held HAK_LOCK_RING: the
+ * ring begins anew, what was in it is lost.
+ */
+void hak_ring_abandon(void);
 /* Whether any kept region is not yet evicted; a guess while others run. */
 bool hak_ring_holds_dirty(void);
 

@@ -2,6 +2,8 @@
 /* Slabs, blocks given back by strangers, the pool. See slab.h for the protocol. */
 #include "slab.h"
 
+#include <string.h>
+
 #include "extent.h"
 #include "lock.h"
 #include "misuse.h"
@@ -18,6 +20,7 @@ static struct hak_mpsc pool_queue;
 static struct {
 	struct hak_slab *room, *full;
 } pool[HAK_SLAB_CLASSES];
+static uint8_t pool_life;
 
 #if HAK_DEBUG
 void hak_slab_check(const struct hak_slab *s)
@@ -510,6 +513,7 @@ static void pool_link(struct hak_slab *s)
 	struct hak_slab **head = full ? &pool[s->cls].full : &pool[s->cls].room;
 
 	s->state = full ? HAK_SLAB_POOLED_FULL : HAK_SLAB_POOLED;
+	s->life = pool_life;
 	s->prev = NULL;
 	s->next = *head;
 	if (*head)
@@ -559,6 +563,10 @@ static struct hak_slab *drain_locked(void)
 	while (s) {
 		struct hak_slab *next = hak_slab_drain(s, &n);
 
+		if (hak_unlikely(s->life != pool_life)) {
+			s = next;
+			continue;
+		}
 		if (n)
 			came_back(s);
 		pool_unlink(s);
@@ -699,4 +707,11 @@ uint64_t hak_pool_trim(uint32_t age, uint32_t most)
 		release_list(return_trimmed(list));
 	}
 	return bytes;
+}
+
+void hak_pool_abandon(void)
+{
+	memset(pool, 0, sizeof(pool));
+	kept_singles = NULL;
+	pool_life++;
 }

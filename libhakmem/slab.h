@@ -40,26 +40,27 @@
 struct hak_extent;
 
 /*
- * Every free block of a slab holds a key in its second word: HAK_KEY, plus the serial number of the
- * flush that last saw it, by which one flush knows a block it meets twice; exclusive-or the block's
- * own address, so that a stale key which a program copies with memory it never wrote is none where
- * it arrives. malloc checks and clears it: a block that was freed twice, or written after it was
- * freed, is found before it is handed out; flush checks it too. free does not read it, which would
- * cost it the cache miss that a mere store does not (100,000 live blocks: 22.6 against 15.2 ns a
- * pair).
+ * Every free block of a slab holds a key in its second word: HAK_KEY exclusive-or the block's own
+ * address, so that a stale key which a program copies with memory it never wrote is none wherever
+ * else it arrives; above these 48 bits the serial number of the flush that last saw it, by which
+ * one flush knows a block it meets twice. malloc checks and clears it: a block that was freed
+ * twice, or written after it was freed, is found before it is handed out; flush checks it too. free
+ * does not read it, which would cost it the cache miss that a mere store does not (100,000 live
+ * blocks: 22.6 against 15.2 ns a pair).
  */
 #define HAK_KEY		((uintptr_t)hak_leaves)
 #define HAK_KEY_SERIALS	0xffffu
-_Static_assert(HAK_KEY_SERIALS < sizeof(hak_leaves), "keys lie inside the table");
+#define HAK_KEY_BITS	48
+_Static_assert(HAK_ADDRESS_BITS <= HAK_KEY_BITS, "the whole address is in the key");
 
 static inline uintptr_t hak_key_of(const void *p, uintptr_t serial)
 {
-	return (HAK_KEY + serial) ^ (uintptr_t)p;
+	return HAK_KEY ^ (uintptr_t)p ^ serial << HAK_KEY_BITS;
 }
 
 static inline bool hak_key_is_free(const void *p)
 {
-	return (((const uintptr_t *)p)[1] ^ (uintptr_t)p) - HAK_KEY <= HAK_KEY_SERIALS;
+	return !((((const uintptr_t *)p)[1] ^ hak_key_of(p, 0)) << (64 - HAK_KEY_BITS));
 }
 
 enum hak_slab_state {
@@ -83,7 +84,8 @@ struct hak_slab {
 	uint16_t dropped;		/* blocks that lie on holes, wholly or in part */
 	uint16_t holes;			/* bit per 4 KiB page given back */
 	uint8_t epoch;			/* of the purge clock, when a block last came back */
-	uint8_t reserved[7];
+	uint8_t life;			/* of the pool that lists it */
+	uint8_t reserved[6];
 	/* strangers' line */
 	_Atomic uint64_t remote;
 	struct hak_slab *mpsc_next;
@@ -202,6 +204,12 @@ struct hak_slab *hak_pool_get(void *owner, unsigned int cls);
 void hak_pool_drain(void);
 /* As hak_cache_trim(), for pooled slabs. HAK_LOCK_PURGE held, no later one. */
 uint64_t hak_pool_trim(uint32_t age, uint32_t most);
+
+/*
+ * In a copy of the process made without fork handlers while another thread held HAK_LOCK_POOL: the
+ * pool begins anew, slabs that were in it are lost once they are free.
+ */
+void hak_pool_abandon(void);
 
 void hak_slab_check(const struct hak_slab *s);
 

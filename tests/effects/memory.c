@@ -139,6 +139,18 @@ static void untouched_regions_hide_nothing(void)
 	finish(&r);
 }
 
+/* Frees all blocks but every b-th of those from a on. */
+static long drop_between(long a, long b)
+{
+	for (long i = a; i < kept_n; i++) {
+		if ((i - a) % b == 0)
+			continue;
+		free(kept[i]);
+		kept[i] = NULL;
+	}
+	return kept_n;
+}
+
 /* One page of block a is locked: the kernel refuses to take it back. */
 static long lock_page(long a, long b)
 {
@@ -156,18 +168,15 @@ static void locked_page_ages_alone(void)
 	uint64_t errors;
 
 	begin("purge.delay_ms=50");
-	ask(&r, take, LARGE, 4);
+	ask(&r, take, LARGE, N);
 	errors = count(&r, "sys.errors");
 	if (ask(&r, lock_page, 1, 0))
 		SKIP("mlock is refused");
-	/* Not the first one: the extent with the page stays. */
-	ask(&r, drop, 1, 1);
+	ask(&r, drop, 1, N);
 	WAIT_FOR(nudge(&r) && count(&r, "sys.errors") > errors);
-	for (int i = 0; i < 2; i++) {
-		ask(&r, take, LARGE, N);
-		ask(&r, drop, 1, 1);
-		WAIT_FOR(nudge(&r) && count(&r, "mem.dirty") < 4 * MIB);
-	}
+	/* Some stay: so do the extents. */
+	ask(&r, drop_between, 4, 4);
+	WAIT_FOR(nudge(&r) && count(&r, "mem.dirty") < 4 * MIB);
 	finish(&r);
 }
 
@@ -230,18 +239,6 @@ static long take_in_thread(long a, long b)
 	pthread_t t;
 
 	CHECK(pthread_create(&t, NULL, calls, &c) == 0 && pthread_join(t, NULL) == 0);
-	return kept_n;
-}
-
-/* Frees all blocks but every b-th of those from a on. */
-static long drop_between(long a, long b)
-{
-	for (long i = a; i < kept_n; i++) {
-		if ((i - a) % b == 0)
-			continue;
-		free(kept[i]);
-		kept[i] = NULL;
-	}
 	return kept_n;
 }
 
@@ -485,15 +482,20 @@ static void no_slots_while_hot(void)
 
 static char *_Atomic passed[4];
 
-/* Each frees what another one allocated; of two sizes, so that what is kept rarely fits. */
+/*
+ * Each frees what others allocated, two in a row: one too many to keep. Of two sizes, so that what
+ * is kept does not always fit.
+ */
 static long pass_on(long a, long b)
 {
 	for (long i = 0; i < b; i++) {
 		char *p = launder(malloc(opaque((size_t)(i % 5 ? a : a * 2))));
+		char *q = launder(malloc(opaque((size_t)a)));
 
-		CHECK(p);
-		p[0] = 1;
+		CHECK(p && q);
+		p[0] = q[0] = 1;
 		free(atomic_exchange(&passed[i % 4], p));
+		free(atomic_exchange(&passed[(i + 1) % 4], q));
 		if (i % 3 == 0)
 			hot(a, 100);
 	}
@@ -553,6 +555,37 @@ static void no_region_is_lost(void)
 		CHECK(peer_whales(&r.p, 0) == 0);
 	}
 	CHECKF(mapped <= 4 * MIB, "%lu bytes mapped", mapped);
+	finish(&r);
+}
+
+/* Whether a whale is to be had without a new mapping, in a child as well. */
+static long served(long a, long b)
+{
+	hakmem_get_fn get = HAKMEM(hakmem_counter, hakmem_get_fn);
+	uint64_t before, after;
+	int status = 0;
+	pid_t pid = b ? fork() : 0;
+
+	if (pid)
+		return waitpid(pid, &status, 0) == pid && status == 0;
+	CHECK(get("whale.misses", &before) == 0 && hot(a, 1) == 0);
+	CHECK(get("whale.misses", &after) == 0);
+	if (b)
+		_exit(after != before);
+	return after == before;
+}
+
+/* What a thread keeps is others' when it ends, and in a child, where it is not. */
+static void kept_ones_are_inherited(void)
+{
+	begin("purge.delay_ms=1d,control.agent=off");
+	ask(&r, hire, 1, 0);
+	ask(&r, purge_self, HAK_PURGE_ALL, 0);
+	ask(&r, all_hot, 2 * MIB, HOT);
+	CHECKF(count(&r, "ring.regions") == 1, "%lu regions", count(&r, "ring.regions"));
+	CHECK(ask(&r, served, 2 * MIB, 1));
+	ask(&r, dismiss, 0, 0);
+	CHECK(ask(&r, served, 2 * MIB, 0));
 	finish(&r);
 }
 
@@ -703,6 +736,7 @@ static const struct tcase cases[] = {
 	{ "limits_hold_for_all_threads", limits_hold_for_all_threads },
 	{ "no_slots_while_hot", no_slots_while_hot },
 	{ "no_region_is_lost", no_region_is_lost },
+	{ "kept_ones_are_inherited", kept_ones_are_inherited },
 	{ "asked_from_outside", asked_from_outside },
 	{ "states_add_up", states_add_up },
 	{ "lazily_freed_is_what_smaps_says", lazily_freed_is_what_smaps_says },

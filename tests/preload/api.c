@@ -608,6 +608,8 @@ static void malloc_info_ranges_adjoin(void)
 	}
 	CHECK(malloc_info(0, f) == 0);
 	fclose(f);
+	if (!strstr(text, "<size "))
+		SKIP("no counters for each class in this build");
 	for (s = text; (s = strstr(s, "<size from=\"")) != NULL; s++) {
 		CHECK(sscanf(s, "<size from=\"%zu\" to=\"%zu\"", &from, &to) == 2);
 		CHECKF(from <= to, "from %zu to %zu", from, to);

@@ -542,8 +542,49 @@ static void clone_vm_vfork_7(void)
 	parent_is_untouched(by_clone_vm_vfork, "clone(CLONE_VM|CLONE_VFORK)");
 }
 
-/* Raw clone while others churn: no lock may be found held for ever by a
- * child that only frees what is its own. The child uses what it has. */
+/*
+ * Raw clones while others churn: the copy finds locks held and lists half changed by threads that
+ * it has not got, and allocates all the same.
+ */
+static void raw_clones_while_threads_churn_7(void)
+{
+	start_churn(3);
+	for (size_t i = 0; i < 150; i++)
+		by_raw_clone(NULL);
+	end_churn(3);
+}
+
+static pthread_key_t late_key;
+
+/* Called again and again; in the fourth round the thread's heap is gone. */
+static void clone_late(void *round)
+{
+	uintptr_t n = (uintptr_t)round;
+
+	if (n < 4)
+		CHECK(pthread_setspecific(late_key, (void *)(n + 1)) == 0);
+	else
+		by_raw_clone(NULL);
+}
+
+static void *ends_late(void *unused)
+{
+	free(malloc(opaque(100)));
+	CHECK(pthread_setspecific(late_key, (void *)1) == 0);
+	return unused;
+}
+
+static void raw_clone_after_the_heap_is_gone_7(void)
+{
+	pthread_t t;
+
+	CHECK(pthread_key_create(&late_key, clone_late) == 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK(pthread_create(&t, NULL, ends_late, NULL) == 0);
+		CHECK(pthread_join(t, NULL) == 0);
+	}
+}
+
 static void spawn_while_threads_churn_7(void)
 {
 	size_t i;
@@ -672,6 +713,8 @@ static const struct tcase cases[] = {
 	{ "child_frees_blocks_of_ended_threads_5", child_frees_blocks_of_ended_threads_5 },
 	{ "raw_clone_7", raw_clone_7, 60 },
 	{ "raw_clone_without_a_heap_7", raw_clone_without_a_heap_7, 60 },
+	{ "raw_clones_while_threads_churn_7", raw_clones_while_threads_churn_7, 60 },
+	{ "raw_clone_after_the_heap_is_gone_7", raw_clone_after_the_heap_is_gone_7, 60 },
 	{ "underscore_fork_7", underscore_fork_7, 60 },
 	{ "vfork_7", vfork_7, 60 },
 	{ "posix_spawn_7", posix_spawn_7, 60 },

