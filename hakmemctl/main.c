@@ -119,6 +119,9 @@ int main(int argc, char **argv)
 	int r;
 
 	setlocale(LC_ALL, "");
+	argv[0] = (char[]){ "hakmemctl" };	/* getopt complains in its name */
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		argv[1] += 2;	/* what every program has */
 	if (ctl_option(&ctl, argc, argv) != -1)
 		return ctl.failure;
 	if (optind == argc) {
@@ -130,7 +133,7 @@ int main(int argc, char **argv)
 		return ctl_usage(&ctl, "there is no verb \"%s\"", argv[optind]);
 	ctl.verb = verb;
 	argc -= optind, argv += optind;
-	argv[0] = (char[]){ "hakmemctl" };	/* getopt complains in its name */
+	argv[0] = (char[]){ "hakmemctl" };
 	optind = 0;
 	r = verb->run(&ctl, argc, argv);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/pageout.h"
@@ -24,48 +25,60 @@ static const struct hak_column columns[] = {
 	{ "RSS-AFTER", "rss_after", HAK_SHOW_BYTES },
 	{ "REASON", "reason", HAK_SHOW_TEXT },
 };
+#define TELL_NS 100000000u
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 struct command {
 	struct json_object *rows;
 	enum hak_purge_level level;
 	uint64_t timeout_ns;
+	uint64_t deadline_ns;	/* of all answers, once all processes were asked */
 	bool page_out;
 };
 
-/* What was paged out the process finds out when it is asked again. Too late is no failure. */
-static void tell(const struct hak_segment *seg, const struct command *cmd)
+/* One process between the question and the answer. */
+struct asked {
+	struct json_object *row;
+	char why[HAK_WHY_TEXT];
+	uint64_t id;
+	int error;
+	bool attached;
+};
+
+/*
+ * What was paged out the process finds out when it is asked again. It is awake if it is ever; too
+ * late is no failure.
+ */
+static void tell(const struct hak_segment *seg)
 {
 	struct hak_purge_answer answer;
 	char why[HAK_WHY_TEXT];
 	uint64_t id;
 
 	if (hak_purge_ask(seg, HAK_PURGE_DIRTY, &id, why) == 0)
-		hak_purge_wait(seg, id, cmd->timeout_ns, &answer);
+		hak_purge_wait(seg, id, TELL_NS, &answer);
 }
 
-/* The request, and its answer into the row. */
-static int ask(const struct hak_segment *seg, const struct command *cmd, struct json_object *o)
+/* The answer, into the row. */
+static int await(const struct hak_segment *seg, const struct command *cmd, struct asked *a)
 {
 	struct hak_purge_answer answer = { 0 };
 	const char *result = "failed", *reason = NULL;
-	char why[HAK_WHY_TEXT];
-	uint64_t id;
-	int r = hak_purge_ask(seg, cmd->level, &id, why);
 	bool answered = false;
+	int r = a->error;
 
 	if (r < 0) {
 		result = r == -EPERM ? "refused" : "failed";
-		reason = why;
+		reason = a->why;
 	} else {
-		r = hak_purge_wait(seg, id, cmd->timeout_ns, &answer);
+		r = hak_purge_wait(seg, a->id, ctl_left_ns(cmd->deadline_ns), &answer);
 		answered = r == 0 && answer.status == 0;
 		if (answered) {
 			result = "done";
 		} else if (r == -ETIMEDOUT) {
 			result = "pending";
-			ctl_why_pending(seg, "purged", why);
-			reason = why;
+			ctl_why_pending(seg, "purged", a->why);
+			reason = a->why;
 		} else if (r == -ESTALE) {
 			result = "done";
 			reason = "together with a later request, whose answer holds the bytes";
@@ -74,38 +87,57 @@ static int ask(const struct hak_segment *seg, const struct command *cmd, struct 
 				 strerror(r ? -r : (int)(answer.status & 0xfff));
 		}
 	}
-	hak_json_text(o, "result", result);
-	hak_json_text(o, "reason", reason);
+	hak_json_text(a->row, "result", result);
+	hak_json_text(a->row, "reason", reason);
 	if (answered) {
-		hak_json_number(o, "bytes", answer.bytes);
-		hak_json_number(o, "ns", answer.ns);
+		hak_json_number(a->row, "bytes", answer.bytes);
+		hak_json_number(a->row, "ns", answer.ns);
 	} else {
-		hak_json_null(o, "bytes");
-		hak_json_null(o, "ns");
+		hak_json_null(a->row, "bytes");
+		hak_json_null(a->row, "ns");
 	}
 	return ctl_result_code(result);
 }
 
-static int one_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
+static void *begin(struct ctl *ctl, struct hak_segment *seg, void *arg)
 {
+	struct asked *a = calloc(1, sizeof(*a));
 	const struct command *cmd = arg;
-	struct json_object *o = ctl_process(seg);
-	bool attached = cmd->page_out && hak_pageout_attach(seg) == 0;
+
+	(void)ctl;
+	if (!a)
+		return NULL;
+	a->row = ctl_process(seg);
+	a->attached = cmd->page_out && hak_pageout_attach(seg) == 0;
+	hak_json_text(a->row, "level", hak_purge_level_word(cmd->level));
+	hak_json_number(a->row, "rss_before", hak_segment_rss(seg, true));
+	a->error = hak_purge_ask(seg, cmd->level, &a->id, a->why);
+	return a;
+}
+
+static int end(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg)
+{
+	struct command *cmd = arg;
+	struct asked *a = state;
 	uint64_t paged_out = 0;
 	int r;
 
-	hak_json_text(o, "level", hak_purge_level_word(cmd->level));
-	hak_json_number(o, "rss_before", hak_segment_rss(seg, true));
-	r = ask(seg, cmd, o);
+	(void)ctl;
+	if (!a)
+		return CTL_FAILED;
+	if (!cmd->deadline_ns)
+		cmd->deadline_ns = ctl_now_ns() + cmd->timeout_ns;
+	r = await(seg, cmd, a);
 	if (cmd->page_out && r == CTL_OK)
 		hak_pageout_run(seg, &paged_out);
 	if (paged_out)
-		tell(seg, cmd);
-	if (attached)
+		tell(seg);
+	if (a->attached)
 		hak_pageout_detach(seg);
-	hak_json_number(o, "paged_out_bytes", paged_out);
-	hak_json_number(o, "rss_after", hak_segment_rss(seg, true));
-	json_object_array_add(cmd->rows, o);
+	hak_json_number(a->row, "paged_out_bytes", paged_out);
+	hak_json_number(a->row, "rss_after", hak_segment_rss(seg, true));
+	json_object_array_add(cmd->rows, a->row);
+	free(a);
 	return r;
 }
 
@@ -121,7 +153,7 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 	cmd->rows = json_object_new_array();
 	json_object_object_add(document, "results", cmd->rows);
 	cmd->page_out = hak_pageout_possible(why) == 0;
-	r = ctl_each(ctl, target, HAK_SEGMENT_WRITE, one_process, NULL, cmd);
+	r = ctl_ask_each(ctl, target, HAK_SEGMENT_WRITE, begin, end, cmd);
 	printed = ctl_answer(ctl, document, cmd->rows, columns, COLUMNS);
 	return r ? r : printed;
 }

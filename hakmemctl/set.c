@@ -39,6 +39,7 @@ struct command {
 	struct wish wishes[CHANGES_MAX];
 	size_t n;		/* 0: reset everything */
 	uint64_t for_ns, timeout_ns;
+	uint64_t deadline_ns;	/* of all answers, once all processes were asked */
 	bool dry_run, reset;
 };
 
@@ -48,6 +49,13 @@ struct outcome {
 	const char *name, *result;
 	char reason[HAK_WHY_TEXT];
 	bool written;
+};
+
+/* One process between the question and the answer. */
+struct asked {
+	size_t n;
+	uint64_t generation;	/* 0: nothing was written */
+	struct outcome outcomes[CHANGES_MAX];
 };
 
 /* -- one process ------------------------------------------------------------------------------- */
@@ -138,39 +146,50 @@ static void finish_all(struct outcome *outcomes, size_t n, const char *result, c
 			outcome_is(&outcomes[i], result, reason);
 }
 
-/* Writes what is left to be written and waits for the answer. */
-static void carry_out(struct hak_segment *seg, const struct command *cmd, struct outcome *outcomes,
-		      size_t n)
+/* Writes what is left to be written. */
+static void write_all(struct hak_segment *seg, struct asked *a)
 {
 	struct hak_change changes[CHANGES_MAX];
-	struct hak_tunable_state *states;
 	char why[HAK_WHY_TEXT];
-	uint64_t generation;
-	size_t used = pack(outcomes, n, changes);
+	size_t used = pack(a->outcomes, a->n, changes);
 	int r;
 
 	if (used == 0)
 		return;
-	r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, changes, used, &generation, why);
+	r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, changes, used, &a->generation, why);
 	if (r < 0) {
-		finish_all(outcomes, n, r == -EPERM ? "refused" : "failed", why);
+		a->generation = 0;
+		finish_all(a->outcomes, a->n, r == -EPERM ? "refused" : "failed", why);
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
-		outcomes[i].written = !outcomes[i].result;
-	r = hak_tune_wait(seg, generation, cmd->timeout_ns);
+	for (size_t i = 0; i < a->n; i++)
+		a->outcomes[i].written = !a->outcomes[i].result;
+}
+
+/* The answer to what was written; *states as they are afterwards, NULL if they cannot be read. */
+static void await(struct hak_segment *seg, const struct command *cmd, struct asked *a,
+		  struct hak_tunable_state **states)
+{
+	char why[HAK_WHY_TEXT];
+	int r = a->generation ? hak_tune_wait(seg, a->generation, ctl_left_ns(cmd->deadline_ns)) : 0;
+
 	if (r == -ETIMEDOUT) {
 		ctl_why_pending(seg, "applied", why);
-		finish_all(outcomes, n, "pending", why);
+		finish_all(a->outcomes, a->n, "pending", why);
 	} else if (r < 0) {
-		finish_all(outcomes, n, "failed", r == -ESRCH ? "the process ended" : strerror(-r));
+		finish_all(a->outcomes, a->n, "failed",
+			   r == -ESRCH ? "the process ended" : strerror(-r));
 	}
-	if (r < 0 || hak_tunables_read(seg, &states) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (!outcomes[i].result)
-			judge(seg, &outcomes[i], &states[outcomes[i].change.index]);
-	free(states);
+	if (hak_tunables_read(seg, states) < 0)
+		*states = NULL;
+	for (size_t i = 0; i < a->n; i++) {
+		struct outcome *o = &a->outcomes[i];
+
+		if (!o->result && *states)
+			judge(seg, o, &(*states)[o->change.index]);
+		else if (!o->result)
+			outcome_is(o, "failed", "its segment cannot be read any more");
+	}
 }
 
 static void add_value(struct json_object *o, const char *key, const char *text_key,
@@ -226,33 +245,45 @@ static size_t plan_reset_all(const struct hak_segment *seg, struct outcome *outc
 	return n;
 }
 
-static int one_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
+static void *begin(struct ctl *ctl, struct hak_segment *seg, void *arg)
 {
-	struct outcome *outcomes = calloc(CHANGES_MAX, sizeof(*outcomes));
-	struct hak_tunable_state *states = NULL;
+	struct asked *a = calloc(1, sizeof(*a));
 	const struct command *cmd = arg;
-	int result = CTL_OK;
-	size_t n = 0;
 
-	if (!outcomes)
-		return CTL_FAILED;
-	for (; n < cmd->n; n++)
-		plan(seg, cmd, &cmd->wishes[n], &outcomes[n]);
+	(void)ctl;
+	if (!a)
+		return NULL;
+	for (; a->n < cmd->n; a->n++)
+		plan(seg, cmd, &cmd->wishes[a->n], &a->outcomes[a->n]);
 	if (cmd->reset && cmd->n == 0)
-		n = plan_reset_all(seg, outcomes);
-	for (size_t i = 0; cmd->dry_run && i < n; i++)
-		if (!outcomes[i].result)
-			foretell(seg, &outcomes[i]);
-	carry_out(seg, cmd, outcomes, n);
-	if (hak_tunables_read(seg, &states) < 0)
-		states = NULL;
-	for (size_t i = 0; i < n; i++) {
-		int r = add_row(cmd, seg, &outcomes[i], states);
+		a->n = plan_reset_all(seg, a->outcomes);
+	for (size_t i = 0; cmd->dry_run && i < a->n; i++)
+		if (!a->outcomes[i].result)
+			foretell(seg, &a->outcomes[i]);
+	write_all(seg, a);
+	return a;
+}
+
+static int end(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg)
+{
+	struct hak_tunable_state *states;
+	struct command *cmd = arg;
+	struct asked *a = state;
+	int result = CTL_OK;
+
+	(void)ctl;
+	if (!a)
+		return CTL_FAILED;
+	if (!cmd->deadline_ns)
+		cmd->deadline_ns = ctl_now_ns() + cmd->timeout_ns;
+	await(seg, cmd, a, &states);
+	for (size_t i = 0; i < a->n; i++) {
+		int r = add_row(cmd, seg, &a->outcomes[i], states);
 
 		result = result ? result : r;
 	}
 	free(states);
-	free(outcomes);
+	free(a);
 	return result;
 }
 
@@ -268,7 +299,7 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 	document = hak_json_document(ctl->verb->name);
 	cmd->rows = json_object_new_array();
 	json_object_object_add(document, "results", cmd->rows);
-	r = ctl_each(ctl, target, cmd->dry_run ? 0 : HAK_SEGMENT_WRITE, one_process, NULL, cmd);
+	r = ctl_ask_each(ctl, target, cmd->dry_run ? 0 : HAK_SEGMENT_WRITE, begin, end, cmd);
 	printed = ctl_answer(ctl, document, cmd->rows, columns, COLUMNS);
 	return r ? r : printed;
 }

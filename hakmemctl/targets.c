@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 
 #include "control/target.h"
 #include "control/tunewrite.h"
@@ -44,62 +46,145 @@ static bool passed_over(const struct hak_target *target, int error)
 	return target->kind != HAK_TARGET_PID && ctl_exit_code(error) == CTL_NOTHING;
 }
 
-static int one_process(struct ctl *ctl, const struct hak_target *target, pid_t pid, unsigned flags,
-		       int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg),
-		       void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg),
-		       void *arg, bool *matched)
+struct found {
+	struct hak_target target;
+	pid_t *pids;
+	size_t n;
+	bool matched;
+};
+
+/* CTL_OK, or the exit code of a target that cannot be looked for. */
+static int find(struct ctl *ctl, const char *text, struct found *ret)
+{
+	char why[HAK_WHY_TEXT];
+	int r;
+
+	*ret = (struct found){ .pids = NULL };
+	if (hak_target_parse(text, &ret->target, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	r = hak_target_pids(&ret->target, &ret->pids, &ret->n);
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
+		return CTL_FAILED;
+	}
+	return CTL_OK;
+}
+
+/* NULL, with *code, if it is not to be had. */
+static struct hak_segment *open_one(struct ctl *ctl, struct found *f, pid_t pid, unsigned flags,
+				    void (*failed)(struct ctl *ctl, pid_t pid, const char *why,
+						   void *arg),
+				    void *arg, int *code)
 {
 	char why[HAK_WHY_TEXT];
 	struct hak_segment *seg;
 	int r = hak_segment_open(pid, flags, &seg, why);
 
-	if (r < 0) {
-		if (passed_over(target, r))
-			return CTL_OK;
-		*matched = true;
-		if (failed)
-			failed(ctl, pid, why, arg);
-		if (!failed || target->kind == HAK_TARGET_PID)
-			fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
-		return ctl_exit_code(r);
-	}
-	*matched = true;
-	r = each(ctl, seg, arg);
-	hak_segment_close(seg);
-	return r;
+	*code = CTL_OK;
+	if (r < 0 && passed_over(&f->target, r))
+		return NULL;
+	f->matched = true;
+	if (r == 0)
+		return seg;
+	if (failed)
+		failed(ctl, pid, why, arg);
+	if (!failed || f->target.kind == HAK_TARGET_PID)
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
+	*code = ctl_exit_code(r);
+	return NULL;
+}
+
+static int done(struct found *f, int result)
+{
+	free(f->pids);
+	if (f->matched)
+		return result;
+	fprintf(stderr, f->target.kind == HAK_TARGET_ALL ?
+		"hakmemctl: no process that runs hakmem can be seen\n" :
+		"hakmemctl: no process of that name that runs hakmem can be seen\n");
+	return CTL_NOTHING;
 }
 
 int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
 	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg),
 	     void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg), void *arg)
 {
-	char why[HAK_WHY_TEXT];
-	struct hak_target target;
-	bool matched = false;
-	pid_t *pids;
-	size_t n;
-	int r, result = CTL_OK;
+	struct found f;
+	int r, result = find(ctl, text, &f);
 
-	if (hak_target_parse(text, &target, why) < 0)
-		return ctl_usage(ctl, "%s", why);
-	r = hak_target_pids(&target, &pids, &n);
-	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
-		return CTL_FAILED;
+	if (result != CTL_OK)
+		return result;
+	for (size_t i = 0; i < f.n; i++) {
+		struct hak_segment *seg = open_one(ctl, &f, f.pids[i], flags, failed, arg, &r);
+
+		if (seg) {
+			r = each(ctl, seg, arg);
+			hak_segment_close(seg);
+		}
+		result = result ? result : r;
 	}
-	for (size_t i = 0; i < n; i++) {
-		r = one_process(ctl, &target, pids[i], flags, each, failed, arg, &matched);
-		if (result == CTL_OK)
-			result = r;
+	return done(&f, result);
+}
+
+/* Several descriptors for each process are open at a time. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int ctl_ask_each(struct ctl *ctl, const char *text, unsigned flags,
+		 void *(*begin)(struct ctl *ctl, struct hak_segment *seg, void *arg),
+		 int (*end)(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg),
+		 void *arg)
+{
+	struct asked {
+		struct hak_segment *seg;
+		void *state;
+	} *asked;
+	struct found f;
+	int r, result = find(ctl, text, &f);
+
+	if (result != CTL_OK)
+		return result;
+	raise_descriptor_limit();
+	asked = calloc(f.n + 1, sizeof(*asked));
+	if (!asked)
+		return done(&f, CTL_FAILED);
+	for (size_t i = 0; i < f.n; i++) {
+		asked[i].seg = open_one(ctl, &f, f.pids[i], flags, NULL, arg, &r);
+		if (asked[i].seg)
+			asked[i].state = begin(ctl, asked[i].seg, arg);
+		result = result ? result : r;
 	}
-	free(pids);
-	if (!matched) {
-		fprintf(stderr, target.kind == HAK_TARGET_ALL ?
-			"hakmemctl: no process that runs hakmem can be seen\n" :
-			"hakmemctl: no process of that name that runs hakmem can be seen\n");
-		return CTL_NOTHING;
+	for (size_t i = 0; i < f.n; i++) {
+		if (!asked[i].seg)
+			continue;
+		r = end(ctl, asked[i].seg, asked[i].state, arg);
+		hak_segment_close(asked[i].seg);
+		result = result ? result : r;
 	}
-	return result;
+	free(asked);
+	return done(&f, result);
+}
+
+uint64_t ctl_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t ctl_left_ns(uint64_t deadline_ns)
+{
+	uint64_t now = ctl_now_ns();
+
+	return deadline_ns > now ? deadline_ns - now : 0;
 }
 
 struct json_object *ctl_process(const struct hak_segment *seg)

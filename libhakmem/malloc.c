@@ -592,9 +592,9 @@ HAK_EXPORT int posix_memalign(void **ret, size_t align, size_t size)
 	if (!power_of_two(align) || align % sizeof(void *))
 		return EINVAL;
 	p = allocate_aligned(align, size);
-	errno = saved;
 	if (!p)
-		return ENOMEM;
+		return ENOMEM;	/* and in errno, as glibc leaves it */
+	errno = saved;
 	*ret = p;
 	return 0;
 }

@@ -405,6 +405,7 @@ bool hak_slab_remote_push(struct hak_slab *s, const struct hak_chain *c)
 		*(void **)c->tail = block_at(s, HAK_REMOTE_FIRST(old));
 		new = block_index(s, c->head) | (uint64_t)(HAK_REMOTE_COUNT(old) + c->n) << 16 |
 		      HAK_REMOTE_QUEUED;
+		hak_stop("remote.before_cas");
 		/*
 		 * release: the links in the blocks, for the owner's exchange. acquire: the owner's
 		 * name, read next, may not be older than the QUEUED we saw clear (pairs with the

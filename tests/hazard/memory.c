@@ -134,6 +134,43 @@ static void evicted_extents(void)
 	purge(HAKMEM_PURGE_ALL);
 }
 
+/* Of a run, a word of each page: read as zero, then written. */
+static void *take_run(size_t n)
+{
+	char *p = launder(calloc(1, opaque(n)));
+
+	if (!p)
+		p = launder(calloc(1, opaque(n)));
+	CHECKF(p, "calloc(%zu) twice: %s", n, strerror(errno));
+	for (size_t at = 0; at < n; at += 4096) {
+		CHECKF(!*(uint64_t *)(p + at), "%p is not zero at %zu", (void *)p, at);
+		*(uint64_t *)(p + at) = ~at;
+	}
+	return p;
+}
+
+/*
+ * Extents become empty, some of them neighbours: unmapped at once, or kept, purged, taken into use
+ * again and unmapped.
+ */
+static void emptied_extents(void)
+{
+	static const char *const retain[] = { "0", "4" };
+	void *p[6];
+
+	for (int i = 0; i < 4; i++) {
+		set("superslab.retain", retain[i / 2]);
+		for (int k = 0; k < 6; k++)
+			p[k] = take_run(900000);
+		for (int k = 0; k < 6; k++)
+			free(p[k]);
+		purge(HAKMEM_PURGE_CACHE);
+		if (i != 2)
+			purge(HAKMEM_PURGE_DIRTY);
+	}
+	purge(HAKMEM_PURGE_ALL);
+}
+
 static void single_slabs(void)
 {
 	set("superslab.enable", "off");
@@ -150,6 +187,7 @@ static void whole_scenario(const char *mode)
 	evicted_whales(mode);
 	resize();
 	evicted_extents();
+	emptied_extents();
 	single_slabs();
 	purge(HAKMEM_PURGE_ALL);
 }
@@ -245,9 +283,12 @@ static void all_fail(void)
 	static const enum hak_fault kinds[] = { HAK_FAULT_MUNMAP, HAK_FAULT_MREMAP,
 						HAK_FAULT_DONTNEED, HAK_FAULT_FREE };
 
+	uint64_t mapped;
+
 	hazard_begin();
 	set("region.free_force", "on");
 	whole_scenario("dontneed");
+	mapped = counter("mem.mapped");
 	for (unsigned int pass = 0; pass < 5; pass++)
 		for (int m = 0; m < 4; m++) {
 			for (unsigned int k = 0; k < 4; k++)
@@ -262,6 +303,64 @@ static void all_fail(void)
 		}
 	purge(HAKMEM_PURGE_ALL);
 	CHECK(counter("ring.regions") == 0 && whales_in_use() == 0);
+	/* but for slabs mapped on their own, which wait for the next ones */
+	CHECKF(counter("mem.mapped") < mapped + 2 * MIB, "%lu mapped before, %lu after", mapped,
+	       counter("mem.mapped"));
+}
+
+static size_t resident(void *p, size_t n)
+{
+	unsigned char v[1024];
+	size_t pages = 0;
+
+	CHECK(n / 4096 <= sizeof(v) && !mincore(p, n, v));
+	for (size_t i = 0; i < n / 4096; i++)
+		pages += v[i] & 1;
+	return pages;
+}
+
+/* One munmap is refused: it is said so, the pages go, and the next one of its kind lies there. */
+static void refused(size_t size, size_t whole, enum hakmem_purge_level level)
+{
+	size_t all = size > whole ? size : whole;
+	uint64_t mapped = counter("mem.mapped"), kept;
+	char *p = take(size), *base, *q;
+
+	memset(p, 0xa5, size);
+	base = (char *)((uintptr_t)p & ~(whole - 1));
+	CHECK(counter("mem.mapped") > mapped);
+	mapped = counter("mem.mapped");
+	kept = counter("sys.unmap_kept");
+	CHECK(resident(base, all) > 0);
+	fault_arm(HAK_FAULT_MUNMAP, 0, 1, ENOMEM);
+	free(p);
+	purge(level);
+	CHECKF(!fault_disarm(HAK_FAULT_MUNMAP), "%zu bytes: nothing was to be unmapped", size);
+	CHECKF(counter("sys.unmap_kept") == kept + 1, "%zu bytes: %lu kept", size,
+	       counter("sys.unmap_kept") - kept);
+	CHECKF(!resident(base, all), "%zu bytes: %zu pages stay", size, resident(base, all));
+	check_books();
+	q = take(size);
+	CHECKF(((uintptr_t)q & ~(whole - 1)) == (uintptr_t)base && counter("mem.mapped") == mapped,
+	       "%zu bytes: forgotten", size);
+	free(q);
+	purge(level);
+	CHECKF(counter("mem.mapped") < mapped, "%zu bytes: kept for ever", size);
+	check_books();
+}
+
+static void refused_is_kept(void)
+{
+	hazard_begin();
+	purge(HAKMEM_PURGE_ALL);
+	refused(3 * MIB, 65536, HAKMEM_PURGE_ALL);
+	set("whale.ring_slots", "0");
+	refused(3 * MIB, 65536, HAKMEM_PURGE_CACHE);
+	refused(900000, 2 * MIB, HAKMEM_PURGE_ALL);
+	set("superslab.retain", "0");
+	refused(900000, 2 * MIB, HAKMEM_PURGE_CACHE);
+	set("superslab.enable", "off");
+	refused(16384, 65536, HAKMEM_PURGE_CACHE);
 }
 
 /* Nothing gives the pages of kept whales back: they are as they were left. */
@@ -1050,6 +1149,7 @@ static const struct tcase cases[] = {
 	{ "free_fails_9_10", free_fails, 120, QUIET, stops_prepare },
 	{ "tables_fail", tables_fail, 120, QUIET, stops_prepare },
 	{ "all_fail_10_23", all_fail, 120, QUIET, stops_prepare },
+	{ "refused_is_kept_23", refused_is_kept, 60, QUIET, stops_prepare },
 	{ "nothing_evicts_9_10", nothing_evicts, 60, QUIET, stops_prepare },
 	{ "no_memory_13", no_memory, 60, QUIET, stops_prepare },
 	{ "whales_while_evicting_11", whales_while_evicting, 60, QUIET, stops_prepare },

@@ -222,6 +222,13 @@ static void owner_is_retired(const char *stop)
 	check_all();
 }
 
+static void freer_before_cas(void)
+{
+	compare(owner_is_replaced, "remote.before_cas");
+	compare(owner_is_retired, "remote.before_cas");
+	compare(slab_empties, "remote.before_cas");
+}
+
 static void freer_after_cas(void)
 {
 	compare(owner_is_replaced, "remote.after_cas");
@@ -417,6 +424,7 @@ static void pool_put_claimed(void)
 }
 
 static const struct tcase cases[] = {
+	{ "freer_before_cas_4", freer_before_cas, 60, QUIET, stops_prepare },
 	{ "freer_after_cas_1", freer_after_cas, 60, QUIET, stops_prepare },
 	{ "freer_before_link_1", freer_before_link, 60, QUIET, stops_prepare },
 	{ "freer_after_owner_4", freer_after_owner, 60, QUIET, stops_prepare },
