@@ -171,8 +171,10 @@ static void await(struct hak_segment *seg, const struct command *cmd, struct ask
 		  struct hak_tunable_state **states)
 {
 	char why[HAK_WHY_TEXT];
-	int r = a->generation ? hak_tune_wait(seg, a->generation, ctl_left_ns(cmd->deadline_ns)) : 0;
+	int r = 0;
 
+	if (a->generation)
+		r = hak_tune_wait(seg, a->generation, ctl_left_ns(cmd->deadline_ns));
 	if (r == -ETIMEDOUT) {
 		ctl_why_pending(seg, "applied", why);
 		finish_all(a->outcomes, a->n, "pending", why);
