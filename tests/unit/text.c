@@ -5,26 +5,12 @@
  * must read back.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "control/schema.h"
 #include "control/value.h"
 #include "libhakmem/text.h"
-
-static int failures;
-
-#define EXPECT(cond, ...)                                                 \
-	do {                                                              \
-		if (!(cond)) {                                            \
-			printf("%s:%d: %s: ", __FILE__, __LINE__, #cond); \
-			printf(__VA_ARGS__);                              \
-			putchar('\n');                                    \
-			failures++;                                       \
-		}                                                         \
-	} while (0)
+#include "unit.h"
 
 static struct hak_tunable_desc desc_of(const struct hak_tunable_row *row)
 {

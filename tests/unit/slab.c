@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+/*
+ * libhakmem/slab.c: one slab of each class, its blocks carved, handed out, given back by strangers
+ * and on holes at random, beside a model that knows of each block where it is. A block in use keeps
+ * its contents whatever pages are given back; every other one comes round again.
+ */
+#include "../../libhakmem/slab.c"
+
+#include <string.h>
+
+#include "libhakmem/heap.h"
+#include "unit.h"
+
+enum { STEPS = 600, BLOCKS = HAK_SLAB_BYTES / 16 };
+enum { FRESH, TAKEN, ON_ITS_WAY, BACK };
+
+static struct hak_cache *cache;
+static struct hak_slab *slab;
+static size_t size;
+static uint8_t state[BLOCKS];
+static unsigned int count[4];
+
+/* ---- arithmetic ---- */
+
+static void blocks_and_pages(unsigned int cls)
+{
+	struct hak_slab s = { .base = (char *)HAK_SLAB_BYTES, .cls = (uint8_t)cls };
+	size_t bytes = hak_class_size(cls);
+
+	for (uint32_t offset = 0; offset < HAK_SLAB_BYTES; offset++) {
+		MUST(index_of(&s, offset) == offset / bytes, "class %u, offset %u", cls, offset);
+		MUST(hak_slab_is_block(&s, s.base + offset) ==
+			     (offset % bytes == 0 && offset + bytes <= HAK_SLAB_BYTES),
+		     "class %u, offset %u", cls, offset);
+	}
+	for (uint32_t offset = 0; offset + bytes <= HAK_SLAB_BYTES; offset += bytes) {
+		unsigned int pages = 0;
+
+		for (unsigned int page = 0; page < HAK_SLAB_UNITS; page++)
+			if (offset < (page + 1) * HAK_UNIT && offset + bytes > page * HAK_UNIT)
+				pages |= 1u << page;
+		MUST(pages_of(offset, bytes) == pages, "class %u, offset %u", cls, offset);
+	}
+}
+
+/* ---- the model ---- */
+
+static uint32_t number_of(const void *p)
+{
+	size_t offset = (size_t)((const char *)p - slab->base);
+
+	MUST(offset < HAK_SLAB_BYTES && offset % size == 0, "%zu", offset);
+	return (uint32_t)(offset / size);
+}
+
+static void become(uint32_t i, unsigned int from, unsigned int to)
+{
+	MUST(state[i] == from, "block %u of %zu: %u, not %u", i, size, state[i], from);
+	state[i] = (uint8_t)to;
+	count[from]--;
+	count[to]++;
+}
+
+static uint64_t word_of(uint32_t i, size_t at)
+{
+	return i * 0x9e3779b97f4a7c15u + at + 1;
+}
+
+static void hand_out(void *p, unsigned int from)
+{
+	uint32_t i = number_of(p);
+
+	become(i, from, TAKEN);
+	for (size_t at = 0; at < size; at += 8)
+		((uint64_t *)p)[at / 8] = word_of(i, at);
+}
+
+static void check(void)
+{
+	unsigned int listed = 0, dropped = 0, holes = 0;
+	uint8_t seen[BLOCKS] = { 0 };
+
+	MUST(slab->carved == slab->capacity - count[FRESH], "%u carved", slab->carved);
+	MUST(slab->used == count[TAKEN] + count[ON_ITS_WAY], "%u used, not %u", slab->used,
+	     count[TAKEN]);
+	for (void *p = slab->free; p; p = *(void **)p, listed++) {
+		MUST(state[number_of(p)] == BACK && !seen[number_of(p)]++, "block %u listed",
+		     number_of(p));
+		MUST(!hak_slab_in_hole(slab, p), "block %u on a hole", number_of(p));
+	}
+	for (uint32_t i = 0; i < slab->capacity; i++) {
+		bool in_hole = hak_slab_in_hole(slab, slab->base + i * size);
+
+		MUST(!in_hole || state[i] == BACK, "a hole under block %u: %u", i, state[i]);
+		dropped += in_hole;
+	}
+	MUST(slab->nfree == listed && slab->dropped == dropped, "%u listed, %u dropped", listed,
+	     dropped);
+	MUST(listed + dropped == count[BACK], "%u listed, %u dropped, %u", listed, dropped,
+	     count[BACK]);
+	for (unsigned int page = 0; page < HAK_SLAB_UNITS; page++)
+		holes += slab->holes >> page & 1;
+#if HAK_CONTROL
+	MUST(hak_proc_read(HAK_C_MEM_SLAB) % HAK_SLAB_BYTES == -holes * HAK_UNIT % HAK_SLAB_BYTES,
+	     "%u holes", holes);
+#endif
+	hak_slab_check(slab);
+}
+
+/* ---- what happens to it ---- */
+
+static void take(void)
+{
+	struct hak_chain chain;
+
+	if (!slab->free && !hak_slab_untrim(slab)) {
+		uint32_t n = hak_slab_carve(slab, 1 + random_below(8), &chain);
+		char *p = n ? chain.head : NULL, *next;
+
+		for (; n; n--, p = next) {
+			next = *(char **)p;
+			MUST(hak_key_is_free(p) && !next == (n == 1), "carved");
+			hand_out(p, FRESH);
+		}
+		return;
+	}
+	for (unsigned int n = 1 + random_below(8); n && slab->free; n--) {
+		void *p = slab->free;
+
+		slab->free = *(void **)p;
+		slab->nfree--;
+		slab->used++;
+		hand_out(p, BACK);
+	}
+}
+
+/* A chain of blocks in use, of those that lie close together or anywhere, goes to the owner. */
+static void give(void)
+{
+	struct hak_chain chain = { 0 };
+	uint32_t i = random_below(slab->capacity), step = 1 + random_below(3);
+	bool queued = HAK_REMOTE_QUEUED & atomic_load(&slab->remote);
+
+	for (unsigned int n = 1 + random_below(24); n && i < slab->capacity; n--, i += step) {
+		char *p = slab->base + i * size;
+
+		if (state[i] != TAKEN)
+			continue;
+		for (size_t at = 0; at < size; at += 8)
+			MUST(((uint64_t *)p)[at / 8] == word_of(i, at), "block %u of %zu, at %zu",
+			     i, size, at);
+		become(i, TAKEN, ON_ITS_WAY);
+		*(void **)p = chain.head;
+		((uintptr_t *)p)[1] = hak_key_of(p, 0);
+		chain.head = p;
+		if (!chain.n++)
+			chain.tail = p;
+	}
+	if (!chain.n)
+		return;
+	MUST(hak_slab_remote_push(slab, &chain) == !queued, "queued %d", queued);
+	MUST(HAK_REMOTE_COUNT(atomic_load(&slab->remote)) == count[ON_ITS_WAY], "count");
+}
+
+static void came_home(uint32_t blocks)
+{
+	MUST(blocks == count[ON_ITS_WAY], "%u of %u", blocks, count[ON_ITS_WAY]);
+	for (uint32_t i = 0; i < slab->capacity; i++)
+		if (state[i] == ON_ITS_WAY)
+			become(i, ON_ITS_WAY, BACK);
+}
+
+static void collect(void)
+{
+	bool queued = HAK_REMOTE_QUEUED & atomic_load(&slab->remote);
+	struct hak_slab *s;
+	uint32_t n = 0;
+
+	if (random_below(2)) {
+		came_home(hak_slab_take_remote(slab));
+		MUST(queued == !!(HAK_REMOTE_QUEUED & atomic_load(&slab->remote)), "QUEUED");
+		return;
+	}
+	s = hak_mpsc_take(&cache->heap->remote);
+	MUST(s == (queued ? slab : NULL), "queued %d", queued);
+	if (!s)
+		return;
+	MUST(!hak_slab_drain(s, &n) && !atomic_load(&slab->remote), "drained");
+	came_home(n);
+}
+
+/* Every page that no block in use needs is a hole afterwards, if it is worth it. */
+static void trim(void)
+{
+	bool worth = slab->nfree * size >= HAK_UNIT && hak_page == HAK_UNIT;
+	size_t carved = slab->carved * size;
+
+	hak_slab_trim(slab);
+	check();
+	for (size_t page = 0; worth && (page + 1) * HAK_UNIT <= carved; page++) {
+		uint32_t i = (uint32_t)(page * HAK_UNIT / size);
+		bool used = false;
+
+		for (; i < slab->carved && i * size < (page + 1) * HAK_UNIT; i++)
+			used |= state[i] != BACK;
+		MUST(used != (slab->holes >> page & 1), "class of %zu, page %zu", size, page);
+	}
+}
+
+static void one_slab(unsigned int cls)
+{
+	bool fresh;
+
+	slab = hak_slab_new(cache, cls, &fresh);
+	size = hak_class_size(cls);
+	MUST(slab && slab->capacity == HAK_SLAB_BYTES / size, "class %u", cls);
+	memset(state, FRESH, sizeof(state));
+	memset(count, 0, sizeof(count));
+	count[FRESH] = slab->capacity;
+	for (unsigned int i = 0; i < STEPS; i++) {
+		unsigned int what = random_below(100), full = (i / 100) % 2 ? 25 : 60;
+
+		if (what < full)
+			take();
+		else if (what < 85)
+			give();
+		else if (what < 95)
+			collect();
+		else
+			trim();
+		if (i % 8 == 0)
+			check();
+	}
+	while (count[TAKEN])
+		give();
+	while (count[ON_ITS_WAY] || atomic_load(&slab->remote))
+		collect();
+	check();
+	MUST(hak_slab_idle(slab), "not idle");
+	/* wholly free: all its carved pages are holes, and come back */
+	trim();
+	MUST(hak_page != HAK_UNIT ||
+		     slab->holes == (1u << slab->carved * size / HAK_UNIT) - 1,
+	     "class %u: holes %#x", cls, slab->holes);
+	while (cls % 2 && count[BACK])
+		take();
+	MUST(!(cls % 2) || (!slab->holes && !slab->dropped), "lost");
+	while (count[TAKEN])
+		give();
+	while (count[ON_ITS_WAY] || atomic_load(&slab->remote))
+		collect();
+	hak_slab_release(slab);
+#if HAK_CONTROL
+	MUST(hak_proc_read(HAK_C_MEM_SLAB) % HAK_SLAB_BYTES == 0, "class %u", cls);
+#endif
+	MUST(!hak_granule_kind(hak_granule(slab->base)) && !hak_granule_tag(slab->base), "mark");
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IONBF, 0);
+	cache = hak_heap_attach();
+	for (unsigned int cls = 0; cls < HAK_SLAB_CLASSES; cls++) {
+		blocks_and_pages(cls);
+		one_slab(cls);
+	}
+	return failures != 0;
+}
