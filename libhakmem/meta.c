@@ -27,7 +27,7 @@ static void *cut(size_t bytes)
 {
 	void *p;
 
-	if (meta.at + bytes > meta.end) {
+	if (!meta.at || (size_t)(meta.end - meta.at) < bytes) {
 		char *more = hak_os_reserve(RESERVE, false);
 
 		if (!more)
@@ -35,7 +35,7 @@ static void *cut(size_t bytes)
 		meta.at = meta.enabled = more;
 		meta.end = more + RESERVE;
 	}
-	if (meta.at + bytes > meta.enabled) {
+	if ((size_t)(meta.enabled - meta.at) < bytes) {
 		if (hak_os_enable(meta.enabled, PIECE))
 			return NULL;
 		meta.enabled += PIECE;

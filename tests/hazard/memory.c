@@ -619,6 +619,39 @@ static void front_while_dropped(void)
 	}
 }
 
+static void drop_fronts(void *arg)
+{
+	(void)arg;
+	set("whale.ring_slots", "32");
+}
+
+/* The thread gets its whale back while another is about to take it away: one of them has it. */
+static void front_while_taken(void)
+{
+	struct blocks mine = { .size = 2 * MIB, .n = 1, .seed = 5 };
+	struct blocks others = { .size = 2 * MIB, .n = 4, .seed = 6 };
+	void *p;
+
+	hazard_begin();
+	actor_start(&third);
+	actor_start(&purger);
+	actor_do(&third, one_size_in_turn, &p);
+	actor_do(&third, give_pointer, &p);
+	actor_hold(&purger, "front.dropping", drop_fronts, NULL);
+	actor_do(&third, blocks_take, &mine);
+	actor_release(&purger);
+	blocks_take(&others);
+	blocks_check(&mine);
+	blocks_check(&others);
+	blocks_give(&others);
+	actor_do(&third, blocks_give, &mine);
+	actor_end(&third);
+	actor_end(&purger);
+	purge(HAKMEM_PURGE_ALL);
+	CHECK(counter("ring.regions") == 0 && whales_in_use() == 0);
+	check_books();
+}
+
 /* A thread that begins later has nothing to do with what was asked of all before. */
 static void new_thread_obeys_nothing(void)
 {
@@ -1155,6 +1188,7 @@ static const struct tcase cases[] = {
 	{ "whales_while_evicting_11", whales_while_evicting, 60, QUIET, stops_prepare },
 	{ "whales_while_resizing_11", whales_while_resizing, 60, QUIET, stops_prepare },
 	{ "front_while_dropped_11", front_while_dropped, 60, QUIET, stops_prepare },
+	{ "front_while_taken_11", front_while_taken, 60, QUIET, stops_prepare },
 	{ "new_thread_obeys_nothing", new_thread_obeys_nothing, 60, QUIET, stops_prepare },
 	{ "blocks_while_purging_11", blocks_while_purging, 60, QUIET, stops_prepare },
 	{ "blocks_while_trimming_11", blocks_while_trimming, 60, QUIET, stops_prepare },

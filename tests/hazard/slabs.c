@@ -423,6 +423,57 @@ static void pool_put_claimed(void)
 		compare(slab_is_pooled, "pool.put_claimed");
 }
 
+static void give_three_quarters(void *arg)
+{
+	blocks_give_some(arg, 0, N * 3 / 4);
+	flush_cache();
+}
+
+static void give_some(void *arg)
+{
+	blocks_give_some(arg, N * 3 / 4, N * 7 / 8);
+	flush_cache();
+}
+
+static void purge_dirty(void *arg)
+{
+	(void)arg;
+	purge(HAKMEM_PURGE_DIRTY);
+}
+
+/* The pages of a pooled slab are given back; blocks of it come home meanwhile, and right after. */
+static void pool_is_trimmed(const char *stop)
+{
+	begin();
+	actor_start(&third);
+	actor_do(&third, flush, NULL);
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	actor_do(&owner, give_three_quarters, &a);
+	actor_end(&owner);
+	owner.t = 0;
+	purge(HAKMEM_PURGE_CACHE);
+	CHECK(counter("slab.pooled") > 0);
+	hold_or_do(&third, stop, purge_dirty, NULL);
+	actor_do(&freer, give_some, &a);
+	release(&third, stop);
+	/* before anybody looks into the pool's queue */
+	actor_do(&freer, blocks_give, &a);
+	purge(HAKMEM_PURGE_CACHE);
+	actor_do(&third, blocks_take, &b);
+	actor_do(&freer, blocks_take, &c);
+	check_all();
+}
+
+static void pool_trimmed(void)
+{
+	compare(pool_is_trimmed, "holes.dropped");
+	compare(pool_is_trimmed, "purge.before_madvise.holes");
+}
+
 static const struct tcase cases[] = {
 	{ "freer_before_cas_4", freer_before_cas, 60, QUIET, stops_prepare },
 	{ "freer_after_cas_1", freer_after_cas, 60, QUIET, stops_prepare },
@@ -435,6 +486,7 @@ static const struct tcase cases[] = {
 	{ "pool_pop_3", pool_pop, 60, QUIET, stops_prepare },
 	{ "pool_get_claimed_3", pool_get_claimed, 60, QUIET, stops_prepare },
 	{ "pool_put_claimed_3", pool_put_claimed, 60, QUIET, stops_prepare },
+	{ "pool_trimmed_3", pool_trimmed, 60, QUIET, stops_prepare },
 };
 
 HAZARD_MAIN(cases)
