@@ -510,7 +510,8 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 		return r;
 	if (c.stats_n == 0) {
 		snprintf(why, HAK_WHY_TEXT, "it %s", c.library[0] ?
-			 "runs hakmem without a segment (control=off)" : "does not run hakmem");
+			 "has hakmem loaded, but no segment: control=off, a sandbox, a limit, or "
+			 "a malloc of its own (hakmem(7))" : "does not run hakmem");
 		return -ENOENT;
 	}
 	r = open_stats(seg, &c, why);

@@ -280,6 +280,17 @@ static uint64_t left_ns(const struct hak_segment *seg, uint64_t deadline_ns)
 	return deadline_ns > now ? deadline_ns - now : 1;
 }
 
+/* Whether what was written from outside is another thing than what the process last obeyed. */
+static bool wants_change(const struct hak_tune_slot *policy, const struct hak_tune_slot *admin,
+			 const struct hak_ack_value *ack)
+{
+	if (admin->set)
+		return ack->origin != HAK_ORIGIN_ADMIN || ack->asked != admin->value;
+	if (policy->set)
+		return ack->origin != HAK_ORIGIN_POLICY || ack->asked != policy->value;
+	return ack->origin == HAK_ORIGIN_ADMIN || ack->origin == HAK_ORIGIN_POLICY;
+}
+
 int hak_tunables_read(const struct hak_segment *seg, struct hak_tunable_state **ret)
 {
 	struct hak_tunable_state *all;
@@ -301,7 +312,8 @@ int hak_tunables_read(const struct hak_segment *seg, struct hak_tunable_state **
 		s->ack = ack.value[i];
 		s->slot[HAK_ORIGIN_POLICY] = tune.slot[i].policy;
 		s->slot[HAK_ORIGIN_ADMIN] = tune.slot[i].admin;
-		s->pending = (int64_t)(tune.generation_seq - ack.applied) > 0;
+		s->pending = (int64_t)(tune.generation_seq - ack.applied) > 0 &&
+			     wants_change(&tune.slot[i].policy, &tune.slot[i].admin, &s->ack);
 		if (s->ack.origin < HAK_ORIGINS && s->slot[s->ack.origin].deadline_ns)
 			s->expires_ns = left_ns(seg, s->slot[s->ack.origin].deadline_ns);
 	}

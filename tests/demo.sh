@@ -50,6 +50,11 @@ minor_faults()
 	awk '{ print $10 }' "/proc/$server/stat"
 }
 
+memory()
+{
+	awk '/^VmRSS/ { print $2 }' "/proc/$server/status"
+}
+
 # whales: 500 values of 4 MiB come and go. Sets faults to what the kernel had to do for it.
 whales()
 {
@@ -88,6 +93,15 @@ show "redis-cli -s sock flushall"
 show "hakmemctl stats $server"
 show "grep VmRSS /proc/$server/status"
 show "hakmemctl purge $server --level=all"
+show "grep VmRSS /proc/$server/status"
+# The rest goes when redis's own thread next frees something.
+show "redis-cli -s sock set key value"
+left=$(memory)
+for ((i = 0; i < 100 && left > 15000; i++)); do
+	redis-cli -s sock ping >/dev/null
+	sleep $tick
+	left=$(memory)
+done
 show "grep VmRSS /proc/$server/status"
 show "redis-cli -s sock shutdown nosave"
 
