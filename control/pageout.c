@@ -186,21 +186,13 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 	return plan->next == plan->lazy_n;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* One bad range fails its batch half-way; the rest of the batch is then tried range by range. */
 static int page_out(int pidfd, struct iovec *part, unsigned parts)
 {
-	uint64_t start = now_ns();
+	uint64_t start = hak_monotonic_ns();
 	int r = 0;
 
-	for (unsigned i = 0; i < parts && now_ns() - start < MAX_NS; ) {
+	for (unsigned i = 0; i < parts && hak_monotonic_ns() - start < MAX_NS; ) {
 		unsigned n = parts - i < BATCH ? parts - i : BATCH;
 
 		if (syscall(SYS_process_madvise, pidfd, part + i, n, MADV_PAGEOUT, 0) < 0) {

@@ -283,6 +283,14 @@ int hak_segment_counter(const struct hak_segment *seg, uint16_t id)
 	return -1;
 }
 
+uint64_t hak_monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 uint64_t hak_segment_now_ns(const struct hak_segment *seg)
 {
 	struct timespec t;

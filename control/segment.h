@@ -106,6 +106,8 @@ bool hak_segment_stopped(const struct hak_segment *seg);
 
 /* CLOCK_BOOTTIME as the process sees it, now. */
 uint64_t hak_segment_now_ns(const struct hak_segment *seg);
+/* CLOCK_MONOTONIC, for how long we wait. */
+uint64_t hak_monotonic_ns(void);
 
 /* Resident bytes: exact (smaps_rollup) and slow, or as the kernel keeps count (statm); 0 if
  * unknown. */

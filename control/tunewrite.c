@@ -194,14 +194,6 @@ int hak_purge_ask(const struct hak_segment *seg, enum hak_purge_level level, uin
 }
 
 /* -- answers ----------------------------------------------------------------------------------- */
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /*
  * Asks `done` again and again, with growing pauses, until it answers other than -EAGAIN. The stats
  * memfd is not mapped here and has no futex; the pauses end early when the process does.
@@ -209,7 +201,7 @@ static uint64_t now_ns(void)
 static int wait_until(const struct hak_segment *seg, uint64_t timeout_ns,
 		      int (*done)(const struct hak_segment *seg, void *arg), void *arg)
 {
-	uint64_t start = now_ns(), pause = PAUSE_MIN_NS;
+	uint64_t start = hak_monotonic_ns(), pause = PAUSE_MIN_NS;
 
 	for (;;) {
 		struct pollfd p = { .fd = seg->pidfd, .events = POLLIN };
@@ -218,7 +210,7 @@ static int wait_until(const struct hak_segment *seg, uint64_t timeout_ns,
 
 		if (r != -EAGAIN)
 			return r;
-		if (now_ns() - start >= timeout_ns)
+		if (hak_monotonic_ns() - start >= timeout_ns)
 			return -ETIMEDOUT;
 		t = (struct timespec){ .tv_nsec = (long)pause };
 		if (ppoll(&p, seg->pidfd >= 0, &t, NULL) > 0)

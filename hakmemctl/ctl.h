@@ -91,6 +91,14 @@ void ctl_help(const struct ctl_verb *verb);	/* NULL: all verbs */
 
 /* -- targets.c --------------------------------------------------------------------------------- */
 /*
+ * Opens each process of the target and calls `each`, which returns an exit code. Processes of `all`
+ * and comm: that turn out not to run hakmem, or to be gone, are passed over; other failures go to
+ * `failed` if there is one, else to stderr. Returns the first exit code that is not CTL_OK.
+ */
+int ctl_each(struct ctl *ctl, const char *target, unsigned segment_flags,
+	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg),
+	     void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg), void *arg);
+/*
  * The same for what takes an answer: `begin` asks each process, and only then `end` waits for each,
  * with what `begin` returned. Segments stay open in between, so that all wait at the same time.
  */
@@ -99,18 +107,8 @@ int ctl_ask_each(struct ctl *ctl, const char *target, unsigned segment_flags,
 		 int (*end)(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg),
 		 void *arg);
 
-/* Nanoseconds of CLOCK_MONOTONIC; what is left until then, 0 when it is over. */
-uint64_t ctl_now_ns(void);
+/* Of hak_monotonic_ns() until then; 0 when it is over. */
 uint64_t ctl_left_ns(uint64_t deadline_ns);
-
-/*
- * Opens each process of the target and calls `each`, which returns an exit code. Processes of `all`
- * and comm: that turn out not to run hakmem, or to be gone, are passed over; other failures go to
- * `failed` if there is one, else to stderr. Returns the first exit code that is not CTL_OK.
- */
-int ctl_each(struct ctl *ctl, const char *target, unsigned segment_flags,
-	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg),
-	     void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg), void *arg);
 
 int ctl_exit_code(int error);	/* of a negative errno */
 int ctl_result_code(const char *result);	/* of the word in a row's RESULT */

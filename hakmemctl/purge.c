@@ -126,7 +126,7 @@ static int end(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg)
 	if (!a)
 		return CTL_FAILED;
 	if (!cmd->deadline_ns)
-		cmd->deadline_ns = ctl_now_ns() + cmd->timeout_ns;
+		cmd->deadline_ns = hak_monotonic_ns() + cmd->timeout_ns;
 	r = await(seg, cmd, a);
 	if (cmd->page_out && r == CTL_OK)
 		hak_pageout_run(seg, &paged_out);

@@ -277,7 +277,7 @@ static int end(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg)
 	if (!a)
 		return CTL_FAILED;
 	if (!cmd->deadline_ns)
-		cmd->deadline_ns = ctl_now_ns() + cmd->timeout_ns;
+		cmd->deadline_ns = hak_monotonic_ns() + cmd->timeout_ns;
 	await(seg, cmd, a, &states);
 	for (size_t i = 0; i < a->n; i++) {
 		int r = add_row(cmd, seg, &a->outcomes[i], states);

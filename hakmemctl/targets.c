@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "control/target.h"
 #include "control/tunewrite.h"
@@ -172,17 +171,9 @@ int ctl_ask_each(struct ctl *ctl, const char *text, unsigned flags,
 	return done(&f, result);
 }
 
-uint64_t ctl_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 uint64_t ctl_left_ns(uint64_t deadline_ns)
 {
-	uint64_t now = ctl_now_ns();
+	uint64_t now = hak_monotonic_ns();
 
 	return deadline_ns > now ? deadline_ns - now : 0;
 }

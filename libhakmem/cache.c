@@ -32,12 +32,6 @@ static void idle(struct hak_cache *c)
 	atomic_store_explicit(&c->heap->busy, 0, memory_order_release);
 }
 
-static int64_t *base_of(struct hak_cache *c, unsigned int cls)
-{
-	return cls < HAK_SLAB_CLASSES ? &c->heap->cls[cls].base
-				      : &c->heap->run[cls - HAK_SLAB_CLASSES].base;
-}
-
 static uint32_t first_limit(unsigned int cls)
 {
 	uint32_t n = (uint32_t)(LIST_FIRST_BYTES / hak_class_size(cls));
@@ -127,8 +121,7 @@ static void settle(struct hak_cache *c, struct hak_slab *s)
 
 	hak_slab_check(s);
 	hak_assert(hak_slab_owner(s) == c);
-	s->trimmed = false;
-	s->epoch = (uint8_t)hak_purge_epoch();
+	hak_slab_came_back(s, hak_purge_epoch());
 	if (s->state == HAK_SLAB_CURRENT)
 		return;
 	if (s->state == HAK_SLAB_FULL) {
@@ -533,7 +526,7 @@ static void trim_runs(struct hak_cache *c, unsigned int cls, uint32_t keep)
 	*link = NULL;
 	hak_stop("flush.runs_cut");
 	c->heap->budget += (int64_t)(all - kept) * (int64_t)hak_class_size(cls);
-	*base_of(c, cls) -= flush_runs(c, cls, rest, all - kept);
+	*hak_bin_base(c->heap, cls) -= flush_runs(c, cls, rest, all - kept);
 }
 
 static void trip_run(struct hak_cache *c, unsigned int cls)
@@ -553,7 +546,7 @@ void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
 	c->heap->budget += (int64_t)hak_class_size(cls);
 	hak_counters(c)->hot[cls].frees++;
 	hak_class_count_n(c, FLUSHED, cls, 1);
-	--*base_of(c, cls);
+	--*hak_bin_base(c->heap, cls);
 	hak_run_release(p);
 }
 
@@ -621,13 +614,13 @@ void hak_cache_flush(struct hak_cache *c)
 
 uint64_t hak_cache_trim(struct hak_cache *c, uint32_t age, uint32_t most)
 {
-	uint8_t now = (uint8_t)hak_purge_epoch();
+	uint32_t now = hak_purge_epoch();
 	uint64_t bytes = 0;
 
 	busy(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		for (struct hak_slab *s = c->heap->cls[k].partial.head; s && most; s = s->next)
-			if (!s->trimmed && (uint8_t)(now - s->epoch) >= age) {
+			if (hak_slab_stale(s, now, age)) {
 				bytes += hak_slab_trim(s);
 				most--;
 			}
@@ -715,7 +708,7 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls)
 
 	hak_misuse("double free(), or memory written after free():", p);
 	/* the links cannot be trusted: what is in the cache is lost */
-	*base_of(c, cls) -= hak_bin_length(c, cls);
+	*hak_bin_base(c->heap, cls) -= hak_bin_length(c, cls);
 	c->bin[cls].head = NULL;
 	if (cls >= HAK_SLAB_CLASSES)
 		return;

@@ -52,12 +52,6 @@ static void save_totals(void)
 #endif
 }
 
-static int64_t *base_of(struct hak_cache *c, unsigned int k)
-{
-	return k < HAK_SLAB_CLASSES ? &c->heap->cls[k].base
-				    : &c->heap->run[k - HAK_SLAB_CLASSES].base;
-}
-
 /*
  * Other libraries' prepare handlers may still run after ours, and allocate: a block they took from
  * a bin that the child gets as well would be handed out twice.
@@ -66,7 +60,7 @@ static void empty_bins(struct hak_cache *c)
 {
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
 		saved.length[k] = hak_bin_length(c, k);
-		*base_of(c, k) -= saved.length[k];
+		*hak_bin_base(c->heap, k) -= saved.length[k];
 		c->bin[k].head = NULL;
 	}
 }
@@ -80,7 +74,7 @@ static void refill_bins(struct hak_cache *c)
 		while (*link)
 			link = *link;
 		*link = saved.cache.bin[k].head;
-		*base_of(c, k) += saved.length[k];
+		*hak_bin_base(c->heap, k) += saved.length[k];
 	}
 }
 
@@ -117,7 +111,7 @@ static void restore_cache(struct hak_cache *c)
 		uint64_t allocs = hak_counters(c)->hot[k].allocs,
 			 frees = hak_counters(c)->hot[k].frees;
 
-		*base_of(c, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
+		*hak_bin_base(c->heap, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
 		c->bin[k].room = 0;
 	}
 }

@@ -110,8 +110,7 @@ static void init_cache(struct hak_heap *h)
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
 		int64_t zero =
 			(int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
-		int64_t *length = k < HAK_SLAB_CLASSES ? &h->cls[k].base
-						       : &h->run[k - HAK_SLAB_CLASSES].base;
+		int64_t *length = hak_bin_base(h, k);
 
 		if (*length != zero)	/* untouched pages stay so */
 			*length = zero;

@@ -192,10 +192,14 @@ void hak_cache_reset_limits(struct hak_cache *c);
 /* The first block of a bin is not as it was freed: says so and empties the bin. */
 void hak_cache_broken(struct hak_cache *c, unsigned int cls);
 
+static inline int64_t *hak_bin_base(struct hak_heap *h, unsigned int cls)
+{
+	return cls < HAK_SLAB_CLASSES ? &h->cls[cls].base : &h->run[cls - HAK_SLAB_CLASSES].base;
+}
+
 static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 {
-	int64_t n = cls < HAK_SLAB_CLASSES ? c->heap->cls[cls].base
-					   : c->heap->run[cls - HAK_SLAB_CLASSES].base;
+	int64_t n = *hak_bin_base(c->heap, cls);
 
 	n += (int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs);
 	/* below: after blocks freed twice that check.free let pass */

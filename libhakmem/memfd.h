@@ -11,9 +11,19 @@
 #ifndef HAK_MEMFD_H
 #define HAK_MEMFD_H
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 
 #include "hak.h"
+
+/* Not known to the headers of glibc 2.31. */
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x10
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 struct hak_memfd {
 	int fd; /* -1: none is kept, or it is the program's by now */

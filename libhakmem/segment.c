@@ -23,13 +23,6 @@
 #include "stop.h"
 #include "sys.h"
 
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x10
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* ---- what is published once ---- */
 
 #define UNIT(u) HAK_UNIT_##u

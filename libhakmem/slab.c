@@ -550,12 +550,6 @@ static void release_list(struct hak_slab *s)
 	}
 }
 
-static void came_back(struct hak_slab *s)
-{
-	s->trimmed = false;
-	s->epoch = (uint8_t)hak_purge_epoch();
-}
-
 static struct hak_slab *drain_locked(void)
 {
 	struct hak_slab *s = hak_mpsc_take(&pool_queue), *idle = NULL;
@@ -569,7 +563,7 @@ static struct hak_slab *drain_locked(void)
 			continue;
 		}
 		if (n)
-			came_back(s);
+			hak_slab_came_back(s, hak_purge_epoch());
 		pool_unlink(s);
 		if (hak_slab_idle(s)) {
 			s->next = idle;
@@ -649,11 +643,6 @@ void hak_pool_drain(void)
 	release_list(idle);
 }
 
-static bool stale(const struct hak_slab *s, uint32_t age)
-{
-	return !s->trimmed && (uint8_t)(hak_purge_epoch() - s->epoch) >= age;
-}
-
 /*
  * Takes out of a class's list what is to be trimmed, at most *most: claimed, so that neither
  * strangers queue it nor anybody adopts it meanwhile.
@@ -665,7 +654,7 @@ static struct hak_slab *take_stale(unsigned int cls, uint32_t age, uint32_t *mos
 	hak_lock(HAK_LOCK_POOL);
 	for (struct hak_slab *s = pool[cls].room; s && *most; s = next) {
 		next = s->next;
-		if (!stale(s, age) || !claim(s))
+		if (!hak_slab_stale(s, hak_purge_epoch(), age) || !claim(s))
 			continue;
 		pool_unlink(s);
 		s->next = list;

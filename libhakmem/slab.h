@@ -137,6 +137,19 @@ bool hak_slab_is_block(const struct hak_slab *s, const void *p);
  * was needed.
  */
 struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent);
+/* Blocks came back in epoch `now` of the purge clock: there may be new holes. By the owner. */
+static inline void hak_slab_came_back(struct hak_slab *s, uint32_t now)
+{
+	s->trimmed = false;
+	s->epoch = (uint8_t)now;
+}
+
+/* Nothing came back for `age` epochs, and nobody looked for holes since. */
+static inline bool hak_slab_stale(const struct hak_slab *s, uint32_t now, uint32_t age)
+{
+	return !s->trimmed && (uint8_t)(now - s->epoch) >= age;
+}
+
 /* All blocks free, QUEUED clear, on no list: back to its extent, or unmapped. */
 void hak_slab_release(struct hak_slab *s);
 /* True when it may be released. */

@@ -222,39 +222,36 @@ static void owner_is_retired(const char *stop)
 	check_all();
 }
 
+static void freer_at(const char *stop)
+{
+	compare(owner_is_replaced, stop);
+	compare(owner_is_retired, stop);
+	compare(slab_empties, stop);
+}
+
 static void freer_before_cas(void)
 {
-	compare(owner_is_replaced, "remote.before_cas");
-	compare(owner_is_retired, "remote.before_cas");
-	compare(slab_empties, "remote.before_cas");
+	freer_at("remote.before_cas");
 }
 
 static void freer_after_cas(void)
 {
-	compare(owner_is_replaced, "remote.after_cas");
-	compare(owner_is_retired, "remote.after_cas");
-	compare(slab_empties, "remote.after_cas");
+	freer_at("remote.after_cas");
 }
 
 static void freer_before_link(void)
 {
-	compare(owner_is_replaced, "remote.before_link");
-	compare(owner_is_retired, "remote.before_link");
-	compare(slab_empties, "remote.before_link");
+	freer_at("remote.before_link");
 }
 
 static void freer_after_owner(void)
 {
-	compare(owner_is_replaced, "free.after_owner");
-	compare(owner_is_retired, "free.after_owner");
-	compare(slab_empties, "free.after_owner");
+	freer_at("free.after_owner");
 }
 
 static void freer_before_push(void)
 {
-	compare(owner_is_replaced, "flush.before_push");
-	compare(owner_is_retired, "flush.before_push");
-	compare(slab_empties, "flush.before_push");
+	freer_at("flush.before_push");
 }
 
 /* ---- an owner held while it collects ---- */
