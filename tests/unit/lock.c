@@ -268,8 +268,13 @@ static void handed_on(void)
 	none_held();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	/* the agent takes locks when it likes: not here */
+	if (argc > 0 && !getenv("HAKMEM")) {
+		setenv("HAKMEM", "control.agent=off", 1);
+		execv("/proc/self/exe", argv);
+	}
 	setvbuf(stdout, NULL, _IONBF, 0);
 	/* a lost wake-up would be waited for for ever */
 	alarm(60);
