@@ -225,23 +225,10 @@ static HAK_COLD void *sanitizer_aligned(size_t align, size_t size)
 	return __interceptor_posix_memalign(&p, align, size) ? no_memory() : p;
 }
 
-static void *large_aligned(size_t size, size_t align, bool *ret_zero)
+static inline void *large_attached(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
 {
-	struct hak_cache *c;
 	void *p;
 
-	if (hak_unlikely(size >> HAK_ADDRESS_BITS || align >> HAK_ADDRESS_BITS))
-		return no_memory();
-	if (hak_abstain())
-		return align <= HAK_UNIT ? __interceptor_malloc(size)
-					 : sanitizer_aligned(align, size);
-	c = self();
-	if (hak_unlikely(!c)) {
-		c = hak_heap_zombie_enter();
-		p = c ? large(c, size, align, ret_zero) : NULL;
-		hak_heap_zombie_leave(c);
-		return p ? p : no_memory();
-	}
 	hak_heap_count1(c, SLOW_MALLOC);
 	enter(c);
 	p = large(c, size, align, ret_zero);
@@ -250,18 +237,36 @@ static void *large_aligned(size_t size, size_t align, bool *ret_zero)
 	return hak_likely(p != NULL) ? p : no_memory();
 }
 
-static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero)
+static HAK_NOINLINE void *large_unattached(size_t size, size_t align, bool *ret_zero)
 {
-	struct hak_cache *c = hak_self;
+	struct hak_cache *c;
 	void *p;
 
-	if (hak_likely(c->magic == HAK_CACHE_MAGIC && !(size >> HAK_ADDRESS_BITS))) {
-		hak_heap_count1(c, SLOW_MALLOC);
-		enter(c);
-		p = large(c, size, HAK_UNIT, ret_zero);
-		if (hak_likely(p != NULL))
-			return p;
-	}
+	if (hak_abstain())
+		return align <= HAK_UNIT ? __interceptor_malloc(size)
+					 : sanitizer_aligned(align, size);
+	c = self();
+	if (hak_likely(c != NULL))
+		return large_attached(c, size, align, ret_zero);
+	c = hak_heap_zombie_enter();
+	p = c ? large(c, size, align, ret_zero) : NULL;
+	hak_heap_zombie_leave(c);
+	return p ? p : no_memory();
+}
+
+static inline void *large_aligned(size_t size, size_t align, bool *ret_zero)
+{
+	struct hak_cache *c = hak_self;
+
+	if (hak_unlikely(size >> HAK_ADDRESS_BITS || align >> HAK_ADDRESS_BITS))
+		return no_memory();
+	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC))
+		return large_unattached(size, align, ret_zero);
+	return large_attached(c, size, align, ret_zero);
+}
+
+static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero)
+{
 	return large_aligned(size, HAK_UNIT, ret_zero);
 }
 
