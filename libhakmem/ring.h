@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Regions: mappings of whole granules, each the memory of one whale (whale.h); and the ring, which
- * keeps those of freed whales for the next whale of nearly the size, with their pages until they
- * are evicted, without them afterwards.
+ * The ring keeps the regions (region.h) of freed whales for the next whale of nearly the size, with
+ * their pages until they are evicted, without them afterwards.
  *
- * The ring: regions of about one size share a bucket (eight buckets per doubling), last in first
- * out; all of them hang on one age list, oldest first out. A region is handed out whole if it is at
- * most 12.5 % larger than asked; of a larger one the first part is handed out and the rest stays. A
- * region that comes back is joined with neighbours in the ring whose pages are in the same state: a
- * program that goes through many sizes uses one piece of memory, not one per size. whale.ring_slots
- * and whale.ring_bytes bound the ring. HAK_LOCK_RING guards ring, lists, state, HAK_KEPT granules
- * and lazy table; no system call is made under it: a region to be evicted or unmapped leaves the
- * ring first and comes back when it is clean.
+ * Regions of about one size share a bucket (eight buckets per doubling), last in first out; all of
+ * them hang on one age list, oldest first out. A region is handed out whole if it is at most 12.5 %
+ * larger than asked; of a larger one the first part is handed out and the rest stays. A region that
+ * comes back is joined with neighbours in the ring whose pages are in the same state: a program
+ * that goes through many sizes uses one piece of memory, not one per size. whale.ring_slots and
+ * whale.ring_bytes bound the ring. HAK_LOCK_RING guards ring, lists, state, HAK_KEPT granules and
+ * lazy table; no system call is made under it: a region to be evicted or unmapped leaves the ring
+ * first and comes back when it is clean.
  *
  * Fronts: a thread that frees whales again and again keeps the last one for itself, in front of the
  * ring, and gets it back without a lock or a mark while its whales are of one size. Only the thread
@@ -19,12 +18,6 @@
  * lock: who takes it back looks for a region afterwards, who puts one there looks at `most`
  * afterwards, so that one of them finds it. The ring's limits count a front as if it were in the
  * ring; a purge takes it back from a thread that freed no whale for an epoch.
- *
- * State of a region's pages:
- *   DIRTY  in use, or as the last owner left them       CLEAN  reads as zeros, no pages
- *   LAZY   MADV_FREEd: each page is either the old one or zero
- * `zero` is set last, for fresh mappings and after an eviction of the whole region succeeded, and
- * cleared when it is handed out.
  */
 #ifndef HAK_RING_H
 #define HAK_RING_H
@@ -32,25 +25,8 @@
 #include <stdatomic.h>
 
 #include "hak.h"
+#include "region.h"
 #include "stop.h"
-
-enum hak_region_state { HAK_REGION_DIRTY, HAK_REGION_LAZY, HAK_REGION_CLEAN };
-
-struct hak_region {
-	char *base;			/* what malloc returned; whole granules */
-	size_t bytes;			/* of the mapping: all usable */
-	size_t requested;		/* by the program, exact */
-	uint8_t state;
-	uint8_t life;			/* of the ring that it is or was in */
-	bool in_use;			/* a program has it */
-	bool zero;
-	bool thp;			/* advised for huge pages */
-	/* times it was found filled when freed; thp.mode=adaptive */
-	uint8_t filled;
-	uint32_t epoch;			/* of the purge clock, when it was put into the ring */
-	struct hak_region *prev, *next;	/* bucket */
-	struct hak_region *older, *newer;
-};
 
 struct hak_front {
 	_Atomic(struct hak_region *) region;
@@ -96,26 +72,6 @@ static inline struct hak_region *hak_front_put(struct hak_front *f, struct hak_r
 /* The thread ends: what it kept goes to the ring. */
 void hak_front_leave(struct hak_front *f);
 
-static inline bool hak_region_fits(const struct hak_region *r, size_t bytes, size_t most,
-				   size_t align)
-{
-	return r->bytes >= bytes && r->bytes <= most && !((uintptr_t)r->base & (align - 1));
-}
-
-/* A fresh region, DIRTY as whoever gets it will make it; NULL: no memory. */
-struct hak_region *hak_region_map(size_t bytes, size_t align);
-/*
- * Gives the mapping up. If munmap refuses (max_map_count) the pages go and the region waits in the
- * ring whatever its limits: free never fails.
- */
-void hak_region_unmap(struct hak_region *r);
-/* The region is the caller's alone. */
-void hak_region_set_state(struct hak_region *r, enum hak_region_state state);
-/* Its mapping grew by so many bytes, or shrank. */
-void hak_region_count_bytes(const struct hak_region *r, int64_t bytes);
-/* For huge pages, if thp.mode is not off. Regions that are advised differently do not join. */
-void hak_region_advise(struct hak_region *r);
-
 /*
  * A region of at least `bytes` and not much more, in no ring any more, in whatever state; NULL:
  * there is none. `other`: what the thread's front held, and goes to the ring.
@@ -125,6 +81,9 @@ struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, s
 /* A region, DIRTY and of the present epoch, comes back. */
 void hak_ring_put(struct hak_front *f, struct hak_region *r);
 
+/* Gives the mapping up; where munmap refuses, the region waits in the ring whatever its limits:
+ * free never fails. */
+void hak_ring_unmap(struct hak_region *r);
 /*
  * Gives pages of kept regions back: those put into the ring before epoch `before` of the purge
  * clock. Returns bytes, touched or not. `forced`: even with region.evict=keep. HAK_LOCK_PURGE held,

@@ -124,7 +124,7 @@ void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region 
 	} else if (hak_unlikely(!hak_tun(HAK_T_WHALE_RING_SLOTS) ||
 				r->bytes > hak_tun(HAK_T_WHALE_RING_BYTES))) {
 		hak_heap_count1(c, WHALE_UNKEPT);
-		hak_region_unmap(r);
+		hak_ring_unmap(r);
 		return;
 	}
 	if (hak_unlikely(r != NULL))

@@ -4,7 +4,7 @@
  *
  * Stands for, in libhakmem/whale.c: hak_whale_alloc, hak_whale_free, hak_whale_resize
  * (its move); in libhakmem/ring.c: hak_ring_get, hak_ring_put, over_limits,
- * hak_region_unmap, evict_batch with take, evict_regions and put_back,
+ * hak_ring_unmap, evict_batch with take, hak_region_evict and put_back,
  * hak_ring_tuned.
  *
  * Three addresses in a row, each with a region or without; one thread allocates,
