@@ -141,7 +141,7 @@ struct hak_stats_header {
 	uint64_t file_bytes;		/* size of the memfd */
 	uint64_t created_ns;		/* CLOCK_BOOTTIME; never before its process's start time */
 	uint64_t tune_ino;		/* inode of the tune memfd that belongs to this one */
-	uint64_t tune_dev;
+	uint64_t code;			/* an address of the library's: tells the file it is in */
 	char version[24];		/* of the library */
 	uint32_t counters, counters_off; /* struct hak_counter_desc[], elements and byte offset */
 	uint32_t counter_desc_bytes;

@@ -249,7 +249,7 @@ struct candidates {
 	struct hak_mapping stats[CANDIDATES], tune[CANDIDATES];
 	unsigned stats_n, tune_n;
 	char library[HAK_PATH_BYTES];
-	uint64_t library_ino;
+	uint64_t code;
 };
 
 /* Another piece of a mapping already seen adds nothing. */
@@ -289,11 +289,21 @@ static int see_candidate(const struct hak_mapping *map, void *arg)
 		note(c->stats, &c->stats_n, map);
 	else if (strcmp(map->path, tune_path) == 0 && is_memfd_device(map->major, map->minor))
 		note(c->tune, &c->tune_n, map);
-	else if (!c->library[0] && map->ino && strstr(map->path, "/libhakmem.so")) {
+	else if (!c->library[0] && map->ino && strstr(map->path, "/libhakmem.so"))
 		snprintf(c->library, sizeof(c->library), "%s", map->path);
-		c->library_ino = map->ino;
-	}
 	return 0;
+}
+
+/* A library of another name, or the program itself, tells where it is. */
+static int see_code(const struct hak_mapping *map, void *arg)
+{
+	struct candidates *c = arg;
+
+	if (c->code < map->start || c->code >= map->end)
+		return 0;
+	if (map->ino)
+		snprintf(c->library, sizeof(c->library), "%s", map->path);
+	return 1;
 }
 
 /* -- opening ----------------------------------------------------------------------------------- */
@@ -461,14 +471,18 @@ static int open_stats(struct hak_segment *seg, const struct candidates *c, char 
  * Deleted: no file of that name is there, or one that may be looked at is another. Looked at only
  * where nobody but the administrator or we ourselves can have put a filesystem that never answers.
  */
-static void judge_library(struct hak_segment *seg, const struct candidates *c)
+static void judge_library(struct hak_segment *seg, struct candidates *c)
 {
 	static const char *const trusted[] = { "/usr/", "/lib", "/opt/" };
 	static const char deleted[] = " (deleted)";
 	bool look = seg->uid == geteuid();
-	size_t n = strlen(c->library);
 	struct stat st;
+	size_t n;
 
+	c->code = seg->header.code;
+	if (!c->library[0])
+		hak_each_mapping(seg->procfd, see_code, c);
+	n = strlen(c->library);
 	memcpy(seg->library, c->library, sizeof(seg->library));
 	if (n < sizeof(deleted) || strcmp(seg->library + n - (sizeof(deleted) - 1), deleted) != 0)
 		return;
@@ -484,8 +498,9 @@ static int open_process(struct hak_segment *seg)
 	char path[32];
 
 	seg->pidfd = (int)syscall(SYS_pidfd_open, seg->pid, 0);
+	/* EINVAL, or since Linux 6.9 ENOENT: a thread that is no process's first */
 	if (seg->pidfd < 0 && errno != ENOSYS && errno != EPERM)
-		return errno == EINVAL ? -ESRCH : -errno;
+		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 	snprintf(path, sizeof(path), "/proc/%d", (int)seg->pid);
 	seg->procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (seg->procfd < 0)

@@ -51,7 +51,7 @@ struct hak_segment {
 	bool tune_writable;
 	int64_t clock_ns;		/* its CLOCK_BOOTTIME minus ours: time namespaces */
 	uint64_t stats_ino;
-	char library[HAK_PATH_BYTES];	/* unescaped, as in maps; "" when linked statically */
+	char library[HAK_PATH_BYTES];	/* unescaped, as in maps; the program, if linked into it */
 	enum hak_library_state library_state;
 
 	struct hak_stats_header header;	/* the validated copy */

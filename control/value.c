@@ -70,8 +70,8 @@ static const char *fault_word(enum fault fault)
 	return words[fault];
 }
 
-/* DIGITS[.DIGITS][SUFFIX]. Fractions are rounded down to a whole unit, and need a unit above the
- * smallest. */
+/* DIGITS[.DIGITS][SUFFIX]. Fractions are rounded down to a whole unit, but not to none, and need a
+ * unit above the smallest. */
 static enum fault parse_number(const char *text, const struct suffix *suffixes, uint64_t *ret)
 {
 	unsigned __int128 number = 0, scale = 1, total;
@@ -106,6 +106,8 @@ static enum fault parse_number(const char *text, const struct suffix *suffixes, 
 	total = number / scale * suffixes->times + number % scale * suffixes->times / scale;
 	if (total > UINT64_MAX)
 		return TOO_LARGE;
+	if (number && !total)		/* what 0 means was not asked for */
+		return NOT_WHOLE;
 	*ret = (uint64_t)total;
 	return OK;
 }

@@ -287,7 +287,7 @@ static void fill_header(struct hak_stats_header *h, const struct layout *l)
 		.pid = (uint32_t)hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0),
 		.created_ns = hak_os_boottime_ns(),
 		.tune_ino = seg.tune_fd.ino,
-		.tune_dev = seg.tune_fd.dev,
+		.code = (uint64_t)(uintptr_t)fill_header,
 		.counters = COUNTERS,
 		.counter_desc_bytes = sizeof(counter_desc[0]),
 		.tunables = HAK_TUNABLES,

@@ -105,8 +105,8 @@ static bool same_word(const char *s, size_t bytes, const char *word)
 }
 
 /*
- * DIGITS[.DIGITS][SUFFIX]; a fraction is rounded down to a whole unit, and needs a unit above
- * the smallest.
+ * DIGITS[.DIGITS][SUFFIX]; a fraction is rounded down to a whole unit, but not to none, and needs
+ * a unit above the smallest.
  */
 static int parse_number(const struct suffix *suffix, const char *s, size_t bytes, uint64_t *ret)
 {
@@ -142,6 +142,8 @@ static int parse_number(const struct suffix *suffix, const char *s, size_t bytes
 	total = number / scale * suffix->times + number % scale * suffix->times / scale;
 	if (total > UINT64_MAX)
 		return -ERANGE;
+	if (number && !total)		/* what 0 means was not asked for */
+		return -EINVAL;
 	*ret = (uint64_t)total;
 	return 0;
 }

@@ -139,7 +139,6 @@ void fake_create(struct fake *f)
 	if (fstat(f->stats_fd, &stats) < 0 || fstat(f->tune_fd, &tune) < 0)
 		err(99, "fstat");
 	h.tune_ino = tune.st_ino;
-	h.tune_dev = tune.st_dev;
 	h.created_ns = now_ns();
 	memcpy(f->map, &h, sizeof(h));
 	f->header = (void *)f->map;

@@ -79,6 +79,7 @@ static const char *const texts[] = {
 	"500ms",
 	"1s",
 	"1.5s",
+	"0.0009s",
 	"2m",
 	"2min",
 	"1h",
