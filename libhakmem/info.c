@@ -30,7 +30,6 @@ struct view {
 	struct hak_totals t;
 	uint64_t arena, arena_used, arena_free; /* bytes */
 	uint64_t cached_blocks;
-	uint64_t whales, whale_bytes; /* in use */
 };
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -40,15 +39,9 @@ static uint64_t minus(uint64_t a, uint64_t b)
 
 static void look(struct view *v)
 {
-	const uint64_t *heap = v->t.heap;
-
 	hak_stats_totals(&v->t);
-	v->whales = minus(heap[HAK_C_WHALE_ALLOCS] + heap[HAK_C_WHALE_INHERITED],
-			  heap[HAK_C_WHALE_FREES]);
-	v->whale_bytes = minus(heap[HAK_C_WHALE_ALLOC_BYTES] + heap[HAK_C_WHALE_INHERITED_BYTES],
-			       heap[HAK_C_WHALE_FREE_BYTES]);
-	v->arena = minus(v->t.proc[HAK_C_MEM_MAPPED], v->whale_bytes);
-	v->arena_used = minus(v->t.in_use_bytes, v->whale_bytes);
+	v->arena = minus(v->t.proc[HAK_C_MEM_MAPPED], v->t.whale_bytes);
+	v->arena_used = minus(v->t.in_use_bytes, v->t.whale_bytes);
 	v->arena_free = minus(v->arena, v->arena_used);
 	v->cached_blocks = 0;
 	for (unsigned int k = 0; k < HAK_CLASSES; k++)
@@ -64,8 +57,8 @@ HAK_EXPORT struct mallinfo2 mallinfo2(void)
 		.arena = v.arena,
 		.ordblks = v.cached_blocks + v.t.proc[HAK_C_RING_REGIONS],
 		.smblks = v.cached_blocks,
-		.hblks = v.whales,
-		.hblkhd = v.whale_bytes,
+		.hblks = v.t.whales,
+		.hblkhd = v.t.whale_bytes,
 		.fsmblks = v.t.cached_bytes,
 		.uordblks = v.arena_used,
 		.fordblks = v.arena_free,
@@ -122,8 +115,8 @@ HAK_EXPORT void malloc_stats(void)
 	hak_text_put(&out, "Total (incl. mmap):\n");
 	put_line(&out, "system bytes", v.t.proc[HAK_C_MEM_MAPPED]);
 	put_line(&out, "in use bytes", v.t.in_use_bytes);
-	put_line(&out, "mmap regions", v.whales);
-	put_line(&out, "mmap bytes", v.whale_bytes);
+	put_line(&out, "mmap regions", v.t.whales);
+	put_line(&out, "mmap bytes", v.t.whale_bytes);
 	put_line(&out, "cached bytes", v.t.cached_bytes);
 	put_line(&out, "dirty bytes", v.t.proc[HAK_C_MEM_DIRTY]);
 	put_line(&out, "lazy bytes", v.t.proc[HAK_C_MEM_LAZY]);
@@ -189,7 +182,7 @@ HAK_EXPORT int malloc_info(int options, FILE *f)
 	put_element(f, "aspace", "mprotect", v.arena);
 	fputs("</heap>\n", f);
 	put_free(f, &v);
-	put_total(f, "mmap", v.whales, v.whale_bytes);
+	put_total(f, "mmap", v.t.whales, v.t.whale_bytes);
 	put_element(f, "system", "current", v.t.proc[HAK_C_MEM_MAPPED]);
 	put_element(f, "aspace", "total", v.t.proc[HAK_C_MEM_MAPPED]);
 	put_element(f, "aspace", "mprotect", v.t.proc[HAK_C_MEM_MAPPED]);

@@ -111,19 +111,19 @@ static void derive_class(struct hak_totals *t, unsigned int k)
 /* See enum hak_kind. */
 static void derive_whales(struct hak_totals *t)
 {
-	uint64_t n = at_least_zero(t->heap[HAK_C_WHALE_ALLOCS] + t->heap[HAK_C_WHALE_INHERITED] -
-				   t->heap[HAK_C_WHALE_FREES]);
-	uint64_t bytes = at_least_zero(t->heap[HAK_C_WHALE_ALLOC_BYTES] +
-				       t->heap[HAK_C_WHALE_INHERITED_BYTES] -
-				       t->heap[HAK_C_WHALE_FREE_BYTES]);
+	const uint64_t *h = t->heap;
 
+	t->whales = at_least_zero(h[HAK_C_WHALE_ALLOCS] + h[HAK_C_WHALE_INHERITED] -
+				  h[HAK_C_WHALE_FREES]);
+	t->whale_bytes = at_least_zero(h[HAK_C_WHALE_ALLOC_BYTES] + h[HAK_C_WHALE_INHERITED_BYTES] -
+				       h[HAK_C_WHALE_FREE_BYTES]);
 	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++) {
-		uint64_t in_use = proc_row[i].unit == HAK_UNIT_COUNT ? n : bytes;
+		uint64_t in_use = proc_row[i].unit == HAK_UNIT_COUNT ? t->whales : t->whale_bytes;
 
 		if (proc_row[i].kind == HAK_KIND_KEPT)
 			t->proc[i] = at_least_zero(t->proc[i] - in_use);
 	}
-	t->in_use_bytes += bytes;
+	t->in_use_bytes += t->whale_bytes;
 }
 
 void hak_stats_totals(struct hak_totals *ret)

@@ -83,6 +83,7 @@ struct hak_totals {
 		uint64_t cls[HAK_CLASS_COUNTERS];
 		uint64_t in_use, cached; /* blocks, derived */
 	} cls[HAK_CLASSES];
+	uint64_t whales, whale_bytes; /* in use, derived */
 	uint64_t in_use_bytes; /* usable bytes of all blocks in use, whales included */
 	uint64_t cached_bytes; /* blocks in thread caches */
 };
