@@ -302,6 +302,41 @@ static inline void churn(void *arg)
 
 /* ---- faults ---- */
 
+/* What region.evict may be, but for "keep". */
+static const char *const modes[] = { "dontneed", "free", "remap", "munmap" };
+
+/*
+ * With one call failing, memory may be refused once: what is kept is given up first, and a second
+ * try finds more.
+ */
+static inline void *take(size_t n)
+{
+	void *p = launder(malloc(opaque(n)));
+
+	if (!p) {
+		CHECK(errno == ENOMEM);
+		p = launder(malloc(opaque(n)));
+	}
+	CHECKF(p, "malloc(%zu) twice: %s", n, strerror(errno));
+	return p;
+}
+
+static inline void *take_zeroed(size_t n)
+{
+	unsigned char *p = launder(calloc(1, opaque(n)));
+	size_t usable, at;
+
+	if (!p)
+		p = launder(calloc(1, opaque(n)));
+	CHECKF(p, "calloc(%zu) twice: %s", n, strerror(errno));
+	usable = malloc_usable_size(p);
+	at = nonzero_at(p, usable);
+	CHECKF(at == usable, "calloc(%zu): %p is not zero at %zu", n, (void *)p, at);
+	memset(p, 0xa5, usable);
+	return p;
+}
+
+
 static inline void fault_arm(enum hak_fault kind, uint32_t skip, uint32_t times, int err)
 {
 	struct hak_stop_fault *f = &stops->fault[kind];
