@@ -23,11 +23,14 @@
 size_t hak_page = 4096;
 
 static _Atomic bool sandboxed;
+static bool has_vdso;
+static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, when last looked at */
 
 void hak_os_init(void)
 {
 	size_t page = getauxval(AT_PAGESZ);
 
+	has_vdso = getauxval(AT_SYSINFO_EHDR) != 0;
 	if (page)
 		hak_page = page;
 }
@@ -42,29 +45,44 @@ bool hak_os_sandboxed(void)
 	return atomic_load_explicit(&sandboxed, memory_order_relaxed);
 }
 
-uint64_t hak_os_now_ns(void)
+/*
+ * glibc's malloc looks at no clock, so a sandbox may kill who asks the kernel for one. The coarse
+ * clock is read without a call wherever there is a vDSO; the fine ones only while the kernel's clock
+ * is the processor's counter, which on some machines it is not (hpet, acpi_pm). So in a sandbox all
+ * are the coarse one, and without a vDSO time stands still.
+ */
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	if (hak_unlikely(hak_os_sandboxed())) {
+		if (!has_vdso)
+			return 0;
+		clock = CLOCK_MONOTONIC_COARSE;
+	}
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t hak_os_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t hak_os_boottime_ns(void)
 {
-	struct timespec ts;
+	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	if (hak_os_sandboxed())
+		return now + atomic_load_explicit(&asleep_ns, memory_order_relaxed);
+	atomic_store_explicit(&asleep_ns, now - clock_ns(CLOCK_MONOTONIC), memory_order_relaxed);
+	return now;
 }
 
 uint64_t hak_os_now_ms(void)
 {
-	struct timespec ts;
-	uint64_t ms;
+	uint64_t ms = clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	ms = (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 #if HAK_DEBUG
 	ms += (uint64_t)hak_stop_clock_ms();
 #endif
@@ -163,25 +181,12 @@ int hak_os_unmap(void *p, size_t bytes)
 	return (int)counted(CALL_MUNMAP, bytes, &(struct args){ SYS_munmap, (long)p, (long)bytes });
 }
 
-/*
- * The kernel places mappings top-down, each right below the last, so what it picks is aligned as
- * long as we map whole granules and nobody maps in between. If not, first try to extend what we got
- * downwards to the boundary; else map too much and trim.
- */
-static void *map_trimmed(size_t bytes, size_t align, void *got)
+/* Maps too much and trims. */
+static void *map_trimmed(size_t bytes, size_t align)
 {
-	size_t pad = (uintptr_t)got & (align - 1), head;
-	long r;
+	long r = map_anon(CALL_MMAP, NULL, bytes + align - hak_page, PROT_READ | PROT_WRITE, 0);
+	size_t head;
 
-	r = map_anon(CALL_MMAP, (char *)got - pad, pad, PROT_READ | PROT_WRITE, 0);
-	if (!failed(r) && (char *)r == (char *)got - pad) {
-		hak_os_unmap((char *)r + bytes, pad);
-		return (void *)r;
-	}
-	if (!failed(r))
-		hak_os_unmap((void *)r, pad);
-	hak_os_unmap(got, bytes);
-	r = map_anon(CALL_MMAP, NULL, bytes + align - hak_page, PROT_READ | PROT_WRITE, 0);
 	if (failed(r))
 		return NULL;
 	head = hak_align_up((uintptr_t)r, align) - (uintptr_t)r;
@@ -190,6 +195,29 @@ static void *map_trimmed(size_t bytes, size_t align, void *got)
 	if (align - hak_page - head)
 		hak_os_unmap((char *)r + head + bytes, align - hak_page - head);
 	return (char *)r + head;
+}
+
+/*
+ * The kernel places mappings top-down, each right below the last, so what it picks is aligned as
+ * long as we map whole granules and nobody maps in between. If not, the boundary below what it
+ * picked is likely to be free, or one further down, below libraries and reservations: that takes no
+ * more than `bytes` at any time, and RLIMIT_AS and RLIMIT_DATA may not allow more.
+ */
+static void *map_aligned(size_t bytes, size_t align, uintptr_t got)
+{
+	enum { TRIES = 14 };	/* each twice as far down as the last: 32 GiB with 2 MiB */
+
+	got &= ~(align - 1);
+	for (unsigned int i = 0; i < TRIES && got > align << i; got -= align << i++) {
+		long r = map_anon(CALL_MMAP, (void *)got, bytes, PROT_READ | PROT_WRITE, 0);
+
+		if (failed(r))
+			return NULL;
+		if (!((uintptr_t)r & (align - 1)))
+			return (void *)r;
+		hak_os_unmap((void *)r, bytes);
+	}
+	return map_trimmed(bytes, align);
 }
 
 void *hak_os_map(size_t bytes, size_t align)
@@ -204,7 +232,8 @@ void *hak_os_map(size_t bytes, size_t align)
 		return NULL;
 	if (hak_likely(!((uintptr_t)r & (align - 1))))
 		return (void *)r;
-	return map_trimmed(bytes, align, (void *)r);
+	hak_os_unmap((void *)r, bytes);
+	return map_aligned(bytes, align, (uintptr_t)r);
 }
 
 int hak_os_remap_fresh(void *p, size_t bytes)

@@ -58,6 +58,7 @@ size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
 int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
 
+/* In a sandbox all of them are the coarse clock, which needs no system call. */
 uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; debug builds: stop.h */
 uint64_t hak_os_now_ns(void);		/* CLOCK_MONOTONIC */
 uint64_t hak_os_boottime_ns(void);	/* CLOCK_BOOTTIME */

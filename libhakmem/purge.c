@@ -179,7 +179,7 @@ unsigned int hak_purge_idle(void)
 
 static uint64_t purge(enum hak_purge_level level, bool count_resident)
 {
-	uint64_t t0 = hak_os_now_ns(), bytes;
+	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	struct hak_cache *c;
 
 	if (hak_unlikely(hak_heap_is_copy()))
@@ -206,7 +206,8 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
-	hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
+	if (t0)
+		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
 	return bytes;
 }
 

@@ -13,9 +13,12 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/user.h>
 
 #ifndef SECCOMP_RET_KILL_PROCESS
 #define SECCOMP_RET_KILL_PROCESS 0x80000000U
@@ -729,6 +732,56 @@ static void not_dumpable_39(void)
 	inherited_filter_19();
 }
 
+/*
+ * The program is started without a vDSO: every clock is a system call, as the fine ones are on
+ * machines whose clock is not the processor's counter. Its parent, the tracer, takes the word away
+ * that names the vDSO before the first instruction, and passes its end on.
+ */
+static void hide_vdso(void)
+{
+#ifdef __x86_64__
+	struct user_regs_struct regs;
+	int status, words_of_null = 0;
+	pid_t pid = fork();
+	unsigned long at, word;
+
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0)
+			SKIP("ptrace: %s", strerror(errno));
+		return;		/* to the exec */
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	if (WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	CHECK(WIFSTOPPED(status) && ptrace(PTRACE_GETREGS, pid, 0, &regs) == 0);
+	/* argc; argv, NULL; environment, NULL; pairs */
+	for (at = regs.rsp + 8; words_of_null < 2; at += 8)
+		words_of_null += !ptrace(PTRACE_PEEKDATA, pid, at, 0);
+	for (; (word = (unsigned long)ptrace(PTRACE_PEEKDATA, pid, at, 0)) != AT_NULL; at += 16)
+		if (word == AT_SYSINFO_EHDR)
+			CHECK(ptrace(PTRACE_POKEDATA, pid, at, AT_IGNORE) == 0);
+	CHECK(ptrace(PTRACE_DETACH, pid, 0, 0) == 0 && waitpid(pid, &status, 0) == pid);
+	if (WIFSIGNALED(status))
+		kill(getpid(), WTERMSIG(status));
+	_exit(WEXITSTATUS(status));
+#else
+	SKIP("for x86-64 only");
+#endif
+}
+
+static void kills_without_vdso_19(void)
+{
+	CHECK(!getauxval(AT_SYSINFO_EHDR));
+	filter_kills_19();
+}
+
+static void fork_without_vdso_19(void)
+{
+	CHECK(!getauxval(AT_SYSINFO_EHDR));
+	fork_behind_a_killing_filter_19();
+}
+
 static const struct tcase cases[] = {
 	{ "filter_denies_19", filter_denies_19 },
 	{ "filter_denies_agent_19", filter_denies_19, 0, "control.agent=on" },
@@ -744,6 +797,10 @@ static const struct tcase cases[] = {
 	{ "fork_behind_a_killing_filter_19", fork_behind_a_killing_filter_19 },
 	{ "fork_behind_a_denying_filter_19", fork_behind_a_denying_filter_19 },
 	{ "filter_on_all_threads_19_20", filter_on_all_threads_19_20 },
+	{ "kills_without_vdso_19", kills_without_vdso_19, 0, NULL, hide_vdso },
+	{ "kills_without_vdso_timing_19", kills_without_vdso_19, 0, "stats.timing=on", hide_vdso },
+	{ "kills_without_vdso_agent_19", kills_without_vdso_19, 0, "control.agent=on", hide_vdso },
+	{ "fork_without_vdso_19", fork_without_vdso_19, 0, NULL, hide_vdso },
 	{ "no_madvise_at_all_19", no_madvise_at_all_19 },
 	{ "no_madvise_at_all_free_19", no_madvise_at_all_19, 0, "region.evict=free" },
 	{ "no_mmap_any_more_19", no_mmap_any_more_19 },
