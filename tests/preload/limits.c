@@ -214,9 +214,14 @@ static void to_the_limit_22(size_t share_of_limit)
 	}
 }
 
+/*
+ * What is left beside this program's own 4 MiB of data and the library's tables, which are one more
+ * where chance lays them across a border of 32 GiB; in whole extents of 2 MiB, less what blocks of
+ * 4000 bytes waste.
+ */
 static void runs_in_32m_22(void)
 {
-	to_the_limit_22(4 * MIB);
+	to_the_limit_22(3 * MIB);
 }
 
 static void runs_in_64m_22(void)
@@ -236,7 +241,7 @@ static void runs_in_1g_22(void)
 
 static void runs_with_data_8m_22(void)
 {
-	to_the_limit_22(2 * MIB);
+	to_the_limit_22(3 * MIB / 2);
 }
 
 static void runs_with_data_32m_22(void)
