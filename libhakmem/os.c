@@ -22,7 +22,7 @@
 
 size_t hak_page = 4096;
 
-static _Atomic bool sandboxed;
+static _Atomic bool sandboxed, no_mincore;
 static bool has_vdso;
 static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, when last looked at */
 
@@ -38,6 +38,11 @@ void hak_os_init(void)
 void hak_os_set_sandboxed(void)
 {
 	atomic_store_explicit(&sandboxed, true, memory_order_relaxed);
+}
+
+void hak_os_forgo_mincore(void)
+{
+	atomic_store_explicit(&no_mincore, true, memory_order_relaxed);
 }
 
 bool hak_os_sandboxed(void)
@@ -271,7 +276,7 @@ size_t hak_os_resident_bytes(void *p, size_t bytes)
 	unsigned char resident[1024];
 	size_t pages = 0;
 
-	if (hak_os_sandboxed())
+	if (hak_os_sandboxed() || atomic_load_explicit(&no_mincore, memory_order_relaxed))
 		return bytes;
 	for (size_t at = 0; at < bytes; at += sizeof(resident) * hak_page) {
 		size_t n = (bytes - at + hak_page - 1) / hak_page;
