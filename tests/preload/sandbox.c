@@ -391,6 +391,17 @@ static void inherit_allow(void)
 	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
 }
 
+/* systemd's @system-service, under which most services run: all but this. */
+static void inherit_no_mincore(void)
+{
+	struct rules r = { .len = 0 };
+
+	load_number(&r);
+	on_call(&r, SYS_mincore, KILL);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
+}
+
 static void inherited_filter_19(void)
 {
 	pid_t pid;
@@ -412,9 +423,15 @@ static void inherited_filter_no_children_19(void)
 
 static void inherited_filter_that_allows_19(void)
 {
+	int (*purge)(int level, uint64_t *bytes);
+
 	need_hakmem();
+	purge = (int (*)(int, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_purge");
 	CHECKF(segment_is_mapped(), "no segment under a harmless filter");
 	inherited_filter_19();
+	/* counts what is resident, where it may */
+	free(malloc(3000000));
+	CHECK(purge(3 /* all */, NULL) == 0);
 }
 
 /* -- the interposed calls keep their meaning -------------------------------- */
@@ -816,6 +833,8 @@ static const struct tcase cases[] = {
 	  inherit_kill_children },
 	{ "inherited_filter_that_allows_19", inherited_filter_that_allows_19, 0, NULL,
 	  inherit_allow },
+	{ "inherited_filter_without_mincore_19", inherited_filter_that_allows_19, 0, NULL,
+	  inherit_no_mincore },
 	{ "prctl_is_passed_on", prctl_is_passed_on },
 	{ "pthread_create_is_passed_on", pthread_create_is_passed_on },
 	{ "pthread_create_is_passed_on_agent", pthread_create_is_passed_on, 0,
