@@ -24,7 +24,7 @@ size_t hak_page = 4096;
 
 static _Atomic bool sandboxed, no_mincore;
 static bool has_vdso;
-static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, when last looked at */
+static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, as last seen */
 
 void hak_os_init(void)
 {
@@ -52,9 +52,9 @@ bool hak_os_sandboxed(void)
 
 /*
  * glibc's malloc looks at no clock, so a sandbox may kill who asks the kernel for one. The coarse
- * clock is read without a call wherever there is a vDSO; the fine ones only while the kernel's clock
- * is the processor's counter, which on some machines it is not (hpet, acpi_pm). So in a sandbox all
- * are the coarse one, and without a vDSO time stands still.
+ * clock is read without a call wherever there is a vDSO; the fine ones only where the kernel's
+ * clock is the processor's counter, and not hpet or acpi_pm. So in a sandbox all are the coarse
+ * one, and without a vDSO time stands still.
  */
 static uint64_t clock_ns(clockid_t clock)
 {
