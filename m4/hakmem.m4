@@ -24,6 +24,20 @@ AC_SUBST([CTL_CFLAGS])
 AC_SUBST([CTL_LIBS])
 AM_CONDITIONAL([HAK_CTL], [test "$with_ctl" = yes])])
 
+# HAK_CHECK_SYSTEMD: libsystemd is hakmemd's event loop, bus and journal, and hakmemctl's bus and
+# journal; hakmemctl builds without it.
+AC_DEFUN([HAK_CHECK_SYSTEMD],
+[AS_IF([test "$with_systemd" != no],
+	[PKG_CHECK_MODULES([SYSTEMD], [libsystemd >= 245],
+		[with_systemd=yes],
+		[HAK_LACKS([systemd], [libsystemd 245 with headers is needed])])])
+AS_IF([test "$with_systemd" = yes],
+	[AC_DEFINE([HAK_SYSTEMD], [1], [libsystemd is linked])],
+	[AC_DEFINE([HAK_SYSTEMD], [0], [libsystemd is linked])])
+AC_SUBST([SYSTEMD_CFLAGS])
+AC_SUBST([SYSTEMD_LIBS])
+AM_CONDITIONAL([HAK_SYSTEMD], [test "$with_systemd" = yes])])
+
 # HAK_CHECK_LATER(NAME, CONDITIONAL, WHAT): a part that has its option before it has its sources, so
 # that packagers' --without lines do not change when it comes.
 AC_DEFUN([HAK_CHECK_LATER],
