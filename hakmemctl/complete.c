@@ -19,6 +19,14 @@ static void offer(const char *word, const char *candidate)
 		puts(candidate);
 }
 
+/* A name that a shell would have to quote is better typed as a PID. */
+static void offer_plain(const char *word, const char *candidate)
+{
+	if (candidate[strspn(candidate, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"0123456789_.:+@/-")] == '\0')
+		offer(word, candidate);
+}
+
 /* Each of "a|b|c", behind a prefix. */
 static void offer_choices(const char *word, const char *prefix, const char *choices)
 {
@@ -57,6 +65,22 @@ static void offer_options(const char *word, const struct ctl_option *options)
 	}
 }
 
+/* The unit of a process, and behind cgroup: where it lies. */
+static void offer_groups(const char *word, const struct hak_segment *seg)
+{
+	char path[HAK_CGROUP_BYTES], text[7 + HAK_CGROUP_BYTES];
+	struct hak_cgroups groups;
+
+	if (hak_cgroup_read(seg->procfd, &groups) < 0)
+		return;
+	hak_cgroup_path(&groups, path);
+	if (hak_cgroup_unit(path, text))
+		offer_plain(word, text);
+	snprintf(text, sizeof(text), "cgroup:%s", path);
+	if (strncmp(word, "cgroup:", 7) == 0 && *path)
+		offer_plain(word, text);
+}
+
 static void offer_targets(const char *word)
 {
 	const struct hak_target all = { .kind = HAK_TARGET_ALL };
@@ -75,10 +99,8 @@ static void offer_targets(const char *word)
 		snprintf(text, sizeof(text), "%d", (int)seg->pid);
 		offer(word, text);
 		snprintf(text, sizeof(text), "comm:%s", seg->comm);
-		/* A name that a shell would have to quote is better typed as a PID. */
-		if (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567"
-				      "89_.:+-")] == '\0')
-			offer(word, text);
+		offer_plain(word, text);
+		offer_groups(word, seg);
 		hak_segment_close(seg);
 	}
 	free(pids);

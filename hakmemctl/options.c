@@ -143,7 +143,8 @@ void ctl_help(const struct ctl_verb *verb)
 				printf("  %-10s%-22s %s\n", verb->name,
 				       strlen(verb->arguments) > 22 ? "..." : verb->arguments,
 				       verb->help);
-		printf("\n  TARGET is a PID, comm:NAME or all.\n\n");
+		printf("\n  TARGET is a PID, a unit (nginx.service), cgroup:/PATH, comm:NAME or "
+		       "all.\n\n");
 	}
 	help_options(ctl_common_options);
 	printf("\nExit codes: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 denied, 5 unsupported. "

@@ -95,12 +95,19 @@ static struct hak_segment *open_one(struct ctl *ctl, struct found *f, pid_t pid,
 
 static int done(struct found *f, int result)
 {
+	static const char *const of_target[] = {
+		[HAK_TARGET_PID] = "",
+		[HAK_TARGET_UNIT] = " of that unit",
+		[HAK_TARGET_CGROUP] = " in that control group",
+		[HAK_TARGET_COMM] = " of that name",
+		[HAK_TARGET_ALL] = "",
+	};
+
 	free(f->pids);
 	if (f->matched)
 		return result;
-	fprintf(stderr, f->target.kind == HAK_TARGET_ALL ?
-		"hakmemctl: no process that runs hakmem can be seen\n" :
-		"hakmemctl: no process of that name that runs hakmem can be seen\n");
+	fprintf(stderr, "hakmemctl: no process%s that runs hakmem can be seen\n",
+		of_target[f->target.kind]);
 	return CTL_NOTHING;
 }
 
