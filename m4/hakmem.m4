@@ -38,6 +38,27 @@ AC_SUBST([SYSTEMD_CFLAGS])
 AC_SUBST([SYSTEMD_LIBS])
 AM_CONDITIONAL([HAK_SYSTEMD], [test "$with_systemd" = yes])])
 
+# HAK_CHECK_DAEMON: after HAK_CHECK_SYSTEMD.
+AC_DEFUN([HAK_CHECK_DAEMON],
+[AS_IF([test "$with_daemon" != no],
+	[AS_IF([test "$with_systemd" = yes], [with_daemon=yes],
+		[HAK_LACKS([daemon], [its event loop is libsystemd's: $why_systemd])])])
+AM_CONDITIONAL([HAK_DAEMON], [test "$with_daemon" = yes])])
+
+# HAK_SYSTEMD_DIRS: where units and their like go: below the prefix, where systemd looks as well; as
+# systemd.pc says where that is /usr.
+AC_DEFUN([HAK_SYSTEMD_DIRS],
+[hak_unitdir='${prefix}/lib/systemd/system'
+AS_IF([test "$prefix" = /usr],
+	[hak_dir=`$PKG_CONFIG --variable=systemdsystemunitdir systemd 2>/dev/null`
+	AS_IF([test -n "$hak_dir"], [hak_unitdir=$hak_dir])])
+AC_ARG_WITH([systemdsystemunitdir],
+	[AS_HELP_STRING([--with-systemdsystemunitdir=DIR], [units of systemd])],
+	[], [with_systemdsystemunitdir=$hak_unitdir])
+AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
+AC_SUBST([tmpfilesdir], ['${prefix}/lib/tmpfiles.d'])
+AC_SUBST([catalogdir], ['${prefix}/lib/systemd/catalog'])])
+
 # HAK_CHECK_LATER(NAME, CONDITIONAL, WHAT): a part that has its option before it has its sources, so
 # that packagers' --without lines do not change when it comes.
 AC_DEFUN([HAK_CHECK_LATER],
