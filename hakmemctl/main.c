@@ -44,6 +44,14 @@ static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
 };
+static const struct ctl_option metrics_options[] = {
+	{ "format", 'f', CTL_ARGUMENT, "openmetrics|prometheus",
+	  "the standard (default), or Prometheus's older text" },
+	{ "write", 'w', CTL_ARGUMENT, "FILE", "replace FILE, for a textfile collector" },
+	{ "daemon", 'd', CTL_OPTIONAL_ARGUMENT, "SOCKET",
+	  "of hakmemd, which also counts processes that ended" },
+	{ NULL }
+};
 static const struct ctl_option doctor_options[] = {
 	{ "report", 'r', NONE, "all that a bug report should hold" },
 	{ NULL }
@@ -74,6 +82,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
 	  verb_run, run_options, .first_ends = true },
+	{ "metrics", "[TARGET]", "counters and memory by unit and command, for Prometheus",
+	  verb_metrics, metrics_options },
 	{ "doctor", "", "what works on this machine, what is missing, the remedy",
 	  verb_doctor, doctor_options },
 	{ "version", "", "versions of this program and of the library it starts", verb_version },
