@@ -111,7 +111,8 @@ static void grammar(void)
 		{ "-.slice", HAK_TARGET_UNIT }, { "getty@tty1.service", HAK_TARGET_UNIT },
 		{ "run-r1\\x2d2.scope", HAK_TARGET_UNIT }, { "cgroup:/", HAK_TARGET_CGROUP },
 		{ "cgroup:/a b/c", HAK_TARGET_CGROUP }, { "nginx", -1 }, { ".service", -1 },
-		{ "a/b.service", -1 }, { "a.timer", -1 }, { "a.service ", -1 }, { "@x.service", -1 },
+		{ "a/b.service", -1 }, { "a.timer", -1 },
+		{ "a.service ", -1 }, { "@x.service", -1 },
 		{ "cgroup:", -1 }, { "cgroup:system.slice", -1 }, { "1.service", HAK_TARGET_UNIT },
 		{ "0", -1 }, { "", -1 }, { "comm:", -1 },
 	};
