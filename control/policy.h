@@ -4,9 +4,10 @@
  * policy (hakmem.policy(5)).
  *
  * For: hakmemd, which carries them out, and hakmemctl, which explains them without a daemon. A set
- * is made once from all files and never changes. Its policies are in order of precedence: the most
- * specific first, among equals the one whose name is later. Each single setting of a process comes
- * from the first policy in that order that matches it and has the setting.
+ * is made once from all files and never changes. Its policies are in order of precedence: first by
+ * what they match without wildcards, then by what they match with some, each in the order of enum
+ * hak_match; then more letters in their globs, then the later name. Each single setting of a process
+ * comes from the first policy in that order that matches it and has the setting.
  *
  * A bad line costs itself; a bad line in [Match] costs the whole policy, which would otherwise
  * reach processes that it was not meant for. Both are kept as problems.
@@ -44,7 +45,8 @@ struct hak_policy {
 	char *name;			/* of the file, without .policy */
 	char *path;
 	char **pattern[HAK_MATCHES];	/* NULL, or globs ended by NULL: one of them must match */
-	uint32_t rank[HAK_MATCHES];	/* 2: without wildcards, 1: with, 0: not matched by this */
+	uint32_t exact, globs;		/* bits of what it matches by, without and with wildcards */
+	uint32_t letters;		/* other than wildcards in its globs, at least */
 	uint64_t tunable[HAK_TUNABLES];	/* values, in the order of hak_tunable_rows */
 	bool has_tunable[HAK_TUNABLES];
 	uint64_t setting[HAK_SETTINGS];	/* see hak_effect for units */
