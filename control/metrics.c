@@ -20,6 +20,7 @@ struct hak_series {
 };
 
 struct hak_metrics {
+	enum hak_metrics_source source;
 	struct hak_series *first, **last;
 	size_t n;
 };
@@ -30,7 +31,7 @@ struct family {
 	const char *help, *unit, *label;	/* unit "": none; label NULL: one figure alone */
 	const char *const *words;	/* of the label, or NULL: tiers */
 	unsigned first, n;
-	bool counter, nanoseconds;
+	bool counter, nanoseconds, daemon;
 };
 
 static const char *const state_words[] = { "in_use", "thread_cached", "slab_free", "dirty",
@@ -39,6 +40,7 @@ static const char *const state_words[] = { "in_use", "thread_cached", "slab_free
 static const struct {
 	const char *name, *help, *unit;
 	unsigned first, n;
+	bool counter, daemon;
 } derived[] = {
 	{ "hakmem_memory_bytes", "Address space mapped for blocks, by state; the sum of all states "
 	  "is hakmem_mem_mapped_bytes.", "bytes", HAK_FIGURE_IN_USE, 7 },
@@ -47,6 +49,16 @@ static const struct {
 	{ "hakmem_resident_bytes", "RSS of the processes, whatever it belongs to.", "bytes",
 	  HAK_FIGURE_RSS, 1 },
 	{ "hakmem_processes", "Processes that run on hakmem.", "", HAK_FIGURE_PROCESSES, 1 },
+	{ "hakmem_pending", "Processes that have not taken up a change of tunables: they sleep, or "
+	  "are stopped.", "", HAK_FIGURE_PENDING, 1 },
+	{ "hakmem_agents_stalled", "Of the pending ones, those with an agent, which should have.",
+	  "", HAK_FIGURE_STALLED, 1 },
+	{ "hakmem_policy_drifted", "Processes in which a value that a policy asks for is not in "
+	  "force.", "", HAK_FIGURE_DRIFTED, 1, .daemon = true },
+	{ "hakmem_daemon_purges", "Purges that hakmemd asked for and that were answered.", "",
+	  HAK_FIGURE_ASKED, 1, .counter = true, .daemon = true },
+	{ "hakmem_daemon_returned_bytes", "Bytes that processes gave back in those purges.",
+	  "bytes", HAK_FIGURE_RETURNED, 1, .counter = true, .daemon = true },
 };
 #define DERIVED (sizeof(derived) / sizeof(derived[0]))
 _Static_assert(sizeof(state_words) / sizeof(state_words[0]) ==
@@ -115,6 +127,8 @@ static bool family(size_t i, unsigned *first, struct family *ret)
 		ret->n = derived[d].n;
 		ret->label = ret->n > 1 ? "state" : NULL;
 		ret->words = ret->n > 1 ? state_words : NULL;
+		ret->counter = derived[d].counter;
+		ret->daemon = derived[d].daemon;
 	} else {
 		return false;
 	}
@@ -162,8 +176,11 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 		      bool exact_rss, struct hak_figures *ret)
 {
 	struct hak_memory m = hak_memory_of(seg, snap);
+	struct hak_tune tune;
+	bool pending;
 	unsigned at = 0;
 
+	*ret = (struct hak_figures){ 0 };
 	for (size_t i = 0; i < hak_counter_rows_n; i++) {
 		take_counter(seg, snap, &hak_counter_rows[i], &ret->value[at]);
 		at += figures_of(&hak_counter_rows[i]);
@@ -178,27 +195,40 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 	ret->value[HAK_FIGURE_REQUESTED] = m.requested;
 	ret->value[HAK_FIGURE_RSS] = hak_segment_rss(seg, exact_rss);
 	ret->value[HAK_FIGURE_PROCESSES] = 1;
+	/* A writer at work, or one that died at it, is not the process's delay. */
+	pending = !seg->header.locked && hak_segment_read_tune(seg, &tune) == 0 &&
+		  !(tune.generation_seq & 1) && tune.generation_seq != snap->applied;
+	ret->value[HAK_FIGURE_PENDING] = pending;
+	ret->value[HAK_FIGURE_STALLED] = pending && snap->agent;
 }
 
-void hak_figures_since(const struct hak_figures *a, const struct hak_figures *b,
-		       struct hak_figures *ret)
+void hak_figures_since(struct hak_figures *f, const struct hak_figures *base)
 {
 	const bool *counter = counters();
 
 	for (unsigned i = 0; i < HAK_FIGURES; i++) {
-		uint64_t less = counter[i] ? b->value[i] : 0;
-
-		ret->value[i] = a->value[i] > less ? a->value[i] - less : 0;
+		if (!counter[i])
+			continue;
+		f->value[i] = f->value[i] > base->value[i] ? f->value[i] - base->value[i] : 0;
 	}
 }
 
+void hak_figures_fold(struct hak_figures *base, const struct hak_figures *more)
+{
+	const bool *counter = counters();
+
+	for (unsigned i = 0; i < HAK_FIGURES; i++)
+		base->value[i] += counter[i] ? more->value[i] : 0;
+}
+
 /* -- series ------------------------------------------------------------------------------------ */
-int hak_metrics_new(struct hak_metrics **ret)
+int hak_metrics_new(enum hak_metrics_source source, struct hak_metrics **ret)
 {
 	struct hak_metrics *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
+	m->source = source;
 	m->last = &m->first;
 	*ret = m;
 	return 0;
@@ -233,6 +263,13 @@ static struct hak_series *find(struct hak_metrics *m, const struct hak_series *l
 	return NULL;
 }
 
+static void append(struct hak_metrics *m, struct hak_series *s)
+{
+	*m->last = s;
+	m->last = &s->next;
+	m->n++;
+}
+
 struct hak_series *hak_metrics_series(struct hak_metrics *m, const struct hak_labels *labels)
 {
 	static const struct hak_labels other = { .command = "other" };
@@ -252,9 +289,7 @@ struct hak_series *hak_metrics_series(struct hak_metrics *m, const struct hak_la
 		free(new);
 		return hak_metrics_series(m, &other);
 	}
-	*m->last = new;
-	m->last = &new->next;
-	m->n++;
+	append(m, new);
 	return new;
 }
 
@@ -320,6 +355,8 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 		/* The older format has the sample's name where OpenMetrics has the family's. */
 		const char *end = f.counter && !open ? "_total" : "";
 
+		if (f.daemon && m->source != HAK_METRICS_DAEMON)
+			continue;
 		fprintf(to, "# HELP %s%s %s\n# TYPE %s%s %s\n", f.name, end, f.help, f.name, end,
 			f.counter ? "counter" : "gauge");
 		if (open && *f.unit)
@@ -334,73 +371,76 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 }
 
 /* -- across restarts --------------------------------------------------------------------------- */
-/* Labels hold no tab and no newline: they were escaped. */
-int hak_metrics_save(const struct hak_metrics *m, FILE *to)
-{
-	for (const struct hak_series *s = m->first; s; s = s->next) {
-		unsigned first = 0;
-		struct family f;
-
-		fprintf(to, "series\t%s\t%s\t%s\n", s->unit, s->command, s->policy);
-		for (size_t i = 0; family(i, &first, &f); i++)
-			for (unsigned j = 0; f.counter && j < f.n; j++)
-				fprintf(to, "%s\t%u\t%" PRIu64 "\n", f.name, j,
-					s->sum.value[f.first + j]);
-	}
-	return ferror(to) ? -EIO : 0;
-}
-
-static void load_figure(struct hak_series *s, const char *name, unsigned index, uint64_t value)
+void hak_figures_save(const struct hak_figures *f, FILE *to)
 {
 	unsigned first = 0;
-	struct family f;
+	struct family family_;
 
-	for (size_t i = 0; family(i, &first, &f); i++)
-		if (f.counter && index < f.n && strcmp(f.name, name) == 0)
-			s->sum.value[f.first + index] += value;
+	for (size_t i = 0; family(i, &first, &family_); i++)
+		for (unsigned j = 0; family_.counter && j < family_.n; j++)
+			if (f->value[family_.first + j])
+				fprintf(to, "%s\t%u\t%" PRIu64 "\n", family_.name, j,
+					f->value[family_.first + j]);
 }
 
-/* A line "series": labels as they were written, so not escaped again. */
-static struct hak_series *load_series(struct hak_metrics *m, char *line)
+bool hak_figures_load(struct hak_figures *f, const char *line)
+{
+	char name[FAMILY_BYTES];
+	unsigned first = 0, index;
+	struct family family_;
+	uint64_t value;
+
+	if (sscanf(line, "%79[^\t]\t%u\t%" SCNu64, name, &index, &value) != 3)
+		return false;
+	for (size_t i = 0; family(i, &first, &family_); i++)
+		if (family_.counter && index < family_.n && strcmp(family_.name, name) == 0)
+			f->value[family_.first + index] += value;
+	return true;
+}
+
+/* Labels hold no tab and no newline: they were escaped. */
+void hak_metrics_save(const struct hak_metrics *m, FILE *to)
+{
+	for (const struct hak_series *s = m->first; s; s = s->next) {
+		fprintf(to, "series\t%s\t%s\t%s\n", s->unit, s->command, s->policy);
+		hak_figures_save(&s->sum, to);
+	}
+}
+
+/* One field up to the next tab, which *line is moved behind. */
+static bool load_label(const char **line, char out[HAK_LABEL_BYTES])
+{
+	size_t bytes = strcspn(*line, "\t\n");
+
+	if (bytes >= HAK_LABEL_BYTES)
+		return false;
+	memcpy(out, *line, bytes);
+	out[bytes] = '\0';
+	*line += bytes + ((*line)[bytes] == '\t');
+	return true;
+}
+
+/* Labels are as they were written, so they are not escaped again. */
+struct hak_series *hak_series_load(struct hak_metrics *m, const char *line,
+				   struct hak_figures **ret_sum)
 {
 	struct hak_series labels = { 0 }, *s;
-	char *fields[3] = { NULL };
 
-	for (size_t i = 0; i < 3; i++)
-		fields[i] = strsep(&line, "\t");
-	if (!fields[2])
+	if (strncmp(line, "series\t", 7) != 0)
 		return NULL;
-	snprintf(labels.unit, HAK_LABEL_BYTES, "%s", fields[0]);
-	snprintf(labels.command, HAK_LABEL_BYTES, "%s", fields[1]);
-	snprintf(labels.policy, HAK_LABEL_BYTES, "%s", fields[2]);
+	line += 7;
+	if (!load_label(&line, labels.unit) || !load_label(&line, labels.command) ||
+	    !load_label(&line, labels.policy))
+		return NULL;
 	s = find(m, &labels);
-	if (s || m->n >= HAK_SERIES_MAX)
-		return s;
-	s = malloc(sizeof(*s));
-	if (!s)
-		return NULL;
-	*s = labels;
-	*m->last = s;
-	m->last = &s->next;
-	m->n++;
-	return s;
-}
-
-int hak_metrics_load(struct hak_metrics *m, FILE *from)
-{
-	struct hak_series *s = NULL;
-	char line[4 * HAK_LABEL_BYTES];
-
-	while (fgets(line, sizeof(line), from)) {
-		char name[FAMILY_BYTES];
-		uint64_t value;
-		unsigned index;
-
-		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, "series\t", 7) == 0)
-			s = load_series(m, line + 7);
-		else if (s && sscanf(line, "%79[^\t]\t%u\t%" SCNu64, name, &index, &value) == 3)
-			load_figure(s, name, index, value);
+	if (!s && m->n < HAK_SERIES_MAX) {
+		s = malloc(sizeof(*s));
+		if (!s)
+			return NULL;
+		*s = labels;
+		append(m, s);
 	}
-	return ferror(from) ? -EIO : 0;
+	if (s)
+		*ret_sum = &s->sum;
+	return s;
 }

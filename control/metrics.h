@@ -18,7 +18,7 @@
 
 #include "control/snapshot.h"
 
-#define HAK_SERIES_MAX		1024u
+#define HAK_SERIES_MAX		512u
 #define HAK_LABEL_BYTES		256u	/* longer ones are cut */
 
 /* How many figures one row of counters.def makes: one for each tier that has classes, else one. */
@@ -45,6 +45,12 @@ enum hak_derived_figure {
 	HAK_FIGURE_REQUESTED,
 	HAK_FIGURE_RSS,
 	HAK_FIGURE_PROCESSES,
+	HAK_FIGURE_PENDING,		/* processes that have not taken up a change or a request */
+	HAK_FIGURE_STALLED,		/* of those, such that run an agent */
+	/* Only a daemon knows these; hak_figures_take() leaves them 0. */
+	HAK_FIGURE_DRIFTED,		/* processes in which a policy is not in force */
+	HAK_FIGURE_ASKED,		/* counter: purges it asked for and got an answer to */
+	HAK_FIGURE_RETURNED,		/* counter: bytes of those answers */
 	HAK_FIGURES
 };
 
@@ -59,6 +65,9 @@ struct hak_labels {
 
 enum hak_metrics_format { HAK_METRICS_OPENMETRICS, HAK_METRICS_PROMETHEUS };
 
+/* Whose figures they are: what a source does not know is left out of its text. */
+enum hak_metrics_source { HAK_METRICS_CTL, HAK_METRICS_DAEMON };
+
 struct hak_series;
 struct hak_metrics;
 
@@ -67,7 +76,7 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 		      bool exact_rss, struct hak_figures *ret);
 
 /* 0 or -ENOMEM. */
-int hak_metrics_new(struct hak_metrics **ret);
+int hak_metrics_new(enum hak_metrics_source source, struct hak_metrics **ret);
 void hak_metrics_free(struct hak_metrics *m);	/* NULL is fine */
 
 /* The series of these labels, made if need be; NULL: out of memory. It lives as long as `m`. */
@@ -81,9 +90,14 @@ struct hak_series *hak_metrics_series(struct hak_metrics *m, const struct hak_la
 void hak_series_move(struct hak_series *s, const struct hak_figures *old, struct hak_figures *new);
 void hak_series_retire(struct hak_series *s, const struct hak_figures *last);
 
-/* `a` minus `b` in counters, `a` in gauges: what a process did since it was like `b`. */
-void hak_figures_since(const struct hak_figures *a, const struct hak_figures *b,
-		       struct hak_figures *ret);
+/* What was counted since `base`: counters less those of `base`, never below 0; gauges as they are.
+ * And back: the counters of `base` grow by `more`. */
+void hak_figures_since(struct hak_figures *f, const struct hak_figures *base);
+void hak_figures_fold(struct hak_figures *base, const struct hak_figures *more);
+
+/* Counters as lines of text, see hak_metrics_save(). load: one line; false if it is not one. */
+void hak_figures_save(const struct hak_figures *f, FILE *to);
+bool hak_figures_load(struct hak_figures *f, const char *line);
 
 /* 0 or -EIO. OpenMetrics ends with its "# EOF". */
 int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, FILE *to);
@@ -91,9 +105,11 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 /*
  * The counters of all series, to be read back by another start or another version of the same
  * program: lines of text, by names. Gauges are left out: they belong to processes that live.
- * Loading adds to what is there; lines that are not understood are passed over. 0 or -errno.
+ * hak_series_load() takes a line that begins a series, and hak_figures_load() into `*ret_sum` those
+ * behind it; NULL: it is no such line.
  */
-int hak_metrics_save(const struct hak_metrics *m, FILE *to);
-int hak_metrics_load(struct hak_metrics *m, FILE *from);
+void hak_metrics_save(const struct hak_metrics *m, FILE *to);
+struct hak_series *hak_series_load(struct hak_metrics *m, const char *line,
+				   struct hak_figures **ret_sum);
 
 #endif

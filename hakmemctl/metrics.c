@@ -60,7 +60,7 @@ static int of_processes(struct ctl *ctl, const char *target, const struct reques
 	struct hak_metrics *m;
 	int r;
 
-	if (hak_metrics_new(&m) < 0)
+	if (hak_metrics_new(HAK_METRICS_CTL, &m) < 0)
 		return CTL_FAILED;
 	r = ctl_each(ctl, target, 0, add_process, NULL, m);
 	/* That there is nothing to count is an answer too, for a collector. */
