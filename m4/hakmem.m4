@@ -45,6 +45,17 @@ AC_DEFUN([HAK_CHECK_DAEMON],
 		[HAK_LACKS([daemon], [its event loop is libsystemd's: $why_systemd])])])
 AM_CONDITIONAL([HAK_DAEMON], [test "$with_daemon" = yes])])
 
+# HAK_CHECK_EXPORTER: the daemon's metrics over HTTP, by libmicrohttpd.
+AC_DEFUN([HAK_CHECK_EXPORTER],
+[AS_IF([test "$with_exporter" != no],
+	[PKG_CHECK_MODULES([MHD], [libmicrohttpd >= 0.9.71], [with_exporter=yes],
+		[HAK_LACKS([exporter], [libmicrohttpd 0.9.71 with headers is needed])])])
+AS_IF([test "$with_exporter" = yes && test "$with_daemon" != yes],
+	[HAK_LACKS([exporter], [it is hakmemd's: $why_daemon])])
+AC_SUBST([MHD_CFLAGS])
+AC_SUBST([MHD_LIBS])
+AM_CONDITIONAL([HAK_EXPORTER], [test "$with_exporter" = yes])])
+
 # HAK_SYSTEMD_DIRS: where units and their like go: below the prefix, where systemd looks as well; as
 # systemd.pc says where that is /usr.
 AC_DEFUN([HAK_SYSTEMD_DIRS],
