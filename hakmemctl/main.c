@@ -62,23 +62,26 @@ const struct ctl_option ctl_common_options[] = {
 	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "columns of a table, by heads, with commas" },
 	{ "no-legend", 'q', NONE, "no heads above tables" },
 	{ "no-pager", 256, NONE, "do not pipe long answers into a pager" },
+	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "ask hakmemd on that host, by ssh" },
+	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "ask hakmemd in that container" },
 	{ "help", 'h', NONE, "this text" },
 	{ NULL }
 };
 
 const struct ctl_verb ctl_verbs[] = {
-	{ "list", "", "the processes that run hakmem", verb_list },
+	{ "list", "", "the processes that run hakmem", verb_list, .remote = true },
 	{ "stats", "TARGET", "memory by state, tiers, caches and system calls",
-	  verb_stats, stats_options },
-	{ "get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get },
+	  verb_stats, stats_options, .remote = true },
+	{ "get", "TARGET [NAME]...", "tunables in force and where they come from",
+	  verb_get, .remote = true },
 	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes",
-	  verb_set, set_options },
+	  verb_set, set_options, .remote = true },
 	{ "reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
-	  verb_reset, reset_options },
+	  verb_reset, reset_options, .remote = true },
 	{ "purge", "TARGET", "have free memory given back to the kernel",
-	  verb_purge, purge_options },
+	  verb_purge, purge_options, .remote = true },
 	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
-	  verb_tunables, tunables_options },
+	  verb_tunables, tunables_options, .remote = true },
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
 	  verb_run, run_options, .first_ends = true },
@@ -146,6 +149,7 @@ int main(int argc, char **argv)
 	argv[0] = (char[]){ "hakmemctl" };
 	optind = 0;
 	r = verb->run(&ctl, argc, argv);
+	ctl_bus_close(&ctl);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "hakmemctl: cannot write the answer\n");
 		return r ? r : CTL_FAILED;

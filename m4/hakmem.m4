@@ -24,6 +24,14 @@ AC_SUBST([CTL_CFLAGS])
 AC_SUBST([CTL_LIBS])
 AM_CONDITIONAL([HAK_CTL], [test "$with_ctl" = yes])])
 
+# HAK_CHECK_JSON: json-c, by which hakmemctl and hakmemd say what a process holds.
+AC_DEFUN([HAK_CHECK_JSON],
+[hak_json=no
+PKG_CHECK_MODULES([JSON], [json-c >= 0.14], [hak_json=yes], [:])
+AC_SUBST([JSON_CFLAGS])
+AC_SUBST([JSON_LIBS])
+AM_CONDITIONAL([HAK_JSON], [test $hak_json = yes])])
+
 # HAK_CHECK_SYSTEMD: libsystemd is hakmemd's event loop, bus and journal, and hakmemctl's bus and
 # journal; hakmemctl builds without it.
 AC_DEFUN([HAK_CHECK_SYSTEMD],
