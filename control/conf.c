@@ -291,15 +291,67 @@ void hak_conf_files_free(struct hak_conf_file *files, size_t n)
 	free(files);
 }
 
+/* The file of that name in the strongest folder that has it. */
+static int add_first(struct list *list, const char *path, const char *name)
+{
+	int r = 0;
+
+	while (r == 0 && *path && list->n == 0) {
+		size_t n = strcspn(path, ":");
+		char *folder = strndup(path, n), *file = NULL;
+
+		if (!folder || asprintf(&file, "%s/%s", folder, name) < 0)
+			r = -ENOMEM;
+		else if (n && access(file, F_OK) == 0)
+			r = add_file(list, folder, name);
+		free(file);
+		free(folder);
+		path += n + (path[n] == ':');
+	}
+	return r;
+}
+
+int hak_conf_daemon_files(struct hak_conf_file **ret, size_t *ret_n)
+{
+	struct list list = { 0 }, more = { 0 };
+	char *path = hak_conf_path("", "HAKMEMD_CONF_PATH");
+	char *folders = hak_conf_path("hakmemd.conf.d", "HAKMEMD_CONF_PATH");
+	int r = path && folders ? add_first(&list, path, "hakmemd.conf") : -ENOMEM;
+
+	if (r == 0)
+		r = hak_conf_files(folders, ".conf", &more.file, &more.n);
+	for (size_t i = 0; r == 0 && i < more.n; i++) {
+		char *slash = strrchr(more.file[i].path, '/');
+		bool main_file = strcmp(more.file[i].name, "hakmemd.conf") == 0;
+
+		*slash = '\0';
+		if (!main_file)
+			r = add_file(&list, more.file[i].path, slash + 1);
+		*slash = '/';
+	}
+	hak_conf_files_free(more.file, more.n);
+	free(folders);
+	free(path);
+	if (r < 0) {
+		hak_conf_files_free(list.file, list.n);
+		return r;
+	}
+	*ret = list.file;
+	*ret_n = list.n;
+	return 0;
+}
+
 char *hak_conf_path(const char *name, const char *variable)
 {
 	const char *given = secure_getenv(variable);
+	const char *slash = *name ? "/" : "";
 	char *path;
 
 	if (given && *given)
 		return strdup(given);
-	if (asprintf(&path, "/etc/hakmem/%s:/run/hakmem/%s:/usr/local/lib/hakmem/%s:"
-			    "/usr/lib/hakmem/%s", name, name, name, name) < 0)
+	if (asprintf(&path, "/etc/hakmem%s%s:/run/hakmem%s%s:/usr/local/lib/hakmem%s%s:"
+			    "/usr/lib/hakmem%s%s", slash, name, slash, name, slash, name, slash,
+		     name) < 0)
 		return NULL;
 	return path;
 }

@@ -58,8 +58,12 @@ struct hak_conf_file {
 int hak_conf_files(const char *path, const char *suffix, struct hak_conf_file **ret, size_t *ret_n);
 void hak_conf_files_free(struct hak_conf_file *files, size_t n);
 
-/* The folders in which hakmem/NAME is looked for, in a new string: those of the environment
+/* The folders hakmem/NAME ("": hakmem itself), in a new string: those of the environment
  * variable if it is set, else below /etc, /run, /usr/local/lib and /usr/lib. */
 char *hak_conf_path(const char *name, const char *variable);
+
+/* hakmemd.conf, the strongest there is, then what is in hakmemd.conf.d/, in the order in which they
+ * are read ($HAKMEMD_CONF_PATH holds folders instead). 0 or -errno. */
+int hak_conf_daemon_files(struct hak_conf_file **ret, size_t *ret_n);
 
 #endif

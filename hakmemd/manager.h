@@ -8,8 +8,8 @@
  * it are good until `removed` has returned. Its descriptors belong to it alone; of these none goes
  * to the descriptor store.
  *
- * discover.c fills the table, apply.c carries policies out, pressure.c and limit.c purge, pageout.c
- * takes lazily freed memory away, totals.c keeps what dead processes counted, state.c carries it
+ * discover.c fills the table, apply.c carries policies out, pressure.c says when and purge.c has
+ * memory given back, lazy.c takes lazily freed memory away, totals.c keeps what dead processes counted, state.c carries it
  * over a restart. They know each other by this header only. Whoever shows things to others (bus,
  * metrics) observes.
  */
@@ -51,20 +51,27 @@ struct hak_process {
 	bool dirty_policy;			/* effect was not written yet: locked, or new */
 	bool locked;				/* control.lock: can be seen, not changed */
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
+	uint64_t events_since_ns;		/* a stranger's process may not flood the journal */
+	unsigned events_n;
+	int fd_number;				/* of its stats memfd, there; -1 if it closed it */
+	uint64_t exe_ino;			/* these two tell when it executes something else */
 
-	/* pressure.c, limit.c: one request at a time */
+	/* purge.c: one request at a time */
 	uint64_t purge_id;			/* 0: none is out */
+	const char *purge_why;
 	uint64_t purge_asked_ns;
-	uint64_t purge_not_before_ns;		/* CLOCK_MONOTONIC; grows when purges return little */
-	unsigned purge_backoff;
-	uint64_t cached_bytes;			/* as last looked at */
-	uint64_t activity;			/* a sum over counters that move when it allocates */
-	uint64_t active_ns;			/* when that last changed */
+	uint64_t purge_not_before_ns;		/* CLOCK_MONOTONIC; later when purges return little */
+	unsigned purge_backoff;			/* how often in a row they did */
+	bool purge_late;			/* told already that it has not answered */
+	uint64_t cached_bytes;			/* as last measured */
+	uint64_t activity;			/* a sum of counters that move when it allocates */
+	uint64_t active_ns;			/* when that was last seen to have moved */
+	uint64_t measured_ns;
 	bool idle_purged;			/* since then */
 
-	/* pageout.c */
-	bool attached;
-	uint64_t lazy_seq, lazy_done_seq;
+	/* lazy.c */
+	bool attached;				/* the lock on byte 1 is ours */
+	uint64_t lazy_seq, lazy_done_seq, lazy_next_ns;
 
 	uint64_t returned_bytes;		/* by purges that we asked for, and paged out */
 	unsigned look;				/* manager->look at which it was last looked at */
@@ -112,12 +119,16 @@ struct hak_manager {
 	size_t processes_n;
 
 	struct hak_totals *totals;
+	size_t totals_n;
+	bool state_stale;			/* what state.c keeps has changed */
 	uint64_t returned_bytes;		/* since the first start, over restarts */
 
 	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
 	unsigned observers_n;
 	unsigned look;				/* counts the looks at all processes */
 	bool can_page_out;
+	bool pressure_stale;			/* triggers are not those that the effects want */
+	char status[128];			/* as last sent */
 
 	struct hak_discovery *discovery;	/* each part keeps its own; NULL when it is off */
 	struct hak_pressure *pressure;
@@ -144,6 +155,11 @@ struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t 
 void hak_manager_tick(struct hak_manager *m);
 void hak_manager_status(struct hak_manager *m);	/* STATUS= for systemctl, if it changed */
 
+/* To all observers; bytes are added up on the way. */
+void hak_tell_value(struct hak_process *p, const struct hak_value_change *change);
+void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why);
+
+/* Takes it over, segment and all. */
 void hak_process_added(struct hak_process *p);
 void hak_process_changed(struct hak_process *p);
 /* The process ended: counted, told, freed. */
@@ -152,10 +168,12 @@ void hak_process_remove(struct hak_process *p);
 /* -- discover.c -------------------------------------------------------------------------------- */
 int hak_discovery_start(struct hak_manager *m);
 void hak_discovery_stop(struct hak_manager *m);
-/* As if a new process had been seen: 0 if it is known afterwards; -errno with a sentence. */
-int hak_discovery_look_at(struct hak_manager *m, pid_t pid, char why[HAK_WHY_TEXT]);
+/* False when it has executed another program, or ended. */
+bool hak_discovery_still(struct hak_process *p);
 
 /* -- apply.c ----------------------------------------------------------------------------------- */
+/* Of a process just added: remembers its values, then as hak_apply(). */
+void hak_apply_first(struct hak_process *p);
 /* Works out which policies apply and writes what differs from the process's policy layer; layers
  * that no policy wants any more are removed. */
 void hak_apply(struct hak_process *p);
@@ -163,6 +181,8 @@ void hak_apply(struct hak_process *p);
 void hak_apply_look(struct hak_process *p);
 
 /* -- purge.c ----------------------------------------------------------------------------------- */
+/* What it has cached, and whether it allocates, if that was not measured in the last `age_us`. */
+void hak_purge_measure(struct hak_process *p, uint64_t age_us);
 /*
  * Asks for a purge unless one is out or it is to be left alone: 0; -EBUSY, -EAGAIN; or the error of
  * the request. `why` goes to the journal with the bytes when the answer is there, and lasts as long
