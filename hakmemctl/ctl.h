@@ -77,6 +77,8 @@ int verb_tunables(struct ctl *ctl, int argc, char **argv);
 int verb_describe(struct ctl *ctl, int argc, char **argv);
 int verb_run(struct ctl *ctl, int argc, char **argv);
 int verb_metrics(struct ctl *ctl, int argc, char **argv);
+int verb_policy(struct ctl *ctl, int argc, char **argv);
+int verb_cat_config(struct ctl *ctl, int argc, char **argv);
 int verb_doctor(struct ctl *ctl, int argc, char **argv);
 int verb_version(struct ctl *ctl, int argc, char **argv);
 int verb_complete(struct ctl *ctl, int argc, char **argv);
