@@ -11,6 +11,7 @@
 
 #include "control/escape.h"
 #include "control/policy.h"
+#include "control/report.h"
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
 
@@ -290,7 +291,7 @@ static int effect_of(struct command *cmd, const struct hak_segment *seg, struct 
 
 static struct json_object *row_of(const struct hak_segment *seg, const struct hak_identity *id)
 {
-	struct json_object *o = ctl_process(seg);
+	struct json_object *o = hak_report_process(seg);
 
 	hak_json_text(o, "unit", id->unit[0] ? id->unit : NULL);
 	hak_json_text(o, "user_unit", id->user_unit[0] ? id->user_unit : NULL);
