@@ -44,6 +44,17 @@ static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
 };
+#define ROOT { "root", 'R', CTL_ARGUMENT, "FOLDER", "of a system that does not run" }
+static const struct ctl_option enable_options[] = {
+	{ "runtime", 'r', NONE, "in /run: until the next boot" },
+	{ "no-reload", 'n', NONE, "do not have systemd read its files again" },
+	ROOT,
+	{ NULL }
+};
+static const struct ctl_option status_options[] = {
+	ROOT,
+	{ NULL }
+};
 static const struct ctl_option metrics_options[] = {
 	{ "format", 'f', CTL_ARGUMENT, "openmetrics|prometheus",
 	  "the standard (default), or Prometheus's older text" },
@@ -85,6 +96,11 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
 	  verb_run, run_options, .first_ends = true },
+	{ "enable", "UNIT...", "put services on hakmem, from their next start on",
+	  verb_enable, enable_options },
+	{ "disable", "UNIT...", "take them off again", verb_disable, enable_options },
+	{ "status", "UNIT...", "whether services are on hakmem, and what to restart",
+	  verb_status, status_options },
 	{ "metrics", "[TARGET]", "counters and memory by unit and command, for Prometheus",
 	  verb_metrics, metrics_options },
 	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",
