@@ -12,6 +12,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#include "hakmemd/bus.h"
 #include "hakmemd/exposition.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
@@ -22,11 +23,14 @@ struct daemon {
 	sd_event *event;
 	struct hak_manager *manager;
 	struct hak_exposition *exposition;
+	const char *bus_address;	/* NULL: the system's */
+	struct hak_bus *bus;
 };
 
 static const char usage[] =
 	"hakmemd [OPTION]...: applies policies to processes on hakmem; see hakmemd(8)\n"
 	"\n"
+	"  -b, --bus=ADDRESS      this bus instead of the system's\n"
 	"  -l, --log-level=LEVEL  what is said: error, warning, notice, info (default), debug\n"
 	"  -h, --help             this text\n"
 	"  -V, --version          the version\n";
@@ -49,9 +53,10 @@ static int set_log_level(const char *word)
 }
 
 /* -1: go on; else the exit status. */
-static int options(int argc, char **argv)
+static int options(int argc, char **argv, struct daemon *d)
 {
 	static const struct option longs[] = {
+		{ "bus", required_argument, NULL, 'b' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -59,8 +64,11 @@ static int options(int argc, char **argv)
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "l:hV", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "b:l:hV", longs, NULL)) != -1) {
 		switch (option) {
+		case 'b':
+			d->bus_address = optarg;
+			break;
 		case 'l':
 			if (set_log_level(optarg) < 0)
 				return EXIT_FAILURE;
@@ -148,11 +156,12 @@ static int start(struct daemon *d)
 	if (r < 0)
 		return hak_log_error(r, "cannot watch memory pressure");
 	hak_self_watch_pressure(d->event);
-	return 0;
+	return hak_bus_start(d->manager, d->bus_address, &d->bus);
 }
 
 static void stop(struct daemon *d)
 {
+	hak_bus_stop(d->bus);
 	hak_exposition_stop(d->exposition);
 	hak_manager_free(d->manager);
 	sd_event_unref(d->event);
@@ -161,7 +170,7 @@ static void stop(struct daemon *d)
 int main(int argc, char **argv)
 {
 	struct daemon d = { 0 };
-	int r = options(argc, argv);
+	int r = options(argc, argv, &d);
 
 	if (r >= 0)
 		return r;

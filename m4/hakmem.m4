@@ -46,11 +46,14 @@ AC_SUBST([SYSTEMD_CFLAGS])
 AC_SUBST([SYSTEMD_LIBS])
 AM_CONDITIONAL([HAK_SYSTEMD], [test "$with_systemd" = yes])])
 
-# HAK_CHECK_DAEMON: after HAK_CHECK_SYSTEMD.
+# HAK_CHECK_DAEMON: after HAK_CHECK_SYSTEMD and HAK_CHECK_JSON.
 AC_DEFUN([HAK_CHECK_DAEMON],
 [AS_IF([test "$with_daemon" != no],
-	[AS_IF([test "$with_systemd" = yes], [with_daemon=yes],
-		[HAK_LACKS([daemon], [its event loop is libsystemd's: $why_systemd])])])
+	[AS_IF([test "$with_systemd" = no],
+		[HAK_LACKS([daemon], [its event loop is libsystemd's: $why_systemd])],
+		[test $hak_json = no],
+		[HAK_LACKS([daemon], [json-c 0.14 with headers is needed])],
+		[with_daemon=yes])])
 AM_CONDITIONAL([HAK_DAEMON], [test "$with_daemon" = yes])])
 
 # HAK_CHECK_EXPORTER: the daemon's metrics over HTTP, by libmicrohttpd.
