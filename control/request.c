@@ -20,6 +20,8 @@ struct outcome {
 	struct hak_change change;
 	char name[HAK_NAME_BYTES];
 	const char *result;	/* NULL: to be written, or judged when the process has answered */
+	bool was_known, was_set;	/* the admin layer before, where it could be read */
+	uint64_t was, was_until_ns, was_in_force;
 	char reason[HAK_WHY_TEXT];
 };
 
@@ -142,6 +144,28 @@ static void finish_all(struct outcome *outcomes, size_t n, const char *result, c
 			outcome_is(&outcomes[i], result, reason);
 }
 
+/* What undoing it would have to restore. */
+static void remember(const struct hak_segment *seg, struct hak_request *a)
+{
+	struct hak_tunable_state *states;
+
+	if (hak_tunables_read(seg, &states) < 0)
+		return;
+	for (size_t i = 0; i < a->n; i++) {
+		struct outcome *o = &a->outcome[i];
+		const struct hak_tunable_state *s = &states[o->change.index];
+
+		if (o->result)
+			continue;
+		o->was_known = true;
+		o->was_set = s->ack.set & 1u << HAK_ORIGIN_ADMIN;
+		o->was = s->slot[HAK_ORIGIN_ADMIN].value;
+		o->was_until_ns = s->slot[HAK_ORIGIN_ADMIN].deadline_ns;
+		o->was_in_force = s->ack.value;
+	}
+	free(states);
+}
+
 /* Writes what is left to be written. */
 static void write_all(const struct hak_segment *seg, struct hak_request *a)
 {
@@ -193,6 +217,7 @@ struct hak_request *hak_request_change(const struct hak_segment *seg,
 	for (size_t i = 0; wishes->dry_run && i < a->n; i++)
 		if (!a->outcome[i].result)
 			foretell(seg, &a->outcome[i]);
+	remember(seg, a);
 	write_all(seg, a);
 	return a;
 }
@@ -238,6 +263,20 @@ static void add_value(struct json_object *o, const char *key, const char *text_k
 	hak_json_text(o, text_key, text);
 }
 
+static void add_before(struct json_object *o, const struct hak_segment *seg,
+		       const struct outcome *outcome)
+{
+	struct hak_spec spec = hak_spec_of_desc(&seg->tunable[outcome->change.index]);
+	char text[HAK_VALUE_TEXT];
+
+	hak_value_format(&spec, outcome->was_in_force, text);
+	hak_json_text(o, "before", text);
+	hak_value_format(&spec, outcome->was, text);
+	hak_json_text(o, "layer_before", outcome->was_set ? text : NULL);
+	if (outcome->was_set && outcome->was_until_ns)
+		hak_json_number(o, "layer_before_until_ns", outcome->was_until_ns);
+}
+
 static struct json_object *change_row(const struct hak_segment *seg, const struct outcome *outcome,
 				      const struct hak_tunable_state *states, uint64_t for_ns)
 {
@@ -256,6 +295,8 @@ static struct json_object *change_row(const struct hak_segment *seg, const struc
 	hak_json_text(o, "reason", outcome->reason[0] ? outcome->reason : NULL);
 	if (for_ns)
 		hak_json_number(o, "for_ns", for_ns);
+	if (outcome->was_known)
+		add_before(o, seg, outcome);
 	return o;
 }
 

@@ -79,6 +79,8 @@ int verb_run(struct ctl *ctl, int argc, char **argv);
 int verb_enable(struct ctl *ctl, int argc, char **argv);
 int verb_disable(struct ctl *ctl, int argc, char **argv);
 int verb_status(struct ctl *ctl, int argc, char **argv);
+int verb_history(struct ctl *ctl, int argc, char **argv);
+int verb_undo(struct ctl *ctl, int argc, char **argv);
 int verb_metrics(struct ctl *ctl, int argc, char **argv);
 int verb_policy(struct ctl *ctl, int argc, char **argv);
 int verb_cat_config(struct ctl *ctl, int argc, char **argv);
@@ -127,6 +129,7 @@ struct ctl_ask {
 	const struct hak_wishes *wishes;	/* one of these two */
 	const struct hak_purge_how *purge;
 	uint64_t timeout_ns;		/* for all answers, from when the last process was asked */
+	const char *change, *who, *why;	/* of wishes, for the journal: control/changes.h */
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
@@ -177,6 +180,11 @@ void ctl_pager_end(FILE *to);
 /* The tunables of the target: those named, or all, or with `changed` those that differ from their
  * default. */
 int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool changed);
+
+/* -- history.c --------------------------------------------------------------------------------- */
+/* Who runs this, for the journal. */
+#define CTL_WHO_BYTES 160
+void ctl_who(char out[CTL_WHO_BYTES]);
 
 /* -- library.c --------------------------------------------------------------------------------- */
 /* The libhakmem that belongs to this program: 0, or -ENOENT with the places looked at in `why`. */

@@ -44,6 +44,15 @@ static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
 };
+static const struct ctl_option history_options[] = {
+	{ "lines", 'l', CTL_ARGUMENT, "N", "no more than the last N changes (100)" },
+	{ NULL }
+};
+static const struct ctl_option undo_options[] = {
+	{ "force", 'f', NONE, "also what was changed since" },
+	TIMEOUT,
+	{ NULL }
+};
 #define ROOT { "root", 'R', CTL_ARGUMENT, "FOLDER", "of a system that does not run" }
 static const struct ctl_option enable_options[] = {
 	{ "runtime", 'r', NONE, "in /run: until the next boot" },
@@ -101,6 +110,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "disable", "UNIT...", "take them off again", verb_disable, enable_options },
 	{ "status", "UNIT...", "whether services are on hakmem, and what to restart",
 	  verb_status, status_options },
+	{ "history", "[TARGET]", "who changed what, when and why", verb_history, history_options },
+	{ "undo", "ID", "take a change back", verb_undo, undo_options },
 	{ "metrics", "[TARGET]", "counters and memory by unit and command, for Prometheus",
 	  verb_metrics, metrics_options },
 	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",

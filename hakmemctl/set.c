@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/changes.h"
 #include "control/request.h"
 #include "hakmemctl/ctl.h"
 
@@ -38,8 +39,8 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 {
 	const struct hak_wishes wishes = { cmd->wishes, cmd->n, cmd->for_ns, cmd->dry_run };
 	struct ctl_ask ask = { .wishes = &wishes, .timeout_ns = cmd->timeout_ns };
+	char why[HAK_WHY_TEXT], id[HAK_CHANGE_ID_BYTES], who[CTL_WHO_BYTES], how[40];
 	struct json_object *document;
-	char why[HAK_WHY_TEXT];
 	int r, printed;
 
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
@@ -47,6 +48,10 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 	document = hak_json_document(ctl->verb->name);
 	ask.rows = json_object_new_array();
 	json_object_object_add(document, "results", ask.rows);
+	hak_change_id(id);
+	ctl_who(who);
+	snprintf(how, sizeof(how), "hakmemctl %s", ctl->verb->name);
+	ask.change = id, ask.who = who, ask.why = how;
 	r = ctl_ask_each(ctl, target, &ask);
 	printed = ctl_answer(ctl, document, ask.rows, columns, COLUMNS);
 	return r ? r : printed;

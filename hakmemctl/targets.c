@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "control/changes.h"
 #include "control/target.h"
 #include "hakmemctl/ctl.h"
 
@@ -335,7 +336,10 @@ static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask
 
 	if (a->request) {
 		r = hak_request_wait(a->seg, a->request, left_ns(deadline_ns));
-		return take_rows(ask, hak_request_answer(a->seg, a->request, r));
+		rows = hak_request_answer(a->seg, a->request, r);
+		if (ask->wishes && !ask->wishes->dry_run)
+			hak_changes_journal(rows, ask->change, ask->who, ask->why);
+		return take_rows(ask, rows);
 	}
 	if (r == 0 && a->call)
 		r = ctl_bus_answer(ctl, a->call, &rows, a->why);

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <syslog.h>
 
-#define HAK_MESSAGE_TUNABLE	"2ec758b08de447379b7fcf0bc7d5e3c8"
+#include "control/changes.h"	/* HAK_MESSAGE_TUNABLE, and the names of its fields */
+
 #define HAK_MESSAGE_PURGE	"5e82c1f4522d4eb7b71567e71c866467"
 #define HAK_MESSAGE_PRESSURE	"254d48bed860437b830c3eb0fb14838b"
 #define HAK_MESSAGE_HOSTILE	"d65a8791bfe24f169ed6c7c43f5b2dea"
