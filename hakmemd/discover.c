@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +233,8 @@ static int add(struct hak_manager *m, struct hak_segment *seg)
 	struct hak_process *p = calloc(1, sizeof(*p));
 	int r = p ? hak_identity_read(seg->procfd, seg->pid, &p->id) : -ENOMEM;
 
+	if (r == 0 && m->only && fnmatch(m->only, p->id.comm, 0) != 0)
+		r = -ENOENT;
 	/* What was read of /proc/PID is the segment's process: its pidfd was opened before. */
 	if (r == 0)
 		r = hak_segment_alive(seg);

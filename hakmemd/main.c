@@ -24,6 +24,7 @@ struct daemon {
 	struct hak_manager *manager;
 	struct hak_exposition *exposition;
 	const char *bus_address;	/* NULL: the system's */
+	const char *only;
 	struct hak_bus *bus;
 };
 
@@ -32,6 +33,7 @@ static const char usage[] =
 	"\n"
 	"  -b, --bus=ADDRESS      this bus instead of the system's\n"
 	"  -l, --log-level=LEVEL  what is said: error, warning, notice, info (default), debug\n"
+	"  -o, --only=GLOB        know only processes whose command matches, to try policies out\n"
 	"  -h, --help             this text\n"
 	"  -V, --version          the version\n";
 
@@ -58,13 +60,14 @@ static int options(int argc, char **argv, struct daemon *d)
 	static const struct option longs[] = {
 		{ "bus", required_argument, NULL, 'b' },
 		{ "log-level", required_argument, NULL, 'l' },
+		{ "only", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 }
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "b:l:hV", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "b:l:o:hV", longs, NULL)) != -1) {
 		switch (option) {
 		case 'b':
 			d->bus_address = optarg;
@@ -72,6 +75,9 @@ static int options(int argc, char **argv, struct daemon *d)
 		case 'l':
 			if (set_log_level(optarg) < 0)
 				return EXIT_FAILURE;
+			break;
+		case 'o':
+			d->only = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -142,6 +148,7 @@ static int start(struct daemon *d)
 	r = hak_manager_new(d->event, &d->manager);
 	if (r < 0)
 		return r;
+	d->manager->only = d->only;
 	r = hak_manager_reload(d->manager);
 	if (r < 0)
 		return r;

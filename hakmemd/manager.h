@@ -126,6 +126,7 @@ struct hak_manager {
 	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
 	unsigned observers_n;
 	unsigned look;				/* counts the looks at all processes */
+	const char *only;			/* glob of commands; NULL: all processes */
 	bool can_page_out;
 	bool pressure_stale;			/* triggers are not those that the effects want */
 	char status[128];			/* as last sent */
