@@ -22,6 +22,21 @@ struct ctl_call {
 };
 
 /* -- connection -------------------------------------------------------------------------------- */
+/* An error of ours, not of hakmemd's. No exit code but "failed" follows from it: an -EACCES here
+ * would not be about a process. */
+static int not_reached(const struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
+{
+	if (ctl->host)
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh: %s",
+			 ctl->host, strerror(-r));
+	else if (ctl->machine)
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of container %s: %s",
+			 ctl->machine, strerror(-r));
+	else
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus: %s", strerror(-r));
+	return -ECONNREFUSED;
+}
+
 static int connect_bus(struct ctl *ctl, char why[HAK_WHY_TEXT])
 {
 	int r;
@@ -34,17 +49,7 @@ static int connect_bus(struct ctl *ctl, char why[HAK_WHY_TEXT])
 		r = sd_bus_open_system_machine(&ctl->bus, ctl->machine);
 	else
 		r = sd_bus_open_system(&ctl->bus);
-	if (r >= 0)
-		return 0;
-	if (ctl->host)
-		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh: %s",
-			 ctl->host, strerror(-r));
-	else if (ctl->machine)
-		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of container %s: %s",
-			 ctl->machine, strerror(-r));
-	else
-		snprintf(why, HAK_WHY_TEXT, "there is no system bus: %s", strerror(-r));
-	return r == -ENOENT && !ctl->host && !ctl->machine ? -ENOENT : -ECONNREFUSED;
+	return r < 0 ? not_reached(ctl, r, why) : 0;
 }
 
 void ctl_bus_close(struct ctl *ctl)
@@ -54,7 +59,8 @@ void ctl_bus_close(struct ctl *ctl)
 }
 
 /* From the name of an error to what exit codes are made of. */
-static int error_of(const sd_bus_error *error, int r, char why[HAK_WHY_TEXT])
+static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r,
+		    char why[HAK_WHY_TEXT])
 {
 	static const struct { const char *name; int error; } known[] = {
 		{ HAK_BUS_NO_PROCESS, -ESRCH },
@@ -66,17 +72,16 @@ static int error_of(const sd_bus_error *error, int r, char why[HAK_WHY_TEXT])
 		{ SD_BUS_ERROR_UNKNOWN_METHOD, -ENOSYS },
 	};
 
-	if (!sd_bus_error_is_set(error)) {
-		snprintf(why, HAK_WHY_TEXT, "the bus: %s", strerror(-r));
-		return r == -ESRCH || r == -ENOENT || r == -EACCES ? -EIO : r;
-	}
+	if (!sd_bus_error_is_set(error) || strncmp(error->name, "System.Error.", 13) == 0)
+		return not_reached(ctl, r, why);
 	snprintf(why, HAK_WHY_TEXT, "hakmemd: %.280s",
 		 error->message ? error->message : error->name);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(known[i].name, error->name) == 0) {
 			if (known[i].error == -ENOENT)
-				snprintf(why, HAK_WHY_TEXT, "hakmemd does not run there, and "
-					 "could not be started");
+				snprintf(why, HAK_WHY_TEXT, "hakmemd does not run%s, and could "
+					 "not be started", ctl->host || ctl->machine ? " there" :
+					 "");
 			return known[i].error;
 		}
 	return -EIO;
@@ -196,7 +201,7 @@ int ctl_bus_find(struct ctl *ctl, const char *target, bool start_it, struct ctl_
 	if (r >= 0)
 		r = read_found(reply, ret, ret_n);
 	if (r < 0)
-		r = error_of(&error, r, why);
+		r = error_of(ctl, &error, r, why);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(reply);
 	sd_bus_message_unref(m);
@@ -215,7 +220,7 @@ int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report
 		r = sd_bus_message_append(m, "s", hak_report_word(what));
 	if (r >= 0)
 		r = sd_bus_call(ctl->bus, m, PATIENCE_US, &error, &reply);
-	r = r < 0 ? error_of(&error, r, why) : read_json(reply, array, ret, why);
+	r = r < 0 ? error_of(ctl, &error, r, why) : read_json(reply, array, ret, why);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(reply);
 	sd_bus_message_unref(m);
@@ -279,7 +284,7 @@ int ctl_bus_ask(struct ctl *ctl, const struct ctl_process *p, const struct ctl_a
 	sd_bus_message_unref(m);
 	if (r < 0) {
 		free(call);
-		return error_of(&SD_BUS_ERROR_NULL, r, why);
+		return error_of(ctl, &SD_BUS_ERROR_NULL, r, why);
 	}
 	*ret = call;
 	return 0;
@@ -301,11 +306,11 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 			r = sd_bus_wait(ctl->bus, UINT64_MAX);
 	}
 	if (call->done && sd_bus_message_is_method_error(call->reply, NULL)) {
-		r = error_of(sd_bus_message_get_error(call->reply), -EIO, why);
+		r = error_of(ctl, sd_bus_message_get_error(call->reply), -EIO, why);
 	} else {
 		if (call->done)
 			r = skip_to_json(call->reply);
-		r = r < 0 ? error_of(&SD_BUS_ERROR_NULL, r, why) :
+		r = r < 0 ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why) :
 		    read_json(call->reply, true, ret, why);
 	}
 	sd_bus_slot_unref(call->slot);

@@ -59,6 +59,7 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 	struct json_object *document, *rows;
 	char why[HAK_WHY_TEXT];
 	int r, printed;
+	bool any;
 
 	if (ctl_option(ctl, argc, argv) != -1)
 		return ctl->failure;
@@ -70,7 +71,8 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 	rows = json_object_new_array();
 	json_object_object_add(document, "processes", rows);
 	r = ctl_report_each(ctl, "all", &report, rows);
+	any = json_object_array_length(rows);
 	printed = ctl_answer(ctl, document, rows, columns, COLUMNS);
 	/* A process that could not be read has its row; the list itself is good. */
-	return printed ? printed : r == CTL_NOTHING ? CTL_NOTHING : CTL_OK;
+	return printed ? printed : any || r == CTL_OK ? CTL_OK : r;
 }

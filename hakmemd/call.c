@@ -5,6 +5,8 @@
  * and start time, not by pointer.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -77,14 +79,15 @@ static int uid_of_sender(sd_bus_message *message, uid_t *ret)
 }
 
 /*
- * As the kernel would judge: /proc/PID belongs to the process's user, or to root where the process
- * may not be traced by its user (it was setuid, or said so).
+ * As the kernel would judge: the files of /proc/PID, unlike the folder itself, belong to the
+ * process's user, or to root where its user may not trace it (it was setuid, or said so).
  */
 static bool owns(uid_t uid, const struct hak_process *p)
 {
 	struct stat st;
 
-	return p && fstat(p->seg->procfd, &st) == 0 && st.st_uid == uid && p->id.uid == uid;
+	return p && fstatat(p->seg->procfd, "maps", &st, 0) == 0 && st.st_uid == uid &&
+	       p->id.uid == uid;
 }
 
 static unsigned calls_of(const struct hak_bus *bus, uid_t uid)

@@ -81,6 +81,18 @@ AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
 AC_SUBST([tmpfilesdir], ['${prefix}/lib/tmpfiles.d'])
 AC_SUBST([catalogdir], ['${prefix}/lib/systemd/catalog'])])
 
+# HAK_BUS_DIRS: where D-Bus and polkit look when the prefix is /usr; a build with another prefix and
+# a system's bus wants /usr/share/dbus-1 and /usr/share/polkit-1 named.
+AC_DEFUN([HAK_BUS_DIRS],
+[AC_ARG_WITH([dbusdatadir],
+	[AS_HELP_STRING([--with-dbusdatadir=DIR], [D-Bus policies and services (DATADIR/dbus-1)])],
+	[], [with_dbusdatadir='${datadir}/dbus-1'])
+AC_SUBST([dbusdatadir], [$with_dbusdatadir])
+AC_ARG_WITH([polkitdatadir],
+	[AS_HELP_STRING([--with-polkitdatadir=DIR], [actions of polkit (DATADIR/polkit-1)])],
+	[], [with_polkitdatadir='${datadir}/polkit-1'])
+AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
+
 # HAK_CHECK_LATER(NAME, CONDITIONAL, WHAT): a part that has its option before it has its sources, so
 # that packagers' --without lines do not change when it comes.
 AC_DEFUN([HAK_CHECK_LATER],
