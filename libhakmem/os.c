@@ -22,7 +22,7 @@
 
 size_t hak_page = 4096;
 
-static _Atomic bool sandboxed;
+static _Atomic bool sandboxed, no_mincore;
 
 void hak_os_init(void)
 {
@@ -35,6 +35,11 @@ void hak_os_init(void)
 void hak_os_set_sandboxed(void)
 {
 	atomic_store_explicit(&sandboxed, true, memory_order_relaxed);
+}
+
+void hak_os_forgo_mincore(void)
+{
+	atomic_store_explicit(&no_mincore, true, memory_order_relaxed);
 }
 
 bool hak_os_sandboxed(void)
@@ -242,7 +247,7 @@ size_t hak_os_resident_bytes(void *p, size_t bytes)
 	unsigned char resident[1024];
 	size_t pages = 0;
 
-	if (hak_os_sandboxed())
+	if (hak_os_sandboxed() || atomic_load_explicit(&no_mincore, memory_order_relaxed))
 		return bytes;
 	for (size_t at = 0; at < bytes; at += sizeof(resident) * hak_page) {
 		size_t n = (bytes - at + hak_page - 1) / hak_page;

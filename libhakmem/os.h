@@ -64,6 +64,7 @@ uint64_t hak_os_boottime_ns(void);	/* CLOCK_BOOTTIME */
 
 void hak_os_set_sandboxed(void);
 bool hak_os_sandboxed(void);
+void hak_os_forgo_mincore(void);	/* a filter kills for it: what is kept counts as resident */
 
 /* Kernel release as major << 16 | minor, from uname; cached. */
 uint32_t hak_os_kernel(void);
