@@ -340,9 +340,35 @@ static void put_sample(FILE *to, const struct family *f, unsigned i, const struc
 		put_label(to, f->label, label_word(f, i));
 	}
 	if (f->nanoseconds)
-		fprintf(to, "} %" PRIu64 ".%09" PRIu64 "\n", value / 1000000000, value % 1000000000);
+		fprintf(to, "} %" PRIu64 ".%09" PRIu64 "\n", value / 1000000000,
+			value % 1000000000);
 	else
 		fprintf(to, "} %" PRIu64 "\n", value);
+}
+
+/*
+ * How long this machine's processes waited for memory (PSI), as the kernel counts it. Not of any
+ * process: it has no labels of theirs. Where the kernel does not say, there is no such family.
+ */
+static void put_pressure(enum hak_metrics_format format, FILE *to)
+{
+	const char *end = format == HAK_METRICS_PROMETHEUS ? "_total" : "";
+	FILE *f = fopen("/proc/pressure/memory", "re");
+	char line[256], share[8];
+	uint64_t us;
+
+	if (!f)
+		return;
+	fprintf(to, "# HELP hakmem_host_pressure_seconds%s Time for which processes of this "
+		"machine waited for memory: some of them, or all (full).\n"
+		"# TYPE hakmem_host_pressure_seconds%s counter\n", end, end);
+	if (format == HAK_METRICS_OPENMETRICS)
+		fputs("# UNIT hakmem_host_pressure_seconds seconds\n", to);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%7s %*s %*s %*s total=%" SCNu64, share, &us) == 2)
+			fprintf(to, "hakmem_host_pressure_seconds_total{share=\"%s\"} %" PRIu64
+				".%06" PRIu64 "\n", share, us / 1000000, us % 1000000);
+	fclose(f);
 }
 
 int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, FILE *to)
@@ -365,6 +391,8 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 			for (unsigned j = 0; j < f.n; j++)
 				put_sample(to, &f, j, s);
 	}
+	if (m->source == HAK_METRICS_DAEMON)
+		put_pressure(format, to);
 	if (open)
 		fputs("# EOF\n", to);
 	return ferror(to) ? -EIO : 0;

@@ -19,7 +19,8 @@
 
 #define SCRIPTS_MAX 4		/* a script whose interpreter is a script... */
 
-/* What systemd turns on NoNewPrivileges= for, in services without CAP_SYS_ADMIN: systemd.exec(5). */
+/* For what systemd turns on NoNewPrivileges=, in services without CAP_SYS_ADMIN: systemd.exec(5).
+ */
 static const char *const implies_no_new_privileges[] = {
 	"DynamicUser",	     "LockPersonality",	 "MemoryDenyWriteExecute", "PrivateDevices",
 	"ProtectClock",	     "ProtectHostname",	 "ProtectKernelLogs",	   "ProtectKernelModules",
@@ -282,7 +283,8 @@ static bool below(const char *path, const char *folder)
 	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0' || n == 1);
 }
 
-/* Of the words of a list setting, such as "-/a:ro +/b", the longest that holds the path; 0: none. */
+/* Length of the longest word of a list setting, such as "-/a:ro +/b", that holds the path; 0: none.
+ */
 static size_t covered(const struct ctl_unit *unit, const char *name, const char *path)
 {
 	const struct ctl_setting *s;

@@ -92,7 +92,7 @@ static bool older_than(int procfd, const struct timespec *since)
 		return true;
 	clock_gettime(CLOCK_REALTIME, &now);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
-	began = (double)now.tv_sec - (double)boot.tv_sec + 1e-9 * (double)(now.tv_nsec - boot.tv_nsec) +
+	began = (double)(now.tv_sec - boot.tv_sec) + 1e-9 * (double)(now.tv_nsec - boot.tv_nsec) +
 		(double)ticks / (double)sysconf(_SC_CLK_TCK);
 	/* The kernel counts starts in hundredths of a second. */
 	return began < (double)since->tv_sec + 1e-9 * (double)since->tv_nsec;

@@ -28,7 +28,7 @@ struct ctl_unit {
 	const char *root;
 	char name[HAK_UNIT_NAME_BYTES];	/* its own, where an alias was asked for */
 	char fragment[PATH_MAX];	/* as systemd sees it */
-	struct ctl_setting *settings;	/* of [Service], in order; an empty value removed those before */
+	struct ctl_setting *settings;	/* of [Service]; an empty one removed those before */
 	size_t n;
 	bool ours_etc, ours_run;	/* a drop-in of ours is there */
 };

@@ -202,7 +202,7 @@ static int serve(struct exporter *e, int fd)
 static void help(void)
 {
 	printf("hakmem-exporter [OPTION]...: hakmemd's metrics over HTTP, at /metrics\n\n"
-	       "  --listen=ADDRESS:PORT  where no socket is passed by systemd (" DEFAULT_LISTEN ")\n"
+	       "  --listen=ADDRESS:PORT  if systemd passes no socket (" DEFAULT_LISTEN ")\n"
 	       "  --socket=PATH          of hakmemd (" HAK_METRICS_SOCKET ")\n"
 	       "  --help, --version\n\nSee hakmem-exporter(8).\n");
 }

@@ -20,7 +20,7 @@
 #define FDNAME		"metrics"
 #define COPIES		2
 #define FRESH_NS	500000000u	/* a flood of questions looks at processes this often */
-#define CLAIM_TICKS	60		/* after that, what a former run knew and we do not is gone */
+#define CLAIM_TICKS	60		/* then what a former run knew and we do not is gone */
 
 /* What one process adds to one series: what it counted beyond `base`. */
 struct part {

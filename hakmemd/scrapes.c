@@ -13,13 +13,15 @@
 
 #include "hakmemd/scrapes.h"
 
-#define CLIENTS_MAX	8
+#define CLIENTS_MAX	32
+#define CLIENTS_OF_USER	4
 #define CLIENT_US	5000000
 #define LINE_BYTES	32
 
 struct client {
 	struct hak_scrapes *scrapes;
 	int fd;				/* -1: this place is free */
+	uid_t uid;
 	sd_event_source *io, *timer;
 	char line[LINE_BYTES];
 	size_t line_bytes;
@@ -115,17 +117,37 @@ static int on_time(sd_event_source *source, uint64_t usec, void *arg)
 }
 
 /* -- the socket -------------------------------------------------------------------------------- */
+/* Nobody can keep others from being served. */
+static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_uid)
+{
+	struct ucred who = { .uid = (uid_t)-1 };
+	unsigned n = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &(socklen_t){ sizeof(who) }) < 0)
+		return false;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		n += s->clients[i].fd >= 0 && s->clients[i].uid == who.uid;
+	*ret_uid = who.uid;
+	return n < CLIENTS_OF_USER;
+}
+
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct hak_scrapes *s = arg;
 	struct client *c = s->clients;
 	int client = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	uid_t uid;
 
 	if (client < 0)
 		return 0;
+	if (!may_come(s, client, &uid)) {
+		close(client);
+		return 0;
+	}
 	while (c->fd >= 0)
 		c++;
 	c->fd = client;
+	c->uid = uid;
 	if (++s->busy == CLIENTS_MAX)
 		sd_event_source_set_enabled(s->accept, SD_EVENT_OFF);
 	if (sd_event_add_io(s->event, &c->io, client, EPOLLIN, on_client, c) < 0 ||

@@ -2,8 +2,8 @@
 /*
  * The socket on which metrics are asked for: strangers connect, send one line, get a text.
  *
- * Any user may connect, so each costs a bounded amount: so many at a time, the others wait in the
- * kernel; so long each; a line of so many bytes. Nothing here blocks.
+ * Any user may connect, so each costs a bounded amount: so many at a time, and few of one user; so
+ * long each; a line of so many bytes. Nothing here blocks.
  */
 #ifndef HAK_SCRAPES_H
 #define HAK_SCRAPES_H
