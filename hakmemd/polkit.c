@@ -51,7 +51,7 @@ static int answered(sd_bus_message *reply, void *arg, sd_bus_error *unused)
 
 static int append_details(sd_bus_message *m, const struct hak_process *p)
 {
-	char pid[16], comm[4 * HAK_COMM_BYTES], unit[4 * HAK_UNIT_BYTES], uid[16];
+	char pid[16], comm[4 * HAK_COMM_BYTES], unit[4 * HAK_UNIT_NAME_BYTES], uid[16];
 
 	if (!p)
 		return sd_bus_message_append(m, "a{ss}", 0);
