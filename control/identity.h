@@ -20,7 +20,7 @@
 
 struct hak_identity {
 	pid_t pid;
-	uint64_t start_ticks;		/* since boot: with the pid, what no other process ever has */
+	uint64_t start_ticks;	/* since boot: with the pid, what no other process has */
 	uid_t uid;			/* effective */
 	char comm[HAK_COMM_BYTES];
 	char exe[HAK_PATH_BYTES];	/* "" when it cannot be read */

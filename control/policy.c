@@ -105,9 +105,10 @@ static int take_match(struct hak_policy *policy, const char *name, const char *v
 		policy->pattern[kind] = NULL;
 	}
 	while (*value) {
+		bool path = kind == HAK_MATCH_CGROUP || kind == HAK_MATCH_EXE;
 		size_t n = strcspn(value, " \t");
 
-		if ((kind == HAK_MATCH_CGROUP || kind == HAK_MATCH_EXE) && !strchr("/*?[", *value)) {
+		if (path && !strchr("/*?[", *value)) {
 			snprintf(why, HAK_WHY_TEXT, "\"%.80s\" is no path; %s= takes those that "
 				 "begin with / or a wildcard", value, name);
 			return -EINVAL;

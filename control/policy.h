@@ -6,8 +6,8 @@
  * For: hakmemd, which carries them out, and hakmemctl, which explains them without a daemon. A set
  * is made once from all files and never changes. Its policies are in order of precedence: first by
  * what they match without wildcards, then by what they match with some, each in the order of enum
- * hak_match; then more letters in their globs, then the later name. Each single setting of a process
- * comes from the first policy in that order that matches it and has the setting.
+ * hak_match; then more letters in their globs, then the later name. Each single setting of a
+ * process comes from the first policy in that order that matches it and has the setting.
  *
  * A bad line costs itself; a bad line in [Match] costs the whole policy, which would otherwise
  * reach processes that it was not meant for. Both are kept as problems.

@@ -9,8 +9,8 @@
  * to the descriptor store.
  *
  * discover.c fills the table, apply.c carries policies out, pressure.c says when and purge.c has
- * memory given back, lazy.c takes lazily freed memory away, totals.c keeps what dead processes counted, state.c carries it
- * over a restart. They know each other by this header only. Whoever shows things to others (bus,
+ * memory given back, lazy.c takes lazily freed memory away, totals.c keeps what dead processes
+ * counted, state.c carries it over a restart. They know each other by this header only. Whoever shows things to others (bus,
  * metrics) observes.
  */
 #ifndef HAK_MANAGER_H
@@ -60,7 +60,7 @@ struct hak_process {
 	uint64_t purge_id;			/* 0: none is out */
 	const char *purge_why;
 	uint64_t purge_asked_ns;
-	uint64_t purge_not_before_ns;		/* CLOCK_MONOTONIC; later when purges return little */
+	uint64_t purge_not_before_ns;		/* monotonic; later when purges return little */
 	unsigned purge_backoff;			/* how often in a row they did */
 	bool purge_late;			/* told already that it has not answered */
 	uint64_t cached_bytes;			/* as last measured */
@@ -209,7 +209,7 @@ struct hak_totals *hak_totals_of(struct hak_manager *m, const char *unit, const 
 void hak_totals_free(struct hak_manager *m);
 
 /* -- state.c ----------------------------------------------------------------------------------- */
-/* What a former run left in the descriptor store, if anything, and keeps it up to date from then. */
+/* What a former run left in the descriptor store, if anything; keeps it up to date from then. */
 int hak_state_start(struct hak_manager *m);
 void hak_state_save(struct hak_manager *m);
 void hak_state_stop(struct hak_manager *m);

@@ -189,7 +189,8 @@ static void take_policy(struct hak_manager *m, char *name)
 		if (strcmp(m->policies->policy[i]->name, name) == 0)
 			return;
 	hak_escape(name, shown, sizeof(shown));
-	hak_log(LOG_NOTICE, "policy %s went while no hakmemd ran; what it set is taken back", shown);
+	hak_log(LOG_NOTICE, "policy %s went while no hakmemd ran; what it set is taken back",
+		shown);
 }
 
 static void take_text(struct hak_manager *m, char *text)

@@ -20,8 +20,8 @@ policy()
 	mv "$HAKMEM_POLICY_PATH/$1.new" "$HAKMEM_POLICY_PATH/$1.policy"
 }
 
-# daemon_start [COMMAND...]: hakmemd for commands that begin with $me, started by COMMAND; its words are in $HAK_TMP/said, what it
-# told systemd in $HAK_TMP/told. Sets daemon.
+# daemon_start [COMMAND...]: hakmemd for commands that begin with $me, started by COMMAND; its words
+# are in $HAK_TMP/said, what it told systemd in $HAK_TMP/told. Sets daemon.
 daemon_start()
 {
 	rm -f "$HAK_TMP/notify"

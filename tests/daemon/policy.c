@@ -75,7 +75,8 @@ static void test_matching(void)
 	};
 	static const char *const no[] = {
 		"Unit=redis", "Unit=redis@b.service", "Command=redis", "Command=redis-serve",
-		"User=10", "User=root", "Slice=user.slice", "Slice=redis.slice", "Exe=/usr/bin/redis",
+		"User=10", "User=root", "Slice=user.slice", "Slice=redis.slice",
+		"Exe=/usr/bin/redis",
 		"Cgroup=/system.slice/system-redis.slice/redis@a", "Cgroup=/user.slice",
 		"Unit=redis@*\nUser=root", "Slice=system-*-x.slice",
 	};

@@ -33,7 +33,8 @@ in_journal()
 	local id=$1
 	shift
 	journalctl --sync 2>/dev/null
-	[ -n "$(journalctl -q --no-pager -o cat MESSAGE_ID="$id" _SYSTEMD_UNIT=hakmemd.service "$@")" ]
+	[ -n "$(journalctl -q --no-pager -o cat MESSAGE_ID="$id" \
+		_SYSTEMD_UNIT=hakmemd.service "$@")" ]
 }
 
 mkdir -p /etc/hakmem/policy.d
