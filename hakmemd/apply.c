@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/escape.h"
 #include "hakmemd/journal.h"
@@ -67,6 +68,17 @@ static size_t plan(const struct hak_process *p, const struct hak_tune *tune,
 	return n;
 }
 
+static bool may_tell(struct hak_process *p)
+{
+	uint64_t now = hak_monotonic_ns();
+
+	if (now - p->events_since_ns > EVENTS_NS) {
+		p->events_since_ns = now;
+		p->events_n = 0;
+	}
+	return p->events_n++ < EVENTS_MAX;
+}
+
 static void trouble(struct hak_process *p, int error, const char *why)
 {
 	char shown[4 * HAK_WHY_TEXT];
@@ -76,7 +88,7 @@ static void trouble(struct hak_process *p, int error, const char *why)
 		return;
 	snprintf(p->trouble, sizeof(p->trouble), "%s", why);
 	hak_escape(why, shown, sizeof(shown));
-	if (error != -ESRCH)
+	if (error != -ESRCH && may_tell(p))
 		hak_log(LOG_NOTICE, "process %d: policy is not applied: %s", (int)p->id.pid, shown);
 	hak_process_changed(p);
 }
@@ -124,17 +136,6 @@ void hak_apply(struct hak_process *p)
 }
 
 /* -- what came of it --------------------------------------------------------------------------- */
-static bool may_tell(struct hak_process *p)
-{
-	uint64_t now = hak_monotonic_ns();
-
-	if (now - p->events_since_ns > EVENTS_NS) {
-		p->events_since_ns = now;
-		p->events_n = 0;
-	}
-	return p->events_n++ < EVENTS_MAX;
-}
-
 static void format(const struct hak_tunable_desc *desc, uint64_t value, char out[HAK_VALUE_TEXT])
 {
 	struct hak_spec spec = hak_spec_of_desc(desc);
@@ -236,14 +237,14 @@ static void take_values(struct hak_process *p, bool tell)
 
 static int read_generations(const struct hak_process *p, uint64_t *generation, uint64_t *applied)
 {
-	struct hak_tune tune;
 	int r = hak_segment_read(p->seg, p->seg->header.ack_off + offsetof(struct hak_ack, applied),
 				 applied, sizeof(*applied));
 
-	if (r == 0)
-		r = hak_segment_read_tune(p->seg, &tune);
-	if (r == 0)
-		*generation = tune.generation_seq;
+	/* Of the page only the word that moves with each change: whoever then reads it checks it. */
+	if (r == 0 && pread(p->seg->tune_fd, generation, sizeof(*generation),
+			    offsetof(struct hak_tune, generation_seq)) !=
+			      (ssize_t)sizeof(*generation))
+		r = -EIO;
 	return r;
 }
 

@@ -3,8 +3,9 @@
  * Finding processes on hakmem. A paced scan, since the kernel tells nobody without further
  * privileges of new processes:
  *
- * - Each look (LookEvery=) reads the number of the youngest process from /proc/loadavg; while it
- *   does not change there is nothing new, and /proc is not even listed.
+ * - Each look (LookEvery=) reads the number of the youngest process from /proc/loadavg. While it
+ *   does not change there is nothing new; when it moved on by a little, the numbers in between are
+ *   tried; only when it moved far, and now and then, /proc is listed.
  * - A process that is new is looked at in this and the next YOUNG looks, in which most of them
  *   execute their program and libhakmem makes its segment. Looking at means to search its maps.
  * - One that is older is looked at each OLD looks, if it has another executable than before, and
@@ -36,6 +37,9 @@
 #define OLD		16u
 #define VERY_OLD	128u
 #define BUDGET_NS	10000000u
+/* So many numbers are tried before listing all is cheaper. */
+#define TRY_MAX		128
+#define LIST_EVERY	32u	/* looks */
 /* libhakmem's descriptors are the lowest free ones from here on. */
 #define FD_FIRST	100
 #define FD_NEAR		16
@@ -59,6 +63,7 @@ struct hak_discovery {
 	size_t room, n;
 	size_t next;		/* where the last look ran out of time */
 	pid_t youngest;
+	unsigned listed;	/* look at which all were listed */
 	unsigned scan;
 	bool first;
 };
@@ -97,6 +102,26 @@ static int rebuild(struct hak_discovery *d, size_t live)
 	return 0;
 }
 
+static int note(struct hak_discovery *d, pid_t pid)
+{
+	struct seen *s;
+
+	if (2 * d->n >= d->room) {
+		/* Nobody is old news in the middle of a scan. */
+		for (size_t i = 0; i < d->room; i++)
+			d->seen[i].last = d->seen[i].pid ? d->scan : 0;
+		if (rebuild(d, d->n) < 0)
+			return -ENOMEM;
+	}
+	s = place_of(d->seen, d->room, pid);
+	if (!s->pid) {
+		*s = (struct seen){ .pid = pid };
+		d->n++;
+	}
+	s->last = d->scan;
+	return 0;
+}
+
 static int list_all(struct hak_discovery *d)
 {
 	struct dirent *entry;
@@ -105,31 +130,30 @@ static int list_all(struct hak_discovery *d)
 	d->scan++;
 	rewinddir(d->proc);
 	while ((entry = readdir(d->proc))) {
-		struct seen *s;
-		pid_t pid;
-
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		pid = atoi(entry->d_name);
-		if (2 * d->n >= d->room) {
-			unsigned scan = d->scan;
-
-			/* Nobody is old news in the middle of a scan. */
-			for (size_t i = 0; i < d->room; i++)
-				d->seen[i].last = d->seen[i].pid ? scan : 0;
-			if (rebuild(d, d->n) < 0)
-				return -ENOMEM;
-		}
-		s = place_of(d->seen, d->room, pid);
-		if (!s->pid) {
-			*s = (struct seen){ .pid = pid };
-			d->n++;
-		}
-		s->last = d->scan;
+		if (note(d, atoi(entry->d_name)) < 0)
+			return -ENOMEM;
 		listed++;
 	}
 	/* Mostly the same; the dead are cleared away when they are many. */
 	return d->n > listed + listed / 4 + 64 ? rebuild(d, listed) : 0;
+}
+
+/* The numbers behind `from`, up to `to`; threads have some of them, and those no pidfd. */
+static int try_numbers(struct hak_discovery *d, pid_t from, pid_t to)
+{
+	int r = 0;
+
+	for (pid_t pid = from + 1; r == 0 && pid <= to; pid++) {
+		int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+		if (fd < 0)
+			continue;
+		close(fd);
+		r = note(d, pid);
+	}
+	return r;
 }
 
 /* The last field of /proc/loadavg: what was last given out, to threads too; -1 if unknown. */
@@ -197,6 +221,8 @@ bool hak_discovery_still(struct hak_process *p)
 
 	if (!p->end && hak_segment_alive(p->seg) < 0)
 		return false;
+	if (turn % 2)
+		return true;
 	if (p->fd_number < 0)
 		return ino_of(p->seg->procfd, "exe") == p->exe_ino &&
 		       (turn % OLD || maps_segment(p->seg));
@@ -222,6 +248,10 @@ static void tell_bad(struct seen *s, int error, const char *why)
 	if (s->told || error == -EACCES || error == -EPERM)
 		return;
 	s->told = true;
+	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM) {
+		hak_log(LOG_WARNING, "process %d: %s", (int)s->pid, strerror(-error));
+		return;
+	}
 	snprintf(pid, sizeof(pid), "%d", (int)s->pid);
 	hak_escape(why, shown, sizeof(shown));
 	hak_event(LOG_NOTICE, HAK_MESSAGE_HOSTILE, fields, 2,
@@ -300,15 +330,30 @@ static bool due(struct hak_discovery *d, struct seen *s)
 	return true;
 }
 
+static int find_new(struct hak_discovery *d)
+{
+	pid_t youngest = youngest_process(), before = d->youngest;
+	unsigned age = d->manager->look - d->listed;
+
+	d->youngest = youngest;
+	if (!d->first && youngest >= 0 && age < LIST_EVERY) {
+		if (youngest == before)
+			return 0;
+		if (youngest > before && youngest - before <= TRY_MAX)
+			return try_numbers(d, before, youngest);
+	}
+	d->listed = d->manager->look;
+	return list_all(d);
+}
+
 static void look(struct hak_discovery *d)
 {
 	uint64_t start = hak_monotonic_ns();
-	pid_t youngest = youngest_process();
-	size_t i = d->next;
+	size_t i;
 
-	if ((youngest < 0 || youngest != d->youngest || d->first) && list_all(d) < 0)
+	if (find_new(d) < 0)
 		hak_log(LOG_WARNING, "out of memory; some processes were not looked at");
-	d->youngest = youngest;
+	i = d->next;
 	for (size_t n = 0; n < d->room; n++, i++) {
 		struct seen *s = &d->seen[i & (d->room - 1)];
 

@@ -41,7 +41,7 @@ void hak_lazy_look(struct hak_process *p)
 	if (head.seq % 2 == 0 && head.count && head.seq == p->lazy_seq &&
 	    head.seq != p->lazy_done_seq) {
 		p->lazy_done_seq = head.seq;
-		hak_pageout_run(p->seg, &bytes);
+		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
 		if (bytes)
 			hak_tell_purged(p, bytes, "lazy");
 	}

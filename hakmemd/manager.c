@@ -14,18 +14,29 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
+#define SWAP_EVERY	32u	/* looks */
+
 /* -- life -------------------------------------------------------------------------------------- */
+/* Swap may come and go. */
+static void look_for_page_out(struct hak_manager *m)
+{
+	char why[HAK_WHY_TEXT];
+	bool can = hak_pageout_possible(why) == 0;
+
+	if (m->can_page_out && !can)
+		hak_log(LOG_INFO, "lazily freed memory stays until the kernel wants it: %s", why);
+	m->can_page_out = can;
+}
+
 int hak_manager_new(sd_event *event, struct hak_manager **ret)
 {
 	struct hak_manager *m = calloc(1, sizeof(*m));
-	char why[HAK_WHY_TEXT];
 
 	if (!m)
 		return hak_log_error(-ENOMEM, "cannot start");
 	m->event = sd_event_ref(event);
-	m->can_page_out = hak_pageout_possible(why) == 0;
-	if (!m->can_page_out)
-		hak_log(LOG_INFO, "lazily freed memory stays until the kernel wants it: %s", why);
+	m->can_page_out = true;
+	look_for_page_out(m);
 	*ret = m;
 	return 0;
 }
@@ -150,7 +161,8 @@ void hak_manager_tick(struct hak_manager *m)
 {
 	struct hak_process *p, *next;
 
-	m->look++;
+	if (++m->look % SWAP_EVERY == 0)
+		look_for_page_out(m);
 	for (p = m->processes; p; p = next) {
 		next = p->next;
 		if (!hak_discovery_still(p)) {

@@ -59,14 +59,15 @@ struct hak_process {
 	/* purge.c: one request at a time */
 	uint64_t purge_id;			/* 0: none is out */
 	const char *purge_why;
-	uint64_t purge_asked_ns;
+	uint64_t purge_asked_ns, purge_rss;
 	uint64_t purge_not_before_ns;		/* monotonic; later when purges return little */
 	unsigned purge_backoff;			/* how often in a row they did */
 	bool purge_late;			/* told already that it has not answered */
 	uint64_t cached_bytes;			/* as last measured */
 	uint64_t activity;			/* a sum of counters that move when it allocates */
 	uint64_t active_ns;			/* when that was last seen to have moved */
-	uint64_t measured_ns;
+	uint64_t measured_ns;			/* 0: never, 1: must be anew */
+	uint64_t digest;			/* of all counters then */
 	bool idle_purged;			/* since then */
 
 	/* lazy.c */
@@ -107,6 +108,8 @@ struct hak_observer {
 };
 
 #define HAK_OBSERVERS 8
+/* Taken from one process in one look, so that none keeps us from the others. */
+#define HAK_PAGE_OUT_BYTES (1ull << 30)
 #define HAK_BUCKETS 1024	/* a power of two */
 
 struct hak_manager {

@@ -24,6 +24,7 @@
 #define WORTH_BYTES	(256u << 10)	/* cached less than this is not worth a request */
 #define IDLE_NS		2000000000u
 #define AGE_US		1000000u
+#define MEASURE_NS	500000000u
 /* What the kernel grants to those without CAP_SYS_RESOURCE: windows of whole 2 s. */
 #define STEP_US		2000000u
 #define LITTLE_BYTES	(1u << 20)
@@ -79,6 +80,7 @@ static unsigned purge_worst(struct trigger *t)
 {
 	struct hak_manager *m = t->manager;
 	struct candidate *all = calloc(m->processes_n + 1, sizeof(*all));
+	uint64_t start = hak_monotonic_ns();
 	unsigned asked = 0;
 	size_t n = 0;
 
@@ -87,7 +89,9 @@ static unsigned purge_worst(struct trigger *t)
 	for (struct hak_process *p = m->processes; p; p = p->next) {
 		if (!within(p, t->cgroup))
 			continue;
-		hak_purge_measure(p, AGE_US);
+		/* Who cannot be measured any more in that time counts as it did the last time. */
+		if (hak_monotonic_ns() - start < MEASURE_NS)
+			hak_purge_measure(p, AGE_US);
 		if (p->cached_bytes < WORTH_BYTES)
 			continue;
 		all[n].p = p;

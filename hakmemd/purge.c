@@ -25,16 +25,59 @@
 /* An agent answers within milliseconds: who has not by then sleeps. */
 #define LATE_NS		3000000000u
 #define LIMIT_AGE_US	5000000u
+#define DIGEST_HEAPS	16u
 
 /* -- measuring --------------------------------------------------------------------------------- */
+static uint64_t mix(uint64_t digest, const uint64_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		digest = (digest ^ words[i]) * 0x9e3779b97f4a7c15u;
+	return digest;
+}
+
+/* Of all counters, as bytes; -E2BIG for a process with so many heaps that a snapshot is no dearer.
+ */
+static int digest_of(const struct hak_segment *seg, uint64_t *ret)
+{
+	static uint64_t buf[HAK_READER_HEAP_BYTES / 8];
+	const struct hak_stats_header *h = &seg->header;
+	uint64_t digest = 0;
+	uint32_t heaps;
+	int r = hak_segment_read(seg, h->ack_off + offsetof(struct hak_ack, heaps_populated),
+				 &heaps, sizeof(heaps));
+
+	if (r < 0)
+		return r;
+	if (heaps > DIGEST_HEAPS || heaps > h->heaps_max || h->proc_bytes > sizeof(buf))
+		return -E2BIG;
+	r = hak_segment_read(seg, h->proc_off, buf, h->proc_bytes);
+	digest = mix(digest, buf, h->proc_bytes / 8);
+	for (uint32_t i = 0; r == 0 && i < heaps; i++) {
+		r = hak_segment_read(seg, h->heaps_off + (uint64_t)i * h->heap_stride, buf,
+				     h->heap_stride);
+		digest = mix(digest, buf, h->heap_stride / 8);
+	}
+	*ret = digest;
+	return r;
+}
+
 void hak_purge_measure(struct hak_process *p, uint64_t age_us)
 {
 	uint64_t now = hak_monotonic_ns(), activity;
 	struct hak_snapshot snap;
 	struct hak_memory memory;
+	uint64_t digest;
 
 	if (p->measured_ns && now - p->measured_ns < age_us * NS_PER_US)
 		return;
+	/* Most processes sleep: where no counter moved, what was worked out still holds. */
+	if (digest_of(p->seg, &digest) == 0) {
+		if (p->measured_ns > 1 && digest == p->digest) {
+			p->measured_ns = now;
+			return;
+		}
+		p->digest = digest;
+	}
 	if (hak_snapshot_take(p->seg, &snap) < 0)
 		return;
 	memory = hak_memory_of(p->seg, &snap);
@@ -68,6 +111,7 @@ int hak_purge_process(struct hak_process *p, enum hak_purge_level level, const c
 		return r;
 	p->purge_id = id;
 	p->purge_why = why;
+	p->purge_rss = hak_segment_rss(p->seg, false);
 	p->purge_asked_ns = now;
 	p->purge_late = false;
 	return 0;
@@ -100,7 +144,12 @@ static void journal(struct hak_process *p, uint64_t bytes, uint64_t ns, bool pag
 static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool paged_out)
 {
 	uint64_t pause_us = p->effect.cooldown_us ? p->effect.cooldown_us : 1000000;
-	bool little = bytes < LITTLE_BYTES && bytes < p->cached_bytes / LITTLE_PART + 1;
+	bool little;
+
+	/* The answer is a stranger's word: no more can have gone than was there. */
+	if (bytes > p->purge_rss)
+		bytes = p->purge_rss;
+	little = bytes < LITTLE_BYTES && bytes < p->cached_bytes / LITTLE_PART + 1;
 
 	if (little && p->purge_backoff < BACKOFF_MAX)
 		p->purge_backoff++;
@@ -122,7 +171,7 @@ static void late(struct hak_process *p)
 
 	p->purge_late = true;
 	if (p->manager->can_page_out)
-		hak_pageout_run(p->seg, &bytes);
+		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
 	if (bytes) {
 		journal(p, bytes, 0, true);
 		hak_tell_purged(p, bytes, p->purge_why);
@@ -138,7 +187,7 @@ static void look_for_answer(struct hak_process *p)
 	if (r == 0 && answer.status == 0) {
 		/* While we are attached it gave back lazily: the same bytes, taken now. */
 		if (p->attached)
-			hak_pageout_run(p->seg, &paged_out);
+			hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &paged_out);
 		finish(p, answer.bytes > paged_out ? answer.bytes : paged_out, answer.ns, false);
 	} else if (r == -ETIMEDOUT) {
 		if (!p->purge_late && hak_monotonic_ns() - p->purge_asked_ns > LATE_NS)
