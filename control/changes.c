@@ -58,6 +58,8 @@ static bool changed(struct json_object *row)
 	static const char *const results[] = { "applied", "clamped", "pending" };
 	const char *result = hak_json_get_text(row, "result");
 
+	if (!hak_json_get_text(row, "name"))
+		return false;	/* of a purge */
 	for (size_t i = 0; result && i < sizeof(results) / sizeof(results[0]); i++)
 		if (strcmp(result, results[i]) == 0)
 			return true;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "control/changes.h"
 #include "hakmemd/bus.h"
 #include "hakmemd/journal.h"
 
@@ -189,10 +190,16 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 static void finish(struct hak_call *call, const struct hak_process *p, int waited)
 {
 	struct hak_request *request = call->request;
+	char id[HAK_CHANGE_ID_BYTES], who[40];
+	struct json_object *rows;
 	int r;
 
 	call->request = NULL;
-	r = call->method->answer(call->message, hak_request_answer(p->seg, request, waited));
+	rows = hak_request_answer(p->seg, request, waited);
+	hak_change_id(id);
+	snprintf(who, sizeof(who), "user %u", (unsigned)call->uid);
+	hak_changes_journal(rows, id, who, "over D-Bus");
+	r = call->method->answer(call->message, rows);
 	if (r < 0)
 		sd_bus_reply_method_errno(call->message, r, NULL);
 	free_call(call);
