@@ -72,6 +72,36 @@ static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 	}
 }
 
+/* Two entries on one change are this close together. */
+#define TWICE_US 10000000u
+
+/*
+ * True if the row before on this tunable of this process says the same as the entry. hakmemd sees
+ * what commands do, and writes about it before they do or after: one of the two is enough, and the
+ * command's own knows more.
+ */
+static bool said_already(struct command *cmd, const struct ctl_entry *e)
+{
+	for (size_t i = json_object_array_length(cmd->rows); i-- > 0;) {
+		struct json_object *row = json_object_array_get_idx(cmd->rows, i);
+		const char *new = hak_json_get_text(row, "new");
+
+		if (e->time_us - hak_json_get(row, "time_us") > TWICE_US)
+			return false;
+		if (hak_json_get(row, "pid") != (uint64_t)e->pid ||
+		    strcmp(hak_json_get_text(row, "name"), e->tunable) != 0)
+			continue;
+		if (!hak_json_get_text(row, "id") == !e->change[0] || !new ||
+		    strcmp(new, e->new) != 0)
+			return false;
+		if (!e->change[0])
+			return true;
+		json_object_array_del_idx(cmd->rows, i, 1);
+		return false;
+	}
+	return false;
+}
+
 static int add_entry(const struct ctl_entry *e, void *arg)
 {
 	struct json_object *o;
@@ -82,8 +112,7 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 
 	if (!meant(&cmd->target, e))
 		return 0;
-	/* hakmemd's own look at what a command did: the command's entry says it better. */
-	if (!e->change[0] && strncmp(e->who, "user ", 5) == 0)
+	if (said_already(cmd, e))
 		return 0;
 	o = json_object_new_object();
 	localtime_r(&seconds, &tm);

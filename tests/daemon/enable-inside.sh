@@ -181,6 +181,31 @@ wait_for 60 all_known || fail "not both: $(known)"
 metrics "s = get()
 same_as_stats(s, 'two.service', unit='two.service', command='sleep')
 assert total(s, 'hakmem_processes', unit='$unit') == 1"
+
+# What the daemon changes for somebody is in the history as well, and can be taken back.
+manager="/org/hakmem/Hakmem1 org.hakmem.Hakmem1.Manager"
+process=$(busctl -j call org.hakmem.Hakmem1 $manager GetProcess u "$redis" |
+	sed 's/.*"\(\/[^"]*\)".*/\1/')
+n=$(hakmemctl history "$redis" -q | wc -l)
+busctl call org.hakmem.Hakmem1 "$process" org.hakmem.Hakmem1.Process Set sst \
+	purge.delay_ms 9s 0 >/dev/null || fail "Set over D-Bus"
+is "over D-Bus" "$(value purge.delay_ms)" 9s
+# The daemon saw it in the process as well; that it is heard of once is enough.
+seen()
+{
+	journalctl --sync
+	[ "$(journalctl -q --no-pager -o cat _SYSTEMD_UNIT=hakmemd.service "HAKMEM_NEW=$1" \
+		HAKMEM_TUNABLE=purge.delay_ms "OBJECT_PID=$redis" | wc -l)" -ge "$2" ]
+}
+wait_for 30 seen 9s 2 || fail "hakmemd saw nothing: $(journalctl -u hakmemd -n 20 --no-pager)"
+await $((n + 1))
+is "who" "$(field changes/$n/who hakmemctl history "$redis")" "user 0"
+is "why" "$(field changes/$n/why hakmemctl history "$redis")" "over D-Bus"
+hakmemctl undo "$(change "$n")" >/dev/null || fail "undo of a change over D-Bus"
+is "undone" "$(value purge.delay_ms)" 1s
+wait_for 30 seen 1s 1 || fail "hakmemd saw nothing: $(journalctl -u hakmemd -n 20 --no-pager)"
+await $((n + 2))
+
 status=/proc/$(main_pid hakmem-exporter)/status
 is "capabilities of the exporter" "$(awk '/^CapEff/ { print $2 }' "$status")" 0000000000000000
 [ "$(awk '/^Uid/ { print $2 }' "$status")" -ge 61184 ] || fail "no dynamic user"
