@@ -3,9 +3,10 @@
  * From policies to the policy layer of each process, and from what processes made of it to the
  * journal.
  *
- * The tune page itself is the record of what was set: its policy slots are nobody's but ours, so
- * after a restart, or when files went, a slot that no policy wants is removed. The admin slots are
- * never written. Values in force are remembered per process; a difference is an event, whoever
+ * The tune page itself is the record of what was set: its policy slots are ours, so when a process
+ * is first seen, and at a reload, a slot that no policy wants is removed. In between, what somebody
+ * took from our layer is written again, a few times: two daemons, one in a container and one around
+ * it, must not write against each other for ever. The admin slots are never written. Values in force are remembered per process; a difference is an event, whoever
  * caused it: a policy, an administrator, a deadline, the program.
  */
 #include <errno.h>
@@ -22,6 +23,8 @@
 /* A process may change its values as it likes; the journal takes so many of them in a minute. */
 #define EVENTS_MAX	64u
 #define EVENTS_NS	60000000000u
+/* Between two reloads. */
+#define REPAIRS_MAX	8u
 
 /* -- writing ----------------------------------------------------------------------------------- */
 /* Row of hak_tunable_rows of the process's tunable; -1 if it is newer than we are. */
@@ -48,8 +51,8 @@ static bool wanted(const struct hak_process *p, uint32_t index, uint64_t *ret)
 	return hak_value_parse(&its, text, ret, why) == 0;
 }
 
-/* What the policy layer must still be told. */
-static size_t plan(const struct hak_process *p, const struct hak_tune *tune,
+/* What the policy layer must still be told; with `all`, also what it must forget. */
+static size_t plan(const struct hak_process *p, const struct hak_tune *tune, bool all,
 		   struct hak_change *changes)
 {
 	size_t n = 0;
@@ -59,7 +62,7 @@ static size_t plan(const struct hak_process *p, const struct hak_tune *tune,
 		struct hak_change change = { .index = i };
 
 		change.set = wanted(p, i, &change.value);
-		if (!change.set && !slot->set)
+		if (!change.set && !(slot->set && all))
 			continue;
 		if (change.set && slot->set && slot->value == change.value && !slot->deadline_ns)
 			continue;
@@ -93,7 +96,15 @@ static void trouble(struct hak_process *p, int error, const char *why)
 	hak_process_changed(p);
 }
 
-static void write_layer(struct hak_process *p)
+static void settle(struct hak_process *p)
+{
+	if (!p->trouble[0])
+		return;
+	p->trouble[0] = '\0';
+	hak_process_changed(p);
+}
+
+static void write_layer(struct hak_process *p, bool all)
 {
 	struct hak_change changes[HAK_MAX_TUNABLES];
 	struct hak_tune tune;
@@ -109,19 +120,22 @@ static void write_layer(struct hak_process *p)
 		trouble(p, r, why);
 		return;
 	}
-	n = plan(p, &tune, changes);
-	if (n == 0)
+	n = plan(p, &tune, all, changes);
+	if (n == 0) {
+		settle(p);
 		return;
+	}
+	if (!all && p->repairs++ >= REPAIRS_MAX) {
+		trouble(p, -EEXIST, "another controller keeps writing the policy layer");
+		return;
+	}
 	r = hak_tune_write(p->seg, HAK_ORIGIN_POLICY, changes, n, &generation, why);
 	if (r < 0) {
 		trouble(p, r, why);
 		return;
 	}
 	p->generation = generation;
-	if (p->trouble[0]) {
-		p->trouble[0] = '\0';
-		hak_process_changed(p);
-	}
+	settle(p);
 }
 
 void hak_apply(struct hak_process *p)
@@ -132,7 +146,8 @@ void hak_apply(struct hak_process *p)
 		hak_identity_name_user(&p->id);
 	hak_policy_effect(m->policies, &p->id, &p->effect);
 	m->pressure_stale = true;
-	write_layer(p);
+	p->repairs = 0;
+	write_layer(p, true);
 }
 
 /* -- what came of it --------------------------------------------------------------------------- */
@@ -262,11 +277,10 @@ void hak_apply_look(struct hak_process *p)
 
 	if (read_generations(p, &generation, &applied) < 0)
 		return;
-	/* Somebody wrote: usually an administrator's layer, which is none of our business, but a
-	 * hole punched into the page would have taken our own. */
+	/* Somebody wrote: usually an administrator's layer, which is none of our business. */
 	if (p->dirty_policy || generation != p->generation) {
 		p->generation = generation;
-		write_layer(p);
+		write_layer(p, p->dirty_policy);
 	}
 	if (applied != p->applied) {
 		p->applied = applied;

@@ -49,6 +49,7 @@ struct hak_process {
 	struct hak_value value[HAK_MAX_TUNABLES];	/* in the order of the segment */
 	uint64_t generation, applied;		/* of the tune page, as last looked at */
 	bool dirty_policy;			/* effect was not written yet: locked, or new */
+	unsigned repairs;			/* of our layer, since the last reload */
 	bool locked;				/* control.lock: can be seen, not changed */
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
 	uint64_t events_since_ns;		/* a stranger's process may not flood the journal */

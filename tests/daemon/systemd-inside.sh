@@ -127,6 +127,69 @@ else
 	echo "pressure not tried: no control groups of version 1 beside version 2"
 fi
 
+# --- memory freed lazily by one that sleeps; one that closed its descriptors --------------------
+mkdir -p /etc/hakmem/hakmemd.conf.d
+printf '[Daemon]\nPageOutEvery=1s\n' >/etc/hakmem/hakmemd.conf.d/test.conf
+systemctl reload hakmemd
+library=/usr/lib/hakmem-test/libhakmem.so.0
+if [ "$(wc -l </proc/swaps)" -le 1 ]; then
+	mkfifo /run/letters
+	exec {letters}<>/run/letters
+	systemd-run -q --unit=sleeper -p StandardInput=file:/run/letters \
+		-p StandardOutput=file:/run/answers -p Environment=LD_PRELOAD=$library \
+		-p Environment=HAKMEM=control.agent=off,purge.delay_ms=0,region.evict_bytes=0 \
+		/hk/workload || fail "systemd-run"
+	answers() { [ "$(grep -c "$1" /run/answers)" -ge "$2" ]; }
+	wait_for 20 answers ready 1 || fail "no answer of the sleeper"
+	sleeper=$(main_pid sleeper)
+	for fd in /proc/"$sleeper"/fd/*; do
+		[[ $(readlink "$fd") != *hakmem-tune* ]] || page=$(stat -Lc %i "$fd")
+	done
+	held() { grep -qs "WRITE .*:$page 1 1$" /proc/"$(main_pid hakmemd)"/fdinfo/*; }
+	wait_for 20 held || fail "hakmemd is not attached to the sleeper"
+	lazy()
+	{
+		hakmemctl stats "$sleeper" --json=short | python3 -c '
+import json, sys
+sys.exit(json.load(sys.stdin)["processes"][0]["memory"]["lazy"] < 20 << 20)'
+	}
+	small() { (($(awk '/^VmRSS/ { print $2 }' "/proc/$sleeper/status") < 20 << 10)); }
+	# Its slow paths see that somebody is attached, then it frees lazily, then it sleeps.
+	for letter in w d w; do
+		echo $letter >&$letters
+	done
+	wait_for 20 answers done 3 || fail "no answer of the sleeper"
+	wait_for 20 lazy || fail "not freed lazily: $(hakmemctl stats "$sleeper")"
+	wait_for 30 small || fail "not paged out: $(hakmemctl stats "$sleeper")"
+	echo d >&$letters
+	wait_for 20 answers done 4 || fail "the sleeper did not go on"
+	systemctl stop sleeper
+else
+	echo "page-out not tried: there is swap"
+fi
+cat >/etc/hakmem/policy.d/closed.policy <<END
+[Match]
+Unit=closed.service
+[Tunables]
+$slots=60
+END
+systemctl reload hakmemd
+systemd-run -q --unit=closed -p Environment=LD_PRELOAD=$library -p User=nobody /bin/bash -c '
+	for fd in {100..120}; do eval "exec $fd>&-"; done
+	while read -r -t 1000 line; do :; done < <(exec sleep 1000)' || fail "systemd-run"
+closed=$(main_pid closed)
+# It sleeps, so that its answer may be long in coming.
+written()
+{
+	[[ $(hakmemctl policy verify "$closed" --no-legend -o NAME,WANTED,RESULT) =~ \
+		^$slots\ +60\ +(ok|pending)$ ]]
+}
+wait_for 20 written || fail "who closed its descriptors is not reached:
+$(hakmemctl policy verify "$closed")"
+readlink /proc/"$closed"/fd/* | grep -q memfd && fail "it did not close its descriptors"
+systemctl stop closed
+rm /etc/hakmem/policy.d/closed.policy
+
 # --- hung: the watchdog kills it, and what it knew is there again ------------------------------
 returned=$(status_text)
 returned=${returned##*, }
