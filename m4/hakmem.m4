@@ -56,13 +56,13 @@ AC_DEFUN([HAK_CHECK_DAEMON],
 		[with_daemon=yes])])
 AM_CONDITIONAL([HAK_DAEMON], [test "$with_daemon" = yes])])
 
-# HAK_CHECK_EXPORTER: the daemon's metrics over HTTP, by libmicrohttpd.
+# HAK_CHECK_EXPORTER: after HAK_CHECK_DAEMON; the daemon's metrics over HTTP, by libmicrohttpd.
 AC_DEFUN([HAK_CHECK_EXPORTER],
-[AS_IF([test "$with_exporter" != no],
+[AS_IF([test "$with_exporter" != no && test "$with_daemon" != yes],
+	[HAK_LACKS([exporter], [it is hakmemd's: $why_daemon])])
+AS_IF([test "$with_exporter" != no],
 	[PKG_CHECK_MODULES([MHD], [libmicrohttpd >= 0.9.71], [with_exporter=yes],
 		[HAK_LACKS([exporter], [libmicrohttpd 0.9.71 with headers is needed])])])
-AS_IF([test "$with_exporter" = yes && test "$with_daemon" != yes],
-	[HAK_LACKS([exporter], [it is hakmemd's: $why_daemon])])
 AC_SUBST([MHD_CFLAGS])
 AC_SUBST([MHD_LIBS])
 AM_CONDITIONAL([HAK_EXPORTER], [test "$with_exporter" = yes])])
