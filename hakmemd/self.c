@@ -46,6 +46,7 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *a
 		while (read(fd, buf, sizeof(buf)) == (ssize_t)sizeof(buf))
 			;
 	malloc_trim(0);
+	hak_log(LOG_DEBUG, "memory pressure on hakmemd itself");
 	return 0;
 }
 
