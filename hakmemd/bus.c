@@ -15,7 +15,7 @@
 /* All else goes first: processes under pressure are not made to wait for questions. */
 #define PRIORITY	(SD_EVENT_PRIORITY_NORMAL + 10)
 /* Answers that dbus-daemon has not taken yet, before we wait for it. */
-#define UNSENT_MAX	64u
+#define UNSENT_MAX	16u
 #define AGAIN_MIN_US	1000000u
 #define AGAIN_MAX_US	60000000u
 

@@ -11,6 +11,7 @@ bus_up()
 			"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 		<busconfig>
 			<listen>$DBUS_SYSTEM_BUS_ADDRESS</listen>
+			<limit name="max_replies_per_connection">2000</limit>
 			<policy context="default">
 				<allow user="*"/>
 				<allow own="*"/>
