@@ -118,6 +118,7 @@ static int flood(sd_bus *bus, unsigned n, char **argv)
 	fflush(stdout);
 	while (read(STDIN_FILENO, &(char){ 0 }, 1) > 0)
 		;
+	sd_bus_close_unref(bus);
 	return r < 0;
 }
 
@@ -145,11 +146,14 @@ int main(int argc, char **argv)
 		r = sd_bus_message_set_allow_interactive_authorization(m, interactive);
 	if (r >= 0)
 		r = sd_bus_call(bus, m, 120000000, &error, &reply);
-	if (r < 0) {
+	if (r < 0)
 		printf("%s %s\n", error.name ? error.name : "-", error.message ? error.message :
 		       strerror(-r));
-		return 1;
-	}
-	print(reply, "\n");
-	return 0;
+	else
+		print(reply, "\n");
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(m);
+	sd_bus_flush_close_unref(bus);
+	return r < 0;
 }
