@@ -187,7 +187,19 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 }
 
 /* -- waiting for processes --------------------------------------------------------------------- */
-static void finish(struct hak_call *call, const struct hak_process *p, int waited)
+/* What a purge gave back counts as ours, like that of policies. */
+static void count_returned(struct hak_process *p, struct json_object *rows)
+{
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		uint64_t bytes = hak_json_get(row, "bytes") + hak_json_get(row, "paged_out_bytes");
+
+		if (bytes)
+			hak_tell_purged(p, bytes, "request");
+	}
+}
+
+static void finish(struct hak_call *call, struct hak_process *p, int waited)
 {
 	struct hak_request *request = call->request;
 	char id[HAK_CHANGE_ID_BYTES], who[40];
@@ -196,6 +208,7 @@ static void finish(struct hak_call *call, const struct hak_process *p, int waite
 
 	call->request = NULL;
 	rows = hak_request_answer(p->seg, request, waited);
+	count_returned(p, rows);
 	hak_change_id(id);
 	snprintf(who, sizeof(who), "user %u", (unsigned)call->uid);
 	hak_changes_journal(rows, id, who, "over D-Bus");
@@ -267,7 +280,7 @@ int hak_call_wait(struct hak_call *call, struct hak_request *request, uint64_t t
 	return r;
 }
 
-void hak_calls_of_process_end(struct hak_bus *bus, const struct hak_process *p)
+void hak_calls_of_process_end(struct hak_bus *bus, struct hak_process *p)
 {
 	struct hak_call *call, *next;
 
