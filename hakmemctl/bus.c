@@ -54,6 +54,7 @@ static int connect_bus(struct ctl *ctl, char why[HAK_WHY_TEXT])
 
 void ctl_bus_close(struct ctl *ctl)
 {
+	ctl_agent_end(ctl);
 	sd_bus_flush_close_unref(ctl->bus);
 	ctl->bus = NULL;
 }
@@ -93,6 +94,8 @@ static int new_call(struct ctl *ctl, const char *path, const char *interface, co
 	int r = sd_bus_message_new_method_call(ctl->bus, ret, HAK_BUS_NAME, path, interface,
 					       method);
 
+	if (ask_user)
+		ctl_agent_begin(ctl);
 	if (r >= 0 && ask_user)
 		r = sd_bus_message_set_allow_interactive_authorization(*ret, true);
 	return r;

@@ -52,6 +52,7 @@ struct ctl {
 	const char *argument;		/* of the option that ctl_option() returned last */
 	const char *host, *machine;	/* of --host and --machine; NULL: here */
 	struct sd_bus *bus;		/* NULL: not opened yet */
+	pid_t agent;			/* 0: none was started */
 	int failure;			/* exit code for a bad command line, or for --help */
 };
 
@@ -165,6 +166,11 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 		   char why[HAK_WHY_TEXT]);
 
 void ctl_bus_close(struct ctl *ctl);
+
+/* -- agent.c ----------------------------------------------------------------------------------- */
+/* Before a call for which polkit may ask the user, if this is a terminal. */
+void ctl_agent_begin(struct ctl *ctl);
+void ctl_agent_end(struct ctl *ctl);
 
 /* -- answer.c ---------------------------------------------------------------------------------- */
 /* Prints rows as a table, or the document, through the pager where one is used; takes the document
