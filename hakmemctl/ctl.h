@@ -105,9 +105,9 @@ void ctl_help(const struct ctl_verb *verb);	/* NULL: all verbs */
 
 /* -- targets.c --------------------------------------------------------------------------------- */
 /*
- * Opens each process of the target and calls `each`, which returns an exit code. Where the target is
- * no PID, processes that turn out not to run hakmem, or to be gone, are passed over; other failures
- * go to stderr. Returns the first exit code that is not CTL_OK. hakmemd is not asked.
+ * Opens each process of the target and calls `each`, which returns an exit code. Where the target
+ * is no PID, processes that turn out not to run hakmem, or to be gone, are passed over; other
+ * failures go to stderr. Returns the first exit code that is not CTL_OK. hakmemd is not asked.
  */
 int ctl_each(struct ctl *ctl, const char *target, unsigned segment_flags,
 	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg), void *arg);
