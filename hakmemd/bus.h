@@ -95,8 +95,8 @@ void hak_calls_drop(struct hak_bus *bus);
 /* -- polkit.c ---------------------------------------------------------------------------------- */
 /*
  * Asks polkit whether the sender of `message` may do `action`, to the process `p` or NULL. `done`
- * is told 0, or a negative error with a sentence: -EACCES; -ENOTUNIQ where a user could be asked for a
- * password if the caller allowed it. Not called once *ret was unreferenced.
+ * is told 0, or a negative error with a sentence: -EACCES; -ENOTUNIQ where a user could be asked
+ * for a password if the caller allowed it. Not called once *ret was unreferenced.
  */
 int hak_polkit_ask(sd_bus *bus, sd_bus_message *message, const char *action,
 		   const struct hak_process *p,
