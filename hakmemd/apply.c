@@ -6,8 +6,10 @@
  * The tune page itself is the record of what was set: its policy slots are ours, so when a process
  * is first seen, and at a reload, a slot that no policy wants is removed. In between, what somebody
  * took from our layer is written again, a few times: two daemons, one in a container and one around
- * it, must not write against each other for ever. The admin slots are never written. Values in force are remembered per process; a difference is an event, whoever
- * caused it: a policy, an administrator, a deadline, the program.
+ * it, must not write against each other for ever. The admin slots are never written.
+ *
+ * Values in force are remembered per process; a difference is an event, whoever caused it: a
+ * policy, an administrator, a deadline, the program.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -255,7 +257,7 @@ static int read_generations(const struct hak_process *p, uint64_t *generation, u
 	int r = hak_segment_read(p->seg, p->seg->header.ack_off + offsetof(struct hak_ack, applied),
 				 applied, sizeof(*applied));
 
-	/* Of the page only the word that moves with each change: whoever then reads it checks it. */
+	/* Of the page only the word that moves with each change: who reads on checks it. */
 	if (r == 0 && pread(p->seg->tune_fd, generation, sizeof(*generation),
 			    offsetof(struct hak_tune, generation_seq)) !=
 			      (ssize_t)sizeof(*generation))

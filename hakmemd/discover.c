@@ -234,6 +234,24 @@ bool hak_discovery_still(struct hak_process *p)
 	return p->fd_number >= 0 || maps_segment(p->seg);
 }
 
+/* A service may drop its root, a desktop may move what it has started into a scope: soon after its
+ * start, mostly. */
+void hak_discovery_refresh(struct hak_process *p)
+{
+	struct hak_identity id;
+
+	if (p->looks++ >= YOUNG && (p->manager->look + (unsigned)p->id.pid) % OLD)
+		return;
+	if (hak_identity_read(p->seg->procfd, p->id.pid, &id) < 0)
+		return;
+	if (id.uid == p->id.uid && strcmp(id.comm, p->id.comm) == 0 &&
+	    strcmp(id.cgroup, p->id.cgroup) == 0 && strcmp(id.exe, p->id.exe) == 0)
+		return;
+	p->id = id;
+	hak_apply(p);
+	hak_process_changed(p);
+}
+
 static int on_end(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	hak_process_remove(arg);

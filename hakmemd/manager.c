@@ -169,6 +169,7 @@ void hak_manager_tick(struct hak_manager *m)
 			hak_process_remove(p);
 			continue;
 		}
+		hak_discovery_refresh(p);
 		hak_apply_look(p);
 		hak_purge_look(p);
 		hak_lazy_look(p);

@@ -10,8 +10,8 @@
  *
  * discover.c fills the table, apply.c carries policies out, pressure.c says when and purge.c has
  * memory given back, lazy.c takes lazily freed memory away, totals.c keeps what dead processes
- * counted, state.c carries it over a restart. They know each other by this header only. Whoever shows things to others (bus,
- * metrics) observes.
+ * counted, state.c carries it over a restart. They know each other by this header only. Whoever
+ * shows things to others (bus, metrics) observes.
  */
 #ifndef HAK_MANAGER_H
 #define HAK_MANAGER_H
@@ -76,7 +76,7 @@ struct hak_process {
 	uint64_t lazy_seq, lazy_done_seq, lazy_next_ns;
 
 	uint64_t returned_bytes;		/* by purges that we asked for, and paged out */
-	unsigned look;				/* manager->look at which it was last looked at */
+	unsigned looks;				/* since it is known */
 };
 
 /* What dead processes counted, by unit, command and policy: counters only, in the order of
@@ -175,6 +175,8 @@ int hak_discovery_start(struct hak_manager *m);
 void hak_discovery_stop(struct hak_manager *m);
 /* False when it has executed another program, or ended. */
 bool hak_discovery_still(struct hak_process *p);
+/* Now and then: its user, command or group may be others by now, and so its policies. */
+void hak_discovery_refresh(struct hak_process *p);
 
 /* -- apply.c ----------------------------------------------------------------------------------- */
 /* Of a process just added: remembers its values, then as hak_apply(). */

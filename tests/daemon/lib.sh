@@ -46,6 +46,7 @@ daemon_stop()
 	wait_for 30 told STOPPING=1 || fail "hakmemd did not say that it stops"
 	kill "$listener"
 	wait "$listener" 2>/dev/null
+	true
 }
 
 # reload: and wait for the end of it.

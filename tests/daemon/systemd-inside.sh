@@ -7,6 +7,7 @@ unset LD_PRELOAD
 slots=whale.ring_slots
 tunable=2ec758b08de447379b7fcf0bc7d5e3c8
 purge=5e82c1f4522d4eb7b71567e71c866467
+pressure=254d48bed860437b830c3eb0fb14838b
 
 main_pid() { systemctl show -P MainPID "$1"; }
 status_text() { systemctl show -P StatusText hakmemd; }
@@ -37,7 +38,14 @@ in_journal()
 		_SYSTEMD_UNIT=hakmemd.service "$@")" ]
 }
 
-mkdir -p /etc/hakmem/policy.d
+# The host's pressure is heard later on.
+mkdir -p /etc/hakmem/policy.d /etc/hakmem/hakmemd.conf.d
+cat >/etc/hakmem/hakmemd.conf.d/test.conf <<END
+[Daemon]
+PageOutEvery=1s
+[HostPressure]
+Enable=no
+END
 cat >/etc/hakmem/policy.d/redis.policy <<END
 [Match]
 Unit=redis-server.service
@@ -95,16 +103,21 @@ journalctl -q -x --no-pager MESSAGE_ID=$tunable | grep -q 'A tunable of hakmem c
 
 # --- pressure in the unit's cgroup: RSS falls, the data stays ----------------------------------
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$redis/status"; }
-python3 -c '
+# Leaves redis-server with few keys and much free memory.
+fill()
+{
+	python3 -c '
 for i in range(120000):
     v = ("%06d" % i) * 100
     print("*3\r\n$3\r\nSET\r\n$7\r\nk%06d\r\n$%d\r\n%s\r" % (i, len(v), v))' |
-	redis-cli --pipe >/dev/null || fail "redis-cli"
-seq -f 'DEL k%06.0f' 2000 119999 | redis-cli >/dev/null
-[ "$(redis-cli dbsize)" = 2000 ] || fail "redis: $(redis-cli dbsize) keys"
+		redis-cli --pipe >/dev/null || fail "redis-cli"
+	seq -f 'DEL k%06.0f' 2000 119999 | redis-cli >/dev/null
+	[ "$(redis-cli dbsize)" = 2000 ] || fail "redis: $(redis-cli dbsize) keys"
+	full=$(rss)
+	((full > 40000)) || fail "redis-server holds too little to give back: $full KiB"
+}
+fill
 digest=$(redis-cli debug digest)
-full=$(rss)
-((full > 40000)) || fail "redis-server holds too little to give back: $full KiB"
 memory=/sys/fs/cgroup/memory unified=/sys/fs/cgroup/unified
 if [ -d $memory ] && [ -d $unified ]; then
 	mkdir $memory/thrash $unified/system.slice/redis-server.service/thrash
@@ -120,16 +133,35 @@ if [ -d $memory ] && [ -d $unified ]; then
 	kill $thrash
 	wait_for 20 in_journal $purge OBJECT_PID="$redis" HAKMEM_WHY=pressure ||
 		fail "no event of the purge: $(journalctl -u hakmemd --no-pager -n 20)"
+	in_journal $pressure HAKMEM_CGROUP=/system.slice/redis-server.service HAKMEM_ASKED=1 ||
+		fail "no event of the pressure: $(journalctl -u hakmemd --no-pager -n 20)"
 	echo "under pressure: RSS of redis-server from $full to $(rss) KiB"
 	[ "$(redis-cli debug digest)" = "$digest" ] || fail "the data of redis-server changed"
 	[[ $(status_text) =~ [0-9]M\ returned$ ]] || fail "status: $(status_text)"
+
+	# The same by the host's pressure, of which all processes on hakmem are part.
+	sed -i '/^\[Pressure\]/,$d' /etc/hakmem/policy.d/redis.policy
+	printf '[HostPressure]\nThreshold=1ms\nCooldown=1s\n' \
+		>/etc/hakmem/hakmemd.conf.d/test.conf
+	systemctl reload hakmemd
+	fill
+	sh -c "echo \$\$ >$memory/thrash/cgroup.procs; exec python3 /hk/thrash.py /hk/file" \
+		>/dev/null &
+	thrash=$!
+	wait_for 60 fell || fail "RSS is $(rss) KiB, was $full; $(cat /proc/pressure/memory;
+		journalctl -u hakmemd --no-pager -n 20)"
+	kill $thrash
+	journalctl --sync
+	journalctl -q -o cat MESSAGE_ID=$pressure | grep -q 'pressure on the host' ||
+		fail "no event of the host's pressure"
+	[ "$(redis-cli debug digest)" = "$digest" ] || fail "the data of redis-server changed"
 else
 	echo "pressure not tried: no control groups of version 1 beside version 2"
 fi
 
 # --- memory freed lazily by one that sleeps; one that closed its descriptors --------------------
-mkdir -p /etc/hakmem/hakmemd.conf.d
-printf '[Daemon]\nPageOutEvery=1s\n' >/etc/hakmem/hakmemd.conf.d/test.conf
+printf '[Daemon]\nPageOutEvery=1s\n[HostPressure]\nEnable=no\n' \
+	>/etc/hakmem/hakmemd.conf.d/test.conf
 systemctl reload hakmemd
 library=/usr/lib/hakmem-test/libhakmem.so.0
 if [ "$(wc -l </proc/swaps)" -le 1 ]; then
