@@ -29,6 +29,7 @@ struct hak_call {
 	pid_t pid;			/* 0: about no process */
 	uint64_t start_ticks;
 	sd_bus_slot *polkit;		/* the question that is out */
+	sd_bus_track *caller;		/* tells when nobody waits any more */
 	struct hak_request *request;	/* what the process is asked */
 	uint64_t deadline_ns;
 };
@@ -57,6 +58,7 @@ static void free_call(struct hak_call *call)
 	if (call->request)
 		hak_request_free(call->request);
 	sd_bus_slot_unref(call->polkit);
+	sd_bus_track_unref(call->caller);
 	sd_bus_message_unref(call->message);
 	free(call);
 }
@@ -158,6 +160,28 @@ static void judged(int result, const char *why, void *arg)
 	sd_bus_message_unref(message);
 }
 
+/* What a process was asked stays asked, and is written to the journal as far as it got. */
+static int on_caller_gone(sd_bus_track *track, void *arg)
+{
+	struct hak_call *call = arg;
+
+	(void)track;
+	if (call->request)
+		call->deadline_ns = 0;
+	else
+		free_call(call);
+	return 0;
+}
+
+static int watch_caller(struct hak_call *call)
+{
+	int r = 0;
+
+	if (!call->caller)
+		r = sd_bus_track_new(call->bus->bus, &call->caller, on_caller_gone, call);
+	return r < 0 ? r : sd_bus_track_add_sender(call->caller, call->message);
+}
+
 int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_process *p,
 		   const struct hak_method *method, sd_bus_error *error)
 {
@@ -178,7 +202,9 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	if (uid == 0 || !method->action || (method->owner_may && owns(uid, p)))
 		return run(call, error);
 	snprintf(action, sizeof(action), HAK_BUS_NAME ".%s", method->action);
-	r = hak_polkit_ask(bus->bus, message, action, p, judged, call, &call->polkit);
+	r = watch_caller(call);
+	if (r >= 0)
+		r = hak_polkit_ask(bus->bus, message, action, p, judged, call, &call->polkit);
 	if (r < 0) {
 		free_call(call);
 		return r;
@@ -186,7 +212,7 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	return 1;
 }
 
-/* -- waiting for processes --------------------------------------------------------------------- */
+/* -- waiting for processes ------------------------------------------------------------------- */
 /* What a purge gave back counts as ours, like that of policies. */
 static void count_returned(struct hak_process *p, struct json_object *rows)
 {
@@ -273,7 +299,9 @@ int hak_call_wait(struct hak_call *call, struct hak_request *request, uint64_t t
 	if (!request)
 		return -ENOMEM;
 	call->request = request;
-	r = look_soon(call->bus);
+	r = watch_caller(call);
+	if (r >= 0)
+		r = look_soon(call->bus);
 	if (timeout_us > TIMEOUT_MAX_US)
 		timeout_us = TIMEOUT_MAX_US;
 	call->deadline_ns = hak_monotonic_ns() + timeout_us * 1000;
