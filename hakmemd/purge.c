@@ -26,6 +26,10 @@
 #define LATE_NS		3000000000u
 #define LIMIT_AGE_US	5000000u
 #define DIGEST_HEAPS	16u
+/* An idle process that holds less is left to sleep. */
+#define IDLE_BYTES	(64u << 10)
+/* Looks between those for the answer of one that is late. */
+#define LATE_LOOKS	8u
 
 /* -- measuring --------------------------------------------------------------------------------- */
 static uint64_t mix(uint64_t digest, const uint64_t *words, size_t n)
@@ -182,8 +186,11 @@ static void look_for_answer(struct hak_process *p)
 {
 	struct hak_purge_answer answer = { 0 };
 	uint64_t paged_out = 0;
-	int r = hak_purge_wait(p->seg, p->purge_id, 0, &answer);
+	int r;
 
+	if (p->purge_late && (p->manager->look + (unsigned)p->id.pid) % LATE_LOOKS)
+		return;
+	r = hak_purge_wait(p->seg, p->purge_id, 0, &answer);
 	if (r == 0 && answer.status == 0) {
 		/* While we are attached it gave back lazily: the same bytes, taken now. */
 		if (p->attached)
@@ -210,7 +217,7 @@ static void look_at_limits(struct hak_process *p)
 	idle_ns = p->measured_ns - p->active_ns;
 	if (p->cached_bytes > e->cached_max) {
 		hak_purge_process(p, HAK_PURGE_DIRTY, "limit");
-	} else if (e->idle_purge_us && !p->idle_purged && p->cached_bytes &&
+	} else if (e->idle_purge_us && !p->idle_purged && p->cached_bytes >= IDLE_BYTES &&
 		   p->measured_ns > p->active_ns && idle_ns >= e->idle_purge_us * NS_PER_US) {
 		if (hak_purge_process(p, HAK_PURGE_DIRTY, "idle") == 0)
 			p->idle_purged = true;
