@@ -545,6 +545,7 @@ int hak_segment_open(pid_t pid, unsigned flags, struct hak_segment **ret, char w
 	if (!seg)
 		return -ENOMEM;
 	seg->pid = pid;
+	seg->nowait = flags & HAK_SEGMENT_NOWAIT;
 	seg->pidfd = seg->procfd = seg->stats_fd = seg->tune_fd = -1;
 	why[0] = '\0';
 	r = open_segment(seg, flags, why);

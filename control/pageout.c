@@ -110,7 +110,7 @@ struct plan {
 	unsigned lazy_n, next;
 	struct iovec part[2 * HAK_LAZY_RANGES];	/* what of them is private and anonymous */
 	unsigned parts;
-	uint64_t bytes;
+	uint64_t bytes, max_bytes;
 };
 
 static int by_start(const void *a, const void *b)
@@ -178,8 +178,10 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 		if (end <= start || !is_private_anonymous(map))
 			continue;
 		if (plan->parts == sizeof(plan->part) / sizeof(plan->part[0]) ||
-		    plan->bytes + (end - start) > MAX_BYTES)
+		    plan->bytes >= plan->max_bytes)
 			return 1;
+		if (end - start > plan->max_bytes - plan->bytes)
+			end = start + (plan->max_bytes - plan->bytes);
 		plan->part[plan->parts++] = (struct iovec){ (void *)(uintptr_t)start, end - start };
 		plan->bytes += end - start;
 	}
@@ -209,7 +211,7 @@ static int page_out(int pidfd, struct iovec *part, unsigned parts)
 	return r;
 }
 
-int hak_pageout_run(const struct hak_segment *seg, uint64_t *ret)
+static int run(const struct hak_segment *seg, uint64_t max_bytes, bool exact, uint64_t *ret)
 {
 	struct plan *plan = calloc(1, sizeof(*plan));
 	uint64_t before, after;
@@ -218,15 +220,26 @@ int hak_pageout_run(const struct hak_segment *seg, uint64_t *ret)
 	if (!plan)
 		return -ENOMEM;
 	*ret = 0;
+	plan->max_bytes = max_bytes;
 	r = read_ranges(seg, plan);
 	if (r == 0 && plan->lazy_n)
 		r = hak_each_mapping(seg->procfd, meet_mapping, plan);
 	if (r >= 0 && plan->parts) {
-		before = hak_segment_rss(seg, true);
+		before = hak_segment_rss(seg, exact);
 		r = page_out(seg->pidfd, plan->part, plan->parts);
-		after = hak_segment_rss(seg, true);
+		after = hak_segment_rss(seg, exact);
 		*ret = before > after ? before - after : 0;
 	}
 	free(plan);
 	return r < 0 ? r : 0;
+}
+
+int hak_pageout_run(const struct hak_segment *seg, uint64_t *ret)
+{
+	return run(seg, MAX_BYTES, true, ret);
+}
+
+int hak_pageout_some(const struct hak_segment *seg, uint64_t max_bytes, uint64_t *ret)
+{
+	return run(seg, max_bytes, false, ret);
 }

@@ -29,4 +29,8 @@ void hak_pageout_detach(const struct hak_segment *seg);
  * failed. */
 int hak_pageout_run(const struct hak_segment *seg, uint64_t *ret);
 
+/* The same for who must not be kept long by one process: no more than `max_bytes`, which take about
+ * 80 ms a GiB, and *ret as the kernel's own count has it, which is off by some hundred KiB. */
+int hak_pageout_some(const struct hak_segment *seg, uint64_t max_bytes, uint64_t *ret);
+
 #endif

@@ -49,6 +49,7 @@ struct hak_segment {
 	int stats_fd, tune_fd; /* read-only; read-write if asked for and allowed, -1 if it cannot be
 				  reached */
 	bool tune_writable;
+	bool nowait;			/* HAK_SEGMENT_NOWAIT */
 	int64_t clock_ns;		/* its CLOCK_BOOTTIME minus ours: time namespaces */
 	uint64_t stats_ino;
 	char library[HAK_PATH_BYTES];	/* unescaped, as in maps; the program, if linked into it */
@@ -62,6 +63,7 @@ struct hak_segment {
 
 enum hak_segment_flags {
 	HAK_SEGMENT_WRITE = 1,		/* the tune memfd is wanted for writing */
+	HAK_SEGMENT_NOWAIT = 2,		/* a writer's lock held by another is -EBUSY at once */
 };
 
 /*

@@ -33,11 +33,26 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 		snprintf(ret->comm, sizeof(ret->comm), "%.*s", COMM_LENGTH, text + 5);
 		return 0;
 	}
+	if (strncmp(text, "cgroup:", 7) == 0) {
+		ret->kind = HAK_TARGET_CGROUP;
+		if (text[7] == '/' && strlen(text + 7) < sizeof(ret->path)) {
+			memcpy(ret->path, text + 7, strlen(text + 7) + 1);
+			return 0;
+		}
+		snprintf(why, HAK_WHY_TEXT, "\"%.40s\": behind cgroup: goes a path from the root "
+			 "of the control groups, such as /system.slice", text);
+		return -EINVAL;
+	}
+	if (hak_unit_name_valid(text)) {
+		ret->kind = HAK_TARGET_UNIT;
+		memcpy(ret->path, text, strlen(text) + 1);
+		return 0;
+	}
 	errno = 0;
 	pid = strtol(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno || pid < 1 || pid > INT_MAX) {
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no target: give a PID, comm:NAME or all",
-			 text);
+		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no target: give a PID, a unit such "
+			 "as nginx.service or user.slice, cgroup:/PATH, comm:NAME or all", text);
 		return -EINVAL;
 	}
 	ret->kind = HAK_TARGET_PID;
@@ -63,6 +78,30 @@ static bool has_comm(int procdir, const char *pid, const char *comm)
 	if (buf[n - 1] == '\n')
 		buf[n - 1] = '\0';
 	return strcmp(buf, comm) == 0;
+}
+
+/* Whether the process is one of those that are meant, before its mappings are looked at. */
+static bool is_meant(int procdir, const char *pid, const struct hak_target *target)
+{
+	char path[HAK_CGROUP_BYTES];
+	struct hak_cgroups groups;
+	int fd, r;
+
+	if (target->kind == HAK_TARGET_ALL)
+		return true;
+	if (target->kind == HAK_TARGET_COMM)
+		return has_comm(procdir, pid, target->comm);
+	fd = openat(procdir, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	r = hak_cgroup_read(fd, &groups);
+	close(fd);
+	if (r < 0)
+		return false;
+	if (target->kind == HAK_TARGET_CGROUP)
+		return hak_cgroup_below(&groups, target->path);
+	hak_cgroup_path(&groups, path);
+	return hak_cgroup_in_unit(path, target->path);
 }
 
 static int append(pid_t **list, size_t *n, size_t *room, pid_t pid)
@@ -100,10 +139,8 @@ static int look_at_all(const struct hak_target *target, pid_t **ret, size_t *ret
 	while (r == 0 && (entry = readdir(d))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		if (target->kind == HAK_TARGET_COMM &&
-		    !has_comm(dirfd(d), entry->d_name, target->comm))
-			continue;
-		if (hak_maybe_segment(dirfd(d), entry->d_name))
+		if (is_meant(dirfd(d), entry->d_name, target) &&
+		    hak_maybe_segment(dirfd(d), entry->d_name))
 			r = append(&list, &n, &room, (pid_t)atoi(entry->d_name));
 	}
 	closedir(d);

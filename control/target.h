@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TARGET: which processes a command is about. PID, comm:NAME or all.
+ * TARGET: which processes a command is about. PID, a systemd unit, cgroup:/PATH,
+ * comm:NAME or all.
  *
  * For: hakmemctl, hakmemd. Nothing is registered anywhere: the processes are those that map a
  * segment at the moment of the look. One that starts or ends meanwhile may be missed or be gone
@@ -12,14 +13,22 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "control/cgroup.h"
 #include "control/segment.h"
 
-enum hak_target_kind { HAK_TARGET_PID, HAK_TARGET_COMM, HAK_TARGET_ALL };
+enum hak_target_kind {
+	HAK_TARGET_PID,
+	HAK_TARGET_UNIT,	/* slices too: all that lies below */
+	HAK_TARGET_CGROUP,	/* in any hierarchy, and all that lies below */
+	HAK_TARGET_COMM,
+	HAK_TARGET_ALL,
+};
 
 struct hak_target {
 	enum hak_target_kind kind;
 	pid_t pid;
 	char comm[HAK_COMM_BYTES];
+	char path[HAK_CGROUP_BYTES];	/* UNIT: its name; CGROUP: without the prefix */
 };
 
 /* 0, or -EINVAL with a sentence in `why`. */

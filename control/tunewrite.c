@@ -38,6 +38,10 @@ static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 	char holder[128];
 
 	for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
+		if (i && seg->nowait) {
+			snprintf(why, HAK_WHY_TEXT, "its tunables are locked by another process");
+			return -EBUSY;
+		}
 		if (fcntl(seg->tune_fd, F_OFD_SETLK, &lock) == 0)
 			return 0;
 		if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
@@ -46,7 +50,8 @@ static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 			snprintf(why, HAK_WHY_TEXT, "cannot lock its tunables: %s", strerror(-r));
 			return r;
 		}
-		nanosleep(&pause, NULL);
+		if (!seg->nowait)
+			nanosleep(&pause, NULL);
 	}
 	if (hak_lock_holder(seg->tune_fd, HAK_LOCK_WRITER, holder, sizeof(holder)) == 0)
 		snprintf(why, HAK_WHY_TEXT, "its tunables are locked by %s", holder);

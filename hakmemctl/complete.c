@@ -4,6 +4,7 @@
  * the shells' small scripts in completions/. Made from the same tables as everything else, and from
  * the processes that run just now, so that the scripts never go stale.
  */
+#include <dirent.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,21 @@
 
 #include "control/schema.h"
 #include "control/target.h"
+#include "hakmemctl/changelog.h"
 #include "hakmemctl/ctl.h"
 
 static void offer(const char *word, const char *candidate)
 {
 	if (strncmp(candidate, word, strlen(word)) == 0)
 		puts(candidate);
+}
+
+/* A name that a shell would have to quote is better typed as a PID. */
+static void offer_plain(const char *word, const char *candidate)
+{
+	if (candidate[strspn(candidate, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"0123456789_.:+@/-")] == '\0')
+		offer(word, candidate);
 }
 
 /* Each of "a|b|c", behind a prefix. */
@@ -57,6 +67,22 @@ static void offer_options(const char *word, const struct ctl_option *options)
 	}
 }
 
+/* The unit of a process, and behind cgroup: where it lies. */
+static void offer_groups(const char *word, const struct hak_segment *seg)
+{
+	char path[HAK_CGROUP_BYTES], text[7 + HAK_CGROUP_BYTES];
+	struct hak_cgroups groups;
+
+	if (hak_cgroup_read(seg->procfd, &groups) < 0)
+		return;
+	hak_cgroup_path(&groups, path);
+	if (hak_cgroup_unit(path, text))
+		offer_plain(word, text);
+	snprintf(text, sizeof(text), "cgroup:%s", path);
+	if (strncmp(word, "cgroup:", 7) == 0 && *path)
+		offer_plain(word, text);
+}
+
 static void offer_targets(const char *word)
 {
 	const struct hak_target all = { .kind = HAK_TARGET_ALL };
@@ -75,10 +101,8 @@ static void offer_targets(const char *word)
 		snprintf(text, sizeof(text), "%d", (int)seg->pid);
 		offer(word, text);
 		snprintf(text, sizeof(text), "comm:%s", seg->comm);
-		/* A name that a shell would have to quote is better typed as a PID. */
-		if (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567"
-				      "89_.:+-")] == '\0')
-			offer(word, text);
+		offer_plain(word, text);
+		offer_groups(word, seg);
 		hak_segment_close(seg);
 	}
 	free(pids);
@@ -104,10 +128,40 @@ static void offer_counters(const char *word)
 		offer(word, hak_counter_rows[i].name);
 }
 
+/* Each service once or more: a shell sorts that out. */
+static void offer_units(const char *word)
+{
+	static const char *const folders[] = { "/etc/systemd/system", "/run/systemd/system",
+					      "/usr/local/lib/systemd/system",
+					      "/usr/lib/systemd/system" };
+	struct dirent *entry;
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		DIR *folder = opendir(folders[i]);
+
+		while (folder && (entry = readdir(folder))) {
+			const char *suffix = strrchr(entry->d_name, '.');
+
+			if (suffix && strcmp(suffix, ".service") == 0)
+				offer(word, entry->d_name);
+		}
+		if (folder)
+			closedir(folder);
+	}
+}
+
+static int offer_change(const struct ctl_entry *e, void *arg)
+{
+	if (e->change[0])
+		offer(arg, e->change);
+	return 0;
+}
+
 /* The `at`th argument of a verb. */
 static void offer_argument(const struct ctl_verb *verb, int at, const char *word)
 {
 	bool target = strstr(verb->arguments, "TARGET");
+	char why[HAK_WHY_TEXT];
 
 	if (target && at == 0)
 		offer_targets(word);
@@ -117,6 +171,10 @@ static void offer_argument(const struct ctl_verb *verb, int at, const char *word
 		offer_tunables(word, false), offer_counters(word);
 	else if (verb->run == verb_help && at == 0)
 		offer_verbs(word);
+	else if (strcmp(verb->arguments, "UNIT...") == 0)
+		offer_units(word);
+	else if (verb->run == verb_undo && at == 0)
+		ctl_each_entry(NULL, offer_change, (char *)word, why);
 }
 
 int verb_complete(struct ctl *ctl, int argc, char **argv)

@@ -3,7 +3,7 @@
  * hakmemctl: what its files share. main.c holds the table of verbs and the options that all of them
  * take; each verb is one file with one function; options.c reads the command line by tables from
  * which the help and the shell's completion are made as well; targets.c opens processes and turns
- * errors into exit codes; answer.c prints.
+ * errors into exit codes; bus.c asks hakmemd; answer.c prints.
  *
  * One thread, no state but struct ctl. A verb prints its answer on stdout, its complaints on
  * stderr, one line each, and returns an exit code.
@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 #include "control/emit.h"
+#include "control/report.h"
+#include "control/request.h"
 #include "control/segment.h"
 
 /* Exit codes, also in hakmemctl(1). */
@@ -48,6 +50,9 @@ struct ctl {
 	bool legend, use_pager, color;
 	const char *columns;
 	const char *argument;		/* of the option that ctl_option() returned last */
+	const char *host, *machine;	/* of --host and --machine; NULL: here */
+	struct sd_bus *bus;		/* NULL: not opened yet */
+	pid_t agent;			/* 0: none was started */
 	int failure;			/* exit code for a bad command line, or for --help */
 };
 
@@ -57,6 +62,7 @@ struct ctl_verb {
 	const struct ctl_option *options;	/* ended by one without a name; or NULL */
 	bool first_ends; /* options end at the first argument: the rest is another's command line */
 	bool hidden;
+	bool remote;		/* takes --host and --machine */
 };
 
 extern const struct ctl_verb ctl_verbs[];	/* ended by one without a name */
@@ -71,6 +77,14 @@ int verb_purge(struct ctl *ctl, int argc, char **argv);
 int verb_tunables(struct ctl *ctl, int argc, char **argv);
 int verb_describe(struct ctl *ctl, int argc, char **argv);
 int verb_run(struct ctl *ctl, int argc, char **argv);
+int verb_enable(struct ctl *ctl, int argc, char **argv);
+int verb_disable(struct ctl *ctl, int argc, char **argv);
+int verb_status(struct ctl *ctl, int argc, char **argv);
+int verb_history(struct ctl *ctl, int argc, char **argv);
+int verb_undo(struct ctl *ctl, int argc, char **argv);
+int verb_metrics(struct ctl *ctl, int argc, char **argv);
+int verb_policy(struct ctl *ctl, int argc, char **argv);
+int verb_cat_config(struct ctl *ctl, int argc, char **argv);
 int verb_doctor(struct ctl *ctl, int argc, char **argv);
 int verb_version(struct ctl *ctl, int argc, char **argv);
 int verb_complete(struct ctl *ctl, int argc, char **argv);
@@ -91,35 +105,72 @@ void ctl_help(const struct ctl_verb *verb);	/* NULL: all verbs */
 
 /* -- targets.c --------------------------------------------------------------------------------- */
 /*
- * Opens each process of the target and calls `each`, which returns an exit code. Processes of `all`
- * and comm: that turn out not to run hakmem, or to be gone, are passed over; other failures go to
- * `failed` if there is one, else to stderr. Returns the first exit code that is not CTL_OK.
+ * Opens each process of the target and calls `each`, which returns an exit code. Where the target
+ * is no PID, processes that turn out not to run hakmem, or to be gone, are passed over; other
+ * failures go to stderr. Returns the first exit code that is not CTL_OK. hakmemd is not asked.
  */
 int ctl_each(struct ctl *ctl, const char *target, unsigned segment_flags,
-	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg),
-	     void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg), void *arg);
+	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg), void *arg);
 /*
- * The same for what takes an answer: `begin` asks each process, and only then `end` waits for each,
- * with what `begin` returned. Segments stay open in between, so that all wait at the same time.
+ * The same for what is said about each process, by hakmemd for those that we may not open: `each`
+ * takes the report over and returns an exit code.
  */
-int ctl_ask_each(struct ctl *ctl, const char *target, unsigned segment_flags,
-		 void *(*begin)(struct ctl *ctl, struct hak_segment *seg, void *arg),
-		 int (*end)(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg),
-		 void *arg);
-
-/* Of hak_monotonic_ns() until then; 0 when it is over. */
-uint64_t ctl_left_ns(uint64_t deadline_ns);
+struct ctl_report {
+	enum hak_report what;
+	int (*each)(struct json_object *report, void *arg);
+	void (*failed)(pid_t pid, const char *why, void *arg);	/* NULL: stderr */
+};
+int ctl_report_each(struct ctl *ctl, const char *target, const struct ctl_report *report,
+		    void *arg);
+/*
+ * The same for what takes an answer: each process is asked, and only then all are waited for
+ * together. Their answers go into `rows`, an array.
+ */
+struct ctl_ask {
+	const struct hak_wishes *wishes;	/* one of these two */
+	const struct hak_purge_how *purge;
+	uint64_t timeout_ns;		/* for all answers, from when the last process was asked */
+	const char *change, *who, *why;	/* of wishes, for the journal: control/changes.h */
+	struct json_object *rows;
+};
+int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
 
 int ctl_exit_code(int error);	/* of a negative errno */
-int ctl_result_code(const char *result);	/* of the word in a row's RESULT */
 
-/* A new object with pid, comm and uid of the process. */
-struct json_object *ctl_process(const struct hak_segment *seg);
+/* -- bus.c ------------------------------------------------------------------------------------- */
+/*
+ * hakmemd, asked on the system bus for what this user may not do alone, or of the machine that -H
+ * or -M names. Errors are negative errnos with a sentence in `why`; -ENOSYS where this program was
+ * built without libsystemd.
+ */
+struct ctl_process {
+	pid_t pid;
+	char *path;		/* of its object */
+};
+struct ctl_call;
 
-/* Why it has not answered yet; `then` is what it does as soon as it wakes: "applied", "purged". */
-void ctl_why_pending(const struct hak_segment *seg, const char *then, char why[HAK_WHY_TEXT]);
+/* The processes of the target that hakmemd knows. -ENOENT: there is no hakmemd, and none was to be
+ * started; -ESRCH: the target is a PID that it does not know. */
+int ctl_bus_find(struct ctl *ctl, const char *target, bool start_it, struct ctl_process **ret,
+		 size_t *ret_n, char why[HAK_WHY_TEXT]);
+void ctl_bus_found_free(struct ctl_process *found, size_t n);
 
-const char *ctl_library_word(enum hak_library_state state);
+/* `ask_user`: a password may be asked for, where polkit wants one. */
+int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report what,
+		   bool ask_user, struct json_object **ret, char why[HAK_WHY_TEXT]);
+
+/* Sends the question; ctl_bus_answer() waits for what came of it, and frees the call. */
+int ctl_bus_ask(struct ctl *ctl, const struct ctl_process *p, const struct ctl_ask *ask,
+		struct ctl_call **ret, char why[HAK_WHY_TEXT]);
+int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **ret,
+		   char why[HAK_WHY_TEXT]);
+
+void ctl_bus_close(struct ctl *ctl);
+
+/* -- agent.c ----------------------------------------------------------------------------------- */
+/* Before a call for which polkit may ask the user, if this is a terminal. */
+void ctl_agent_begin(struct ctl *ctl);
+void ctl_agent_end(struct ctl *ctl);
 
 /* -- answer.c ---------------------------------------------------------------------------------- */
 /* Prints rows as a table, or the document, through the pager where one is used; takes the document
@@ -135,6 +186,11 @@ void ctl_pager_end(FILE *to);
 /* The tunables of the target: those named, or all, or with `changed` those that differ from their
  * default. */
 int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool changed);
+
+/* -- history.c --------------------------------------------------------------------------------- */
+/* Who runs this, for the journal. */
+#define CTL_WHO_BYTES 160
+void ctl_who(char out[CTL_WHO_BYTES]);
 
 /* -- library.c --------------------------------------------------------------------------------- */
 /* The libhakmem that belongs to this program: 0, or -ENOENT with the places looked at in `why`. */

@@ -4,11 +4,11 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
 
 static const struct hak_column columns[] = {
@@ -31,101 +31,63 @@ struct get {
 	bool changed;		/* only what differs from its default: `tunables --changed` */
 };
 
-static struct json_object *layers_json(const struct hak_tunable_desc *desc,
-				       const struct hak_tunable_state *s)
+static bool is_changed(struct json_object *row)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *layers = NULL;
 
-	for (unsigned origin = 0; origin < HAK_ORIGINS; origin++) {
-		const char *word = hak_origin_word(origin);
+	json_object_object_get_ex(row, "layers", &layers);
+	return hak_json_get(row, "value") != hak_json_get(layers, "default");
+}
 
-		if (origin == HAK_ORIGIN_DEFAULT)
-			hak_json_number(o, word, desc->dflt);
-		else if (!(s->ack.set & 1u << origin))
-			hak_json_null(o, word);
-		else if (origin >= HAK_ORIGIN_POLICY)
-			hak_json_number(o, word, s->slot[origin].value);
-		else
-			hak_json_number(o, word, s->ack.layer[origin]);
+static struct json_object *row_named(struct json_object *rows, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i), *value;
+
+		if (json_object_object_get_ex(row, "name", &value) &&
+		    strcmp(json_object_get_string(value), name) == 0)
+			return row;
 	}
-	return o;
+	return NULL;
 }
 
-static const char *note_of(const struct hak_tunable_state *s)
+static int add_named(struct get *get, struct json_object *rows)
 {
-	if (s->pending)
-		return "a change is pending";
-	if (s->ack.refused)
-		return "a change was refused";
-	return s->ack.clamped ? "clamped to its range" : "";
-}
-
-static void add_row(struct get *get, const struct hak_segment *seg, uint32_t i,
-		    const struct hak_tunable_state *s)
-{
-	const struct hak_tunable_desc *desc = &seg->tunable[i];
-	struct hak_spec spec = hak_spec_of_desc(desc);
-	struct json_object *o = ctl_process(seg);
-	char text[HAK_VALUE_TEXT];
-
-	hak_json_text(o, "name", desc->name);
-	hak_json_number(o, "value", s->ack.value);
-	hak_value_format(&spec, s->ack.value, text);
-	hak_json_text(o, "text", text);
-	hak_json_text(o, "origin", hak_origin_word(s->ack.origin));
-	hak_json_bool(o, "clamped", s->ack.clamped);
-	hak_json_bool(o, "refused", s->ack.refused);
-	hak_json_bool(o, "pending", s->pending);
-	if (s->expires_ns)
-		hak_json_number(o, "expires_ns", s->expires_ns);
-	else
-		hak_json_null(o, "expires_ns");
-	hak_value_format(&spec, desc->dflt, text);
-	hak_json_text(o, "default", text);
-	json_object_object_add(o, "layers", layers_json(desc, s));
-	hak_json_text(o, "note", note_of(s));
-	json_object_array_add(get->rows, o);
-}
-
-static int add_named(struct get *get, const struct hak_segment *seg,
-		     const struct hak_tunable_state *states)
-{
+	struct json_object *any = json_object_array_get_idx(rows, 0);
 	int result = CTL_OK;
 
 	for (int i = 0; i < get->names_n; i++) {
-		int index = hak_segment_tunable(seg, get->names[i]);
+		struct json_object *row = row_named(rows, get->names[i]);
 
-		if (index >= 0) {
-			add_row(get, seg, (uint32_t)index, &states[index]);
+		if (row) {
+			json_object_array_add(get->rows, json_object_get(row));
 			continue;
 		}
-		fprintf(stderr, "hakmemctl: process %d has no tunable \"%s\"\n", (int)seg->pid,
-			get->names[i]);
+		fprintf(stderr, "hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
+			hak_json_get(any, "pid"), get->names[i]);
 		result = CTL_FAILED;
 	}
 	return result;
 }
 
-static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
+static int add_process(struct json_object *rows, void *arg)
 {
 	struct get *get = arg;
-	struct hak_tunable_state *states;
-	int r = hak_tunables_read(seg, &states);
+	int r = add_named(get, rows);
 
-	if (r < 0) {
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
-		return ctl_exit_code(r);
+	for (size_t i = 0; get->names_n == 0 && i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+
+		if (!get->changed || is_changed(row))
+			json_object_array_add(get->rows, json_object_get(row));
 	}
-	r = add_named(get, seg, states);
-	for (uint32_t i = 0; get->names_n == 0 && i < seg->header.tunables; i++)
-		if (!get->changed || states[i].ack.value != seg->tunable[i].dflt)
-			add_row(get, seg, i, &states[i]);
-	free(states);
+	json_object_put(rows);
 	return r;
 }
 
 int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool changed)
 {
+	const struct ctl_report report = { HAK_REPORT_VALUES, add_process, NULL };
 	struct json_object *document = hak_json_document(ctl->verb->name);
 	struct get get = { .rows = json_object_new_array(), .names = names, .names_n = names_n,
 			   .changed = changed };
@@ -138,7 +100,7 @@ int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool
 		return ctl_usage(ctl, "%s", why);
 	}
 	json_object_object_add(document, changed ? "changed" : "values", get.rows);
-	r = ctl_each(ctl, target, 0, add_process, NULL, &get);
+	r = ctl_report_each(ctl, target, &report, &get);
 	printed = ctl_answer(ctl, document, get.rows, columns, COLUMNS);
 	return r ? r : printed;
 }

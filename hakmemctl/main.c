@@ -44,6 +44,34 @@ static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
 };
+static const struct ctl_option history_options[] = {
+	{ "lines", 'l', CTL_ARGUMENT, "N", "no more than the last N changes (100)" },
+	{ NULL }
+};
+static const struct ctl_option undo_options[] = {
+	{ "force", 'f', NONE, "also what was changed since" },
+	TIMEOUT,
+	{ NULL }
+};
+#define ROOT { "root", 'R', CTL_ARGUMENT, "FOLDER", "of a system that does not run" }
+static const struct ctl_option enable_options[] = {
+	{ "runtime", 'r', NONE, "in /run: until the next boot" },
+	{ "no-reload", 'n', NONE, "do not have systemd read its files again" },
+	ROOT,
+	{ NULL }
+};
+static const struct ctl_option status_options[] = {
+	ROOT,
+	{ NULL }
+};
+static const struct ctl_option metrics_options[] = {
+	{ "format", 'f', CTL_ARGUMENT, "openmetrics|prometheus",
+	  "the standard (default), or Prometheus's older text" },
+	{ "write", 'w', CTL_ARGUMENT, "FILE", "replace FILE, for a textfile collector" },
+	{ "daemon", 'd', CTL_OPTIONAL_ARGUMENT, "SOCKET",
+	  "of hakmemd, which also counts processes that ended" },
+	{ NULL }
+};
 static const struct ctl_option doctor_options[] = {
 	{ "report", 'r', NONE, "all that a bug report should hold" },
 	{ NULL }
@@ -54,26 +82,41 @@ const struct ctl_option ctl_common_options[] = {
 	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "columns of a table, by heads, with commas" },
 	{ "no-legend", 'q', NONE, "no heads above tables" },
 	{ "no-pager", 256, NONE, "do not pipe long answers into a pager" },
+	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "ask hakmemd on that host, by ssh" },
+	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "ask hakmemd in that container" },
 	{ "help", 'h', NONE, "this text" },
 	{ NULL }
 };
 
 const struct ctl_verb ctl_verbs[] = {
-	{ "list", "", "the processes that run hakmem", verb_list },
+	{ "list", "", "the processes that run hakmem", verb_list, .remote = true },
 	{ "stats", "TARGET", "memory by state, tiers, caches and system calls",
-	  verb_stats, stats_options },
-	{ "get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get },
+	  verb_stats, stats_options, .remote = true },
+	{ "get", "TARGET [NAME]...", "tunables in force and where they come from",
+	  verb_get, .remote = true },
 	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes",
-	  verb_set, set_options },
+	  verb_set, set_options, .remote = true },
 	{ "reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
-	  verb_reset, reset_options },
+	  verb_reset, reset_options, .remote = true },
 	{ "purge", "TARGET", "have free memory given back to the kernel",
-	  verb_purge, purge_options },
+	  verb_purge, purge_options, .remote = true },
 	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
-	  verb_tunables, tunables_options },
+	  verb_tunables, tunables_options, .remote = true },
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
 	  verb_run, run_options, .first_ends = true },
+	{ "enable", "UNIT...", "put services on hakmem, from their next start on",
+	  verb_enable, enable_options },
+	{ "disable", "UNIT...", "take them off again", verb_disable, enable_options },
+	{ "status", "UNIT...", "whether services are on hakmem, and what to restart",
+	  verb_status, status_options },
+	{ "history", "[TARGET]", "who changed what, when and why", verb_history, history_options },
+	{ "undo", "ID", "take a change back", verb_undo, undo_options },
+	{ "metrics", "[TARGET]", "counters and memory by unit and command, for Prometheus",
+	  verb_metrics, metrics_options },
+	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",
+	  "what policies say, for whom, and whether it is in force", verb_policy },
+	{ "cat-config", "", "the configuration of hakmemd, file by file", verb_cat_config },
 	{ "doctor", "", "what works on this machine, what is missing, the remedy",
 	  verb_doctor, doctor_options },
 	{ "version", "", "versions of this program and of the library it starts", verb_version },
@@ -136,6 +179,7 @@ int main(int argc, char **argv)
 	argv[0] = (char[]){ "hakmemctl" };
 	optind = 0;
 	r = verb->run(&ctl, argc, argv);
+	ctl_bus_close(&ctl);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "hakmemctl: cannot write the answer\n");
 		return r ? r : CTL_FAILED;

@@ -57,6 +57,12 @@ static int common_option(struct ctl *ctl, int letter)
 	case 256:
 		ctl->use_pager = false;
 		return 0;
+	case 'H':
+		ctl->host = optarg;
+		return 0;
+	case 'M':
+		ctl->machine = optarg;
+		return 0;
 	case 'h':
 		ctl_help(*ctl->verb->name ? ctl->verb : NULL);
 		ctl->failure = CTL_OK;
@@ -67,6 +73,20 @@ static int common_option(struct ctl *ctl, int letter)
 	default:
 		return 1;
 	}
+}
+
+/* At the end of the options: -1, or -2 if what they say about the place makes no sense. */
+static int where(struct ctl *ctl)
+{
+	const char *option = ctl->host ? "--host" : "--machine";
+
+	if (ctl->host && ctl->machine)
+		ctl->failure = ctl_usage(ctl, "--host and --machine exclude each other");
+	else if ((ctl->host || ctl->machine) && *ctl->verb->name && !ctl->verb->remote)
+		ctl->failure = ctl_usage(ctl, "it is about this machine: it takes no %s", option);
+	else
+		return -1;
+	return -2;
 }
 
 int ctl_option(struct ctl *ctl, int argc, char **argv)
@@ -86,7 +106,7 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 
 		letter = getopt_long(argc, argv, t.short_form, t.long_form, NULL);
 		if (letter == -1)
-			return -1;
+			return where(ctl);
 		r = common_option(ctl, letter);
 		if (r < 0)
 			return -2;
@@ -143,7 +163,8 @@ void ctl_help(const struct ctl_verb *verb)
 				printf("  %-10s%-22s %s\n", verb->name,
 				       strlen(verb->arguments) > 22 ? "..." : verb->arguments,
 				       verb->help);
-		printf("\n  TARGET is a PID, comm:NAME or all.\n\n");
+		printf("\n  TARGET is a PID, a unit (nginx.service), cgroup:/PATH, comm:NAME or "
+		       "all.\n\n");
 	}
 	help_options(ctl_common_options);
 	printf("\nExit codes: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 denied, 5 unsupported. "

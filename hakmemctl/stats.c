@@ -13,167 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
 
-struct stats {
-	struct json_object *processes;
-	bool classes;
-};
-
-/* -- JSON -------------------------------------------------------------------------------------- */
-static struct json_object *counters_json(const struct hak_segment *seg,
-					 const struct hak_snapshot *snap)
+static int add_process(struct json_object *o, void *arg)
 {
-	struct json_object *o = json_object_new_object();
-	char name[HAK_NAME_BYTES];
-
-	for (uint32_t i = 0; i < snap->counters; i++) {
-		/* Keys are escaped like values. */
-		snprintf(name, sizeof(name), "%s", seg->counter[i].name);
-		for (char *p = name; *p; p++)
-			if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
-				*p = '?';
-		hak_json_number(o, name, snap->total[i]);
-	}
-	return o;
-}
-
-static struct json_object *memory_json(const struct hak_segment *seg,
-				       const struct hak_snapshot *snap)
-{
-	struct hak_memory m = hak_memory_of(seg, snap);
-	struct json_object *o = json_object_new_object();
-
-	hak_json_number(o, "in_use", m.in_use);
-	hak_json_number(o, "requested", m.requested);
-	hak_json_bool(o, "requested_exact", false);
-	hak_json_number(o, "thread_cached", m.thread_cached);
-	hak_json_number(o, "slab_free", m.slab_free);
-	hak_json_number(o, "dirty", m.dirty);
-	hak_json_number(o, "lazy", m.lazy);
-	hak_json_number(o, "clean", m.clean);
-	hak_json_number(o, "reserved", m.reserved);
-	hak_json_number(o, "mapped", m.mapped);
-	hak_json_number(o, "metadata", m.metadata);
-	hak_json_number(o, "rss", hak_segment_rss(seg, true));
-	return o;
-}
-
-static void use_json(struct json_object *o, const struct hak_use *use)
-{
-	hak_json_number(o, "in_use", use->in_use);
-	hak_json_number(o, "in_use_bytes", use->in_use_bytes);
-	hak_json_number(o, "cached", use->cached);
-	hak_json_number(o, "cached_bytes", use->cached_bytes);
-}
-
-static struct json_object *tiers_json(const struct hak_segment *seg,
-				      const struct hak_snapshot *snap)
-{
-	struct json_object *tiers = json_object_new_array();
-
-	for (enum hak_tier tier = 0; tier < HAK_TIERS; tier++) {
-		struct hak_use use = hak_tier_use(seg, snap, tier);
-		struct json_object *o = json_object_new_object();
-
-		hak_json_text(o, "tier", hak_tier_word(tier));
-		hak_json_number(o, "allocs", use.allocs);
-		hak_json_number(o, "frees", use.frees);
-		use_json(o, &use);
-		hak_json_number(o, "requested_bytes", use.requested_bytes);
-		hak_json_bool(o, "requested_exact", tier == HAK_TIER_WHALE);
-		json_object_array_add(tiers, o);
-	}
-	return tiers;
-}
-
-static struct json_object *classes_json(const struct hak_segment *seg,
-					const struct hak_snapshot *snap)
-{
-	static const struct { const char *key; uint16_t id; } keys[] = {
-		{ "allocs", HAK_ID_ALLOCS },
-		{ "frees", HAK_ID_FREES },
-		{ "refilled", HAK_ID_REFILLED },
-		{ "flushed", HAK_ID_FLUSHED },
-		{ "flushed_remote", HAK_ID_FLUSHED_REMOTE },
-		{ "requested_samples", HAK_ID_REQ_SAMPLES },
-		{ "requested_bytes", HAK_ID_REQ_BYTES },
-		{ "inherited", HAK_ID_INHERITED },
-	};
-	struct json_object *classes = json_object_new_array();
-
-	for (uint32_t c = 0; c < snap->classes; c++) {
-		struct hak_use use = hak_class_use(seg, snap, c);
-		struct json_object *o = json_object_new_object();
-
-		hak_json_number(o, "class", c);
-		hak_json_number(o, "size", seg->class_size[c]);
-		hak_json_text(o, "tier", hak_tier_word(hak_tier_of(seg->class_size[c])));
-		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-			hak_json_number(o, keys[i].key, hak_of_class(seg, snap, keys[i].id, c));
-		use_json(o, &use);
-		json_object_array_add(classes, o);
-	}
-	return classes;
-}
-
-static void ratio_json(struct json_object *o, const char *key, uint64_t part, uint64_t whole)
-{
-	if (whole)
-		hak_json_ratio(o, key, (double)part / (double)whole);
-	else
-		hak_json_null(o, key);
-}
-
-static struct json_object *whale_json(const struct hak_segment *seg,
-				      const struct hak_snapshot *snap)
-{
-	struct json_object *o = json_object_new_object();
-	uint64_t hits = hak_total(seg, snap, HAK_ID_WHALE_HITS);
-
-	ratio_json(o, "hit_ratio", hits, hits + hak_total(seg, snap, HAK_ID_WHALE_MISSES));
-	ratio_json(o, "get_cycles", hak_total(seg, snap, HAK_ID_WHALE_GET_CYCLES),
-		   hak_total(seg, snap, HAK_ID_WHALE_GET_SAMPLES));
-	ratio_json(o, "put_cycles", hak_total(seg, snap, HAK_ID_WHALE_PUT_CYCLES),
-		   hak_total(seg, snap, HAK_ID_WHALE_PUT_SAMPLES));
-	return o;
-}
-
-static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
-{
-	struct stats *stats = arg;
-	struct hak_snapshot snap;
-	struct json_object *o;
-	char abi[32];
-	int r = hak_snapshot_take(seg, &snap);
-
-	if (r < 0) {
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
-		return ctl_exit_code(r);
-	}
-	o = ctl_process(seg);
-	snprintf(abi, sizeof(abi), "%u.%u", seg->header.abi_major, seg->header.abi_minor);
-	hak_json_text(o, "version", seg->header.version);
-	hak_json_text(o, "abi", abi);
-	hak_json_text(o, "library_state", ctl_library_word(seg->library_state));
-	hak_json_null(o, "problem");
-	hak_json_number(o, "time_ns", snap.time_ns);
-	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
-	hak_json_bool(o, "agent", snap.agent);
-	json_object_object_add(o, "memory", memory_json(seg, &snap));
-	json_object_object_add(o, "tiers", tiers_json(seg, &snap));
-	json_object_object_add(o, "whale", whale_json(seg, &snap));
-	json_object_object_add(o, "counters", counters_json(seg, &snap));
-	if (stats->classes)
-		json_object_object_add(o, "classes", classes_json(seg, &snap));
-	hak_snapshot_free(&snap);
-	r = hak_segment_alive(seg);
-	if (r < 0)
-		json_object_put(o);
-	else
-		json_object_array_add(stats->processes, o);
-	return ctl_exit_code(r);
+	json_object_array_add(arg, o);
+	return CTL_OK;
 }
 
 /* -- for people -------------------------------------------------------------------------------- */
@@ -399,21 +244,23 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 static int show_once(struct ctl *ctl, const char *target, bool classes, bool watching)
 {
 	struct json_object *document = hak_json_document("stats");
-	struct stats stats = { .processes = json_object_new_array(), .classes = classes };
+	const struct ctl_report report = { classes ? HAK_REPORT_CLASSES : HAK_REPORT_STATS,
+					   add_process, NULL };
+	struct json_object *processes = json_object_new_array();
 	FILE *to = stdout;
 	int r;
 
-	json_object_object_add(document, "processes", stats.processes);
-	r = ctl_each(ctl, target, 0, add_process, NULL, &stats);
+	json_object_object_add(document, "processes", processes);
+	r = ctl_report_each(ctl, target, &report, processes);
 	if (watching && isatty(STDOUT_FILENO))
 		printf("\033[H\033[2J\033[3J");
 	if (ctl->json != HAK_JSON_OFF) {
 		hak_emit_json(stdout, document, ctl->json);
-	} else if (json_object_array_length(stats.processes)) {
+	} else if (json_object_array_length(processes)) {
 		to = watching ? stdout : ctl_pager_begin(ctl);
-		for (size_t i = 0; i < json_object_array_length(stats.processes); i++) {
+		for (size_t i = 0; i < json_object_array_length(processes); i++) {
 			fputs(i ? "\n\n" : "", to);
-			print_process(ctl, to, json_object_array_get_idx(stats.processes, i));
+			print_process(ctl, to, json_object_array_get_idx(processes, i));
 		}
 		ctl_pager_end(to);
 	}

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From TARGET to open segments, from errors to exit codes.
+ * From TARGET to what processes say: by their segments, and by hakmemd where it must be asked; from
+ * errors to exit codes.
  */
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include "control/changes.h"
 #include "control/target.h"
-#include "control/tunewrite.h"
 #include "hakmemctl/ctl.h"
 
 int ctl_exit_code(int error)
@@ -32,9 +35,9 @@ int ctl_exit_code(int error)
 	}
 }
 
-int ctl_result_code(const char *result)
+static int result_code(const char *result)
 {
-	bool bad = strcmp(result, "failed") == 0 || strcmp(result, "refused") == 0;
+	bool bad = !result || strcmp(result, "failed") == 0 || strcmp(result, "refused") == 0;
 
 	return bad ? CTL_FAILED : CTL_OK;
 }
@@ -47,10 +50,18 @@ static bool passed_over(const struct hak_target *target, int error)
 
 struct found {
 	struct hak_target target;
+	const char *text;
 	pid_t *pids;
 	size_t n;
 	bool matched;
+	int denied;		/* error of a PID that we may not open; 0 */
+	char why[HAK_WHY_TEXT];	/* of that */
 };
+
+static bool elsewhere(const struct ctl *ctl)
+{
+	return ctl->host || ctl->machine;
+}
 
 /* CTL_OK, or the exit code of a target that cannot be looked for. */
 static int find(struct ctl *ctl, const char *text, struct found *ret)
@@ -58,9 +69,11 @@ static int find(struct ctl *ctl, const char *text, struct found *ret)
 	char why[HAK_WHY_TEXT];
 	int r;
 
-	*ret = (struct found){ .pids = NULL };
+	*ret = (struct found){ .text = text };
 	if (hak_target_parse(text, &ret->target, why) < 0)
 		return ctl_usage(ctl, "%s", why);
+	if (elsewhere(ctl))
+		return CTL_OK;
 	r = hak_target_pids(&ret->target, &ret->pids, &ret->n);
 	if (r < 0) {
 		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
@@ -69,10 +82,23 @@ static int find(struct ctl *ctl, const char *text, struct found *ret)
 	return CTL_OK;
 }
 
-/* NULL, with *code, if it is not to be had. */
-static struct hak_segment *open_one(struct ctl *ctl, struct found *f, pid_t pid, unsigned flags,
-				    void (*failed)(struct ctl *ctl, pid_t pid, const char *why,
-						   void *arg),
+/* Says why a process cannot be had; its exit code. */
+static int complain(struct found *f, pid_t pid, int error, const char *why,
+		    void (*failed)(pid_t pid, const char *why, void *arg), void *arg)
+{
+	if (passed_over(&f->target, error))
+		return CTL_OK;
+	f->matched = true;
+	if (failed)
+		failed(pid, why, arg);
+	if (!failed || f->target.kind == HAK_TARGET_PID)
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
+	return ctl_exit_code(error);
+}
+
+/* NULL, with *code, if it is not to be had. A PID that is denied is left for hakmemd to try. */
+static struct hak_segment *open_one(struct found *f, pid_t pid, unsigned flags,
+				    void (*failed)(pid_t pid, const char *why, void *arg),
 				    void *arg, int *code)
 {
 	char why[HAK_WHY_TEXT];
@@ -80,33 +106,96 @@ static struct hak_segment *open_one(struct ctl *ctl, struct found *f, pid_t pid,
 	int r = hak_segment_open(pid, flags, &seg, why);
 
 	*code = CTL_OK;
-	if (r < 0 && passed_over(&f->target, r))
-		return NULL;
-	f->matched = true;
-	if (r == 0)
+	if (r == 0) {
+		f->matched = true;
 		return seg;
-	if (failed)
-		failed(ctl, pid, why, arg);
-	if (!failed || f->target.kind == HAK_TARGET_PID)
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
-	*code = ctl_exit_code(r);
+	}
+	if (f->target.kind == HAK_TARGET_PID && ctl_exit_code(r) == CTL_DENIED) {
+		f->denied = r;
+		memcpy(f->why, why, sizeof(why));
+	} else {
+		*code = complain(f, pid, r, why, failed, arg);
+	}
 	return NULL;
 }
 
 static int done(struct found *f, int result)
 {
+	static const char *const of_target[] = {
+		[HAK_TARGET_PID] = "",
+		[HAK_TARGET_UNIT] = " of that unit",
+		[HAK_TARGET_CGROUP] = " in that control group",
+		[HAK_TARGET_COMM] = " of that name",
+		[HAK_TARGET_ALL] = "",
+	};
+
 	free(f->pids);
 	if (f->matched)
 		return result;
-	fprintf(stderr, f->target.kind == HAK_TARGET_ALL ?
-		"hakmemctl: no process that runs hakmem can be seen\n" :
-		"hakmemctl: no process of that name that runs hakmem can be seen\n");
+	fprintf(stderr, "hakmemctl: no process%s that runs hakmem can be seen\n",
+		of_target[f->target.kind]);
 	return CTL_NOTHING;
 }
 
+/* -- by way of hakmemd ------------------------------------------------------------------------- */
+static bool looked_at(const struct found *f, pid_t pid)
+{
+	for (size_t i = 0; i < f->n && !f->denied; i++)
+		if (f->pids[i] == pid)
+			return true;
+	return false;
+}
+
+/*
+ * The processes of the target that we could not open and hakmemd knows. Root needs nobody's help.
+ * Here, unlike elsewhere, that there is no hakmemd is no failure: what we see is what there is.
+ */
+static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **ret, size_t *ret_n)
+{
+	struct ctl_process *all = NULL;
+	char why[HAK_WHY_TEXT];
+	size_t n = 0, kept = 0;
+	int r;
+
+	*ret = NULL;
+	*ret_n = 0;
+	if (!elsewhere(ctl) && (geteuid() == 0 || (f->target.kind == HAK_TARGET_PID && !f->denied)))
+		r = -ENOENT;
+	else
+		r = ctl_bus_find(ctl, f->text, f->denied || elsewhere(ctl), &all, &n, why);
+	if (r < 0 && !elsewhere(ctl))
+		return f->denied ? complain(f, f->target.pid, f->denied, f->why, NULL, NULL) :
+		       CTL_OK;
+	if (r == -ESRCH)
+		return complain(f, f->target.pid, r, why, NULL, NULL);
+	if (r < 0) {
+		f->matched = true;
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		return r == -ENOENT ? CTL_FAILED : ctl_exit_code(r);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (looked_at(f, all[i].pid))
+			free(all[i].path);
+		else
+			all[kept++] = all[i];
+	}
+	*ret = all;
+	*ret_n = kept;
+	return CTL_OK;
+}
+
+/* Of everything there is, what others would have to allow us is not worth a word. */
+static int refused(struct found *f, pid_t pid, int error, const char *why,
+		   void (*failed)(pid_t pid, const char *why, void *arg), void *arg)
+{
+	if (f->target.kind == HAK_TARGET_ALL && ctl_exit_code(error) == CTL_DENIED)
+		return CTL_OK;
+	return complain(f, pid, error, why, failed, arg);
+}
+
+/* -- one answer of each ------------------------------------------------------------------------ */
 int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
-	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg),
-	     void (*failed)(struct ctl *ctl, pid_t pid, const char *why, void *arg), void *arg)
+	     int (*each)(struct ctl *ctl, struct hak_segment *seg, void *arg), void *arg)
 {
 	struct found f;
 	int r, result = find(ctl, text, &f);
@@ -114,7 +203,7 @@ int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
 	if (result != CTL_OK)
 		return result;
 	for (size_t i = 0; i < f.n; i++) {
-		struct hak_segment *seg = open_one(ctl, &f, f.pids[i], flags, failed, arg, &r);
+		struct hak_segment *seg = open_one(&f, f.pids[i], flags, NULL, arg, &r);
 
 		if (seg) {
 			r = each(ctl, seg, arg);
@@ -122,8 +211,67 @@ int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
 		}
 		result = result ? result : r;
 	}
+	if (f.denied)
+		result = complain(&f, f.target.pid, f.denied, f.why, NULL, NULL);
 	return done(&f, result);
 }
+
+static int report_here(struct found *f, const struct ctl_report *report, void *arg)
+{
+	int r, result = CTL_OK;
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct hak_segment *seg = open_one(f, f->pids[i], 0, report->failed, arg, &r);
+		struct json_object *o;
+
+		if (seg) {
+			r = hak_report_make(seg, report->what, true, &o);
+			r = r < 0 ? complain(f, seg->pid, r, strerror(-r), report->failed, arg) :
+			    report->each(o, arg);
+			hak_segment_close(seg);
+		}
+		result = result ? result : r;
+	}
+	return result;
+}
+
+int ctl_report_each(struct ctl *ctl, const char *text, const struct ctl_report *report, void *arg)
+{
+	struct ctl_process *others;
+	struct found f;
+	size_t n;
+	int r, result = find(ctl, text, &f);
+
+	if (result != CTL_OK)
+		return result;
+	result = report_here(&f, report, arg);
+	r = find_others(ctl, &f, &others, &n);
+	result = result ? result : r;
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *o;
+		char why[HAK_WHY_TEXT];
+
+		r = ctl_bus_report(ctl, &others[i], report->what,
+				   f.target.kind != HAK_TARGET_ALL, &o, why);
+		if (r < 0)
+			r = refused(&f, others[i].pid, r, why, report->failed, arg);
+		else
+			f.matched = true, r = report->each(o, arg);
+		result = result ? result : r;
+	}
+	ctl_bus_found_free(others, n);
+	return done(&f, result);
+}
+
+/* -- all answers together ---------------------------------------------------------------------- */
+struct asked {
+	pid_t pid;
+	struct hak_segment *seg;	/* NULL: by way of hakmemd */
+	struct hak_request *request;
+	struct ctl_call *call;
+	char why[HAK_WHY_TEXT];
+	int error;
+};
 
 /* Several descriptors for each process are open at a time. */
 static void raise_descriptor_limit(void)
@@ -136,16 +284,80 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int ctl_ask_each(struct ctl *ctl, const char *text, unsigned flags,
-		 void *(*begin)(struct ctl *ctl, struct hak_segment *seg, void *arg),
-		 int (*end)(struct ctl *ctl, struct hak_segment *seg, void *state, void *arg),
-		 void *arg)
+static uint64_t left_ns(uint64_t deadline_ns)
 {
-	struct asked {
-		struct hak_segment *seg;
-		void *state;
-	} *asked;
+	uint64_t now = hak_monotonic_ns();
+
+	return deadline_ns > now ? deadline_ns - now : 0;
+}
+
+/* Moves the rows of one answer over; the worst that they say. */
+static int take_rows(const struct ctl_ask *ask, struct json_object *rows)
+{
+	int result = CTL_OK;
+
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		int r = result_code(hak_json_get_text(row, "result"));
+
+		json_object_array_add(ask->rows, json_object_get(row));
+		result = result ? result : r;
+	}
+	json_object_put(rows);
+	return result;
+}
+
+static int ask_here(struct found *f, const struct ctl_ask *ask, struct asked *asked)
+{
+	unsigned flags = ask->wishes && ask->wishes->dry_run ? 0 : HAK_SEGMENT_WRITE;
+	int r, result = CTL_OK;
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct asked *a = &asked[i];
+
+		a->pid = f->pids[i];
+		a->seg = open_one(f, a->pid, flags, NULL, NULL, &r);
+		result = result ? result : r;
+		if (!a->seg)
+			continue;
+		a->request = ask->wishes ? hak_request_change(a->seg, ask->wishes) :
+			     hak_request_purge(a->seg, ask->purge);
+		if (!a->request)
+			result = result ? result : CTL_FAILED;
+	}
+	return result;
+}
+
+static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask,
+		     struct asked *a, uint64_t deadline_ns)
+{
+	struct json_object *rows;
+	int r = a->error;
+
+	if (a->request) {
+		r = hak_request_wait(a->seg, a->request, left_ns(deadline_ns));
+		rows = hak_request_answer(a->seg, a->request, r);
+		if (ask->wishes && !ask->wishes->dry_run)
+			hak_changes_journal(rows, ask->change, ask->who, ask->why);
+		return take_rows(ask, rows);
+	}
+	if (r == 0 && a->call)
+		r = ctl_bus_answer(ctl, a->call, &rows, a->why);
+	else if (r == 0)
+		return CTL_OK;
+	if (r < 0)
+		return refused(f, a->pid, r, a->why, NULL, NULL);
+	f->matched = true;
+	return take_rows(ask, rows);
+}
+
+int ctl_ask_each(struct ctl *ctl, const char *text, const struct ctl_ask *ask)
+{
+	struct ctl_process *others;
+	uint64_t deadline_ns;
+	struct asked *asked;
 	struct found f;
+	size_t n;
 	int r, result = find(ctl, text, &f);
 
 	if (result != CTL_OK)
@@ -154,54 +366,31 @@ int ctl_ask_each(struct ctl *ctl, const char *text, unsigned flags,
 	asked = calloc(f.n + 1, sizeof(*asked));
 	if (!asked)
 		return done(&f, CTL_FAILED);
-	for (size_t i = 0; i < f.n; i++) {
-		asked[i].seg = open_one(ctl, &f, f.pids[i], flags, NULL, arg, &r);
-		if (asked[i].seg)
-			asked[i].state = begin(ctl, asked[i].seg, arg);
-		result = result ? result : r;
+	result = ask_here(&f, ask, asked);
+	r = find_others(ctl, &f, &others, &n);
+	result = result ? result : r;
+	if (n) {
+		struct asked *more = realloc(asked, (f.n + n) * sizeof(*asked));
+
+		if (!more)
+			err(CTL_FAILED, NULL);
+		asked = more;
+		memset(asked + f.n, 0, n * sizeof(*asked));
 	}
-	for (size_t i = 0; i < f.n; i++) {
-		if (!asked[i].seg)
-			continue;
-		r = end(ctl, asked[i].seg, asked[i].state, arg);
-		hak_segment_close(asked[i].seg);
+	for (size_t i = 0; i < n; i++) {
+		struct asked *a = &asked[f.n + i];
+
+		a->pid = others[i].pid;
+		a->error = ctl_bus_ask(ctl, &others[i], ask, &a->call, a->why);
+	}
+	deadline_ns = hak_monotonic_ns() + ask->timeout_ns;
+	for (size_t i = 0; i < f.n + n; i++) {
+		r = answer_of(ctl, &f, ask, &asked[i], deadline_ns);
+		if (asked[i].seg)
+			hak_segment_close(asked[i].seg);
 		result = result ? result : r;
 	}
 	free(asked);
+	ctl_bus_found_free(others, n);
 	return done(&f, result);
-}
-
-uint64_t ctl_left_ns(uint64_t deadline_ns)
-{
-	uint64_t now = hak_monotonic_ns();
-
-	return deadline_ns > now ? deadline_ns - now : 0;
-}
-
-struct json_object *ctl_process(const struct hak_segment *seg)
-{
-	struct json_object *o = json_object_new_object();
-
-	hak_json_number(o, "pid", (uint64_t)seg->pid);
-	hak_json_text(o, "comm", seg->comm);
-	hak_json_number(o, "uid", seg->uid);
-	return o;
-}
-
-void ctl_why_pending(const struct hak_segment *seg, const char *then, char why[HAK_WHY_TEXT])
-{
-	if (hak_segment_stopped(seg))
-		snprintf(why, HAK_WHY_TEXT, "it is stopped; %s when it goes on", then);
-	else if (hak_agent_waits(seg))
-		snprintf(why, HAK_WHY_TEXT, "it does not get to run; %s when it does", then);
-	else
-		snprintf(why, HAK_WHY_TEXT,
-			 "it sleeps; %s when it next needs memory beyond its cache", then);
-}
-
-const char *ctl_library_word(enum hak_library_state state)
-{
-	static const char *const words[] = { "ok", "deleted", "replaced" };
-
-	return words[state];
 }

@@ -10,8 +10,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Also without optimization: a frame of its own would be the child's to overwrite when a call
+ * returns twice on one stack (filter.c). */
+#define HAK_SYS_INLINE static inline __attribute__((always_inline))
+
 #if defined(__x86_64__)
-static inline long hak_sys(long nr, long a, long b, long c, long d, long e, long f)
+HAK_SYS_INLINE long hak_sys(long nr, long a, long b, long c, long d, long e, long f)
 {
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
@@ -25,7 +29,7 @@ static inline long hak_sys(long nr, long a, long b, long c, long d, long e, long
 	return ret;
 }
 #elif defined(__aarch64__)
-static inline long hak_sys(long nr, long a, long b, long c, long d, long e, long f)
+HAK_SYS_INLINE long hak_sys(long nr, long a, long b, long c, long d, long e, long f)
 {
 	register long x8 __asm__("x8") = nr;
 	register long x0 __asm__("x0") = a;
@@ -42,7 +46,7 @@ static inline long hak_sys(long nr, long a, long b, long c, long d, long e, long
 	return x0;
 }
 #else
-static inline long hak_sys(long nr, long a, long b, long c, long d, long e, long f)
+HAK_SYS_INLINE long hak_sys(long nr, long a, long b, long c, long d, long e, long f)
 {
 	int saved = errno;
 	long ret = syscall(nr, a, b, c, d, e, f);

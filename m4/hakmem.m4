@@ -24,6 +24,75 @@ AC_SUBST([CTL_CFLAGS])
 AC_SUBST([CTL_LIBS])
 AM_CONDITIONAL([HAK_CTL], [test "$with_ctl" = yes])])
 
+# HAK_CHECK_JSON: json-c, by which hakmemctl and hakmemd say what a process holds.
+AC_DEFUN([HAK_CHECK_JSON],
+[hak_json=no
+PKG_CHECK_MODULES([JSON], [json-c >= 0.14], [hak_json=yes], [:])
+AC_SUBST([JSON_CFLAGS])
+AC_SUBST([JSON_LIBS])
+AM_CONDITIONAL([HAK_JSON], [test $hak_json = yes])])
+
+# HAK_CHECK_SYSTEMD: libsystemd is hakmemd's event loop, bus and journal, and hakmemctl's bus and
+# journal; hakmemctl builds without it.
+AC_DEFUN([HAK_CHECK_SYSTEMD],
+[AS_IF([test "$with_systemd" != no],
+	[PKG_CHECK_MODULES([SYSTEMD], [libsystemd >= 245],
+		[with_systemd=yes],
+		[HAK_LACKS([systemd], [libsystemd 245 with headers is needed])])])
+AS_IF([test "$with_systemd" = yes],
+	[AC_DEFINE([HAK_SYSTEMD], [1], [libsystemd is linked])],
+	[AC_DEFINE([HAK_SYSTEMD], [0], [libsystemd is linked])])
+AC_SUBST([SYSTEMD_CFLAGS])
+AC_SUBST([SYSTEMD_LIBS])
+AM_CONDITIONAL([HAK_SYSTEMD], [test "$with_systemd" = yes])])
+
+# HAK_CHECK_DAEMON: after HAK_CHECK_SYSTEMD and HAK_CHECK_JSON.
+AC_DEFUN([HAK_CHECK_DAEMON],
+[AS_IF([test "$with_daemon" != no],
+	[AS_IF([test "$with_systemd" = no],
+		[HAK_LACKS([daemon], [its event loop is libsystemd's: $why_systemd])],
+		[test $hak_json = no],
+		[HAK_LACKS([daemon], [json-c 0.14 with headers is needed])],
+		[with_daemon=yes])])
+AM_CONDITIONAL([HAK_DAEMON], [test "$with_daemon" = yes])])
+
+# HAK_CHECK_EXPORTER: after HAK_CHECK_DAEMON; the daemon's metrics over HTTP, by libmicrohttpd.
+AC_DEFUN([HAK_CHECK_EXPORTER],
+[AS_IF([test "$with_exporter" != no && test "$with_daemon" != yes],
+	[HAK_LACKS([exporter], [it is hakmemd's: $why_daemon])])
+AS_IF([test "$with_exporter" != no],
+	[PKG_CHECK_MODULES([MHD], [libmicrohttpd >= 0.9.71], [with_exporter=yes],
+		[HAK_LACKS([exporter], [libmicrohttpd 0.9.71 with headers is needed])])])
+AC_SUBST([MHD_CFLAGS])
+AC_SUBST([MHD_LIBS])
+AM_CONDITIONAL([HAK_EXPORTER], [test "$with_exporter" = yes])])
+
+# HAK_SYSTEMD_DIRS: where units and their like go: below the prefix, where systemd looks as well; as
+# systemd.pc says where that is /usr.
+AC_DEFUN([HAK_SYSTEMD_DIRS],
+[hak_unitdir='${prefix}/lib/systemd/system'
+AS_IF([test "$prefix" = /usr],
+	[hak_dir=`$PKG_CONFIG --variable=systemdsystemunitdir systemd 2>/dev/null`
+	AS_IF([test -n "$hak_dir"], [hak_unitdir=$hak_dir])])
+AC_ARG_WITH([systemdsystemunitdir],
+	[AS_HELP_STRING([--with-systemdsystemunitdir=DIR], [units of systemd])],
+	[], [with_systemdsystemunitdir=$hak_unitdir])
+AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
+AC_SUBST([tmpfilesdir], ['${prefix}/lib/tmpfiles.d'])
+AC_SUBST([catalogdir], ['${prefix}/lib/systemd/catalog'])])
+
+# HAK_BUS_DIRS: where D-Bus and polkit look when the prefix is /usr; a build with another prefix and
+# a system's bus wants /usr/share/dbus-1 and /usr/share/polkit-1 named.
+AC_DEFUN([HAK_BUS_DIRS],
+[AC_ARG_WITH([dbusdatadir],
+	[AS_HELP_STRING([--with-dbusdatadir=DIR], [D-Bus policies and services (DATADIR/dbus-1)])],
+	[], [with_dbusdatadir='${datadir}/dbus-1'])
+AC_SUBST([dbusdatadir], [$with_dbusdatadir])
+AC_ARG_WITH([polkitdatadir],
+	[AS_HELP_STRING([--with-polkitdatadir=DIR], [actions of polkit (DATADIR/polkit-1)])],
+	[], [with_polkitdatadir='${datadir}/polkit-1'])
+AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
+
 # HAK_CHECK_LATER(NAME, CONDITIONAL, WHAT): a part that has its option before it has its sources, so
 # that packagers' --without lines do not change when it comes.
 AC_DEFUN([HAK_CHECK_LATER],

@@ -22,7 +22,8 @@ need()
 	done
 }
 
-# config WORD: true if the build under test has it: control, debug, ctl, address, undefined, thread.
+# config WORD: true if the build under test has it: control, debug, ctl, systemd, daemon, exporter,
+# address, undefined, thread.
 config()
 {
 	[[ " $HAK_CONFIG " == *" $1 "* ]]

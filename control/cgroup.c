@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control groups and units, see cgroup.h.
+ *
+ * The kernel's own files have names like cgroup.procs, so systemd puts an underscore before a unit
+ * whose name would clash with one, or begins with an underscore itself (cg_escape()).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/cgroup.h"
+
+static const char *const kinds[] = { ".service", ".scope", ".slice", ".socket", ".mount", ".swap" };
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+int hak_cgroup_read(int procfd, struct hak_cgroups *ret)
+{
+	int fd = openat(procfd, "cgroup", O_RDONLY | O_CLOEXEC), r = 0;
+	size_t n = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	while (n < sizeof(ret->text) - 1) {
+		got = read(fd, ret->text + n, sizeof(ret->text) - 1 - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			r = -errno;
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	close(fd);
+	ret->text[n] = '\0';
+	return r;
+}
+
+/* One line: ID:CONTROLLERS:PATH. The end of the line in *ret_end; NULL at the end of the file. */
+struct line {
+	const char *controllers, *path;
+	size_t controllers_bytes, path_bytes;
+};
+
+static const char *next_line(const char *at, struct line *ret)
+{
+	static const char deleted[] = " (deleted)";
+	size_t gone = sizeof(deleted) - 1;
+
+	while (*at) {
+		const char *end = strchr(at, '\n'), *first, *second = NULL;
+
+		if (!end)
+			return NULL;	/* cut off: not a whole line */
+		first = memchr(at, ':', (size_t)(end - at));
+		if (first)
+			second = memchr(first + 1, ':', (size_t)(end - first - 1));
+		at = end + 1;
+		if (!second || second[1] != '/')
+			continue;
+		ret->controllers = first + 1;
+		ret->controllers_bytes = (size_t)(second - first - 1);
+		ret->path = second + 1;
+		ret->path_bytes = (size_t)(end - second - 1);
+		if (ret->path_bytes > gone && memcmp(end - gone, deleted, gone) == 0)
+			ret->path_bytes -= gone;
+		return at;
+	}
+	return NULL;
+}
+
+void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES])
+{
+	static const char systemd[] = "name=systemd";
+	const char *at = groups->text;
+	struct line line;
+
+	ret[0] = '\0';
+	while ((at = next_line(at, &line))) {
+		bool ours = line.controllers_bytes == sizeof(systemd) - 1 &&
+			    memcmp(line.controllers, systemd, sizeof(systemd) - 1) == 0;
+
+		if ((!ours && line.controllers_bytes) || line.path_bytes >= HAK_CGROUP_BYTES)
+			continue;
+		memcpy(ret, line.path, line.path_bytes);
+		ret[line.path_bytes] = '\0';
+		if (ours)
+			return;
+	}
+}
+
+bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path)
+{
+	size_t bytes = strlen(path);
+	const char *at = groups->text;
+	struct line line;
+
+	while (bytes && path[bytes - 1] == '/')
+		bytes--;
+	while ((at = next_line(at, &line)))
+		if (line.path_bytes >= bytes && memcmp(line.path, path, bytes) == 0 &&
+		    (line.path_bytes == bytes || line.path[bytes] == '/'))
+			return true;
+	return false;
+}
+
+/* The next component without its escape; NULL at the end. */
+static const char *next_part(const char *at, char ret[HAK_UNIT_NAME_BYTES])
+{
+	size_t bytes;
+
+	while (*at == '/')
+		at++;
+	if (!*at)
+		return NULL;
+	bytes = strcspn(at, "/");
+	ret[0] = '\0';
+	if (*at == '_')
+		at++, bytes--;
+	if (bytes < HAK_UNIT_NAME_BYTES) {
+		memcpy(ret, at, bytes);
+		ret[bytes] = '\0';
+	}
+	return at + bytes;
+}
+
+bool hak_cgroup_in_unit(const char *path, const char *unit)
+{
+	char part[HAK_UNIT_NAME_BYTES];
+
+	while ((path = next_part(path, part)))
+		if (strcmp(part, unit) == 0)
+			return true;
+	return false;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n > m && memcmp(text + n - m, end, m) == 0;
+}
+
+bool hak_unit_name_valid(const char *name)
+{
+	size_t bytes = strlen(name);
+	bool kind = false;
+
+	for (size_t i = 0; i < KINDS && !kind; i++)
+		kind = ends_with(name, kinds[i]);
+	return kind && bytes < HAK_UNIT_NAME_BYTES && name[0] != '@' && name[0] != '.' &&
+	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				 ":_.\\@-")] == '\0';
+}
+
+bool hak_cgroup_unit(const char *path, char ret[HAK_UNIT_NAME_BYTES])
+{
+	while ((path = next_part(path, ret)))
+		if (!ends_with(ret, ".slice"))
+			break;
+	if (path && hak_unit_name_valid(ret))
+		return true;
+	ret[0] = '\0';
+	return false;
+}
+
+void hak_cgroup_slice(const char *path, char ret[HAK_UNIT_NAME_BYTES])
+{
+	char part[HAK_UNIT_NAME_BYTES];
+
+	snprintf(ret, HAK_UNIT_NAME_BYTES, "-.slice");
+	while ((path = next_part(path, part)) && ends_with(part, ".slice"))
+		memcpy(ret, part, HAK_UNIT_NAME_BYTES);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a process stands in the tree of control groups, and which systemd unit that is. Read from
+ * /proc/PID/cgroup alone: no bus, no systemd that answers.
+ *
+ * For: hakmemctl, hakmemd. Three layouts are known: one unified hierarchy ("0::/path"), version 1
+ * with systemd's own ("name=systemd:/path"), and both at once. A path is unescaped text of the
+ * kernel's: whoever prints it escapes it (escape.h). Pure functions but for hak_cgroup_read(); no
+ * state.
+ */
+#ifndef HAK_CGROUP_H
+#define HAK_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define HAK_CGROUP_BYTES 1024	/* longer paths count as none; systemd's are below 256 */
+#define HAK_UNIT_NAME_BYTES 256	/* systemd's own limit */
+
+/* All lines of one process's file. */
+struct hak_cgroups {
+	char text[8192];
+};
+
+/* `procfd` is /proc/PID. 0 or -errno. */
+int hak_cgroup_read(int procfd, struct hak_cgroups *ret);
+
+/*
+ * The path in the hierarchy that systemd keeps: name=systemd where there is one, else the unified
+ * one, else "".
+ */
+void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES]);
+
+/* True if the process lies in `path` or below, in any hierarchy. */
+bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path);
+
+/* True if the path leads through the group `unit`: a service, or a slice around it. */
+bool hak_cgroup_in_unit(const char *path, const char *unit);
+
+/*
+ * The unit of the system's manager that owns the path, as `systemctl status PID` says it, and the
+ * slice that it lies in ("-.slice" for none). False, and "", where there is no unit.
+ */
+bool hak_cgroup_unit(const char *path, char ret[HAK_UNIT_NAME_BYTES]);
+void hak_cgroup_slice(const char *path, char ret[HAK_UNIT_NAME_BYTES]);
+
+/* True for a name that systemd would take, of a kind that has processes: service, scope, slice,
+ * socket, mount or swap. */
+bool hak_unit_name_valid(const char *name);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changes as entries of the journal, see changes.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/changes.h"
+#include "control/identity.h"
+#include "control/json.h"
+
+void hak_change_id(char ret[HAK_CHANGE_ID_BYTES])
+{
+	uint64_t id = 0;
+
+	if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != (ssize_t)sizeof(id))
+		id = (uint64_t)time(NULL) << 20 | (uint64_t)getpid();
+	snprintf(ret, HAK_CHANGE_ID_BYTES, "%012" PRIx64, id & 0xffffffffffff);
+}
+
+#if HAK_SYSTEMD
+#include <systemd/sd-journal.h>
+
+#define FIELDS_MAX 20
+
+struct entry {
+	struct iovec field[FIELDS_MAX];
+	int n;
+};
+
+/* NULL: this field is left out. */
+static void add(struct entry *e, const char *name, const char *value)
+{
+	char *text;
+
+	if (!value || e->n == FIELDS_MAX || asprintf(&text, "%s=%s", name, value) < 0)
+		return;
+	e->field[e->n++] = (struct iovec){ text, strlen(text) };
+}
+
+static void add_number(struct entry *e, const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	add(e, name, text);
+}
+
+static bool changed(struct json_object *row)
+{
+	static const char *const results[] = { "applied", "clamped", "pending" };
+	const char *result = hak_json_get_text(row, "result");
+
+	if (!hak_json_get_text(row, "name"))
+		return false;	/* of a purge */
+	for (size_t i = 0; result && i < sizeof(results) / sizeof(results[0]); i++)
+		if (strcmp(result, results[i]) == 0)
+			return true;
+	return false;
+}
+
+static void add_identity(struct entry *e, pid_t pid)
+{
+	struct hak_identity id;
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (hak_identity_read(fd, pid, &id) == 0) {
+		add_number(e, HAK_FIELD_START, id.start_ticks);
+		add(e, HAK_FIELD_UNIT, id.unit[0] ? id.unit : NULL);
+	}
+	close(fd);
+}
+
+static void send_row(struct json_object *row, const char *id, const char *who, const char *why)
+{
+	const char *name = hak_json_get_text(row, "name"), *comm = hak_json_get_text(row, "comm");
+	const char *asked = hak_json_get_text(row, "asked_text");
+	const char *before = hak_json_get_text(row, "layer_before");
+	uint64_t until = hak_json_get(row, "layer_before_until_ns");
+	pid_t pid = (pid_t)hak_json_get(row, "pid");
+	struct entry e = { .n = 0 };
+	char *message;
+
+	if (asprintf(&message, "process %d (%s): %s: %s -> %s (%s)", (int)pid, comm, name,
+		     before ? before : "not set", asked ? asked : "not set", who) < 0)
+		return;
+	add(&e, "MESSAGE", message);
+	free(message);
+	add(&e, "MESSAGE_ID", HAK_MESSAGE_TUNABLE);
+	add(&e, "PRIORITY", "6");
+	add_number(&e, "OBJECT_PID", (uint64_t)pid);
+	add_identity(&e, pid);
+	add(&e, HAK_FIELD_COMMAND, comm);
+	add(&e, HAK_FIELD_TUNABLE, name);
+	add(&e, HAK_FIELD_OLD, hak_json_get_text(row, "before"));
+	add(&e, HAK_FIELD_NEW, hak_json_get_text(row, "in_force_text"));
+	add(&e, HAK_FIELD_WHO, who);
+	add(&e, HAK_FIELD_WHY, why);
+	add(&e, HAK_FIELD_CHANGE, id);
+	add(&e, HAK_FIELD_LAYER_OLD, before);
+	if (until)
+		add_number(&e, HAK_FIELD_LAYER_UNTIL, until);
+	add(&e, HAK_FIELD_LAYER_NEW, asked);
+	sd_journal_sendv(e.field, e.n);
+	for (int i = 0; i < e.n; i++)
+		free(e.field[i].iov_base);
+}
+
+void hak_changes_journal(struct json_object *rows, const char *id, const char *who,
+			 const char *why)
+{
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+
+		if (changed(row))
+			send_row(row, id, who, why);
+	}
+}
+#else
+void hak_changes_journal(struct json_object *rows, const char *id, const char *who,
+			 const char *why)
+{
+}
+#endif

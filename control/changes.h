@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changes that people made, as entries of the journal: written by whoever carries them out, read by
+ * `hakmemctl history`, taken back by `hakmemctl undo`.
+ *
+ * For: hakmemctl, hakmemd. One command is one change, whatever number of tunables and processes it
+ * is about; its entries share an id. What hakmemd sees change on its own account it writes itself,
+ * with the same message id and names of fields but without a change's id. Without libsystemd, or
+ * where no journal runs, nothing is written, and that is no error.
+ */
+#ifndef HAK_CHANGES_H
+#define HAK_CHANGES_H
+
+#include <json-c/json.h>
+
+#define HAK_MESSAGE_TUNABLE	"2ec758b08de447379b7fcf0bc7d5e3c8"
+
+/* Of every entry: OBJECT_PID= and */
+#define HAK_FIELD_START		"HAKMEM_START"		/* of the process, in ticks since boot */
+#define HAK_FIELD_UNIT		"HAKMEM_UNIT"
+#define HAK_FIELD_COMMAND	"HAKMEM_COMMAND"
+#define HAK_FIELD_TUNABLE	"HAKMEM_TUNABLE"
+#define HAK_FIELD_OLD		"HAKMEM_OLD"		/* in force before, as text */
+#define HAK_FIELD_NEW		"HAKMEM_NEW"
+#define HAK_FIELD_WHO		"HAKMEM_WHO"
+#define HAK_FIELD_WHY		"HAKMEM_WHY"
+#define HAK_FIELD_RULE		"HAKMEM_RULE"
+/* Of a change of the admin layer; a layer that is not set has no value, and so no field. */
+#define HAK_FIELD_CHANGE	"HAKMEM_CHANGE"		/* its id */
+#define HAK_FIELD_LAYER_OLD	"HAKMEM_LAYER_OLD"
+#define HAK_FIELD_LAYER_UNTIL	"HAKMEM_LAYER_UNTIL"	/* deadline of the old value, boottime ns */
+#define HAK_FIELD_LAYER_NEW	"HAKMEM_LAYER_NEW"
+
+#define HAK_CHANGE_ID_BYTES	13
+void hak_change_id(char ret[HAK_CHANGE_ID_BYTES]);	/* a new one */
+
+/* The rows of an answer to hak_request_change() that changed something. `who` and `why` are for
+ * people. */
+void hak_changes_journal(struct json_object *rows, const char *id, const char *who,
+			 const char *why);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who a process is, see identity.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/identity.h"
+
+static ssize_t read_small(int procfd, const char *name, char *buf, size_t bytes)
+{
+	int fd = openat(procfd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, bytes - 1);
+	if (n < 0)
+		n = -errno;
+	else
+		buf[n] = '\0';
+	close(fd);
+	return n;
+}
+
+/* Field 22; the command in field 2 may hold any character, ')' included. */
+int hak_start_ticks(int procfd, uint64_t *ret)
+{
+	char buf[1024], *p;
+	ssize_t n = read_small(procfd, "stat", buf, sizeof(buf));
+
+	if (n < 0)
+		return n == -ENOENT ? -ESRCH : (int)n;
+	p = strrchr(buf, ')');
+	for (int field = 2; p && field < 22; field++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	if (!p)
+		return -EIO;
+	*ret = strtoull(p, NULL, 10);
+	return 0;
+}
+
+static int read_uid(int procfd, uid_t *ret)
+{
+	char buf[4096], *p;
+	ssize_t n = read_small(procfd, "status", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	p = strstr(buf, "\nUid:");
+	if (!p)
+		return -EIO;
+	strtoul(p + strlen("\nUid:"), &p, 10);
+	*ret = (uid_t)strtoul(p, NULL, 10);
+	return 0;
+}
+
+/* Upgraded under a running process, it is still that executable. */
+static void read_exe(int procfd, char exe[HAK_PATH_BYTES])
+{
+	static const char deleted[] = " (deleted)";
+	const size_t d = sizeof(deleted) - 1;
+	ssize_t n = readlinkat(procfd, "exe", exe, HAK_PATH_BYTES - 1);
+
+	if (n < 0)
+		n = 0;
+	if ((size_t)n > d && memcmp(exe + n - d, deleted, d) == 0)
+		n -= (ssize_t)d;
+	exe[n] = '\0';
+}
+
+/* "/user.slice/user-1000.slice/user@1000.service/app.slice/mpd.service": the unit behind the one of
+ * the user's manager. */
+static void find_user_unit(struct hak_identity *id)
+{
+	char manager[HAK_UNIT_NAME_BYTES + 2];
+	const char *rest;
+
+	if (strncmp(id->unit, "user@", 5) != 0)
+		return;
+	snprintf(manager, sizeof(manager), "/%s/", id->unit);
+	rest = strstr(id->cgroup, manager);
+	if (rest)
+		hak_cgroup_unit(rest + strlen(manager) - 1, id->user_unit);
+}
+
+int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret)
+{
+	struct hak_identity id = { .pid = pid };
+	struct hak_cgroups *groups;
+	ssize_t n;
+	int r = hak_start_ticks(procfd, &id.start_ticks);
+
+	if (r == 0)
+		r = read_uid(procfd, &id.uid);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	n = read_small(procfd, "comm", id.comm, sizeof(id.comm));
+	if (n < 0)
+		return n == -ENOENT ? -ESRCH : (int)n;
+	id.comm[strcspn(id.comm, "\n")] = '\0';
+	read_exe(procfd, id.exe);
+	groups = malloc(sizeof(*groups));
+	if (!groups)
+		return -ENOMEM;
+	if (hak_cgroup_read(procfd, groups) == 0) {
+		hak_cgroup_path(groups, id.cgroup);
+		hak_cgroup_unit(id.cgroup, id.unit);
+		hak_cgroup_slice(id.cgroup, id.slice);
+		find_user_unit(&id);
+	}
+	free(groups);
+	*ret = id;
+	return 0;
+}
+
+/* -- users ------------------------------------------------------------------------------------- */
+/* The last ones asked for. Few users run services; names hardly ever change while we look. */
+#define USERS 64
+
+static struct {
+	bool known;
+	uid_t uid;
+	char name[HAK_USER_BYTES];
+} users[USERS];
+
+void hak_identity_name_user(struct hak_identity *id)
+{
+	unsigned i = id->uid % USERS;
+
+	if (!users[i].known || users[i].uid != id->uid) {
+		struct passwd *entry = getpwuid(id->uid);
+
+		users[i].known = true;
+		users[i].uid = id->uid;
+		if (entry && strlen(entry->pw_name) < HAK_USER_BYTES)
+			strcpy(users[i].name, entry->pw_name);
+		else
+			snprintf(users[i].name, sizeof(users[i].name), "%u", (unsigned)id->uid);
+	}
+	memcpy(id->user, users[i].name, sizeof(id->user));
+}

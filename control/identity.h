@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who a process is to an administrator: its unit, cgroup, executable, command and user.
+ *
+ * For: hakmemd, hakmemctl. Read from /proc through a descriptor of /proc/PID, never from the
+ * process's own memory: the command is what ps shows, not the arguments, which a hostile process
+ * could make us wait for. All strings are a stranger's: escape them before they are printed.
+ */
+#ifndef HAK_IDENTITY_H
+#define HAK_IDENTITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "control/cgroup.h"
+#include "control/segment.h"
+
+#define HAK_USER_BYTES	33
+
+struct hak_identity {
+	pid_t pid;
+	uint64_t start_ticks;	/* since boot: with the pid, what no other process has */
+	uid_t uid;			/* effective */
+	char comm[HAK_COMM_BYTES];
+	char exe[HAK_PATH_BYTES];	/* "" when it cannot be read */
+	char cgroup[HAK_CGROUP_BYTES];	/* "/" and what follows it; "" when it has none */
+	char unit[HAK_UNIT_NAME_BYTES];	/* "redis.service"; "" outside of units */
+	char user_unit[HAK_UNIT_NAME_BYTES];	/* of that user's own manager; "" elsewhere */
+	char slice[HAK_UNIT_NAME_BYTES];	/* the innermost; "-.slice" if it is in none */
+	char user[HAK_USER_BYTES];	/* name, or number where there is no name; see below */
+};
+
+/* 0, -ESRCH when the process is gone, or what the system said. `user` is left "". */
+int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret);
+
+/* Start time alone, in ticks since boot. */
+int hak_start_ticks(int procfd, uint64_t *ret);
+
+/* Fills in `user`. Apart, since it asks the name service: once for each user, then from memory. */
+void hak_identity_name_user(struct hak_identity *id);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * JSON by json-c, see json.h. Running out of memory while an answer is built ends the program: it
+ * has changed nothing yet that a half answer would not misreport.
+ */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/escape.h"
+#include "control/json.h"
+
+static void add(struct json_object *o, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(o, key, value) < 0)
+		errx(1, "out of memory");
+}
+
+struct json_object *hak_json_document(const char *verb)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		errx(1, "out of memory");
+	hak_json_number(o, "schema", HAK_JSON_SCHEMA);
+	hak_json_text(o, "verb", verb);
+	return o;
+}
+
+void hak_json_text(struct json_object *o, const char *key, const char *text)
+{
+	char *escaped;
+
+	if (!text) {
+		add(o, key, NULL);
+		return;
+	}
+	escaped = malloc(4 * strlen(text) + 1);
+	if (!escaped)
+		errx(1, "out of memory");
+	hak_escape(text, escaped, 4 * strlen(text) + 1);
+	add(o, key, json_object_new_string(escaped));
+	free(escaped);
+}
+
+void hak_json_number(struct json_object *o, const char *key, uint64_t value)
+{
+	add(o, key, json_object_new_uint64(value));
+}
+
+void hak_json_signed(struct json_object *o, const char *key, int64_t value)
+{
+	add(o, key, json_object_new_int64(value));
+}
+
+void hak_json_bool(struct json_object *o, const char *key, bool value)
+{
+	add(o, key, json_object_new_boolean(value));
+}
+
+void hak_json_null(struct json_object *o, const char *key)
+{
+	add(o, key, NULL);
+}
+
+void hak_json_ratio(struct json_object *o, const char *key, double value)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%.4f", value);
+	add(o, key, json_object_new_double_s(value, text));
+}
+
+uint64_t hak_json_get(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(o, key, &value) ? json_object_get_uint64(value) : 0;
+}
+
+const char *hak_json_get_text(struct json_object *o, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(o, key, &value);
+	return value ? json_object_get_string(value) : NULL;
+}
+
+int hak_emit_json(FILE *to, struct json_object *document, enum hak_json_mode mode)
+{
+	int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
+
+	flags |= mode == HAK_JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : 0;
+	return fprintf(to, "%s\n", json_object_to_json_string_ext(document, flags)) < 0 ? -EIO : 0;
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Figures for Prometheus, see metrics.h. A family is one name with its help, and one or more
+ * figures, told apart by one more label ("tier", "state"); families() lists them in order.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/escape.h"
+#include "control/metrics.h"
+
+#define FAMILY_BYTES 80
+
+struct hak_series {
+	char unit[HAK_LABEL_BYTES], command[HAK_LABEL_BYTES], policy[HAK_LABEL_BYTES];
+	struct hak_figures sum;
+	struct hak_series *next;	/* in the order they were made */
+};
+
+struct hak_metrics {
+	enum hak_metrics_source source;
+	struct hak_series *first, **last;
+	size_t n;
+};
+
+/* One name, with the figures [first, first + n) behind it. */
+struct family {
+	char name[FAMILY_BYTES];	/* with its unit, without _total */
+	const char *help, *unit, *label;	/* unit "": none; label NULL: one figure alone */
+	const char *const *words;	/* of the label, or NULL: tiers */
+	unsigned first, n;
+	bool counter, nanoseconds, daemon;
+};
+
+static const char *const state_words[] = { "in_use", "thread_cached", "slab_free", "dirty",
+					  "lazy",   "clean",	     "reserved" };
+
+static const struct {
+	const char *name, *help, *unit;
+	unsigned first, n;
+	bool counter, daemon;
+} derived[] = {
+	{ "hakmem_memory_bytes", "Address space mapped for blocks, by state; the sum of all states "
+	  "is hakmem_mem_mapped_bytes.", "bytes", HAK_FIGURE_IN_USE, 7 },
+	{ "hakmem_requested_bytes", "Bytes asked for of those in use: for blocks below 1 MiB "
+	  "estimated from samples.", "bytes", HAK_FIGURE_REQUESTED, 1 },
+	{ "hakmem_resident_bytes", "RSS of the processes, whatever it belongs to.", "bytes",
+	  HAK_FIGURE_RSS, 1 },
+	{ "hakmem_processes", "Processes that run on hakmem.", "", HAK_FIGURE_PROCESSES, 1 },
+	{ "hakmem_pending", "Processes that have not taken up a change of tunables: they sleep, or "
+	  "are stopped.", "", HAK_FIGURE_PENDING, 1 },
+	{ "hakmem_agents_stalled", "Of the pending ones, those with an agent, which should have.",
+	  "", HAK_FIGURE_STALLED, 1 },
+	{ "hakmem_policy_drifted", "Processes in which a value that a policy asks for is not in "
+	  "force.", "", HAK_FIGURE_DRIFTED, 1, .daemon = true },
+	{ "hakmem_daemon_purges", "Purges that hakmemd asked for and that were answered.", "",
+	  HAK_FIGURE_ASKED, 1, .counter = true, .daemon = true },
+	{ "hakmem_daemon_returned_bytes", "Bytes that processes gave back in those purges.",
+	  "bytes", HAK_FIGURE_RETURNED, 1, .counter = true, .daemon = true },
+};
+#define DERIVED (sizeof(derived) / sizeof(derived[0]))
+_Static_assert(sizeof(state_words) / sizeof(state_words[0]) ==
+		       HAK_FIGURE_RESERVED - HAK_FIGURE_IN_USE + 1, "a word for each state");
+
+/* -- names ------------------------------------------------------------------------------------- */
+static bool by_tier(const struct hak_counter_row *row)
+{
+	return row->scope == HAK_SCOPE_HOT || row->scope == HAK_SCOPE_CLASS;
+}
+
+static unsigned figures_of(const struct hak_counter_row *row)
+{
+	return by_tier(row) ? HAK_TIER_WHALE : 1;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t a = strlen(text), b = strlen(end);
+
+	return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+/*
+ * "sys.mmap.ns" is hakmem_sys_mmap_seconds: Prometheus counts in seconds and bytes, and a unit ends
+ * the name. A last word "count" goes, as it is reserved; "_total" comes with the sample.
+ */
+static void name_family(struct family *f, const struct hak_counter_row *row)
+{
+	snprintf(f->name, sizeof(f->name), "hakmem_%s", row->name);
+	for (char *p = f->name; *p; p++)
+		if (*p == '.')
+			*p = '_';
+	if (ends_with(f->name, "_ns"))
+		f->name[strlen(f->name) - 3] = '\0';
+	else if (ends_with(f->name, "_count"))
+		f->name[strlen(f->name) - 6] = '\0';
+	f->unit = row->unit == HAK_UNIT_BYTES ? "bytes" : row->unit == HAK_UNIT_NS ? "seconds" :
+		  row->unit == HAK_UNIT_CYCLES ? "cycles" : "";
+	if (*f->unit && !ends_with(f->name, f->unit)) {
+		size_t used = strlen(f->name);
+
+		snprintf(f->name + used, sizeof(f->name) - used, "_%s", f->unit);
+	}
+}
+
+/* The `i`th family; false behind the last. *first counts figures from call to call. */
+static bool family(size_t i, unsigned *first, struct family *ret)
+{
+	*ret = (struct family){ .first = *first };
+	if (i < hak_counter_rows_n) {
+		const struct hak_counter_row *row = &hak_counter_rows[i];
+
+		name_family(ret, row);
+		ret->help = row->doc;
+		ret->label = by_tier(row) ? "tier" : NULL;
+		ret->n = figures_of(row);
+		ret->counter = row->kind == HAK_KIND_COUNTER;
+		ret->nanoseconds = row->unit == HAK_UNIT_NS;
+	} else if (i < hak_counter_rows_n + DERIVED) {
+		size_t d = i - hak_counter_rows_n;
+
+		snprintf(ret->name, sizeof(ret->name), "%s", derived[d].name);
+		ret->help = derived[d].help;
+		ret->unit = derived[d].unit;
+		ret->n = derived[d].n;
+		ret->label = ret->n > 1 ? "state" : NULL;
+		ret->words = ret->n > 1 ? state_words : NULL;
+		ret->counter = derived[d].counter;
+		ret->daemon = derived[d].daemon;
+	} else {
+		return false;
+	}
+	*first += ret->n;
+	return true;
+}
+
+static const char *label_word(const struct family *f, unsigned i)
+{
+	return f->words ? f->words[i] : hak_tier_word((enum hak_tier)i);
+}
+
+/* Which figures are counters, worked out once. */
+static const bool *counters(void)
+{
+	static bool is_counter[HAK_FIGURES], known;
+	struct family f;
+	unsigned first = 0;
+
+	for (size_t i = 0; !known && family(i, &first, &f); i++)
+		for (unsigned j = 0; j < f.n; j++)
+			is_counter[f.first + j] = f.counter;
+	known = true;
+	return is_counter;
+}
+
+/* -- figures ----------------------------------------------------------------------------------- */
+static void take_counter(const struct hak_segment *seg, const struct hak_snapshot *snap,
+			 const struct hak_counter_row *row, uint64_t *out)
+{
+	if (!by_tier(row)) {
+		*out = hak_total(seg, snap, row->id);
+		return;
+	}
+	memset(out, 0, HAK_TIER_WHALE * sizeof(*out));
+	for (uint32_t c = 0; c < snap->classes; c++) {
+		enum hak_tier tier = hak_tier_of(seg->class_size[c]);
+
+		if (tier < HAK_TIER_WHALE)
+			out[tier] += hak_of_class(seg, snap, row->id, c);
+	}
+}
+
+void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *snap,
+		      bool exact_rss, struct hak_figures *ret)
+{
+	struct hak_memory m = hak_memory_of(seg, snap);
+	struct hak_tune tune;
+	bool pending;
+	unsigned at = 0;
+
+	*ret = (struct hak_figures){ 0 };
+	for (size_t i = 0; i < hak_counter_rows_n; i++) {
+		take_counter(seg, snap, &hak_counter_rows[i], &ret->value[at]);
+		at += figures_of(&hak_counter_rows[i]);
+	}
+	ret->value[HAK_FIGURE_IN_USE] = m.in_use;
+	ret->value[HAK_FIGURE_THREAD_CACHED] = m.thread_cached;
+	ret->value[HAK_FIGURE_SLAB_FREE] = m.slab_free;
+	ret->value[HAK_FIGURE_DIRTY] = m.dirty;
+	ret->value[HAK_FIGURE_LAZY] = m.lazy;
+	ret->value[HAK_FIGURE_CLEAN] = m.clean;
+	ret->value[HAK_FIGURE_RESERVED] = m.reserved;
+	ret->value[HAK_FIGURE_REQUESTED] = m.requested;
+	ret->value[HAK_FIGURE_RSS] = hak_segment_rss(seg, exact_rss);
+	ret->value[HAK_FIGURE_PROCESSES] = 1;
+	/* A writer at work, or one that died at it, is not the process's delay. */
+	pending = !seg->header.locked && hak_segment_read_tune(seg, &tune) == 0 &&
+		  !(tune.generation_seq & 1) && tune.generation_seq != snap->applied;
+	ret->value[HAK_FIGURE_PENDING] = pending;
+	ret->value[HAK_FIGURE_STALLED] = pending && snap->agent;
+}
+
+void hak_figures_since(struct hak_figures *f, const struct hak_figures *base)
+{
+	const bool *counter = counters();
+
+	for (unsigned i = 0; i < HAK_FIGURES; i++) {
+		if (!counter[i])
+			continue;
+		f->value[i] = f->value[i] > base->value[i] ? f->value[i] - base->value[i] : 0;
+	}
+}
+
+void hak_figures_fold(struct hak_figures *base, const struct hak_figures *more)
+{
+	const bool *counter = counters();
+
+	for (unsigned i = 0; i < HAK_FIGURES; i++)
+		base->value[i] += counter[i] ? more->value[i] : 0;
+}
+
+/* -- series ------------------------------------------------------------------------------------ */
+int hak_metrics_new(enum hak_metrics_source source, struct hak_metrics **ret)
+{
+	struct hak_metrics *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->source = source;
+	m->last = &m->first;
+	*ret = m;
+	return 0;
+}
+
+void hak_metrics_free(struct hak_metrics *m)
+{
+	struct hak_series *next;
+
+	if (!m)
+		return;
+	for (struct hak_series *s = m->first; s; s = next) {
+		next = s->next;
+		free(s);
+	}
+	free(m);
+}
+
+/* Made fit to print, and cut. */
+static void copy_label(char out[HAK_LABEL_BYTES], const char *text)
+{
+	hak_escape(text ? text : "", out, HAK_LABEL_BYTES);
+}
+
+static struct hak_series *find(struct hak_metrics *m, const struct hak_series *labels)
+{
+	for (struct hak_series *s = m->first; s; s = s->next)
+		if (strcmp(s->unit, labels->unit) == 0 &&
+		    strcmp(s->command, labels->command) == 0 &&
+		    strcmp(s->policy, labels->policy) == 0)
+			return s;
+	return NULL;
+}
+
+static void append(struct hak_metrics *m, struct hak_series *s)
+{
+	*m->last = s;
+	m->last = &s->next;
+	m->n++;
+}
+
+struct hak_series *hak_metrics_series(struct hak_metrics *m, const struct hak_labels *labels)
+{
+	static const struct hak_labels other = { .command = "other" };
+	struct hak_series *new = calloc(1, sizeof(*new)), *s;
+
+	if (!new)
+		return NULL;
+	copy_label(new->unit, labels->unit);
+	copy_label(new->command, labels->command);
+	copy_label(new->policy, labels->policy);
+	s = find(m, new);
+	if (s) {
+		free(new);
+		return s;
+	}
+	if (m->n >= HAK_SERIES_MAX && labels != &other) {
+		free(new);
+		return hak_metrics_series(m, &other);
+	}
+	append(m, new);
+	return new;
+}
+
+void hak_series_move(struct hak_series *s, const struct hak_figures *old, struct hak_figures *new)
+{
+	const bool *counter = counters();
+
+	for (unsigned i = 0; i < HAK_FIGURES; i++) {
+		if (old && counter[i] && new->value[i] < old->value[i])
+			new->value[i] = old->value[i];
+		s->sum.value[i] += new->value[i] - (old ? old->value[i] : 0);
+	}
+}
+
+void hak_series_retire(struct hak_series *s, const struct hak_figures *last)
+{
+	const bool *counter = counters();
+
+	for (unsigned i = 0; i < HAK_FIGURES; i++)
+		if (!counter[i])
+			s->sum.value[i] -= last->value[i];
+}
+
+/* -- text -------------------------------------------------------------------------------------- */
+static void put_label(FILE *to, const char *name, const char *value)
+{
+	fprintf(to, "%s=\"", name);
+	for (; *value; value++) {
+		if (*value == '\\' || *value == '"')
+			putc('\\', to);
+		putc(*value, to);
+	}
+	putc('"', to);
+}
+
+static void put_sample(FILE *to, const struct family *f, unsigned i, const struct hak_series *s)
+{
+	uint64_t value = s->sum.value[f->first + i];
+
+	fprintf(to, "%s%s{", f->name, f->counter ? "_total" : "");
+	put_label(to, "unit", s->unit);
+	putc(',', to);
+	put_label(to, "command", s->command);
+	putc(',', to);
+	put_label(to, "policy", s->policy);
+	if (f->label) {
+		putc(',', to);
+		put_label(to, f->label, label_word(f, i));
+	}
+	if (f->nanoseconds)
+		fprintf(to, "} %" PRIu64 ".%09" PRIu64 "\n", value / 1000000000,
+			value % 1000000000);
+	else
+		fprintf(to, "} %" PRIu64 "\n", value);
+}
+
+/*
+ * How long this machine's processes waited for memory (PSI), as the kernel counts it. Not of any
+ * process: it has no labels of theirs. Where the kernel does not say, there is no such family.
+ */
+static void put_pressure(enum hak_metrics_format format, FILE *to)
+{
+	const char *end = format == HAK_METRICS_PROMETHEUS ? "_total" : "";
+	FILE *f = fopen("/proc/pressure/memory", "re");
+	char line[256], share[8];
+	uint64_t us;
+
+	if (!f)
+		return;
+	fprintf(to, "# HELP hakmem_host_pressure_seconds%s Time for which processes of this "
+		"machine waited for memory: some of them, or all (full).\n"
+		"# TYPE hakmem_host_pressure_seconds%s counter\n", end, end);
+	if (format == HAK_METRICS_OPENMETRICS)
+		fputs("# UNIT hakmem_host_pressure_seconds seconds\n", to);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%7s %*s %*s %*s total=%" SCNu64, share, &us) == 2)
+			fprintf(to, "hakmem_host_pressure_seconds_total{share=\"%s\"} %" PRIu64
+				".%06" PRIu64 "\n", share, us / 1000000, us % 1000000);
+	fclose(f);
+}
+
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, FILE *to)
+{
+	bool open = format == HAK_METRICS_OPENMETRICS;
+	unsigned first = 0;
+	struct family f;
+
+	for (size_t i = 0; family(i, &first, &f); i++) {
+		/* The older format has the sample's name where OpenMetrics has the family's. */
+		const char *end = f.counter && !open ? "_total" : "";
+
+		if (f.daemon && m->source != HAK_METRICS_DAEMON)
+			continue;
+		fprintf(to, "# HELP %s%s %s\n# TYPE %s%s %s\n", f.name, end, f.help, f.name, end,
+			f.counter ? "counter" : "gauge");
+		if (open && *f.unit)
+			fprintf(to, "# UNIT %s %s\n", f.name, f.unit);
+		for (const struct hak_series *s = m->first; s; s = s->next)
+			for (unsigned j = 0; j < f.n; j++)
+				put_sample(to, &f, j, s);
+	}
+	if (m->source == HAK_METRICS_DAEMON)
+		put_pressure(format, to);
+	if (open)
+		fputs("# EOF\n", to);
+	return ferror(to) ? -EIO : 0;
+}
+
+/* -- across restarts --------------------------------------------------------------------------- */
+void hak_figures_save(const struct hak_figures *f, FILE *to)
+{
+	unsigned first = 0;
+	struct family family_;
+
+	for (size_t i = 0; family(i, &first, &family_); i++)
+		for (unsigned j = 0; family_.counter && j < family_.n; j++)
+			if (f->value[family_.first + j])
+				fprintf(to, "%s\t%u\t%" PRIu64 "\n", family_.name, j,
+					f->value[family_.first + j]);
+}
+
+bool hak_figures_load(struct hak_figures *f, const char *line)
+{
+	char name[FAMILY_BYTES];
+	unsigned first = 0, index;
+	struct family family_;
+	uint64_t value;
+
+	if (sscanf(line, "%79[^\t]\t%u\t%" SCNu64, name, &index, &value) != 3)
+		return false;
+	for (size_t i = 0; family(i, &first, &family_); i++)
+		if (family_.counter && index < family_.n && strcmp(family_.name, name) == 0)
+			f->value[family_.first + index] += value;
+	return true;
+}
+
+/* Labels hold no tab and no newline: they were escaped. */
+void hak_metrics_save(const struct hak_metrics *m, FILE *to)
+{
+	for (const struct hak_series *s = m->first; s; s = s->next) {
+		fprintf(to, "series\t%s\t%s\t%s\n", s->unit, s->command, s->policy);
+		hak_figures_save(&s->sum, to);
+	}
+}
+
+/* One field up to the next tab, which *line is moved behind. */
+static bool load_label(const char **line, char out[HAK_LABEL_BYTES])
+{
+	size_t bytes = strcspn(*line, "\t\n");
+
+	if (bytes >= HAK_LABEL_BYTES)
+		return false;
+	memcpy(out, *line, bytes);
+	out[bytes] = '\0';
+	*line += bytes + ((*line)[bytes] == '\t');
+	return true;
+}
+
+/* Labels are as they were written, so they are not escaped again. */
+struct hak_series *hak_series_load(struct hak_metrics *m, const char *line,
+				   struct hak_figures **ret_sum)
+{
+	struct hak_series labels = { 0 }, *s;
+
+	if (strncmp(line, "series\t", 7) != 0)
+		return NULL;
+	line += 7;
+	if (!load_label(&line, labels.unit) || !load_label(&line, labels.command) ||
+	    !load_label(&line, labels.policy))
+		return NULL;
+	s = find(m, &labels);
+	if (!s && m->n < HAK_SERIES_MAX) {
+		s = malloc(sizeof(*s));
+		if (!s)
+			return NULL;
+		*s = labels;
+		append(m, s);
+	}
+	if (s)
+		*ret_sum = &s->sum;
+	return s;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What there is to say about one process, as JSON: the rows of hakmemctl's answers, made here and
+ * nowhere else, so that they are the same whether hakmemctl reads the segment or hakmemd does and
+ * sends them over the bus.
+ *
+ * For: hakmemctl, hakmemd.
+ */
+#ifndef HAK_REPORT_H
+#define HAK_REPORT_H
+
+#include "control/json.h"
+#include "control/segment.h"
+
+enum hak_report {
+	HAK_REPORT_LIST,	/* an object: who it is, sums */
+	HAK_REPORT_STATS,	/* an object: all counters */
+	HAK_REPORT_CLASSES,	/* the same with every size class */
+	HAK_REPORT_VALUES,	/* an array: each tunable, in force and by origin */
+	HAK_REPORT_TUNABLES,	/* an array: each tunable's type, range and default */
+};
+
+const char *hak_report_word(enum hak_report what);
+int hak_report_of(const char *word, enum hak_report *ret);	/* 0 or -EINVAL */
+
+/* `exact`: resident memory by smaps_rollup, which takes long for large processes, where a report
+ * says it at all but in lists. 0; -ESRCH, it ended meanwhile; or the error of a read. */
+int hak_report_make(const struct hak_segment *seg, enum hak_report what, bool exact,
+		    struct json_object **ret);
+
+/* A new object with pid, comm and uid of the process. */
+struct json_object *hak_report_process(const struct hak_segment *seg);
+
+/* Adds what there is to say of a tunable to `o`, and returns it. */
+struct json_object *hak_report_tunable(struct json_object *o, uint16_t id,
+				       const struct hak_spec *spec, uint64_t dflt, unsigned when);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Asking hakmemd, on this machine's system bus or another's. What comes from there is checked like
+ * any stranger's: JSON of the shape expected, and nothing in it that a terminal would act on.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+
+#include "control/bus.h"
+#include "hakmemctl/ctl.h"
+
+/* What a person may take to type a password. */
+#define PATIENCE_US 300000000u
+
+struct ctl_call {
+	sd_bus_slot *slot;
+	sd_bus_message *reply;
+	bool done;
+};
+
+/* -- connection -------------------------------------------------------------------------------- */
+/* An error of ours, not of hakmemd's. No exit code but "failed" follows from it: an -EACCES here
+ * would not be about a process. */
+static int not_reached(const struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
+{
+	if (ctl->host)
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh: %s",
+			 ctl->host, strerror(-r));
+	else if (ctl->machine)
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of container %s: %s",
+			 ctl->machine, strerror(-r));
+	else
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus: %s", strerror(-r));
+	return -ECONNREFUSED;
+}
+
+static int connect_bus(struct ctl *ctl, char why[HAK_WHY_TEXT])
+{
+	int r;
+
+	if (ctl->bus)
+		return 0;
+	if (ctl->host)
+		r = sd_bus_open_system_remote(&ctl->bus, ctl->host);
+	else if (ctl->machine)
+		r = sd_bus_open_system_machine(&ctl->bus, ctl->machine);
+	else
+		r = sd_bus_open_system(&ctl->bus);
+	return r < 0 ? not_reached(ctl, r, why) : 0;
+}
+
+void ctl_bus_close(struct ctl *ctl)
+{
+	ctl_agent_end(ctl);
+	sd_bus_flush_close_unref(ctl->bus);
+	ctl->bus = NULL;
+}
+
+/* From the name of an error to what exit codes are made of. */
+static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r,
+		    char why[HAK_WHY_TEXT])
+{
+	static const struct { const char *name; int error; } known[] = {
+		{ HAK_BUS_NO_PROCESS, -ESRCH },
+		{ HAK_BUS_DENIED, -EACCES },
+		{ HAK_BUS_WANTS_USER, -EACCES },
+		{ SD_BUS_ERROR_SERVICE_UNKNOWN, -ENOENT },
+		{ SD_BUS_ERROR_NAME_HAS_NO_OWNER, -ENOENT },
+		{ SD_BUS_ERROR_UNKNOWN_OBJECT, -ESRCH },
+		{ SD_BUS_ERROR_UNKNOWN_METHOD, -ENOSYS },
+	};
+
+	if (!sd_bus_error_is_set(error) || strncmp(error->name, "System.Error.", 13) == 0)
+		return not_reached(ctl, r, why);
+	snprintf(why, HAK_WHY_TEXT, "hakmemd: %.280s",
+		 error->message ? error->message : error->name);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(known[i].name, error->name) == 0) {
+			if (known[i].error == -ENOENT)
+				snprintf(why, HAK_WHY_TEXT, "hakmemd does not run%s, and could "
+					 "not be started", ctl->host || ctl->machine ? " there" :
+					 "");
+			return known[i].error;
+		}
+	return -EIO;
+}
+
+static int new_call(struct ctl *ctl, const char *path, const char *interface, const char *method,
+		    bool ask_user, sd_bus_message **ret)
+{
+	int r = sd_bus_message_new_method_call(ctl->bus, ret, HAK_BUS_NAME, path, interface,
+					       method);
+
+	if (ask_user)
+		ctl_agent_begin(ctl);
+	if (r >= 0 && ask_user)
+		r = sd_bus_message_set_allow_interactive_authorization(*ret, true);
+	return r;
+}
+
+/* -- answers ----------------------------------------------------------------------------------- */
+static bool text_is_clean(const char *text)
+{
+	for (; text && *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 127)
+			return false;
+	return true;
+}
+
+static bool is_clean(struct json_object *o)
+{
+	if (json_object_is_type(o, json_type_string))
+		return text_is_clean(json_object_get_string(o));
+	if (json_object_is_type(o, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(o); i++)
+			if (!is_clean(json_object_array_get_idx(o, i)))
+				return false;
+	} else if (json_object_is_type(o, json_type_object)) {
+		json_object_object_foreach(o, key, value)
+			if (!text_is_clean(key) || !is_clean(value))
+				return false;
+	}
+	return true;
+}
+
+/* The document in the last argument that is left, an object or an array of objects. */
+static int read_json(sd_bus_message *reply, bool array, struct json_object **ret,
+		     char why[HAK_WHY_TEXT])
+{
+	struct json_object *o = NULL;
+	const char *text;
+	bool good;
+	int r = sd_bus_message_read(reply, "s", &text);
+
+	if (r >= 0)
+		o = json_tokener_parse(text);
+	good = o && is_clean(o) &&
+	       json_object_is_type(o, array ? json_type_array : json_type_object);
+	for (size_t i = 0; good && array && i < json_object_array_length(o); i++)
+		good = json_object_is_type(json_object_array_get_idx(o, i), json_type_object);
+	if (!good) {
+		json_object_put(o);
+		snprintf(why, HAK_WHY_TEXT, "hakmemd gave an answer that makes no sense");
+		return -EBADMSG;
+	}
+	*ret = o;
+	return 0;
+}
+
+static int read_found(sd_bus_message *reply, struct ctl_process **ret, size_t *ret_n)
+{
+	struct ctl_process *list = NULL, *grown;
+	uint32_t pid, uid;
+	const char *comm, *path;
+	size_t n = 0;
+	int r = sd_bus_message_enter_container(reply, 'a', "(uuso)");
+
+	while (r >= 0 && (r = sd_bus_message_read(reply, "(uuso)", &pid, &uid, &comm, &path)) > 0) {
+		grown = realloc(list, (n + 1) * sizeof(*list));
+		if (grown)
+			list = grown;
+		if (!grown || !(list[n].path = strdup(path))) {
+			r = -ENOMEM;
+			break;
+		}
+		list[n++].pid = (pid_t)pid;
+	}
+	if (r < 0) {
+		ctl_bus_found_free(list, n);
+		return r;
+	}
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+void ctl_bus_found_free(struct ctl_process *found, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(found[i].path);
+	free(found);
+}
+
+/* -- questions --------------------------------------------------------------------------------- */
+int ctl_bus_find(struct ctl *ctl, const char *target, bool start_it, struct ctl_process **ret,
+		 size_t *ret_n, char why[HAK_WHY_TEXT])
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *m = NULL, *reply = NULL;
+	int r = connect_bus(ctl, why);
+
+	if (r < 0)
+		return r;
+	r = new_call(ctl, HAK_BUS_PATH, HAK_BUS_MANAGER, "ListProcesses", false, &m);
+	if (r >= 0)
+		r = sd_bus_message_set_auto_start(m, start_it);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", target);
+	if (r >= 0)
+		r = sd_bus_call(ctl->bus, m, 0, &error, &reply);
+	if (r >= 0)
+		r = read_found(reply, ret, ret_n);
+	if (r < 0)
+		r = error_of(ctl, &error, r, why);
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(m);
+	return r;
+}
+
+int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report what,
+		   bool ask_user, struct json_object **ret, char why[HAK_WHY_TEXT])
+{
+	bool array = what == HAK_REPORT_VALUES || what == HAK_REPORT_TUNABLES;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *m = NULL, *reply = NULL;
+	int r = new_call(ctl, p->path, HAK_BUS_PROCESS, "Describe", ask_user, &m);
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "s", hak_report_word(what));
+	if (r >= 0)
+		r = sd_bus_call(ctl->bus, m, PATIENCE_US, &error, &reply);
+	r = r < 0 ? error_of(ctl, &error, r, why) : read_json(reply, array, ret, why);
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(m);
+	return r;
+}
+
+static int answered(sd_bus_message *reply, void *arg, sd_bus_error *error)
+{
+	struct ctl_call *call = arg;
+
+	(void)error;
+	call->reply = sd_bus_message_ref(reply);
+	call->done = true;
+	return 0;
+}
+
+static int append_changes(sd_bus_message *m, const struct ctl_ask *ask)
+{
+	const struct hak_wishes *wishes = ask->wishes;
+	int r = sd_bus_message_open_container(m, 'a', "(ss)");
+
+	for (size_t i = 0; r >= 0 && i < wishes->n; i++)
+		r = sd_bus_message_append(m, "(ss)", wishes->wish[i].name, wishes->wish[i].text);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ttb", wishes->for_ns / 1000, ask->timeout_ns / 1000,
+					  (int)wishes->dry_run);
+	return r;
+}
+
+static int append_resets(sd_bus_message *m, const struct ctl_ask *ask)
+{
+	int r = sd_bus_message_open_container(m, 'a', "s");
+
+	for (size_t i = 0; r >= 0 && i < ask->wishes->n; i++)
+		r = sd_bus_message_append(m, "s", ask->wishes->wish[i].name);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "t", ask->timeout_ns / 1000);
+	return r;
+}
+
+int ctl_bus_ask(struct ctl *ctl, const struct ctl_process *p, const struct ctl_ask *ask,
+		struct ctl_call **ret, char why[HAK_WHY_TEXT])
+{
+	bool change = ask->wishes && ask->wishes->n && ask->wishes->wish[0].text;
+	const char *method = change ? "Change" : ask->wishes ? "Reset" : "Purge";
+	struct ctl_call *call = calloc(1, sizeof(*call));
+	sd_bus_message *m = NULL;
+	int r = call ? new_call(ctl, p->path, HAK_BUS_PROCESS, method, true, &m) : -ENOMEM;
+
+	if (r >= 0)
+		r = change ? append_changes(m, ask) : ask->wishes ? append_resets(m, ask) :
+		    sd_bus_message_append(m, "st", hak_purge_level_word(ask->purge->level),
+					  ask->timeout_ns / 1000);
+	if (r >= 0)
+		r = sd_bus_call_async(ctl->bus, &call->slot, m, answered, call,
+				      PATIENCE_US + ask->timeout_ns / 1000);
+	sd_bus_message_unref(m);
+	if (r < 0) {
+		free(call);
+		return error_of(ctl, &SD_BUS_ERROR_NULL, r, why);
+	}
+	*ret = call;
+	return 0;
+}
+
+static int skip_to_json(sd_bus_message *reply)
+{
+	return sd_bus_message_has_signature(reply, "s") ? 0 : sd_bus_message_skip(reply, "st");
+}
+
+int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **ret,
+		   char why[HAK_WHY_TEXT])
+{
+	int r = 0;
+
+	while (!call->done && r >= 0) {
+		r = sd_bus_process(ctl->bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(ctl->bus, UINT64_MAX);
+	}
+	if (call->done && sd_bus_message_is_method_error(call->reply, NULL)) {
+		r = error_of(ctl, sd_bus_message_get_error(call->reply), -EIO, why);
+	} else {
+		if (call->done)
+			r = skip_to_json(call->reply);
+		r = r < 0 ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why) :
+		    read_json(call->reply, true, ret, why);
+	}
+	sd_bus_slot_unref(call->slot);
+	sd_bus_message_unref(call->reply);
+	free(call);
+	return r;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the journal's entries on changes, see changelog.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/changes.h"
+#include "hakmemctl/changelog.h"
+
+#if HAK_SYSTEMD
+#include <systemd/sd-journal.h>
+
+/* False, and "", if the entry has no such field; longer ones are cut. */
+static bool get(sd_journal *j, const char *name, char *out, size_t bytes)
+{
+	size_t n, skip = strlen(name) + 1;
+	const void *data;
+
+	out[0] = '\0';
+	if (sd_journal_get_data(j, name, &data, &n) < 0 || n < skip)
+		return false;
+	snprintf(out, bytes, "%.*s", (int)(n - skip), (const char *)data + skip);
+	return true;
+}
+
+static uint64_t get_number(sd_journal *j, const char *name, uint64_t missing)
+{
+	char text[32];
+
+	return get(j, name, text, sizeof(text)) ? strtoull(text, NULL, 10) : missing;
+}
+
+static void read_entry(sd_journal *j, struct ctl_entry *e)
+{
+	char unit[256];
+
+	*e = (struct ctl_entry){ .pid = (pid_t)get_number(j, "OBJECT_PID", 0) };
+	sd_journal_get_realtime_usec(j, &e->time_us);
+	e->start_ticks = get_number(j, HAK_FIELD_START, 0);
+	e->uid = (uid_t)get_number(j, "_UID", (uid_t)-1);
+	get(j, "_SYSTEMD_UNIT", unit, sizeof(unit));
+	e->trusted = e->uid == 0 || strcmp(unit, "hakmemd.service") == 0;
+	get(j, HAK_FIELD_CHANGE, e->change, sizeof(e->change));
+	get(j, HAK_FIELD_UNIT, e->unit, sizeof(e->unit));
+	get(j, HAK_FIELD_COMMAND, e->command, sizeof(e->command));
+	get(j, HAK_FIELD_TUNABLE, e->tunable, sizeof(e->tunable));
+	get(j, HAK_FIELD_OLD, e->old, sizeof(e->old));
+	get(j, HAK_FIELD_NEW, e->new, sizeof(e->new));
+	get(j, HAK_FIELD_WHO, e->who, sizeof(e->who));
+	get(j, HAK_FIELD_WHY, e->why, sizeof(e->why));
+	get(j, HAK_FIELD_RULE, e->rule, sizeof(e->rule));
+	e->layer_old_set = get(j, HAK_FIELD_LAYER_OLD, e->layer_old, sizeof(e->layer_old));
+	e->layer_new_set = get(j, HAK_FIELD_LAYER_NEW, e->layer_new, sizeof(e->layer_new));
+	e->layer_until_ns = get_number(j, HAK_FIELD_LAYER_UNTIL, 0);
+}
+
+static int add_matches(sd_journal *j, const char *change)
+{
+	char match[64];
+	int r = sd_journal_add_match(j, "MESSAGE_ID=" HAK_MESSAGE_TUNABLE, 0);
+
+	if (r < 0 || !change)
+		return r;
+	snprintf(match, sizeof(match), HAK_FIELD_CHANGE "=%.40s", change);
+	return sd_journal_add_match(j, match, 0);
+}
+
+int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
+		   char why[HAK_WHY_TEXT])
+{
+	struct ctl_entry e;
+	sd_journal *j;
+	int r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY), stop = 0;
+
+	if (r >= 0)
+		r = add_matches(j, change);
+	if (r < 0) {
+		snprintf(why, HAK_WHY_TEXT, "the journal cannot be read: %s", strerror(-r));
+		return r;
+	}
+	SD_JOURNAL_FOREACH(j) {
+		read_entry(j, &e);
+		if (e.pid <= 0 || !e.tunable[0])
+			continue;
+		stop = see(&e, arg);
+		if (stop)
+			break;
+	}
+	sd_journal_close(j);
+	return stop;
+}
+#else
+int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
+		   char why[HAK_WHY_TEXT])
+{
+	snprintf(why, HAK_WHY_TEXT, "this hakmemctl was built without libsystemd, which reads the "
+		 "journal");
+	return -ENOSYS;
+}
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl history: what was changed, when, by whom and why, as the journal has it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/target.h"
+#include "hakmemctl/changelog.h"
+#include "hakmemctl/ctl.h"
+
+static const struct hak_column columns[] = {
+	{ "TIME", "time", HAK_SHOW_TEXT },
+	{ "ID", "id", HAK_SHOW_TEXT },
+	{ "PID", "pid", HAK_SHOW_NUMBER },
+	{ "COMM", "comm", HAK_SHOW_TEXT },
+	{ "UNIT", "unit", HAK_SHOW_TEXT, .hidden = true },
+	{ "NAME", "name", HAK_SHOW_TEXT },
+	{ "OLD", "old", HAK_SHOW_TEXT },
+	{ "NEW", "new", HAK_SHOW_TEXT },
+	{ "WHO", "who", HAK_SHOW_TEXT },
+	{ "WHY", "why", HAK_SHOW_TEXT },
+	{ "RULE", "rule", HAK_SHOW_TEXT, .hidden = true },
+};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+#define LINES_DEFAULT 100
+
+struct command {
+	struct hak_target target;
+	struct json_object *rows;
+	size_t lines;
+};
+
+static void user_name(uid_t uid, char *out, size_t bytes)
+{
+	struct passwd *pw = getpwuid(uid);
+
+	if (pw)
+		snprintf(out, bytes, "%s", pw->pw_name);
+	else
+		snprintf(out, bytes, "%u", (unsigned)uid);
+}
+
+void ctl_who(char out[CTL_WHO_BYTES])
+{
+	const char *sudo = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+	char name[64];
+
+	user_name(getuid(), name, sizeof(name));
+	snprintf(out, CTL_WHO_BYTES, "user %s%s%.64s", name, sudo && *sudo ? ", by sudo " : "",
+		 sudo ? sudo : "");
+}
+
+/* Processes may be gone: what counts is what the entry says of them. */
+static bool meant(const struct hak_target *target, const struct ctl_entry *e)
+{
+	switch (target->kind) {
+	case HAK_TARGET_PID:
+		return e->pid == target->pid;
+	case HAK_TARGET_COMM:
+		return strcmp(e->command, target->comm) == 0;
+	case HAK_TARGET_UNIT:
+		return strcmp(e->unit, target->path) == 0;
+	default:
+		return true;
+	}
+}
+
+/* Two entries on one change are this close together. */
+#define TWICE_US 10000000u
+
+/*
+ * True if the row before on this tunable of this process says the same as the entry. hakmemd sees
+ * what commands do, and writes about it before they do or after: one of the two is enough, and the
+ * command's own knows more.
+ */
+static bool said_already(struct command *cmd, const struct ctl_entry *e)
+{
+	for (size_t i = json_object_array_length(cmd->rows); i-- > 0;) {
+		struct json_object *row = json_object_array_get_idx(cmd->rows, i);
+		const char *new = hak_json_get_text(row, "new");
+
+		if (e->time_us - hak_json_get(row, "time_us") > TWICE_US)
+			return false;
+		if (hak_json_get(row, "pid") != (uint64_t)e->pid ||
+		    strcmp(hak_json_get_text(row, "name"), e->tunable) != 0)
+			continue;
+		if (!hak_json_get_text(row, "id") == !e->change[0] || !new ||
+		    strcmp(new, e->new) != 0)
+			return false;
+		if (!e->change[0])
+			return true;
+		json_object_array_del_idx(cmd->rows, i, 1);
+		return false;
+	}
+	return false;
+}
+
+static int add_entry(const struct ctl_entry *e, void *arg)
+{
+	struct json_object *o;
+	struct command *cmd = arg;
+	char text[CTL_WHO_BYTES];
+	time_t seconds = (time_t)(e->time_us / 1000000);
+	struct tm tm;
+
+	if (!meant(&cmd->target, e))
+		return 0;
+	if (said_already(cmd, e))
+		return 0;
+	o = json_object_new_object();
+	localtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%F %T", &tm);
+	hak_json_text(o, "time", text);
+	hak_json_number(o, "time_us", e->time_us);
+	hak_json_text(o, "id", e->change[0] ? e->change : NULL);
+	hak_json_number(o, "pid", (uint64_t)e->pid);
+	hak_json_text(o, "comm", e->command);
+	hak_json_text(o, "unit", e->unit[0] ? e->unit : NULL);
+	hak_json_text(o, "name", e->tunable);
+	hak_json_text(o, "old", e->old[0] ? e->old : NULL);
+	hak_json_text(o, "new", e->new[0] ? e->new : NULL);
+	if (e->trusted) {
+		hak_json_text(o, "who", e->who);
+	} else {
+		strcpy(text, "user ");
+		user_name(e->uid, text + 5, sizeof(text) - 5);
+		hak_json_text(o, "who", text);
+	}
+	hak_json_number(o, "uid", e->uid);
+	hak_json_text(o, "why", e->why[0] ? e->why : NULL);
+	hak_json_text(o, "rule", e->rule[0] ? e->rule : NULL);
+	json_object_array_add(cmd->rows, o);
+	if (json_object_array_length(cmd->rows) > cmd->lines)
+		json_object_array_del_idx(cmd->rows, 0, 1);
+	return 0;
+}
+
+int verb_history(struct ctl *ctl, int argc, char **argv)
+{
+	struct command cmd = { .target = { .kind = HAK_TARGET_ALL }, .lines = LINES_DEFAULT };
+	struct json_object *document;
+	char why[HAK_WHY_TEXT], *end;
+	int option, r;
+
+	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
+		errno = 0;
+		cmd.lines = strtoul(ctl->argument, &end, 10);
+		if (errno || *end || ctl->argument[0] < '1' || ctl->argument[0] > '9')
+			return ctl_usage(ctl, "--lines takes a number from 1");
+	}
+	if (option == -2)
+		return ctl->failure;
+	if (argc - optind > 1)
+		return ctl_usage(ctl, "it takes one TARGET at most");
+	if (optind < argc && hak_target_parse(argv[optind], &cmd.target, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	if (cmd.target.kind == HAK_TARGET_CGROUP)
+		return ctl_usage(ctl, "the journal knows units, not control groups");
+	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	document = hak_json_document("history");
+	cmd.rows = json_object_new_array();
+	json_object_object_add(document, "changes", cmd.rows);
+	r = ctl_each_entry(NULL, add_entry, &cmd, why);
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		json_object_put(document);
+		return ctl_exit_code(r);
+	}
+	return ctl_answer(ctl, document, cmd.rows, columns, COLUMNS);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl metrics: what processes count, summed by unit and command, for Prometheus: to stdout,
+ * or to a file that node_exporter's textfile collector reads.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/cgroup.h"
+#include "control/metrics.h"
+#include "control/scrape.h"
+#include "hakmemctl/ctl.h"
+
+struct request {
+	enum hak_metrics_format format;
+	const char *output;	/* NULL: stdout */
+	const char *daemon;	/* its socket; NULL: look at processes */
+};
+
+static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
+{
+	struct hak_labels labels = { .command = seg->comm };
+	char path[HAK_CGROUP_BYTES], unit[HAK_UNIT_NAME_BYTES] = "";
+	struct hak_cgroups groups;
+	struct hak_figures figures;
+	struct hak_snapshot snap;
+	struct hak_series *series;
+	int r = hak_snapshot_take(seg, &snap);
+
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
+		return ctl_exit_code(r);
+	}
+	hak_figures_take(seg, &snap, false, &figures);
+	hak_snapshot_free(&snap);
+	if (hak_cgroup_read(seg->procfd, &groups) == 0) {
+		hak_cgroup_path(&groups, path);
+		hak_cgroup_unit(path, unit);
+	}
+	labels.unit = unit;
+	r = hak_segment_alive(seg);
+	if (r < 0)
+		return ctl_exit_code(r);
+	series = hak_metrics_series(arg, &labels);
+	if (!series)
+		return CTL_FAILED;
+	hak_series_move(series, NULL, &figures);
+	return CTL_OK;
+}
+
+static int of_processes(struct ctl *ctl, const char *target, const struct request *request,
+			FILE *to)
+{
+	struct hak_metrics *m;
+	int r;
+
+	if (hak_metrics_new(HAK_METRICS_CTL, &m) < 0)
+		return CTL_FAILED;
+	r = ctl_each(ctl, target, 0, add_process, m);
+	/* That there is nothing to count is an answer too, for a collector. */
+	if ((r == CTL_OK || r == CTL_NOTHING) && hak_metrics_write(m, request->format, to) < 0)
+		r = CTL_FAILED;
+	hak_metrics_free(m);
+	return r;
+}
+
+static int of_daemon(const struct request *request, FILE *to)
+{
+	char why[HAK_WHY_TEXT], *text;
+	size_t bytes;
+	int r = hak_metrics_ask(request->daemon, request->format, 10000000000, &text, &bytes, why);
+
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		return r == -EACCES ? CTL_DENIED : CTL_FAILED;
+	}
+	r = fwrite(text, 1, bytes, to) == bytes ? CTL_OK : CTL_FAILED;
+	free(text);
+	return r;
+}
+
+static int print(struct ctl *ctl, const char *target, const struct request *request, FILE *to)
+{
+	return request->daemon ? of_daemon(request, to) : of_processes(ctl, target, request, to);
+}
+
+/* Whoever reads the file meanwhile sees the old text or the new one, whole. */
+static int replace(struct ctl *ctl, const char *target, const struct request *request)
+{
+	char *temporary = NULL;
+	FILE *to = NULL;
+	int fd, r = CTL_FAILED;
+
+	if (asprintf(&temporary, "%s.XXXXXX", request->output) < 0)
+		return CTL_FAILED;
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd >= 0)
+		to = fdopen(fd, "w");
+	if (to) {
+		r = print(ctl, target, request, to);
+		if (fchmod(fd, 0644) < 0 || fflush(to) != 0 || ferror(to))
+			r = r ? r : CTL_FAILED;
+		else if ((r == CTL_OK || r == CTL_NOTHING) &&
+			 rename(temporary, request->output) < 0)
+			r = CTL_FAILED;
+	}
+	if (r == CTL_FAILED)
+		fprintf(stderr, "hakmemctl: cannot write %s: %s\n", request->output,
+			strerror(errno));
+	if (to)
+		fclose(to);
+	if (fd >= 0 && r != CTL_OK && r != CTL_NOTHING)
+		unlink(temporary);
+	free(temporary);
+	return r;
+}
+
+int verb_metrics(struct ctl *ctl, int argc, char **argv)
+{
+	struct request request = { .format = HAK_METRICS_OPENMETRICS };
+	const char *target = "all";
+	int option, r;
+
+	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
+		if (option == 'd')
+			request.daemon = ctl->argument ? ctl->argument : HAK_METRICS_SOCKET;
+		else if (option == 'w')
+			request.output = ctl->argument;
+		else if (hak_metrics_format_of(ctl->argument, &request.format) < 0)
+			return ctl_usage(ctl, "--format takes openmetrics or prometheus");
+	}
+	if (option == -2)
+		return ctl->failure;
+	if (argc - optind > 1)
+		return ctl_usage(ctl, "it takes one TARGET at most");
+	if (optind < argc)
+		target = argv[optind];
+	if (request.daemon && optind < argc)
+		return ctl_usage(ctl, "--daemon is about all processes: it takes no TARGET");
+	if (ctl->json != HAK_JSON_OFF)
+		return ctl_usage(ctl, "there are no metrics in JSON; see hakmemctl stats --json");
+	if (request.output)
+		r = replace(ctl, target, &request);
+	else
+		r = print(ctl, target, &request, stdout);
+	return r;
+}

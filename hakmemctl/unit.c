@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A systemd service as its files describe it, see unit.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "control/conf.h"
+#include "hakmemctl/unit.h"
+
+/* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
+static const char *const folders[] = {
+	"/etc/systemd/system.control",	"/run/systemd/system.control", "/run/systemd/transient",
+	"/run/systemd/generator.early", "/etc/systemd/system",	     "/etc/systemd/system.attached",
+	"/run/systemd/system",		"/run/systemd/system.attached", "/run/systemd/generator",
+	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system",  "/lib/systemd/system",
+	"/run/systemd/generator.late",
+};
+#define FOLDERS (sizeof(folders) / sizeof(folders[0]))
+
+/* -- paths ------------------------------------------------------------------------------------- */
+int ctl_in_root(const char *root, const char *path, char ret[PATH_MAX])
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	char link[64];
+	int dir, fd;
+	ssize_t n;
+
+	if (!*root)
+		return realpath(path, ret) ? 0 : -errno;
+	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	n = -errno;
+	close(dir);
+	if (fd < 0)
+		return (int)n;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, ret, PATH_MAX - 1);
+	close(fd);
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	return 0;
+}
+
+/* What systemd would call a path that we found below root. */
+static const char *seen_by_systemd(const char *root, const char *path)
+{
+	size_t n = strlen(root);
+
+	return strncmp(path, root, n) == 0 && path[n] == '/' ? path + n : path;
+}
+
+/* -- words ------------------------------------------------------------------------------------- */
+char *ctl_next_word(const char **at)
+{
+	const char *p = *at + strspn(*at, " \t\n\r");
+	char *word, *out, quote = 0;
+
+	if (!*p)
+		return NULL;
+	word = out = malloc(strlen(p) + 1);
+	if (!word)
+		return NULL;
+	for (; *p && (quote || !strchr(" \t\n\r", *p)); p++) {
+		if (quote ? *p == quote : *p == '"' || *p == '\'')
+			quote = quote ? 0 : *p;
+		else if (*p == '\\' && p[1])
+			*out++ = *++p;
+		else
+			*out++ = *p;
+	}
+	*out = '\0';
+	*at = p;
+	return word;
+}
+
+/* -- settings ---------------------------------------------------------------------------------- */
+struct reader {
+	struct ctl_unit *unit;
+	int error;
+};
+
+/* Settings that a unit may give more than once, and of which each counts. */
+static bool is_list(const char *name)
+{
+	static const char *const lists[] = {
+		"BindPaths", "BindReadOnlyPaths", "Environment", "EnvironmentFile", "ExecPaths",
+		"ExecStart", "InaccessiblePaths", "NoExecPaths", "TemporaryFileSystem",
+		"UnsetEnvironment",
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (strcmp(lists[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void drop(struct ctl_unit *unit, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < unit->n; i++) {
+		if (strcmp(unit->settings[i].name, name) == 0) {
+			free(unit->settings[i].name);
+			free(unit->settings[i].value);
+		} else {
+			unit->settings[kept++] = unit->settings[i];
+		}
+	}
+	unit->n = kept;
+}
+
+static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY_TEXT])
+{
+	struct reader *reader = arg;
+	struct ctl_unit *unit = reader->unit;
+	struct ctl_setting *grown, *s;
+
+	if (strcmp(line->section, "Service") != 0)
+		return 0;
+	if (!*line->value || !is_list(line->name))
+		drop(unit, line->name);
+	if (!*line->value)
+		return 0;
+	grown = reallocarray(unit->settings, unit->n + 1, sizeof(*grown));
+	if (!grown) {
+		reader->error = -ENOMEM;
+		return 0;
+	}
+	unit->settings = grown;
+	s = &grown[unit->n++];
+	s->name = strdup(line->name);
+	s->value = strdup(line->value);
+	snprintf(s->path, sizeof(s->path), "%s", seen_by_systemd(unit->root, line->path));
+	if (!s->name || !s->value)
+		reader->error = -ENOMEM;
+	return 0;
+}
+
+/* systemd says what it makes of a bad line; it is left out here as there. */
+static void on_bad(const char *path, unsigned line, const char *section, const char *why, void *arg)
+{
+}
+
+static int read_file(struct ctl_unit *unit, const char *path)
+{
+	struct reader reader = { .unit = unit };
+	const struct hak_conf_reader callbacks = { .see = on_line, .bad = on_bad, .arg = &reader };
+	int r = hak_conf_read(path, &callbacks);
+
+	return r < 0 ? r : reader.error;
+}
+
+/* -- files ------------------------------------------------------------------------------------- */
+/* "foo@bar.service" comes from foo@.service where it has no file of its own; "" for others. */
+static void template_of(const char *name, char out[HAK_UNIT_NAME_BYTES])
+{
+	const char *at = strchr(name, '@'), *suffix = strrchr(name, '.');
+
+	out[0] = '\0';
+	if (at && suffix && suffix > at + 1)
+		snprintf(out, HAK_UNIT_NAME_BYTES, "%.*s%s", (int)(at + 1 - name), name, suffix);
+}
+
+/* A link to /dev/null, which a root folder need not have. */
+static bool is_masked(const struct ctl_unit *unit, const char *folder, const char *name)
+{
+	char found[PATH_MAX], path[PATH_MAX + HAK_UNIT_NAME_BYTES + 1], to[16];
+	ssize_t n;
+
+	if (ctl_in_root(unit->root, folder, found) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/%s", found, name);
+	n = readlink(path, to, sizeof(to));
+	return n == 9 && memcmp(to, "/dev/null", 9) == 0;
+}
+
+/* Finds the unit file; an alias gives the unit its own name. 0, -ENOENT, -ERFKILL. */
+static int find_fragment(struct ctl_unit *unit, const char *name, char found[PATH_MAX])
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	for (size_t i = 0; i < FOLDERS; i++) {
+		if (is_masked(unit, folders[i], name))
+			return -ERFKILL;
+		snprintf(path, sizeof(path), "%s/%s", folders[i], name);
+		if (ctl_in_root(unit->root, path, found) < 0)
+			continue;
+		if (stat(found, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+			return -ERFKILL;
+		snprintf(unit->fragment, sizeof(unit->fragment), "%s",
+			 seen_by_systemd(unit->root, found));
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* foo-bar.service also takes foo-.service.d: cuts a name behind its last dash but one. */
+static bool shorten(char name[HAK_UNIT_NAME_BYTES])
+{
+	char *end = strrchr(name, '.'), suffix[32];
+
+	if (!end || end == name || strlen(end) >= sizeof(suffix))
+		return false;
+	strcpy(suffix, end);
+	if (end[-1] == '-')
+		end--;
+	while (end > name && end[-1] != '-')
+		end--;
+	if (end == name)
+		return false;
+	strcpy(end, suffix);
+	return true;
+}
+
+static int add_folders(char **list, const char *root, const char *variant)
+{
+	for (size_t i = 0; i < FOLDERS; i++) {
+		char *longer;
+
+		if (asprintf(&longer, "%s%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", root,
+			     folders[i], variant) < 0)
+			return -ENOMEM;
+		free(*list);
+		*list = longer;
+	}
+	return 0;
+}
+
+/* All folders with drop-ins of the unit, the strongest first, separated by colons. */
+static int drop_in_folders(const struct ctl_unit *unit, char **ret)
+{
+	char variant[HAK_UNIT_NAME_BYTES];
+	int r;
+
+	*ret = NULL;
+	r = add_folders(ret, unit->root, unit->name);
+	template_of(unit->name, variant);
+	if (r == 0 && variant[0])
+		r = add_folders(ret, unit->root, variant);
+	strcpy(variant, unit->name);
+	while (r == 0 && shorten(variant))
+		r = add_folders(ret, unit->root, variant);
+	if (r == 0)
+		r = add_folders(ret, unit->root, "service");
+	return r;
+}
+
+static int read_drop_ins(struct ctl_unit *unit)
+{
+	struct hak_conf_file *files;
+	size_t n;
+	char *path;
+	int r = drop_in_folders(unit, &path);
+
+	if (r == 0)
+		r = hak_conf_files(path, ".conf", &files, &n);
+	free(path);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (!files[i].masked)
+			r = read_file(unit, files[i].path);
+	hak_conf_files_free(files, n);
+	return r;
+}
+
+void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_MAX])
+{
+	snprintf(ret, PATH_MAX, "%s/systemd/system/%s.d/" CTL_DROP_IN, runtime ? "/run" : "/etc",
+		 unit->name);
+}
+
+static bool have_drop_in(const struct ctl_unit *unit, bool runtime)
+{
+	char path[PATH_MAX], full[2 * PATH_MAX];
+
+	ctl_unit_drop_in(unit, runtime, path);
+	snprintf(full, sizeof(full), "%s%s", unit->root, path);
+	return access(full, F_OK) == 0;
+}
+
+static int name_unit(struct ctl_unit *unit, const char *name, char why[HAK_WHY_TEXT])
+{
+	const char *suffix = strrchr(name, '.');
+	int n = snprintf(unit->name, sizeof(unit->name), "%s%s", name,
+			 suffix && hak_unit_name_valid(name) ? "" : ".service");
+
+	if (n >= (int)sizeof(unit->name) || strchr(name, '/') || !hak_unit_name_valid(unit->name)) {
+		snprintf(why, HAK_WHY_TEXT, "\"%.60s\" is no name of a unit", name);
+		return -EINVAL;
+	}
+	suffix = strrchr(unit->name, '.');
+	if (strcmp(suffix, ".service") != 0) {
+		snprintf(why, HAK_WHY_TEXT,
+			 "%.200s is no service: systemd gives an environment to services only",
+			 unit->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
+{
+	char found[PATH_MAX], template[HAK_UNIT_NAME_BYTES];
+	const char *own;
+	int r = find_fragment(unit, unit->name, found);
+
+	template_of(unit->name, template);
+	if (r == -ENOENT && template[0])
+		r = find_fragment(unit, template, found);
+	if (r == -ENOENT)
+		snprintf(why, HAK_WHY_TEXT, "there is no unit %.200s", unit->name);
+	if (r == -ERFKILL)
+		snprintf(why, HAK_WHY_TEXT, "%.200s is masked", unit->name);
+	if (r < 0)
+		return r;
+	own = strrchr(found, '/') + 1;
+	/* A link to another unit's file is an alias; a file of whatever name elsewhere is not. */
+	if (!template[0] && strcmp(own, unit->name) != 0 && hak_unit_name_valid(own) &&
+	    strlen(own) < sizeof(unit->name))
+		strcpy(unit->name, own);
+	r = read_file(unit, found);
+	if (r == 0)
+		r = read_drop_ins(unit);
+	if (r < 0)
+		snprintf(why, HAK_WHY_TEXT, "the files of %.200s: %s", unit->name, strerror(-r));
+	unit->ours_etc = have_drop_in(unit, false);
+	unit->ours_run = have_drop_in(unit, true);
+	return r;
+}
+
+int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
+		  char why[HAK_WHY_TEXT])
+{
+	struct ctl_unit *unit = calloc(1, sizeof(*unit));
+	int r;
+
+	if (!unit) {
+		snprintf(why, HAK_WHY_TEXT, "out of memory");
+		return -ENOMEM;
+	}
+	unit->root = root;
+	r = name_unit(unit, name, why);
+	if (r == 0)
+		r = load(unit, why);
+	if (r < 0)
+		ctl_unit_free(unit);
+	else
+		*ret = unit;
+	return r;
+}
+
+void ctl_unit_free(struct ctl_unit *unit)
+{
+	if (!unit)
+		return;
+	for (size_t i = 0; i < unit->n; i++) {
+		free(unit->settings[i].name);
+		free(unit->settings[i].value);
+	}
+	free(unit->settings);
+	free(unit);
+}
+
+/* -- questions --------------------------------------------------------------------------------- */
+const struct ctl_setting *ctl_unit_nth(const struct ctl_unit *unit, const char *name, size_t i)
+{
+	for (size_t j = 0; j < unit->n; j++)
+		if (strcmp(unit->settings[j].name, name) == 0 && i-- == 0)
+			return &unit->settings[j];
+	return NULL;
+}
+
+const char *ctl_unit_last(const struct ctl_unit *unit, const char *name)
+{
+	const struct ctl_setting *s = NULL, *next;
+
+	for (size_t i = 0; (next = ctl_unit_nth(unit, name, i)); i++)
+		s = next;
+	return s ? s->value : NULL;
+}
+
+bool ctl_unit_true(const struct ctl_unit *unit, const char *name)
+{
+	static const char *const words[] = { "1", "yes", "y", "true", "t", "on" };
+	const char *value = ctl_unit_last(unit, name);
+
+	for (size_t i = 0; value && i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasecmp(words[i], value) == 0)
+			return true;
+	return false;
+}
+
+const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
+					   char **ret_value)
+{
+	const struct ctl_setting *s, *from = NULL;
+
+	*ret_value = NULL;
+	for (size_t i = 0; (s = ctl_unit_nth(unit, "Environment", i)); i++) {
+		const char *at = s->value, *file = strrchr(s->path, '/');
+		char *word;
+
+		if (!with_ours && file && strcmp(file + 1, CTL_DROP_IN) == 0)
+			continue;
+		while ((word = ctl_next_word(&at))) {
+			if (strncmp(word, "LD_PRELOAD=", 11) == 0) {
+				free(*ret_value);
+				*ret_value = strdup(word + 11);
+				from = s;
+			}
+			free(word);
+		}
+	}
+	return *ret_value ? from : NULL;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A systemd service as its files describe it: the unit file and all drop-ins, merged by systemd's
+ * rules, whether or not a systemd runs. For enable, disable and status.
+ *
+ * `root` is the folder that counts as /, "" for the machine's own. Paths in a unit are those that
+ * systemd sees; what lies behind one is found by ctl_in_root(), which follows links inside of root.
+ * What a running systemd was told and never wrote down is not seen, but for what is in /run.
+ */
+#ifndef HAK_CTL_UNIT_H
+#define HAK_CTL_UNIT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "control/cgroup.h"
+#include "control/value.h"
+
+#define CTL_DROP_IN "50-hakmem.conf"
+
+struct ctl_setting {
+	char *name, *value;
+	char path[PATH_MAX];	/* of the file, as systemd sees it */
+};
+
+struct ctl_unit {
+	const char *root;
+	char name[HAK_UNIT_NAME_BYTES];	/* its own, where an alias was asked for */
+	char fragment[PATH_MAX];	/* as systemd sees it */
+	struct ctl_setting *settings;	/* of [Service]; an empty one removed those before */
+	size_t n;
+	bool ours_etc, ours_run;	/* a drop-in of ours is there */
+};
+
+/*
+ * 0, or with a sentence in `why`: -EINVAL (no name of a service), -ENOENT, -ERFKILL (masked), or
+ * what the system said.
+ */
+int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
+		  char why[HAK_WHY_TEXT]);
+void ctl_unit_free(struct ctl_unit *unit);	/* NULL is fine */
+
+/* The last value of that setting, or the `i`th; NULL if there is none. */
+const char *ctl_unit_last(const struct ctl_unit *unit, const char *name);
+const struct ctl_setting *ctl_unit_nth(const struct ctl_unit *unit, const char *name, size_t i);
+bool ctl_unit_true(const struct ctl_unit *unit, const char *name);
+
+/*
+ * The value of LD_PRELOAD in Environment=, and the file it is from; ours counts or not. NULL: none.
+ * In *ret_value, as written (specifiers not expanded), for the caller to free.
+ */
+const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
+					   char **ret_value);
+
+/* The drop-in of ours, as systemd sees it. */
+void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_MAX]);
+
+/* Where a path of systemd's leads here: links followed, inside of root. 0 or -errno. */
+int ctl_in_root(const char *root, const char *path, char ret[PATH_MAX]);
+
+/* The next word of a setting, quotes and backslashes resolved, in a new string; NULL at the end. */
+char *ctl_next_word(const char **at);
+
+/* -- preloadable.c ----------------------------------------------------------------------------- */
+#define CTL_NOTES 8
+struct ctl_verdict {
+	char why[HAK_WHY_TEXT];		/* why it cannot be, "" if it can */
+	char note[CTL_NOTES][HAK_WHY_TEXT];	/* what to know about it all the same */
+	size_t notes;
+};
+
+/* Whether `library`, as systemd sees it, would be loaded into the unit's processes. */
+void ctl_preloadable(const struct ctl_unit *unit, const char *library, struct ctl_verdict *ret);
+
+/* -- elf.c ------------------------------------------------------------------------------------- */
+struct ctl_executable {
+	unsigned machine;		/* e_machine */
+	bool elf64, dynamic;
+	char interpreter[PATH_MAX];	/* of ELF: the dynamic linker; of a script: what runs it */
+	bool script;
+};
+
+/* 0, -ENOEXEC (neither ELF nor script) or -errno. */
+int ctl_executable_read(const char *path, struct ctl_executable *ret);
+
+/* -- enable.c ---------------------------------------------------------------------------------- */
+struct ctl;
+/* --root, with "" for /; an exit code. */
+int ctl_root_option(struct ctl *ctl, char root[PATH_MAX]);
+
+/* -- status.c ---------------------------------------------------------------------------------- */
+/* Whether a process of that unit of this machine runs. */
+bool ctl_unit_runs(const char *unit);
+
+/* -- reload.c ---------------------------------------------------------------------------------- */
+/* Has the machine's systemd read its files again. 0; -ENOTCONN: none runs; -errno with a sentence.
+ */
+int ctl_reload_systemd(char why[HAK_WHY_TEXT]);
+
+#endif

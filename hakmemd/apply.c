@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From policies to the policy layer of each process, and from what processes made of it to the
+ * journal.
+ *
+ * The tune page itself is the record of what was set: its policy slots are ours, so when a process
+ * is first seen, and at a reload, a slot that no policy wants is removed. In between, what somebody
+ * took from our layer is written again, a few times: two daemons, one in a container and one around
+ * it, must not write against each other for ever. The admin slots are never written.
+ *
+ * Values in force are remembered per process; a difference is an event, whoever caused it: a
+ * policy, an administrator, a deadline, the program.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/escape.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/manager.h"
+
+/* A process may change its values as it likes; the journal takes so many of them in a minute. */
+#define EVENTS_MAX	64u
+#define EVENTS_NS	60000000000u
+/* Between two reloads. */
+#define REPAIRS_MAX	8u
+
+/* -- writing ----------------------------------------------------------------------------------- */
+/* Row of hak_tunable_rows of the process's tunable; -1 if it is newer than we are. */
+static int row_of(const struct hak_tunable_desc *desc)
+{
+	for (size_t i = 0; i < hak_tunable_rows_n; i++)
+		if (hak_tunable_rows[i].id == desc->id)
+			return (int)i;
+	return -1;
+}
+
+/* The value that the effect wants, in the process's own terms: names of an ENUM may have moved. */
+static bool wanted(const struct hak_process *p, uint32_t index, uint64_t *ret)
+{
+	const struct hak_tunable_desc *desc = &p->seg->tunable[index];
+	struct hak_spec its = hak_spec_of_desc(desc), ours;
+	char text[HAK_VALUE_TEXT], why[HAK_WHY_TEXT];
+	int row = row_of(desc);
+
+	if (row < 0 || !p->effect.tunable_of[row] || desc->when == HAK_WHEN_START)
+		return false;
+	ours = hak_spec_of_row(&hak_tunable_rows[row]);
+	hak_value_format(&ours, p->effect.tunable[row], text);
+	return hak_value_parse(&its, text, ret, why) == 0;
+}
+
+/* What the policy layer must still be told; with `all`, also what it must forget. */
+static size_t plan(const struct hak_process *p, const struct hak_tune *tune, bool all,
+		   struct hak_change *changes)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->seg->header.tunables; i++) {
+		const struct hak_tune_slot *slot = &tune->slot[i].policy;
+		struct hak_change change = { .index = i };
+
+		change.set = wanted(p, i, &change.value);
+		if (!change.set && !(slot->set && all))
+			continue;
+		if (change.set && slot->set && slot->value == change.value && !slot->deadline_ns)
+			continue;
+		changes[n++] = change;
+	}
+	return n;
+}
+
+static bool may_tell(struct hak_process *p)
+{
+	uint64_t now = hak_monotonic_ns();
+
+	if (now - p->events_since_ns > EVENTS_NS) {
+		p->events_since_ns = now;
+		p->events_n = 0;
+	}
+	return p->events_n++ < EVENTS_MAX;
+}
+
+static void trouble(struct hak_process *p, int error, const char *why)
+{
+	char shown[4 * HAK_WHY_TEXT];
+
+	p->dirty_policy = error == -EBUSY;
+	if (strcmp(p->trouble, why) == 0)
+		return;
+	snprintf(p->trouble, sizeof(p->trouble), "%s", why);
+	hak_escape(why, shown, sizeof(shown));
+	if (error != -ESRCH && may_tell(p))
+		hak_log(LOG_NOTICE, "process %d: policy is not applied: %s", (int)p->id.pid, shown);
+	hak_process_changed(p);
+}
+
+static void settle(struct hak_process *p)
+{
+	if (!p->trouble[0])
+		return;
+	p->trouble[0] = '\0';
+	hak_process_changed(p);
+}
+
+static void write_layer(struct hak_process *p, bool all)
+{
+	struct hak_change changes[HAK_MAX_TUNABLES];
+	struct hak_tune tune;
+	char why[HAK_WHY_TEXT];
+	uint64_t generation;
+	size_t n;
+	int r;
+
+	p->dirty_policy = false;
+	r = hak_segment_read_tune(p->seg, &tune);
+	if (r < 0) {
+		snprintf(why, sizeof(why), "its tunables cannot be read: %s", strerror(-r));
+		trouble(p, r, why);
+		return;
+	}
+	n = plan(p, &tune, all, changes);
+	if (n == 0) {
+		settle(p);
+		return;
+	}
+	if (!all && p->repairs++ >= REPAIRS_MAX) {
+		trouble(p, -EEXIST, "another controller keeps writing the policy layer");
+		return;
+	}
+	r = hak_tune_write(p->seg, HAK_ORIGIN_POLICY, changes, n, &generation, why);
+	if (r < 0) {
+		trouble(p, r, why);
+		return;
+	}
+	p->generation = generation;
+	settle(p);
+}
+
+void hak_apply(struct hak_process *p)
+{
+	struct hak_manager *m = p->manager;
+
+	if (hak_policy_needs_user(m->policies))
+		hak_identity_name_user(&p->id);
+	hak_policy_effect(m->policies, &p->id, &p->effect);
+	m->pressure_stale = true;
+	p->repairs = 0;
+	write_layer(p, true);
+}
+
+/* -- what came of it --------------------------------------------------------------------------- */
+static void format(const struct hak_tunable_desc *desc, uint64_t value, char out[HAK_VALUE_TEXT])
+{
+	struct hak_spec spec = hak_spec_of_desc(desc);
+
+	hak_value_format(&spec, value, out);
+}
+
+/* "policy web", "uid 0, process 4711", "program", ... */
+static void name_writer(const struct hak_value_change *change, char *out, size_t bytes)
+{
+	if (change->new.origin == HAK_ORIGIN_POLICY)
+		snprintf(out, bytes, "policy %s", change->rule ? change->rule : "");
+	else if (change->new.origin == HAK_ORIGIN_ADMIN)
+		snprintf(out, bytes, "user %u, process %u", change->writer_uid,
+			 change->writer_pid);
+	else
+		snprintf(out, bytes, "%s", hak_origin_word(change->new.origin));
+}
+
+static const char *reason_of(const struct hak_value_change *change)
+{
+	if (change->new.origin == HAK_ORIGIN_POLICY && change->old.origin == HAK_ORIGIN_ADMIN)
+		return "an administrator's value was taken back or expired";
+	if (change->new.origin == HAK_ORIGIN_POLICY)
+		return "policy";
+	if (change->new.origin == HAK_ORIGIN_ADMIN)
+		return "set by an administrator";
+	if (change->old.origin == HAK_ORIGIN_POLICY)
+		return "no policy wants it any more";
+	if (change->old.origin == HAK_ORIGIN_ADMIN)
+		return "an administrator's value was taken back or expired";
+	return "changed by the program";
+}
+
+static void journal(struct hak_process *p, const struct hak_value_change *change)
+{
+	const struct hak_tunable_desc *desc = &p->seg->tunable[change->index];
+	char pid[16], old[HAK_VALUE_TEXT], new[HAK_VALUE_TEXT], who[160], start[24];
+	char shown_old[4 * HAK_VALUE_TEXT], shown_new[4 * HAK_VALUE_TEXT];
+	char name[4 * HAK_NAME_BYTES], shown_who[4 * sizeof(who)], comm[4 * HAK_COMM_BYTES];
+	const char *why = reason_of(change);
+	const struct hak_field fields[] = {
+		{ "OBJECT_PID", pid },
+		{ "HAKMEM_START", start },
+		{ "HAKMEM_UNIT", p->id.unit[0] ? p->id.unit : NULL },
+		{ "HAKMEM_COMMAND", p->id.comm },
+		{ "HAKMEM_TUNABLE", desc->name },
+		{ "HAKMEM_OLD", old },
+		{ "HAKMEM_NEW", new },
+		{ "HAKMEM_OLD_ORIGIN", hak_origin_word(change->old.origin) },
+		{ "HAKMEM_NEW_ORIGIN", hak_origin_word(change->new.origin) },
+		{ "HAKMEM_WHO", who },
+		{ "HAKMEM_WHY", why },
+		{ "HAKMEM_RULE", change->rule },
+	};
+
+	snprintf(pid, sizeof(pid), "%d", (int)p->id.pid);
+	snprintf(start, sizeof(start), "%" PRIu64, p->id.start_ticks);
+	format(desc, change->old.value, old);
+	format(desc, change->new.value, new);
+	name_writer(change, who, sizeof(who));
+	hak_escape(desc->name, name, sizeof(name));
+	hak_escape(old, shown_old, sizeof(shown_old));
+	hak_escape(new, shown_new, sizeof(shown_new));
+	hak_escape(who, shown_who, sizeof(shown_who));
+	hak_escape(p->id.comm, comm, sizeof(comm));
+	hak_event(LOG_INFO, HAK_MESSAGE_TUNABLE, fields, sizeof(fields) / sizeof(fields[0]),
+		  "process %d (%s): %s: %s -> %s (%s)", (int)p->id.pid, comm, name, shown_old,
+		  shown_new, shown_who);
+}
+
+static void take_values(struct hak_process *p, bool tell)
+{
+	struct hak_tunable_state *all;
+
+	if (hak_tunables_read(p->seg, &all) < 0)
+		return;
+	for (uint32_t i = 0; i < p->seg->header.tunables; i++) {
+		const struct hak_tunable_state *s = &all[i];
+		struct hak_value now = { s->ack.value, (uint8_t)s->ack.origin };
+		struct hak_value_change change = { .index = i, .old = p->value[i], .new = now };
+		int row = row_of(&p->seg->tunable[i]);
+
+		p->value[i] = now;
+		if (!tell || (change.old.value == now.value && change.old.origin == now.origin))
+			continue;
+		if (now.origin == HAK_ORIGIN_POLICY && row >= 0 && p->effect.tunable_of[row])
+			change.rule = p->effect.tunable_of[row]->name;
+		if (now.origin == HAK_ORIGIN_ADMIN || now.origin == HAK_ORIGIN_POLICY) {
+			change.writer_pid = s->slot[now.origin].writer_pid;
+			change.writer_uid = s->slot[now.origin].writer_uid;
+		}
+		if (may_tell(p))
+			journal(p, &change);
+		hak_tell_value(p, &change);
+	}
+	free(all);
+}
+
+static int read_generations(const struct hak_process *p, uint64_t *generation, uint64_t *applied)
+{
+	int r = hak_segment_read(p->seg, p->seg->header.ack_off + offsetof(struct hak_ack, applied),
+				 applied, sizeof(*applied));
+
+	/* Of the page only the word that moves with each change: who reads on checks it. */
+	if (r == 0 && pread(p->seg->tune_fd, generation, sizeof(*generation),
+			    offsetof(struct hak_tune, generation_seq)) !=
+			      (ssize_t)sizeof(*generation))
+		r = -EIO;
+	return r;
+}
+
+void hak_apply_first(struct hak_process *p)
+{
+	p->locked = p->seg->header.locked;
+	read_generations(p, &p->generation, &p->applied);
+	take_values(p, false);
+	hak_apply(p);
+}
+
+void hak_apply_look(struct hak_process *p)
+{
+	uint64_t generation, applied;
+
+	if (read_generations(p, &generation, &applied) < 0)
+		return;
+	/* Somebody wrote: usually an administrator's layer, which is none of our business. */
+	if (p->dirty_policy || generation != p->generation) {
+		p->generation = generation;
+		write_layer(p, p->dirty_policy);
+	}
+	if (applied != p->applied) {
+		p->applied = applied;
+		take_values(p, true);
+	}
+}

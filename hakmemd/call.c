@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One method call from its arrival to its answer, see bus.h. A call lives in the list only while it
+ * waits: for polkit, or for the process. Meanwhile the process may end, so that it is known by pid
+ * and start time, not by pointer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "control/changes.h"
+#include "hakmemd/bus.h"
+#include "hakmemd/journal.h"
+
+/* Pauses between looks for answers, from what an agent needs to what a person notices. */
+#define LOOK_MIN_US	500u
+#define LOOK_MAX_US	50000u
+#define TIMEOUT_MAX_US	300000000u
+
+struct hak_call {
+	struct hak_bus *bus;
+	struct hak_call *prev, *next;
+	sd_bus_message *message;
+	const struct hak_method *method;
+	uid_t uid;			/* of the caller */
+	pid_t pid;			/* 0: about no process */
+	uint64_t start_ticks;
+	sd_bus_slot *polkit;		/* the question that is out */
+	sd_bus_track *caller;		/* tells when nobody waits any more */
+	struct hak_request *request;	/* what the process is asked */
+	uint64_t deadline_ns;
+};
+
+sd_bus_message *hak_call_message(const struct hak_call *call)
+{
+	return call->message;
+}
+
+struct hak_bus *hak_call_bus(const struct hak_call *call)
+{
+	return call->bus;
+}
+
+static void free_call(struct hak_call *call)
+{
+	struct hak_bus *bus = call->bus;
+
+	if (call->prev)
+		call->prev->next = call->next;
+	else
+		bus->calls = call->next;
+	if (call->next)
+		call->next->prev = call->prev;
+	bus->calls_n--;
+	if (call->request)
+		hak_request_free(call->request);
+	sd_bus_slot_unref(call->polkit);
+	sd_bus_track_unref(call->caller);
+	sd_bus_message_unref(call->message);
+	free(call);
+}
+
+static struct hak_process *process_of(const struct hak_call *call)
+{
+	return call->pid ? hak_manager_find(call->bus->manager, call->pid, call->start_ticks) :
+	       NULL;
+}
+
+/* -- who asks ---------------------------------------------------------------------------------- */
+static int uid_of_sender(sd_bus_message *message, uid_t *ret)
+{
+	sd_bus_creds *creds = NULL;
+	int r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &creds);
+
+	if (r >= 0)
+		r = sd_bus_creds_get_euid(creds, ret);
+	sd_bus_creds_unref(creds);
+	return r;
+}
+
+/*
+ * As the kernel would judge: the files of /proc/PID, unlike the folder itself, belong to the
+ * process's user, or to root where its user may not trace it (it was setuid, or said so).
+ */
+static bool owns(uid_t uid, const struct hak_process *p)
+{
+	struct stat st;
+
+	return p && fstatat(p->seg->procfd, "maps", &st, 0) == 0 && st.st_uid == uid &&
+	       p->id.uid == uid;
+}
+
+static unsigned calls_of(const struct hak_bus *bus, uid_t uid)
+{
+	unsigned n = 0;
+
+	for (const struct hak_call *c = bus->calls; c; c = c->next)
+		n += c->uid == uid;
+	return n;
+}
+
+/* -- from arrival on --------------------------------------------------------------------------- */
+static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message, uid_t uid,
+				 const struct hak_process *p, const struct hak_method *method)
+{
+	struct hak_call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	*call = (struct hak_call){ .bus = bus, .message = sd_bus_message_ref(message),
+				   .method = method, .uid = uid, .next = bus->calls };
+	if (p) {
+		call->pid = p->id.pid;
+		call->start_ticks = p->id.start_ticks;
+	}
+	if (call->next)
+		call->next->prev = call;
+	bus->calls = call;
+	bus->calls_n++;
+	return call;
+}
+
+/* Runs the method; the call is gone afterwards unless it waits for the process. */
+static int run(struct hak_call *call, sd_bus_error *error)
+{
+	struct hak_process *p = process_of(call);
+	int r;
+
+	if (call->pid && !p)
+		r = sd_bus_error_setf(error, HAK_BUS_NO_PROCESS, "Process %d ended", call->pid);
+	else
+		r = call->method->run(call, p, error);
+	if (r < 0 || !call->request)
+		free_call(call);
+	return r < 0 ? r : 1;
+}
+
+static void judged(int result, const char *why, void *arg)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct hak_call *call = arg;
+	sd_bus_message *message = sd_bus_message_ref(call->message);
+	int r;
+
+	/* The slot is the one we are called from: it goes when the callback has returned. */
+	call->polkit = sd_bus_slot_unref(call->polkit);
+	if (result < 0) {
+		free_call(call);
+		r = sd_bus_error_set(&error, result == -ENOTUNIQ ? HAK_BUS_WANTS_USER :
+				     HAK_BUS_DENIED, why);
+	} else {
+		r = run(call, &error);
+	}
+	if (r < 0)
+		sd_bus_reply_method_errno(message, r, &error);
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(message);
+}
+
+/* What a process was asked stays asked, and is written to the journal as far as it got. */
+static int on_caller_gone(sd_bus_track *track, void *arg)
+{
+	struct hak_call *call = arg;
+
+	(void)track;
+	if (call->request)
+		call->deadline_ns = 0;
+	else
+		free_call(call);
+	return 0;
+}
+
+static int watch_caller(struct hak_call *call)
+{
+	int r = 0;
+
+	if (!call->caller)
+		r = sd_bus_track_new(call->bus->bus, &call->caller, on_caller_gone, call);
+	return r < 0 ? r : sd_bus_track_add_sender(call->caller, call->message);
+}
+
+int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_process *p,
+		   const struct hak_method *method, sd_bus_error *error)
+{
+	char action[64];
+	struct hak_call *call;
+	uid_t uid;
+	int r = uid_of_sender(message, &uid);
+
+	if (r < 0)
+		return sd_bus_error_setf(error, HAK_BUS_DENIED, "Nobody knows who asks");
+	if (bus->calls_n >= HAK_CALLS_MAX || (uid && calls_of(bus, uid) >= HAK_CALLS_OF_USER))
+		return sd_bus_error_setf(error, HAK_BUS_LIMIT,
+					 "%u calls of this user wait for an answer already",
+					 calls_of(bus, uid));
+	call = new_call(bus, message, uid, p, method);
+	if (!call)
+		return -ENOMEM;
+	if (uid == 0 || !method->action || (method->owner_may && owns(uid, p)))
+		return run(call, error);
+	snprintf(action, sizeof(action), HAK_BUS_NAME ".%s", method->action);
+	r = watch_caller(call);
+	if (r >= 0)
+		r = hak_polkit_ask(bus->bus, message, action, p, judged, call, &call->polkit);
+	if (r < 0) {
+		free_call(call);
+		return r;
+	}
+	return 1;
+}
+
+/* -- waiting for processes ------------------------------------------------------------------- */
+/* What a purge gave back counts as ours, like that of policies. */
+static void count_returned(struct hak_process *p, struct json_object *rows)
+{
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		uint64_t bytes = hak_json_get(row, "bytes") + hak_json_get(row, "paged_out_bytes");
+
+		if (bytes)
+			hak_tell_purged(p, bytes, "request");
+	}
+}
+
+static void finish(struct hak_call *call, struct hak_process *p, int waited)
+{
+	struct hak_request *request = call->request;
+	char id[HAK_CHANGE_ID_BYTES], who[40];
+	struct json_object *rows;
+	int r;
+
+	call->request = NULL;
+	rows = hak_request_answer(p->seg, request, waited);
+	count_returned(p, rows);
+	hak_change_id(id);
+	snprintf(who, sizeof(who), "user %u", (unsigned)call->uid);
+	hak_changes_journal(rows, id, who, "over D-Bus");
+	r = call->method->answer(call->message, rows);
+	if (r < 0)
+		sd_bus_reply_method_errno(call->message, r, NULL);
+	free_call(call);
+}
+
+/* True if it waits on. */
+static bool look_at(struct hak_call *call)
+{
+	struct hak_process *p = process_of(call);
+	int r;
+
+	if (!call->request)
+		return false;
+	r = hak_request_wait(p->seg, call->request, 0);
+	if (r == -ETIMEDOUT && hak_monotonic_ns() < call->deadline_ns)
+		return true;
+	finish(call, p, r);
+	return false;
+}
+
+static int look_at_all(sd_event_source *source, uint64_t unused, void *arg)
+{
+	struct hak_bus *bus = arg;
+	struct hak_call *call, *next;
+	bool any = false;
+
+	(void)unused;
+	for (call = bus->calls; call; call = next) {
+		next = call->next;
+		any |= look_at(call);
+	}
+	if (!any)
+		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	bus->look_us = bus->look_us * 2 < LOOK_MAX_US ? bus->look_us * 2 : LOOK_MAX_US;
+	return sd_event_source_set_time(source, hak_monotonic_ns() / 1000 + bus->look_us);
+}
+
+static int look_soon(struct hak_bus *bus)
+{
+	uint64_t when_us = hak_monotonic_ns() / 1000 + LOOK_MIN_US;
+	int r;
+
+	bus->look_us = LOOK_MIN_US;
+	if (!bus->look) {
+		r = sd_event_add_time(bus->manager->event, &bus->look, CLOCK_MONOTONIC, when_us, 1,
+				      look_at_all, bus);
+		if (r < 0)
+			return r;
+	}
+	r = sd_event_source_set_time(bus->look, when_us);
+	return r < 0 ? r : sd_event_source_set_enabled(bus->look, SD_EVENT_ON);
+}
+
+int hak_call_wait(struct hak_call *call, struct hak_request *request, uint64_t timeout_us)
+{
+	int r;
+
+	if (!request)
+		return -ENOMEM;
+	call->request = request;
+	r = watch_caller(call);
+	if (r >= 0)
+		r = look_soon(call->bus);
+	if (timeout_us > TIMEOUT_MAX_US)
+		timeout_us = TIMEOUT_MAX_US;
+	call->deadline_ns = hak_monotonic_ns() + timeout_us * 1000;
+	return r;
+}
+
+void hak_calls_of_process_end(struct hak_bus *bus, struct hak_process *p)
+{
+	struct hak_call *call, *next;
+
+	for (call = bus->calls; call; call = next) {
+		next = call->next;
+		if (call->request && process_of(call) == p)
+			finish(call, p, -ESRCH);
+	}
+}
+
+void hak_calls_drop(struct hak_bus *bus)
+{
+	while (bus->calls)
+		free_call(bus->calls);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding processes on hakmem. A paced scan, since the kernel tells nobody without further
+ * privileges of new processes:
+ *
+ * - Each look (LookEvery=) reads the number of the youngest process from /proc/loadavg. While it
+ *   does not change there is nothing new; when it moved on by a little, the numbers in between are
+ *   tried; only when it moved far, and now and then, /proc is listed.
+ * - A process that is new is looked at in this and the next YOUNG looks, in which most of them
+ *   execute their program and libhakmem makes its segment. Looking at means to search its maps.
+ * - One that is older is looked at each OLD looks, if it has another executable than before, and
+ *   each VERY_OLD looks in any case.
+ * - All that within a budget of time for each look; what was left comes first in the next one.
+ * - The end of a known process is told by its pidfd; that it executes another program, by its
+ *   descriptor of the segment having gone.
+ *
+ * A process that ends while it is looked at is normal, and is no error anywhere here.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "control/escape.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/manager.h"
+
+#define YOUNG		4u
+#define OLD		16u
+#define VERY_OLD	128u
+#define BUDGET_NS	10000000u
+/* So many numbers are tried before listing all is cheaper. */
+#define TRY_MAX		128
+#define LIST_EVERY	32u	/* looks */
+/* libhakmem's descriptors are the lowest free ones from here on. */
+#define FD_FIRST	100
+#define FD_NEAR		16
+
+/* One process that was seen. */
+struct seen {
+	pid_t pid;		/* 0: this place is free */
+	unsigned last;		/* scan in which it was last listed */
+	unsigned looks;		/* how often it was looked at */
+	unsigned look;		/* look at which that was last */
+	uint32_t exe;		/* a digest of its executable's identity; 0: unknown */
+	bool known;		/* in the manager's table */
+	bool told;		/* its segment is bad, and that was said */
+};
+
+struct hak_discovery {
+	struct hak_manager *manager;
+	sd_event_source *timer;
+	DIR *proc;
+	struct seen *seen;	/* open addressing by pid; a power of two, at most half full */
+	size_t room, n;
+	size_t next;		/* where the last look ran out of time */
+	pid_t youngest;
+	unsigned listed;	/* look at which all were listed */
+	unsigned scan;
+	bool first;
+};
+
+/* -- the table --------------------------------------------------------------------------------- */
+static struct seen *place_of(struct seen *table, size_t room, pid_t pid)
+{
+	size_t i = ((unsigned)pid * 2654435761u) & (room - 1);
+
+	while (table[i].pid && table[i].pid != pid)
+		i = (i + 1) & (room - 1);
+	return &table[i];
+}
+
+/* Without those that were not listed in the last scan, in a table of the right size. */
+static int rebuild(struct hak_discovery *d, size_t live)
+{
+	size_t room = 1024;
+	struct seen *table;
+
+	while (room < 4 * live)
+		room *= 2;
+	table = calloc(room, sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	d->n = 0;
+	for (size_t i = 0; i < d->room; i++)
+		if (d->seen[i].pid && d->seen[i].last == d->scan) {
+			*place_of(table, room, d->seen[i].pid) = d->seen[i];
+			d->n++;
+		}
+	free(d->seen);
+	d->seen = table;
+	d->room = room;
+	d->next = 0;
+	return 0;
+}
+
+static int note(struct hak_discovery *d, pid_t pid)
+{
+	struct seen *s;
+
+	if (2 * d->n >= d->room) {
+		/* Nobody is old news in the middle of a scan. */
+		for (size_t i = 0; i < d->room; i++)
+			d->seen[i].last = d->seen[i].pid ? d->scan : 0;
+		if (rebuild(d, d->n) < 0)
+			return -ENOMEM;
+	}
+	s = place_of(d->seen, d->room, pid);
+	if (!s->pid) {
+		*s = (struct seen){ .pid = pid };
+		d->n++;
+	}
+	s->last = d->scan;
+	return 0;
+}
+
+static int list_all(struct hak_discovery *d)
+{
+	struct dirent *entry;
+	size_t listed = 0;
+
+	d->scan++;
+	rewinddir(d->proc);
+	while ((entry = readdir(d->proc))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		if (note(d, atoi(entry->d_name)) < 0)
+			return -ENOMEM;
+		listed++;
+	}
+	/* Mostly the same; the dead are cleared away when they are many. */
+	return d->n > listed + listed / 4 + 64 ? rebuild(d, listed) : 0;
+}
+
+/* The numbers behind `from`, up to `to`; threads have some of them, and those no pidfd. */
+static int try_numbers(struct hak_discovery *d, pid_t from, pid_t to)
+{
+	int r = 0;
+
+	for (pid_t pid = from + 1; r == 0 && pid <= to; pid++) {
+		int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+		if (fd < 0)
+			continue;
+		close(fd);
+		r = note(d, pid);
+	}
+	return r;
+}
+
+/* The last field of /proc/loadavg: what was last given out, to threads too; -1 if unknown. */
+static pid_t youngest_process(void)
+{
+	char buf[128], *p;
+	int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	buf[n] = '\0';
+	p = strrchr(buf, ' ');
+	return p ? atoi(p + 1) : -1;
+}
+
+/* -- one process ------------------------------------------------------------------------------- */
+/* What the kernel knows of a file, without asking a filesystem of a stranger's. 0: nothing. */
+static uint64_t ino_of(int dir, const char *path)
+{
+	struct statx st;
+
+	if (statx(dir, path, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
+		return 0;
+	return st.stx_ino ^ (uint64_t)st.stx_dev_minor << 40 ^ (uint64_t)st.stx_dev_major << 52;
+}
+
+/* Segments are memfds, which all live on one device. */
+static int find_fd_number(const struct hak_segment *seg)
+{
+	char path[32];
+	struct statx st;
+
+	for (int i = FD_FIRST; i < FD_FIRST + FD_NEAR; i++) {
+		snprintf(path, sizeof(path), "fd/%d", i);
+		if (statx(seg->procfd, path, AT_STATX_DONT_SYNC, STATX_INO, &st) == 0 &&
+		    st.stx_ino == seg->stats_ino)
+			return i;
+	}
+	return -1;
+}
+
+static int see_inode(const struct hak_mapping *map, void *arg)
+{
+	return map->ino == *(const uint64_t *)arg;
+}
+
+static bool maps_segment(const struct hak_segment *seg)
+{
+	uint64_t ino = seg->stats_ino;
+
+	return hak_each_mapping(seg->procfd, see_inode, &ino) == 1;
+}
+
+/* By its descriptor; where the program closed that, by the executable, and now and then by maps. */
+bool hak_discovery_still(struct hak_process *p)
+{
+	const unsigned turn = p->manager->look + (unsigned)p->id.pid;
+	char path[32];
+	struct statx st;
+
+	if (!p->end && hak_segment_alive(p->seg) < 0)
+		return false;
+	if (turn % 2)
+		return true;
+	if (p->fd_number < 0)
+		return ino_of(p->seg->procfd, "exe") == p->exe_ino &&
+		       (turn % OLD || maps_segment(p->seg));
+	snprintf(path, sizeof(path), "fd/%d", p->fd_number);
+	if (statx(p->seg->procfd, path, AT_STATX_DONT_SYNC, STATX_INO, &st) == 0 &&
+	    st.stx_ino == p->seg->stats_ino)
+		return true;
+	p->fd_number = find_fd_number(p->seg);
+	return p->fd_number >= 0 || maps_segment(p->seg);
+}
+
+/* A service may drop its root, a desktop may move what it has started into a scope: soon after its
+ * start, mostly. */
+void hak_discovery_refresh(struct hak_process *p)
+{
+	struct hak_identity id;
+
+	if (p->looks++ >= YOUNG && (p->manager->look + (unsigned)p->id.pid) % OLD)
+		return;
+	if (hak_identity_read(p->seg->procfd, p->id.pid, &id) < 0)
+		return;
+	if (id.uid == p->id.uid && strcmp(id.comm, p->id.comm) == 0 &&
+	    strcmp(id.cgroup, p->id.cgroup) == 0 && strcmp(id.exe, p->id.exe) == 0)
+		return;
+	p->id = id;
+	hak_apply(p);
+	hak_process_changed(p);
+}
+
+static int on_end(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	hak_process_remove(arg);
+	return 0;
+}
+
+static void tell_bad(struct seen *s, int error, const char *why)
+{
+	char pid[16], shown[4 * HAK_WHY_TEXT];
+	const struct hak_field fields[] = { { "OBJECT_PID", pid }, { "HAKMEM_WHY", why } };
+
+	if (s->told || error == -EACCES || error == -EPERM)
+		return;
+	s->told = true;
+	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM) {
+		hak_log(LOG_WARNING, "process %d: %s", (int)s->pid, strerror(-error));
+		return;
+	}
+	snprintf(pid, sizeof(pid), "%d", (int)s->pid);
+	hak_escape(why, shown, sizeof(shown));
+	hak_event(LOG_NOTICE, HAK_MESSAGE_HOSTILE, fields, 2,
+		  "process %d is left alone: %s", (int)s->pid, shown);
+}
+
+static int add(struct hak_manager *m, struct hak_segment *seg)
+{
+	struct hak_process *p = calloc(1, sizeof(*p));
+	int r = p ? hak_identity_read(seg->procfd, seg->pid, &p->id) : -ENOMEM;
+
+	if (r == 0 && m->only && fnmatch(m->only, p->id.comm, 0) != 0)
+		r = -ENOENT;
+	/* What was read of /proc/PID is the segment's process: its pidfd was opened before. */
+	if (r == 0)
+		r = hak_segment_alive(seg);
+	if (r == 0 && seg->pidfd >= 0)
+		r = sd_event_add_io(m->event, &p->end, seg->pidfd, EPOLLIN, on_end, p);
+	if (r < 0) {
+		free(p);
+		hak_segment_close(seg);
+		return r;
+	}
+	p->manager = m;
+	p->seg = seg;
+	p->fd_number = find_fd_number(seg);
+	p->exe_ino = ino_of(seg->procfd, "exe");
+	hak_process_added(p);
+	return 0;
+}
+
+static void look_at(struct hak_discovery *d, struct seen *s)
+{
+	struct hak_segment *seg;
+	char name[16], why[HAK_WHY_TEXT];
+	int r;
+
+	s->looks++;
+	s->look = d->manager->look;
+	snprintf(name, sizeof(name), "%d", (int)s->pid);
+	if (!hak_maybe_segment(dirfd(d->proc), name))
+		return;
+	r = hak_segment_open(s->pid, HAK_SEGMENT_WRITE | HAK_SEGMENT_NOWAIT, &seg, why);
+	if (r == 0)
+		r = add(d->manager, seg);
+	s->known = r == 0;
+	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
+	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT)
+		tell_bad(s, r, why);
+}
+
+/* Whether it is worth a look now. */
+static bool due(struct hak_discovery *d, struct seen *s)
+{
+	unsigned age = d->manager->look - s->look;
+	char path[24];
+	uint64_t ino;
+	uint32_t digest;
+
+	if (s->known) {
+		if (hak_manager_find(d->manager, s->pid, 0))
+			return false;
+		/* Ended, or executed something: it, or who has its pid now, is new. */
+		*s = (struct seen){ .pid = s->pid, .last = s->last };
+	}
+	if (s->looks < YOUNG || age >= VERY_OLD)
+		return true;
+	if ((d->manager->look + (unsigned)s->pid) % OLD)
+		return false;
+	snprintf(path, sizeof(path), "%d/exe", (int)s->pid);
+	ino = ino_of(dirfd(d->proc), path);
+	digest = (uint32_t)(ino ^ ino >> 32);
+	if (digest == s->exe)
+		return false;
+	s->exe = digest;
+	return true;
+}
+
+static int find_new(struct hak_discovery *d)
+{
+	pid_t youngest = youngest_process(), before = d->youngest;
+	unsigned age = d->manager->look - d->listed;
+
+	d->youngest = youngest;
+	if (!d->first && youngest >= 0 && age < LIST_EVERY) {
+		if (youngest == before)
+			return 0;
+		if (youngest > before && youngest - before <= TRY_MAX)
+			return try_numbers(d, before, youngest);
+	}
+	d->listed = d->manager->look;
+	return list_all(d);
+}
+
+static void look(struct hak_discovery *d)
+{
+	uint64_t start = hak_monotonic_ns();
+	size_t i;
+
+	if (find_new(d) < 0)
+		hak_log(LOG_WARNING, "out of memory; some processes were not looked at");
+	i = d->next;
+	for (size_t n = 0; n < d->room; n++, i++) {
+		struct seen *s = &d->seen[i & (d->room - 1)];
+
+		if (!s->pid || s->last != d->scan || !due(d, s))
+			continue;
+		look_at(d, s);
+		if (!d->first && hak_monotonic_ns() - start > BUDGET_NS)
+			break;
+	}
+	d->next = i & (d->room - 1);
+	d->first = false;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct hak_discovery *d = arg;
+	uint64_t now;
+
+	hak_manager_tick(d->manager);
+	look(d);
+	sd_event_now(d->manager->event, CLOCK_MONOTONIC, &now);
+	sd_event_source_set_time(source, now + d->manager->conf.look_us);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+int hak_discovery_start(struct hak_manager *m)
+{
+	struct hak_discovery *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	m->discovery = d;
+	d->manager = m;
+	d->first = true;
+	d->proc = opendir("/proc");
+	if (!d->proc)
+		return -errno;
+	r = rebuild(d, 0);
+	if (r < 0)
+		return r;
+	look(d);
+	return sd_event_add_time_relative(m->event, &d->timer, CLOCK_MONOTONIC, m->conf.look_us,
+					  m->conf.look_us / 10, on_timer, d);
+}
+
+void hak_discovery_stop(struct hak_manager *m)
+{
+	struct hak_discovery *d = m->discovery;
+
+	if (!d)
+		return;
+	sd_event_source_disable_unref(d->timer);
+	if (d->proc)
+		closedir(d->proc);
+	free(d->seen);
+	free(d);
+	m->discovery = NULL;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmem-exporter: hakmemd's metrics over HTTP, for Prometheus. A program of its own, so that no
+ * byte from the network reaches the daemon: it needs no privilege, only the daemon's socket.
+ *
+ * One thread serves, one connection limit, one time limit. A request costs the daemon nothing when
+ * another was answered less than a second ago. Only GET and HEAD of /metrics are answered.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "control/scrape.h"
+
+#define DEFAULT_LISTEN	"127.0.0.1:9964"
+#define CONNECTIONS	32
+#define TIMEOUT_S	10
+#define MEMORY_BYTES	16384	/* of one request: its line and headers */
+#define ASK_NS		5000000000u
+#define FRESH_NS	1000000000u
+
+/* One format's text, kept for a second. */
+struct text {
+	struct MHD_Response *response;	/* holds a reference of ours; NULL: none */
+	uint64_t made_ns;
+};
+
+struct exporter {
+	const char *socket;
+	struct text texts[HAK_METRICS_PROMETHEUS + 1];
+};
+
+static const char *const content_types[] = {
+	[HAK_METRICS_OPENMETRICS] =
+		"application/openmetrics-text; version=1.0.0; charset=utf-8",
+	[HAK_METRICS_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
+};
+
+/* -- answers ----------------------------------------------------------------------------------- */
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result r;
+
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, "Allow", "GET, HEAD");
+	r = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
+/* The response of that format, not older than a second; NULL, with the reason. */
+static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format format,
+				  char why[HAK_WHY_TEXT])
+{
+	struct text *t = &e->texts[format];
+	uint64_t now = hak_monotonic_ns();
+	size_t bytes;
+	char *text;
+
+	if (t->response && now - t->made_ns < FRESH_NS)
+		return t->response;
+	if (t->response)
+		MHD_destroy_response(t->response);
+	t->response = NULL;
+	if (hak_metrics_ask(e->socket, format, ASK_NS, &text, &bytes, why) < 0)
+		return NULL;
+	t->response = MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
+	if (!t->response) {
+		snprintf(why, HAK_WHY_TEXT, "out of memory");
+		free(text);
+		return NULL;
+	}
+	MHD_add_response_header(t->response, "Content-Type", content_types[format]);
+	t->made_ns = hak_monotonic_ns();
+	return t->response;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *upload,
+				  size_t *upload_bytes, void **context)
+{
+	enum hak_metrics_format format = HAK_METRICS_PROMETHEUS;
+	struct MHD_Response *response;
+	char why[HAK_WHY_TEXT];
+	const char *accept;
+
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+		return answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+	if (strcmp(url, "/metrics") != 0)
+		return answer(connection, MHD_HTTP_NOT_FOUND, "see /metrics\n");
+	accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
+	if (accept && strstr(accept, "application/openmetrics-text"))
+		format = HAK_METRICS_OPENMETRICS;
+	response = fresh(arg, format, why);
+	if (!response) {
+		size_t used = strlen(why);
+
+		snprintf(why + used, sizeof(why) - used, "\n");
+		return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+	}
+	return MHD_queue_response(connection, MHD_HTTP_OK, response);
+}
+
+/* What libmicrohttpd says of single connections is theirs to know, not the journal's. */
+static void no_log(void *arg, const char *format, va_list args)
+{
+}
+
+/* -- the socket -------------------------------------------------------------------------------- */
+/* "127.0.0.1:9964", "[::1]:9964", "localhost:9964". */
+static int listen_at(const char *where)
+{
+	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+	const char *colon = strrchr(where, ':');
+	struct addrinfo *list;
+	char host[256];
+	int fd, r = 0;
+
+	if (!colon || colon == where || (size_t)(colon - where) >= sizeof(host))
+		return -EINVAL;
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - where), where);
+	if (host[0] == '[' && colon[-1] == ']')
+		snprintf(host, sizeof(host), "%.*s", (int)(colon - where) - 2, where + 1);
+	if (getaddrinfo(host, colon + 1, &hints, &list) != 0)
+		return -EINVAL;
+	fd = socket(list->ai_family, list->ai_socktype | SOCK_CLOEXEC, list->ai_protocol);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0 ||
+	    bind(fd, list->ai_addr, list->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0)
+		r = -errno;
+	freeaddrinfo(list);
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+/* systemd's socket, or one of our own. */
+static int find_socket(const char *where)
+{
+	int n = sd_listen_fds(1), fd;
+
+	if (n < 0)
+		return n;
+	if (n > 1)
+		return -E2BIG;
+	if (n == 1)
+		return sd_is_socket(SD_LISTEN_FDS_START, AF_UNSPEC, SOCK_STREAM, 1) > 0 ?
+			       SD_LISTEN_FDS_START : -ENOTSOCK;
+	fd = listen_at(where);
+	if (fd == -EINVAL)
+		fprintf(stderr, "hakmem-exporter: --listen takes ADDRESS:PORT, not \"%s\"\n",
+			where);
+	else if (fd < 0)
+		fprintf(stderr, "hakmem-exporter: cannot listen on %s: %s\n", where, strerror(-fd));
+	return fd;
+}
+
+static int serve(struct exporter *e, int fd)
+{
+	struct MHD_Daemon *daemon;
+	sigset_t signals;
+	int got;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, e,
+				  MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
+				  MHD_OPTION_LISTEN_SOCKET, fd,
+				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+				  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
+				  MHD_OPTION_END);
+	if (!daemon) {
+		fprintf(stderr, "hakmem-exporter: the HTTP server does not start\n");
+		return 1;
+	}
+	sd_notify(0, "READY=1");
+	sigwait(&signals, &got);
+	sd_notify(0, "STOPPING=1");
+	MHD_stop_daemon(daemon);
+	for (size_t i = 0; i < sizeof(e->texts) / sizeof(e->texts[0]); i++)
+		if (e->texts[i].response)
+			MHD_destroy_response(e->texts[i].response);
+	return 0;
+}
+
+static void help(void)
+{
+	printf("hakmem-exporter [OPTION]...: hakmemd's metrics over HTTP, at /metrics\n\n"
+	       "  --listen=ADDRESS:PORT  if systemd passes no socket (" DEFAULT_LISTEN ")\n"
+	       "  --socket=PATH          of hakmemd (" HAK_METRICS_SOCKET ")\n"
+	       "  --help, --version\n\nSee hakmem-exporter(8).\n");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ NULL }
+	};
+	struct exporter e = { .socket = HAK_METRICS_SOCKET };
+	const char *where = DEFAULT_LISTEN;
+	int option, fd;
+
+	argv[0] = (char[]){ "hakmem-exporter" };
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'l':
+			where = optarg;
+			break;
+		case 's':
+			e.socket = optarg;
+			break;
+		case 'h':
+			help();
+			return 0;
+		case 'v':
+			printf("hakmem-exporter %s\n", PACKAGE_VERSION);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "hakmem-exporter: it takes no argument, not \"%s\"\n",
+			argv[optind]);
+		return 2;
+	}
+	fd = find_socket(where);
+	if (fd < 0) {
+		if (fd == -E2BIG || fd == -ENOTSOCK)
+			fprintf(stderr, "hakmem-exporter: systemd has to pass one listening "
+					"stream socket\n");
+		return fd == -EINVAL ? 2 : 1;
+	}
+	return serve(&e, fd);
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's metrics, see exposition.h. A process's figures are read when somebody asks, and a
+ * last time when it ends.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "control/metrics.h"
+#include "hakmemd/exposition.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/scrapes.h"
+
+#define FDNAME		"metrics"
+#define COPIES		2
+#define FRESH_NS	500000000u	/* a flood of questions looks at processes this often */
+#define CLAIM_TICKS	60		/* then what a former run knew and we do not is gone */
+
+/* What one process adds to one series: what it counted beyond `base`. */
+struct part {
+	struct part *next;
+	const struct hak_process *process;	/* NULL: of a former run, not seen again yet */
+	uint64_t ino, created_ns;		/* of the segment: an exec makes another one */
+	struct hak_series *series;		/* NULL until it is read for the first time */
+	struct hak_figures base;		/* counters alone */
+	struct hak_figures last;		/* what is in the series */
+	uint64_t purges, returned_bytes;	/* as told by the manager */
+};
+
+struct hak_exposition {
+	struct hak_manager *manager;
+	struct hak_metrics *metrics;
+	struct part *parts;
+	struct hak_scrapes *scrapes;
+	uint64_t read_ns;
+	unsigned ticks;
+	bool unsaved;
+	/* Saved in turn, so that one is whole whenever the daemon dies. */
+	int copy[COPIES];
+	uint64_t serial;
+};
+
+/* -- what processes add ------------------------------------------------------------------------ */
+static struct part *part_of(struct hak_exposition *e, const struct hak_process *p)
+{
+	for (struct part *part = e->parts; part; part = part->next)
+		if (part->process == p)
+			return part;
+	return NULL;
+}
+
+static struct hak_series *series_of(struct hak_exposition *e, const struct hak_process *p)
+{
+	const struct hak_labels labels = {
+		.unit = p->id.unit,
+		.command = p->id.comm,
+		.policy = p->effect.first ? p->effect.first->name : NULL,
+	};
+
+	return hak_metrics_series(e->metrics, &labels);
+}
+
+/* The part ends here; what is counted from now on is another's. */
+static void part_cut(struct part *part)
+{
+	if (part->series)
+		hak_series_retire(part->series, &part->last);
+	hak_figures_fold(&part->base, &part->last);
+	part->last = (struct hak_figures){ 0 };
+	part->series = NULL;
+}
+
+static bool drifted(const struct hak_process *p)
+{
+	return p->dirty_policy || p->trouble[0];
+}
+
+static void part_read(struct hak_exposition *e, struct part *part)
+{
+	const struct hak_process *p = part->process;
+	struct hak_series *series = series_of(e, p);
+	struct hak_figures now;
+	struct hak_snapshot snap;
+
+	if (!series || hak_snapshot_take(p->seg, &snap) < 0)
+		return;
+	hak_figures_take(p->seg, &snap, false, &now);
+	hak_snapshot_free(&snap);
+	now.value[HAK_FIGURE_DRIFTED] = drifted(p);
+	now.value[HAK_FIGURE_ASKED] = part->purges;
+	now.value[HAK_FIGURE_RETURNED] = part->returned_bytes;
+	if (part->ino != p->seg->stats_ino || part->created_ns != p->seg->header.created_ns) {
+		part_cut(part);
+		part->base = (struct hak_figures){ 0 };
+		hak_figures_fold(&part->base, &(struct hak_figures){
+			.value = { [HAK_FIGURE_ASKED] = part->purges,
+				   [HAK_FIGURE_RETURNED] = part->returned_bytes } });
+		part->ino = p->seg->stats_ino;
+		part->created_ns = p->seg->header.created_ns;
+	}
+	if (part->series && part->series != series)
+		part_cut(part);
+	hak_figures_since(&now, &part->base);
+	hak_series_move(series, part->series ? &part->last : NULL, &now);
+	part->series = series;
+	part->last = now;
+}
+
+/* Gives back a part that a former run left for this very process. */
+static struct part *claim(struct hak_exposition *e, const struct hak_process *p)
+{
+	for (struct part *part = e->parts; part; part = part->next)
+		if (!part->process && part->ino == p->seg->stats_ino &&
+		    part->created_ns == p->seg->header.created_ns)
+			return part;
+	return NULL;
+}
+
+static void on_added(struct hak_process *p, void *arg)
+{
+	struct hak_exposition *e = arg;
+	struct part *part = claim(e, p);
+
+	if (!part) {
+		part = calloc(1, sizeof(*part));
+		if (!part)
+			return;
+		part->ino = p->seg->stats_ino;
+		part->created_ns = p->seg->header.created_ns;
+		part->next = e->parts;
+		e->parts = part;
+	}
+	part->process = p;
+}
+
+static void on_removed(struct hak_process *p, void *arg)
+{
+	struct hak_exposition *e = arg;
+	struct part *part;
+
+	for (struct part **at = &e->parts; *at; at = &(*at)->next) {
+		part = *at;
+		if (part->process != p)
+			continue;
+		part_read(e, part);
+		part_cut(part);
+		*at = part->next;
+		free(part);
+		e->unsaved = true;
+		return;
+	}
+}
+
+static void on_purged(struct hak_process *p, uint64_t bytes, const char *why, void *arg)
+{
+	struct part *part = part_of(arg, p);
+
+	if (!part)
+		return;
+	part->purges++;
+	part->returned_bytes += bytes;
+}
+
+/* -- over a restart ---------------------------------------------------------------------------- */
+static int write_copy(struct hak_exposition *e, int fd)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *to = open_memstream(&text, &bytes);
+	int r = to ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	fprintf(to, "hakmem-metrics\t%" PRIu64 "\n", e->serial + 1);
+	hak_metrics_save(e->metrics, to);
+	for (const struct part *part = e->parts; part; part = part->next) {
+		struct hak_figures seen = part->base;
+
+		hak_figures_fold(&seen, &part->last);
+		fprintf(to, "process\t%" PRIu64 "\t%" PRIu64 "\n", part->ino, part->created_ns);
+		hak_figures_save(&seen, to);
+	}
+	fputs("end\n", to);
+	if (ferror(to) | (fclose(to) != 0))
+		r = -ENOMEM;
+	if (r == 0 && (ftruncate(fd, 0) < 0 || pwrite(fd, text, bytes, 0) != (ssize_t)bytes))
+		r = errno ? -errno : -EIO;
+	free(text);
+	return r;
+}
+
+static void save(struct hak_exposition *e)
+{
+	int fd = e->copy[(e->serial + 1) % COPIES];
+
+	if (fd < 0 || write_copy(e, fd) < 0)
+		return;
+	e->serial++;
+	e->unsaved = false;
+}
+
+/* Processes that ended while no daemon ran: what they counted until then is in the sums. */
+static void forget_unclaimed(struct hak_exposition *e)
+{
+	struct part **at = &e->parts;
+
+	while (*at) {
+		struct part *part = *at;
+
+		if (part->process) {
+			at = &part->next;
+			continue;
+		}
+		*at = part->next;
+		free(part);
+	}
+}
+
+static void on_tick(struct hak_manager *m, void *arg)
+{
+	struct hak_exposition *e = arg;
+
+	if (++e->ticks == CLAIM_TICKS)
+		forget_unclaimed(e);
+	if (e->unsaved)
+		save(e);
+}
+
+/* The serial number of a copy that is whole, else 0. */
+static uint64_t copy_serial(FILE *from)
+{
+	uint64_t serial = 0;
+	char line[1024], last[8] = "";
+
+	rewind(from);
+	if (!fgets(line, sizeof(line), from) ||
+	    sscanf(line, "hakmem-metrics\t%" SCNu64, &serial) != 1)
+		return 0;
+	while (fgets(line, sizeof(line), from))
+		snprintf(last, sizeof(last), "%.7s", line);
+	return strcmp(last, "end\n") == 0 ? serial : 0;
+}
+
+static void load(struct hak_exposition *e, FILE *from)
+{
+	struct hak_figures *sum = NULL;
+	char line[1024];
+
+	rewind(from);
+	while (fgets(line, sizeof(line), from)) {
+		uint64_t ino, created_ns;
+		struct part *part;
+
+		if (hak_series_load(e->metrics, line, &sum))
+			continue;
+		if (sscanf(line, "process\t%" SCNu64 "\t%" SCNu64, &ino, &created_ns) != 2) {
+			if (sum)
+				hak_figures_load(sum, line);
+			continue;
+		}
+		part = calloc(1, sizeof(*part));
+		if (!part)
+			return;
+		part->ino = ino;
+		part->created_ns = created_ns;
+		part->next = e->parts;
+		e->parts = part;
+		sum = &part->base;
+	}
+	/* What the manager tells begins at 0 again. */
+	for (struct part *part = e->parts; part; part = part->next)
+		part->base.value[HAK_FIGURE_ASKED] = part->base.value[HAK_FIGURE_RETURNED] = 0;
+}
+
+/* Takes over what the descriptor store holds; what is missing is made, and stored. */
+static void open_copies(struct hak_exposition *e)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(0, &names), found = 0;
+	FILE *best = NULL;
+
+	for (int i = 0; i < n; i++) {
+		if (strcmp(names[i], FDNAME) == 0 && found < COPIES)
+			e->copy[found++] = SD_LISTEN_FDS_START + i;
+		free(names[i]);
+	}
+	free(names);
+	for (int i = 0; i < found; i++) {
+		FILE *from = fdopen(dup(e->copy[i]), "r");
+		uint64_t serial = from ? copy_serial(from) : 0;
+
+		if (serial > e->serial) {
+			if (best)
+				fclose(best);
+			best = from;
+			e->serial = serial;
+			/* The next one is written over the other. */
+			if (serial % COPIES != (uint64_t)i % COPIES)
+				e->serial++;
+		} else if (from) {
+			fclose(from);
+		}
+	}
+	if (best) {
+		load(e, best);
+		fclose(best);
+	}
+	for (; found < COPIES; found++) {
+		e->copy[found] = memfd_create("hakmemd-metrics", MFD_CLOEXEC);
+		if (e->copy[found] >= 0)
+			sd_pid_notify_with_fds(0, false, "FDSTORE=1\nFDNAME=" FDNAME,
+					       &e->copy[found], 1);
+	}
+}
+
+/* -- the text ---------------------------------------------------------------------------------- */
+static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *ret_bytes)
+{
+	struct hak_exposition *e = arg;
+	uint64_t now = hak_monotonic_ns();
+	FILE *to;
+	int r;
+
+	if (e->read_ns == 0 || now - e->read_ns > FRESH_NS) {
+		for (struct part *part = e->parts; part; part = part->next)
+			if (part->process)
+				part_read(e, part);
+		e->read_ns = now;
+		save(e);
+	}
+	*ret = NULL;
+	to = open_memstream(ret, ret_bytes);
+	if (!to)
+		return -ENOMEM;
+	r = hak_metrics_write(e->metrics, format, to);
+	if (fclose(to) != 0)
+		r = -ENOMEM;
+	if (r < 0)
+		free(*ret);
+	return r;
+}
+
+static const struct hak_observer observer = {
+	.added = on_added,
+	.removed = on_removed,
+	.purged = on_purged,
+	.tick = on_tick,
+};
+
+int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret)
+{
+	const char *folder = getenv("RUNTIME_DIRECTORY");
+	struct hak_exposition *e = calloc(1, sizeof(*e));
+	char path[HAK_PATH_BYTES];
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	e->manager = m;
+	e->copy[0] = e->copy[1] = -1;
+	if (folder && *folder)
+		snprintf(path, sizeof(path), "%.400s/metrics", folder);
+	else
+		snprintf(path, sizeof(path), "%s", HAK_METRICS_SOCKET);
+	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
+	if (r == 0)
+		open_copies(e);
+	if (r == 0)
+		r = hak_scrapes_start(m->event, path, text, e, &e->scrapes);
+	if (r == 0)
+		r = hak_manager_observe(m, &observer, e);
+	if (r < 0) {
+		hak_log(LOG_WARNING, "no metrics at %s: %s", path, strerror(-r));
+		hak_exposition_stop(e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+void hak_exposition_stop(struct hak_exposition *e)
+{
+	struct part *next;
+
+	if (!e)
+		return;
+	if (e->metrics)
+		save(e);
+	hak_scrapes_stop(e->scrapes);
+	for (struct part *part = e->parts; part; part = next) {
+		next = part->next;
+		free(part);
+	}
+	for (int i = 0; i < COPIES; i++)
+		if (e->copy[i] >= 0)
+			close(e->copy[i]);
+	hak_metrics_free(e->metrics);
+	free(e);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's metrics: what processes counted, those that ended included, served on a socket in
+ * the way that control/scrape.h describes.
+ *
+ * An observer of the manager. Each process contributes to one series what it counted since it
+ * belongs to it: a policy that takes over, or an exec, begins anew and takes nothing away. What was
+ * once told never falls, not even over a restart: two memfds in the descriptor store, written in
+ * turn, hold the sums.
+ */
+#ifndef HAK_EXPOSITION_H
+#define HAK_EXPOSITION_H
+
+#include "hakmemd/manager.h"
+
+struct hak_exposition;
+
+/*
+ * Serves the socket "metrics" in $RUNTIME_DIRECTORY, or else HAK_METRICS_SOCKET. After the state of
+ * a former run was taken up and before the first look at processes. 0; -errno, logged: the daemon
+ * does without.
+ */
+int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret);
+void hak_exposition_stop(struct hak_exposition *e);	/* NULL is fine */
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lazily freed memory of processes that sleep. While we are attached (control/pageout.h) processes
+ * free lazily and publish the ranges. A table that has not changed from one look to the next is one
+ * that nobody reused anything of: its ranges are paged out, once.
+ */
+#include <stddef.h>
+
+#include "control/pageout.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/manager.h"
+
+struct head {
+	uint64_t seq;
+	uint32_t count, overflow;
+};
+_Static_assert(offsetof(struct hak_lazy_table, count) == offsetof(struct head, count), "abi.h");
+
+static void attach(struct hak_process *p, bool wanted)
+{
+	if (wanted == p->attached)
+		return;
+	if (wanted)
+		p->attached = hak_pageout_attach(p->seg) == 0;
+	else
+		hak_pageout_detach(p->seg), p->attached = false;
+}
+
+void hak_lazy_look(struct hak_process *p)
+{
+	struct hak_manager *m = p->manager;
+	uint64_t now = hak_monotonic_ns(), bytes = 0;
+	struct head head;
+
+	attach(p, m->conf.page_out && m->can_page_out && !p->locked);
+	if (!p->attached || now < p->lazy_next_ns)
+		return;
+	p->lazy_next_ns = now + m->conf.page_out_us * 1000;
+	if (hak_segment_read(p->seg, p->seg->header.lazy_off, &head, sizeof(head)) < 0)
+		return;
+	if (head.seq % 2 == 0 && head.count && head.seq == p->lazy_seq &&
+	    head.seq != p->lazy_done_seq) {
+		p->lazy_done_seq = head.seq;
+		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
+		if (bytes)
+			hak_tell_purged(p, bytes, "lazy");
+	}
+	p->lazy_seq = head.seq;
+}

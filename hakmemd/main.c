@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemd: keeps the processes that run hakmem as the administrator's policies want them. Options,
+ * the event loop, what systemd is told.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "hakmemd/bus.h"
+#include "hakmemd/exposition.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/manager.h"
+#include "hakmemd/self.h"
+
+/* All there is while the daemon runs. */
+struct daemon {
+	sd_event *event;
+	struct hak_manager *manager;
+	struct hak_exposition *exposition;
+	const char *bus_address;	/* NULL: the system's */
+	const char *only;
+	struct hak_bus *bus;
+};
+
+static const char usage[] =
+	"hakmemd [OPTION]...: applies policies to processes on hakmem; see hakmemd(8)\n"
+	"\n"
+	"  -b, --bus=ADDRESS      this bus instead of the system's\n"
+	"  -l, --log-level=LEVEL  what is said: error, warning, notice, info (default), debug\n"
+	"  -o, --only=GLOB        know only processes whose command matches, to try policies out\n"
+	"  -h, --help             this text\n"
+	"  -V, --version          the version\n";
+
+static int set_log_level(const char *word)
+{
+	static const struct { const char *word; int level; } levels[] = {
+		{ "error", LOG_ERR }, { "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
+		{ "info", LOG_INFO }, { "debug", LOG_DEBUG },
+	};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (strcmp(levels[i].word, word) == 0) {
+			hak_log_level(levels[i].level);
+			return 0;
+		}
+	fprintf(stderr, "hakmemd: --log-level takes error, warning, notice, info or debug, not "
+		"\"%.40s\"\n", word);
+	return -EINVAL;
+}
+
+/* -1: go on; else the exit status. */
+static int options(int argc, char **argv, struct daemon *d)
+{
+	static const struct option longs[] = {
+		{ "bus", required_argument, NULL, 'b' },
+		{ "log-level", required_argument, NULL, 'l' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "b:l:o:hV", longs, NULL)) != -1) {
+		switch (option) {
+		case 'b':
+			d->bus_address = optarg;
+			break;
+		case 'l':
+			if (set_log_level(optarg) < 0)
+				return EXIT_FAILURE;
+			break;
+		case 'o':
+			d->only = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("hakmemd " PACKAGE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			fputs("Try 'hakmemd --help'.\n", stderr);
+			return EXIT_FAILURE;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "hakmemd: it takes no arguments, not \"%.80s\"\n", argv[optind]);
+	return EXIT_FAILURE;
+}
+
+/* -- signals ----------------------------------------------------------------------------------- */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct daemon *d = arg;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
+	hak_manager_reload(d->manager);
+	hak_manager_status(d->manager);
+	sd_notify(false, "READY=1");
+	return 0;
+}
+
+static int add_signals(struct daemon *d)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	/* Without a handler they end the loop. */
+	r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+	return r < 0 ? r : 0;
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+static int start(struct daemon *d)
+{
+	int r = sd_event_default(&d->event);
+
+	if (r < 0)
+		return hak_log_error(r, "no event loop");
+	r = add_signals(d);
+	if (r < 0)
+		return hak_log_error(r, "cannot take signals");
+	r = sd_event_set_watchdog(d->event, true);
+	if (r < 0)
+		return hak_log_error(r, "watchdog");
+	r = hak_manager_new(d->event, &d->manager);
+	if (r < 0)
+		return r;
+	d->manager->only = d->only;
+	r = hak_manager_reload(d->manager);
+	if (r < 0)
+		return r;
+	r = hak_state_start(d->manager);
+	if (r < 0)
+		hak_log_error(r, "no state is kept over a restart");
+	hak_exposition_start(d->manager, &d->exposition);
+	r = hak_discovery_start(d->manager);
+	if (r < 0)
+		return hak_log_error(r, "cannot look for processes");
+	r = hak_pressure_start(d->manager);
+	if (r < 0)
+		return hak_log_error(r, "cannot watch memory pressure");
+	hak_self_watch_pressure(d->event);
+	return hak_bus_start(d->manager, d->bus_address, &d->bus);
+}
+
+static void stop(struct daemon *d)
+{
+	hak_bus_stop(d->bus);
+	hak_exposition_stop(d->exposition);
+	hak_manager_free(d->manager);
+	sd_event_unref(d->event);
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon d = { 0 };
+	int r = options(argc, argv, &d);
+
+	if (r >= 0)
+		return r;
+	if (hak_self_on_hakmem()) {
+		hak_log(LOG_ERR, "this process itself runs on hakmem, which it must not: take "
+			"libhakmem out of its LD_PRELOAD");
+		return EXIT_FAILURE;
+	}
+	hak_self_raise_limits();
+	r = start(&d);
+	if (r >= 0) {
+		hak_manager_status(d.manager);
+		sd_notify(false, "READY=1");
+		r = sd_event_loop(d.event);
+		sd_notify(false, "STOPPING=1");
+	}
+	stop(&d);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The manager, see manager.h: the table of processes, observers, reload, the status line.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "control/escape.h"
+#include "control/pageout.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/manager.h"
+
+#define SWAP_EVERY	32u	/* looks */
+
+/* -- life -------------------------------------------------------------------------------------- */
+/* Swap may come and go. */
+static void look_for_page_out(struct hak_manager *m)
+{
+	char why[HAK_WHY_TEXT];
+	bool can = hak_pageout_possible(why) == 0;
+
+	if (m->can_page_out && !can)
+		hak_log(LOG_INFO, "lazily freed memory stays until the kernel wants it: %s", why);
+	m->can_page_out = can;
+}
+
+int hak_manager_new(sd_event *event, struct hak_manager **ret)
+{
+	struct hak_manager *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return hak_log_error(-ENOMEM, "cannot start");
+	m->event = sd_event_ref(event);
+	m->can_page_out = true;
+	look_for_page_out(m);
+	*ret = m;
+	return 0;
+}
+
+static void free_process(struct hak_process *p)
+{
+	sd_event_source_disable_unref(p->end);
+	hak_segment_close(p->seg);
+	free(p);
+}
+
+void hak_manager_free(struct hak_manager *m)
+{
+	struct hak_process *p, *next;
+
+	if (!m)
+		return;
+	hak_discovery_stop(m);
+	hak_pressure_stop(m);
+	hak_state_stop(m);
+	for (p = m->processes; p; p = next) {
+		next = p->next;
+		free_process(p);
+	}
+	hak_totals_free(m);
+	hak_policy_free(m->policies);
+	sd_event_unref(m->event);
+	free(m);
+}
+
+/* -- observers --------------------------------------------------------------------------------- */
+int hak_manager_observe(struct hak_manager *m, const struct hak_observer *observer, void *arg)
+{
+	if (m->observers_n == HAK_OBSERVERS)
+		return -ENOSPC;
+	m->observers[m->observers_n].observer = observer;
+	m->observers[m->observers_n].arg = arg;
+	m->observers_n++;
+	return 0;
+}
+
+#define TELL(m, what, ...)								\
+	for (unsigned tell_i = 0; tell_i < (m)->observers_n; tell_i++)			\
+		if ((m)->observers[tell_i].observer->what)				\
+			(m)->observers[tell_i].observer->what(__VA_ARGS__,		\
+							      (m)->observers[tell_i].arg)
+
+void hak_tell_value(struct hak_process *p, const struct hak_value_change *change)
+{
+	TELL(p->manager, value, p, change);
+}
+
+void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why)
+{
+	p->returned_bytes += bytes;
+	p->manager->returned_bytes += bytes;
+	p->manager->state_stale = p->manager->state_stale || bytes;
+	TELL(p->manager, purged, p, bytes, why);
+}
+
+/* -- processes --------------------------------------------------------------------------------- */
+static struct hak_process **bucket_of(struct hak_manager *m, pid_t pid)
+{
+	return &m->bucket[(unsigned)pid % HAK_BUCKETS];
+}
+
+struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t start_ticks)
+{
+	for (struct hak_process *p = *bucket_of(m, pid); p; p = p->next_hash)
+		if (p->id.pid == pid && (!start_ticks || p->id.start_ticks == start_ticks))
+			return p;
+	return NULL;
+}
+
+void hak_process_added(struct hak_process *p)
+{
+	struct hak_manager *m = p->manager;
+	struct hak_process **bucket = bucket_of(m, p->id.pid);
+
+	p->next_hash = *bucket;
+	*bucket = p;
+	p->next = m->processes;
+	if (p->next)
+		p->next->prev = p;
+	m->processes = p;
+	m->processes_n++;
+	hak_apply_first(p);
+	hak_log(LOG_DEBUG, "process %d is on hakmem", (int)p->id.pid);
+	TELL(m, added, p);
+}
+
+void hak_process_changed(struct hak_process *p)
+{
+	TELL(p->manager, changed, p);
+}
+
+void hak_process_remove(struct hak_process *p)
+{
+	struct hak_manager *m = p->manager;
+	struct hak_process **at = bucket_of(m, p->id.pid);
+
+	hak_log(LOG_DEBUG, "process %d is gone", (int)p->id.pid);
+	TELL(m, removed, p);
+	hak_totals_add(p);
+	while (*at != p)
+		at = &(*at)->next_hash;
+	*at = p->next_hash;
+	if (p->prev)
+		p->prev->next = p->next;
+	else
+		m->processes = p->next;
+	if (p->next)
+		p->next->prev = p->prev;
+	m->processes_n--;
+	if (p->effect.pressure)
+		m->pressure_stale = true;
+	free_process(p);
+}
+
+/* -- the look at all of them ------------------------------------------------------------------- */
+void hak_manager_tick(struct hak_manager *m)
+{
+	struct hak_process *p, *next;
+
+	if (++m->look % SWAP_EVERY == 0)
+		look_for_page_out(m);
+	for (p = m->processes; p; p = next) {
+		next = p->next;
+		if (!hak_discovery_still(p)) {
+			hak_process_remove(p);
+			continue;
+		}
+		hak_discovery_refresh(p);
+		hak_apply_look(p);
+		hak_purge_look(p);
+		hak_lazy_look(p);
+	}
+	if (m->pressure_stale)
+		hak_pressure_update(m);
+	hak_state_save(m);
+	hak_manager_status(m);
+	TELL(m, tick, m);
+}
+
+void hak_manager_status(struct hak_manager *m)
+{
+	char returned[HAK_VALUE_TEXT], status[sizeof(m->status)];
+
+	hak_bytes_format(m->returned_bytes, returned);
+	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned",
+		 m->processes_n, m->processes_n == 1 ? "" : "es",
+		 m->policies->n, m->policies->n == 1 ? "y" : "ies", returned);
+	if (strcmp(status, m->status) == 0)
+		return;
+	strcpy(m->status, status);
+	sd_notifyf(false, "STATUS=%s", status);
+}
+
+/* -- reload ------------------------------------------------------------------------------------ */
+static void tell_problems(const struct hak_policy_set *set)
+{
+	for (size_t i = 0; i < set->problems_n; i++) {
+		const struct hak_policy_problem *problem = &set->problem[i];
+		char why[4 * HAK_WHY_TEXT], path[4 * HAK_PATH_BYTES], line[16];
+		const struct hak_field fields[] = {
+			{ "HAKMEM_RULE_FILE", problem->path },
+			{ "HAKMEM_RULE_LINE", problem->line ? line : NULL },
+			{ "HAKMEM_WHY", problem->why },
+		};
+
+		snprintf(line, sizeof(line), "%u", problem->line);
+		hak_escape(problem->why, why, sizeof(why));
+		hak_escape(problem->path, path, sizeof(path));
+		hak_event(LOG_WARNING, HAK_MESSAGE_BAD_POLICY, fields, 3, "%s%s%s: %s", path,
+			  problem->line ? ":" : "", problem->line ? line : "", why);
+	}
+}
+
+int hak_manager_reload(struct hak_manager *m)
+{
+	struct hak_policy_set *policies, *old = m->policies;
+	struct hak_conf conf;
+	char *path = hak_policy_path();
+	int r = path ? hak_policy_load(path, &policies) : -ENOMEM;
+
+	free(path);
+	if (r < 0)
+		return hak_log_error(r, "cannot read the policies; those in force stay");
+	tell_problems(policies);
+	r = hak_conf_load(&conf);
+	if (r < 0)
+		hak_log_error(r, "cannot read hakmemd.conf");
+	m->conf = conf;
+	m->policies = policies;
+	m->state_stale = true;
+	for (struct hak_process *p = m->processes; p; p = p->next) {
+		hak_apply(p);
+		hak_process_changed(p);
+	}
+	hak_policy_free(old);
+	hak_pressure_update(m);
+	TELL(m, reloaded, m);
+	hak_log(LOG_INFO, "%zu polic%s in force, %zu problem%s", policies->n,
+		policies->n == 1 ? "y" : "ies", policies->problems_n,
+		policies->problems_n == 1 ? "" : "s");
+	return 0;
+}

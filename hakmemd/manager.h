@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The manager: what the daemon knows. All processes on hakmem, the policies, what was done.
+ *
+ * One thread, one event loop; nothing in the daemon waits for a process: requests are written and
+ * their answers looked for later. A process is known by its pid and its start time, and is in the
+ * table from the moment its segment was found valid until its pidfd says that it ended. Pointers to
+ * it are good until `removed` has returned. Its descriptors belong to it alone; of these none goes
+ * to the descriptor store.
+ *
+ * discover.c fills the table, apply.c carries policies out, pressure.c says when and purge.c has
+ * memory given back, lazy.c takes lazily freed memory away, totals.c keeps what dead processes
+ * counted, state.c carries it over a restart. They know each other by this header only. Whoever
+ * shows things to others (bus, metrics) observes.
+ */
+#ifndef HAK_MANAGER_H
+#define HAK_MANAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "control/identity.h"
+#include "control/policy.h"
+#include "control/segment.h"
+#include "control/snapshot.h"
+#include "control/tunewrite.h"
+#include "hakmemd/conf.h"
+
+struct hak_manager;
+struct hak_pressure;
+
+/* One tunable of one process as last seen. */
+struct hak_value {
+	uint64_t value;		/* in force */
+	uint8_t origin;		/* enum hak_origin */
+};
+
+struct hak_process {
+	struct hak_manager *manager;
+	struct hak_process *next_hash;		/* in manager->bucket */
+	struct hak_process *prev, *next;	/* in manager->processes, in order of arrival */
+
+	struct hak_identity id;			/* pid and start_ticks are the key */
+	struct hak_segment *seg;		/* opened for writing where allowed, never waits */
+	sd_event_source *end;			/* of the pidfd */
+
+	struct hak_effect effect;		/* of manager->policies */
+	struct hak_value value[HAK_MAX_TUNABLES];	/* in the order of the segment */
+	uint64_t generation, applied;		/* of the tune page, as last looked at */
+	bool dirty_policy;			/* effect was not written yet: locked, or new */
+	unsigned repairs;			/* of our layer, since the last reload */
+	bool locked;				/* control.lock: can be seen, not changed */
+	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
+	uint64_t events_since_ns;		/* a stranger's process may not flood the journal */
+	unsigned events_n;
+	int fd_number;				/* of its stats memfd, there; -1 if it closed it */
+	uint64_t exe_ino;			/* these two tell when it executes something else */
+
+	/* purge.c: one request at a time */
+	uint64_t purge_id;			/* 0: none is out */
+	const char *purge_why;
+	uint64_t purge_asked_ns, purge_rss;
+	uint64_t purge_not_before_ns;		/* monotonic; later when purges return little */
+	unsigned purge_backoff;			/* how often in a row they did */
+	bool purge_late;			/* told already that it has not answered */
+	uint64_t cached_bytes;			/* as last measured */
+	uint64_t activity;			/* a sum of counters that move when it allocates */
+	uint64_t active_ns;			/* when that was last seen to have moved */
+	uint64_t measured_ns;			/* 0: never, 1: must be anew */
+	uint64_t digest;			/* of all counters then */
+	bool idle_purged;			/* since then */
+
+	/* lazy.c */
+	bool attached;				/* the lock on byte 1 is ours */
+	uint64_t lazy_seq, lazy_done_seq, lazy_next_ns;
+
+	uint64_t returned_bytes;		/* by purges that we asked for, and paged out */
+	unsigned looks;				/* since it is known */
+};
+
+/* What dead processes counted, by unit, command and policy: counters only, in the order of
+ * hak_counter_rows. */
+struct hak_totals {
+	struct hak_totals *next;
+	char *unit, *comm, *policy;		/* "" for none */
+	uint64_t processes;			/* that ended */
+	uint64_t returned_bytes;
+	uint64_t value[];			/* [hak_counter_rows_n] */
+};
+
+/* One change of a value, whoever made it. */
+struct hak_value_change {
+	uint32_t index;				/* in the segment's tunables */
+	struct hak_value old, new;
+	uint32_t writer_pid, writer_uid;	/* of the layer in force; 0 if not from outside */
+	const char *rule;			/* policy that wants it; NULL */
+};
+
+/* Any of these may be NULL. None may add or remove processes. */
+struct hak_observer {
+	void (*added)(struct hak_process *p, void *arg);
+	void (*removed)(struct hak_process *p, void *arg);	/* its counters can still be read */
+	void (*changed)(struct hak_process *p, void *arg);	/* its policy, unit or trouble */
+	void (*value)(struct hak_process *p, const struct hak_value_change *change, void *arg);
+	void (*purged)(struct hak_process *p, uint64_t bytes, const char *why, void *arg);
+	void (*reloaded)(struct hak_manager *m, void *arg);	/* policies or configuration */
+	void (*tick)(struct hak_manager *m, void *arg);		/* each look, about a second */
+};
+
+#define HAK_OBSERVERS 8
+/* Taken from one process in one look, so that none keeps us from the others. */
+#define HAK_PAGE_OUT_BYTES (1ull << 30)
+#define HAK_BUCKETS 1024	/* a power of two */
+
+struct hak_manager {
+	sd_event *event;
+	struct hak_conf conf;
+	struct hak_policy_set *policies;	/* never NULL once started */
+
+	struct hak_process *processes;		/* list */
+	struct hak_process *bucket[HAK_BUCKETS];	/* by pid */
+	size_t processes_n;
+
+	struct hak_totals *totals;
+	size_t totals_n;
+	bool state_stale;			/* what state.c keeps has changed */
+	uint64_t returned_bytes;		/* since the first start, over restarts */
+
+	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
+	unsigned observers_n;
+	unsigned look;				/* counts the looks at all processes */
+	const char *only;			/* glob of commands; NULL: all processes */
+	bool can_page_out;
+	bool pressure_stale;			/* triggers are not those that the effects want */
+	char status[128];			/* as last sent */
+
+	struct hak_discovery *discovery;	/* each part keeps its own; NULL when it is off */
+	struct hak_pressure *pressure;
+	struct hak_state *state;
+};
+
+/* -- manager.c --------------------------------------------------------------------------------- */
+/* 0 or -errno, logged. The manager takes a reference of the event loop. */
+int hak_manager_new(sd_event *event, struct hak_manager **ret);
+/* Changes nothing in any process. */
+void hak_manager_free(struct hak_manager *m);
+
+/* Configuration and policies, from the files as they are now; processes get what follows from them.
+ * Nothing changes on failure. */
+int hak_manager_reload(struct hak_manager *m);
+
+/* -ENOSPC beyond HAK_OBSERVERS. */
+int hak_manager_observe(struct hak_manager *m, const struct hak_observer *observer, void *arg);
+
+/* NULL if there is none; start_ticks 0: whichever has that pid now. */
+struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t start_ticks);
+
+/* Each look of discovery passes here: answers, values that others changed, limits. */
+void hak_manager_tick(struct hak_manager *m);
+void hak_manager_status(struct hak_manager *m);	/* STATUS= for systemctl, if it changed */
+
+/* To all observers; bytes are added up on the way. */
+void hak_tell_value(struct hak_process *p, const struct hak_value_change *change);
+void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why);
+
+/* Takes it over, segment and all. */
+void hak_process_added(struct hak_process *p);
+void hak_process_changed(struct hak_process *p);
+/* The process ended: counted, told, freed. */
+void hak_process_remove(struct hak_process *p);
+
+/* -- discover.c -------------------------------------------------------------------------------- */
+int hak_discovery_start(struct hak_manager *m);
+void hak_discovery_stop(struct hak_manager *m);
+/* False when it has executed another program, or ended. */
+bool hak_discovery_still(struct hak_process *p);
+/* Now and then: its user, command or group may be others by now, and so its policies. */
+void hak_discovery_refresh(struct hak_process *p);
+
+/* -- apply.c ----------------------------------------------------------------------------------- */
+/* Of a process just added: remembers its values, then as hak_apply(). */
+void hak_apply_first(struct hak_process *p);
+/* Works out which policies apply and writes what differs from the process's policy layer; layers
+ * that no policy wants any more are removed. */
+void hak_apply(struct hak_process *p);
+/* Takes up what the process, or another controller, changed since the last look. */
+void hak_apply_look(struct hak_process *p);
+
+/* -- purge.c ----------------------------------------------------------------------------------- */
+/* What it has cached, and whether it allocates, if that was not measured in the last `age_us`. */
+void hak_purge_measure(struct hak_process *p, uint64_t age_us);
+/*
+ * Asks for a purge unless one is out or it is to be left alone: 0; -EBUSY, -EAGAIN; or the error of
+ * the request. `why` goes to the journal with the bytes when the answer is there, and lasts as long
+ * as the program: "pressure", "limit", "idle", "request".
+ */
+int hak_purge_process(struct hak_process *p, enum hak_purge_level level, const char *why);
+void hak_purge_look(struct hak_process *p);	/* for the answer, and for limits */
+
+/* -- pressure.c -------------------------------------------------------------------------------- */
+int hak_pressure_start(struct hak_manager *m);
+void hak_pressure_stop(struct hak_manager *m);
+void hak_pressure_update(struct hak_manager *m);	/* the processes' effects changed */
+
+/* -- lazy.c ------------------------------------------------------------------------------------ */
+void hak_lazy_look(struct hak_process *p);
+
+/* -- totals.c ---------------------------------------------------------------------------------- */
+/* Adds what a process counted, which is about to be removed. */
+void hak_totals_add(struct hak_process *p);
+/* The row of these labels, made if needed; NULL if out of memory. */
+struct hak_totals *hak_totals_of(struct hak_manager *m, const char *unit, const char *comm,
+				 const char *policy);
+void hak_totals_free(struct hak_manager *m);
+
+/* -- state.c ----------------------------------------------------------------------------------- */
+/* What a former run left in the descriptor store, if anything; keeps it up to date from then. */
+int hak_state_start(struct hak_manager *m);
+void hak_state_save(struct hak_manager *m);
+void hak_state_stop(struct hak_manager *m);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory pressure: the kernel's PSI triggers (Documentation/accounting/psi.rst) on the host and on
+ * the cgroups of units whose policy has [Pressure].
+ *
+ * A trigger fires at most once in its window. What it sets off is bounded: the processes of that
+ * cgroup are put in order, those that are idle and have most cached first, and the first of them
+ * are asked, each no more often than its own cooldown and backoff allow (purge.c). Then the trigger
+ * is deaf for its cooldown, longer where the last round returned little.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "control/escape.h"
+#include "hakmemd/journal.h"
+#include "hakmemd/manager.h"
+
+#define ASK_MAX		32u		/* processes asked at a time */
+#define WORTH_BYTES	(256u << 10)	/* cached less than this is not worth a request */
+#define IDLE_NS		2000000000u
+#define AGE_US		1000000u
+#define MEASURE_NS	500000000u
+/* What the kernel grants to those without CAP_SYS_RESOURCE: windows of whole 2 s. */
+#define STEP_US		2000000u
+#define LITTLE_BYTES	(1u << 20)
+#define BACKOFF_MAX	6u
+
+struct trigger {
+	struct trigger *next;
+	struct hak_manager *manager;
+	char *cgroup;			/* "" for the host */
+	uint64_t threshold_us, window_us, cooldown_us;
+	unsigned action;
+	bool wanted;
+	int fd;
+	sd_event_source *source;
+	uint64_t deaf_until_ns;
+	unsigned backoff;
+	uint64_t returned_before;	/* manager's sum when it last fired */
+	bool asked;			/* then, some process was asked */
+};
+
+struct hak_pressure {
+	struct trigger *triggers;
+	char *mount;			/* of version 2 of the control groups; NULL: none */
+};
+
+/* -- acting ------------------------------------------------------------------------------------ */
+static bool within(const struct hak_process *p, const char *cgroup)
+{
+	size_t n = strlen(cgroup);
+
+	return strncmp(p->id.cgroup, cgroup, n) == 0 &&
+	       (p->id.cgroup[n] == '\0' || p->id.cgroup[n] == '/' || n == 0 ||
+		strcmp(cgroup, "/") == 0);
+}
+
+struct candidate {
+	struct hak_process *p;
+	bool idle;
+};
+
+static int worst_first(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	if (x->idle != y->idle)
+		return x->idle ? -1 : 1;
+	return (x->p->cached_bytes < y->p->cached_bytes) -
+	       (x->p->cached_bytes > y->p->cached_bytes);
+}
+
+/* How many were asked. */
+static unsigned purge_worst(struct trigger *t)
+{
+	struct hak_manager *m = t->manager;
+	struct candidate *all = calloc(m->processes_n + 1, sizeof(*all));
+	uint64_t start = hak_monotonic_ns();
+	unsigned asked = 0;
+	size_t n = 0;
+
+	if (!all)
+		return 0;
+	for (struct hak_process *p = m->processes; p; p = p->next) {
+		if (!within(p, t->cgroup))
+			continue;
+		/* Who cannot be measured any more in that time counts as it did the last time. */
+		if (hak_monotonic_ns() - start < MEASURE_NS)
+			hak_purge_measure(p, AGE_US);
+		if (p->cached_bytes < WORTH_BYTES)
+			continue;
+		all[n].p = p;
+		all[n++].idle = p->measured_ns > p->active_ns &&
+				p->measured_ns - p->active_ns > IDLE_NS;
+	}
+	if (n)
+		qsort(all, n, sizeof(*all), worst_first);
+	for (size_t i = 0; i < n && asked < ASK_MAX; i++) {
+		unsigned level = t->cgroup[0] && all[i].p->effect.pressure ?
+				 all[i].p->effect.action : t->action;
+
+		asked += hak_purge_process(all[i].p, level, "pressure") == 0;
+	}
+	free(all);
+	return asked;
+}
+
+static void act(struct trigger *t)
+{
+	struct hak_manager *m = t->manager;
+	uint64_t now = hak_monotonic_ns();
+	char count[16], cgroup[4 * HAK_CGROUP_BYTES];
+	const struct hak_field fields[] = { { "HAKMEM_CGROUP", t->cgroup },
+					    { "HAKMEM_ASKED", count } };
+	unsigned asked;
+
+	if (now < t->deaf_until_ns)
+		return;
+	/* Of the round before, now that its answers are in. */
+	if (t->asked && m->returned_bytes - t->returned_before < LITTLE_BYTES)
+		t->backoff += t->backoff < BACKOFF_MAX;
+	else
+		t->backoff = 0;
+	t->returned_before = m->returned_bytes;
+	asked = purge_worst(t);
+	t->asked = asked > 0;
+	t->deaf_until_ns = now + (t->cooldown_us * 1000 << t->backoff);
+	snprintf(count, sizeof(count), "%u", asked);
+	hak_escape(t->cgroup, cgroup, sizeof(cgroup));
+	hak_event(asked ? LOG_INFO : LOG_DEBUG, HAK_MESSAGE_PRESSURE, fields, 2,
+		  "memory pressure on %s: asked %u process%s to give back memory",
+		  cgroup[0] ? cgroup : "the host", asked, asked == 1 ? "" : "es");
+}
+
+static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct trigger *t = arg;
+
+	if (events & EPOLLERR) {
+		/* The cgroup is gone; its processes will be, too. */
+		t->source = sd_event_source_disable_unref(t->source);
+		t->manager->pressure_stale = true;
+		return 0;
+	}
+	act(t);
+	return 0;
+}
+
+/* -- triggers ---------------------------------------------------------------------------------- */
+static char *pressure_path(const struct hak_pressure *pressure, const char *cgroup)
+{
+	char *path;
+
+	if (!*cgroup)
+		return strdup("/proc/pressure/memory");
+	if (!pressure->mount ||
+	    asprintf(&path, "%s%s/memory.pressure", pressure->mount, cgroup) < 0)
+		return NULL;
+	return path;
+}
+
+/* As asked for, else in the steps that an unprivileged one is granted. */
+static int arm(struct trigger *t)
+{
+	uint64_t window = t->window_us, threshold = t->threshold_us;
+
+	for (int i = 0; i < 2; i++) {
+		char text[64];
+		int n = snprintf(text, sizeof(text), "some %llu %llu",
+				 (unsigned long long)threshold, (unsigned long long)window);
+
+		if (write(t->fd, text, (size_t)n + 1) > 0) {
+			if (i)
+				hak_log(LOG_DEBUG, "window of %s rounded to %llu s",
+					t->cgroup, (unsigned long long)(window / 1000000));
+			return 0;
+		}
+		if (errno != EINVAL && errno != EPERM)
+			return -errno;
+		window = (window + STEP_US - 1) / STEP_US * STEP_US;
+		threshold = threshold * window / t->window_us;
+	}
+	return -EINVAL;
+}
+
+static void free_trigger(struct trigger *t)
+{
+	sd_event_source_disable_unref(t->source);
+	if (t->fd >= 0)
+		close(t->fd);
+	free(t->cgroup);
+	free(t);
+}
+
+/* 0 or -errno; t->fd and t->source then. */
+static int start_trigger(struct hak_pressure *pressure, struct trigger *t)
+{
+	char *path = pressure_path(pressure, t->cgroup);
+	int r;
+
+	if (!path)
+		return -ENOENT;
+	t->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	r = t->fd < 0 ? -errno : arm(t);
+	free(path);
+	if (r == 0)
+		r = sd_event_add_io(t->manager->event, &t->source, t->fd, EPOLLPRI, on_pressure, t);
+	return r;
+}
+
+static struct trigger *find(struct hak_pressure *pressure, const struct trigger *like)
+{
+	for (struct trigger *t = pressure->triggers; t; t = t->next)
+		if (strcmp(t->cgroup, like->cgroup) == 0 &&
+		    t->threshold_us == like->threshold_us && t->window_us == like->window_us)
+			return t;
+	return NULL;
+}
+
+static void want(struct hak_manager *m, const struct trigger *like)
+{
+	struct trigger *t = find(m->pressure, like);
+	char shown[4 * HAK_CGROUP_BYTES];
+	int r;
+
+	if (!t) {
+		t = malloc(sizeof(*t));
+		if (!t)
+			return;
+		*t = *like;
+		t->manager = m;
+		t->fd = -1;
+		t->cgroup = strdup(like->cgroup);
+		if (!t->cgroup) {
+			free(t);
+			return;
+		}
+		t->next = m->pressure->triggers;
+		m->pressure->triggers = t;
+		/* One that cannot be had stays in the list, so that it is not tried, and told,
+		 * again and again. */
+		r = start_trigger(m->pressure, t);
+		hak_escape(*t->cgroup ? t->cgroup : "the host", shown, sizeof(shown));
+		if (r < 0)
+			hak_log(LOG_NOTICE, "no memory pressure to be had of %s: %s", shown,
+				strerror(-r));
+	}
+	t->wanted = true;
+	t->cooldown_us = like->cooldown_us;
+	t->action = like->action;
+}
+
+/* The unit's group where the process is in one, that is the part of the path up to its name. */
+static void group_of(const struct hak_process *p, char out[HAK_CGROUP_BYTES])
+{
+	const char *unit = p->id.user_unit[0] ? p->id.user_unit : p->id.unit;
+	size_t n = strlen(unit);
+	char *at;
+
+	snprintf(out, HAK_CGROUP_BYTES, "%s", p->id.cgroup);
+	if (n == 0)
+		return;
+	for (at = strstr(out, unit); at; at = strstr(at + 1, unit))
+		if (at > out && at[-1] == '/' && (at[n] == '/' || at[n] == '\0')) {
+			at[n] = '\0';
+			return;
+		}
+}
+
+void hak_pressure_update(struct hak_manager *m)
+{
+	struct trigger like = { 0 }, **at, *t;
+	char group[HAK_CGROUP_BYTES], host[] = "";
+
+	m->pressure_stale = false;
+	if (!m->pressure)
+		return;
+	for (t = m->pressure->triggers; t; t = t->next)
+		t->wanted = false;
+	if (m->conf.pressure) {
+		like = (struct trigger){ .cgroup = host, .threshold_us = m->conf.threshold_us,
+					 .window_us = m->conf.window_us,
+					 .cooldown_us = m->conf.cooldown_us,
+					 .action = m->conf.action };
+		want(m, &like);
+	}
+	for (struct hak_process *p = m->processes; p; p = p->next) {
+		if (!p->effect.pressure || !p->id.cgroup[0] || strcmp(p->id.cgroup, "/") == 0)
+			continue;
+		group_of(p, group);
+		like = (struct trigger){ .cgroup = group,
+					 .threshold_us = p->effect.threshold_us,
+					 .window_us = p->effect.window_us,
+					 .cooldown_us = p->effect.cooldown_us,
+					 .action = p->effect.action };
+		want(m, &like);
+	}
+	for (at = &m->pressure->triggers; (t = *at); ) {
+		if (t->wanted) {
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		free_trigger(t);
+	}
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+/* "36 35 98:0 /root /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw": field 5. Escapes in it are
+ * for blanks, which nobody has in that path. */
+static char *find_mount(void)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, *mount = NULL, *path = NULL;
+	size_t room = 0;
+
+	while (f && !mount && getline(&line, &room, f) > 0)
+		if (strstr(line, " - cgroup2 ") &&
+		    sscanf(line, "%*s %*s %*s %*s %ms", &path) == 1)
+			mount = path;
+	free(line);
+	if (f)
+		fclose(f);
+	return mount;
+}
+
+int hak_pressure_start(struct hak_manager *m)
+{
+	m->pressure = calloc(1, sizeof(*m->pressure));
+	if (!m->pressure)
+		return -ENOMEM;
+	m->pressure->mount = find_mount();
+	hak_pressure_update(m);
+	return 0;
+}
+
+void hak_pressure_stop(struct hak_manager *m)
+{
+	struct trigger *t, *next;
+
+	if (!m->pressure)
+		return;
+	for (t = m->pressure->triggers; t; t = next) {
+		next = t->next;
+		free_trigger(t);
+	}
+	free(m->pressure->mount);
+	free(m->pressure);
+	m->pressure = NULL;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The socket on which metrics are asked for, see scrapes.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "hakmemd/scrapes.h"
+
+#define CLIENTS_MAX	32
+#define CLIENTS_OF_USER	4
+#define CLIENT_US	5000000
+#define LINE_BYTES	32
+
+struct client {
+	struct hak_scrapes *scrapes;
+	int fd;				/* -1: this place is free */
+	uid_t uid;
+	sd_event_source *io, *timer;
+	char line[LINE_BYTES];
+	size_t line_bytes;
+	char *text;			/* NULL until the line is there */
+	size_t bytes, sent;
+};
+
+struct hak_scrapes {
+	sd_event *event;
+	sd_event_source *accept;
+	int fd;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	hak_scrape_text *text;
+	void *arg;
+	unsigned busy;
+	struct client clients[CLIENTS_MAX];
+};
+
+/* -- one client -------------------------------------------------------------------------------- */
+static void client_end(struct client *c)
+{
+	struct hak_scrapes *s = c->scrapes;
+
+	c->io = sd_event_source_disable_unref(c->io);
+	c->timer = sd_event_source_disable_unref(c->timer);
+	close(c->fd);
+	free(c->text);
+	*c = (struct client){ .scrapes = s, .fd = -1 };
+	s->busy--;
+	sd_event_source_set_enabled(s->accept, SD_EVENT_ON);
+}
+
+/* 0: go on when there is room; 1: all is sent; -errno. */
+static int client_send(struct client *c)
+{
+	while (c->sent < c->bytes) {
+		ssize_t n = send(c->fd, c->text + c->sent, c->bytes - c->sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		c->sent += (size_t)n;
+	}
+	return 1;
+}
+
+/* 0: the line is not whole; 1: it is, and the text was made; -errno. */
+static int client_receive(struct client *c)
+{
+	enum hak_metrics_format format;
+	ssize_t n = recv(c->fd, c->line + c->line_bytes, LINE_BYTES - 1 - c->line_bytes, 0);
+	char *end;
+	int r;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	c->line_bytes += (size_t)n;
+	c->line[c->line_bytes] = '\0';
+	end = strchr(c->line, '\n');
+	if (!end)
+		return c->line_bytes == LINE_BYTES - 1 ? -EPROTO : 0;
+	*end = '\0';
+	r = hak_metrics_format_of(c->line, &format);
+	if (r == 0)
+		r = c->scrapes->text(format, c->scrapes->arg, &c->text, &c->bytes);
+	return r < 0 ? r : 1;
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct client *c = arg;
+	int r = 1;
+
+	if (!c->text) {
+		r = client_receive(c);
+		if (r == 1)
+			sd_event_source_set_io_events(c->io, EPOLLOUT);
+	}
+	if (r == 1)
+		r = client_send(c);
+	if (r != 0)
+		client_end(c);
+	return 0;
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *arg)
+{
+	client_end(arg);
+	return 0;
+}
+
+/* -- the socket -------------------------------------------------------------------------------- */
+/* Nobody can keep others from being served. */
+static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_uid)
+{
+	struct ucred who = { .uid = (uid_t)-1 };
+	unsigned n = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &(socklen_t){ sizeof(who) }) < 0)
+		return false;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		n += s->clients[i].fd >= 0 && s->clients[i].uid == who.uid;
+	*ret_uid = who.uid;
+	return n < CLIENTS_OF_USER;
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct hak_scrapes *s = arg;
+	struct client *c = s->clients;
+	int client = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	uid_t uid;
+
+	if (client < 0)
+		return 0;
+	if (!may_come(s, client, &uid)) {
+		close(client);
+		return 0;
+	}
+	while (c->fd >= 0)
+		c++;
+	c->fd = client;
+	c->uid = uid;
+	if (++s->busy == CLIENTS_MAX)
+		sd_event_source_set_enabled(s->accept, SD_EVENT_OFF);
+	if (sd_event_add_io(s->event, &c->io, client, EPOLLIN, on_client, c) < 0 ||
+	    sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, CLIENT_US, 0, on_time,
+				       c) < 0)
+		client_end(c);
+	return 0;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	strcpy(address.sun_path, path);
+	unlink(path);
+	/* The mode before anybody can connect: there is no listen() yet. */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+	    listen(fd, SOMAXCONN) < 0)
+		r = -errno;
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+int hak_scrapes_start(sd_event *event, const char *path, hak_scrape_text *text, void *arg,
+		      struct hak_scrapes **ret)
+{
+	struct hak_scrapes *s;
+	int r;
+
+	if (strlen(path) >= sizeof(s->path))
+		return -ENAMETOOLONG;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		s->clients[i] = (struct client){ .scrapes = s, .fd = -1 };
+	strcpy(s->path, path);
+	s->text = text;
+	s->arg = arg;
+	s->event = sd_event_ref(event);
+	s->fd = r = listen_at(path);
+	if (r >= 0)
+		r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s);
+	if (r < 0) {
+		if (s->fd >= 0)
+			close(s->fd);
+		sd_event_unref(s->event);
+		free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void hak_scrapes_stop(struct hak_scrapes *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (s->clients[i].fd >= 0)
+			client_end(&s->clients[i]);
+	sd_event_source_disable_unref(s->accept);
+	close(s->fd);
+	unlink(s->path);
+	sd_event_unref(s->event);
+	free(s);
+}

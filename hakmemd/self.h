@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's care for itself: that it does not run on hakmem, has descriptors enough, and gives
+ * its own memory back under pressure.
+ *
+ * For main.c.
+ */
+#ifndef HAK_SELF_H
+#define HAK_SELF_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+/* True when this process's malloc is hakmem: it must not run, since what it watches would stop it.
+ */
+bool hak_self_on_hakmem(void);
+
+/* Some four descriptors are held for each process. */
+void hak_self_raise_limits(void);
+
+/* $MEMORY_PRESSURE_WATCH and $MEMORY_PRESSURE_WRITE, as systemd sets them (PRESSURE.md of
+ * systemd): 0, also where they are not set; -errno. */
+int hak_self_watch_pressure(sd_event *event);
+
+#endif

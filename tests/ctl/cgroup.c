@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/cgroup: units and slices from /proc/PID/cgroup as the three layouts write it, and from
+ * what a stranger may have named a control group.
+ */
+#include <string.h>
+
+#include "control/cgroup.h"
+#include "control/target.h"
+#include "tests/ctl/check.h"
+
+static const char unified[] = "0::/system.slice/nginx.service\n";
+static const char hybrid[] =
+	"12:memory:/batch/night\n"
+	"2:cpu,cpuacct:/\n"
+	"1:name=systemd:/user.slice/user-1000.slice/user@1000.service/app.slice/_cpu.service\n"
+	"0::/user.slice/user-1000.slice/user@1000.service/app.slice/_cpu.service\n";
+static const char legacy[] = "4:memory:/\n1:name=systemd:/system.slice/system-getty.slice/"
+			     "getty@tty1.service (deleted)\n";
+static const char container[] = "0::/../../kube:pods/x.service.d/a.service\n";
+
+static struct hak_cgroups of(const char *text)
+{
+	struct hak_cgroups groups = { "" };
+
+	snprintf(groups.text, sizeof(groups.text), "%s", text);
+	return groups;
+}
+
+static void layout(const char *text, const char *path, const char *unit, const char *slice)
+{
+	struct hak_cgroups groups = of(text);
+	char got[HAK_CGROUP_BYTES], name[HAK_UNIT_NAME_BYTES];
+
+	hak_cgroup_path(&groups, got);
+	CHECK(strcmp(got, path) == 0, "path %s, not %s", got, path);
+	CHECK(hak_cgroup_unit(got, name) == (*unit != 0), "%s: unit or none", text);
+	CHECK(strcmp(name, unit) == 0, "unit %s, not %s", name, unit);
+	hak_cgroup_slice(got, name);
+	CHECK(strcmp(name, slice) == 0, "slice %s, not %s", name, slice);
+}
+
+static void layouts(void)
+{
+	layout(unified, "/system.slice/nginx.service", "nginx.service", "system.slice");
+	layout(hybrid, "/user.slice/user-1000.slice/user@1000.service/app.slice/_cpu.service",
+	       "user@1000.service", "user-1000.slice");
+	layout(legacy, "/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service",
+	       "system-getty.slice");
+	layout(container, "/../../kube:pods/x.service.d/a.service", "", "-.slice");
+	layout("0::/\n", "/", "", "-.slice");
+	layout("0::/init.scope\n", "/init.scope", "init.scope", "-.slice");
+	layout("3:memory:/a.service\n", "", "", "-.slice");
+	layout("", "", "", "-.slice");
+	layout("0::/cut.service", "", "", "-.slice");
+	layout("0:/no\n::\n0::relative\n", "", "", "-.slice");
+	layout("0::/__odd.service\n", "/__odd.service", "_odd.service", "-.slice");
+}
+
+static void units(void)
+{
+	struct hak_cgroups groups = of(hybrid);
+	char path[HAK_CGROUP_BYTES];
+
+	hak_cgroup_path(&groups, path);
+	CHECK(hak_cgroup_in_unit(path, "user.slice"), "a slice holds what lies below");
+	CHECK(hak_cgroup_in_unit(path, "user@1000.service"), "a service with groups of its own");
+	CHECK(hak_cgroup_in_unit(path, "cpu.service"), "a name that was escaped");
+	CHECK(!hak_cgroup_in_unit(path, "_cpu.service"), "the escape is no part of the name");
+	CHECK(!hak_cgroup_in_unit(path, "user-100.slice"), "whole names only");
+	CHECK(!hak_cgroup_in_unit("", "user.slice"), "a process without a path");
+}
+
+static void below(void)
+{
+	struct hak_cgroups groups = of(hybrid);
+
+	CHECK(hak_cgroup_below(&groups, "/batch"), "any hierarchy");
+	CHECK(hak_cgroup_below(&groups, "/batch/night/"), "a slash at the end");
+	CHECK(!hak_cgroup_below(&groups, "/bat"), "whole components only");
+	CHECK(!hak_cgroup_below(&groups, "/batch/night/x"), "not above");
+	CHECK(hak_cgroup_below(&groups, "/"), "everything lies below the root");
+	groups = of("");
+	CHECK(!hak_cgroup_below(&groups, "/"), "what lies nowhere");
+}
+
+/* Everything too long is nothing, and never a neighbour's memory. */
+static void long_names(void)
+{
+	char text[4096], path[HAK_CGROUP_BYTES], unit[HAK_UNIT_NAME_BYTES];
+	struct hak_cgroups groups;
+
+	snprintf(text, sizeof(text), "0::/%0300d.service/x.service\n", 1);
+	groups = of(text);
+	hak_cgroup_path(&groups, path);
+	CHECK(*path, "300 bytes are a path");
+	CHECK(!hak_cgroup_unit(path, unit) && !*unit, "and no unit");
+	CHECK(hak_cgroup_in_unit(path, "x.service"), "the rest of it counts");
+	snprintf(text, sizeof(text), "0::/%02000d\n", 1);
+	groups = of(text);
+	hak_cgroup_path(&groups, path);
+	CHECK(!*path, "2000 bytes are none");
+	CHECK(hak_cgroup_below(&groups, "/"), "but it is below the root");
+}
+
+static void grammar(void)
+{
+	static const struct { const char *text; int kind; } cases[] = {
+		{ "1", HAK_TARGET_PID }, { "all", HAK_TARGET_ALL }, { "comm:a", HAK_TARGET_COMM },
+		{ "nginx.service", HAK_TARGET_UNIT }, { "a-b.slice", HAK_TARGET_UNIT },
+		{ "-.slice", HAK_TARGET_UNIT }, { "getty@tty1.service", HAK_TARGET_UNIT },
+		{ "run-r1\\x2d2.scope", HAK_TARGET_UNIT }, { "cgroup:/", HAK_TARGET_CGROUP },
+		{ "cgroup:/a b/c", HAK_TARGET_CGROUP }, { "nginx", -1 }, { ".service", -1 },
+		{ "a/b.service", -1 }, { "a.timer", -1 },
+		{ "a.service ", -1 }, { "@x.service", -1 },
+		{ "cgroup:", -1 }, { "cgroup:system.slice", -1 }, { "1.service", HAK_TARGET_UNIT },
+		{ "0", -1 }, { "", -1 }, { "comm:", -1 },
+	};
+	char why[HAK_WHY_TEXT], text[1200];
+	struct hak_target target;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r = hak_target_parse(cases[i].text, &target, why);
+
+		CHECK(r == (cases[i].kind < 0 ? -22 : 0), "%s: %d", cases[i].text, r);
+		CHECK(r < 0 || (int)target.kind == cases[i].kind, "%s: kind %d", cases[i].text,
+		      (int)target.kind);
+		CHECK(r == 0 || *why, "%s: no reason", cases[i].text);
+	}
+	snprintf(text, sizeof(text), "cgroup:/%01100d", 1);
+	CHECK(hak_target_parse(text, &target, why) < 0, "a path longer than any");
+	snprintf(text, sizeof(text), "%0300d.service", 1);
+	CHECK(hak_target_parse(text, &target, why) < 0, "a unit longer than any");
+}
+
+int main(void)
+{
+	layouts();
+	units();
+	below();
+	long_names();
+	grammar();
+	return check_end();
+}

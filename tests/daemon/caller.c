@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * usage: caller [-i] PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
+ * One method call to org.hakmem.Hakmem1; INTERFACE is what follows that name, or a whole one. Of
+ * the answer the strings, paths and numbers are printed, each behind its type. An error is its name
+ * and its message, exit status 1. -i: a user may be asked for a password. Arguments as busctl takes
+ * them.
+ *
+ * usage: caller -f N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
+ * The same call N times, as fast as the bus takes them, reading no answer until all are sent; then
+ * a line, and nothing is read any more until stdin ends.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+static char **arg;
+
+static const char *next(void)
+{
+	return *arg ? *arg++ : "";
+}
+
+static int append(sd_bus_message *m, const char *type)
+{
+	for (; *type; type++) {
+		int r = 0;
+
+		if (*type == 'a') {
+			char inner[16], end = type[1] == '(' ? ')' : type[1];
+			size_t bytes = (size_t)(strchr(type, end) - type);
+			unsigned n = (unsigned)atoi(next());
+
+			snprintf(inner, sizeof(inner), "%.*s", (int)bytes, type + 1);
+			r = sd_bus_message_open_container(m, 'a', inner);
+			while (r >= 0 && n--)
+				r = append(m, inner);
+			if (r >= 0)
+				r = sd_bus_message_close_container(m);
+			type += bytes;
+		} else if (*type == '(') {
+			r = sd_bus_message_open_container(m, 'r', "ss");
+		} else if (*type == ')') {
+			r = sd_bus_message_close_container(m);
+		} else if (*type == 's') {
+			r = sd_bus_message_append(m, "s", next());
+		} else if (*type == 't') {
+			r = sd_bus_message_append(m, "t", strtoull(next(), NULL, 0));
+		} else if (*type == 'u') {
+			r = sd_bus_message_append(m, "u", (uint32_t)strtoul(next(), NULL, 0));
+		} else {
+			r = sd_bus_message_append(m, "b", atoi(next()));
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int new_call(sd_bus *bus, char **argv, sd_bus_message **ret)
+{
+	char interface[128];
+	int r;
+
+	snprintf(interface, sizeof(interface), "%s%s",
+		 strchr(argv[1], '.') ? "" : "org.hakmem.Hakmem1.", argv[1]);
+	r = sd_bus_message_new_method_call(bus, ret, "org.hakmem.Hakmem1", argv[0], interface,
+					   argv[2]);
+	arg = argv[3] ? argv + 4 : argv + 3;
+	return r < 0 || !argv[3] ? r : append(*ret, argv[3]);
+}
+
+static void print(sd_bus_message *m, const char *between)
+{
+	const char *contents, *text;
+	uint64_t t;
+	uint32_t u;
+	char type;
+
+	while (sd_bus_message_peek_type(m, &type, &contents) > 0) {
+		if (type == 'a' || type == 'r' || type == 'e') {
+			sd_bus_message_enter_container(m, type, contents);
+			print(m, between);
+			sd_bus_message_exit_container(m);
+		} else if (type == 's' || type == 'o') {
+			sd_bus_message_read_basic(m, type, &text);
+			printf("%c %s%s", type, text, between);
+		} else if (type == 't') {
+			sd_bus_message_read_basic(m, type, &t);
+			printf("t %" PRIu64 "%s", t, between);
+		} else if (type == 'u') {
+			sd_bus_message_read_basic(m, type, &u);
+			printf("u %" PRIu32 "%s", u, between);
+		} else {
+			sd_bus_message_skip(m, NULL);
+		}
+	}
+}
+
+static int flood(sd_bus *bus, unsigned n, char **argv)
+{
+	sd_bus_message *m = NULL;
+	int r = 0;
+
+	while (r >= 0 && n--) {
+		r = new_call(bus, argv, &m);
+		if (r >= 0)
+			r = sd_bus_send(bus, m, &(uint64_t){ 0 });
+		m = sd_bus_message_unref(m);
+		if (r >= 0 && n % 64 == 0)
+			r = sd_bus_flush(bus);
+	}
+	puts(r < 0 ? strerror(-r) : "sent");
+	fflush(stdout);
+	while (read(STDIN_FILENO, &(char){ 0 }, 1) > 0)
+		;
+	sd_bus_close_unref(bus);
+	return r < 0;
+}
+
+int main(int argc, char **argv)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *m = NULL, *reply = NULL;
+	bool interactive = false;
+	unsigned n = 0;
+	sd_bus *bus;
+	int r, option;
+
+	while ((option = getopt(argc, argv, "+if:")) != -1) {
+		if (option == 'i')
+			interactive = true;
+		else
+			n = (unsigned)atoi(optarg);
+	}
+	if (argc - optind < 3 || sd_bus_open_system(&bus) < 0)
+		return 2;
+	if (n)
+		return flood(bus, n, argv + optind);
+	r = new_call(bus, argv + optind, &m);
+	if (r >= 0)
+		r = sd_bus_message_set_allow_interactive_authorization(m, interactive);
+	if (r >= 0)
+		r = sd_bus_call(bus, m, 120000000, &error, &reply);
+	if (r < 0)
+		printf("%s %s\n", error.name ? error.name : "-", error.message ? error.message :
+		       strerror(-r));
+	else
+		print(reply, "\n");
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(m);
+	sd_bus_flush_close_unref(bus);
+	return r < 0;
+}

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: MIT
+# The part of tests/daemon/enable-systemd.test that runs under the real systemd, as root.
+. /hk/lib.sh
+. /hk/environment
+export PATH HAKMEMCTL=hakmemctl PYTHONDONTWRITEBYTECODE=1
+unset LD_PRELOAD
+unit=redis-server.service
+drop_in=/etc/systemd/system/$unit.d/50-hakmem.conf
+
+main_pid() { systemctl show -P MainPID "$1"; }
+
+# field PATH COMMAND...: of the JSON that it prints.
+field()
+{
+	local path=$1
+	shift
+	"$@" --json=short | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for key in sys.argv[1].split("/"):
+    value = value[int(key) if isinstance(value, list) else key]
+print(value)' "$path"
+}
+
+is()
+{
+	[ "$2" = "$3" ] || fail "$1: $2, not $3"
+}
+
+state() { field "units/0/$1" hakmemctl status $unit; }
+value() { field values/0/text hakmemctl get "$redis" "$1"; }
+
+# --- enable --------------------------------------------------------------------------------------
+systemctl start $unit || fail "redis-server: $(journalctl -u $unit --no-pager)"
+redis=$(main_pid $unit)
+is "before" "$(state enabled) $(state processes/0/on_hakmem)" "no False"
+# Debian's unit lets be executed only what lies in /usr/lib.
+case $library in
+/usr/lib/*) ;;
+*)
+	hakmemctl enable $unit >/hk/refused && fail "enabled what may not be executed"
+	grep -q NoExecPaths= /hk/refused || fail "refused: $(cat /hk/refused)" ;;
+esac
+[ ! -e $drop_in ] || fail "refused, and written"
+export HAKMEM_LIB=/usr/lib/hakmem-test/libhakmem.so.0
+[ "$(field units/0/next hakmemctl enable $unit)" = "systemctl restart $unit" ] ||
+	fail "enable: $(hakmemctl enable $unit)"
+is "systemd was reloaded" "$(systemctl show -P NeedDaemonReload $unit)" no
+systemctl show -P Environment $unit | grep -qF "LD_PRELOAD=$HAKMEM_LIB" ||
+	fail "systemd has $(systemctl show -P Environment $unit)"
+is "enabled, not restarted" "$(state enabled) $(state restart) $(state processes/0/on_hakmem)" \
+	"yes True False"
+systemctl restart $unit || fail "redis-server does not start on hakmem"
+redis=$(main_pid $unit)
+is "restarted" "$(state restart) $(state processes/0/on_hakmem) $(state processes/0/pid)" \
+	"False True $redis"
+redis-cli set a b | grep -q OK || fail "redis-server does not answer"
+
+# A unit that has an LD_PRELOAD: both are loaded.
+other=$(ls /usr/lib/*/libjemalloc.so.2 /usr/lib/*/libz.so.1 2>/dev/null | head -1)
+cat >/etc/systemd/system/two.service <<END
+[Service]
+Environment="LD_PRELOAD=$other"
+Environment=B=1
+ExecStart=/bin/sleep 1000
+END
+hakmemctl enable two -q >/dev/null || fail "enable two"
+systemctl start two
+grep -q libhakmem.so "/proc/$(main_pid two)/maps" || fail "two is not on hakmem"
+grep -qF "${other##*/}" "/proc/$(main_pid two)/maps" || fail "two lost what it had"
+tr '\0' '\n' <"/proc/$(main_pid two)/environ" | grep -q ^B=1 || fail "two lost a variable"
+
+# Privileges: what the dynamic linker would ignore is refused, what it heeds is not.
+cp /bin/sleep /usr/bin/suid-sleep
+chmod 4755 /usr/bin/suid-sleep
+for more in "User=nobody" $'User=nobody\nNoNewPrivileges=yes' "Nice=1" "DynamicUser=yes" \
+	$'User=nobody\nPrivateDevices=yes' $'User=nobody\nPrivateTmp=yes'; do
+	printf '[Service]\nExecStart=/usr/bin/suid-sleep 1000\n%s\n' "$more" \
+		>/etc/systemd/system/suid.service
+	result=$(field units/0/result hakmemctl enable suid 2>/dev/null)
+	# What really happens, if it is done all the same.
+	mkdir -p /etc/systemd/system/suid.service.d
+	printf '[Service]\nEnvironment=LD_PRELOAD=%s\n' $HAKMEM_LIB \
+		>/etc/systemd/system/suid.service.d/50-hakmem.conf
+	systemctl daemon-reload
+	systemctl restart suid || fail "suid with $more"
+	running() { [ "$(readlink "/proc/$(main_pid suid)/exe")" = /usr/bin/suid-sleep ]; }
+	wait_for 30 running || fail "suid with $more does not run"
+	# Long enough for the dynamic linker: it sleeps.
+	asleep() { grep -q clock_nanosleep "/proc/$(main_pid suid)/wchan" ||
+		grep -q '^State:.*sleeping' "/proc/$(main_pid suid)/status"; }
+	wait_for 30 asleep
+	really=refused
+	! grep -q libhakmem.so "/proc/$(main_pid suid)/maps" || really=enabled
+	is "suid with ${more//$'\n'/ }" "$result" $really
+	rm -r /etc/systemd/system/suid.service.d
+done
+systemctl daemon-reload
+systemctl stop suid
+
+# --- history, undo -------------------------------------------------------------------------------
+change() { field "changes/$1/id" hakmemctl history "$redis"; }
+entries() { journalctl --sync; hakmemctl history "$redis" -q | wc -l; }
+await()
+{
+	at_least() { [ "$(entries)" -ge "$1" ]; }
+	wait_for 30 at_least "$1" || fail "less than $1: $(hakmemctl history "$redis")"
+	is "number of entries" "$(entries)" "$1"
+}
+is "no change yet" "$(entries)" 0
+hakmemctl set "$redis" whale.ring_slots=30 purge.delay_ms=7s >/dev/null || fail "set"
+await 2
+first=$(change 0)
+is "one command, one change" "$(change 1)" "$first"
+is "who" "$(field changes/0/who hakmemctl history)" "user root"
+is "of a unit" "$(field changes/0/unit hakmemctl history $unit)" $unit
+is "old" "$(field changes/0/old hakmemctl history)" 128
+is "new" "$(field changes/0/new hakmemctl history)" 30
+hakmemctl set "$redis" whale.ring_slots=31 >/dev/null
+await 3
+second=$(change 2)
+hakmemctl undo "$first" >/hk/undo && fail "undid what was changed since"
+grep -q 'whale.ring_slots.*refused.*it is 31 now, by user 0' /hk/undo || fail "$(cat /hk/undo)"
+is "the other of the two" "$(value purge.delay_ms)" 1s
+is "not touched" "$(value whale.ring_slots)" 31
+hakmemctl undo "$second" >/dev/null || fail "undo"
+is "undone" "$(value whale.ring_slots)" 30
+hakmemctl undo "$first" --force >/dev/null || fail "undo --force"
+is "undone" "$(value whale.ring_slots) $(field values/0/origin hakmemctl get "$redis" \
+	whale.ring_slots)" "128 default"
+# One by the first undo, one by the second, two by the third.
+await 7
+hakmemctl undo "$(change 6)" >/dev/null || fail "undo of an undo"
+is "done again" "$(value whale.ring_slots)" 30
+hakmemctl undo 123456789abc 2>/dev/null
+is "no such change" $? 3
+# A value with an end is restored with what is left of it.
+hakmemctl set "$redis" whale.ring_slots=40 --for=1h >/dev/null
+hakmemctl set "$redis" whale.ring_slots=41 >/dev/null
+await 11
+hakmemctl undo "$(change 10)" >/dev/null || fail "undo of a value with an end"
+left=$(field values/0/expires_ns hakmemctl get "$redis" whale.ring_slots)
+((left > 3000000000000 && left <= 3600000000000)) || fail "left of an hour: $left"
+
+# Anybody may write such entries: theirs count for their own processes.
+setpriv --reuid=65533 --regid=65533 --clear-groups python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(("MESSAGE=x\nMESSAGE_ID=2ec758b08de447379b7fcf0bc7d5e3c8\nOBJECT_PID=%s\n"
+          "HAKMEM_TUNABLE=whale.ring_slots\nHAKMEM_CHANGE=feedfeedfeed\nHAKMEM_WHO=user root\n"
+          "HAKMEM_LAYER_OLD=1\nHAKMEM_LAYER_NEW=40\n" % sys.argv[1]).encode(),
+         "/run/systemd/journal/socket")' "$redis" || fail "no entry"
+forged() { journalctl --sync; hakmemctl history | grep -q feedfeedfeed; }
+wait_for 30 forged || fail "the entry is not there"
+hakmemctl history | grep feedfeedfeed | grep -q 65533 || fail "believes a stranger to be root"
+hakmemctl undo feedfeedfeed >/hk/undo && fail "undid what a stranger made up"
+grep -q "neither root's nor" /hk/undo || fail "$(cat /hk/undo)"
+is "not touched" "$(value whale.ring_slots)" 40
+
+# --- metrics: by the exporter, over restarts of the daemon ---------------------------------------
+mkdir -p /etc/hakmem/policy.d
+systemctl start hakmemd hakmem-exporter.socket || fail "start"
+metrics()
+{
+	python3 /hk/metrics.py "
+import time, urllib.request
+def get():
+    for i in range(600):
+        try:
+            with urllib.request.urlopen('http://127.0.0.1:9964/metrics', timeout=60) as r:
+                return parse(r.read().decode(), False)
+        except urllib.error.HTTPError as e:
+            assert e.code == 503, e
+            time.sleep(.1)
+$1" || fail "metrics: $1
+$(journalctl -u hakmem-exporter -u hakmemd --no-pager -n 30)"
+}
+known() { metrics "print(int(total(get(), 'hakmem_processes')))"; }
+all_known() { [ "$(known)" = 2 ]; }
+wait_for 60 all_known || fail "not both: $(known)"
+metrics "s = get()
+same_as_stats(s, 'two.service', unit='two.service', command='sleep')
+assert total(s, 'hakmem_processes', unit='$unit') == 1"
+
+# What the daemon changes for somebody is in the history as well, and can be taken back.
+manager="/org/hakmem/Hakmem1 org.hakmem.Hakmem1.Manager"
+process=$(busctl -j call org.hakmem.Hakmem1 $manager GetProcess u "$redis" |
+	sed 's/.*"\(\/[^"]*\)".*/\1/')
+n=$(hakmemctl history "$redis" -q | wc -l)
+busctl call org.hakmem.Hakmem1 "$process" org.hakmem.Hakmem1.Process Set sst \
+	purge.delay_ms 9s 0 >/dev/null || fail "Set over D-Bus"
+is "over D-Bus" "$(value purge.delay_ms)" 9s
+# The daemon saw it in the process as well; that it is heard of once is enough.
+seen()
+{
+	journalctl --sync
+	[ "$(journalctl -q --no-pager -o cat _SYSTEMD_UNIT=hakmemd.service "HAKMEM_NEW=$1" \
+		HAKMEM_TUNABLE=purge.delay_ms "OBJECT_PID=$redis" | wc -l)" -ge "$2" ]
+}
+wait_for 30 seen 9s 2 || fail "hakmemd saw nothing: $(journalctl -u hakmemd -n 20 --no-pager)"
+await $((n + 1))
+is "who" "$(field changes/$n/who hakmemctl history "$redis")" "user 0"
+is "why" "$(field changes/$n/why hakmemctl history "$redis")" "over D-Bus"
+hakmemctl undo "$(change "$n")" >/dev/null || fail "undo of a change over D-Bus"
+is "undone" "$(value purge.delay_ms)" 1s
+wait_for 30 seen 1s 1 || fail "hakmemd saw nothing: $(journalctl -u hakmemd -n 20 --no-pager)"
+await $((n + 2))
+
+status=/proc/$(main_pid hakmem-exporter)/status
+is "capabilities of the exporter" "$(awk '/^CapEff/ { print $2 }' "$status")" 0000000000000000
+[ "$(awk '/^Uid/ { print $2 }' "$status")" -ge 61184 ] || fail "no dynamic user"
+[ -e "/proc/$(main_pid hakmem-exporter)/maps" ] || fail "no exporter"
+exposure=$(systemd-analyze security hakmem-exporter --no-pager | tail -n 1)
+echo "systemd-analyze security: $exposure"
+[[ $exposure == *SAFE* ]] || fail "$exposure"
+
+# Ended while it runs, ended while it does not, killed: nothing falls, nothing counts twice. The
+# sleep of "two" allocates when it starts, and never again.
+live()
+{
+	begun() { grep -q '^State:.*sleeping' "/proc/$(main_pid two)/status" &&
+		[ "$(field processes/0/comm hakmemctl stats two.service 2>/dev/null)" = sleep ]; }
+	wait_for 30 begun || fail "two does not run"
+	field processes/0/counters/class.allocs hakmemctl stats two.service
+}
+counted()
+{
+	metrics "print(int(total(get(), 'hakmem_class_allocs_total', unit='two.service')))"
+}
+settle()
+{
+	settled() { [ "$(counted)" = "$expected" ]; }
+	wait_for 60 settled || fail "$1: $(counted) counted, not $expected"
+	metrics "grown(parse(open('/hk/before').read(), True), get())"
+}
+expected=$(live)
+for how in ends restart kill ends-meanwhile; do
+	hakmemctl metrics --daemon >/hk/before || fail "metrics"
+	before=$(main_pid hakmemd)
+	case $how in
+	ends) systemctl restart two ;;
+	restart) systemctl restart hakmemd ;;
+	kill) kill -KILL "$before" ;;
+	ends-meanwhile)
+		kill -STOP "$before"
+		systemctl restart two
+		kill -KILL "$before" ;;
+	esac
+	again() { [ "$(main_pid hakmemd)" != "$before" ] && systemctl -q is-active hakmemd; }
+	[ $how = ends ] || wait_for 60 again || fail "hakmemd: $how"
+	more=$(live) || fail "$more"
+	[[ $how != ends* ]] || expected=$((expected + more))
+	settle $how
+done
+
+# --- disable -------------------------------------------------------------------------------------
+hakmemctl disable $unit two >/dev/null || fail "disable"
+[ ! -e /etc/systemd/system/$unit.d ] || fail "left: $(ls /etc/systemd/system/$unit.d)"
+is "disabled, not restarted" "$(state enabled) $(state restart) $(state processes/0/on_hakmem)" \
+	"no True True"
+systemctl restart $unit
+is "off" "$(state restart) $(state processes/0/on_hakmem)" "False False"
+hakmemctl enable --runtime $unit >/dev/null || fail "enable --runtime"
+systemctl restart $unit
+is "runtime" "$(state enabled) $(state processes/0/on_hakmem)" "runtime True"
+hakmemctl disable $unit >/dev/null
+redis-cli ping | grep -q PONG || fail "redis-server does not answer"
+echo "enabled, undone, scraped, disabled"

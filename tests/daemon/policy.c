@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Policies: what a file says, what a bad line costs, who is matched, who wins; files by folder and
+ * masks. Of the processes only what an identity holds.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/policy.h"
+#include "tests/ctl/check.h"
+
+#define TRUE(what) CHECK(what, "%s", #what)
+
+static struct hak_policy_set *set;
+
+static void forget(void)
+{
+	hak_policy_free(set);
+	set = calloc(1, sizeof(*set));
+	TRUE(set);
+}
+
+static void add(const char *name, const char *text)
+{
+	TRUE(hak_policy_add(set, name, text, strlen(text)) == 0);
+	hak_policy_sort(set);
+}
+
+static const struct hak_policy *named(const char *name)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->policy[i]->name, name) == 0)
+			return set->policy[i];
+	return NULL;
+}
+
+static size_t row(const char *name)
+{
+	const struct hak_tunable_row *r = hak_tunable_row_find(name);
+
+	TRUE(r);
+	return (size_t)(r - hak_tunable_rows);
+}
+
+static const struct hak_identity redis = {
+	.pid = 1, .uid = 107, .comm = "redis-server", .exe = "/usr/bin/redis-check-rdb",
+	.cgroup = "/system.slice/system-redis.slice/redis@a.service/sub",
+	.unit = "redis@a.service", .slice = "system-redis.slice", .user = "redis",
+};
+
+static bool matches(const char *match)
+{
+	char text[512];
+
+	forget();
+	snprintf(text, sizeof(text), "[Match]\n%s\n[Tunables]\nwhale.ring_slots=1\n", match);
+	add("m.policy", text);
+	TRUE(set->n == 1);
+	return hak_policy_matches(set->policy[0], &redis);
+}
+
+static void test_matching(void)
+{
+	static const char *const yes[] = {
+		"Unit=redis@a.service", "Unit=redis@*", "Unit=a.service redis@?.service",
+		"Unit=other.service\nUnit=redis@a.service", "Command=redis-server",
+		"Command=redis-*", "User=redis", "User=107", "User=r*", "Slice=system-redis.slice",
+		"Slice=system.slice", "Slice=-.slice", "Exe=/usr/bin/redis-*", "Exe=/*",
+		"Cgroup=/system.slice/system-redis.slice/redis@a.service", "Cgroup=/system.slice",
+		"Cgroup=/", "Cgroup=*/redis@a.service", "Unit=no.service\nUnit=\nUser=redis",
+		"Unit=redis@*\nUser=redis\nSlice=system.slice", "Command=*", "Unit=[qr]edis@*",
+	};
+	static const char *const no[] = {
+		"Unit=redis", "Unit=redis@b.service", "Command=redis", "Command=redis-serve",
+		"User=10", "User=root", "Slice=user.slice", "Slice=redis.slice",
+		"Exe=/usr/bin/redis",
+		"Cgroup=/system.slice/system-redis.slice/redis@a", "Cgroup=/user.slice",
+		"Unit=redis@*\nUser=root", "Slice=system-*-x.slice",
+	};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		CHECK(matches(yes[i]), "%s matches", yes[i]);
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		CHECK(!matches(no[i]), "%s does not match", no[i]);
+}
+
+/* A name longer than the kernel keeps is compared as far as it keeps it. */
+static void test_long_command(void)
+{
+	struct hak_identity id = { .comm = "systemd-resolve" };
+
+	forget();
+	add("a.policy", "[Match]\nCommand=systemd-resolved\n");
+	TRUE(hak_policy_matches(set->policy[0], &id));
+	strcpy(id.comm, "systemd-resolv");
+	TRUE(!hak_policy_matches(set->policy[0], &id));
+}
+
+static void test_user_units(void)
+{
+	struct hak_identity id = { .unit = "user@1000.service", .user_unit = "mpd.service" };
+
+	forget();
+	add("a.policy", "[Match]\nUnit=mpd.service\n");
+	add("b.policy", "[Match]\nUnit=user@*\n");
+	TRUE(hak_policy_matches(named("a"), &id) && hak_policy_matches(named("b"), &id));
+}
+
+/* Of each pair the first wins, whichever name it has. */
+static void test_precedence(void)
+{
+	static const char *const pairs[][2] = {
+		{ "Unit=redis@a.service", "Cgroup=/system.slice" },
+		{ "Cgroup=/system.slice", "Exe=/usr/bin/redis-check-rdb" },
+		{ "Exe=/usr/bin/redis-check-rdb", "Command=redis-server" },
+		{ "Command=redis-server", "User=redis" },
+		{ "User=redis", "Slice=system.slice" },
+		{ "Slice=system.slice", "Unit=redis*" },
+		{ "Unit=redis*", "Command=redis*" },
+		{ "Unit=redis@*", "Unit=redis*" },
+		{ "Unit=redis@a.service\nUser=redis", "Unit=redis@a.service" },
+		{ "Command=redis-server", "Unit=*\nUser=r*" },
+	};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		for (int turn = 0; turn < 2; turn++) {
+			struct hak_effect e;
+
+			forget();
+			for (int j = 0; j < 2; j++) {
+				snprintf(text, sizeof(text),
+					 "[Match]\n%s\n[Tunables]\nwhale.ring_slots=%d\n",
+					 pairs[i][j], j);
+				add(j == turn ? "a.policy" : "b.policy", text);
+			}
+			hak_policy_effect(set, &redis, &e);
+			TRUE(e.matched == 2);
+			CHECK(e.tunable[row("whale.ring_slots")] == 0, "%s before %s", pairs[i][0],
+			      pairs[i][1]);
+			TRUE(e.tunable_of[row("whale.ring_slots")] == e.first);
+		}
+	}
+	/* Equals: the later name. */
+	forget();
+	add("10.policy", "[Match]\nCommand=redis*\n[Tunables]\nwhale.ring_slots=1\n");
+	add("20.policy", "[Match]\nCommand=redis*\n[Tunables]\nwhale.ring_slots=2\n");
+	struct hak_effect e;
+
+	hak_policy_effect(set, &redis, &e);
+	TRUE(e.tunable[row("whale.ring_slots")] == 2);
+}
+
+/* Each setting from the strongest policy that has it. */
+static void test_merging(void)
+{
+	struct hak_effect e;
+
+	forget();
+	add("base.policy", "[Match]\nCommand=*\n[Tunables]\nwhale.ring_slots=5\n"
+			   "purge.delay_ms=2s\n[Limit]\nCachedMax=64M\nIdlePurgeAfter=5min\n");
+	add("redis.policy", "[Match]\nUnit=redis@a.service\n[Tunables]\nwhale.ring_slots=9\n"
+			    "[Pressure]\nThreshold=10%\nWindow=4s\nAction=all\n"
+			    "[Limit]\nCachedMax=8M\n");
+	hak_policy_effect(set, &redis, &e);
+	TRUE(e.matched == 2 && e.first == named("redis"));
+	TRUE(e.tunable[row("whale.ring_slots")] == 9);
+	TRUE(e.tunable_of[row("purge.delay_ms")] == named("base"));
+	TRUE(e.tunable[row("purge.delay_ms")] == 2000);
+	TRUE(!e.tunable_of[row("region.evict")]);
+	TRUE(e.pressure && e.window_us == 4000000 && e.threshold_us == 400000);
+	TRUE(e.action == HAK_PURGE_ALL && e.cooldown_us == 10000000);
+	TRUE(e.cached_max == 8u << 20 && e.idle_purge_us == 300000000);
+
+	forget();
+	add("none.policy", "[Match]\nCommand=nothing\n[Limit]\nCachedMax=1\n");
+	hak_policy_effect(set, &redis, &e);
+	TRUE(!e.first && !e.pressure && e.cached_max == UINT64_MAX && e.idle_purge_us == 0);
+}
+
+/* `where` is the line told, 0 for the file; the policy must be `kept` or not. */
+static void expect_problem(const char *text, unsigned where, const char *word, bool kept)
+{
+	bool told = false;
+
+	forget();
+	add("p.policy", text);
+	for (size_t i = 0; i < set->problems_n; i++)
+		told = told || (set->problem[i].line == where &&
+				strstr(set->problem[i].why, word));
+	if (!told || (set->n == 1) != kept) {
+		fprintf(stderr, "of:\n%s", text);
+		for (size_t i = 0; i < set->problems_n; i++)
+			fprintf(stderr, "%u: %s\n", set->problem[i].line, set->problem[i].why);
+	}
+	TRUE(told);
+	TRUE((set->n == 1) == kept);
+}
+
+static void test_problems(void)
+{
+#define HEAD "[Match]\nCommand=x\n"
+	expect_problem(HEAD "[Tunables]\nno.such=1\n", 4, "no.such", true);
+	expect_problem(HEAD "[Tunables]\nwhale.ring_slots=many\n", 4, "0 to 1024", true);
+	expect_problem(HEAD "[Tunables]\nwhale.ring_slots=1025\n", 4, "out of range", true);
+	expect_problem(HEAD "[Tunables]\ncontrol.lock=on\n", 4, "start", true);
+	expect_problem(HEAD "[Tunables]\nregion.evict\n", 4, "NAME=VALUE", true);
+	expect_problem(HEAD "[Pressure]\nThreshold=101%\n", 4, "0.1%", true);
+	expect_problem(HEAD "[Pressure]\nThreshold=0%\n", 4, "0.1%", true);
+	expect_problem(HEAD "[Pressure]\nWindow=100ms\n", 4, "500ms", true);
+	expect_problem(HEAD "[Pressure]\nAction=some\n", 4, "dirty", true);
+	expect_problem(HEAD "[Pressure]\nColdown=1\n", 4, "Cooldown", true);
+	expect_problem(HEAD "[Limit]\nCachedMax=-1\n", 4, "size", true);
+	expect_problem(HEAD "[Limits]\nCachedMax=1\n", 4, "[Limit]", true);
+	/* It is not clear any more for whom it is. */
+	expect_problem("[Match]\nUnti=x\nCommand=x\n", 2, "Unti", false);
+	expect_problem("[Match]\nCommand=x\nExe=redis\n", 3, "path", false);
+	expect_problem("[Match]\nCommand=x\nUnit\n", 3, "NAME=VALUE", false);
+	expect_problem("Command=x\n" HEAD, 1, "[Section]", false);
+	expect_problem("[Match\nUnit=x\n" HEAD, 1, "[Section]", false);
+	expect_problem("[Tunables]\nwhale.ring_slots=1\n", 0, "[Match]", false);
+	expect_problem("[Match]\nCommand=\n", 0, "[Match]", false);
+	expect_problem("", 0, "[Match]", false);
+#undef HEAD
+	/* The good lines beside a bad one stay. */
+	forget();
+	add("p.policy", "[Match]\nCommand=x\n[Tunables]\nno.such=1\nwhale.ring_slots=7\n");
+	TRUE(set->policy[0]->tunable[row("whale.ring_slots")] == 7);
+}
+
+static void test_syntax(void)
+{
+	forget();
+	add("p.policy", "# comment \\\n; another\n\n  [Match]  \r\n Command = x \\\n   y\r\n"
+			"[Tunables]\nwhale.ring_slots=3\nwhale.ring_slots=4\npurge.delay_ms=1\n"
+			"purge.delay_ms=");
+	TRUE(set->problems_n == 0 && set->n == 1);
+	TRUE(strcmp(set->policy[0]->pattern[HAK_MATCH_COMMAND][1], "y") == 0);
+	TRUE(set->policy[0]->tunable[row("whale.ring_slots")] == 4);
+	TRUE(!set->policy[0]->has_tunable[row("purge.delay_ms")]);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	TRUE(f);
+	fputs(text, f);
+	TRUE(fclose(f) == 0);
+}
+
+#define SLOTS(n) "[Match]\nCommand=*\n[Tunables]\nwhale.ring_slots=" #n "\n"
+
+static void test_files(void)
+{
+	const char *tmp = getenv("HAK_TMP");
+	char strong[128], weak[128], path[300], fifo[256];
+	struct hak_effect e;
+
+	TRUE(tmp);
+	snprintf(strong, sizeof(strong), "%s/strong", tmp);
+	snprintf(weak, sizeof(weak), "%s/weak", tmp);
+	snprintf(path, sizeof(path), "%s::%s:%s/none", strong, weak, tmp);
+	TRUE(mkdir(strong, 0755) == 0 && mkdir(weak, 0755) == 0);
+	put(weak, "a.policy", SLOTS(1));
+	put(weak, "b.policy", SLOTS(2));
+	put(weak, "c.policy", SLOTS(3));
+	put(weak, "d.conf", SLOTS(4));
+	put(weak, ".e.policy", SLOTS(5));
+	put(strong, "c.policy", "");
+	put(strong, "a.policy", SLOTS(6));
+	snprintf(fifo, sizeof(fifo), "%s/b.policy", strong);
+	TRUE(symlink("/dev/null", fifo) == 0);
+	snprintf(fifo, sizeof(fifo), "%s/f.policy", strong);
+	TRUE(mkfifo(fifo, 0600) == 0);
+
+	hak_policy_free(set);
+	TRUE(hak_policy_load(path, &set) == 0);
+	TRUE(set->n == 1 && set->files_n == 4);
+	TRUE(set->file[1].masked && set->file[2].masked);
+	TRUE(set->problems_n == 1 && strstr(set->problem[0].path, "f.policy"));
+	hak_policy_effect(set, &redis, &e);
+	TRUE(e.tunable[row("whale.ring_slots")] == 6);
+	unlink(fifo);
+}
+
+int main(void)
+{
+	test_matching();
+	test_long_command();
+	test_user_units();
+	test_precedence();
+	test_merging();
+	test_problems();
+	test_syntax();
+	test_files();
+	hak_policy_free(set);
+	return check_end();
+}

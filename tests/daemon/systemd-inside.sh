@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+# The part of tests/daemon/systemd.test that runs under the real systemd, as root.
+. /hk/lib.sh
+. /hk/environment
+export PATH
+unset LD_PRELOAD
+slots=whale.ring_slots
+tunable=2ec758b08de447379b7fcf0bc7d5e3c8
+purge=5e82c1f4522d4eb7b71567e71c866467
+pressure=254d48bed860437b830c3eb0fb14838b
+
+main_pid() { systemctl show -P MainPID "$1"; }
+status_text() { systemctl show -P StatusText hakmemd; }
+
+value()
+{
+	hakmemctl get "$1" "$2" --json=short 2>/dev/null | python3 -c '
+import json, sys
+for v in json.load(sys.stdin)["values"]:
+    print("%s/%s" % (v["text"], v["origin"]))'
+}
+
+becomes()
+{
+	has() { [ "$(value "$1" "$2")" = "$3" ]; }
+	wait_for 40 has "$@" || fail "$2 of process $1 is $(value "$1" "$2"), not $3;
+$(hakmemctl get "$1" "$2" 2>&1)
+$(journalctl -u hakmemd --no-pager -n 30)"
+}
+
+# in_journal ID FIELD=VALUE...: an event with these fields is there.
+in_journal()
+{
+	local id=$1
+	shift
+	journalctl --sync 2>/dev/null
+	[ -n "$(journalctl -q --no-pager -o cat MESSAGE_ID="$id" \
+		_SYSTEMD_UNIT=hakmemd.service "$@")" ]
+}
+
+# The host's pressure is heard later on.
+mkdir -p /etc/hakmem/policy.d /etc/hakmem/hakmemd.conf.d
+cat >/etc/hakmem/hakmemd.conf.d/test.conf <<END
+[Daemon]
+PageOutEvery=1s
+[HostPressure]
+Enable=no
+END
+cat >/etc/hakmem/policy.d/redis.policy <<END
+[Match]
+Unit=redis-server.service
+[Tunables]
+$slots=40
+purge.delay_ms=1d
+[Pressure]
+Threshold=5ms
+Window=2s
+Cooldown=1s
+END
+cat >/etc/systemd/system/hakmemd.service.d/test.conf <<END
+[Service]
+WatchdogSec=4s
+TimeoutAbortSec=1s
+END
+systemctl daemon-reload
+
+# --- start: ready, its capabilities and no others, hardened ------------------------------------
+systemctl start hakmemd || fail "hakmemd does not start: $(journalctl -u hakmemd --no-pager)"
+[[ $(status_text) =~ ^[0-9]+\ process(es)?,\ 1\ policy,\ .*\ returned$ ]] ||
+	fail "status: $(status_text)"
+capabilities=$(awk '/^CapEff/ { print $2 }' "/proc/$(main_pid hakmemd)/status")
+# SYS_PTRACE, DAC_READ_SEARCH, CHECKPOINT_RESTORE, SYS_NICE
+[ "$capabilities" = 0000010000880004 ] || fail "capabilities: $capabilities"
+exposure=$(systemd-analyze security hakmemd --no-pager | tail -n 1)
+echo "systemd-analyze security: $exposure"
+[[ $exposure == *OK* ]] || fail "exposure: $exposure"
+
+# --- a service on hakmem gets its policy when it starts ----------------------------------------
+systemctl start redis-server || fail "redis-server: $(journalctl -u redis-server --no-pager)"
+redis=$(main_pid redis-server)
+grep -q libhakmem "/proc/$redis/maps" || fail "redis-server is not on hakmem"
+becomes "$redis" $slots 40/policy
+hakmemctl policy verify "$redis" || fail "verify: $?"
+wait_for 20 in_journal $tunable HAKMEM_TUNABLE=$slots HAKMEM_OLD=128 HAKMEM_NEW=40 \
+	HAKMEM_RULE=redis HAKMEM_UNIT=redis-server.service OBJECT_PID="$redis" ||
+	fail "no event: $(journalctl -u hakmemd -o verbose --no-pager | tail -n 40)"
+
+# --- live change by reload; a bad file costs itself only ---------------------------------------
+sed -i "s/^$slots=.*/$slots=50/" /etc/hakmem/policy.d/redis.policy
+printf '[Match]\nUnit=x\n[Tunables]\nno.such=1\n' >/etc/hakmem/policy.d/bad.policy
+systemctl reload hakmemd || fail "reload"
+becomes "$redis" $slots 50/policy
+wait_for 20 in_journal 8cd01dbac3d84abea23f382f3cddf138 HAKMEM_RULE_LINE=4 ||
+	fail "no event of the bad file"
+hakmemctl policy verify >/dev/null 2>&1 && fail "verify passed over a bad file"
+rm /etc/hakmem/policy.d/bad.policy
+catalog=$(find / -xdev -name hakmem.catalog -path '*/systemd/catalog/*' 2>/dev/null | head -n 1)
+[ -n "$catalog" ] || fail "no catalog was installed"
+mkdir -p /usr/lib/systemd/catalog && cp -n "$catalog" /usr/lib/systemd/catalog/
+journalctl --update-catalog || fail "the catalog is not right"
+journalctl -q -x --no-pager MESSAGE_ID=$tunable | grep -q 'A tunable of hakmem changed' ||
+	fail "the catalog explains nothing"
+
+# --- pressure in the unit's cgroup: RSS falls, the data stays ----------------------------------
+rss() { awk '/^VmRSS/ { print $2 }' "/proc/$redis/status"; }
+# Leaves redis-server with few keys and much free memory.
+fill()
+{
+	python3 -c '
+for i in range(120000):
+    v = ("%06d" % i) * 100
+    print("*3\r\n$3\r\nSET\r\n$7\r\nk%06d\r\n$%d\r\n%s\r" % (i, len(v), v))' |
+		redis-cli --pipe >/dev/null || fail "redis-cli"
+	seq -f 'DEL k%06.0f' 2000 119999 | redis-cli >/dev/null
+	[ "$(redis-cli dbsize)" = 2000 ] || fail "redis: $(redis-cli dbsize) keys"
+	full=$(rss)
+	((full > 40000)) || fail "redis-server holds too little to give back: $full KiB"
+}
+fill
+digest=$(redis-cli debug digest)
+memory=/sys/fs/cgroup/memory unified=/sys/fs/cgroup/unified
+if [ -d $memory ] && [ -d $unified ]; then
+	mkdir $memory/thrash $unified/system.slice/redis-server.service/thrash
+	echo $((20 << 20)) >$memory/thrash/memory.limit_in_bytes
+	sh -c "echo \$\$ >$memory/thrash/cgroup.procs
+		echo \$\$ >$unified/system.slice/redis-server.service/thrash/cgroup.procs
+		exec python3 /hk/thrash.py /hk/file" >/dev/null &
+	thrash=$!
+	fell() { (($(rss) < full / 2)); }
+	wait_for 60 fell || fail "RSS is $(rss) KiB, was $full; $(
+		cat $unified/system.slice/redis-server.service/memory.pressure
+		hakmemctl stats $redis; journalctl -u hakmemd --no-pager -n 20)"
+	kill $thrash
+	wait_for 20 in_journal $purge OBJECT_PID="$redis" HAKMEM_WHY=pressure ||
+		fail "no event of the purge: $(journalctl -u hakmemd --no-pager -n 20)"
+	in_journal $pressure HAKMEM_CGROUP=/system.slice/redis-server.service HAKMEM_ASKED=1 ||
+		fail "no event of the pressure: $(journalctl -u hakmemd --no-pager -n 20)"
+	echo "under pressure: RSS of redis-server from $full to $(rss) KiB"
+	[ "$(redis-cli debug digest)" = "$digest" ] || fail "the data of redis-server changed"
+	[[ $(status_text) =~ [0-9]M\ returned$ ]] || fail "status: $(status_text)"
+
+	# The same by the host's pressure, of which all processes on hakmem are part.
+	sed -i '/^\[Pressure\]/,$d' /etc/hakmem/policy.d/redis.policy
+	printf '[HostPressure]\nThreshold=1ms\nCooldown=1s\n' \
+		>/etc/hakmem/hakmemd.conf.d/test.conf
+	systemctl reload hakmemd
+	fill
+	sh -c "echo \$\$ >$memory/thrash/cgroup.procs; exec python3 /hk/thrash.py /hk/file" \
+		>/dev/null &
+	thrash=$!
+	wait_for 60 fell || fail "RSS is $(rss) KiB, was $full; $(cat /proc/pressure/memory;
+		journalctl -u hakmemd --no-pager -n 20)"
+	kill $thrash
+	journalctl --sync
+	journalctl -q -o cat MESSAGE_ID=$pressure | grep -q 'pressure on the host' ||
+		fail "no event of the host's pressure"
+	[ "$(redis-cli debug digest)" = "$digest" ] || fail "the data of redis-server changed"
+else
+	echo "pressure not tried: no control groups of version 1 beside version 2"
+fi
+
+# --- memory freed lazily by one that sleeps; one that closed its descriptors --------------------
+printf '[Daemon]\nPageOutEvery=1s\n[HostPressure]\nEnable=no\n' \
+	>/etc/hakmem/hakmemd.conf.d/test.conf
+systemctl reload hakmemd
+library=/usr/lib/hakmem-test/libhakmem.so.0
+if [ "$(wc -l </proc/swaps)" -le 1 ]; then
+	mkfifo /run/letters
+	exec {letters}<>/run/letters
+	systemd-run -q --unit=sleeper -p StandardInput=file:/run/letters \
+		-p StandardOutput=file:/run/answers -p Environment=LD_PRELOAD=$library \
+		-p Environment=HAKMEM=control.agent=off,purge.delay_ms=0,region.evict_bytes=0 \
+		/hk/workload || fail "systemd-run"
+	answers() { [ "$(grep -c "$1" /run/answers)" -ge "$2" ]; }
+	wait_for 20 answers ready 1 || fail "no answer of the sleeper"
+	sleeper=$(main_pid sleeper)
+	for fd in /proc/"$sleeper"/fd/*; do
+		[[ $(readlink "$fd") != *hakmem-tune* ]] || page=$(stat -Lc %i "$fd")
+	done
+	held() { grep -qs "WRITE .*:$page 1 1$" /proc/"$(main_pid hakmemd)"/fdinfo/*; }
+	wait_for 20 held || fail "hakmemd is not attached to the sleeper"
+	lazy()
+	{
+		hakmemctl stats "$sleeper" --json=short | python3 -c '
+import json, sys
+sys.exit(json.load(sys.stdin)["processes"][0]["memory"]["lazy"] < 20 << 20)'
+	}
+	small() { (($(awk '/^VmRSS/ { print $2 }' "/proc/$sleeper/status") < 20 << 10)); }
+	# Its slow paths see that somebody is attached, then it frees lazily, then it sleeps.
+	for letter in w d w; do
+		echo $letter >&$letters
+	done
+	wait_for 20 answers done 3 || fail "no answer of the sleeper"
+	wait_for 20 lazy || fail "not freed lazily: $(hakmemctl stats "$sleeper")"
+	wait_for 30 small || fail "not paged out: $(hakmemctl stats "$sleeper")"
+	echo d >&$letters
+	wait_for 20 answers done 4 || fail "the sleeper did not go on"
+	systemctl stop sleeper
+else
+	echo "page-out not tried: there is swap"
+fi
+cat >/etc/hakmem/policy.d/closed.policy <<END
+[Match]
+Unit=closed.service
+[Tunables]
+$slots=60
+END
+systemctl reload hakmemd
+systemd-run -q --unit=closed -p Environment=LD_PRELOAD=$library -p User=nobody /bin/bash -c '
+	for fd in {100..120}; do eval "exec $fd>&-"; done
+	while read -r -t 1000 line; do :; done < <(exec sleep 1000)' || fail "systemd-run"
+closed=$(main_pid closed)
+# It sleeps, so that its answer may be long in coming.
+written()
+{
+	[[ $(hakmemctl policy verify "$closed" --no-legend -o NAME,WANTED,RESULT) =~ \
+		^$slots\ +60\ +(ok|pending)$ ]]
+}
+wait_for 20 written || fail "who closed its descriptors is not reached:
+$(hakmemctl policy verify "$closed")"
+readlink /proc/"$closed"/fd/* | grep -q memfd && fail "it did not close its descriptors"
+systemctl stop closed
+rm /etc/hakmem/policy.d/closed.policy
+
+# --- hung: the watchdog kills it, and what it knew is there again ------------------------------
+returned=$(status_text)
+returned=${returned##*, }
+before=$(main_pid hakmemd)
+kill -STOP "$before"
+restarted()
+{
+	[ "$(main_pid hakmemd)" != "$before" ] && [ "$(main_pid hakmemd)" != 0 ] &&
+		systemctl -q is-active hakmemd
+}
+wait_for 60 restarted || fail "the watchdog did nothing: $(systemctl status hakmemd --no-pager)"
+[ "$(systemctl show -P Result hakmemd)" = success ] || systemctl reset-failed hakmemd
+again=$(status_text)
+[ "${again##*, }" = "$returned" ] || fail "after the restart: $again, before: $returned"
+[ "$(value "$redis" $slots)" = 50/policy ] || fail "$(value "$redis" $slots) after the restart"
+
+# --- /proc that hides processes; somebody who forks all the time -------------------------------
+mount -o remount,hidepid=2 /proc && systemctl restart hakmemd || fail "hidepid"
+sh -c 'while :; do /bin/true; done' &
+storm=$!
+systemctl restart redis-server
+redis=$(main_pid redis-server)
+becomes "$redis" $slots 50/policy
+kill $storm
+
+# --- its end changes nothing; a policy that goes takes back what it set ------------------------
+systemctl stop hakmemd
+[ "$(value "$redis" $slots)" = 50/policy ] || fail "$(value "$redis" $slots) after the stop"
+rm /etc/hakmem/policy.d/redis.policy
+[ "$(hakmemctl policy verify "$redis" --no-legend -o NAME,RESULT | grep -c 'left over')" = 2 ] ||
+	fail "verify: $(hakmemctl policy verify "$redis")"
+systemctl start hakmemd
+becomes "$redis" $slots 128/default
+[ "$(redis-cli ping)" = PONG ] || fail "redis-server does not answer"
+echo "under systemd"
