@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One trace, from loading the programs to the figures. A session owns every descriptor of it: the
- * maps that the programs share, the programs, their links. Nothing is pinned, nothing is mounted, so
- * that the kernel drops all of it with the process, however that ends.
+ * maps that the programs share, the programs, their links. Nothing is pinned, nothing is mounted:
+ * the kernel drops all of it with the process, however that ends.
  *
  * For: hakmemctl. One thread. The questions (life, space, fault, flush, vmas) are one file each;
  * each loads its programs in the best form that this kernel takes and says what it had to do

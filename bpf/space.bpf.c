@@ -227,23 +227,23 @@ static __always_inline __u64 pages_up(__u64 bytes)
 struct outcome {
 	__u64 address, bytes;	/* that it was about */
 	__u64 given;		/* bytes given back */
-	bool lazy;
+	__u32 lazy, pad;
 };
 
-static __always_inline void give_back(struct hak_proc *proc, struct outcome *out, __u64 start,
+static __always_inline void give_back(__u64 owner, struct outcome *out, __u64 start,
 				      __u64 bytes, __u64 now)
 {
-	struct walk walk = { .owner = proc->owner, .start = start, .end = start + bytes,
+	struct walk walk = { .owner = owner, .start = start, .end = start + bytes,
 			     .now = now, .what = out->lazy ? WALK_GIVE_LAZY : WALK_GIVE };
 
 	walk_range(&walk);
 	out->given += bytes;
 }
 
-static __always_inline void populate(struct hak_proc *proc, struct hak_space_totals *totals,
+static __always_inline void populate(__u64 owner, struct hak_space_totals *totals,
 				     __u64 start, __u64 bytes, __u64 now)
 {
-	struct walk walk = { .owner = proc->owner, .start = start, .end = start + bytes,
+	struct walk walk = { .owner = owner, .start = start, .end = start + bytes,
 			     .now = now, .what = WALK_POPULATE };
 
 	walk_range(&walk);
@@ -259,12 +259,12 @@ static __always_inline struct mm_struct *current_mm(void)
 }
 
 /* Whether a new mapping lies where one was a moment ago. */
-static __always_inline void met_again(struct hak_proc *proc, struct hak_space_totals *totals,
+static __always_inline void met_again(__u64 owner, struct hak_space_totals *totals,
 				      __u64 start, __u64 bytes, __u64 now)
 {
-	struct range_key key = { .owner = proc->owner, .start = start };
+	struct range_key key = { .owner = owner, .start = start };
 	struct range *range = bpf_map_lookup_elem(&ranges, &key);
-	struct walk walk = { .owner = proc->owner, .start = start, .end = start + bytes,
+	struct walk walk = { .owner = owner, .start = start, .end = start + bytes,
 			     .now = now, .what = WALK_LOOK };
 
 	totals->maps++;
@@ -283,7 +283,7 @@ static __always_inline void met_again(struct hak_proc *proc, struct hak_space_to
 	bpf_map_delete_elem(&ranges, &key);
 }
 
-static __always_inline void mmap_done(struct hak_proc *proc, struct hak_space_totals *totals,
+static __always_inline void mmap_done(__u64 owner, struct hak_space_totals *totals,
 				      struct hak_thread *t, __u64 at, __u64 now,
 				      struct outcome *out)
 {
@@ -300,27 +300,27 @@ static __always_inline void mmap_done(struct hak_proc *proc, struct hak_space_to
 		__u64 grown = BPF_CORE_READ(current_mm(), total_vm) - t->total_vm;
 
 		if (grown == 0)
-			give_back(proc, out, at, bytes, now);
+			give_back(owner, out, at, bytes, now);
 	} else {
-		met_again(proc, totals, at, bytes, now);
+		met_again(owner, totals, at, bytes, now);
 	}
 	if (t->arg[3] & MAP_POPULATE_)
-		populate(proc, totals, at, bytes, now);
+		populate(owner, totals, at, bytes, now);
 }
 
-static __always_inline void munmap_done(struct hak_proc *proc, struct hak_thread *t, __u64 now,
+static __always_inline void munmap_done(__u64 owner, struct hak_thread *t, __u64 now,
 					struct outcome *out)
 {
-	struct range_key key = { .owner = proc->owner, .start = t->arg[0] };
+	struct range_key key = { .owner = owner, .start = t->arg[0] };
 	struct range range = { .bytes = pages_up(t->arg[1]), .time_ns = now };
 
 	out->address = t->arg[0];
 	out->bytes = range.bytes;
-	give_back(proc, out, key.start, range.bytes, now);
+	give_back(owner, out, key.start, range.bytes, now);
 	bpf_map_update_elem(&ranges, &key, &range, BPF_ANY);
 }
 
-static __always_inline void mremap_done(struct hak_proc *proc, struct hak_thread *t, __u64 at,
+static __always_inline void mremap_done(__u64 owner, struct hak_thread *t, __u64 at,
 					__u64 now, struct outcome *out)
 {
 	__u64 old = pages_up(t->arg[1]), new = pages_up(t->arg[2]);
@@ -328,10 +328,10 @@ static __always_inline void mremap_done(struct hak_proc *proc, struct hak_thread
 	out->address = at;
 	out->bytes = new;
 	if (new < old && !(t->arg[3] & MREMAP_DONTUNMAP_))
-		give_back(proc, out, t->arg[0] + new, old - new, now);
+		give_back(owner, out, t->arg[0] + new, old - new, now);
 }
 
-static __always_inline void brk_done(struct hak_proc *proc, struct hak_thread *t, __u64 at,
+static __always_inline void brk_done(__u64 owner, struct hak_thread *t, __u64 at,
 				     __u64 now, struct outcome *out)
 {
 	__u64 old = pages_up(t->brk), new = pages_up(at);
@@ -341,27 +341,27 @@ static __always_inline void brk_done(struct hak_proc *proc, struct hak_thread *t
 		out->bytes = new - old;
 	} else if (new < old) {
 		out->bytes = old - new;
-		give_back(proc, out, new, old - new, now);
+		give_back(owner, out, new, old - new, now);
 	}
 }
 
-static __always_inline void madvise_done(struct hak_proc *proc, struct hak_space_totals *totals,
+static __always_inline void madvise_done(__u64 owner, struct hak_space_totals *totals,
 					 struct hak_thread *t, __u64 now, struct outcome *out)
 {
 	out->address = t->arg[0];
 	out->bytes = pages_up(t->arg[1]);
 	out->lazy = t->call == HAK_CALL_FREE;
 	if (t->call == HAK_CALL_DONTNEED || t->call == HAK_CALL_FREE)
-		give_back(proc, out, out->address, out->bytes, now);
+		give_back(owner, out, out->address, out->bytes, now);
 	else if (t->call == HAK_CALL_POPULATE)
-		populate(proc, totals, out->address, out->bytes, now);
+		populate(owner, totals, out->address, out->bytes, now);
 }
 
 /*
  * `done` bytes of the ranges were advised, from the first on. DONTNEED and FREE are taken from a
  * process about itself only, so that whose pages they are needs no looking up.
  */
-static __always_inline void process_madvise_done(struct hak_proc *proc, struct hak_thread *t,
+static __always_inline void process_madvise_done(__u64 owner, struct hak_thread *t,
 						 __u64 done, __u64 now, struct outcome *out)
 {
 	bool hard = t->arg[3] == ADVICE_DONTNEED || t->arg[3] == ADVICE_DONTNEED_LOCKED;
@@ -381,7 +381,7 @@ static __always_inline void process_madvise_done(struct hak_proc *proc, struct h
 			bytes = done;
 		done -= bytes;
 		if (hard || out->lazy)
-			give_back(proc, out, (__u64)v.iov_base, bytes, now);
+			give_back(owner, out, (__u64)v.iov_base, bytes, now);
 	}
 }
 
@@ -517,13 +517,44 @@ static __always_inline void count_vmas(struct hak_proc *proc, struct hak_space_t
 	owner->ns += ns;
 }
 
+/* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
+__noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u64 now)
+{
+	struct hak_space_totals *totals;
+	__u32 zero = 0;
+
+	totals = bpf_map_lookup_elem(&space_totals, &zero);
+	if (!t || !out || !totals)
+		return 0;
+	switch (t->call) {
+	case HAK_CALL_MMAP:
+		mmap_done(owner, totals, t, out->address, now, out);
+		break;
+	case HAK_CALL_MUNMAP:
+		munmap_done(owner, t, now, out);
+		break;
+	case HAK_CALL_MREMAP:
+		mremap_done(owner, t, out->address, now, out);
+		break;
+	case HAK_CALL_BRK:
+		brk_done(owner, t, out->address, now, out);
+		break;
+	case HAK_CALL_PROCESS_MADVISE:
+		process_madvise_done(owner, t, out->address, now, out);
+		break;
+	default:
+		madvise_done(owner, totals, t, now, out);
+	}
+	return 0;
+}
+
 static __always_inline void leave(void *ctx, long result)
 {
 	struct hak_proc *proc = current_proc();
 	__u32 tid = bpf_get_current_pid_tgid(), zero = 0, call;
 	struct hak_space_totals *totals;
 	struct hak_call_totals *c;
-	struct outcome out = { 0 };
+	struct outcome out = { .address = result };	/* as judge() takes it */
 	struct hak_event *e;
 	struct hak_thread *t;
 	__u64 now, ns;
@@ -540,29 +571,10 @@ static __always_inline void leave(void *ctx, long result)
 	call = t->call;
 	if (call >= HAK_CALLS)
 		return;
-	if (failed(t, result)) {
+	if (failed(t, result))
 		out.address = t->arg[0];
-	} else {
-		switch (call) {
-		case HAK_CALL_MMAP:
-			mmap_done(proc, totals, t, result, now, &out);
-			break;
-		case HAK_CALL_MUNMAP:
-			munmap_done(proc, t, now, &out);
-			break;
-		case HAK_CALL_MREMAP:
-			mremap_done(proc, t, result, now, &out);
-			break;
-		case HAK_CALL_BRK:
-			brk_done(proc, t, result, now, &out);
-			break;
-		case HAK_CALL_PROCESS_MADVISE:
-			process_madvise_done(proc, t, result, now, &out);
-			break;
-		default:
-			madvise_done(proc, totals, t, now, &out);
-		}
-	}
+	else
+		judge(t, &out, proc->owner, now);
 	c = &totals->call[call];
 	c->calls++;
 	c->failed += failed(t, result);

@@ -47,7 +47,7 @@ struct hak_space_totals {
 	__u64 maps;			/* mmaps that made something */
 	__u64 exact;			/* of these, those that got a range unmapped within T */
 	__u64 exact_bytes;
-	__u64 overlapping;		/* those that met a page unmapped within T, exact included */
+	__u64 overlapping;		/* those that met a page unmapped within T */
 	__u64 overlapping_bytes;
 	__u64 exact_slots[HAK_HISTOGRAM_SLOTS];		/* by ns between munmap and mmap */
 	__u64 populated;		/* bytes populated again by a call, within T */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl trace --map, see trace.h: one SVG file, no script, nothing loaded from elsewhere. Above,
- * what was given back and taken again over time; below, a bar for each area of the address space,
- * cut into columns, each column filled from below by the share of its pages in each state. States
+ * hakmemctl trace --map, see trace.h: one SVG file, no script, nothing loaded from elsewhere.
+ * Above, what was given back and taken again over time; below, a bar for each area of the address
+ * space, cut into columns, each column filled from below by the share of its pages in each state. States
  * differ by pattern as well as by colour, so that black and white is enough.
  */
 #include <errno.h>
@@ -359,7 +359,8 @@ static void draw_times(const struct picture *pic, int y)
 
 		if (again > 0)
 			fprintf(pic->to, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' "
-					 "fill='url(#refilled)'/>\n", x, y + 32 - again, width, again);
+					 "fill='url(#refilled)'/>\n",
+				x, y + 32 - again, width, again);
 		if (given > 0)
 			fprintf(pic->to, "<rect x='%.1f' y='%d' width='%.1f' height='%.1f' "
 					 "fill='url(#given)' stroke='#4a6fa5' "

@@ -247,8 +247,8 @@ static void print_regions(const struct report *r)
 		last += number(v, "last");
 		most = number(v, "most") > most ? number(v, "most") : most;
 	}
-	fprintf(r->to, "\nRegions (VMAs): %" PRIu64 " at the start, %" PRIu64 " at the end, at most %"
-		       PRIu64 " in one process; calls made or removed %" PRIu64 "\n",
+	fprintf(r->to, "\nRegions (VMAs): %" PRIu64 " at the start, %" PRIu64 " at the end, at most "
+		       "%" PRIu64 " in one process; made or removed by calls: %" PRIu64 "\n",
 		first, last, most, number(r->o, "regions_changed"));
 }
 
