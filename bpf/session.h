@@ -71,6 +71,7 @@ struct hak_session {
 	struct vmas_bpf *vmas;
 	struct ring_buffer *ring;
 	bool space_everywhere;		/* system calls by the tracepoints of all of them */
+	bool knows_freed;		/* which pages calls freed */
 	struct hak_missing missing[HAK_MISSING_MAX];
 	size_t missing_n;
 };

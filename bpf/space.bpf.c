@@ -410,10 +410,10 @@ static __always_inline void tell_site(const struct hak_site_key *key, void *regs
 }
 
 static __always_inline void count_site(void *ctx, struct hak_proc *proc, __u32 call, __u64 given,
-				       __u64 ns)
+				       __u64 freed, __u64 ns)
 {
 	struct hak_site_key key = { .owner = proc->owner, .call = call };
-	struct hak_site first = { .calls = 1, .bytes = given, .ns = ns }, *site;
+	struct hak_site first = { .calls = 1, .bytes = given, .freed = freed, .ns = ns }, *site;
 	__u64 *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 
 	bpf_probe_read_kernel(&key.sp, sizeof(key.sp), regs + filter.regs_sp);
@@ -423,6 +423,7 @@ static __always_inline void count_site(void *ctx, struct hak_proc *proc, __u32 c
 	if (site) {
 		site->calls++;
 		site->bytes += given;
+		site->freed += freed;
 		site->ns += ns;
 		return;
 	}
@@ -481,6 +482,7 @@ static __always_inline void enter(__u32 nr, const __u64 arg[5])
 	t->total_vm = BPF_CORE_READ(mm, total_vm);
 	t->brk = BPF_CORE_READ(mm, brk);
 	t->call = call;
+	t->freed = 0;
 	t->call_ns = bpf_ktime_get_ns();
 }
 
@@ -492,8 +494,8 @@ static __always_inline bool failed(struct hak_thread *t, long result)
 	return (unsigned long)result >= (unsigned long)-ERRNO_MAX;
 }
 
-static __always_inline void count_vmas(struct hak_proc *proc, struct hak_space_totals *totals,
-				       __u64 given, __u64 ns, __u64 now)
+static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_totals *totals,
+				       __u64 given, __u64 freed, __u64 ns, __u64 now)
 {
 	struct hak_space_owner *owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
 	struct hak_space_owner first = { 0 };
@@ -514,6 +516,7 @@ static __always_inline void count_vmas(struct hak_proc *proc, struct hak_space_t
 		owner->vmas_most = vmas;
 	owner->calls++;
 	owner->given += given;
+	owner->freed += freed;
 	owner->ns += ns;
 }
 
@@ -557,7 +560,7 @@ static __always_inline void leave(void *ctx, long result)
 	struct outcome out = { .address = result };	/* as judge() takes it */
 	struct hak_event *e;
 	struct hak_thread *t;
-	__u64 now, ns;
+	__u64 now, ns, freed;
 
 	if (!proc)
 		return;
@@ -569,6 +572,7 @@ static __always_inline void leave(void *ctx, long result)
 	ns = now - t->call_ns;
 	t->call_ns = 0;
 	call = t->call;
+	freed = t->freed << (filter.page_shift & 31);
 	if (call >= HAK_CALLS)
 		return;
 	if (failed(t, result))
@@ -580,6 +584,7 @@ static __always_inline void leave(void *ctx, long result)
 	c->failed += failed(t, result);
 	c->bytes += out.bytes;
 	c->given += out.given;
+	c->freed += freed;
 	c->ns += ns;
 	c->ns_slots[log2_slot(ns) % HAK_HISTOGRAM_SLOTS]++;
 	if (out.given) {
@@ -587,9 +592,9 @@ static __always_inline void leave(void *ctx, long result)
 			totals->given_lazy += out.given;
 		totals->size_slots[log2_slot(out.given) % HAK_HISTOGRAM_SLOTS]++;
 		if (filter.sites)
-			count_site(ctx, proc, call, out.given, ns);
+			count_site(ctx, proc, call, out.given, freed, ns);
 	}
-	count_vmas(proc, totals, out.given, ns, now);
+	count_owner(proc, totals, out.given, freed, ns, now);
 	if (!filter.events)
 		return;
 	e = event_begin(sizeof(*e), HAK_EVENT_CALL, proc->owner);
@@ -601,6 +606,21 @@ static __always_inline void leave(void *ctx, long result)
 	e->d = result;
 	e->e = ns;
 	bpf_ringbuf_submit(e, 0);
+}
+
+/*
+ * Pages that go back to the kernel while a watched thread is in a call: what the call was about may
+ * have had none, and those of a file stay in its cache.
+ */
+SEC("tp_btf/mm_page_free")
+int BPF_PROG(page_free, struct page *page, unsigned int order)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct hak_thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (t && t->call_ns)
+		t->freed += 1ULL << (order & 31);
+	return 0;
 }
 
 /* What programs on the tracepoints of system calls are given, on every kernel. */

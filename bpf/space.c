@@ -21,7 +21,7 @@ static const char *const calls[] = { "mmap", "munmap", "mremap", "brk", "madvise
 				     "process_madvise" };
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 
-static int load(struct hak_session *s, bool everywhere)
+static int load(struct hak_session *s, bool everywhere, bool pages)
 {
 	struct space_bpf *b = space_bpf__open();
 	int r;
@@ -37,6 +37,7 @@ static int load(struct hak_session *s, bool everywhere)
 	bpf_program__set_autoload(b->progs.calls_exit, !everywhere);
 	bpf_program__set_autoload(b->progs.all_enter, everywhere);
 	bpf_program__set_autoload(b->progs.all_exit, everywhere);
+	bpf_program__set_autoload(b->progs.page_free, pages);
 	r = hak_session_lend(s, b->obj);
 	if (r == 0)
 		r = space_bpf__load(b);
@@ -52,15 +53,23 @@ static int load(struct hak_session *s, bool everywhere)
 int hak_space_load(struct hak_session *s)
 {
 	int probe = hak_open_tracepoint("syscalls/sys_enter_munmap"), r;
+	bool pages = hak_has_btf_tracepoint("mm_page_free");
 
 	if (probe >= 0)
 		close(probe);
-	r = probe >= 0 ? load(s, false) : probe;
+	r = probe >= 0 ? load(s, false, pages) : probe;
 	if (r < 0)
-		r = load(s, true);
+		r = load(s, true, pages);
+	if (r < 0 && pages) {
+		pages = false;
+		r = load(s, true, pages);
+	}
 	if (r < 0)
 		hak_session_lacks(s, "system calls", "their programs are not taken: %s",
 				  strerror(-r));
+	else if (!pages)
+		hak_session_lacks(s, "the memory that calls freed",
+				  "this kernel does not tell which pages it gets");
 	return r;
 }
 
@@ -82,6 +91,13 @@ int hak_space_start(struct hak_session *s)
 {
 	int r = 0;
 
+	if (bpf_program__autoload(s->space->progs.page_free)) {
+		r = hak_session_add_link(s, bpf_program__attach(s->space->progs.page_free));
+		s->knows_freed = r == 0;
+		if (r < 0)
+			hak_session_lacks(s, "the memory that calls freed", "no tracepoint: %s",
+					  strerror(-r));
+	}
 	if (s->space_everywhere) {
 		r = hak_session_add_link(s, bpf_program__attach(s->space->progs.all_exit));
 		return r ? r :
@@ -125,6 +141,7 @@ int hak_space_read_owner(const struct hak_session *s, uint64_t owner, struct hak
 	for (int i = 0; r == 0 && i < n; i++) {
 		ret->calls += values[i].calls;
 		ret->given += values[i].given;
+		ret->freed += values[i].freed;
 		ret->ns += values[i].ns;
 		if (values[i].vmas_most > ret->vmas_most)
 			ret->vmas_most = values[i].vmas_most;

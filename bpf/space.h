@@ -31,10 +31,15 @@ struct hak_numbers {
 	__u32 mmap, munmap, mremap, brk, madvise, process_madvise;
 };
 
+/*
+ * Freed is off by up to 31 pages a call: those that a processor made last are held there by a batch,
+ * whoever made them, and go when the batch does.
+ */
 struct hak_call_totals {
 	__u64 calls, failed;
 	__u64 bytes;		/* that the calls which succeeded were about */
-	__u64 given;		/* bytes they gave back */
+	__u64 given;		/* bytes of address space they gave back */
+	__u64 freed;		/* bytes of memory that the kernel got at once: not all, see below */
 	__u64 ns;		/* from entry to return, failures included */
 	__u64 ns_slots[HAK_HISTOGRAM_SLOTS];
 };
@@ -58,7 +63,7 @@ struct hak_space_totals {
 
 /* Of one owner, on each processor. */
 struct hak_space_owner {
-	__u64 calls, given, ns;
+	__u64 calls, given, freed, ns;
 	__u64 vmas;		/* after its last call */
 	__u64 vmas_ns;		/* when that was: of several processors' the latest holds */
 	__u64 vmas_most;
@@ -73,7 +78,7 @@ struct hak_site_key {
 };
 
 struct hak_site {
-	__u64 calls, bytes, ns;
+	__u64 calls, bytes, freed, ns;
 };
 
 struct hak_site_event {

@@ -85,6 +85,7 @@ struct hak_thread {
 	__u64 call_ns;		/* 0: in no call that we know */
 	__u64 arg[5];
 	__u64 total_vm, brk;	/* at entry */
+	__u64 freed;		/* pages that the call freed so far */
 	__u32 call, pad;
 	__u64 fault_ns;		/* 0: in no fault */
 	__u32 order, zero_pages;	/* of the largest page the fault was given */

@@ -3,7 +3,7 @@
  * The document of a trace, see trace.h: every figure that is shown is computed here, once.
  *
  * Bytes given back are those of the ranges that calls were about, whether or not there were pages
- * in them; bytes refilled are pages. What was measured and what was estimated have keys of their
+ * in them; bytes freed are pages that the kernel got by it; bytes refilled are pages. What was measured and what was estimated have keys of their
  * own, and are added only in "cost".
  */
 #include <stdio.h>
@@ -18,7 +18,7 @@ struct figures {
 	struct hak_fault_totals fault;
 	struct hak_flush_totals flush;
 	struct trace_prices prices;
-	uint64_t given, given_calls, call_ns;
+	uint64_t given, given_calls, freed, call_ns;
 	uint64_t refilled, late, fault_ns, faults, untimed;
 	__u64 distance[HAK_HISTOGRAM_SLOTS];	/* pages */
 };
@@ -32,6 +32,7 @@ static void collect(struct figures *f, struct trace *t)
 	trace_prices(&f->prices);
 	for (int i = 0; i < HAK_CALLS; i++) {
 		f->given += f->space.call[i].given;
+		f->freed += f->space.call[i].freed;
 		f->call_ns += f->space.call[i].ns;
 	}
 	for (int i = 0; i < HAK_HISTOGRAM_SLOTS; i++) {
@@ -94,18 +95,32 @@ static void returns_json(struct json_object *o, const struct figures *f)
 {
 	uint64_t page = 1ull << f->t->session->filter.page_shift;
 	struct json_object *c = child(o, "given_back");
-	uint64_t again = f->refilled + f->late;
+	uint64_t again = f->refilled + f->late, back = f->given;
+	bool known = f->t->session->knows_freed;
+
+	/* Memory, where that is known: ranges may have had no pages. */
+	if (known)
+		back = f->freed + f->space.given_lazy;
 
 	hak_json_number(c, "bytes", f->given);
 	hak_json_number(c, "calls", f->given_calls);
+	if (known)
+		hak_json_number(c, "freed_bytes", f->freed);
+	else
+		hak_json_null(c, "freed_bytes");
 	hak_json_number(c, "lazy_bytes", f->space.given_lazy);
 	histogram(c, "sizes", f->space.size_slots, 1);
 
 	c = child(o, "refilled");
 	hak_json_number(c, "bytes", f->refilled);
 	ratio(c, "ratio", f->refilled, f->given);
+	/* What is freed is known up to some pages a call: never above one. */
+	if (known)
+		ratio(c, "ratio_of_memory", f->refilled, back > f->refilled ? back : f->refilled);
+	else
+		hak_json_null(c, "ratio_of_memory");
 	hak_json_number(c, "late_bytes", f->late);
-	hak_json_number(c, "never_bytes", f->given > again ? f->given - again : 0);
+	hak_json_number(c, "never_bytes", back > again ? back - again : 0);
 	hak_json_number(c, "by_call_bytes", f->space.populated);
 	hak_json_number(c, "lazy_bytes", f->fault.refilled_lazy);
 	/* A page that MADV_FREE gave back and the kernel did not take is used without a word. */
@@ -138,6 +153,7 @@ static void calls_json(struct json_object *o, const struct figures *f)
 		hak_json_number(row, "failed", c->failed);
 		hak_json_number(row, "bytes", c->bytes);
 		hak_json_number(row, "given_bytes", c->given);
+		hak_json_number(row, "freed_bytes", c->freed);
 		hak_json_number(row, "ns", c->ns);
 		hak_json_number(row, "mean_ns", c->ns / c->calls);
 		histogram(row, "duration_ns", c->ns_slots, 1);
@@ -240,6 +256,7 @@ static void process_json(struct json_object *rows, const struct figures *f,
 	hak_json_number(o, "calls", space.calls);
 	hak_json_number(o, "calls_ns", space.ns);
 	hak_json_number(o, "given_bytes", space.given);
+	hak_json_number(o, "freed_bytes", space.freed);
 	hak_json_number(o, "faults", fault.faults);
 	hak_json_number(o, "faults_ns", fault.ns);
 	hak_json_number(o, "refilled_bytes", fault.refilled);
@@ -288,14 +305,14 @@ static void processes_json(struct json_object *o, const struct figures *f)
 struct place {
 	const struct trace_site *site;	/* NULL: told too late to be unwound */
 	uint32_t call;
-	uint64_t calls, bytes, ns;
+	uint64_t calls, bytes, freed, ns;
 };
 
 struct places {
 	const struct figures *f;
 	struct place *place;
 	size_t n, room;
-	uint64_t bytes;
+	uint64_t bytes, freed;
 };
 
 static const struct trace_site *site_of(const struct trace *t, const struct hak_site_key *key)
@@ -338,14 +355,18 @@ static void add_place(const struct hak_site_key *key, const struct hak_site *sit
 	}
 	at->calls += site->calls;
 	at->bytes += site->bytes;
+	at->freed += site->freed;
 	at->ns += site->ns;
 	p->bytes += site->bytes;
+	p->freed += site->freed;
 }
 
 static int by_bytes(const void *a, const void *b)
 {
 	const struct place *x = a, *y = b;
 
+	if (x->freed != y->freed)
+		return x->freed < y->freed ? 1 : -1;
 	return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
@@ -391,8 +412,12 @@ static void sites_json(struct json_object *o, const struct figures *f)
 		hak_json_text(row, "call", trace_call_word((enum hak_call)p.place[i].call));
 		hak_json_number(row, "calls", p.place[i].calls);
 		hak_json_number(row, "bytes", p.place[i].bytes);
+		hak_json_number(row, "freed_bytes", p.place[i].freed);
 		hak_json_number(row, "ns", p.place[i].ns);
-		ratio(row, "share", p.place[i].bytes, p.bytes);
+		if (p.freed)
+			ratio(row, "share", p.place[i].freed, p.freed);
+		else
+			ratio(row, "share", p.place[i].bytes, p.bytes);
 		frames = list(row, "frames");
 		for (size_t j = 0; site && j < site->frames; j++)
 			json_object_array_add(frames,
@@ -422,6 +447,7 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 			(hak_session_dropped_pages(s) +
 			 hak_session_note(s, HAK_NOTE_PAGES_UNFOLLOWED))
 				<< s->filter.page_shift);
+	hak_json_bool(o, "all_calls_taxed", s->space_everywhere);
 	rows = list(o, "missing");
 	for (size_t i = 0; i < s->missing_n; i++) {
 		struct json_object *row = json_object_new_object();

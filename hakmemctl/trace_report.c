@@ -110,12 +110,24 @@ static void line(const struct report *r, const char *label, uint64_t value, uint
 }
 
 /* -- parts ------------------------------------------------------------------------------------- */
+#define PROCESSES_SHOWN 5
+
+static int by_time(const void *a, const void *b)
+{
+	struct json_object *x = *(struct json_object *const *)a, *y = *(struct json_object *const *)b;
+	uint64_t p = number(x, "calls_ns") + number(x, "faults_ns");
+	uint64_t q = number(y, "calls_ns") + number(y, "faults_ns");
+
+	return (p < q) - (p > q);
+}
+
 static void print_processes(const struct report *r)
 {
 	struct json_object *rows = member(r->o, "processes"), *cost = member(r->o, "cost");
 	size_t n = json_object_array_length(rows);
 
-	for (size_t i = 0; i < n && i < 8; i++) {
+	json_object_array_sort(rows, by_time);
+	for (size_t i = 0; i < n && i < PROCESSES_SHOWN; i++) {
 		struct json_object *p = json_object_array_get_idx(rows, i);
 		const char *allocator = hak_json_get_text(p, "allocator");
 		const char *born = hak_json_get_text(p, "born");
@@ -126,8 +138,8 @@ static void print_processes(const struct report *r)
 			allocator ? allocator : "", strcmp(born, "running") ? ", " : "",
 			strcmp(born, "running") ? born : "", ended ? ", ended" : "");
 	}
-	if (n > 8)
-		fprintf(r->to, "and %zu more processes\n", n - 8);
+	if (n > PROCESSES_SHOWN)
+		fprintf(r->to, "and %zu more processes\n", n - PROCESSES_SHOWN);
 	fprintf(r->to, "%s traced, window %s; memory cost %s of processor time, %d %% of one\n\n",
 		time_of(number(r->o, "ns")), time_of(number(r->o, "window_ns")),
 		time_of(number(cost, "ns")), percent(real(cost, "of_one_processor")));
@@ -139,14 +151,21 @@ static void print_summary(const struct report *r)
 			   *a = member(r->o, "address_reuse"), *k = member(r->o, "kept_reuse");
 	bool least = json_object_get_boolean(member(f, "lower_bound"));
 
-	fprintf(r->to, "Given back    %8s  by %" PRIu64 " calls", bytes(number(g, "bytes")),
-		number(g, "calls"));
+	fprintf(r->to, "Given back    %8s  of address space, by %" PRIu64 " calls\n",
+		bytes(number(g, "bytes")), number(g, "calls"));
+	if (member(g, "freed_bytes"))
+		fprintf(r->to, "Memory freed  %8s  by these calls\n",
+			bytes(number(g, "freed_bytes")));
 	if (number(g, "lazy_bytes"))
-		fprintf(r->to, "; %s of it lazily (MADV_FREE)", bytes(number(g, "lazy_bytes")));
-	fprintf(r->to, "\nTaken again   %s%8s  within %s: %s%d %% of that",
-		least ? "at least " : "", bytes(number(f, "bytes")),
-		time_of(number(r->o, "window_ns")), least ? "at least " : "",
-		percent(real(f, "ratio")));
+		fprintf(r->to, "Freed lazily  %8s  (MADV_FREE), to be taken when the kernel needs "
+			       "it\n",
+			bytes(number(g, "lazy_bytes")));
+	fprintf(r->to, "Taken again   %8s  within %s: %s%d %% of the address space",
+		bytes(number(f, "bytes")), time_of(number(r->o, "window_ns")),
+		least ? "at least " : "", percent(real(f, "ratio")));
+	if (member(f, "ratio_of_memory") && !least)
+		fprintf(r->to, ", about %d %% of the memory",
+			percent(real(f, "ratio_of_memory")));
 	if (number(f, "late_bytes"))
 		fprintf(r->to, "; %s later", bytes(number(f, "late_bytes")));
 	fprintf(r->to, "\nMapped again  %8" PRIu64 "  of %" PRIu64
@@ -200,13 +219,14 @@ static void print_calls(const struct report *r)
 
 	if (json_object_array_length(rows) == 0)
 		return;
-	head(r, "System calls           CALLS   FAILED     BYTES  GIVEN-BACK      TIME      MEAN");
+	head(r, "System calls          CALLS   FAILED     BYTES     GIVEN     FREED      TIME      MEAN");
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *c = json_object_array_get_idx(rows, i);
 
-		fprintf(r->to, "  %-18s %8" PRIu64 " %8" PRIu64 " %9s %11s %9s %9s\n",
+		fprintf(r->to, "  %-17s %8" PRIu64 " %8" PRIu64 " %9s %9s %9s %9s %9s\n",
 			hak_json_get_text(c, "call"), number(c, "calls"), number(c, "failed"),
 			bytes(number(c, "bytes")), bytes(number(c, "given_bytes")),
+			bytes(number(c, "freed_bytes")),
 			time_of(number(c, "ns")), time_of(number(c, "mean_ns")));
 	}
 }
@@ -216,13 +236,13 @@ static void print_faults(const struct report *r)
 	struct json_object *rows = member(r->o, "faults"), *tlb = member(r->o, "tlb"),
 			   *cost = member(r->o, "cost");
 
-	head(r, "Page faults           FAULTS                                   TIME      MEAN");
+	head(r, "Page faults          FAULTS                                          TIME      MEAN");
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *f = json_object_array_get_idx(rows, i);
 
 		if (!number(f, "faults") && i)
 			continue;
-		fprintf(r->to, "  %-18s %8" PRIu64 " %40s %9s\n", hak_json_get_text(f, "fault"),
+		fprintf(r->to, "  %-17s %8" PRIu64 " %48s %9s\n", hak_json_get_text(f, "fault"),
 			number(f, "faults"), number(f, "timed") ? time_of(number(f, "ns")) : "-",
 			number(f, "timed") ? time_of(number(f, "mean_ns")) : "-");
 	}
@@ -299,8 +319,8 @@ static void print_sites(const struct report *r)
 		size_t n = json_object_array_length(frames);
 
 		fprintf(r->to, "  %3d %%  %8s  %8" PRIu64 " x %s\n", percent(real(s, "share")),
-			bytes(number(s, "bytes")), number(s, "calls"),
-			hak_json_get_text(s, "call"));
+			bytes(number(s, number(s, "freed_bytes") ? "freed_bytes" : "bytes")),
+			number(s, "calls"), hak_json_get_text(s, "call"));
 		fprintf(r->to, "         ");
 		for (size_t j = 0; j < n && j < FRAMES_SHOWN; j++) {
 			if (j)
@@ -320,6 +340,9 @@ static void print_doubts(const struct report *r)
 		       " call sites, %" PRIu64 " processes; not followed %s\n",
 		number(lost, "events"), number(lost, "threads"), number(lost, "sites"),
 		number(lost, "processes"), bytes(number(lost, "unfollowed_bytes")));
+	if (json_object_get_boolean(member(r->o, "all_calls_taxed")))
+		fputs("System calls were watched where all pass, which slows each of the machine a "
+		      "little:\ntracefs cannot be reached.\n", r->to);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *m = json_object_array_get_idx(rows, i);
 

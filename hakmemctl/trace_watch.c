@@ -294,6 +294,24 @@ static void print_event(const struct trace *t, const struct hak_event *e)
 	json_object_put(o);
 }
 
+/* Until it is looked at, and if it ends before that, it is what its parent is. */
+static void forked(struct trace *t, const struct hak_event *e)
+{
+	const struct trace_process *parent;
+	struct trace_process *p;
+
+	if (trace_add(t, (pid_t)e->pid, BORN_FORKED, e->owner) < 0)
+		return;
+	p = &t->process[t->processes - 1];
+	parent = find(t, (pid_t)e->a);
+	if (!parent)
+		return;
+	if (!p->comm[0])
+		memcpy(p->comm, parent->comm, sizeof(p->comm));
+	if (!p->allocator[0])
+		memcpy(p->allocator, parent->allocator, sizeof(p->allocator));
+}
+
 static void executed(struct trace *t, struct trace_process *p, const struct hak_event *e)
 {
 	if (!p)
@@ -319,7 +337,7 @@ void trace_told(const struct hak_event *e, void *arg)
 
 	switch (e->type) {
 	case HAK_EVENT_FORK:
-		trace_add(t, (pid_t)e->pid, BORN_FORKED, e->owner);
+		forked(t, e);
 		break;
 	case HAK_EVENT_MET:
 		trace_add(t, (pid_t)e->pid, BORN_MET, e->owner);

@@ -101,6 +101,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* So many pages were freed by so many calls; each may be off by a batch of 31, see bpf/space.h. */
+static void freed(unsigned long pages, unsigned long calls)
+{
+	unsigned long some = 32 * calls;
+
+	note("given_back/freed_bytes >= %lu\n", pages > some ? (pages - some) * PAGE : 0);
+	note("given_back/freed_bytes <= %lu\n", (pages + some) * PAGE);
+}
+
 /* -- acts -------------------------------------------------------------------------------------- */
 /* N times: map, touch all, unmap, with a pause; each time as before, so the address comes again. */
 static void act_unmap(void)
@@ -135,7 +144,7 @@ static void act_unmap(void)
 	note("address_reuse/overlapping = %zu\naddress_reuse/overlapping_bytes = %lu\n", again,
 	     again * PAGES * PAGE);
 	note("refilled/bytes = %lu\nrefilled/late_bytes = 0\n", again * PAGES * PAGE);
-	note("refilled/never_bytes = %lu\n", PAGES * PAGE);
+	freed(N * PAGES, N);
 	/* The clock was read a little later than munmap was over, and a little before. */
 	note("distance from %lu\ndistance to %lu\n", least - least / 8, most + most / 8 + 1000000);
 	/* One site, all of it. */
@@ -187,6 +196,7 @@ static void act_dontneed(void)
 	note("calls/madvise(DONTNEED)/calls = %d\ncalls/madvise(DONTNEED)/bytes = %lu\n", 2 * N,
 	     given * PAGE);
 	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", given * PAGE, again * PAGE);
+	freed(again, 2 * N);	/* what was there just then */
 	note("refilled/lower_bound = false\nlost/unfollowed_bytes = 0\n");
 }
 
@@ -240,6 +250,7 @@ static void act_thp(void)
 	note("zeroed_bytes >= %lu\nzeroed_bytes <= %lu\n", (N + 1) * BLOCKS * BLOCK,
 	     (N + 1) * BLOCKS * BLOCK + 64 * PAGE);
 	note("calls/madvise(HUGEPAGE)/calls = 1\n");
+	freed(N * BLOCKS * BLOCK / PAGE, N);
 }
 
 static void act_mremap(void)
@@ -256,7 +267,7 @@ static void act_mremap(void)
 	}
 	note("calls/mremap/calls = %d\ncalls/mremap/given_bytes = %lu\n", 2 * N,
 	     N * (LARGE - SMALL) * PAGE);
-	note("refilled/bytes = %lu\nrefilled/never_bytes = 0\n", N * (LARGE - SMALL) * PAGE);
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = 0\n", N * (LARGE - SMALL) * PAGE);
 }
 
 static void act_brk(void)
