@@ -62,6 +62,7 @@ static __always_inline struct hak_event *event_begin(__u64 bytes, __u32 type, __
 	e->tid = id;
 	e->pad = 0;
 	e->a = e->b = e->c = e->d = e->e = 0;
+	__builtin_memset(e->name, 0, sizeof(e->name));
 	return e;
 }
 
@@ -73,6 +74,7 @@ static __always_inline void tell(__u32 type, __u64 owner, __u32 pid, __u64 paren
 		return;
 	e->pid = pid;
 	e->a = parent;
+	bpf_get_current_comm(e->name, sizeof(e->name));
 	bpf_ringbuf_submit(e, 0);
 }
 
@@ -92,10 +94,14 @@ static __always_inline struct hak_proc *current_proc(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	struct task_struct *task;
 
 	if (proc || !filter.by_cgroup || !tgid)
 		return proc;
-	if (bpf_current_task_under_cgroup(&cgroups, 0) != 1)
+	/* One that ends is out already, though it still faults a little. */
+	task = (struct task_struct *)bpf_get_current_task();
+	if (BPF_CORE_READ(task, signal, live.counter) <= 0 ||
+	    bpf_current_task_under_cgroup(&cgroups, 0) != 1)
 		return NULL;
 	proc = take_in(tgid);
 	if (proc)

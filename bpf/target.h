@@ -50,7 +50,7 @@ enum hak_note {
 };
 
 enum hak_event_type {
-	HAK_EVENT_FORK = 1,	/* pid: the child; a: the parent */
+	HAK_EVENT_FORK = 1,	/* pid: the child; a: the parent; this and the next three: name */
 	HAK_EVENT_EXEC,
 	HAK_EVENT_MET,		/* taken in for its cgroup */
 	HAK_EVENT_EXIT,
@@ -64,6 +64,7 @@ struct hak_event {
 	__u64 owner;
 	__u32 type, pid, tid, pad;
 	__u64 a, b, c, d, e;
+	char name[16];		/* of the process, as it is then */
 };
 
 /* -- what follows is shared by the programs on system calls and those on faults ---------------- */

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,10 +99,32 @@ static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 	return -ENOENT;
 }
 
+/* A thread has the number of a process and is none. */
+static int check_process(pid_t pid)
+{
+	char path[48], line[128];
+	int r = -ESRCH, tgid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tgid: %d", &tgid) == 1)
+			r = tgid == pid ? 0 : -ENOTSUP;
+	if (f)
+		fclose(f);
+	return r;
+}
+
 static int watch(struct trace *t, pid_t pid, bool only)
 {
-	int r = kill(pid, 0) < 0 && errno == ESRCH ? -ESRCH : 0;
+	int r = check_process(pid);
 
+	if (r == -ENOTSUP && only) {
+		fprintf(stderr, "hakmemctl: %d is a thread; give the PID of its process\n",
+			(int)pid);
+		return -ESRCH;
+	}
 	if (r == 0)
 		r = hak_session_watch(t->session, pid);
 	if (r == 0)
@@ -169,22 +190,23 @@ static int start_command(struct trace *t, char **command, int *ret_go)
 }
 
 /* -- the run ----------------------------------------------------------------------------------- */
-static bool command_ended(struct trace *t)
+/* The shell's words for how a command ended; 0 while it runs. */
+static int command_code(struct trace *t)
 {
-	if (!t->command)
-		return false;
-	return waitpid(t->command, &t->command_status, WNOHANG) == t->command;
+	int status;
+
+	if (!t->command || waitpid(t->command, &status, WNOHANG) != t->command)
+		return 0;
+	t->command = 0;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static void run(struct trace *t, const struct request *q, bool endless)
 {
 	uint64_t deadline = q->ns ? hak_monotonic_ns() + q->ns : UINT64_MAX, looked = 0;
-	bool reaped = false;
 
 	while (!interrupted && hak_monotonic_ns() < deadline) {
 		hak_session_poll(t->session, TICK_MS);
-		if (!reaped && command_ended(t))
-			reaped = true;
 		if (!endless && hak_session_watched(t->session) == 0)
 			break;
 		if (t->map)
@@ -195,8 +217,6 @@ static void run(struct trace *t, const struct request *q, bool endless)
 			looked = hak_monotonic_ns();
 		}
 	}
-	if (t->command && reaped)
-		t->command = 0;
 }
 
 static int trace_all(struct trace *t, const struct request *q, const struct hak_target *target,
@@ -289,6 +309,8 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);
 	if (r == CTL_OK)
 		r = answer(&t, &q);
+	if (r == CTL_OK)
+		r = command_code(&t);
 	fflush(stdout);
 	if (go >= 0)
 		close(go);

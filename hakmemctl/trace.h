@@ -65,7 +65,6 @@ struct trace {
 	bool map;
 	struct trace_moment *moment;	/* for the map */
 	size_t moments, moments_room;
-	int command_status;		/* of waitpid(), when there was a command */
 	pid_t command;			/* 0: none, or it has ended */
 };
 

@@ -294,6 +294,11 @@ static void print_event(const struct trace *t, const struct hak_event *e)
 	json_object_put(o);
 }
 
+static void name(struct trace_process *p, const struct hak_event *e)
+{
+	snprintf(p->comm, sizeof(p->comm), "%.*s", (int)sizeof(e->name), e->name);
+}
+
 /* Until it is looked at, and if it ends before that, it is what its parent is. */
 static void forked(struct trace *t, const struct hak_event *e)
 {
@@ -303,12 +308,9 @@ static void forked(struct trace *t, const struct hak_event *e)
 	if (trace_add(t, (pid_t)e->pid, BORN_FORKED, e->owner) < 0)
 		return;
 	p = &t->process[t->processes - 1];
+	name(p, e);
 	parent = find(t, (pid_t)e->a);
-	if (!parent)
-		return;
-	if (!p->comm[0])
-		memcpy(p->comm, parent->comm, sizeof(p->comm));
-	if (!p->allocator[0])
+	if (parent && !p->allocator[0])
 		memcpy(p->allocator, parent->allocator, sizeof(p->allocator));
 }
 
@@ -328,6 +330,7 @@ static void executed(struct trace *t, struct trace_process *p, const struct hak_
 	p->allocator[0] = '\0';
 	p->vmas_first = p->vmas_last = 0;
 	look_at(t, p);
+	name(p, e);
 }
 
 void trace_told(const struct hak_event *e, void *arg)
@@ -340,7 +343,8 @@ void trace_told(const struct hak_event *e, void *arg)
 		forked(t, e);
 		break;
 	case HAK_EVENT_MET:
-		trace_add(t, (pid_t)e->pid, BORN_MET, e->owner);
+		if (trace_add(t, (pid_t)e->pid, BORN_MET, e->owner) == 0)
+			name(&t->process[t->processes - 1], e);
 		break;
 	case HAK_EVENT_EXEC:
 		executed(t, p, e);
