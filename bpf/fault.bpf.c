@@ -43,6 +43,7 @@ static __always_inline int begin(unsigned long address)
 	if (!t)
 		return 0;
 	t->order = 0;
+	t->fresh = 0;
 	t->fault_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -79,15 +80,18 @@ int BPF_PROG(page_alloc, struct page *page, unsigned int order, gfp_t gfp, int m
 	else if (gfp & GFP_ZERO_)
 		totals->tables += bytes;
 	t = bpf_map_lookup_elem(&threads, &tid);
-	if (t && t->fault_ns && gfp & GFP_MOVABLE_ && order > t->order)
-		t->order = order;
+	if (t && t->fault_ns && gfp & GFP_MOVABLE_) {
+		t->fresh = 1;
+		if (order > t->order)
+			t->order = order;
+	}
 	return 0;
 }
 
 /* Whether the page at `address` had been given back, and what follows from it. */
 static __always_inline void refill(struct hak_proc *proc, struct hak_fault_totals *totals,
 				   struct hak_fault_owner *owner, __u64 address, __u32 order,
-				   __u64 now)
+				   bool fresh, __u64 now)
 {
 	__u32 shift = filter.page_shift & 31, huge = HAK_HUGE_ORDER(shift), n, lazy;
 	struct hak_block_key key = { .owner = proc->owner, .block = address >> HAK_BLOCK_SHIFT };
@@ -121,6 +125,8 @@ static __always_inline void refill(struct hak_proc *proc, struct hak_fault_total
 	note_add(HAK_NOTE_PAGES_TAKEN, pages);
 	if (distance < filter.window_ns) {
 		totals->refilled += pages << shift;
+		if (fresh)
+			totals->refilled_fresh += pages << shift;
 		totals->refilled_lazy += lazies << shift;
 		if (owner)
 			owner->refilled += pages << shift;
@@ -146,6 +152,7 @@ static __always_inline int end(__u64 address, bool major)
 	struct hak_fault_totals *totals;
 	struct hak_fault_owner first = { 0 }, *owner;
 	__u64 now, ns = 0;
+	bool fresh = false;
 	struct hak_thread *t;
 
 	if (!proc)
@@ -158,6 +165,7 @@ static __always_inline int end(__u64 address, bool major)
 	if (t && t->fault_ns) {
 		ns = now - t->fault_ns;
 		order = t->order;
+		fresh = t->fresh;
 		t->fault_ns = 0;
 	}
 	if (major)
@@ -179,7 +187,7 @@ static __always_inline int end(__u64 address, bool major)
 		owner->faults++;
 		owner->ns += ns;
 	}
-	refill(proc, totals, owner, address, order, now);
+	refill(proc, totals, owner, address, order, fresh, now);
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct hak_fault_totals {
 	__u64 ns[HAK_FAULTS];		/* of the timed ones */
 	__u64 ns_slots[HAK_FAULTS][HAK_HISTOGRAM_SLOTS];
 	__u64 refilled;			/* bytes given back and populated again within T */
+	__u64 refilled_fresh;	/* of these, bytes that took memory, not a file's cache */
 	__u64 refilled_lazy;		/* of these, bytes that MADV_FREE had given back */
 	__u64 refilled_late;		/* bytes populated again after T */
 	__u64 distance_slots[HAK_HISTOGRAM_SLOTS];	/* pages, by ns since then; late too */

@@ -51,6 +51,8 @@ struct {
 	__type(value, struct hak_space_owner);
 } space_owners SEC(".maps");
 
+static const struct hak_space_owner no_owner;
+
 /* Ranges that munmap took away, by where they began. */
 struct range_key {
 	__u64 owner, start;
@@ -79,12 +81,27 @@ struct {
 	__uint(value_size, HAK_STACK_DEPTH * sizeof(__u64));
 } stacks SEC(".maps");
 
+/* What is too large for the stack of a program that calls as deeply as ours; one on each processor,
+ * where nothing else runs meanwhile. */
+struct room {
+	struct hak_site_key key;
+	struct hak_site first;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
 /* -- ranges, block by block -------------------------------------------------------------------- */
+enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
+
 /* What is done to the blocks of a range; one of these on the stack of the caller. */
 struct walk {
 	__u64 owner, start, end, now;	/* whole pages */
-	enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE } what;
 	__u64 found, late;		/* pages: met within T, met later than that */
+	__u32 what, pad;
 };
 
 static __always_inline void visit_word(struct walk *walk, struct hak_block *block, __u64 mask,
@@ -230,25 +247,29 @@ struct outcome {
 	__u32 lazy, pad;
 };
 
-static __always_inline void give_back(__u64 owner, struct outcome *out, __u64 start,
-				      __u64 bytes, __u64 now)
+/* There is one walk for all that a call does: the stack of a program is short. */
+static __always_inline void go(struct walk *walk, __u32 what, __u64 start, __u64 bytes)
 {
-	struct walk walk = { .owner = owner, .start = start, .end = start + bytes,
-			     .now = now, .what = out->lazy ? WALK_GIVE_LAZY : WALK_GIVE };
+	walk->what = what;
+	walk->start = start;
+	walk->end = start + bytes;
+	walk->found = walk->late = 0;
+	walk_range(walk);
+}
 
-	walk_range(&walk);
+static __always_inline void give_back(struct walk *walk, struct outcome *out, __u64 start,
+				      __u64 bytes)
+{
+	go(walk, out->lazy ? WALK_GIVE_LAZY : WALK_GIVE, start, bytes);
 	out->given += bytes;
 }
 
-static __always_inline void populate(__u64 owner, struct hak_space_totals *totals,
-				     __u64 start, __u64 bytes, __u64 now)
+static __always_inline void populate(struct walk *walk, struct hak_space_totals *totals,
+				     __u64 start, __u64 bytes)
 {
-	struct walk walk = { .owner = owner, .start = start, .end = start + bytes,
-			     .now = now, .what = WALK_POPULATE };
-
-	walk_range(&walk);
-	totals->populated += walk.found << (filter.page_shift & 31);
-	totals->populated_late += walk.late << (filter.page_shift & 31);
+	go(walk, WALK_POPULATE, start, bytes);
+	totals->populated += walk->found << (filter.page_shift & 31);
+	totals->populated_late += walk->late << (filter.page_shift & 31);
 }
 
 static __always_inline struct mm_struct *current_mm(void)
@@ -259,32 +280,30 @@ static __always_inline struct mm_struct *current_mm(void)
 }
 
 /* Whether a new mapping lies where one was a moment ago. */
-static __always_inline void met_again(__u64 owner, struct hak_space_totals *totals,
-				      __u64 start, __u64 bytes, __u64 now)
+static __always_inline void met_again(struct walk *walk, struct hak_space_totals *totals,
+				      __u64 start, __u64 bytes)
 {
-	struct range_key key = { .owner = owner, .start = start };
+	struct range_key key = { .owner = walk->owner, .start = start };
 	struct range *range = bpf_map_lookup_elem(&ranges, &key);
-	struct walk walk = { .owner = owner, .start = start, .end = start + bytes,
-			     .now = now, .what = WALK_LOOK };
 
 	totals->maps++;
-	walk_range(&walk);
-	if (walk.found) {
+	go(walk, WALK_LOOK, start, bytes);
+	if (walk->found) {
 		totals->overlapping++;
-		totals->overlapping_bytes += walk.found << (filter.page_shift & 31);
+		totals->overlapping_bytes += walk->found << (filter.page_shift & 31);
 	}
 	if (!range)
 		return;
-	if (range->bytes == bytes && now - range->time_ns < filter.window_ns) {
+	if (range->bytes == bytes && walk->now - range->time_ns < filter.window_ns) {
 		totals->exact++;
 		totals->exact_bytes += bytes;
-		totals->exact_slots[log2_slot(now - range->time_ns) % HAK_HISTOGRAM_SLOTS]++;
+		totals->exact_slots[log2_slot(walk->now - range->time_ns) % HAK_HISTOGRAM_SLOTS]++;
 	}
 	bpf_map_delete_elem(&ranges, &key);
 }
 
-static __always_inline void mmap_done(__u64 owner, struct hak_space_totals *totals,
-				      struct hak_thread *t, __u64 at, __u64 now,
+static __always_inline void mmap_done(struct walk *walk, struct hak_space_totals *totals,
+				      struct hak_thread *t, __u64 at,
 				      struct outcome *out)
 {
 	__u64 bytes = pages_up(t->arg[1]);
@@ -300,39 +319,39 @@ static __always_inline void mmap_done(__u64 owner, struct hak_space_totals *tota
 		__u64 grown = BPF_CORE_READ(current_mm(), total_vm) - t->total_vm;
 
 		if (grown == 0)
-			give_back(owner, out, at, bytes, now);
+			give_back(walk, out, at, bytes);
 	} else {
-		met_again(owner, totals, at, bytes, now);
+		met_again(walk, totals, at, bytes);
 	}
 	if (t->arg[3] & MAP_POPULATE_)
-		populate(owner, totals, at, bytes, now);
+		populate(walk, totals, at, bytes);
 }
 
-static __always_inline void munmap_done(__u64 owner, struct hak_thread *t, __u64 now,
+static __always_inline void munmap_done(struct walk *walk, struct hak_thread *t,
 					struct outcome *out)
 {
-	struct range_key key = { .owner = owner, .start = t->arg[0] };
-	struct range range = { .bytes = pages_up(t->arg[1]), .time_ns = now };
+	struct range_key key = { .owner = walk->owner, .start = t->arg[0] };
+	struct range range = { .bytes = pages_up(t->arg[1]), .time_ns = walk->now };
 
 	out->address = t->arg[0];
 	out->bytes = range.bytes;
-	give_back(owner, out, key.start, range.bytes, now);
+	give_back(walk, out, key.start, range.bytes);
 	bpf_map_update_elem(&ranges, &key, &range, BPF_ANY);
 }
 
-static __always_inline void mremap_done(__u64 owner, struct hak_thread *t, __u64 at,
-					__u64 now, struct outcome *out)
+static __always_inline void mremap_done(struct walk *walk, struct hak_thread *t, __u64 at,
+					struct outcome *out)
 {
 	__u64 old = pages_up(t->arg[1]), new = pages_up(t->arg[2]);
 
 	out->address = at;
 	out->bytes = new;
 	if (new < old && !(t->arg[3] & MREMAP_DONTUNMAP_))
-		give_back(owner, out, t->arg[0] + new, old - new, now);
+		give_back(walk, out, t->arg[0] + new, old - new);
 }
 
-static __always_inline void brk_done(__u64 owner, struct hak_thread *t, __u64 at,
-				     __u64 now, struct outcome *out)
+static __always_inline void brk_done(struct walk *walk, struct hak_thread *t, __u64 at,
+				     struct outcome *out)
 {
 	__u64 old = pages_up(t->brk), new = pages_up(at);
 
@@ -341,28 +360,28 @@ static __always_inline void brk_done(__u64 owner, struct hak_thread *t, __u64 at
 		out->bytes = new - old;
 	} else if (new < old) {
 		out->bytes = old - new;
-		give_back(owner, out, new, old - new, now);
+		give_back(walk, out, new, old - new);
 	}
 }
 
-static __always_inline void madvise_done(__u64 owner, struct hak_space_totals *totals,
-					 struct hak_thread *t, __u64 now, struct outcome *out)
+static __always_inline void madvise_done(struct walk *walk, struct hak_space_totals *totals,
+					 struct hak_thread *t, struct outcome *out)
 {
 	out->address = t->arg[0];
 	out->bytes = pages_up(t->arg[1]);
 	out->lazy = t->call == HAK_CALL_FREE;
 	if (t->call == HAK_CALL_DONTNEED || t->call == HAK_CALL_FREE)
-		give_back(owner, out, out->address, out->bytes, now);
+		give_back(walk, out, out->address, out->bytes);
 	else if (t->call == HAK_CALL_POPULATE)
-		populate(owner, totals, out->address, out->bytes, now);
+		populate(walk, totals, out->address, out->bytes);
 }
 
 /*
  * `done` bytes of the ranges were advised, from the first on. DONTNEED and FREE are taken from a
  * process about itself only, so that whose pages they are needs no looking up.
  */
-static __always_inline void process_madvise_done(__u64 owner, struct hak_thread *t,
-						 __u64 done, __u64 now, struct outcome *out)
+static __always_inline void process_madvise_done(struct walk *walk, struct hak_thread *t,
+						 __u64 done, struct outcome *out)
 {
 	bool hard = t->arg[3] == ADVICE_DONTNEED || t->arg[3] == ADVICE_DONTNEED_LOCKED;
 
@@ -381,7 +400,7 @@ static __always_inline void process_madvise_done(__u64 owner, struct hak_thread 
 			bytes = done;
 		done -= bytes;
 		if (hard || out->lazy)
-			give_back(owner, out, (__u64)v.iov_base, bytes, now);
+			give_back(walk, out, (__u64)v.iov_base, bytes);
 	}
 }
 
@@ -412,14 +431,23 @@ static __always_inline void tell_site(const struct hak_site_key *key, void *regs
 static __always_inline void count_site(void *ctx, struct hak_proc *proc, __u32 call, __u64 given,
 				       __u64 freed, __u64 ns)
 {
-	struct hak_site_key key = { .owner = proc->owner, .call = call };
-	struct hak_site first = { .calls = 1, .bytes = given, .freed = freed, .ns = ns }, *site;
 	__u64 *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct hak_site_key *key;
+	struct hak_site *site;
+	struct room *room;
+	__u32 zero = 0;
 
-	bpf_probe_read_kernel(&key.sp, sizeof(key.sp), regs + filter.regs_sp);
-	bpf_probe_read_user(&key.return_ip, sizeof(key.return_ip), (void *)key.sp);
-	key.stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
-	site = bpf_map_lookup_elem(&sites, &key);
+	room = bpf_map_lookup_elem(&rooms, &zero);
+	if (!room)
+		return;
+	key = &room->key;
+	key->owner = proc->owner;
+	key->call = call;
+	key->sp = key->return_ip = 0;
+	bpf_probe_read_kernel(&key->sp, sizeof(key->sp), regs + filter.regs_sp);
+	bpf_probe_read_user(&key->return_ip, sizeof(key->return_ip), (void *)key->sp);
+	key->stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
+	site = bpf_map_lookup_elem(&sites, key);
 	if (site) {
 		site->calls++;
 		site->bytes += given;
@@ -427,8 +455,9 @@ static __always_inline void count_site(void *ctx, struct hak_proc *proc, __u32 c
 		site->ns += ns;
 		return;
 	}
-	if (bpf_map_update_elem(&sites, &key, &first, BPF_NOEXIST) == 0)
-		tell_site(&key, regs);
+	room->first = (struct hak_site){ .calls = 1, .bytes = given, .freed = freed, .ns = ns };
+	if (bpf_map_update_elem(&sites, key, &room->first, BPF_NOEXIST) == 0)
+		tell_site(key, regs);
 	else
 		note_add(HAK_NOTE_LOST_SITES, 1);
 }
@@ -498,11 +527,11 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 				       __u64 given, __u64 freed, __u64 ns, __u64 now)
 {
 	struct hak_space_owner *owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
-	struct hak_space_owner first = { 0 };
 	__u64 vmas = BPF_CORE_READ(current_mm(), map_count), before;
 
 	if (!owner) {
-		bpf_map_update_elem(&space_owners, &proc->owner, &first, BPF_NOEXIST);
+		bpf_map_update_elem(&space_owners, &proc->owner, (const void *)&no_owner,
+				    BPF_NOEXIST);
 		owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
 		if (!owner)
 			return;
@@ -523,6 +552,7 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 /* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
 __noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u64 now)
 {
+	struct walk walk = { .owner = owner, .now = now };
 	struct hak_space_totals *totals;
 	__u32 zero = 0;
 
@@ -531,22 +561,22 @@ __noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u
 		return 0;
 	switch (t->call) {
 	case HAK_CALL_MMAP:
-		mmap_done(owner, totals, t, out->address, now, out);
+		mmap_done(&walk, totals, t, out->address, out);
 		break;
 	case HAK_CALL_MUNMAP:
-		munmap_done(owner, t, now, out);
+		munmap_done(&walk, t, out);
 		break;
 	case HAK_CALL_MREMAP:
-		mremap_done(owner, t, out->address, now, out);
+		mremap_done(&walk, t, out->address, out);
 		break;
 	case HAK_CALL_BRK:
-		brk_done(owner, t, out->address, now, out);
+		brk_done(&walk, t, out->address, out);
 		break;
 	case HAK_CALL_PROCESS_MADVISE:
-		process_madvise_done(owner, t, out->address, now, out);
+		process_madvise_done(&walk, t, out->address, out);
 		break;
 	default:
-		madvise_done(owner, totals, t, now, out);
+		madvise_done(&walk, totals, t, out);
 	}
 	return 0;
 }

@@ -32,14 +32,14 @@ struct hak_numbers {
 };
 
 /*
- * Freed is off by up to 31 pages a call: those that a processor made last are held there by a batch,
- * whoever made them, and go when the batch does.
+ * Freed is off by up to 31 pages a call: those that a processor made last are held there by a
+ * batch, whoever made them, and go when the batch does.
  */
 struct hak_call_totals {
 	__u64 calls, failed;
 	__u64 bytes;		/* that the calls which succeeded were about */
 	__u64 given;		/* bytes of address space they gave back */
-	__u64 freed;		/* bytes of memory that the kernel got at once: not all, see below */
+	__u64 freed;		/* bytes of memory that the kernel got meanwhile */
 	__u64 ns;		/* from entry to return, failures included */
 	__u64 ns_slots[HAK_HISTOGRAM_SLOTS];
 };

@@ -89,7 +89,7 @@ struct hak_thread {
 	__u64 freed;		/* pages that the call freed so far */
 	__u32 call, pad;
 	__u64 fault_ns;		/* 0: in no fault */
-	__u32 order, zero_pages;	/* of the largest page the fault was given */
+	__u32 order, fresh;	/* of the largest page the fault was given; whether it was any */
 };
 
 #endif

@@ -3,8 +3,8 @@
  * The document of a trace, see trace.h: every figure that is shown is computed here, once.
  *
  * Bytes given back are those of the ranges that calls were about, whether or not there were pages
- * in them; bytes freed are pages that the kernel got by it; bytes refilled are pages. What was measured and what was estimated have keys of their
- * own, and are added only in "cost".
+ * in them; bytes freed are pages that the kernel got by it; bytes refilled are pages. What was
+ * measured and what was estimated have keys of their own, and are added only in "cost".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +96,7 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	uint64_t page = 1ull << f->t->session->filter.page_shift;
 	struct json_object *c = child(o, "given_back");
 	uint64_t again = f->refilled + f->late, back = f->given;
+	uint64_t fresh = f->fault.refilled_fresh + f->space.populated;
 	bool known = f->t->session->knows_freed;
 
 	/* Memory, where that is known: ranges may have had no pages. */
@@ -116,9 +117,10 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	ratio(c, "ratio", f->refilled, f->given);
 	/* What is freed is known up to some pages a call: never above one. */
 	if (known)
-		ratio(c, "ratio_of_memory", f->refilled, back > f->refilled ? back : f->refilled);
+		ratio(c, "ratio_of_memory", fresh, back > fresh ? back : fresh);
 	else
 		hak_json_null(c, "ratio_of_memory");
+	hak_json_number(c, "fresh_bytes", fresh);
 	hak_json_number(c, "late_bytes", f->late);
 	hak_json_number(c, "never_bytes", back > again ? back - again : 0);
 	hak_json_number(c, "by_call_bytes", f->space.populated);

@@ -2,8 +2,8 @@
 /*
  * hakmemctl trace --map, see trace.h: one SVG file, no script, nothing loaded from elsewhere.
  * Above, what was given back and taken again over time; below, a bar for each area of the address
- * space, cut into columns, each column filled from below by the share of its pages in each state. States
- * differ by pattern as well as by colour, so that black and white is enough.
+ * space, cut into columns, each column filled from below by the share of its pages in each state.
+ * States differ by pattern as well as by colour, so that black and white is enough.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -114,7 +114,8 @@ static void line(const struct report *r, const char *label, uint64_t value, uint
 
 static int by_time(const void *a, const void *b)
 {
-	struct json_object *x = *(struct json_object *const *)a, *y = *(struct json_object *const *)b;
+	struct json_object *x = *(struct json_object *const *)a;
+	struct json_object *y = *(struct json_object *const *)b;
 	uint64_t p = number(x, "calls_ns") + number(x, "faults_ns");
 	uint64_t q = number(y, "calls_ns") + number(y, "faults_ns");
 
@@ -216,10 +217,13 @@ static void print_distances(const struct report *r)
 static void print_calls(const struct report *r)
 {
 	struct json_object *rows = member(r->o, "calls");
+	char text[100];
 
 	if (json_object_array_length(rows) == 0)
 		return;
-	head(r, "System calls          CALLS   FAILED     BYTES     GIVEN     FREED      TIME      MEAN");
+	snprintf(text, sizeof(text), "%-19s %8s %8s %9s %9s %9s %9s %9s", "System calls", "CALLS",
+		 "FAILED", "BYTES", "GIVEN", "FREED", "TIME", "MEAN");
+	head(r, text);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *c = json_object_array_get_idx(rows, i);
 
@@ -235,8 +239,11 @@ static void print_faults(const struct report *r)
 {
 	struct json_object *rows = member(r->o, "faults"), *tlb = member(r->o, "tlb"),
 			   *cost = member(r->o, "cost");
+	char text[100];
 
-	head(r, "Page faults          FAULTS                                          TIME      MEAN");
+	snprintf(text, sizeof(text), "%-19s %8s %48s %9s", "Page faults", "FAULTS", "TIME",
+		 "MEAN");
+	head(r, text);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *f = json_object_array_get_idx(rows, i);
 
@@ -267,9 +274,12 @@ static void print_regions(const struct report *r)
 		last += number(v, "last");
 		most = number(v, "most") > most ? number(v, "most") : most;
 	}
-	fprintf(r->to, "\nRegions (VMAs): %" PRIu64 " at the start, %" PRIu64 " at the end, at most "
-		       "%" PRIu64 " in one process; made or removed by calls: %" PRIu64 "\n",
-		first, last, most, number(r->o, "regions_changed"));
+	fputs("\nRegions (VMAs): ", r->to);
+	if (json_object_array_length(rows) == 1)
+		fprintf(r->to, "%" PRIu64 " at the start, %" PRIu64 " at the end, ", first, last);
+	fprintf(r->to, "at most %" PRIu64 " in one process; made or removed by calls: %" PRIu64
+		       "\n",
+		most, number(r->o, "regions_changed"));
 }
 
 static void print_cost(const struct report *r)
@@ -327,7 +337,7 @@ static void print_sites(const struct report *r)
 				fputs(r->blocks ? " ← " : " < ", r->to);
 			print_frame(r, json_object_array_get_idx(frames, j));
 		}
-		fputs(n == 0 ? "not known: its process had ended\n" :
+		fputs(n == 0 ? "not known: its program had ended\n" :
 		      n > FRAMES_SHOWN ? (r->blocks ? " ← …\n" : " < ...\n") : "\n", r->to);
 	}
 }

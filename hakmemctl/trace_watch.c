@@ -316,20 +316,22 @@ static void forked(struct trace *t, const struct hak_event *e)
 
 static void executed(struct trace *t, struct trace_process *p, const struct hak_event *e)
 {
+	struct hak_space_owner before;
+
 	if (!p)
 		return;
-	hak_symbols_close(p->symbols);
-	p->symbols = NULL;
-	/* Another program: what the old one did stays in the sums, its name and its places go. */
-	for (size_t i = 0; i < t->sites; i++)
-		if (&t->process[t->site[i].process] == p)
-			t->site[i].frames = 0;
-	p->owner = e->owner;
-	p->born = BORN_EXEC;
-	p->on_hakmem = false;
-	p->allocator[0] = '\0';
-	p->vmas_first = p->vmas_last = 0;
-	look_at(t, p);
+	/* Another program. One that did something stays in the list, beside what it became. */
+	if (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls) {
+		p->ended = true;
+		if (trace_add(t, p->pid, BORN_EXEC, e->owner) < 0)
+			return;
+		p = &t->process[t->processes - 1];
+	} else {
+		hak_symbols_close(p->symbols);
+		free(p->after);
+		*p = (struct trace_process){ .pid = p->pid, .owner = e->owner, .born = BORN_EXEC };
+		look_at(t, p);
+	}
 	name(p, e);
 }
 

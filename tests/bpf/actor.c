@@ -331,7 +331,8 @@ static void act_process_madvise(void)
 	if (syscall(SYS_process_madvise, self, v, 2ul, MADV_DONTNEED, 0ul) < 0) {
 		/* Older kernels: it fails, and then nothing was given back. */
 		touch(p, 3 * PAGES);
-		note("calls/process_madvise/failed = 1\ngiven_back/bytes = 0\nrefilled/bytes = 0\n");
+		note("calls/process_madvise/failed = 1\n");
+		note("given_back/bytes = 0\nrefilled/bytes = 0\n");
 		return;
 	}
 	touch(p, 3 * PAGES);

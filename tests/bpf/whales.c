@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: whales
- * For each line that it reads it allocates, fills and frees blocks of some MiB, first one at a time,
- * then more at a time than region.evict_bytes of the test lets stay; and answers "done".
+ * For each line that it reads it allocates, fills and frees blocks of some MiB, first one at a
+ * time, then more at a time than region.evict_bytes of the test lets stay; and answers "done".
  */
 #include <stdint.h>
 #include <stdlib.h>
