@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 # For tests of hakmemctl trace. Read after tests/lib.sh.
 
+# Seconds until something is given up; where processors are emulated, everything takes longer.
+patience=$((30 * ${HAK_WATCHDOG_FACTOR:-4}))
+
 need_bpf()
 {
 	need_config bpf
@@ -36,11 +39,11 @@ perform()
 	"$top_builddir/tests/bpf/actor" "$act" <"$in" >"$out" &
 	actor=$!
 	exec {go}>"$in"
-	wait_for 30 grep -qs ready "$out" || fail "$act: the actor does not come up"
-	"$HAKMEMCTL" trace "$actor" --seconds=200 --json=short "$@" >"$HAK_TMP/trace" \
+	wait_for $patience grep -qs ready "$out" || fail "$act: the actor does not come up"
+	"$HAKMEMCTL" trace "$actor" --seconds=1h --json=short "$@" >"$HAK_TMP/trace" \
 		2>"$HAK_TMP/err" {go}>&- &
 	trace=$!
-	wait_for 60 tracing $trace || fail "$act: no trace: $(cat "$HAK_TMP/err")"
+	wait_for $patience tracing $trace || fail "$act: no trace: $(cat "$HAK_TMP/err")"
 	echo >&"$go"
 	exec {go}>&-
 	status=0
