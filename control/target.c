@@ -126,7 +126,7 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int look_at_all(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+static int look_at_all(const struct hak_target *target, bool any, pid_t **ret, size_t *ret_n)
 {
 	DIR *d = opendir("/proc");
 	size_t n = 0, room = 0;
@@ -140,7 +140,7 @@ static int look_at_all(const struct hak_target *target, pid_t **ret, size_t *ret
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		if (is_meant(dirfd(d), entry->d_name, target) &&
-		    hak_maybe_segment(dirfd(d), entry->d_name))
+		    (any || hak_maybe_segment(dirfd(d), entry->d_name)))
 			r = append(&list, &n, &room, (pid_t)atoi(entry->d_name));
 	}
 	closedir(d);
@@ -155,12 +155,12 @@ static int look_at_all(const struct hak_target *target, pid_t **ret, size_t *ret
 	return 0;
 }
 
-int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+static int find_pids(const struct hak_target *target, bool any, pid_t **ret, size_t *ret_n)
 {
 	pid_t *list;
 
 	if (target->kind != HAK_TARGET_PID)
-		return look_at_all(target, ret, ret_n);
+		return look_at_all(target, any, ret, ret_n);
 	list = malloc(sizeof(*list));
 	if (!list)
 		return -ENOMEM;
@@ -168,4 +168,14 @@ int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
 	*ret = list;
 	*ret_n = 1;
 	return 0;
+}
+
+int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+{
+	return find_pids(target, false, ret, ret_n);
+}
+
+int hak_target_any_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+{
+	return find_pids(target, target->kind == HAK_TARGET_COMM, ret, ret_n);
 }

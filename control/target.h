@@ -41,4 +41,7 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
  */
 int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n);
 
+/* The same, but those of comm:NAME whether or not they run hakmem. */
+int hak_target_any_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n);
+
 #endif

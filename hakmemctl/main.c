@@ -40,6 +40,14 @@ static const struct ctl_option tunables_options[] = {
 	{ "changed", 'c', NONE, "of running processes, those that differ from their default" },
 	{ NULL }
 };
+static const struct ctl_option trace_options[] = {
+	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long (10, or until the command ends)" },
+	{ "window", 'w', CTL_ARGUMENT, "TIME", "what is taken again within that counts (1s)" },
+	{ "events", 'e', NONE, "each call and each refill as it happens" },
+	{ "map", 'm', NONE, "also draw the address space" },
+	{ "output", 'o', CTL_ARGUMENT, "FILE", "the drawing, as SVG" },
+	{ NULL }
+};
 static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
@@ -100,6 +108,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  verb_reset, reset_options, .remote = true },
 	{ "purge", "TARGET", "have free memory given back to the kernel",
 	  verb_purge, purge_options, .remote = true },
+	{ "trace", "TARGET|-- COMMAND...", "what the kernel pays, and what is taken again",
+	  verb_trace, trace_options },
 	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
 	  verb_tunables, tunables_options, .remote = true },
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },

@@ -19,10 +19,21 @@ struct getopt_tables {
 	char short_form[3 * OPTIONS_MAX + 2];
 };
 
-static void add_options(struct getopt_tables *t, const struct ctl_option *options, size_t *n,
-			size_t *letters)
+/* A verb may use a letter of the common options for one of its own. */
+static bool verb_has(const struct ctl_verb *verb, int letter)
+{
+	for (const struct ctl_option *o = verb ? verb->options : NULL; o && o->name; o++)
+		if (o->letter == letter)
+			return true;
+	return false;
+}
+
+static void add_options(struct getopt_tables *t, const struct ctl_option *options,
+			const struct ctl_verb *unless, size_t *n, size_t *letters)
 {
 	for (; options && options->name && *n < OPTIONS_MAX; options++) {
+		if (verb_has(unless, options->letter))
+			continue;
 		t->long_form[(*n)++] = (struct option){ options->name, (int)options->argument, NULL,
 							options->letter };
 		if (options->letter > 255)
@@ -36,6 +47,8 @@ static void add_options(struct getopt_tables *t, const struct ctl_option *option
 /* 1: the verb's business. 0: done. -1: the answer to the command line is ctl->failure. */
 static int common_option(struct ctl *ctl, int letter)
 {
+	if (verb_has(ctl->verb, letter))
+		return 1;
 	switch (letter) {
 	case 'j':
 		if (strcmp(optarg, "short") == 0)
@@ -99,8 +112,8 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 		       "our words are getopt's");
 	if (ctl->verb->first_ends)
 		t.short_form[letters++] = '+';
-	add_options(&t, ctl->verb->options, &n, &letters);
-	add_options(&t, ctl_common_options, &n, &letters);
+	add_options(&t, ctl->verb->options, NULL, &n, &letters);
+	add_options(&t, ctl_common_options, ctl->verb, &n, &letters);
 	for (;;) {
 		int letter, r;
 
@@ -133,13 +146,15 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 	return CTL_USAGE;
 }
 
-static void help_options(const struct ctl_option *options)
+static void help_options(const struct ctl_option *options, const struct ctl_verb *unless)
 {
 	for (; options && options->name; options++) {
 		char left[64];
 		const char *argument = options->argument_name ? options->argument_name : "";
 		const char *open = options->argument == CTL_OPTIONAL_ARGUMENT ? "[=" : "=";
 
+		if (verb_has(unless, options->letter))
+			continue;
 		snprintf(left, sizeof(left), "--%s%s%s%s", options->name, *argument ? open : "",
 			 argument, options->argument == CTL_OPTIONAL_ARGUMENT ? "]" : "");
 		if (options->letter < 256)
@@ -151,10 +166,12 @@ static void help_options(const struct ctl_option *options)
 
 void ctl_help(const struct ctl_verb *verb)
 {
+	const struct ctl_verb *asked = verb;
+
 	if (verb) {
 		printf("hakmemctl %s%s%s: %s\n\n", verb->name, *verb->arguments ? " " : "",
 		       verb->arguments, verb->help);
-		help_options(verb->options);
+		help_options(verb->options, NULL);
 	} else {
 		printf("hakmemctl VERB [OPTION]... [ARGUMENT]...: watch and steer hakmem in "
 		       "running processes\n\n");
@@ -166,7 +183,7 @@ void ctl_help(const struct ctl_verb *verb)
 		printf("\n  TARGET is a PID, a unit (nginx.service), cgroup:/PATH, comm:NAME or "
 		       "all.\n\n");
 	}
-	help_options(ctl_common_options);
+	help_options(ctl_common_options, asked);
 	printf("\nExit codes: 0 ok, 1 failed, 2 usage, 3 nothing matched, 4 denied, 5 unsupported. "
 	       "See hakmemctl(1).\n");
 }

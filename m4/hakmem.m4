@@ -93,11 +93,41 @@ AC_ARG_WITH([polkitdatadir],
 	[], [with_polkitdatadir='${datadir}/polkit-1'])
 AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
 
-# HAK_CHECK_LATER(NAME, CONDITIONAL, WHAT): a part that has its option before it has its sources, so
-# that packagers' --without lines do not change when it comes.
-AC_DEFUN([HAK_CHECK_LATER],
-[AS_IF([test "$with_$1" != no], [HAK_LACKS([$1], [version AC_PACKAGE_VERSION has no $3])])
-AM_CONDITIONAL([$2], [test "$with_$1" = yes])])
+# HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; the programs need
+# clang and bpftool, or come ready made with a tarball. Only hakmemctl uses them.
+AC_DEFUN([HAK_CHECK_BPF],
+[AC_CHECK_PROGS([BPF_CLANG],
+	[clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14])
+AC_PATH_PROG([BPFTOOL], [bpftool], [], [$PATH$PATH_SEPARATOR/usr/sbin$PATH_SEPARATOR/sbin])
+hak_bpf_compile=no
+AS_IF([test "$with_bpf" != no && test "$with_ctl" != yes],
+	[HAK_LACKS([bpf], [only hakmemctl uses them])])
+AS_IF([test "$with_bpf" != no],
+	[PKG_CHECK_MODULES([BPF], [libbpf >= 1.0 libdw >= 0.170 libelf], [],
+		[HAK_LACKS([bpf], [libbpf 1.0, libdw and libelf with headers are needed])])])
+AS_IF([test "$with_bpf" != no],
+	[AC_CACHE_CHECK([whether BPF programs can be compiled], [hak_cv_bpf_compile],
+		[hak_cv_bpf_compile=no
+		AS_ECHO(["int f(void *c) { return 0; }"]) >conftest.bpf.c
+		AS_IF([test -n "$BPF_CLANG" && test -n "$BPFTOOL" &&
+			$BPF_CLANG -g -O2 -mcpu=v3 -target bpf -fdebug-compilation-dir=. \
+				-ffile-prefix-map=/nonexistent=. -c -o conftest.bpf.o \
+				conftest.bpf.c >&AS_MESSAGE_LOG_FD 2>&1 &&
+			"$BPFTOOL" gen object conftest.bpf2.o conftest.bpf.o \
+				>&AS_MESSAGE_LOG_FD 2>&1],
+			[hak_cv_bpf_compile=yes])
+		rm -f conftest.bpf*])
+	hak_bpf_compile=$hak_cv_bpf_compile
+	AS_IF([test $hak_bpf_compile = yes], [with_bpf=yes],
+		[test -r "$srcdir/bpf/prebuilt/life.skel.h"],
+		[with_bpf=yes; hak_bpf_from="ready made, as there is no clang with bpftool"],
+		[HAK_LACKS([bpf], [clang and bpftool are needed to compile the programs])])])
+AS_IF([test "$with_bpf" = yes], [hak_bpf=1], [hak_bpf=0])
+AC_DEFINE_UNQUOTED([HAK_BPF], [$hak_bpf], [1: hakmemctl has BPF programs])
+AC_SUBST([BPF_CFLAGS])
+AC_SUBST([BPF_LIBS])
+AM_CONDITIONAL([HAK_BPF], [test "$with_bpf" = yes])
+AM_CONDITIONAL([HAK_BPF_COMPILE], [test $hak_bpf_compile = yes])])
 
 # HAK_SANITIZERS: --enable-sanitizers=LIST. Everything takes undefined; address and thread go to all
 # but libhakmem, since a malloc cannot be built with a sanitizer that replaces malloc. In the

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/*
+ * Which processes there are to watch: children of watched ones are taken in when they are forked,
+ * exec makes a new owner of a process, the end takes it out. A thread's entry goes with it.
+ */
+#include "bpf/vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/life.h"
+#include "bpf/blocks.bpf.h"
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = BPF_CORE_READ(parent, tgid), tgid = BPF_CORE_READ(child, tgid);
+	struct hak_proc *proc;
+
+	if (from == tgid || !bpf_map_lookup_elem(&procs, &from))
+		return 0;
+	proc = take_in(tgid);
+	if (proc)
+		tell(HAK_EVENT_FORK, proc->owner, tgid, from);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(execed, struct task_struct *task)
+{
+	struct hak_proc *proc = current_proc();
+
+	if (!proc)
+		return 0;
+	proc->owner = note_add(HAK_NOTE_OWNERS, 1) + 1;
+	tell(HAK_EVENT_EXEC, proc->owner, BPF_CORE_READ(task, tgid), 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(exited, struct task_struct *task)
+{
+	__u32 pid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
+	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (!proc)
+		return 0;
+	bpf_map_delete_elem(&threads, &pid);
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	tell(HAK_EVENT_EXIT, proc->owner, tgid, 0);
+	bpf_map_delete_elem(&procs, &tgid);
+	return 0;
+}

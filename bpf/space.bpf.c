@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/*
+ * System calls about address space, see space.h. Two pairs of programs that do the same: on the
+ * tracepoints of the few calls that matter, which tax nobody else, and on those of all calls, which
+ * need no tracefs. One pair is loaded.
+ *
+ * Pages count as given back when the call returns: a call that fails gives nothing.
+ */
+#include "bpf/vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/space.h"
+#include "bpf/blocks.bpf.h"
+
+#define PROT_NONE_	0
+#define MAP_FIXED_	0x10
+#define MAP_POPULATE_	0x8000
+#define MREMAP_DONTUNMAP_	4
+#define ERRNO_MAX	4095
+/* Where bpf_loop() is not to be had. */
+#define BLOCKS_UNROLLED	32
+#define BLOCKS_MAX	(1 << 17)
+#define IOVECS_MAX	64
+
+/* linux/mman.h; the same everywhere but on alpha, mips, parisc and xtensa. */
+enum advice {
+	ADVICE_DONTNEED = 4,
+	ADVICE_FREE = 8,
+	ADVICE_HUGEPAGE = 14,
+	ADVICE_NOHUGEPAGE = 15,
+	ADVICE_POPULATE_READ = 22,
+	ADVICE_POPULATE_WRITE = 23,
+	ADVICE_DONTNEED_LOCKED = 24,
+};
+
+const volatile struct hak_numbers numbers;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hak_space_totals);
+} space_totals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct hak_space_owner);
+} space_owners SEC(".maps");
+
+static const struct hak_space_owner no_owner;
+
+/* Ranges that munmap took away, by where they began. */
+struct range_key {
+	__u64 owner, start;
+};
+struct range {
+	__u64 bytes, time_ns;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct range_key);
+	__type(value, struct range);
+} ranges SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct hak_site_key);
+	__type(value, struct hak_site);
+} sites SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(max_entries, 8192);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, HAK_STACK_DEPTH * sizeof(__u64));
+} stacks SEC(".maps");
+
+/* What is too large for the stack of a program that calls as deeply as ours; one on each processor,
+ * where nothing else runs meanwhile. */
+struct room {
+	struct hak_site_key key;
+	struct hak_site first;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
+/* -- ranges, block by block -------------------------------------------------------------------- */
+enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
+
+/* What is done to the blocks of a range; one of these on the stack of the caller. */
+struct walk {
+	__u64 owner, start, end, now;	/* whole pages */
+	__u64 found, late;		/* pages: met within T, met later than that */
+	__u32 what, pad;
+};
+
+static __always_inline void visit_word(struct walk *walk, struct hak_block *block, __u64 mask,
+				       __u32 w, bool in_time, __u64 *added)
+{
+	__u64 old;
+
+	switch (walk->what) {
+	case WALK_GIVE:
+	case WALK_GIVE_LAZY:
+		old = __sync_fetch_and_or(&block->given[w], mask);
+		*added += bits(mask & ~old);
+		if (walk->what == WALK_GIVE_LAZY)
+			__sync_fetch_and_or(&block->lazy[w], mask);
+		else
+			__sync_fetch_and_and(&block->lazy[w], ~mask);
+		break;
+	case WALK_LOOK:
+		if (in_time)
+			walk->found += bits(block->given[w] & ~block->lazy[w] & mask);
+		break;
+	case WALK_POPULATE:
+		old = __sync_fetch_and_and(&block->given[w], ~mask) & mask;
+		__sync_fetch_and_or(&block->again[w], old);
+		note_add(HAK_NOTE_PAGES_TAKEN, bits(old));
+		if (in_time)
+			walk->found += bits(old);
+		else
+			walk->late += bits(old);
+		break;
+	}
+}
+
+static __always_inline void count_distance(__u64 ns, __u64 pages)
+{
+	struct hak_space_totals *totals;
+	__u32 zero = 0;
+
+	totals = bpf_map_lookup_elem(&space_totals, &zero);
+	if (totals)
+		totals->populated_slots[log2_slot(ns) % HAK_HISTOGRAM_SLOTS] += pages;
+}
+
+/*
+ * The block that is the `i`th of the range; 1 behind its end. This and walk_range() are global so
+ * that the verifier looks at each once, not once a caller.
+ */
+__noinline int visit_block(struct walk *walk, __u32 i)
+{
+	struct hak_block_key key = { 0 };
+	__u32 shift = filter.page_shift & 31;
+	struct hak_block *block;
+	__u64 base, added = 0, before;
+	__s32 first, last;
+	bool gives, in_time;
+
+	if (!walk)
+		return 1;
+	key.owner = walk->owner;
+	key.block = (walk->start >> HAK_BLOCK_SHIFT) + i;
+	base = key.block << HAK_BLOCK_SHIFT;
+	gives = walk->what == WALK_GIVE || walk->what == WALK_GIVE_LAZY;
+	if (base >= walk->end)
+		return 1;
+	first = base < walk->start ? (walk->start - base) >> shift : 0;
+	last = base + (1 << HAK_BLOCK_SHIFT) > walk->end ? (walk->end - base) >> shift :
+							   (1 << HAK_BLOCK_SHIFT) >> shift;
+	block = bpf_map_lookup_elem(&blocks, &key);
+	if (!block && gives) {
+		if (bpf_map_update_elem(&blocks, &key, (const void *)&no_block, BPF_NOEXIST) == 0)
+			note_add(HAK_NOTE_BLOCKS_ADDED, 1);
+		block = bpf_map_lookup_elem(&blocks, &key);
+	}
+	if (!block) {
+		if (gives)
+			note_add(HAK_NOTE_PAGES_UNFOLLOWED, last - first);
+		return 0;
+	}
+	in_time = walk->now - block->time_ns < filter.window_ns;
+	before = walk->found + walk->late;
+	for (__u32 w = 0; w < HAK_BLOCK_WORDS; w++) {
+		__u64 mask = word_mask(first, last, w);
+
+		if (mask)
+			visit_word(walk, block, mask, w, in_time, &added);
+	}
+	if (walk->what == WALK_POPULATE)
+		count_distance(walk->now - block->time_ns, walk->found + walk->late - before);
+	if (gives) {
+		block->time_ns = walk->now;
+		note_add(HAK_NOTE_PAGES_ADDED, added);
+	}
+	return 0;
+}
+
+/* For bpf_loop(): 0 goes on. */
+static long visit(__u32 i, struct walk *walk)
+{
+	return visit_block(walk, i) != 0;
+}
+
+__noinline int walk_range(struct walk *range)
+{
+	__u64 page = 1ULL << (filter.page_shift & 31), n;
+	struct walk walk;
+
+	if (!range || range->end <= range->start)
+		return 0;
+	walk = *range;	/* bpf_loop() takes what is on the stack only */
+	n = ((walk.end - 1) >> HAK_BLOCK_SHIFT) - (walk.start >> HAK_BLOCK_SHIFT) + 1;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		if (n > BLOCKS_MAX) {
+			note_add(HAK_NOTE_PAGES_UNFOLLOWED,
+				 ((n - BLOCKS_MAX) << HAK_BLOCK_SHIFT) / page);
+			n = BLOCKS_MAX;
+		}
+		bpf_loop(n, visit, &walk, 0);
+	} else {
+		if (n > BLOCKS_UNROLLED)
+			note_add(HAK_NOTE_PAGES_UNFOLLOWED,
+				 ((n - BLOCKS_UNROLLED) << HAK_BLOCK_SHIFT) / page);
+		for (__u32 i = 0; i < BLOCKS_UNROLLED; i++)
+			if (visit_block(&walk, i))
+				break;
+	}
+	range->found = walk.found;
+	range->late = walk.late;
+	return 0;
+}
+
+static __always_inline __u64 pages_up(__u64 bytes)
+{
+	__u64 mask = (1ULL << (filter.page_shift & 31)) - 1;
+
+	return (bytes + mask) & ~mask;
+}
+
+/* -- one call ---------------------------------------------------------------------------------- */
+/* What a call that returned came to. */
+struct outcome {
+	__u64 address, bytes;	/* that it was about */
+	__u64 given;		/* bytes given back */
+	__u32 lazy, pad;
+};
+
+/* There is one walk for all that a call does: the stack of a program is short. */
+static __always_inline void go(struct walk *walk, __u32 what, __u64 start, __u64 bytes)
+{
+	walk->what = what;
+	walk->start = start;
+	walk->end = start + bytes;
+	walk->found = walk->late = 0;
+	walk_range(walk);
+}
+
+static __always_inline void give_back(struct walk *walk, struct outcome *out, __u64 start,
+				      __u64 bytes)
+{
+	go(walk, out->lazy ? WALK_GIVE_LAZY : WALK_GIVE, start, bytes);
+	out->given += bytes;
+}
+
+static __always_inline void populate(struct walk *walk, struct hak_space_totals *totals,
+				     __u64 start, __u64 bytes)
+{
+	go(walk, WALK_POPULATE, start, bytes);
+	totals->populated += walk->found << (filter.page_shift & 31);
+	totals->populated_late += walk->late << (filter.page_shift & 31);
+}
+
+static __always_inline struct mm_struct *current_mm(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm);
+}
+
+/* Whether a new mapping lies where one was a moment ago. */
+static __always_inline void met_again(struct walk *walk, struct hak_space_totals *totals,
+				      __u64 start, __u64 bytes)
+{
+	struct range_key key = { .owner = walk->owner, .start = start };
+	struct range *range = bpf_map_lookup_elem(&ranges, &key);
+
+	totals->maps++;
+	go(walk, WALK_LOOK, start, bytes);
+	if (walk->found) {
+		totals->overlapping++;
+		totals->overlapping_bytes += walk->found << (filter.page_shift & 31);
+	}
+	if (!range)
+		return;
+	if (range->bytes == bytes && walk->now - range->time_ns < filter.window_ns) {
+		totals->exact++;
+		totals->exact_bytes += bytes;
+		totals->exact_slots[log2_slot(walk->now - range->time_ns) % HAK_HISTOGRAM_SLOTS]++;
+	}
+	bpf_map_delete_elem(&ranges, &key);
+}
+
+static __always_inline void mmap_done(struct walk *walk, struct hak_space_totals *totals,
+				      struct hak_thread *t, __u64 at,
+				      struct outcome *out)
+{
+	__u64 bytes = pages_up(t->arg[1]);
+
+	out->address = at;
+	out->bytes = bytes;
+	/*
+	 * MAP_FIXED over what is mapped gives that back without a munmap. How much it was, the size
+	 * of the address space tells: it grew by that much less. Which part it was is known only
+	 * where it was all.
+	 */
+	if (t->arg[3] & MAP_FIXED_) {
+		__u64 grown = BPF_CORE_READ(current_mm(), total_vm) - t->total_vm;
+
+		if (grown == 0)
+			give_back(walk, out, at, bytes);
+	} else {
+		met_again(walk, totals, at, bytes);
+	}
+	if (t->arg[3] & MAP_POPULATE_)
+		populate(walk, totals, at, bytes);
+}
+
+static __always_inline void munmap_done(struct walk *walk, struct hak_thread *t,
+					struct outcome *out)
+{
+	struct range_key key = { .owner = walk->owner, .start = t->arg[0] };
+	struct range range = { .bytes = pages_up(t->arg[1]), .time_ns = walk->now };
+
+	out->address = t->arg[0];
+	out->bytes = range.bytes;
+	give_back(walk, out, key.start, range.bytes);
+	bpf_map_update_elem(&ranges, &key, &range, BPF_ANY);
+}
+
+static __always_inline void mremap_done(struct walk *walk, struct hak_thread *t, __u64 at,
+					struct outcome *out)
+{
+	__u64 old = pages_up(t->arg[1]), new = pages_up(t->arg[2]);
+
+	out->address = at;
+	out->bytes = new;
+	if (new < old && !(t->arg[3] & MREMAP_DONTUNMAP_))
+		give_back(walk, out, t->arg[0] + new, old - new);
+}
+
+static __always_inline void brk_done(struct walk *walk, struct hak_thread *t, __u64 at,
+				     struct outcome *out)
+{
+	__u64 old = pages_up(t->brk), new = pages_up(at);
+
+	out->address = at;
+	if (new > old) {
+		out->bytes = new - old;
+	} else if (new < old) {
+		out->bytes = old - new;
+		give_back(walk, out, new, old - new);
+	}
+}
+
+static __always_inline void madvise_done(struct walk *walk, struct hak_space_totals *totals,
+					 struct hak_thread *t, struct outcome *out)
+{
+	out->address = t->arg[0];
+	out->bytes = pages_up(t->arg[1]);
+	out->lazy = t->call == HAK_CALL_FREE;
+	if (t->call == HAK_CALL_DONTNEED || t->call == HAK_CALL_FREE)
+		give_back(walk, out, out->address, out->bytes);
+	else if (t->call == HAK_CALL_POPULATE)
+		populate(walk, totals, out->address, out->bytes);
+}
+
+/*
+ * `done` bytes of the ranges were advised, from the first on. DONTNEED and FREE are taken from a
+ * process about itself only, so that whose pages they are needs no looking up.
+ */
+static __always_inline void process_madvise_done(struct walk *walk, struct hak_thread *t,
+						 __u64 done, struct outcome *out)
+{
+	bool hard = t->arg[3] == ADVICE_DONTNEED || t->arg[3] == ADVICE_DONTNEED_LOCKED;
+
+	out->lazy = t->arg[3] == ADVICE_FREE;
+	out->bytes = done;
+	for (__u32 i = 0; i < IOVECS_MAX && i < t->arg[2] && done; i++) {
+		struct iovec v = { 0 };
+		__u64 bytes;
+
+		if (bpf_probe_read_user(&v, sizeof(v), (void *)(t->arg[1] + i * sizeof(v))))
+			return;
+		if (i == 0)
+			out->address = (__u64)v.iov_base;
+		bytes = pages_up(v.iov_len);
+		if (bytes > done)
+			bytes = done;
+		done -= bytes;
+		if (hard || out->lazy)
+			give_back(walk, out, (__u64)v.iov_base, bytes);
+	}
+}
+
+/* -- call sites -------------------------------------------------------------------------------- */
+static __always_inline void tell_site(const struct hak_site_key *key, void *regs)
+{
+	struct hak_site_event *e = (void *)event_begin(sizeof(*e), HAK_EVENT_SITE, key->owner);
+	__u32 words = filter.regs_words;
+
+	if (!e)
+		return;
+	e->key = *key;
+	if (words > HAK_REGS_MAX)
+		words = HAK_REGS_MAX;
+	__builtin_memset(e->regs, 0, sizeof(e->regs));
+	bpf_probe_read_kernel(e->regs, words * sizeof(__u64), regs);
+	e->stack_bytes = 0;
+	/* The end of a short stack is found by halves. */
+	if (bpf_probe_read_user(e->stack, HAK_STACK_COPY, (void *)key->sp) == 0)
+		e->stack_bytes = HAK_STACK_COPY;
+	else if (bpf_probe_read_user(e->stack, HAK_STACK_COPY / 2, (void *)key->sp) == 0)
+		e->stack_bytes = HAK_STACK_COPY / 2;
+	else if (bpf_probe_read_user(e->stack, HAK_STACK_COPY / 8, (void *)key->sp) == 0)
+		e->stack_bytes = HAK_STACK_COPY / 8;
+	bpf_ringbuf_submit(e, 0);
+}
+
+static __always_inline void count_site(void *ctx, struct hak_proc *proc, __u32 call, __u64 given,
+				       __u64 freed, __u64 ns)
+{
+	__u64 *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct hak_site_key *key;
+	struct hak_site *site;
+	struct room *room;
+	__u32 zero = 0;
+
+	room = bpf_map_lookup_elem(&rooms, &zero);
+	if (!room)
+		return;
+	key = &room->key;
+	key->owner = proc->owner;
+	key->call = call;
+	key->sp = key->return_ip = 0;
+	bpf_probe_read_kernel(&key->sp, sizeof(key->sp), regs + filter.regs_sp);
+	bpf_probe_read_user(&key->return_ip, sizeof(key->return_ip), (void *)key->sp);
+	key->stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
+	site = bpf_map_lookup_elem(&sites, key);
+	if (site) {
+		site->calls++;
+		site->bytes += given;
+		site->freed += freed;
+		site->ns += ns;
+		return;
+	}
+	room->first = (struct hak_site){ .calls = 1, .bytes = given, .freed = freed, .ns = ns };
+	if (bpf_map_update_elem(&sites, key, &room->first, BPF_NOEXIST) == 0)
+		tell_site(key, regs);
+	else
+		note_add(HAK_NOTE_LOST_SITES, 1);
+}
+
+/* -- entry and return -------------------------------------------------------------------------- */
+static __always_inline __u32 call_of(__u32 nr, __u64 advice)
+{
+	if (nr == numbers.mmap)
+		return HAK_CALL_MMAP;
+	if (nr == numbers.munmap)
+		return HAK_CALL_MUNMAP;
+	if (nr == numbers.mremap)
+		return HAK_CALL_MREMAP;
+	if (nr == numbers.brk)
+		return HAK_CALL_BRK;
+	if (nr == numbers.process_madvise)
+		return HAK_CALL_PROCESS_MADVISE;
+	if (nr != numbers.madvise)
+		return HAK_CALL_NONE;
+	switch (advice) {
+	case ADVICE_DONTNEED:
+	case ADVICE_DONTNEED_LOCKED:
+		return HAK_CALL_DONTNEED;
+	case ADVICE_FREE:
+		return HAK_CALL_FREE;
+	case ADVICE_POPULATE_READ:
+	case ADVICE_POPULATE_WRITE:
+		return HAK_CALL_POPULATE;
+	case ADVICE_HUGEPAGE:
+	case ADVICE_NOHUGEPAGE:
+		return HAK_CALL_HUGEPAGE;
+	default:
+		return HAK_CALL_ADVISE;
+	}
+}
+
+static __always_inline void enter(__u32 nr, const __u64 arg[5])
+{
+	__u32 call = call_of(nr, arg[2]);
+	struct hak_thread *t;
+	struct mm_struct *mm;
+
+	if (call == HAK_CALL_NONE || !current_proc())
+		return;
+	t = current_thread();
+	if (!t)
+		return;
+	for (int i = 0; i < 5; i++)
+		t->arg[i] = arg[i];
+	mm = current_mm();
+	t->total_vm = BPF_CORE_READ(mm, total_vm);
+	t->brk = BPF_CORE_READ(mm, brk);
+	t->call = call;
+	t->freed = 0;
+	t->call_ns = bpf_ktime_get_ns();
+}
+
+/* The address of a mmap and its kin, or an error; madvise answers 0, process_madvise bytes. */
+static __always_inline bool failed(struct hak_thread *t, long result)
+{
+	if (t->call == HAK_CALL_BRK)	/* answers where the end is, whatever was asked for */
+		return t->arg[0] && (__u64)result != t->arg[0];
+	return (unsigned long)result >= (unsigned long)-ERRNO_MAX;
+}
+
+static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_totals *totals,
+				       __u64 given, __u64 freed, __u64 ns, __u64 now)
+{
+	struct hak_space_owner *owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
+	__u64 vmas = BPF_CORE_READ(current_mm(), map_count), before;
+
+	if (!owner) {
+		bpf_map_update_elem(&space_owners, &proc->owner, (const void *)&no_owner,
+				    BPF_NOEXIST);
+		owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
+		if (!owner)
+			return;
+	}
+	before = owner->vmas;
+	if (before)
+		totals->vmas_changed += vmas > before ? vmas - before : before - vmas;
+	owner->vmas = vmas;
+	owner->vmas_ns = now;
+	if (vmas > owner->vmas_most)
+		owner->vmas_most = vmas;
+	owner->calls++;
+	owner->given += given;
+	owner->freed += freed;
+	owner->ns += ns;
+}
+
+/* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
+__noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u64 now)
+{
+	struct walk walk = { .owner = owner, .now = now };
+	struct hak_space_totals *totals;
+	__u32 zero = 0;
+
+	totals = bpf_map_lookup_elem(&space_totals, &zero);
+	if (!t || !out || !totals)
+		return 0;
+	switch (t->call) {
+	case HAK_CALL_MMAP:
+		mmap_done(&walk, totals, t, out->address, out);
+		break;
+	case HAK_CALL_MUNMAP:
+		munmap_done(&walk, t, out);
+		break;
+	case HAK_CALL_MREMAP:
+		mremap_done(&walk, t, out->address, out);
+		break;
+	case HAK_CALL_BRK:
+		brk_done(&walk, t, out->address, out);
+		break;
+	case HAK_CALL_PROCESS_MADVISE:
+		process_madvise_done(&walk, t, out->address, out);
+		break;
+	default:
+		madvise_done(&walk, totals, t, out);
+	}
+	return 0;
+}
+
+static __always_inline void leave(void *ctx, long result)
+{
+	struct hak_proc *proc = current_proc();
+	__u32 tid = bpf_get_current_pid_tgid(), zero = 0, call;
+	struct hak_space_totals *totals;
+	struct hak_call_totals *c;
+	struct outcome out = { .address = result };	/* as judge() takes it */
+	struct hak_event *e;
+	struct hak_thread *t;
+	__u64 now, ns, freed;
+
+	if (!proc)
+		return;
+	t = bpf_map_lookup_elem(&threads, &tid);
+	totals = bpf_map_lookup_elem(&space_totals, &zero);
+	if (!t || !totals || !t->call_ns)
+		return;
+	now = bpf_ktime_get_ns();
+	ns = now - t->call_ns;
+	t->call_ns = 0;
+	call = t->call;
+	freed = t->freed << (filter.page_shift & 31);
+	if (call >= HAK_CALLS)
+		return;
+	if (failed(t, result))
+		out.address = t->arg[0];
+	else
+		judge(t, &out, proc->owner, now);
+	c = &totals->call[call];
+	c->calls++;
+	c->failed += failed(t, result);
+	c->bytes += out.bytes;
+	c->given += out.given;
+	c->freed += freed;
+	c->ns += ns;
+	c->ns_slots[log2_slot(ns) % HAK_HISTOGRAM_SLOTS]++;
+	if (out.given) {
+		if (out.lazy)
+			totals->given_lazy += out.given;
+		totals->size_slots[log2_slot(out.given) % HAK_HISTOGRAM_SLOTS]++;
+		if (filter.sites)
+			count_site(ctx, proc, call, out.given, freed, ns);
+	}
+	count_owner(proc, totals, out.given, freed, ns, now);
+	if (!filter.events)
+		return;
+	e = event_begin(sizeof(*e), HAK_EVENT_CALL, proc->owner);
+	if (!e)
+		return;
+	e->a = call;
+	e->b = out.address;
+	e->c = out.bytes;
+	e->d = result;
+	e->e = ns;
+	bpf_ringbuf_submit(e, 0);
+}
+
+/*
+ * Pages that go back to the kernel while a watched thread is in a call: what the call was about may
+ * have had none, and those of a file stay in its cache.
+ */
+SEC("tp_btf/mm_page_free")
+int BPF_PROG(page_free, struct page *page, unsigned int order)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct hak_thread *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (t && t->call_ns)
+		t->freed += 1ULL << (order & 31);
+	return 0;
+}
+
+/* What programs on the tracepoints of system calls are given, on every kernel. */
+struct call_entry {
+	__u64 common;
+	__s32 nr, pad;
+	__u64 arg[6];
+};
+struct call_return {
+	__u64 common;
+	__s32 nr, pad;
+	__s64 result;
+};
+
+SEC("tracepoint")
+int calls_enter(struct call_entry *ctx)
+{
+	__u64 arg[5] = { 0 };
+
+	/*
+	 * Read in a way that the kernel does not see: it refuses a program that looks at more
+	 * arguments than the call of a tracepoint has, though there is room for six.
+	 */
+	bpf_probe_read_kernel(arg, sizeof(arg), ctx->arg);
+	enter(ctx->nr, arg);
+	return 0;
+}
+
+SEC("tracepoint")
+int calls_exit(struct call_return *ctx)
+{
+	leave(ctx, ctx->result);
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(all_enter, struct pt_regs *regs, long id)
+{
+	struct pt_regs___x86 *x86 = (void *)regs;
+	struct pt_regs___arm64 *arm = (void *)regs;
+	__u64 arg[5];
+
+	if (call_of(id, 0) == HAK_CALL_NONE)
+		return 0;
+	if (bpf_core_field_exists(x86->di)) {
+		arg[0] = BPF_CORE_READ(x86, di);
+		arg[1] = BPF_CORE_READ(x86, si);
+		arg[2] = BPF_CORE_READ(x86, dx);
+		arg[3] = BPF_CORE_READ(x86, r10);
+		arg[4] = BPF_CORE_READ(x86, r8);
+	} else {
+		arg[0] = BPF_CORE_READ(arm, orig_x0);
+		arg[1] = BPF_CORE_READ(arm, regs[1]);
+		arg[2] = BPF_CORE_READ(arm, regs[2]);
+		arg[3] = BPF_CORE_READ(arm, regs[3]);
+		arg[4] = BPF_CORE_READ(arm, regs[4]);
+	}
+	enter(id, arg);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(all_exit, struct pt_regs *regs, long result)
+{
+	leave(ctx, result);
+	return 0;
+}

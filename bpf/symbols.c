@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Symbols and unwinding by elfutils' libdwfl, see symbols.h.
+ */
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bpf/symbols.h"
+
+struct hak_symbols {
+	pid_t pid;
+	Dwfl *dwfl;
+	bool attached;
+	const struct hak_site_event *site;	/* while it is unwound */
+};
+
+/* One unwinding. */
+struct frames {
+	uint64_t *address;
+	size_t n;
+};
+
+/* -- files ------------------------------------------------------------------------------------- */
+/* Whose files are being opened; libdwfl does not tell its callback. */
+static pid_t opening;
+
+/* The process's own root first: the same path may be another file in ours. */
+static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+		    char **ret_path, Elf **ret_elf)
+{
+	char path[4200];
+	struct stat st;
+	int fd;
+
+	if (opening && name && name[0] == '/') {
+		snprintf(path, sizeof(path), "/proc/%d/root%s", (int)opening, name);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+			*ret_path = strdup(name);
+			return fd;
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
+}
+
+static char *debuginfo_path;
+
+static const Dwfl_Callbacks files = {
+	.find_elf = find_elf,
+	.find_debuginfo = dwfl_standard_find_debuginfo,
+	.debuginfo_path = &debuginfo_path,
+};
+
+/* Files are opened now: the process may be gone when they are needed. */
+static int open_file(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr start,
+		     void *arg)
+{
+	GElf_Addr bias;
+
+	dwfl_module_getelf(module, &bias);
+	return DWARF_CB_OK;
+}
+
+int hak_symbols_refresh(struct hak_symbols *s)
+{
+	int r;
+
+	dwfl_report_begin_add(s->dwfl);
+	r = dwfl_linux_proc_report(s->dwfl, s->pid);
+	dwfl_report_end(s->dwfl, NULL, NULL);
+	if (r)
+		return r > 0 ? -r : -EINVAL;
+	opening = s->pid;
+	dwfl_getmodules(s->dwfl, open_file, NULL, 0);
+	opening = 0;
+	return 0;
+}
+
+int hak_symbols_open(pid_t pid, struct hak_symbols **ret)
+{
+	struct hak_symbols *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->pid = pid;
+	s->dwfl = dwfl_begin(&files);
+	r = s->dwfl ? hak_symbols_refresh(s) : -ENOMEM;
+	if (r < 0) {
+		hak_symbols_close(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void hak_symbols_close(struct hak_symbols *s)
+{
+	if (!s)
+		return;
+	if (s->dwfl)
+		dwfl_end(s->dwfl);
+	free(s);
+}
+
+int hak_symbols_covers(const struct hak_symbols *s, uint64_t address)
+{
+	return dwfl_addrmodule(s->dwfl, address) != NULL;
+}
+
+/* -- unwinding --------------------------------------------------------------------------------- */
+static pid_t only_thread(Dwfl *dwfl, void *arg, void **thread)
+{
+	if (*thread)
+		return 0;
+	*thread = arg;
+	return dwfl_pid(dwfl);
+}
+
+static bool read_copy(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
+{
+	const struct hak_symbols *s = arg;
+	uint64_t at = address - s->site->key.sp;
+
+	if (address < s->site->key.sp || at + sizeof(*ret) > s->site->stack_bytes ||
+	    s->site->stack_bytes > HAK_STACK_COPY)
+		return false;
+	memcpy(ret, s->site->stack + at, sizeof(*ret));
+	return true;
+}
+
+static bool first_registers(Dwfl_Thread *thread, void *arg)
+{
+	const struct hak_symbols *s = arg;
+	const uint64_t *r = (const uint64_t *)s->site->regs;
+#if defined(__x86_64__)
+	/* From the order of pt_regs to DWARF's: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
+	static const unsigned char order[] = { 10, 12, 11, 5, 13, 14, 4, 19, 9,
+					       8, 7, 6, 3, 2, 1, 0, 16 };
+	Dwarf_Word word[sizeof(order)];
+
+	for (size_t i = 0; i < sizeof(order); i++)
+		word[i] = r[order[i]];
+	return dwfl_thread_state_registers(thread, 0, sizeof(order), word);
+#elif defined(__aarch64__)
+	Dwarf_Word word[32];
+
+	for (size_t i = 0; i < 32; i++)
+		word[i] = r[i];
+	if (!dwfl_thread_state_registers(thread, 0, 32, word))
+		return false;
+	dwfl_thread_state_register_pc(thread, r[32]);
+	return true;
+#else
+	(void)r;
+	return false;
+#endif
+}
+
+static const Dwfl_Thread_Callbacks copy = {
+	.next_thread = only_thread,
+	.memory_read = read_copy,
+	.set_initial_registers = first_registers,
+};
+
+static int add_frame(Dwfl_Frame *frame, void *arg)
+{
+	struct frames *f = arg;
+	bool exact;
+	Dwarf_Addr pc;
+
+	if (!dwfl_frame_pc(frame, &pc, &exact) || f->n == HAK_FRAMES_MAX)
+		return DWARF_CB_ABORT;
+	/* A return address is behind its call, perhaps in another function. */
+	f->address[f->n] = exact || f->n == 0 ? pc : pc - 1;
+	f->n++;
+	return DWARF_CB_OK;
+}
+
+size_t hak_symbols_unwind(struct hak_symbols *s, const struct hak_site_event *site,
+			  uint64_t ret[HAK_FRAMES_MAX])
+{
+	struct frames f = { .address = ret };
+
+	s->site = site;
+	if (!s->attached)
+		s->attached = dwfl_attach_state(s->dwfl, NULL, s->pid, &copy, s);
+	if (s->attached)
+		dwfl_getthread_frames(s->dwfl, s->pid, add_frame, &f);
+	s->site = NULL;
+	return f.n;
+}
+
+/* -- names ------------------------------------------------------------------------------------- */
+void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret)
+{
+	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
+	const unsigned char *id;
+	GElf_Addr id_address;
+	Dwarf_Addr start, bias = 0;
+	Dwfl_Line *line;
+	GElf_Off offset;
+	GElf_Sym symbol;
+	int n;
+
+	*ret = (struct hak_symbol){ .address = address, .offset = address };
+	if (!module)
+		return;
+	ret->module = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
+	dwfl_module_getelf(module, &bias);
+	ret->module_offset = ret->offset = address - bias;
+	n = dwfl_module_build_id(module, &id, &id_address);
+	if (n > 0 && (size_t)n <= sizeof(ret->build_id)) {
+		memcpy(ret->build_id, id, (size_t)n);
+		ret->build_id_bytes = (size_t)n;
+	}
+	ret->function = dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL);
+	if (ret->function)
+		ret->offset = offset;
+	line = dwfl_module_getsrc(module, address);
+	if (line)
+		ret->source = dwfl_lineinfo(line, NULL, &ret->line, NULL, NULL, NULL);
+}

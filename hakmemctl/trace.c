@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl trace: what the kernel pays for a process's memory, and whether it sees the same pages
+ * again. The command line, and the run of a trace; see trace.h for the rest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/target.h"
+#include "hakmemctl/trace.h"
+
+#define TICK_MS 50
+
+struct request {
+	uint64_t ns;			/* 0: until the command ends */
+	const char *output;
+	char **command;			/* NULL: a target */
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+	interrupted = signal;
+}
+
+static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, char **argv)
+{
+	char why[HAK_WHY_TEXT];
+	int option;
+
+	*q = (struct request){ .ns = 0 };
+	t->window_ns = 1000000000;
+	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
+		uint64_t *ns = option == 's' ? &q->ns : &t->window_ns;
+
+		switch (option) {
+		case 's':
+		case 'w':
+			if (hak_duration_parse(ctl->argument, ns, why) < 0)
+				return ctl_usage(ctl, "--%s: %s",
+						 option == 's' ? "seconds" : "window", why);
+			if (*ns == 0)
+				return ctl_usage(ctl, "--%s takes a time above zero",
+						 option == 's' ? "seconds" : "window");
+			break;
+		case 'e':
+			t->events = true;
+			break;
+		case 'm':
+			t->map = true;
+			break;
+		case 'o':
+			q->output = ctl->argument;
+			break;
+		}
+	}
+	if (option == -2)
+		return ctl->failure;
+	if (t->map != (q->output != NULL))
+		return ctl_usage(ctl, "--map and --output=FILE belong together");
+	if (optind < argc && strcmp(argv[optind - 1], "--") == 0)
+		q->command = argv + optind;
+	else if (optind + 1 != argc)
+		return ctl_usage(ctl, "it takes one TARGET, or -- and a COMMAND");
+	t->target = argv[optind];
+	if (!q->command && !q->ns)
+		q->ns = 10000000000;
+	return CTL_OK;
+}
+
+/* -- whom -------------------------------------------------------------------------------------- */
+/* The directory of a v2 cgroup; -errno with a sentence. */
+static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
+{
+	static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+	char whole[HAK_PATH_BYTES];
+
+	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+		int fd;
+
+		/* Only v2 has this file, in each of its folders. */
+		snprintf(whole, sizeof(whole), "%s/%s/cgroup.controllers", mounts[i], path);
+		if (access(whole, F_OK) < 0)
+			continue;
+		snprintf(whole, sizeof(whole), "%s/%s", mounts[i], path);
+		fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	snprintf(why, HAK_WHY_TEXT, "there is no v2 cgroup \"%.100s\"", path);
+	return -ENOENT;
+}
+
+/* A thread has the number of a process and is none. */
+static int check_process(pid_t pid)
+{
+	char path[48], line[128];
+	int r = -ESRCH, tgid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tgid: %d", &tgid) == 1)
+			r = tgid == pid ? 0 : -ENOTSUP;
+	if (f)
+		fclose(f);
+	return r;
+}
+
+static int watch(struct trace *t, pid_t pid, bool only)
+{
+	int r = check_process(pid);
+
+	if (r == -ENOTSUP && only) {
+		fprintf(stderr, "hakmemctl: %d is a thread; give the PID of its process\n",
+			(int)pid);
+		return -ESRCH;
+	}
+	if (r == 0)
+		r = hak_session_watch(t->session, pid);
+	if (r == 0)
+		r = trace_add(t, pid, BORN_BEFORE, hak_session_owner(t->session, pid));
+	if (r < 0 && only)
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, strerror(-r));
+	if (r < 0)
+		return r;
+	return 0;
+}
+
+static int watch_target(struct trace *t, const struct hak_target *target)
+{
+	bool only = target->kind == HAK_TARGET_PID;
+	pid_t *pids;
+	size_t n;
+	int r = hak_target_any_pids(target, &pids, &n);
+
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
+		return CTL_FAILED;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] != getpid())
+			r = watch(t, pids[i], only);
+	free(pids);
+	if (t->processes)
+		return CTL_OK;
+	if (!only)
+		fprintf(stderr, "hakmemctl: there is no such process\n");
+	return only && r < 0 ? ctl_exit_code(r) : CTL_NOTHING;
+}
+
+/* A child that becomes the command when it is let go; *ret_go does that. */
+static int start_command(struct trace *t, char **command, int *ret_go)
+{
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGHUP, SIG_DFL);
+		close(fds[1]);
+		if (read(fds[0], &c, 1) != 1)
+			_exit(CTL_FAILED);
+		execvp(command[0], command);
+		fprintf(stderr, "hakmemctl: cannot run %s: %s\n", command[0], strerror(errno));
+		_exit(errno == ENOENT ? 127 : 126);
+	}
+	close(fds[0]);
+	if (pid < 0) {
+		close(fds[1]);
+		return -errno;
+	}
+	t->command = pid;
+	*ret_go = fds[1];
+	return 0;
+}
+
+/* -- the run ----------------------------------------------------------------------------------- */
+/* The shell's words for how a command ended; 0 while it runs. */
+static int command_code(struct trace *t)
+{
+	int status;
+
+	if (!t->command || waitpid(t->command, &status, WNOHANG) != t->command)
+		return 0;
+	t->command = 0;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void run(struct trace *t, const struct request *q, bool endless)
+{
+	uint64_t deadline = q->ns ? hak_monotonic_ns() + q->ns : UINT64_MAX, looked = 0;
+
+	while (!interrupted && hak_monotonic_ns() < deadline) {
+		hak_session_poll(t->session, TICK_MS);
+		if (!endless && hak_session_watched(t->session) == 0)
+			break;
+		if (t->map)
+			trace_note_moment(t);
+		/* Of those born meanwhile: they may end before the trace does. */
+		if (hak_monotonic_ns() - looked > 500000000) {
+			trace_look(t, false);
+			looked = hak_monotonic_ns();
+		}
+	}
+}
+
+static int trace_all(struct trace *t, const struct request *q, const struct hak_target *target,
+		     bool by_cgroup, int go, char why[HAK_WHY_TEXT])
+{
+	int r = CTL_OK;
+
+	if (t->command) {
+		r = watch(t, t->command, true) < 0 ? CTL_FAILED : CTL_OK;
+		if (r == CTL_OK)
+			t->process[0].born = BORN_FORKED;
+	} else if (!by_cgroup) {
+		r = watch_target(t, target);
+	}
+	if (r != CTL_OK)
+		return r;
+	r = hak_session_start(t->session, why);
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		return ctl_exit_code(r);
+	}
+	t->started_ns = hak_monotonic_ns();
+	if (go >= 0 && write(go, "g", 1) != 1)
+		return CTL_FAILED;
+	run(t, q, by_cgroup);
+	trace_look(t, true);
+	hak_session_stop(t->session);
+	t->stopped_ns = hak_monotonic_ns();
+	return CTL_OK;
+}
+
+static int answer(struct trace *t, const struct request *q)
+{
+	struct json_object *document = trace_figures(t);
+	char why[HAK_WHY_TEXT];
+	int r = CTL_OK;
+	FILE *to;
+
+	if (t->ctl->json != HAK_JSON_OFF) {
+		hak_emit_json(stdout, document, t->ctl->json);
+	} else {
+		to = ctl_pager_begin(t->ctl);
+		trace_report(to, t->ctl, document);
+		ctl_pager_end(to);
+	}
+	json_object_put(document);
+	if (t->map && trace_map(t, q->output, why) < 0) {
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		r = CTL_FAILED;
+	}
+	return r;
+}
+
+int verb_trace(struct ctl *ctl, int argc, char **argv)
+{
+	struct trace t = { .ctl = ctl };
+	struct hak_session_options options = { .cgroup_fd = -1, .sites = true, .told = trace_told,
+					       .arg = &t };
+	const struct sigaction catch = { .sa_handler = interrupt };
+	struct hak_target target = { 0 };
+	char why[HAK_WHY_TEXT];
+	struct request q;
+	int r = parse(ctl, &t, &q, argc, argv), go = -1;
+	bool by_cgroup;
+
+	if (r != CTL_OK)
+		return r;
+	by_cgroup = !q.command && strncmp(t.target, "cgroup:", 7) == 0;
+	if (by_cgroup)
+		options.cgroup_fd = open_cgroup(t.target + 7, why);
+	else if (!q.command && hak_target_parse(t.target, &target, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	if (by_cgroup && options.cgroup_fd < 0) {
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		return CTL_NOTHING;
+	}
+	sigaction(SIGINT, &catch, NULL);
+	sigaction(SIGTERM, &catch, NULL);
+	sigaction(SIGHUP, &catch, NULL);
+	/* Before there is anything that the command could inherit. */
+	if (q.command && start_command(&t, q.command, &go) < 0) {
+		fprintf(stderr, "hakmemctl: cannot start a process: %s\n", strerror(errno));
+		return CTL_FAILED;
+	}
+	options.window_ns = t.window_ns;
+	options.events = t.events;
+	r = hak_session_open(&options, &t.session, why);
+	if (r < 0)
+		fprintf(stderr, "hakmemctl: %s\n", why);
+	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);
+	if (r == CTL_OK)
+		r = answer(&t, &q);
+	if (r == CTL_OK)
+		r = command_code(&t);
+	fflush(stdout);
+	if (go >= 0)
+		close(go);
+	trace_free(&t);
+	hak_session_close(t.session);
+	if (options.cgroup_fd >= 0)
+		close(options.cgroup_fd);
+	return r;
+}

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl trace --map, see trace.h: one SVG file, no script, nothing loaded from elsewhere.
+ * Above, what was given back and taken again over time; below, a bar for each area of the address
+ * space, cut into columns, each column filled from below by the share of its pages in each state.
+ * States differ by pattern as well as by colour, so that black and white is enough.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/escape.h"
+#include "hakmemctl/trace.h"
+
+enum state { RESIDENT, REFILLED, LAZY, GIVEN, EMPTY, STATES };
+
+#define WIDTH		960
+#define MARGIN		20
+#define BAR_MOST	620	/* for the largest area; others by the logarithm of their size */
+#define BAR_LEAST	40
+#define BAR_HEIGHT	26
+#define ROW_HEIGHT	38
+#define COLUMN_WIDTH	4
+#define AREAS_SHOWN	40
+#define SAMPLED_PAGES	512	/* of one column, read from pagemap at once */
+
+#define VM_ACCESS	7	/* VM_READ, VM_WRITE, VM_EXEC */
+
+/* A run of regions that touch, and of addresses that were regions. */
+struct area {
+	uint64_t start, end;
+	bool accessible;
+	const struct hak_vma *largest;	/* NULL: unmapped meanwhile */
+	uint64_t pages[STATES], active;	/* active: pages given back or taken again */
+};
+
+struct column {
+	double share[STATES];
+};
+
+struct picture {
+	FILE *to;
+	struct trace *t;
+	const struct trace_process *p;
+	struct hak_vma *now;
+	size_t now_n;
+	struct area *area;
+	size_t areas, room;
+	int pagemap;
+	uint32_t page_shift;
+};
+
+static const struct {
+	const char *id, *label;
+} states[STATES] = {
+	{ "resident", "resident" },
+	{ "refilled", "given back and taken again" },
+	{ "lazy", "freed lazily, still there" },
+	{ "given", "given back" },
+	{ "empty", "no page" },
+};
+
+static const char patterns[] =
+	"<defs>\n"
+	"<pattern id='resident' width='4' height='4' patternUnits='userSpaceOnUse'>"
+	"<rect width='4' height='4' fill='#3b4a6b'/></pattern>\n"
+	"<pattern id='refilled' width='6' height='6' patternUnits='userSpaceOnUse'>"
+	"<rect width='6' height='6' fill='#e58a1f'/>"
+	"<path d='M0 0L6 6M6 0L0 6' stroke='#000' stroke-width='1'/></pattern>\n"
+	"<pattern id='lazy' width='5' height='5' patternUnits='userSpaceOnUse'>"
+	"<rect width='5' height='5' fill='#cfe3cf'/>"
+	"<circle cx='2.5' cy='2.5' r='1.3' fill='#1f5f2f'/></pattern>\n"
+	"<pattern id='given' width='6' height='6' patternUnits='userSpaceOnUse'>"
+	"<rect width='6' height='6' fill='#dfe9f7'/>"
+	"<path d='M0 6L6 0' stroke='#4a6fa5' stroke-width='1'/></pattern>\n"
+	"<pattern id='empty' width='4' height='4' patternUnits='userSpaceOnUse'>"
+	"<rect width='4' height='4' fill='#fff'/></pattern>\n"
+	"</defs>\n";
+
+/* Text of strangers: no control bytes, no markup. */
+static void put_text(FILE *to, const char *text)
+{
+	char plain[4 * HAK_PATH_BYTES];
+
+	hak_escape(text, plain, sizeof(plain));
+	for (const char *p = plain; *p; p++) {
+		switch (*p) {
+		case '&': fputs("&amp;", to); break;
+		case '<': fputs("&lt;", to); break;
+		case '>': fputs("&gt;", to); break;
+		case '"': fputs("&quot;", to); break;
+		case '\'': fputs("&#39;", to); break;
+		default: fputc(*p, to);
+		}
+	}
+}
+
+/* -- areas ------------------------------------------------------------------------------------- */
+static int add_area(struct picture *pic, uint64_t start, uint64_t end, const struct hak_vma *vma)
+{
+	if (pic->areas == pic->room) {
+		size_t room = pic->room ? 2 * pic->room : 256;
+		struct area *grown = realloc(pic->area, room * sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		pic->area = grown;
+		pic->room = room;
+	}
+	pic->area[pic->areas++] = (struct area){
+		.start = start, .end = end, .largest = vma,
+		.accessible = vma && vma->flags & VM_ACCESS,
+	};
+	return 0;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct area *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static uint64_t bytes_of(const struct hak_vma *v)
+{
+	return v ? v->end - v->start : 0;
+}
+
+/* What overlaps becomes one, and what touches where it is of one kind. */
+static void join_areas(struct picture *pic)
+{
+	struct area *last = NULL;
+	size_t n = 0;
+
+	if (pic->areas)
+		qsort(pic->area, pic->areas, sizeof(pic->area[0]), by_start);
+	for (size_t i = 0; i < pic->areas; i++) {
+		struct area *a = &pic->area[i];
+
+		if (last && (a->start < last->end ||
+			     (a->start == last->end && a->accessible == last->accessible))) {
+			last->end = a->end > last->end ? a->end : last->end;
+			last->accessible = last->accessible || a->accessible;
+			if (bytes_of(a->largest) > bytes_of(last->largest))
+				last->largest = a->largest;
+			continue;
+		}
+		last = &pic->area[n];
+		pic->area[n++] = *a;
+	}
+	pic->areas = n;
+}
+
+/* -- pages ------------------------------------------------------------------------------------- */
+/* One bit of pagemap: there is a page. */
+static void read_present(const struct picture *pic, uint64_t start, size_t pages, bool *present)
+{
+	uint64_t entry[SAMPLED_PAGES];
+	ssize_t n;
+
+	memset(present, 0, pages);
+	n = pread(pic->pagemap, entry, pages * sizeof(entry[0]),
+		  (off_t)((start >> pic->page_shift) * sizeof(entry[0])));
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(entry[0]); i++)
+		present[i] = entry[i] >> 63;
+}
+
+static enum state state_of(const struct hak_block *block, unsigned page, bool present)
+{
+	uint64_t bit = 1ull << (page % 64);
+	unsigned w = page / 64;
+
+	if (block->given[w] & bit)
+		return block->lazy[w] & bit && present ? LAZY : GIVEN;
+	if (block->again[w] & bit && present)
+		return REFILLED;
+	return present ? RESIDENT : EMPTY;
+}
+
+/* Pages of one column, or of its beginning where there are many. */
+static void read_column(const struct picture *pic, struct area *a, uint64_t start, uint64_t pages,
+			struct column *ret)
+{
+	size_t sample = pages < SAMPLED_PAGES ? (size_t)pages : SAMPLED_PAGES;
+	uint64_t count[STATES] = { 0 }, known = UINT64_MAX;
+	bool present[SAMPLED_PAGES];
+	struct hak_block block = { 0 };
+
+	if (a->accessible)
+		read_present(pic, start, sample, present);
+	else
+		memset(present, 0, sample);
+	for (size_t i = 0; i < sample; i++) {
+		uint64_t address = start + ((uint64_t)i << pic->page_shift);
+		unsigned page = (unsigned)(address & ((1u << HAK_BLOCK_SHIFT) - 1)) >>
+				pic->page_shift;
+
+		if (address >> HAK_BLOCK_SHIFT != known) {
+			known = address >> HAK_BLOCK_SHIFT;
+			hak_session_block(pic->t->session, pic->p->owner, known, &block);
+		}
+		count[state_of(&block, page, present[i])]++;
+	}
+	for (int s = 0; s < STATES; s++) {
+		ret->share[s] = (double)count[s] / (double)sample;
+		a->pages[s] += (uint64_t)(ret->share[s] * (double)pages + 0.5);
+	}
+	a->active = a->pages[REFILLED] + a->pages[LAZY] + a->pages[GIVEN];
+}
+
+/* -- drawing ----------------------------------------------------------------------------------- */
+static int log2_of(uint64_t v)
+{
+	return v ? 63 - __builtin_clzll(v) : 0;
+}
+
+static int columns_of(const struct picture *pic, const struct area *a, int most)
+{
+	uint64_t pages = (a->end - a->start) >> pic->page_shift;
+	int size = log2_of(pages), pixels;
+
+	pixels = BAR_LEAST + (most ? (BAR_MOST - BAR_LEAST) * size / most : 0);
+	return (uint64_t)pixels / COLUMN_WIDTH < pages ? pixels / COLUMN_WIDTH :
+							 (int)(pages ? pages : 1);
+}
+
+static void draw_label(const struct picture *pic, const struct area *a, int x, int y)
+{
+	static const char *const words[] = { "anonymous", "heap", "stack", "" };
+	char size[HAK_VALUE_TEXT];
+
+	hak_bytes_format(a->end - a->start, size);
+	fprintf(pic->to, "<text x='%d' y='%d'>%012" PRIx64 "</text>\n", MARGIN, y + 12, a->start);
+	fprintf(pic->to, "<text x='%d' y='%d' class='small'>%s ", MARGIN, y + 25, size);
+	if (!a->largest)
+		fputs("unmapped", pic->to);
+	else if (a->largest->kind == HAK_VMA_FILE)
+		put_text(pic->to, a->largest->name);
+	else
+		fputs(words[a->largest->kind % 4], pic->to);
+	fputs("</text>\n", pic->to);
+	fprintf(pic->to, "<title>%012" PRIx64 " to %012" PRIx64, a->start, a->end);
+	for (int s = 0; s < EMPTY; s++) {
+		hak_bytes_format(a->pages[s] << pic->page_shift, size);
+		fprintf(pic->to, "; %s: %s", states[s].label, size);
+	}
+	fputs("</title>\n", pic->to);
+}
+
+/* Neighbours that look the same are one rectangle. */
+static void draw_bar(const struct picture *pic, struct column *column, int n, int x, int y)
+{
+	for (int i = 0; i < n;) {
+		int same = 1;
+		double from = 0;
+
+		while (i + same < n &&
+		       memcmp(&column[i], &column[i + same], sizeof(column[0])) == 0)
+			same++;
+		for (int s = 0; s < EMPTY; s++) {
+			double height = column[i].share[s] * BAR_HEIGHT;
+
+			if (height == 0)
+				continue;
+			from += height;
+			fprintf(pic->to, "<rect x='%d' y='%.1f' width='%d' height='%.1f' "
+					 "fill='url(#%s)'/>\n",
+				x + i * COLUMN_WIDTH, y + BAR_HEIGHT - from, same * COLUMN_WIDTH,
+				height, states[s].id);
+		}
+		i += same;
+	}
+	fprintf(pic->to, "<rect x='%d' y='%d' width='%d' height='%d' fill='none' stroke='#000'/>\n",
+		x, y, n * COLUMN_WIDTH, BAR_HEIGHT);
+}
+
+static int by_interest(const void *a, const void *b)
+{
+	const struct area *x = a, *y = b;
+
+	if (x->active != y->active)
+		return x->active < y->active ? 1 : -1;
+	if (x->pages[RESIDENT] != y->pages[RESIDENT])
+		return x->pages[RESIDENT] < y->pages[RESIDENT] ? 1 : -1;
+	return by_start(a, b);
+}
+
+static int read_areas(struct picture *pic, struct column **columns, int most)
+{
+	int all = BAR_MOST / COLUMN_WIDTH + 1;
+
+	*columns = calloc((size_t)all, sizeof(**columns));
+	if (!*columns)
+		return -ENOMEM;
+	for (size_t i = 0; i < pic->areas; i++) {
+		struct area *a = &pic->area[i];
+		uint64_t pages = (a->end - a->start) >> pic->page_shift;
+		int n = columns_of(pic, a, most);
+
+		for (int c = 0; c < n; c++) {
+			uint64_t first = pages * (uint64_t)c / (uint64_t)n;
+			uint64_t last = pages * (uint64_t)(c + 1) / (uint64_t)n;
+
+			read_column(pic, a, a->start + (first << pic->page_shift),
+				    last > first ? last - first : 1, &(*columns)[c]);
+		}
+	}
+	return 0;
+}
+
+static void draw_area(struct picture *pic, struct area *a, struct column *columns, int most, int y)
+{
+	uint64_t pages = (a->end - a->start) >> pic->page_shift;
+	struct area again = *a;
+	int n = columns_of(pic, a, most);
+
+	for (int c = 0; c < n; c++) {
+		uint64_t first = pages * (uint64_t)c / (uint64_t)n;
+		uint64_t last = pages * (uint64_t)(c + 1) / (uint64_t)n;
+
+		read_column(pic, &again, a->start + (first << pic->page_shift),
+			    last > first ? last - first : 1, &columns[c]);
+	}
+	fputs("<g>\n", pic->to);
+	draw_label(pic, a, MARGIN, y);
+	draw_bar(pic, columns, n, WIDTH - MARGIN - BAR_MOST, y);
+	fputs("</g>\n", pic->to);
+}
+
+/* Two rows of strokes on one scale of time: given back downwards, taken again upwards. */
+static void draw_times(const struct picture *pic, int y)
+{
+	const struct trace *t = pic->t;
+	uint64_t most = 1, span = t->stopped_ns - t->started_ns;
+	char text[HAK_VALUE_TEXT];
+
+	for (size_t i = 1; i < t->moments; i++) {
+		uint64_t given = t->moment[i].given - t->moment[i - 1].given;
+		uint64_t again = t->moment[i].refilled - t->moment[i - 1].refilled;
+
+		most = given > most ? given : most;
+		most = again > most ? again : most;
+	}
+	fprintf(pic->to, "<text x='%d' y='%d'>over time</text>\n", MARGIN, y + 22);
+	for (size_t i = 1; i < t->moments && span; i++) {
+		double x = WIDTH - MARGIN - BAR_MOST +
+			   (double)BAR_MOST * (double)(t->moment[i - 1].ns - t->started_ns) /
+				   (double)span;
+		double width = (double)BAR_MOST *
+			       (double)(t->moment[i].ns - t->moment[i - 1].ns) / (double)span;
+		double given = 30.0 * (double)(t->moment[i].given - t->moment[i - 1].given) /
+			       (double)most;
+		double again = 30.0 * (double)(t->moment[i].refilled - t->moment[i - 1].refilled) /
+			       (double)most;
+
+		if (again > 0)
+			fprintf(pic->to, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' "
+					 "fill='url(#refilled)'/>\n",
+				x, y + 32 - again, width, again);
+		if (given > 0)
+			fprintf(pic->to, "<rect x='%.1f' y='%d' width='%.1f' height='%.1f' "
+					 "fill='url(#given)' stroke='#4a6fa5' "
+					 "stroke-width='.3'/>\n", x, y + 34, width, given);
+	}
+	fprintf(pic->to, "<path d='M%d %dh%d' stroke='#000'/>\n", WIDTH - MARGIN - BAR_MOST, y + 33,
+		BAR_MOST);
+	hak_ns_format(span, text);
+	fprintf(pic->to, "<text x='%d' y='%d' class='small'>up: taken again; down: given back; "
+			 "across: %s</text>\n", WIDTH - MARGIN - BAR_MOST, y + 76, text);
+}
+
+static void draw_legend(const struct picture *pic, int y)
+{
+	int x = MARGIN;
+
+	for (int s = 0; s < STATES; s++) {
+		fprintf(pic->to, "<rect x='%d' y='%d' width='24' height='14' fill='url(#%s)' "
+				 "stroke='#000'/>\n", x, y, states[s].id);
+		fprintf(pic->to, "<text x='%d' y='%d'>%s</text>\n", x + 30, y + 12,
+			states[s].label);
+		x += 50 + 8 * (int)strlen(states[s].label);
+	}
+}
+
+static int draw(struct picture *pic)
+{
+	struct column *columns = NULL;
+	int most = 0, r, y = 200, height;
+	size_t shown;
+
+	for (size_t i = 0; i < pic->areas; i++) {
+		int size = log2_of((pic->area[i].end - pic->area[i].start) >> pic->page_shift);
+
+		most = size > most ? size : most;
+	}
+	r = read_areas(pic, &columns, most);
+	if (r < 0)
+		return r;
+	if (pic->areas)
+		qsort(pic->area, pic->areas, sizeof(pic->area[0]), by_interest);
+	shown = pic->areas < AREAS_SHOWN ? pic->areas : AREAS_SHOWN;
+	if (shown)
+		qsort(pic->area, shown, sizeof(pic->area[0]), by_start);
+	height = y + (int)shown * ROW_HEIGHT + 40;
+	fprintf(pic->to, "<?xml version='1.0' encoding='UTF-8'?>\n"
+			 "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
+			 "viewBox='0 0 %d %d'>\n"
+			 "<style>text{font:12px monospace}.small{font-size:11px}"
+			 ".title{font-size:16px}</style>\n"
+			 "<rect width='100%%' height='100%%' fill='#fff'/>\n",
+		WIDTH, height, WIDTH, height);
+	fputs(patterns, pic->to);
+	fprintf(pic->to, "<text x='%d' y='32' class='title'>Address space of %d ", MARGIN,
+		(int)pic->p->pid);
+	put_text(pic->to, pic->p->comm);
+	fputs(pic->p->ended ? ", which ended" : "", pic->to);
+	fputs("</text>\n", pic->to);
+	draw_legend(pic, 48);
+	draw_times(pic, 84);
+	for (size_t i = 0; i < shown; i++, y += ROW_HEIGHT)
+		draw_area(pic, &pic->area[i], columns, most, y);
+	if (pic->areas > shown)
+		fprintf(pic->to, "<text x='%d' y='%d' class='small'>and %zu more areas, in which "
+				 "less happened</text>\n", MARGIN, y + 14, pic->areas - shown);
+	fputs("</svg>\n", pic->to);
+	free(columns);
+	return 0;
+}
+
+/* Ranges of whole blocks in which something was given back or taken again: also where nothing is
+ * mapped any more. */
+struct gather {
+	struct picture *pic;
+	int error;
+};
+
+static void add_block(const struct hak_block_key *key, const struct hak_block *block, void *arg)
+{
+	struct gather *g = arg;
+	uint64_t base = key->block << HAK_BLOCK_SHIFT;
+
+	if (key->owner != g->pic->p->owner)
+		return;
+	for (unsigned page = 0; page < 1u << (HAK_BLOCK_SHIFT - g->pic->page_shift);) {
+		unsigned from = page;
+
+		while (page < 512 && block->given[page / 64] >> (page % 64) & 1)
+			page++;
+		if (page == from) {
+			page++;
+			continue;
+		}
+		if (add_area(g->pic, base + ((uint64_t)from << g->pic->page_shift),
+			     base + ((uint64_t)page << g->pic->page_shift), NULL) < 0)
+			g->error = -ENOMEM;
+	}
+}
+
+static int gather_areas(struct picture *pic)
+{
+	struct gather g = { .pic = pic };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < pic->now_n; i++)
+		r = add_area(pic, pic->now[i].start, pic->now[i].end, &pic->now[i]);
+	hak_session_each_block(pic->t->session, add_block, &g);
+	join_areas(pic);
+	return r ? r : g.error;
+}
+
+/* The process in which most happened. */
+static const struct trace_process *choose(struct trace *t)
+{
+	const struct trace_process *best = NULL;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < t->processes; i++) {
+		struct hak_space_owner o;
+
+		hak_space_read_owner(t->session, t->process[i].owner, &o);
+		if (!best || o.given > most)
+			best = &t->process[i], most = o.given;
+	}
+	return best;
+}
+
+int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT])
+{
+	struct picture pic = { .t = t, .p = choose(t), .pagemap = -1 };
+	char pagemap[32];
+	int r;
+
+	if (!pic.p) {
+		snprintf(why, HAK_WHY_TEXT, "no process was traced, so there is none to draw");
+		return -ESRCH;
+	}
+	pic.page_shift = t->session->filter.page_shift;
+	pic.now = pic.p->after;
+	pic.now_n = pic.p->after_n;
+	snprintf(pagemap, sizeof(pagemap), "/proc/%d/pagemap", (int)pic.p->pid);
+	pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
+	pic.to = fopen(path, "we");
+	if (!pic.to) {
+		r = -errno;
+		snprintf(why, HAK_WHY_TEXT, "cannot write %.200s: %s", path, strerror(-r));
+	} else {
+		r = gather_areas(&pic);
+		if (r == 0)
+			r = draw(&pic);
+		if (fclose(pic.to) != 0 && r == 0)
+			r = -errno;
+		if (r < 0)
+			snprintf(why, HAK_WHY_TEXT, "cannot draw into %.200s: %s", path,
+				 strerror(-r));
+	}
+	if (pic.pagemap >= 0)
+		close(pic.pagemap);
+	free(pic.area);
+	return r;
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The processes of a trace, see trace.h: who they are, what malloc they use, where they give memory
+ * back from. Everything that is read of a live process is read here, as early as it is known.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/abi.h"
+#include "control/escape.h"
+#include "hakmemctl/trace.h"
+
+static const char *const call_words[HAK_CALLS] = {
+	[HAK_CALL_NONE] = "none",
+	[HAK_CALL_MMAP] = "mmap",
+	[HAK_CALL_MUNMAP] = "munmap",
+	[HAK_CALL_MREMAP] = "mremap",
+	[HAK_CALL_BRK] = "brk",
+	[HAK_CALL_DONTNEED] = "madvise(DONTNEED)",
+	[HAK_CALL_FREE] = "madvise(FREE)",
+	[HAK_CALL_POPULATE] = "madvise(POPULATE)",
+	[HAK_CALL_HUGEPAGE] = "madvise(HUGEPAGE)",
+	[HAK_CALL_ADVISE] = "madvise(other)",
+	[HAK_CALL_PROCESS_MADVISE] = "process_madvise",
+};
+
+const char *trace_call_word(enum hak_call call)
+{
+	return (unsigned)call < HAK_CALLS ? call_words[call] : "?";
+}
+
+static int grow(void **list, size_t n, size_t *room, size_t bytes)
+{
+	size_t more = *room ? 2 * *room : 16;
+	void *grown;
+
+	if (n < *room)
+		return 0;
+	grown = realloc(*list, more * bytes);
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	*room = more;
+	return 0;
+}
+
+/* -- who it is --------------------------------------------------------------------------------- */
+static int open_proc(pid_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void read_comm(int procfd, char comm[HAK_COMM_BYTES])
+{
+	int fd = openat(procfd, "comm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, comm, HAK_COMM_BYTES - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return;
+	comm[n] = '\0';
+	comm[strcspn(comm, "\n")] = '\0';
+}
+
+struct seen {
+	const char *allocator;
+	uint64_t mappings;
+	bool libc;
+};
+
+static int see_mapping(const struct hak_mapping *map, void *arg)
+{
+	static const char *const known[] = { "hakmem", "jemalloc", "tcmalloc", "mimalloc" };
+	const char *name = strrchr(map->path, '/');
+	struct seen *seen = arg;
+
+	seen->mappings++;
+	if (!name)
+		return 0;
+	seen->libc = seen->libc || strncmp(name, "/libc.so", 8) == 0;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!seen->allocator && strncmp(name, "/lib", 4) == 0 &&
+		    strncmp(name + 4, known[i], strlen(known[i])) == 0)
+			seen->allocator = known[i];
+	return 0;
+}
+
+static void look_at_maps(struct trace_process *p, int procfd)
+{
+	struct seen seen = { 0 };
+
+	if (hak_each_mapping(procfd, see_mapping, &seen) != 0 || !seen.mappings)
+		return;
+	/* The kernel lists one that belongs to no process's regions. */
+	p->vmas_last = seen.mappings;
+	if (!p->vmas_first)
+		p->vmas_first = p->vmas_last;
+	if (seen.allocator || seen.libc)
+		snprintf(p->allocator, sizeof(p->allocator), "%s",
+			 seen.allocator ? seen.allocator : "glibc");
+}
+
+/* -- hakmem's own counters --------------------------------------------------------------------- */
+static void look_at_counters(struct trace_process *p)
+{
+	char why[HAK_WHY_TEXT];
+	struct hak_segment *seg;
+	struct hak_snapshot snap;
+
+	if (hak_segment_open(p->pid, 0, &seg, why) < 0)
+		return;
+	if (hak_snapshot_take(seg, &snap) == 0) {
+		p->kept_last = (struct trace_kept){
+			.hits = hak_total(seg, &snap, HAK_ID_WHALE_HITS),
+			.misses = hak_total(seg, &snap, HAK_ID_WHALE_MISSES),
+			.evictions = hak_total(seg, &snap, HAK_ID_RING_EVICTIONS),
+			.evicted_bytes = hak_total(seg, &snap, HAK_ID_RING_EVICTED_BYTES),
+		};
+		/* One that is born during the trace starts at zero. */
+		if (!p->on_hakmem && p->born == BORN_BEFORE)
+			p->kept_first = p->kept_last;
+		p->on_hakmem = true;
+		hak_snapshot_free(&snap);
+	}
+	hak_segment_close(seg);
+}
+
+/* -- the list ---------------------------------------------------------------------------------- */
+static struct trace_process *find(struct trace *t, pid_t pid)
+{
+	for (size_t i = t->processes; i-- > 0;)
+		if (t->process[i].pid == pid && !t->process[i].ended)
+			return &t->process[i];
+	return NULL;
+}
+
+static void look_at(struct trace *t, struct trace_process *p)
+{
+	int procfd = open_proc(p->pid);
+	struct hak_vma *regions;
+	size_t n;
+
+	if (procfd < 0)
+		return;
+	read_comm(procfd, p->comm);
+	look_at_maps(p, procfd);
+	close(procfd);
+	look_at_counters(p);
+	if (!t->map || hak_vmas_read(t->session, p->pid, &regions, &n) < 0)
+		return;
+	if (n == 0) {
+		free(regions);
+		return;
+	}
+	free(p->after);
+	p->after = regions;
+	p->after_n = n;
+}
+
+int trace_add(struct trace *t, pid_t pid, int born, uint64_t owner)
+{
+	struct trace_process *p;
+	int r = grow((void **)&t->process, t->processes, &t->processes_room, sizeof(*p));
+
+	if (r < 0)
+		return r;
+	p = &t->process[t->processes++];
+	*p = (struct trace_process){ .pid = pid, .owner = owner, .born = born };
+	look_at(t, p);
+	return 0;
+}
+
+void trace_look(struct trace *t, bool last)
+{
+	for (size_t i = 0; i < t->processes; i++)
+		if (!t->process[i].ended && (last || t->process[i].born != BORN_BEFORE))
+			look_at(t, &t->process[i]);
+}
+
+void trace_free(struct trace *t)
+{
+	for (size_t i = 0; i < t->processes; i++) {
+		hak_symbols_close(t->process[i].symbols);
+		free(t->process[i].after);
+	}
+	free(t->process);
+	free(t->site);
+	free(t->moment);
+}
+
+void trace_note_moment(struct trace *t)
+{
+	struct hak_space_totals space;
+	struct hak_fault_totals fault;
+	struct trace_moment *m;
+
+	if (grow((void **)&t->moment, t->moments, &t->moments_room, sizeof(*m)) < 0)
+		return;
+	hak_space_read(t->session, &space);
+	hak_fault_read(t->session, &fault);
+	m = &t->moment[t->moments++];
+	*m = (struct trace_moment){ .ns = hak_monotonic_ns(),
+				    .refilled = fault.refilled + space.populated };
+	for (int i = 0; i < HAK_CALLS; i++)
+		m->given += space.call[i].given;
+}
+
+/* -- call sites -------------------------------------------------------------------------------- */
+static void add_site(struct trace *t, struct trace_process *p, const struct hak_site_event *e)
+{
+	uint64_t ip = e->regs[t->session->filter.regs_ip];
+	struct trace_site *site;
+
+	if (t->sites == TRACE_SITES_MAX ||
+	    grow((void **)&t->site, t->sites, &t->sites_room, sizeof(*site)) < 0)
+		return;
+	if (!p->symbols && hak_symbols_open(p->pid, &p->symbols) < 0)
+		p->symbols = NULL;
+	if (p->symbols && !hak_symbols_covers(p->symbols, ip))
+		hak_symbols_refresh(p->symbols);
+	site = &t->site[t->sites++];
+	*site = (struct trace_site){ .key = e->key, .process = (size_t)(p - t->process) };
+	if (p->symbols)
+		site->frames = hak_symbols_unwind(p->symbols, e, site->address);
+	/* Of code without call frame information frame pointers may tell more. */
+	if (site->frames < 2) {
+		uint64_t by_pointers[HAK_STACK_DEPTH];
+		size_t n = hak_space_stack(t->session, e->key.stack, by_pointers);
+
+		n = n < HAK_FRAMES_MAX ? n : HAK_FRAMES_MAX;
+		if (n > site->frames) {
+			memcpy(site->address, by_pointers, n * sizeof(by_pointers[0]));
+			site->frames = n;
+		}
+	}
+}
+
+/* -- events ------------------------------------------------------------------------------------ */
+static void print_call(const struct trace *t, const struct hak_event *e, double at)
+{
+	bool bad = (int64_t)e->d < 0 && (int64_t)e->d > -4096;
+	char bytes[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
+
+	hak_bytes_format(e->c, bytes);
+	hak_ns_format(e->e, ns);
+	printf("%10.6f %7u %7u %-18s 0x%012" PRIx64 " %8s %8s%s%s\n", at, e->pid, e->tid,
+	       trace_call_word((enum hak_call)e->a), (uint64_t)e->b, bytes, ns, bad ? "  " : "",
+	       bad ? strerror((int)-(int64_t)e->d) : "");
+}
+
+static void print_event(const struct trace *t, const struct hak_event *e)
+{
+	double at = ((double)e->time_ns - (double)t->started_ns) / 1e9;
+	char bytes[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
+	struct json_object *o;
+
+	if (t->ctl->json == HAK_JSON_OFF) {
+		hak_bytes_format(e->b, bytes);
+		hak_ns_format(e->c, ns);
+		if (e->type == HAK_EVENT_CALL)
+			print_call(t, e, at);
+		else
+			printf("%10.6f %7u %7u %-18s 0x%012" PRIx64 " %8s %8s after\n", at, e->pid,
+			       e->tid, "refill", (uint64_t)e->a, bytes, ns);
+		return;
+	}
+	o = json_object_new_object();
+	hak_json_text(o, "event", e->type == HAK_EVENT_CALL ? "call" : "refill");
+	hak_json_signed(o, "time_ns", (int64_t)(e->time_ns - t->started_ns));
+	hak_json_number(o, "pid", e->pid);
+	hak_json_number(o, "tid", e->tid);
+	if (e->type == HAK_EVENT_CALL) {
+		hak_json_text(o, "call", trace_call_word((enum hak_call)e->a));
+		hak_json_number(o, "address", e->b);
+		hak_json_number(o, "bytes", e->c);
+		hak_json_signed(o, "result", (int64_t)e->d);
+		hak_json_number(o, "ns", e->e);
+	} else {
+		hak_json_number(o, "address", e->a);
+		hak_json_number(o, "bytes", e->b);
+		hak_json_number(o, "distance_ns", e->c);
+	}
+	/* One line an event, whatever the document is printed as. */
+	hak_emit_json(stdout, o, HAK_JSON_SHORT);
+	json_object_put(o);
+}
+
+static void name(struct trace_process *p, const struct hak_event *e)
+{
+	snprintf(p->comm, sizeof(p->comm), "%.*s", (int)sizeof(e->name), e->name);
+}
+
+/* Until it is looked at, and if it ends before that, it is what its parent is. */
+static void forked(struct trace *t, const struct hak_event *e)
+{
+	const struct trace_process *parent;
+	struct trace_process *p;
+
+	if (trace_add(t, (pid_t)e->pid, BORN_FORKED, e->owner) < 0)
+		return;
+	p = &t->process[t->processes - 1];
+	name(p, e);
+	parent = find(t, (pid_t)e->a);
+	if (parent && !p->allocator[0])
+		memcpy(p->allocator, parent->allocator, sizeof(p->allocator));
+}
+
+static void executed(struct trace *t, struct trace_process *p, const struct hak_event *e)
+{
+	struct hak_space_owner before;
+
+	if (!p)
+		return;
+	/* Another program. One that did something stays in the list, beside what it became. */
+	if (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls) {
+		p->ended = true;
+		if (trace_add(t, p->pid, BORN_EXEC, e->owner) < 0)
+			return;
+		p = &t->process[t->processes - 1];
+	} else {
+		hak_symbols_close(p->symbols);
+		free(p->after);
+		*p = (struct trace_process){ .pid = p->pid, .owner = e->owner, .born = BORN_EXEC };
+		look_at(t, p);
+	}
+	name(p, e);
+}
+
+void trace_told(const struct hak_event *e, void *arg)
+{
+	struct trace *t = arg;
+	struct trace_process *p = find(t, (pid_t)e->pid);
+
+	switch (e->type) {
+	case HAK_EVENT_FORK:
+		forked(t, e);
+		break;
+	case HAK_EVENT_MET:
+		if (trace_add(t, (pid_t)e->pid, BORN_MET, e->owner) == 0)
+			name(&t->process[t->processes - 1], e);
+		break;
+	case HAK_EVENT_EXEC:
+		executed(t, p, e);
+		break;
+	case HAK_EVENT_EXIT:
+		if (p)
+			p->ended = true;
+		break;
+	case HAK_EVENT_SITE:
+		if (p)
+			add_site(t, p, (const struct hak_site_event *)e);
+		break;
+	case HAK_EVENT_CALL:
+	case HAK_EVENT_REFILL:
+		if (t->events)
+			print_event(t, e);
+		break;
+	}
+}

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * usage: actor ACT
+ * A program that does something known to its address space and keeps books: what a trace of it has
+ * to show, one line a figure: PATH OPERATOR VALUE, with the path of a member of the document. Says
+ * "ready", waits for a line, acts, writes its book, ends. No malloc and no stdio: nothing happens
+ * but what the act does. Exit code 77: this kernel lacks what the act needs; the reason is written.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+#define PAGE 4096ul
+#define BLOCK (2ul << 20)
+#define RW (PROT_READ | PROT_WRITE)
+#define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static char book[1 << 14];
+static size_t written;
+static struct rusage from;
+
+__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	written += (size_t)vsnprintf(book + written, sizeof(book) - written, format, args);
+	va_end(args);
+}
+
+static void out(const char *text, size_t bytes)
+{
+	if (write(STDOUT_FILENO, text, bytes) != (ssize_t)bytes)
+		_exit(2);
+}
+
+static void lacks(const char *what)
+{
+	out(what, strlen(what));
+	_exit(77);
+}
+
+static void must(int ok, const char *what)
+{
+	if (ok)
+		return;
+	note("actor failed: %s: errno %d\n", what, errno);
+	out(book, written);
+	_exit(1);
+}
+
+static char *map(size_t bytes)
+{
+	char *p = mmap(NULL, bytes, RW, PRIVATE, -1, 0);
+
+	must(p != MAP_FAILED, "mmap");
+	return p;
+}
+
+static void touch(char *p, size_t pages)
+{
+	for (size_t i = 0; i < pages; i++)
+		((volatile char *)p)[i * PAGE] = 1;
+}
+
+static void pause_us(long us)
+{
+	struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+
+	while (nanosleep(&t, &t) < 0 && errno == EINTR)
+		;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* So many pages were freed by so many calls; each may be off by a batch of 31, see bpf/space.h. */
+static void freed(unsigned long pages, unsigned long calls)
+{
+	unsigned long some = 32 * calls;
+
+	note("given_back/freed_bytes >= %lu\n", pages > some ? (pages - some) * PAGE : 0);
+	note("given_back/freed_bytes <= %lu\n", (pages + some) * PAGE);
+}
+
+/* -- acts -------------------------------------------------------------------------------------- */
+/* N times: map, touch all, unmap, with a pause; each time as before, so the address comes again. */
+static void act_unmap(void)
+{
+	enum { N = 40, PAGES = 50 };
+	uint64_t least = UINT64_MAX, most = 0, unmapped = 0;
+	size_t again = 0;
+	char *before = NULL;
+
+	for (int i = 0; i < N; i++) {
+		char *p = map(PAGES * PAGE);
+
+		if (unmapped && now_ns() - unmapped < least)
+			least = now_ns() - unmapped;
+		touch(p, PAGES);
+		if (unmapped && now_ns() - unmapped > most)
+			most = now_ns() - unmapped;
+		again += p == before;
+		before = p;
+		must(munmap(p, PAGES * PAGE) == 0, "munmap");
+		unmapped = now_ns();
+		pause_us(2000);
+	}
+	must(again == N - 1, "the kernel maps elsewhere");
+	note("calls/mmap/calls = %d\ncalls/munmap/calls = %d\n", N, N);
+	note("calls/mmap/bytes = %lu\ncalls/munmap/bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+	note("calls/munmap/given_bytes = %lu\ngiven_back/bytes = %lu\ngiven_back/calls = %d\n",
+	     N * PAGES * PAGE, N * PAGES * PAGE, N);
+	note("given_back/lazy_bytes = 0\nrefilled/lower_bound = false\n");
+	note("address_reuse/maps = %d\naddress_reuse/exact = %zu\n", N, again);
+	note("address_reuse/overlapping = %zu\naddress_reuse/overlapping_bytes = %lu\n", again,
+	     again * PAGES * PAGE);
+	note("refilled/bytes = %lu\nrefilled/late_bytes = 0\n", again * PAGES * PAGE);
+	freed(N * PAGES, N);
+	/* The clock was read a little later than munmap was over, and a little before. */
+	note("distance from %lu\ndistance to %lu\n", least - least / 8, most + most / 8 + 1000000);
+	/* One site, all of it. */
+	note("sites_found = 1\nsites/0/bytes = %lu\nsites/0/calls = %d\n", N * PAGES * PAGE, N);
+	note("sites/0/call = munmap\nframe act_unmap\n");
+}
+
+/* The same later than the window: nothing is refilled in time. Run with a window of 20 ms. */
+static void act_late(void)
+{
+	enum { N = 3, PAGES = 10 };
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	for (int i = 0; i < N; i++) {
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		pause_us(100000);
+		touch(p, PAGES);
+	}
+	must(munmap(p, PAGES * PAGE) == 0, "munmap");
+	pause_us(100000);
+	p = map(PAGES * PAGE);
+	note("refilled/bytes = 0\nrefilled/late_bytes = %lu\n", N * PAGES * PAGE);
+	note("address_reuse/exact = 0\naddress_reuse/overlapping = 0\n");
+	note("given_back/bytes = %lu\n", (N + 1) * PAGES * PAGE);
+}
+
+/* Parts of a mapping that crosses blocks are given back, parts of these touched again. */
+static void act_dontneed(void)
+{
+	enum { N = 100, PAGES = 1500 };
+	unsigned long given = 0, again = 0;
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	for (unsigned i = 0; i < N; i++) {
+		size_t first = i * 37 % 1000, pages = 1 + i * 101 % 500, some = pages / 2;
+
+		must(madvise(p + first * PAGE, pages * PAGE, MADV_DONTNEED) == 0, "madvise");
+		given += pages;
+		touch(p + first * PAGE, some);
+		again += some;
+		/* The rest too, but unseen: the whole is given back once more before that. */
+		must(madvise(p + first * PAGE, pages * PAGE, MADV_DONTNEED) == 0, "madvise");
+		given += pages;
+		touch(p + first * PAGE, pages);
+		again += pages;
+	}
+	note("calls/madvise(DONTNEED)/calls = %d\ncalls/madvise(DONTNEED)/bytes = %lu\n", 2 * N,
+	     given * PAGE);
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", given * PAGE, again * PAGE);
+	freed(again, 2 * N);	/* what was there just then */
+	note("refilled/lower_bound = false\nlost/unfollowed_bytes = 0\n");
+}
+
+/* Lazily: what is still there is used again without a fault. */
+static void act_free(void)
+{
+	enum { N = 20, PAGES = 100 };
+	char *p = map(2 * PAGES * PAGE);
+
+	touch(p, 2 * PAGES);
+	for (int i = 0; i < N; i++) {
+		must(madvise(p, PAGES * PAGE, MADV_FREE) == 0, "madvise");
+		touch(p, PAGES);
+	}
+	/* Of what is given back for good afterwards every page is seen. */
+	must(madvise(p, PAGES * PAGE, MADV_FREE) == 0, "madvise");
+	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+	touch(p, PAGES);
+	note("calls/madvise(FREE)/calls = %d\ngiven_back/lazy_bytes = %lu\n", N + 1,
+	     (N + 1) * PAGES * PAGE);
+	note("given_back/bytes = %lu\n", (N + 2) * PAGES * PAGE);
+	note("refilled/lower_bound = true\n");
+	note("refilled/bytes >= %lu\nrefilled/bytes <= %lu\n", PAGES * PAGE,
+	     (N + 1) * PAGES * PAGE);
+}
+
+static void act_thp(void)
+{
+	enum { BLOCKS = 4, N = 5 };
+	char *p = map((BLOCKS + 1) * BLOCK);
+	struct rusage before, after;
+
+	p = (char *)(((uintptr_t)p + BLOCK - 1) & ~(BLOCK - 1));
+	if (madvise(p, BLOCKS * BLOCK, MADV_HUGEPAGE) < 0)
+		lacks("no transparent huge pages here\n");
+	getrusage(RUSAGE_SELF, &before);
+	touch(p, BLOCKS * BLOCK / PAGE);
+	getrusage(RUSAGE_SELF, &after);
+	if (after.ru_minflt - before.ru_minflt != BLOCKS)
+		lacks("the kernel gives no huge pages just now\n");
+	for (int i = 0; i < N; i++) {
+		must(madvise(p, BLOCKS * BLOCK, MADV_DONTNEED) == 0, "madvise");
+		touch(p, BLOCKS * BLOCK / PAGE);
+	}
+	getrusage(RUSAGE_SELF, &after);
+	if (after.ru_minflt - before.ru_minflt != (N + 1) * BLOCKS)
+		lacks("the kernel gives not always huge pages just now\n");
+	note("faults/huge page/faults = %d\n", (N + 1) * BLOCKS);
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * BLOCKS * BLOCK,
+	     N * BLOCKS * BLOCK);
+	note("zeroed_bytes >= %lu\nzeroed_bytes <= %lu\n", (N + 1) * BLOCKS * BLOCK,
+	     (N + 1) * BLOCKS * BLOCK + 64 * PAGE);
+	note("calls/madvise(HUGEPAGE)/calls = 1\n");
+	freed(N * BLOCKS * BLOCK / PAGE, N);
+}
+
+static void act_mremap(void)
+{
+	enum { N = 10, LARGE = 100, SMALL = 40 };
+	char *p = map(LARGE * PAGE), *room;
+
+	touch(p, LARGE);
+	for (int i = 0; i < N; i++) {
+		must(mremap(p, LARGE * PAGE, SMALL * PAGE, 0) == p, "mremap");
+		room = mremap(p, SMALL * PAGE, LARGE * PAGE, 0);
+		must(room == p, "mremap grows in place");
+		touch(p, LARGE);
+	}
+	note("calls/mremap/calls = %d\ncalls/mremap/given_bytes = %lu\n", 2 * N,
+	     N * (LARGE - SMALL) * PAGE);
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = 0\n", N * (LARGE - SMALL) * PAGE);
+}
+
+static void act_brk(void)
+{
+	enum { N = 10, PAGES = 64 };
+	char *p = sbrk(0);
+
+	must(sbrk((intptr_t)(-(uintptr_t)p & (PAGE - 1))) == p, "sbrk");
+	p = sbrk(0);
+	for (int i = 0; i < N; i++) {
+		must(sbrk(PAGES * PAGE) == p, "sbrk");
+		touch(p, PAGES);
+		must(brk(p) == 0, "brk");
+	}
+	/* An end that no kernel gives. */
+	must(brk((void *)(1ul << 62)) < 0, "brk");
+	note("calls/brk/given_bytes = %lu\ngiven_back/bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+	note("refilled/bytes = %lu\ncalls/brk/failed = 1\n", (N - 1) * PAGES * PAGE);
+}
+
+/* A mapping over a mapping gives that back without a munmap. */
+static void act_fixed(void)
+{
+	enum { N = 10, PAGES = 30 };
+	char *p = map(2 * PAGES * PAGE);
+
+	touch(p, PAGES);
+	for (int i = 0; i < N; i++) {
+		must(mmap(p, PAGES * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == p, "mmap");
+		touch(p, PAGES);
+	}
+	note("calls/mmap/calls = %d\ncalls/mmap/given_bytes = %lu\n", N + 1, N * PAGES * PAGE);
+	note("refilled/bytes = %lu\naddress_reuse/maps = 1\n", N * PAGES * PAGE);
+}
+
+static void act_populate(void)
+{
+	enum { N = 10, PAGES = 600 };
+	char *p = map(PAGES * PAGE);
+
+	if (madvise(p, PAGES * PAGE, MADV_POPULATE_WRITE) < 0)
+		lacks("no MADV_POPULATE_WRITE here\n");
+	for (int i = 0; i < N; i++) {
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		must(madvise(p, PAGES * PAGE, MADV_POPULATE_WRITE) == 0, "madvise");
+	}
+	note("calls/madvise(POPULATE)/calls = %d\n", N + 1);
+	note("refilled/bytes = %lu\nrefilled/by_call_bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+}
+
+static void act_process_madvise(void)
+{
+	enum { PAGES = 20 };
+	char *p = map(3 * PAGES * PAGE);
+	struct iovec v[2] = { { p, PAGES * PAGE }, { p + 2 * PAGES * PAGE, PAGES * PAGE } };
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	touch(p, 3 * PAGES);
+	if (syscall(SYS_process_madvise, self, v, 2ul, MADV_DONTNEED, 0ul) < 0) {
+		/* Older kernels: it fails, and then nothing was given back. */
+		touch(p, 3 * PAGES);
+		note("calls/process_madvise/failed = 1\n");
+		note("given_back/bytes = 0\nrefilled/bytes = 0\n");
+		return;
+	}
+	touch(p, 3 * PAGES);
+	note("calls/process_madvise/failed = 0\ngiven_back/bytes = %lu\nrefilled/bytes = %lu\n",
+	     2 * PAGES * PAGE, 2 * PAGES * PAGE);
+}
+
+/* Calls that fail give nothing back. */
+static void act_fail(void)
+{
+	enum { N = 7, PAGES = 10 };
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	for (int i = 0; i < N; i++) {
+		must(munmap(p + 1, PAGES * PAGE) < 0, "munmap");
+		must(madvise(p + 1, PAGES * PAGE, MADV_DONTNEED) < 0, "madvise");
+		must(mmap(p, 0, RW, PRIVATE, -1, 0) == MAP_FAILED, "mmap");
+		must(mremap(p + 1, PAGE, PAGE, 0) == MAP_FAILED, "mremap");
+	}
+	touch(p, PAGES);
+	note("calls/munmap/failed = %d\ncalls/madvise(DONTNEED)/failed = %d\n", N, N);
+	note("calls/mmap/failed = %d\ncalls/mmap/calls = %d\ncalls/mremap/failed = %d\n", N, N + 1,
+	     N);
+	note("given_back/bytes = 0\nrefilled/bytes = 0\ngiven_back/calls = 0\n");
+}
+
+/* More blocks than the trace can remember: what it forgot it knows the size of. */
+static void act_forget(void)
+{
+	enum { BLOCKS = 50000 };
+	char *p = mmap(NULL, BLOCKS * BLOCK, RW, PRIVATE | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		lacks("not enough address space here\n");
+	must(madvise(p, BLOCKS * BLOCK, MADV_NOHUGEPAGE) == 0, "madvise");
+	for (size_t i = 0; i < BLOCKS; i++) {
+		must(madvise(p + i * BLOCK, PAGE, MADV_DONTNEED) == 0, "madvise");
+	}
+	for (size_t i = 0; i < BLOCKS; i++) {
+		touch(p + i * BLOCK, 1);
+		/* Each page brings a page of the tables with it: 200 MiB would stay. */
+		if (i % 1000 == 999)
+			syscall(SYS_getpid);
+	}
+	note("given_back/bytes = %lu\ncalls/madvise(DONTNEED)/calls = %d\n", BLOCKS * PAGE, BLOCKS);
+	note("lost/unfollowed_bytes >= %lu\n", (BLOCKS - 32768) * PAGE);
+	note("sum refilled/bytes lost/unfollowed_bytes = %lu\n", BLOCKS * PAGE);
+}
+
+enum { THREADS = 4, ROUNDS = 30, THREAD_PAGES = 20 };
+static char *area[THREADS];
+
+static void *perform(void *arg)
+{
+	char *p = arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		must(madvise(p, THREAD_PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		touch(p, THREAD_PAGES);
+	}
+	return NULL;
+}
+
+/* Areas of the threads lie in one block: they change the same words. */
+static void act_threads(void)
+{
+	static char stacks[THREADS][1 << 16] __attribute__((aligned(64)));
+	pthread_t thread[THREADS];
+	pthread_attr_t attr;
+	char *p = map(THREADS * THREAD_PAGES * PAGE);
+
+	touch(p, THREADS * THREAD_PAGES);
+	pthread_attr_init(&attr);
+	for (int i = 0; i < THREADS; i++) {
+		area[i] = p + (size_t)i * THREAD_PAGES * PAGE;
+		pthread_attr_setstack(&attr, stacks[i], sizeof(stacks[i]));
+		must(pthread_create(&thread[i], &attr, perform, area[i]) == 0, "pthread_create");
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	note("calls/madvise(DONTNEED)/calls = %d\n", THREADS * ROUNDS);
+	note("calls/madvise(DONTNEED)/given_bytes = %lu\nrefilled/bytes = %lu\n",
+	     THREADS * ROUNDS * THREAD_PAGES * PAGE, THREADS * ROUNDS * THREAD_PAGES * PAGE);
+}
+
+/* What the parent gave back is not the child's to refill, and the other way round. */
+static void act_fork(void)
+{
+	enum { PAGES = 50 };
+	char *p = map(2 * PAGES * PAGE);
+	struct rusage child;
+	pid_t pid;
+	int status;
+
+	touch(p, 2 * PAGES);
+	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+	pid = fork();
+	if (pid == 0) {
+		touch(p, 2 * PAGES);
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		touch(p, PAGES / 2);
+		_exit(0);
+	}
+	must(waitpid(pid, &status, 0) == pid && status == 0, "child");
+	touch(p, 2 * PAGES);
+	getrusage(RUSAGE_CHILDREN, &child);
+	from.ru_minflt -= child.ru_minflt;
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", 2 * PAGES * PAGE,
+	     PAGES * PAGE + PAGES / 2 * PAGE);
+	note("processes/0/given_bytes = %lu\nprocesses/1/given_bytes = %lu\n", PAGES * PAGE,
+	     PAGES * PAGE);
+	note("processes/0/refilled_bytes = %lu\nprocesses/1/refilled_bytes = %lu\n", PAGES * PAGE,
+	     PAGES / 2 * PAGE);
+	note("processes/1/born = forked\nprocesses/1/pid = %d\nprocesses/1/ended = true\n", pid);
+}
+
+/* Many small mappings that do not merge. */
+static void act_regions(void)
+{
+	enum { N = 200 };
+	char *p = map((2 * N + 2) * PAGE);
+
+	for (size_t i = 0; i < N; i++)
+		must(mprotect(p + (2 * i + 1) * PAGE, PAGE, PROT_NONE) == 0, "mprotect");
+	for (size_t i = 0; i < N; i++)
+		must(munmap(p + (2 * i + 1) * PAGE, PAGE) == 0, "munmap");
+	note("calls/munmap/calls = %d\n", N);
+	note("grown processes/0/regions %d\nregions_changed >= %d\n", N, N);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+	const char *faults;	/* how those of the trace compare with those the kernel counts */
+} acts[] = {
+	{ "unmap", act_unmap, "=" },
+	{ "late", act_late, "=" },
+	{ "dontneed", act_dontneed, "=" },
+	{ "free", act_free, "=" },
+	{ "thp", act_thp, "=" },
+	{ "mremap", act_mremap, "=" },
+	{ "brk", act_brk, "=" },
+	{ "fixed", act_fixed, "=" },
+	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
+	{ "process_madvise", act_process_madvise, "=" },
+	{ "fail", act_fail, "=" },
+	{ "forget", act_forget, "=" },
+	{ "threads", act_threads, "=" },
+	{ "fork", act_fork, ">=" },
+	{ "regions", act_regions, "=" },
+};
+#define ACTS (sizeof(acts) / sizeof(acts[0]))
+
+int main(int argc, char **argv)
+{
+	struct rusage to;
+	size_t act = 0;
+	char c;
+
+	if (argc == 1)
+		for (act = 0; act < ACTS; act++)
+			puts(acts[act].name);
+	while (act < ACTS && strcmp(acts[act].name, argv[1]) != 0)
+		act++;
+	if (argc < 2 || act == ACTS)
+		return argc != 1;
+	/* All code, data and stack now, so that nothing faults later but what an act maps. */
+	if (mlockall(MCL_CURRENT) < 0 || munlockall() < 0)
+		lacks("memory cannot be locked here\n");
+	out("ready\n", 6);
+	getrusage(RUSAGE_SELF, &from);
+	if (read(STDIN_FILENO, &c, 1) != 1)
+		return 1;
+	acts[act].run();
+	note("lost/events = 0\nlost/threads = 0\nlost/processes = 0\n");
+	getrusage(RUSAGE_SELF, &to);
+	note("all faults %s %ld\n", acts[act].faults,
+	     to.ru_minflt - from.ru_minflt + to.ru_majflt - from.ru_majflt);
+	out(book, written);
+	_exit(0);
+}
