@@ -8,6 +8,7 @@
 #include "heap.h"
 #include "misuse.h"
 #include "os.h"
+#include "probe.h"
 #include "purge.h"
 #include "run.h"
 #include "stats.h"
@@ -69,6 +70,8 @@ void hak_cache_reset_limits(struct hak_cache *c)
 			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
 }
 
+static void bound(struct hak_cache *c, unsigned int cls);
+
 /* Room for a bin of n blocks. Half a list of slack keeps a swap from being undone at once. */
 static void arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limit)
 {
@@ -79,6 +82,8 @@ static void arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limi
 	if (!room)
 		room = 1;
 	c->bin[cls].room = room;
+	if (hak_unlikely(c->heap->sample.bytes))
+		bound(c, cls);
 }
 
 /* ---- slab lists of a heap ---- */
@@ -270,7 +275,7 @@ static uint32_t refill_slab(struct hak_cache *c, unsigned int cls, void **ret_he
 	return 0;
 }
 
-static void sample(struct hak_cache *c, unsigned int cls, size_t size)
+static void note_size(struct hak_cache *c, unsigned int cls, size_t size)
 {
 	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
 	hak_class_count_n(c, REQ_BYTES, cls, size);
@@ -279,12 +284,13 @@ static void sample(struct hak_cache *c, unsigned int cls, size_t size)
 void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
+	bool spare = hc->spare;
 	void *head;
 	uint32_t n;
 
 	busy(c);
-	sample(c, cls, size);
-	if (hc->spare) {
+	note_size(c, cls, size);
+	if (spare) {
 		head = hc->spare;
 		n = hc->spare_n;
 		hc->spare = NULL;
@@ -305,6 +311,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 	c->bin[cls].head = head;
 	arm(c, cls, n, limit_of(hc, cls));
 	idle(c);
+	hak_probe(hakmem, refill, hak_class_size(cls), n, spare);
 	return head;
 }
 
@@ -442,6 +449,72 @@ static void flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t 
 	if (ch.n)
 		give(c, s, &ch);
 	push_all_remote(c);
+}
+
+/* The link behind the n-th block from *link on; NULL: one of them is not as it was freed. */
+static void **link_behind(void **link, uint32_t n)
+{
+	for (; n; n--) {
+		if (hak_unlikely(!*link || !hak_key_is_free(*link)))
+			return NULL;
+		link = *link;
+	}
+	return link;
+}
+
+/* All but the newest `keep` of n blocks go in front of the second list. */
+static void shorten(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t keep)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	void **link = link_behind(&c->bin[cls].head, keep), **last, *list = NULL;
+	uint32_t listed = hc->spare_n;
+
+	last = link ? link_behind(link, n - keep) : NULL;
+	if (hak_unlikely(!last))
+		return;		/* malloc will meet it and say so */
+	if (hc->spare && listed >= limit_of(hc, cls)) {
+		list = hc->spare;
+		hc->spare = NULL;
+		hc->spare_n = 0;
+	}
+	*last = hc->spare;
+	hc->spare = *link;
+	*link = NULL;
+	hc->spare_n += n - keep;
+	hc->base -= n - keep;
+	if (list) {
+		next_serial(c);
+		flush_list(c, cls, list, listed);
+	}
+}
+
+static void bound(struct hak_cache *c, unsigned int cls)
+{
+	uint64_t ahead = hak_sample_ahead(c, cls);
+	uint32_t n = hak_bin_length(c, cls), keep = n;
+	int32_t room = c->bin[cls].room;
+
+	if (n + (uint64_t)(room > 0 ? room : 0) <= ahead)
+		return;
+	if (keep > (ahead + 1) / 2)
+		keep = (uint32_t)((ahead + 1) / 2);
+	if (keep < n)
+		shorten(c, cls, n, keep);
+	if (room > 0 && (uint64_t)room > ahead - keep)
+		c->bin[cls].room = (int32_t)(ahead - keep);
+}
+
+void hak_cache_bound(struct hak_cache *c, unsigned int cls)
+{
+	busy(c);
+	bound(c, cls);
+	idle(c);
+}
+
+void hak_cache_bound_all(struct hak_cache *c)
+{
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		hak_cache_bound(c, k);
 }
 
 static bool grow(struct hak_cache *c, unsigned int cls)

@@ -76,6 +76,8 @@ static void refill_bins(struct hak_cache *c)
 		*link = saved.cache.bin[k].head;
 		*hak_bin_base(c->heap, k) += saved.length[k];
 	}
+	if (hak_unlikely(c->heap->sample.bytes))
+		hak_cache_bound_all(c);
 }
 
 static void prepare(void)
@@ -153,6 +155,8 @@ static void child(void)
 		restore_cache(c);
 	hak_heap_fork_child(c);
 	inherit(c ? c : hak_heaps[0].cache);
+	if (c)
+		hak_sample_fork_child(c);
 	hak_lock_fork_child();
 }
 

@@ -117,6 +117,7 @@ static void init_cache(struct hak_heap *h)
 		if (k < HAK_SLAB_CLASSES)
 			c->bin[k].inverse = hak_class_inverse[k];
 	}
+	hak_sample_begin(c);
 	c->magic = HAK_CACHE_MAGIC;
 }
 
@@ -337,8 +338,10 @@ struct hak_cache *hak_heap_attach(void)
 struct hak_cache *hak_heap_zombie_enter(void)
 {
 	hak_lock(HAK_LOCK_ZOMBIE);
-	if (hak_likely(shared))
+	if (hak_likely(shared)) {
+		hak_sample_tune(shared->cache);
 		return shared->cache;
+	}
 	hak_lock(HAK_LOCK_REGISTRY);
 	shared = init_registry() ? new_slot(true) : NULL;
 	hak_unlock(HAK_LOCK_REGISTRY);

@@ -32,6 +32,7 @@
 #include "../control/abi.h"
 #include "hak.h"
 #include "ring.h"
+#include "sample.h"
 #include "segment.h"
 #include "slab.h"
 #include "stats.h"
@@ -103,6 +104,7 @@ struct hak_heap {
 		int64_t base;
 		uint64_t allocs_seen;
 	} run[HAK_RUN_CLASSES];
+	struct hak_sample sample;		/* sample.h */
 };
 
 extern HAK_HIDDEN struct hak_heap *hak_heaps;	/* [HAK_MAX_HEAPS] */
@@ -189,6 +191,12 @@ void hak_cache_decay(struct hak_cache *c, uint64_t now_ms);
  */
 void hak_cache_retire(struct hak_cache *c);
 void hak_cache_reset_limits(struct hak_cache *c);
+/*
+ * While allocations are sampled: makes the bin so short, and its room so little, that the malloc to
+ * be sampled next finds it empty.
+ */
+void hak_cache_bound(struct hak_cache *c, unsigned int cls);
+void hak_cache_bound_all(struct hak_cache *c);
 /* The first block of a bin is not as it was freed: says so and empties the bin. */
 void hak_cache_broken(struct hak_cache *c, unsigned int cls);
 

@@ -125,6 +125,12 @@ static bool fill(struct hak_cache *c, unsigned int cls, size_t size)
 /* Ends even if block after block was written to: each time a list of a finite slab is dropped. */
 static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 {
+	if (hak_unlikely(c->heap->sample.bytes)) {
+		void *p = hak_sample_block(c, cls);
+
+		if (p)
+			return p;
+	}
 	for (;;) {
 		if (!c->bin[cls].head && !fill(c, cls, size))
 			return NULL;
@@ -207,13 +213,26 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 		c->heap->run[cls - HAK_SLAB_CLASSES].base++;
 	}
 	hak_counters(c)->hot[cls].allocs++;
+	if (hak_unlikely(c->heap->sample.bytes))
+		hak_sample_run(c, p, cls);
 	return p;
+}
+
+static HAK_COLD void sample_whale(struct hak_cache *c, void *p)
+{
+	hak_sample_whale(c, atomic_load_explicit(&hak_granule_ours(p)->word,
+						 memory_order_relaxed));
 }
 
 static inline void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
 {
-	if (size >= HAK_WHALE_MIN || align > HAK_EXTENT / 2)
-		return hak_whale_alloc(c, &c->heap->front, size, align, ret_zero);
+	if (size >= HAK_WHALE_MIN || align > HAK_EXTENT / 2) {
+		void *p = hak_whale_alloc(c, &c->heap->front, size, align, ret_zero);
+
+		if (hak_unlikely(c->heap->sample.bytes) && p)
+			sample_whale(c, p);
+		return p;
+	}
 	return take_run(c, hak_class_of_run(size > HAK_SLAB_MAX ? size : HAK_SLAB_MAX + 1), size,
 			align, ret_zero);
 }
@@ -319,6 +338,8 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 		hak_cache_trip(c, cls);
 	}
 	link_free(c, cls, p);
+	if (hak_unlikely(c->heap->sample.bytes))
+		hak_cache_bound(c, cls);
 }
 
 static void free_run(struct hak_cache *c, void **p)
@@ -339,9 +360,17 @@ static void free_run(struct hak_cache *c, void **p)
 			   p);
 		return;
 	}
-	hak_heap_count1(c, FREE_RUN);
-	*start = (uint8_t)(cls | HAK_RUN_CACHED);
 	cls--;
+	if (hak_unlikely(cls < HAK_SLAB_CLASSES)) {
+		hak_sample_free_block(c, p, cls);
+		return;
+	}
+	if (hak_unlikely(hak_run_is_sampled(start))) {
+		start[1] = 0;
+		hak_sample_gone(c, p);
+	}
+	hak_heap_count1(c, FREE_RUN);
+	*start = (uint8_t)((cls + 1) | HAK_RUN_CACHED);
 	c->heap->budget -= (int64_t)hak_class_size(cls);
 	if (hak_unlikely(--c->bin[cls].room < 0 || c->heap->budget < 0)) {
 		hak_cache_trip(c, cls);
@@ -366,6 +395,10 @@ static void free_whale(struct hak_cache *c, void *p)
 		return;
 	}
 	hak_heap_count1(c, FREE_WHALE);
+	if (hak_unlikely(r->sampled)) {
+		r->sampled = false;
+		hak_sample_gone(c, p);
+	}
 	hak_whale_free(c, &c->heap->front, r);
 }
 
@@ -498,7 +531,15 @@ static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 	 */
 	if (size < HAK_WHALE_MIN && (size > r->bytes || size <= r->bytes / 2))
 		return NULL;
-	return hak_whale_resize(c, r, size);
+	/* before another thread can be given the address it may move away from */
+	if (hak_unlikely(r->sampled)) {
+		r->sampled = false;
+		hak_sample_gone(c, p);
+	}
+	p = hak_whale_resize(c, r, size);
+	if (hak_unlikely(c->heap->sample.bytes) && p)
+		hak_sample_whale(c, r);
+	return p;
 }
 
 /* By a thread of its own cache, or with the shared one. */

@@ -6,12 +6,14 @@
 #include "heap.h"
 #include "lock.h"
 #include "os.h"
+#include "probe.h"
 #include "stats.h"
 #include "tune.h"
 #include "ring.h"
 
 #define TRIM_MOST	256u		/* slabs looked at for holes when an epoch ends: a few ms */
 #define IDLE_MAX_S	60u		/* between two looks of the agent */
+#define BY_AGE		0u		/* the level of a purge that nobody asked for */
 #define DELAY_NEVER	86400000u	/* purge.delay_ms at its maximum */
 
 _Atomic uint32_t hak_purge_clock;
@@ -68,11 +70,13 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
 	atomic_store_explicit(&hak_purge_clock, epoch + 1, memory_order_relaxed);
+	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_heap_drain_dead(2);
 	hak_pool_drain();
 	bytes = hak_pool_trim(2, TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_ring_evict(delay ? epoch : epoch + 2, false);
+	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
 		return false;
 	hak_count(HAK_C_PURGES, 1);
@@ -122,6 +126,7 @@ static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
 	if (level >= HAK_PURGE_DIRTY && !hak_trylock(HAK_LOCK_PURGE))
 		return;
 	c->heap->flushed = request;
+	hak_sample_tune(c);
 	hak_cache_flush(c);
 	if (level < HAK_PURGE_DIRTY)
 		return;
@@ -186,11 +191,13 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 		hak_heap_attach();
 	c = hak_self;
 	ask_threads(level);
+	hak_probe(hakmem, purge_begin, level, 0, 0);
 	hak_lock(HAK_LOCK_PURGE);
 	atomic_store_explicit(&exact, count_resident, memory_order_relaxed);
 	noted = 0;
 	if (c->magic == HAK_CACHE_MAGIC) {
 		c->heap->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
+		hak_sample_tune(c);
 		hak_cache_flush(c);
 	}
 	hak_heap_drain_dead(0);
@@ -204,6 +211,7 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	bytes += noted;
 	atomic_store_explicit(&exact, false, memory_order_relaxed);
 	hak_unlock(HAK_LOCK_PURGE);
+	hak_probe(hakmem, purge_end, level, bytes, 0);
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)

@@ -6,6 +6,7 @@
 #include "hak.h"
 #include "meta.h"
 #include "os.h"
+#include "probe.h"
 #include "purge.h"
 #include "stats.h"
 #include "stop.h"
@@ -175,6 +176,7 @@ static void evicted(struct hak_region *r, uint64_t mode)
 	hak_count(HAK_C_RING_EVICTED_BYTES, (int64_t)r->bytes);
 	hak_region_set_state(r, lazy ? HAK_REGION_LAZY : HAK_REGION_CLEAN);
 	r->zero = !lazy;
+	hak_probe(hakmem, region_evict, (uintptr_t)r->base, r->bytes, mode);
 }
 
 /* The means from `mode` on, each stronger than the last: free, dontneed, mapping over. */

@@ -31,6 +31,7 @@ struct hak_region {
 	bool in_use;			/* a program has it */
 	bool zero;
 	bool thp;			/* advised for huge pages */
+	bool sampled;			/* in use, and a profiler was told (sample.h) */
 	/* times it was found filled when freed; thp.mode=adaptive */
 	uint8_t filled;
 	uint32_t epoch;			/* of the purge clock, when it was put into the ring */

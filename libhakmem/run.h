@@ -11,8 +11,8 @@
 #include "hak.h"
 
 /*
- * A run of the class, start[] set as in use, page-aligned to `align` bytes (a power of two up to
- * HAK_EXTENT / 2).
+ * A run of the class, one of a slab's for a sampled block (sample.h), start[] set as in use,
+ * page-aligned to `align` bytes (a power of two up to HAK_EXTENT / 2).
  */
 void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero);
 /*
@@ -22,6 +22,17 @@ void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero);
 bool hak_run_is_cached(const void *p, unsigned int cls);
 /* Back to its extent; start[] cleared. */
 void hak_run_release(void *p);
+
+/*
+ * Whether a run in use is a sampled one (sample.h). The mark stands in start[] at the second unit,
+ * which belongs to the run as well: runs of run classes have five units at least. A run of a slab's
+ * class is always a sampled one.
+ */
+static inline bool hak_run_is_sampled(const uint8_t *start)
+{
+	return start[1];
+}
+void hak_run_set_sampled(void *p);
 
 static inline uint8_t *hak_run_start(struct hak_extent *e, const void *p)
 {

@@ -8,6 +8,7 @@
 #include "lock.h"
 #include "misuse.h"
 #include "os.h"
+#include "probe.h"
 #include "purge.h"
 #include "stats.h"
 #include "stop.h"
@@ -131,6 +132,8 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	hak_granule_set_tag(p, cls + 1);
 	hak_count(HAK_C_SLABS, 1);
 	hak_count(HAK_C_MEM_SLAB, HAK_SLAB_BYTES);
+	if (*ret_extent)
+		hak_probe(hakmem, superslab_new, (uintptr_t)p, hak_class_size(cls), 0);
 	return s;
 }
 

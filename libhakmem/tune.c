@@ -22,6 +22,7 @@
 #include "heap.h"
 #include "lock.h"
 #include "os.h"
+#include "probe.h"
 #include "purge.h"
 #include "segment.h"
 #include "stats.h"
@@ -130,6 +131,8 @@ static bool evaluate_one(enum hak_tunable t, uint64_t now, uint64_t *deadline)
 	changed = hak_tun(t) != v.value;
 	atomic_store_explicit(&hak_tun_values[t], v.value, memory_order_relaxed);
 	acknowledge(t, &v);
+	if (changed)
+		hak_probe(hakmem, tunable_applied, d->id, v.value, v.origin);
 	return changed;
 }
 

@@ -7,6 +7,7 @@
 #include "class.h"
 #include "granule.h"
 #include "os.h"
+#include "probe.h"
 #include "purge.h"
 #include "stats.h"
 #include "stop.h"
@@ -62,8 +63,9 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_front *f,
 	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
 	size_t want = whale_bytes(bytes);
 	struct hak_region *r = hak_ring_get(f, other, want, align);
+	bool hit = r;
 
-	if (hak_likely(r)) {
+	if (hak_likely(hit)) {
 		count_get(c, t0);
 		hak_region_set_state(r, HAK_REGION_DIRTY);
 		advise_thp(r);
@@ -75,6 +77,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_front *f,
 		hak_heap_count1(c, WHALE_MISSES);
 	}
 	hak_granule_set(hak_granule_ours(r->base), HAK_WHALE, r);
+	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, hit);
 	return hand_out(c, r, bytes, ret_zero);
 }
 
@@ -92,6 +95,7 @@ void *hak_whale_alloc(struct hak_cache *c, struct hak_front *f, size_t bytes, si
 	count_get(c, t0);
 	advise_thp(r);
 	hak_heap_count1(c, WHALE_HITS);
+	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, 1);
 	return hand_out(c, r, bytes, ret_zero);
 }
 
@@ -118,6 +122,7 @@ void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region 
 	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE))
 		note_filled(r);
 	r->epoch = hak_purge_epoch();
+	hak_probe(hakmem, whale_put, (uintptr_t)r->base, r->bytes, 0);
 	if (hak_likely(r->bytes <= atomic_load_explicit(&f->most, memory_order_relaxed))) {
 		atomic_store_explicit(&f->epoch, r->epoch, memory_order_relaxed);
 		r = hak_front_put(f, r);
