@@ -185,7 +185,7 @@ static int say(enum libbpf_print_level level, const char *format, va_list args)
 	return vfprintf(stderr, format, args);
 }
 
-static void machine(struct hak_filter *f)
+void hak_machine(struct hak_filter *f)
 {
 	uint32_t shift = 0;
 
@@ -199,7 +199,7 @@ static void machine(struct hak_filter *f)
 #endif
 }
 
-static int refused(int error, char why[HAK_WHY_TEXT])
+int hak_bpf_refused(int error, char why[HAK_WHY_TEXT])
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
 		snprintf(why, HAK_WHY_TEXT,
@@ -244,7 +244,7 @@ int hak_session_open(const struct hak_session_options *options, struct hak_sessi
 	s->filter.by_cgroup = options->cgroup_fd >= 0;
 	s->filter.events = options->events;
 	s->filter.sites = options->sites;
-	machine(&s->filter);
+	hak_machine(&s->filter);
 	libbpf_set_print(say);
 
 	r = hak_life_load(s);
@@ -267,7 +267,7 @@ int hak_session_open(const struct hak_session_options *options, struct hak_sessi
 		r = s->ring ? 0 : -errno;
 	}
 	if (r < 0) {
-		r = refused(r, why);
+		r = hak_bpf_refused(r, why);
 		hak_session_close(s);
 		return r;
 	}

@@ -48,6 +48,16 @@ static const struct ctl_option trace_options[] = {
 	{ "output", 'o', CTL_ARGUMENT, "FILE", "the drawing, as SVG" },
 	{ NULL }
 };
+static const struct ctl_option profile_options[] = {
+	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long (30)" },
+	{ "live", 'l', NONE, "what is in use at the end of what was allocated (the default)" },
+	{ "alloc", 'a', NONE, "all that was allocated" },
+	{ "rate", 'r', CTL_ARGUMENT, "SIZE", "one sample every so many bytes (512K)" },
+	{ "output", 'o', CTL_ARGUMENT, "FILE", "write there; without another format, for pprof" },
+	{ "folded", 'F', NONE, "folded stacks, a line each" },
+	{ "svg", 'S', NONE, "a flame graph" },
+	{ NULL }
+};
 static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
@@ -110,6 +120,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  verb_purge, purge_options, .remote = true },
 	{ "trace", "TARGET|-- COMMAND...", "what the kernel pays, and what is taken again",
 	  verb_trace, trace_options },
+	{ "profile", "TARGET", "who allocates, and who holds what was allocated",
+	  verb_profile, profile_options },
 	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
 	  verb_tunables, tunables_options, .remote = true },
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },

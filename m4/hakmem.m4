@@ -93,7 +93,8 @@ AC_ARG_WITH([polkitdatadir],
 	[], [with_polkitdatadir='${datadir}/polkit-1'])
 AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
 
-# HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; the programs need
+# HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; profiles are written
+# by zlib; the programs need
 # clang and bpftool, or come ready made with a tarball. Only hakmemctl uses them.
 AC_DEFUN([HAK_CHECK_BPF],
 [AC_CHECK_PROGS([BPF_CLANG],
@@ -103,8 +104,8 @@ hak_bpf_compile=no
 AS_IF([test "$with_bpf" != no && test "$with_ctl" != yes],
 	[HAK_LACKS([bpf], [only hakmemctl uses them])])
 AS_IF([test "$with_bpf" != no],
-	[PKG_CHECK_MODULES([BPF], [libbpf >= 1.0 libdw >= 0.170 libelf], [],
-		[HAK_LACKS([bpf], [libbpf 1.0, libdw and libelf with headers are needed])])])
+	[PKG_CHECK_MODULES([BPF], [libbpf >= 1.0 libdw >= 0.170 libelf zlib], [],
+		[HAK_LACKS([bpf], [libbpf 1.0, libdw, libelf and zlib with headers are needed])])])
 AS_IF([test "$with_bpf" != no],
 	[AC_CACHE_CHECK([whether BPF programs can be compiled], [hak_cv_bpf_compile],
 		[hak_cv_bpf_compile=no

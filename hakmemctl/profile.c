@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl profile: who allocates, and who holds what was allocated, in a process that runs. The
+ * command line; sampling turned on for as long as we listen, and off again; see profile.h for the
+ * rest.
+ *
+ * Sampling is set with a deadline, so that it ends by itself where we are killed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/emit.h"
+#include "control/target.h"
+#include "control/tunewrite.h"
+#include "hakmemctl/profile.h"
+
+#define TICK_MS		100
+#define GRACE_NS	10000000000ull	/* beyond our time, until sampling ends by itself */
+#define APPLY_NS	2000000000ull	/* that a process may take to obey */
+static const char tunable[] = "profile.sample_bytes";
+
+enum shape { REPORT, PPROF, FOLDED, SVG };
+
+struct request {
+	uint64_t ns, rate;
+	enum shape shape;
+	const char *output;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+	interrupted = signal;
+}
+
+static int parse_rate(struct ctl *ctl, uint64_t *ret)
+{
+	const struct hak_tunable_row *row = hak_tunable_row_find(tunable);
+	struct hak_spec spec = hak_spec_of_row(row);
+	char why[HAK_WHY_TEXT];
+
+	if (hak_value_parse(&spec, ctl->argument, ret, why) < 0)
+		return ctl_usage(ctl, "--rate: %s", why);
+	if (*ret == 0 || hak_spec_clamp(&spec, *ret) != *ret)
+		return ctl_usage(ctl, "--rate takes a size from 1 to 1T");
+	return CTL_OK;
+}
+
+static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc, char **argv)
+{
+	char why[HAK_WHY_TEXT];
+	int option, shapes = 0;
+
+	*q = (struct request){ .ns = 30000000000, .rate = 512 << 10 };
+	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
+		switch (option) {
+		case 's':
+			if (hak_duration_parse(ctl->argument, &q->ns, why) < 0)
+				return ctl_usage(ctl, "--seconds: %s", why);
+			if (q->ns == 0)
+				return ctl_usage(ctl, "--seconds takes a time above zero");
+			break;
+		case 'r':
+			if (parse_rate(ctl, &q->rate) != CTL_OK)
+				return CTL_USAGE;
+			break;
+		case 'l':
+		case 'a':
+			p->what = option == 'l' ? PROFILE_LIVE : PROFILE_ALLOC;
+			break;
+		case 'F':
+		case 'S':
+			q->shape = option == 'F' ? FOLDED : SVG;
+			shapes++;
+			break;
+		case 'o':
+			q->output = ctl->argument;
+			break;
+		}
+	}
+	if (option == -2)
+		return ctl->failure;
+	if (shapes > 1)
+		return ctl_usage(ctl, "--folded and --svg exclude each other");
+	if (q->shape != REPORT && ctl->json != HAK_JSON_OFF)
+		return ctl_usage(ctl, "--json goes with neither --folded nor --svg");
+	if (optind + 1 != argc)
+		return ctl_usage(ctl, "it takes one TARGET");
+	if (q->shape == REPORT && q->output && ctl->json == HAK_JSON_OFF)
+		q->shape = PPROF;
+	return CTL_OK;
+}
+
+/* The one process that the target names. */
+static int open_target(struct ctl *ctl, const char *text, struct hak_segment **ret)
+{
+	struct hak_target target;
+	char why[HAK_WHY_TEXT];
+	pid_t *pids;
+	pid_t pid;
+	size_t n;
+	int r;
+
+	if (hak_target_parse(text, &target, why) < 0)
+		return ctl_usage(ctl, "%s", why);
+	r = hak_target_pids(&target, &pids, &n);
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
+		return CTL_FAILED;
+	}
+	pid = n ? pids[0] : 0;
+	free(pids);
+	if (n == 0) {
+		fprintf(stderr, "hakmemctl: there is no such process that runs hakmem\n");
+		return CTL_NOTHING;
+	}
+	if (n > 1)
+		return ctl_usage(ctl, "%zu processes match; give the PID of one", n);
+	r = hak_segment_open(pid, HAK_SEGMENT_WRITE, ret, why);
+	if (r < 0)
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
+	return ctl_exit_code(r);
+}
+
+/* -- sampling, on and off ---------------------------------------------------------------------- */
+/* What the administrator's layer is to be; also when there was none. */
+static int write_layer(const struct hak_segment *seg, const struct hak_change *change,
+		       uint64_t *ret_generation)
+{
+	char why[HAK_WHY_TEXT];
+	int r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, change, 1, ret_generation, why);
+
+	if (r < 0 && r != -ESRCH)
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, why);
+	return r;
+}
+
+static int sampling_on(const struct hak_segment *seg, const struct request *q,
+		       struct hak_change *ret_before)
+{
+	int index = hak_segment_tunable(seg, tunable);
+	struct hak_change on = { .set = true, .value = q->rate };
+	struct hak_tune tune;
+	uint64_t generation;
+	int r;
+
+	if (index < 0) {
+		fprintf(stderr, "hakmemctl: process %d runs a libhakmem that has no %s\n",
+			(int)seg->pid, tunable);
+		return -EPROTONOSUPPORT;
+	}
+	r = hak_segment_read_tune(seg, &tune);
+	if (r < 0)
+		return r;
+	*ret_before = (struct hak_change){ .index = (uint32_t)index,
+					   .set = tune.slot[index].admin.set,
+					   .value = tune.slot[index].admin.value,
+					   .deadline_ns = tune.slot[index].admin.deadline_ns };
+	on.index = (uint32_t)index;
+	on.deadline_ns = hak_segment_now_ns(seg) + q->ns + GRACE_NS;
+	r = write_layer(seg, &on, &generation);
+	if (r == 0 && hak_tune_wait(seg, generation, APPLY_NS) == -ETIMEDOUT)
+		fprintf(stderr, "hakmemctl: process %d sleeps; sampling begins when it allocates\n",
+			(int)seg->pid);
+	return r;
+}
+
+static void sampling_off(const struct hak_segment *seg, const struct hak_change *before)
+{
+	uint64_t generation;
+
+	if (write_layer(seg, before, &generation) == 0)
+		hak_tune_wait(seg, generation, APPLY_NS);
+}
+
+/* -- the run ----------------------------------------------------------------------------------- */
+static bool ended(const struct hak_segment *seg)
+{
+	struct pollfd fd = { .fd = seg->pidfd, .events = POLLIN };
+
+	return seg->pidfd < 0 ? hak_segment_alive(seg) < 0 : poll(&fd, 1, 0) > 0;
+}
+
+static int listen_to(struct profile *p, const struct hak_segment *seg, const struct request *q)
+{
+	struct hak_sampler *sampler;
+	struct hak_change before;
+	char why[HAK_WHY_TEXT];
+	uint64_t deadline;
+	int r = hak_symbols_open(p->pid, &p->symbols);
+
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: process %d: its files cannot be looked at: %s\n",
+			(int)p->pid, strerror(-r));
+		return ctl_exit_code(r);
+	}
+	r = hak_sampler_open(p->pid, p->library, profile_take, p, &sampler, why);
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: %s\n", why);
+		return r == -EOPNOTSUPP ? CTL_UNSUPPORTED : ctl_exit_code(r);
+	}
+	r = sampling_on(seg, q, &before);
+	p->began = time(NULL);
+	p->started_ns = hak_monotonic_ns();
+	deadline = p->started_ns + q->ns;
+	while (r == 0 && !interrupted && hak_monotonic_ns() < deadline && !ended(seg))
+		hak_sampler_poll(sampler, TICK_MS);
+	if (r == 0) {
+		sampling_off(seg, &before);
+		p->ns = hak_monotonic_ns() - p->started_ns;
+		while (hak_sampler_poll(sampler, 0) > 0)
+			;
+		profile_add_up(p, sampler);
+	}
+	hak_sampler_close(sampler);
+	if (r == 0 && p->failed)
+		fprintf(stderr, "hakmemctl: out of memory: the profile is not whole\n");
+	return r < 0 ? ctl_exit_code(r) : p->failed ? CTL_FAILED : CTL_OK;
+}
+
+static int show(const struct profile *p, const struct request *q, FILE *to)
+{
+	struct json_object *document;
+	int r;
+
+	switch (q->shape) {
+	case PPROF:
+		return profile_write_pprof(p, to);
+	case FOLDED:
+		return profile_write_folded(p, to);
+	case SVG:
+		return profile_write_svg(p, to);
+	case REPORT:
+		break;
+	}
+	if (p->ctl->json == HAK_JSON_OFF) {
+		profile_report(p, to);
+		return ferror(to) ? -EIO : 0;
+	}
+	document = profile_document(p);
+	r = hak_emit_json(to, document, p->ctl->json);
+	json_object_put(document);
+	return r;
+}
+
+/* A file is written whole or not at all. */
+static int answer(const struct profile *p, const struct request *q, FILE *to)
+{
+	int r = show(p, q, to);
+
+	if (fflush(to) != 0 && r == 0)
+		r = -errno;
+	if (r < 0)
+		fprintf(stderr, "hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
+			strerror(-r));
+	return r < 0 ? CTL_FAILED : CTL_OK;
+}
+
+int verb_profile(struct ctl *ctl, int argc, char **argv)
+{
+	const struct sigaction catch = { .sa_handler = interrupt };
+	struct profile p = { .ctl = ctl, .what = PROFILE_LIVE };
+	struct hak_segment *seg;
+	FILE *to = stdout;
+	struct request q;
+	int r = parse(ctl, &p, &q, argc, argv);
+
+	if (r != CTL_OK)
+		return r;
+	r = open_target(ctl, argv[optind], &seg);
+	if (r != CTL_OK)
+		return r;
+	/* Before half a minute of work, not after it. */
+	if (q.output && !(to = fopen(q.output, "we"))) {
+		fprintf(stderr, "hakmemctl: %s: %s\n", q.output, strerror(errno));
+		hak_segment_close(seg);
+		return CTL_FAILED;
+	}
+	sigaction(SIGINT, &catch, NULL);
+	sigaction(SIGTERM, &catch, NULL);
+	sigaction(SIGHUP, &catch, NULL);
+	p.pid = seg->pid;
+	p.rate = q.rate;
+	snprintf(p.comm, sizeof(p.comm), "%s", seg->comm);
+	snprintf(p.library, sizeof(p.library), "%s", seg->library);
+	r = listen_to(&p, seg, &q);
+	if (r == CTL_OK)
+		r = answer(&p, &q, to);
+	if (q.output)
+		fclose(to);
+	profile_free(&p);
+	hak_segment_close(seg);
+	return r;
+}

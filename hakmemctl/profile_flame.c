@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A profile as folded stacks ("main;work;malloc 4096", outermost first) and as a flame graph: SVG
+ * without a script or anything from elsewhere. A bar is as wide as what its function and those it
+ * called allocated, or hold; names of its callers are below it. The full text shows under the
+ * pointer.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/value.h"
+#include "hakmemctl/profile.h"
+
+#define WIDTH		1200.
+#define ROW		18.
+#define LETTER		6.8		/* of the font, at its size, about */
+#define LEAST		.3		/* what is narrower is left out */
+#define NAME_BYTES	2048
+
+struct node {
+	char *name;
+	double bytes;
+	struct node *child, *next;
+};
+
+/* -- folded ------------------------------------------------------------------------------------ */
+/* In the folded format ';' parts frames, and the last blank the number. */
+static void folded_name(const struct profile *p, uint64_t address, char name[NAME_BYTES])
+{
+	profile_name(p, address, name, NAME_BYTES);
+	for (char *c = name; *c; c++)
+		if (*c == ';')
+			*c = ':';
+}
+
+int profile_write_folded(const struct profile *p, FILE *to)
+{
+	char name[NAME_BYTES];
+
+	for (size_t i = 0; i < p->stacks; i++) {
+		const struct profile_stack *s = &p->stack[i];
+
+		if (s->sums[p->what].bytes < .5)
+			continue;
+		for (size_t k = s->frames; k--;) {
+			folded_name(p, s->frame[k], name);
+			fprintf(to, "%s%s", name, k ? ";" : "");
+		}
+		fprintf(to, "%s %.0f\n", s->frames ? "" : "[unknown]", s->sums[p->what].bytes);
+	}
+	return ferror(to) ? -EIO : 0;
+}
+
+/* -- the tree ---------------------------------------------------------------------------------- */
+static struct node *child_of(struct node *n, const char *name)
+{
+	struct node *c = n->child;
+
+	while (c && strcmp(c->name, name) != 0)
+		c = c->next;
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c || !(c->name = strdup(name))) {
+		free(c);
+		return NULL;
+	}
+	c->next = n->child;
+	n->child = c;
+	return c;
+}
+
+static void free_below(struct node *n)
+{
+	while (n->child) {
+		struct node *c = n->child;
+
+		n->child = c->next;
+		free_below(c);
+		free(c->name);
+		free(c);
+	}
+}
+
+static int add_stack(const struct profile *p, struct node *root, const struct profile_stack *s)
+{
+	double bytes = s->sums[p->what].bytes;
+	struct node *n = root;
+	char name[NAME_BYTES];
+
+	root->bytes += bytes;
+	for (size_t k = s->frames; k-- && bytes >= .5;) {
+		profile_name(p, s->frame[k], name, sizeof(name));
+		n = child_of(n, name);
+		if (!n)
+			return -ENOMEM;
+		n->bytes += bytes;
+	}
+	return 0;
+}
+
+static unsigned depth(const struct node *n, double scale)
+{
+	unsigned deepest = 0;
+
+	for (const struct node *c = n->child; c; c = c->next) {
+		unsigned below = c->bytes * scale < LEAST ? 0 : 1 + depth(c, scale);
+
+		deepest = below > deepest ? below : deepest;
+	}
+	return deepest;
+}
+
+/* -- drawing ----------------------------------------------------------------------------------- */
+static void put_text(FILE *to, const char *text, size_t most)
+{
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i < n && i < most; i++)
+		switch (text[i]) {
+		case '<':
+			fputs("&lt;", to);
+			break;
+		case '>':
+			fputs("&gt;", to);
+			break;
+		case '&':
+			fputs("&amp;", to);
+			break;
+		case '"':
+			fputs("&quot;", to);
+			break;
+		default:
+			fputc(text[i], to);
+		}
+	if (n > most)
+		fputs("..", to);
+}
+
+/* One name has one colour; from yellow to red, light enough for black letters on paper too. */
+static void put_colour(FILE *to, const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 16777619u;
+	fprintf(to, "rgb(%u,%u,%u)", 225 + h % 30, 120 + (h >> 8) % 100, 60 + (h >> 16) % 50);
+}
+
+static void draw(FILE *to, const struct node *n, double all, double x, double y)
+{
+	double width = n->bytes / all * WIDTH;
+	char size[HAK_VALUE_TEXT];
+
+	if (width < LEAST)
+		return;
+	hak_bytes_format((uint64_t)(n->bytes + .5), size);
+	fputs("<g><title>", to);
+	put_text(to, n->name, SIZE_MAX);
+	fprintf(to, " %s, %.1f %%</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.0f\" "
+		"fill=\"", size, 100 * n->bytes / all, x, y, width, ROW - 1);
+	put_colour(to, n->name);
+	fputs("\"/>", to);
+	if (width > 4 * LETTER) {
+		size_t letters = (size_t)(width / LETTER) - 1;
+
+		fprintf(to, "<text x=\"%.1f\" y=\"%.1f\">", x + 3, y + ROW - 5);
+		put_text(to, n->name, strlen(n->name) > letters ? letters - 2 : letters);
+		fputs("</text>", to);
+	}
+	fputs("</g>\n", to);
+	for (const struct node *c = n->child; c; c = c->next) {
+		draw(to, c, all, x, y - ROW);
+		x += c->bytes / all * WIDTH;
+	}
+}
+
+int profile_write_svg(const struct profile *p, FILE *to)
+{
+	char all[] = "all";
+	struct node root = { .name = all };
+	char bytes[HAK_VALUE_TEXT], rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
+	double height;
+	int r = 0;
+
+	for (size_t i = 0; i < p->stacks && r == 0; i++)
+		r = add_stack(p, &root, &p->stack[i]);
+	height = ROW * (4 + (root.bytes ? depth(&root, WIDTH / root.bytes) : 0));
+	hak_bytes_format((uint64_t)(root.bytes + .5), bytes);
+	hak_bytes_format(p->rate, rate);
+	hak_ns_format(p->ns, ns);
+	fprintf(to, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
+		"viewBox=\"0 0 %.0f %.0f\" font-family=\"monospace\" font-size=\"11\">\n"
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"3\" y=\"14\">",
+		WIDTH, height, WIDTH, height);
+	put_text(to, p->comm, SIZE_MAX);
+	fprintf(to, " (%d): %s %s in %s, a sample every %s</text>\n", (int)p->pid, bytes,
+		p->what == PROFILE_LIVE ? "in use of what was allocated" : "allocated", ns, rate);
+	if (root.bytes > 0)
+		draw(to, &root, root.bytes, 0, height - ROW - 4);
+	fputs("</svg>\n", to);
+	free_below(&root);
+	return r ? r : ferror(to) ? -EIO : 0;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A profile in the format of pprof: a protocol buffer (github.com/google/pprof, profile.proto),
+ * gzipped. All four values that heap profiles of other programs have.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "hakmemctl/profile.h"
+
+/* A message under construction. */
+struct bytes {
+	unsigned char *p;
+	size_t n, room;
+	bool failed;
+};
+
+/* Strings, functions, locations and mappings, numbered from 1 (strings from 0). */
+struct tables {
+	const struct profile *profile;
+	struct bytes out;
+	char **string;
+	size_t strings, strings_room;
+	uint64_t *location;		/* address of each */
+	size_t locations, locations_room;
+	char **module;			/* path of each mapping */
+	size_t modules, modules_room;
+	bool failed;
+};
+
+/* -- protocol buffers -------------------------------------------------------------------------- */
+static void put(struct bytes *b, const void *data, size_t n)
+{
+	if (b->n + n > b->room) {
+		size_t room = 2 * (b->n + n) + 64;
+		void *more = realloc(b->p, room);
+
+		if (!more) {
+			b->failed = true;
+			return;
+		}
+		b->p = more;
+		b->room = room;
+	}
+	if (n)
+		memcpy(b->p + b->n, data, n);
+	b->n += n;
+}
+
+static void put_varint(struct bytes *b, uint64_t v)
+{
+	unsigned char byte;
+
+	for (; v >= 0x80; v >>= 7) {
+		byte = (unsigned char)(v | 0x80);
+		put(b, &byte, 1);
+	}
+	byte = (unsigned char)v;
+	put(b, &byte, 1);
+}
+
+static void put_number(struct bytes *b, unsigned field, uint64_t v)
+{
+	if (!v)
+		return;
+	put_varint(b, field << 3);
+	put_varint(b, v);
+}
+
+static void put_block(struct bytes *b, unsigned field, const void *data, size_t n)
+{
+	put_varint(b, field << 3 | 2);
+	put_varint(b, n);
+	put(b, data, n);
+}
+
+/* `m` becomes a field, and is empty again. */
+static void put_message(struct bytes *b, unsigned field, struct bytes *m)
+{
+	put_block(b, field, m->p, m->n);
+	b->failed |= m->failed;
+	m->n = 0;
+}
+
+/* -- tables ------------------------------------------------------------------------------------ */
+static bool grow(void **list, size_t n, size_t *room, size_t bytes)
+{
+	size_t more = *room ? 2 * *room : 64;
+	void *grown;
+
+	if (n < *room)
+		return true;
+	grown = reallocarray(*list, more, bytes);
+	if (!grown)
+		return false;
+	*list = grown;
+	*room = more;
+	return true;
+}
+
+/* Few thousands of strings, most of them met again soon: looked for from the end. */
+static uint64_t string(struct tables *t, const char *text)
+{
+	for (size_t i = t->strings; i--;)
+		if (strcmp(t->string[i], text) == 0)
+			return i;
+	if (!grow((void **)&t->string, t->strings, &t->strings_room, sizeof(*t->string)) ||
+	    !(t->string[t->strings] = strdup(text))) {
+		t->failed = true;
+		return 0;
+	}
+	return t->strings++;
+}
+
+static uint64_t mapping(struct tables *t, const struct hak_symbol *symbol)
+{
+	struct bytes m = { NULL };
+	char id[2 * sizeof(symbol->build_id) + 1] = "";
+
+	if (!symbol->module)
+		return 0;
+	for (size_t i = 0; i < t->modules; i++)
+		if (strcmp(t->module[i], symbol->module) == 0)
+			return i + 1;
+	if (!grow((void **)&t->module, t->modules, &t->modules_room, sizeof(*t->module)) ||
+	    !(t->module[t->modules] = strdup(symbol->module))) {
+		t->failed = true;
+		return 0;
+	}
+	t->modules++;
+	for (size_t i = 0; i < symbol->build_id_bytes; i++)
+		sprintf(id + 2 * i, "%02x", symbol->build_id[i]);
+	put_number(&m, 1, t->modules);
+	/* where the file's address 0 is; where it ends nobody needs to know exactly */
+	put_number(&m, 2, symbol->address - symbol->module_offset);
+	put_number(&m, 3, symbol->address - symbol->module_offset + (1u << 31));
+	put_number(&m, 5, string(t, symbol->module));
+	put_number(&m, 6, string(t, id));
+	put_number(&m, 7, 1);
+	put_number(&m, 8, 1);
+	put_number(&m, 9, 1);
+	put_message(&t->out, 3, &m);
+	free(m.p);
+	return t->modules;
+}
+
+/* The location of an address, with a function of its own number. */
+static uint64_t location(struct tables *t, uint64_t address)
+{
+	struct bytes m = { NULL }, line = { NULL };
+	struct hak_symbol symbol;
+	uint64_t number, name, map;
+	char text[2048];
+
+	for (size_t i = 0; i < t->locations; i++)
+		if (t->location[i] == address)
+			return i + 1;
+	if (!grow((void **)&t->location, t->locations, &t->locations_room,
+		  sizeof(*t->location))) {
+		t->failed = true;
+		return 0;
+	}
+	t->location[t->locations] = address;
+	number = ++t->locations;
+	hak_symbols_find(t->profile->symbols, address, &symbol);
+	profile_name(t->profile, address, text, sizeof(text));
+	name = string(t, text);
+	map = mapping(t, &symbol);
+
+	put_number(&m, 1, number);
+	put_number(&m, 2, name);
+	put_number(&m, 3, name);
+	put_number(&m, 4, string(t, symbol.source ? symbol.source : ""));
+	put_message(&t->out, 5, &m);
+
+	put_number(&line, 1, number);
+	put_number(&line, 2, symbol.source && symbol.line > 0 ? (uint64_t)symbol.line : 0);
+	put_number(&m, 1, number);
+	put_number(&m, 2, map);
+	put_number(&m, 3, address);
+	put_message(&m, 4, &line);
+	put_message(&t->out, 4, &m);
+	free(m.p);
+	free(line.p);
+	return number;
+}
+
+static void value_type(struct tables *t, unsigned field, const char *type, const char *unit)
+{
+	struct bytes m = { NULL };
+
+	put_number(&m, 1, string(t, type));
+	put_number(&m, 2, string(t, unit));
+	put_message(&t->out, field, &m);
+	free(m.p);
+}
+
+static void add_stack(struct tables *t, const struct profile_stack *s)
+{
+	struct bytes m = { NULL }, packed = { NULL };
+
+	for (size_t i = 0; i < s->frames; i++)
+		put_varint(&packed, location(t, s->frame[i]));
+	put_message(&m, 1, &packed);
+	for (int what = 0; what < PROFILE_WHATS; what++) {
+		put_varint(&packed, (uint64_t)(s->sums[what].blocks + .5));
+		put_varint(&packed, (uint64_t)(s->sums[what].bytes + .5));
+	}
+	put_message(&m, 2, &packed);
+	put_message(&t->out, 2, &m);
+	free(m.p);
+	free(packed.p);
+}
+
+static void compose(struct tables *t)
+{
+	const struct profile *p = t->profile;
+
+	string(t, "");
+	value_type(t, 1, "alloc_objects", "count");
+	value_type(t, 1, "alloc_space", "bytes");
+	value_type(t, 1, "inuse_objects", "count");
+	value_type(t, 1, "inuse_space", "bytes");
+	for (size_t i = 0; i < p->stacks; i++)
+		add_stack(t, &p->stack[i]);
+	put_number(&t->out, 9, (uint64_t)p->began * 1000000000);
+	put_number(&t->out, 10, p->ns);
+	value_type(t, 11, "space", "bytes");
+	put_number(&t->out, 12, p->rate);
+	put_number(&t->out, 14, string(t, p->what == PROFILE_LIVE ? "inuse_space" :
+								    "alloc_space"));
+	for (size_t i = 0; i < t->strings; i++)
+		put_block(&t->out, 6, t->string[i], strlen(t->string[i]));
+	t->failed |= t->out.failed;
+}
+
+static int write_gzip(const struct bytes *b, FILE *to)
+{
+	int fd = fflush(to) ? -1 : dup(fileno(to)), r = 0;
+	gzFile z = fd < 0 ? NULL : gzdopen(fd, "wb9");
+
+	if (!z) {
+		if (fd >= 0)
+			close(fd);
+		return -EIO;
+	}
+	if (b->n > UINT32_MAX / 2 || gzwrite(z, b->p, (unsigned)b->n) != (int)b->n)
+		r = -EIO;
+	if (gzclose(z) != Z_OK)
+		r = -EIO;
+	return r;
+}
+
+int profile_write_pprof(const struct profile *p, FILE *to)
+{
+	struct tables t = { .profile = p };
+	int r;
+
+	compose(&t);
+	r = t.failed ? -ENOMEM : write_gzip(&t.out, to);
+	for (size_t i = 0; i < t.strings; i++)
+		free(t.string[i]);
+	for (size_t i = 0; i < t.modules; i++)
+		free(t.module[i]);
+	free(t.string);
+	free(t.module);
+	free(t.location);
+	free(t.out.p);
+	return r;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* A profile for people and as JSON, see profile.h. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/emit.h"
+#include "control/escape.h"
+#include "control/value.h"
+#include "hakmemctl/profile.h"
+
+#define STACKS_SHOWN	20
+#define FRAMES_SHOWN	6
+#define NAME_BYTES	2048
+
+static const char *const words[PROFILE_WHATS] = {
+	[PROFILE_ALLOC] = "allocated",
+	[PROFILE_LIVE] = "in_use",
+};
+
+/* Standard deviation of a sum of weights, at most: see libhakmem/sample.h. */
+static double error_of(const struct profile *p, double bytes)
+{
+	return sqrt((double)p->rate * bytes);
+}
+
+/* -- JSON -------------------------------------------------------------------------------------- */
+static void add_sums(const struct profile *p, struct json_object *o,
+		     const struct profile_sums sums[PROFILE_WHATS])
+{
+	for (int what = 0; what < PROFILE_WHATS; what++) {
+		struct json_object *s = json_object_new_object();
+
+		hak_json_number(s, "bytes", (uint64_t)(sums[what].bytes + .5));
+		hak_json_number(s, "error_bytes",
+				(uint64_t)(error_of(p, sums[what].bytes) + .5));
+		hak_json_number(s, "blocks", (uint64_t)(sums[what].blocks + .5));
+		json_object_object_add(o, words[what], s);
+	}
+}
+
+static struct json_object *frames_of(const struct profile *p, const struct profile_stack *s)
+{
+	struct json_object *list = json_object_new_array();
+	char name[NAME_BYTES];
+
+	for (size_t k = 0; k < s->frames; k++) {
+		struct json_object *o = json_object_new_object();
+		struct hak_symbol symbol;
+
+		hak_symbols_find(p->symbols, s->frame[k], &symbol);
+		profile_name(p, s->frame[k], name, sizeof(name));
+		hak_json_text(o, "function", name);
+		hak_json_text(o, "file", symbol.module);
+		hak_json_number(o, "offset", symbol.module_offset);
+		hak_json_text(o, "source", symbol.source);
+		if (symbol.source)
+			hak_json_number(o, "line", (uint64_t)symbol.line);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+struct json_object *profile_document(const struct profile *p)
+{
+	struct json_object *o = hak_json_document("profile"), *list = json_object_new_array();
+
+	hak_json_number(o, "pid", (uint64_t)p->pid);
+	hak_json_text(o, "comm", p->comm);
+	hak_json_number(o, "ns", p->ns);
+	hak_json_number(o, "sample_bytes", p->rate);
+	hak_json_number(o, "samples", p->totals.samples);
+	hak_json_number(o, "sampled_frees", p->totals.frees);
+	hak_json_number(o, "lost", p->totals.lost);
+	hak_json_number(o, "lost_bytes", p->totals.lost_weight);
+	hak_json_number(o, "unfollowed", p->totals.unfollowed);
+	add_sums(p, o, p->sums);
+	for (size_t i = 0; i < p->stacks; i++) {
+		struct json_object *s = json_object_new_object();
+
+		add_sums(p, s, p->stack[i].sums);
+		json_object_object_add(s, "stack", frames_of(p, &p->stack[i]));
+		json_object_array_add(list, s);
+	}
+	json_object_object_add(o, "stacks", list);
+	return o;
+}
+
+/* -- people ------------------------------------------------------------------------------------ */
+static void print_sum(const struct profile *p, FILE *to, const char *head, enum profile_what what)
+{
+	char bytes[HAK_VALUE_TEXT], error[HAK_VALUE_TEXT];
+
+	hak_bytes_format((uint64_t)(p->sums[what].bytes + .5), bytes);
+	hak_bytes_format((uint64_t)(error_of(p, p->sums[what].bytes) + .5), error);
+	fprintf(to, "%-10s %8s +- %s in %.0f blocks\n", head, bytes, error, p->sums[what].blocks);
+}
+
+static void print_stack(const struct profile *p, FILE *to, const struct profile_stack *s)
+{
+	char bytes[HAK_VALUE_TEXT], name[NAME_BYTES];
+	double all = p->sums[p->what].bytes;
+
+	hak_bytes_format((uint64_t)(s->sums[p->what].bytes + .5), bytes);
+	fprintf(to, "%8s %5.1f %% %9.0f  ", bytes, 100 * s->sums[p->what].bytes / all,
+		s->sums[p->what].blocks);
+	for (size_t k = 0; k < s->frames && k < FRAMES_SHOWN; k++) {
+		profile_name(p, s->frame[k], name, sizeof(name));
+		fprintf(to, "%s%s", k ? " < " : "", name);
+	}
+	fputs(s->frames > FRAMES_SHOWN ? " < ...\n" : "\n", to);
+}
+
+void profile_report(const struct profile *p, FILE *to)
+{
+	char rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT], comm[4 * HAK_COMM_BYTES];
+	size_t shown = 0;
+
+	hak_bytes_format(p->rate, rate);
+	hak_ns_format(p->ns, ns);
+	hak_escape(p->comm, comm, sizeof(comm));
+	fprintf(to, "%d (%s): %" PRIu64 " samples in %s, one every %s\n", (int)p->pid, comm,
+		(uint64_t)p->totals.samples, ns, rate);
+	print_sum(p, to, "Allocated", PROFILE_ALLOC);
+	print_sum(p, to, "In use", PROFILE_LIVE);
+	if (p->totals.lost)
+		fprintf(to, "Not in these figures: %" PRIu64 " samples that came too fast\n",
+			(uint64_t)p->totals.lost);
+	if (p->totals.unfollowed)
+		fprintf(to, "In use is too little: %" PRIu64 " samples were too many to follow\n",
+			(uint64_t)p->totals.unfollowed);
+	if (p->sums[p->what].bytes <= 0)
+		return;
+	fprintf(to, "\n%8s %7s %9s  WHERE\n", p->what == PROFILE_LIVE ? "IN-USE" : "ALLOC", "",
+		"BLOCKS");
+	for (size_t i = 0; i < p->stacks && shown < STACKS_SHOWN; i++)
+		if (p->stack[i].sums[p->what].bytes > 0) {
+			print_stack(p, to, &p->stack[i]);
+			shown++;
+		}
+}
