@@ -42,7 +42,8 @@ struct hak_extent {
 	uint64_t young[HAK_EXTENT_WORDS];	/* dirty since the last tick of the purge clock */
 	/*
 	 * RUNS: class + 1 at the first unit of each run, HAK_RUN_CACHED added while it lies in a
-	 * thread cache; else 0. Written by whoever holds the run (a byte each), read by free.
+	 * thread cache; HAK_RUN_SAMPLED at the second unit of one that is sampled (run.h); else 0.
+	 * Written by whoever holds the run (a byte each), read by free.
 	 */
 	uint8_t start[HAK_EXTENT_UNITS];
 };

@@ -31,7 +31,7 @@ void hak_run_set_sampled(void *p)
 	struct hak_extent *e =
 		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
 
-	hak_run_start(e, p)[1] = 1;
+	hak_run_start(e, p)[1] = HAK_RUN_SAMPLED;
 }
 
 bool hak_run_is_cached(const void *p, unsigned int cls)
