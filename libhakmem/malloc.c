@@ -356,9 +356,9 @@ static void free_run(struct hak_cache *c, void **p)
 	start = hak_run_start(e, p);
 	cls = *start;
 	if (hak_unlikely(!cls || (cls & HAK_RUN_CACHED))) {
-		hak_misuse(cls && cls != HAK_RUN_SAMPLED ?
-				   "double free():" :
-				   "free() of a pointer inside a block, or twice:", p);
+		cls &= HAK_RUN_CACHED - 1;	/* 0 for the mark of a sampled run */
+		hak_misuse(cls ? "double free():" : "free() of a pointer inside a block, or twice:",
+			   p);
 		return;
 	}
 	cls--;
