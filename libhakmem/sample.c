@@ -101,7 +101,9 @@ static void begin(struct hak_cache *c, uint64_t bytes)
 
 void hak_sample_begin(struct hak_cache *c)
 {
-	c->heap->sample.random = c->heap->index;
+	/* who adopts a heap goes on: the same numbers again would add up to an error */
+	if (!c->heap->sample.random)
+		c->heap->sample.random = c->heap->index + 1;
 	begin(c, hak_tun(HAK_T_PROFILE_SAMPLE_BYTES));
 }
 

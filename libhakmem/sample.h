@@ -20,8 +20,8 @@
  * of a slab's class can only be a sampled one. Sampled runs are marked in extent.start[], sampled
  * whales in their region.
  *
- * struct hak_sample belongs to the thread that runs the heap. The random numbers begin at the heap's
- * index: a program that does the same has the same blocks sampled.
+ * struct hak_sample belongs to the thread that runs the heap. The random numbers begin with the
+ * heap's index: a program that does the same has the same blocks sampled.
  */
 #ifndef HAK_SAMPLE_H
 #define HAK_SAMPLE_H
