@@ -20,7 +20,7 @@ __u64 numbers;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 16 << 20);
+	__uint(max_entries, 32 << 20);
 } samples SEC(".maps");
 
 struct {

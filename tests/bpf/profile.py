@@ -11,7 +11,7 @@ import math
 import sys
 import xml.dom.minidom
 
-RATE = 16384
+RATE = 32768
 REQUESTS = 20000
 KEPT, USED = 208, 1024
 folder = sys.argv[1]
