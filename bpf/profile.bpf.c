@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /*
- * Sampled allocations of one process: where each was made, and which of them are in use. Attached by
- * the loader to that process alone.
+ * Sampled allocations of one process: where each was made, and which of them are in use. Attached
+ * by the loader to that process alone.
  */
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Listening to the sampled allocations of one process: the loader of profile.bpf.c. A sampler owns
- * program, maps and links; nothing is pinned, so that the kernel drops all of it with us, and counts
- * the probes' semaphores down again.
+ * program, maps and links; nothing is pinned, so that the kernel drops all of it with us, and
+ * counts the probes' semaphores down again.
  *
  * For: hakmemctl. One thread. Figures are read after hak_sampler_poll() had all that was told.
  */

@@ -160,8 +160,8 @@ static void draw(FILE *to, const struct node *n, double all, double x, double y)
 	hak_bytes_format((uint64_t)(n->bytes + .5), size);
 	fputs("<g><title>", to);
 	put_text(to, n->name, SIZE_MAX);
-	fprintf(to, " %s, %.1f %%</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.0f\" "
-		"fill=\"", size, 100 * n->bytes / all, x, y, width, ROW - 1);
+	fprintf(to, " %s, %.1f %%</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+		"height=\"%.0f\" fill=\"", size, 100 * n->bytes / all, x, y, width, ROW - 1);
 	put_colour(to, n->name);
 	fputs("\"/>", to);
 	if (width > 4 * LETTER) {

@@ -23,8 +23,8 @@
  * whale_get: a block of 1 MiB or more was handed out: address, usable bytes, 1 if what was kept
  *	served it (whale.hits), 0 if it was mapped (whale.misses).
  * whale_put: one is about to be kept, or unmapped (whale.frees): address, usable bytes.
- * region_evict: a kept region's pages were given back (ring.evictions): address, bytes, how: a value
- *	of region.evict.
+ * region_evict: a kept region's pages were given back (ring.evictions): address, bytes, how: a
+ *	value of region.evict.
  * purge_begin: level: 0 by age, else as asked for: 1 cache, 2 dirty, 3 all.
  * purge_end: level, bytes given back. purge.count leaves out those by age that found nothing.
  * superslab_new: an extent for slabs was mapped or taken from those kept empty

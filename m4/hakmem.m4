@@ -94,8 +94,8 @@ AC_ARG_WITH([polkitdatadir],
 AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
 
 # HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; profiles are written
-# by zlib; the programs need
-# clang and bpftool, or come ready made with a tarball. Only hakmemctl uses them.
+# by zlib; the programs need clang and bpftool, or come ready made with a tarball. Only hakmemctl
+# uses them.
 AC_DEFUN([HAK_CHECK_BPF],
 [AC_CHECK_PROGS([BPF_CLANG],
 	[clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14])

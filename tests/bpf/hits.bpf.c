@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
-/* Counts the hits of each of libhakmem's probes, and adds up their arguments. For tests/bpf/hits.c. */
+/* Counts the hits of each of libhakmem's probes, and adds up their arguments. See hits.c. */
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>

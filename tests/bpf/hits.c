@@ -17,8 +17,10 @@
 #include "tests/bpf/hits.h"
 #include "tests/bpf/hits.skel.h"
 
-enum { WHALE_GET, WHALE_PUT, REGION_EVICT, PURGE_BEGIN, PURGE_END, SUPERSLAB_NEW, REFILL,
-       TUNABLE_APPLIED, ALLOC, FREE, PROBES };
+enum {
+	WHALE_GET, WHALE_PUT, REGION_EVICT, PURGE_BEGIN, PURGE_END, SUPERSLAB_NEW, REFILL,
+	TUNABLE_APPLIED, ALLOC, FREE, PROBES
+};
 static const char *const probes[PROBES][2] = {
 	{ "hakmem", "whale_get" },	{ "hakmem", "whale_put" },
 	{ "hakmem", "region_evict" },	{ "hakmem", "purge_begin" },

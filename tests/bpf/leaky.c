@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A program with a leak, for tests/bpf/profile.test: each line on stdin lets it serve 20,000
- * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It answers
- * with a line.
+ * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It
+ * answers with a line.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The profiles that profile.test made of tests/bpf/leaky, against what that program does.
 
-A round is 20,000 requests; each keeps a block of 208 usable bytes, from remember(), and frees one of
-1,024 or so, from compose(). Sums of weights have a standard deviation of at most the square root of
+A round is 20,000 requests; each keeps a block of 208 usable bytes, from remember(), and frees one
+of 1,024, from compose(). Sums of weights have a standard deviation of at most the square root of
 rate times sum; five of them are allowed, and what the rest of the process does.
 """
 import gzip
