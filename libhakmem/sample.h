@@ -8,17 +8,18 @@
  * estimate of the bytes of all blocks like it. Sums of weights are so too, of what was allocated
  * and of what is in use, with a variance of at most sample_bytes times the sum.
  *
- * Cost. The fast paths know nothing of it. A class's blocks are all of one size, so the distance to
- * the next point is a number of mallocs: `due` is the value class.allocs will have with the block
- * that is hit. While sampling is on, a bin is kept so short that its blocks and the frees it has
- * room for together are no more than the mallocs until then (hak_cache_bound): the malloc that is due
- * finds the bin empty, and comes here. Each time half of the way is allowed, so a sample costs a
- * logarithm of slow paths. Runs and whales always pass a slow path; there bytes are counted down.
+ * Cost. The fast paths know nothing of it. A class's blocks are all of one size, so the distance
+ * to the next point is a number of mallocs: `due` is the value class.allocs will have with the
+ * block that is hit. While sampling is on, a bin is kept so short that its blocks and the frees it
+ * has room for together are no more than the mallocs until then (hak_cache_bound): the malloc that
+ * is due finds the bin empty, and comes here. Each time half of the way is allowed, so a sample
+ * costs a logarithm of slow paths. Runs and whales always pass a slow path; there bytes are
+ * counted down.
  *
  * A sampled block of a slab's class is not taken from a slab but is a run of whole pages (run.h),
- * of the same usable size: free does not find a slab's tag there and takes its slow path, where a run
- * of a slab's class can only be a sampled one. Sampled runs are marked in extent.start[], sampled
- * whales in their region.
+ * of the same usable size: free does not find a slab's tag there and takes its slow path, where a
+ * run of a slab's class can only be a sampled one. Sampled runs are marked in extent.start[],
+ * sampled whales in their region.
  *
  * struct hak_sample belongs to the thread that runs the heap. The random numbers begin with the
  * heap's index: a program that does the same has the same blocks sampled.
