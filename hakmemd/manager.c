@@ -61,7 +61,6 @@ void hak_manager_free(struct hak_manager *m)
 		next = p->next;
 		free_process(p);
 	}
-	hak_totals_free(m);
 	hak_policy_free(m->policies);
 	sd_event_unref(m->event);
 	free(m);
@@ -140,7 +139,6 @@ void hak_process_remove(struct hak_process *p)
 
 	hak_log(LOG_DEBUG, "process %d is gone", (int)p->id.pid);
 	TELL(m, removed, p);
-	hak_totals_add(p);
 	while (*at != p)
 		at = &(*at)->next_hash;
 	*at = p->next_hash;

@@ -9,9 +9,9 @@
  * to the descriptor store.
  *
  * discover.c fills the table, apply.c carries policies out, pressure.c says when and purge.c has
- * memory given back, lazy.c takes lazily freed memory away, totals.c keeps what dead processes
- * counted, state.c carries it over a restart. They know each other by this header only. Whoever
- * shows things to others (bus, metrics) observes.
+ * memory given back, lazy.c takes lazily freed memory away, state.c carries over a restart what the
+ * files do not say. They know each other by this header only. Whoever shows things to others (bus,
+ * metrics) observes; the metrics keep what processes counted that are no more.
  */
 #ifndef HAK_MANAGER_H
 #define HAK_MANAGER_H
@@ -79,16 +79,6 @@ struct hak_process {
 	unsigned looks;				/* since it is known */
 };
 
-/* What dead processes counted, by unit, command and policy: counters only, in the order of
- * hak_counter_rows. */
-struct hak_totals {
-	struct hak_totals *next;
-	char *unit, *comm, *policy;		/* "" for none */
-	uint64_t processes;			/* that ended */
-	uint64_t returned_bytes;
-	uint64_t value[];			/* [hak_counter_rows_n] */
-};
-
 /* One change of a value, whoever made it. */
 struct hak_value_change {
 	uint32_t index;				/* in the segment's tunables */
@@ -122,8 +112,6 @@ struct hak_manager {
 	struct hak_process *bucket[HAK_BUCKETS];	/* by pid */
 	size_t processes_n;
 
-	struct hak_totals *totals;
-	size_t totals_n;
 	bool state_stale;			/* what state.c keeps has changed */
 	uint64_t returned_bytes;		/* since the first start, over restarts */
 
@@ -205,14 +193,6 @@ void hak_pressure_update(struct hak_manager *m);	/* the processes' effects chang
 
 /* -- lazy.c ------------------------------------------------------------------------------------ */
 void hak_lazy_look(struct hak_process *p);
-
-/* -- totals.c ---------------------------------------------------------------------------------- */
-/* Adds what a process counted, which is about to be removed. */
-void hak_totals_add(struct hak_process *p);
-/* The row of these labels, made if needed; NULL if out of memory. */
-struct hak_totals *hak_totals_of(struct hak_manager *m, const char *unit, const char *comm,
-				 const char *policy);
-void hak_totals_free(struct hak_manager *m);
 
 /* -- state.c ----------------------------------------------------------------------------------- */
 /* What a former run left in the descriptor store, if anything; keeps it up to date from then. */

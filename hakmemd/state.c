@@ -8,7 +8,6 @@
  * one record a line, words separated by tabs and escaped:
  *	returned BYTES
  *	policy NAME				in force
- *	totals UNIT COMMAND POLICY PROCESSES RETURNED ID=VALUE...
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +26,7 @@
 
 #define FD_NAME		"hakmem-state"
 #define MAGIC		"HAKSTTE1"
-#define SLOT_BYTES	(1u << 20)
+#define SLOT_BYTES	(1u << 18)
 
 struct head {
 	char magic[8];
@@ -128,17 +127,6 @@ static char *write_text(struct hak_manager *m, size_t *ret_bytes)
 		put_word(f, m->policies->policy[i]->name);
 		fputc('\n', f);
 	}
-	for (struct hak_totals *t = m->totals; t; t = t->next) {
-		fputs("totals", f);
-		put_word(f, t->unit);
-		put_word(f, t->comm);
-		put_word(f, t->policy);
-		fprintf(f, "\t%" PRIu64 "\t%" PRIu64, t->processes, t->returned_bytes);
-		for (size_t i = 0; i < hak_counter_rows_n; i++)
-			if (t->value[i])
-				fprintf(f, "\t%u=%" PRIu64, hak_counter_rows[i].id, t->value[i]);
-		fputc('\n', f);
-	}
 	if (fclose(f) != 0) {
 		free(text);
 		return NULL;
@@ -147,37 +135,6 @@ static char *write_text(struct hak_manager *m, size_t *ret_bytes)
 }
 
 /* -- taking up --------------------------------------------------------------------------------- */
-static uint64_t number_of(const char *word)
-{
-	return word ? strtoull(word, NULL, 10) : 0;
-}
-
-static void take_totals(struct hak_manager *m, char *words)
-{
-	char *name[3] = { 0 }, *word;
-	struct hak_totals *t;
-
-	for (int i = 0; i < 3; i++) {
-		name[i] = strsep(&words, "\t");
-		if (!name[i])
-			return;
-		unescape(name[i]);
-	}
-	t = hak_totals_of(m, name[0], name[1], name[2]);
-	if (!t)
-		return;
-	t->processes += number_of(strsep(&words, "\t"));
-	t->returned_bytes += number_of(strsep(&words, "\t"));
-	while ((word = strsep(&words, "\t"))) {
-		char *equals = strchr(word, '=');
-		unsigned id = (unsigned)number_of(word);
-
-		for (size_t i = 0; equals && i < hak_counter_rows_n; i++)
-			if (hak_counter_rows[i].id == id)
-				t->value[i] += number_of(equals + 1);
-	}
-}
-
 static void take_policy(struct hak_manager *m, char *name)
 {
 	char shown[4 * HAK_PATH_BYTES];
@@ -203,11 +160,9 @@ static void take_text(struct hak_manager *m, char *text)
 		if (!line)
 			continue;
 		if (strcmp(kind, "returned") == 0)
-			m->returned_bytes += number_of(line);
+			m->returned_bytes += strtoull(line, NULL, 10);
 		else if (strcmp(kind, "policy") == 0)
 			take_policy(m, line);
-		else if (strcmp(kind, "totals") == 0)
-			take_totals(m, line);
 	}
 }
 
