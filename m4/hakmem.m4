@@ -232,6 +232,8 @@ HAK_ADD_FLAGS([HAK_PREFIX_CFLAGS], [-ffile-prefix-map=/nonexistent=.])
 AS_IF([test -n "$HAK_PREFIX_CFLAGS"],
 	[HAK_PREFIX_CFLAGS='-ffile-prefix-map=$(abs_top_srcdir)/='
 	AS_VAR_APPEND([HAK_PREFIX_CFLAGS], [' -ffile-prefix-map=$(top_srcdir)/='])
+	dnl what is generated lies there, beside sources or not
+	AS_VAR_APPEND([HAK_PREFIX_CFLAGS], [' -ffile-prefix-map=$(top_builddir)/='])
 	AS_VAR_APPEND([HAK_PREFIX_CFLAGS], [' -ffile-prefix-map=$(abs_top_builddir)=.'])])
 # gcc lets the last prefix win, clang the shortest, which would make ./build a part of the sources.
 HAK_ADD_FLAGS([HAK_PREFIX_CFLAGS], [-fdebug-compilation-dir=.])
