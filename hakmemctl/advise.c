@@ -77,7 +77,7 @@ static void estimate_json(struct json_object *o, const char *key, double value, 
 
 	json_object_object_add(o, key, c);
 	if (number)
-		hak_json_signed(c, "bytes", (int64_t)value);
+		hak_json_signed(c, "bytes", (int64_t)fmax(-9e18, fmin(value, 9e18)));
 	else
 		hak_json_ratio(c, "of_one_processor", value);
 	hak_json_bool(c, "estimate", true);

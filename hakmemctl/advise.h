@@ -23,6 +23,7 @@
  */
 #define ADVICE_FIGURES(FIGURE) \
 	FIGURE(span_ns)		/* how long */ \
+	FIGURE(samples)		/* at how many moments it was looked at */ \
 	FIGURE(cpu_ns)		/* that the process ran */ \
 	FIGURE(faults)		/* minor, of the whole process */ \
 	FIGURE(rss)		/* mean of the samples */ \
@@ -82,7 +83,7 @@ struct advice_rule {
 	const char *name;
 	uint16_t tunable;	/* its id; 0: the advice is a purge */
 	bool needs_trace;
-	/* What following it is to bring down, a ratio to the work done; NAN where there was none. */
+	/* What following it is to bring down, a ratio to the work done; NAN where none was. */
 	double (*figure)(const struct advice_figures *f);
 	const char *figure_is;
 	bool (*look)(const struct advice_figures *f, struct advice *ret);
@@ -103,7 +104,7 @@ struct advice_watch {
 	char subject[HAK_PATH_BYTES];	/* the unit, or the command */
 	struct hak_snapshot first;
 	struct advice_figures figures;
-	uint64_t rss_sum, samples;
+	uint64_t rss_sum;
 	int error;		/* of what could not be read: there are no figures */
 };
 
@@ -113,8 +114,8 @@ void advice_watch_close(struct advice_watch *w);
 
 /*
  * Measures all of them over one span, which a signal shortens. `trace` is asked for one process
- * only; 0, or why there was none in `why`. -EINTR after a signal: the figures are those of a shorter
- * span.
+ * only; 0, or why there was none in `why`. -EINTR after a signal: the figures are those of a
+ * shorter span.
  */
 int advice_measure(struct advice_watch *w, size_t n, uint64_t span_ns, bool trace,
 		   int *ret_trace, char why[HAK_WHY_TEXT]);
@@ -137,6 +138,7 @@ struct hak_session;
 /* 0, or -errno with a sentence. */
 int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEXT]);
 int advice_trace_poll(struct hak_session *s, int timeout_ms);
-void advice_trace_end(struct hak_session *s, struct advice_figures *f);	/* NULL f: drop it */
+/* Adds to the figures, if there are any, and lets go of it. */
+void advice_trace_end(struct hak_session *s, struct advice_figures *f);
 
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "control/changes.h"
+#include "control/escape.h"
 #include "control/request.h"
 #include "hakmemctl/advise.h"
 
@@ -33,6 +34,7 @@ struct apply {
 	uint32_t index;				/* of the tunable in the segment */
 	struct hak_tune_slot before, ours;	/* the admin layer */
 	struct advice_figures first, second;
+	char name[4 * HAK_COMM_BYTES];		/* of the process, fit to print */
 	char result[24], reason[HAK_WHY_TEXT];
 };
 
@@ -93,7 +95,7 @@ static bool still_ours(const struct apply *a)
 {
 	struct hak_tune_slot now;
 
-	return read_layer(a, &now) == 0 && now.set && now.value == a->ours.value &&
+	return read_layer(a, &now) == 0 && now.set && now.value == a->advice.value &&
 	       now.deadline_ns == a->ours.deadline_ns;
 }
 
@@ -170,8 +172,7 @@ static int try_value(struct apply *a)
 	if (r < 0)
 		return r;
 	r = change(a, &a->advice.value, t->for_ns ? t->for_ns : needs + GRACE_NS, "tried");
-	if (read_layer(a, &a->ours) < 0 || a->ours.value != a->advice.value)
-		a->ours.set = 0;
+	read_layer(a, &a->ours);
 	if (r == 0)
 		r = advice_pause(t->span_ns / SETTLE);
 	if (r == 0)
@@ -223,8 +224,8 @@ static int find(struct apply *a)
 		break;
 	}
 	if (!a->rule) {
-		fprintf(stderr, "hakmemctl: no rule gives an advice \"%.16s\" for %s\n", a->trial->id,
-			w->subject);
+		fprintf(stderr, "hakmemctl: no rule has an advice \"%.16s\" for %s\n",
+			a->trial->id, a->name);
 		return CTL_NOTHING;
 	}
 	return CTL_OK;
@@ -269,7 +270,7 @@ static void ratio_json(struct json_object *o, const char *key, double value)
 
 static struct json_object *document_of(const struct apply *a)
 {
-	struct json_object *d = hak_json_document("advise apply"), *o = hak_report_process(a->w->seg);
+	struct json_object *d = hak_json_document("advise"), *o = hak_report_process(a->w->seg);
 	char text[HAK_VALUE_TEXT];
 
 	json_object_object_add(d, "applied", o);
@@ -316,7 +317,7 @@ static void print(const struct apply *a)
 
 	if (a->row)
 		hak_value_format(&spec, a->advice.value, value);
-	printf("%s (%d): %s%s%s: %s%s%s\n", a->w->subject, (int)a->w->seg->pid,
+	printf("%s (%d): %s%s%s: %s%s%s\n", a->name, (int)a->w->seg->pid,
 	       a->row ? a->row->name : "purge", a->row ? " " : "", value, a->result,
 	       a->reason[0] ? ", " : "", a->reason);
 	if (!a->second.span_ns)
@@ -343,8 +344,10 @@ int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_tr
 {
 	struct apply a = { .ctl = ctl, .w = w, .trial = trial };
 	struct json_object *document;
-	int r = find(&a);
+	int r;
 
+	hak_escape(w->subject, a.name, sizeof(a.name));
+	r = find(&a);
 	if (r != CTL_OK)
 		return r;
 	if (a.row && trial->for_ns && trial->for_ns < trial->span_ns + trial->span_ns / SETTLE)

@@ -121,17 +121,17 @@ static void sample(struct advice_watch *w, const struct hak_snapshot *now)
 	most(&f->cached_most, hak_memory_of(w->seg, now).thread_cached);
 	most(&f->ring_bytes_most, hak_total(w->seg, now, HAK_ID_RING_BYTES));
 	most(&f->ring_dirty_most, hak_total(w->seg, now, HAK_ID_RING_DIRTY));
-	if (w->samples == 0 || dirty < f->dirty_least)
+	if (f->samples == 0 || dirty < f->dirty_least)
 		f->dirty_least = dirty;
 	w->rss_sum += hak_segment_rss(w->seg, false);
-	f->rss = w->rss_sum / ++w->samples;
+	f->rss = w->rss_sum / ++f->samples;
 }
 
 static void begin(struct advice_watch *w)
 {
 	hak_snapshot_free(&w->first);
 	w->figures = (struct advice_figures){ 0 };
-	w->rss_sum = w->samples = 0;
+	w->rss_sum = 0;
 	w->error = hak_snapshot_take(w->seg, &w->first);
 	if (w->error < 0)
 		return;
@@ -268,10 +268,11 @@ int advice_measure(struct advice_watch *w, size_t n, uint64_t span_ns, bool trac
 	for (size_t i = 0; i < n; i++)
 		begin(&w[i]);
 	r = watch_all(w, n, span_ns, s);
-	if (s)
-		advice_trace_end(s, w->error ? NULL : &w->figures);
 	for (size_t i = 0; i < n; i++)
 		end(&w[i], &prices);
+	/* Afterwards: to let go of a trace takes the kernel its time. */
+	if (s)
+		advice_trace_end(s, w->error ? NULL : &w->figures);
 	return r;
 }
 

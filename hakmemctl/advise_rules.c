@@ -56,7 +56,8 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 static uint64_t per_s(const struct advice_figures *f, uint64_t events)
 {
-	return f->span_ns ? (uint64_t)((double)events * 1e9 / (double)f->span_ns) : 0;
+	/* A process may count what it likes. */
+	return f->span_ns ? (uint64_t)fmin((double)events * 1e9 / (double)f->span_ns, 1e18) : 0;
 }
 
 static bool worth_it(const struct advice_figures *f, uint64_t cost_ns)
@@ -146,7 +147,7 @@ static bool ring_slots(const struct advice_figures *f, struct advice *ret)
 	more = (double)(ret->value - slots) * (double)mean_whale(f);
 	if (more < ret->rss)
 		ret->rss = more;
-	ret->rss_how = "at most: the new slots full of whales of the mean size, or region.evict_bytes";
+	ret->rss_how = "at most: the new slots full of mean whales, or region.evict_bytes";
 	return true;
 }
 
@@ -203,8 +204,9 @@ static bool evict_bytes(const struct advice_figures *f, struct advice *ret)
 	if (!over_limit(f) || !doubled(f, HAK_TID_REGION_EVICT_BYTES, &ret->value) ||
 	    !refilled(f, ret))
 		return false;
-	ret->rss = (double)less(ret->value - setting(f, HAK_TID_REGION_EVICT_BYTES), f->returned);
-	ret->rss_how = "at most: what is added, or all that was given back in the span";
+	ret->rss = (double)less(ret->value - setting(f, HAK_TID_REGION_EVICT_BYTES),
+				f->ring_bytes_most);
+	ret->rss_how = "at most: what is added, or all of the ring's address space";
 	return true;
 }
 
@@ -212,8 +214,12 @@ static bool delay_longer(const struct advice_figures *f, struct advice *ret)
 {
 	uint64_t delay = setting(f, HAK_TID_PURGE_DELAY_MS);
 
-	/* Free memory had been kept for the delay when it was given back. */
-	ret->value = less(delay + 2 * (f->distance_ns / MS + 1), DELAY_MOST_MS);
+	/* What was given back had been kept for the delay, and longer where no slow path came. */
+	if (!doubled(f, HAK_TID_PURGE_DELAY_MS, &ret->value))
+		return false;
+	if (ret->value < delay + 2 * (f->distance_ns / MS + 1))
+		ret->value = delay + 2 * (f->distance_ns / MS + 1);
+	ret->value = less(ret->value, DELAY_MOST_MS);
 	if (over_limit(f) || !at_least(f->purged_bytes, f->returned, 0.5) || ret->value <= delay ||
 	    !refilled(f, ret))
 		return false;
@@ -239,10 +245,11 @@ static bool cached_unused(const struct advice_figures *f, struct advice *ret)
 	hak_bytes_format(f->dirty_least, cached);
 	hak_ns_format(f->span_ns, span);
 	snprintf(ret->why, sizeof(ret->why),
-		 "%s are cached and were not needed for %s: up to %.0f %% of the resident memory",
-		 cached, span, 100 * fmin(1, unused(f)));
+		 "%s of free memory were cached whenever it was looked at, %" PRIu64
+		 " times in %s: up to %.0f %% of the resident memory",
+		 cached, f->samples, span, 100 * fmin(1, unused(f)));
 	ret->rss = -(double)f->dirty_least;
-	ret->rss_how = "at most: what was never needed in the span, as far as it was touched";
+	ret->rss_how = "at most: what was always free in the span, as far as it was touched";
 	ret->cpu_how = "none, while it stays so; a page that is needed again costs a fault";
 	return true;
 }
@@ -274,7 +281,8 @@ static double round_trips(const struct advice_figures *f)
 }
 
 /* A block's way from a cache to its slab and back, beyond a malloc and a free that stay in the
- * cache: see the manual for how it was measured. */
+ * cache: 1000 blocks of 64 bytes allocated and freed took 29 ns a pair with cache.thread_bytes at 0
+ * and 8 ns at its default, 512 bytes 44 and 10, on an AMD EPYC at 2.6 GHz. */
 #define ROUND_TRIP_NS 20
 
 static bool cache_bytes(const struct advice_figures *f, struct advice *ret)
@@ -306,7 +314,8 @@ static double calls_per_region(const struct advice_figures *f)
 static bool evict_batch(const struct advice_figures *f, struct advice *ret)
 {
 	uint64_t batch = setting(f, HAK_TID_REGION_EVICT_BATCH);
-	uint64_t saved = (f->madvise_calls - f->madvise_calls / BATCH_FACTOR) * f->prices.map_ns / 2;
+	uint64_t calls = f->madvise_calls - f->madvise_calls / BATCH_FACTOR;
+	uint64_t saved = calls * f->prices.map_ns / 2;
 
 	if (per_s(f, f->madvise_calls) < MADVISE_PER_S || !worth_it(f, saved) ||
 	    !at_least(f->madvise_calls, f->evictions, 0.5) || !over_limit(f) ||
@@ -359,8 +368,8 @@ const struct advice_rule advice_rules[] = {
 	{ "purged-too-soon", HAK_TID_PURGE_DELAY_MS, true, refills,
 	  "bytes refilled, for each allocation", delay_longer },
 	{ "kept-too-long", HAK_TID_PURGE_DELAY_MS, false, unused,
-	  "cached bytes not needed, of the resident ones", delay_shorter },
-	{ "idle", 0, false, unused, "cached bytes not needed, of the resident ones", idle_purge },
+	  "bytes always free, of the resident ones", delay_shorter },
+	{ "idle", 0, false, unused, "bytes always free, of the resident ones", idle_purge },
 	{ "small-caches", HAK_TID_CACHE_THREAD_BYTES, false, round_trips,
 	  "blocks that left a cache and came back, of all", cache_bytes },
 	{ "small-batches", HAK_TID_REGION_EVICT_BATCH, true, calls_per_region,
