@@ -192,6 +192,13 @@ static void add_up(struct advice_watch *w, const struct hak_snapshot *last)
 #undef GREW
 }
 
+/* A deadline that is over leaves its value in the page. */
+static bool stands(const struct hak_segment *seg, const struct hak_tune_slot *slot)
+{
+	return slot->set &&
+	       (!slot->deadline_ns || slot->deadline_ns > hak_segment_now_ns(seg));
+}
+
 static void read_settings(struct advice_watch *w)
 {
 	struct hak_tunable_state *states;
@@ -206,7 +213,7 @@ static void read_settings(struct advice_watch *w)
 			continue;
 		w->figures.setting[id] = (struct advice_setting){
 			.known = true,
-			.held = states[i].slot[HAK_ORIGIN_ADMIN].set,
+			.held = stands(w->seg, &states[i].slot[HAK_ORIGIN_ADMIN]),
 			.value = states[i].ack.value,
 			.origin = states[i].ack.origin,
 		};
