@@ -192,10 +192,11 @@ static bool refilled(const struct advice_figures *f, struct advice *ret)
 	return true;
 }
 
-/* Evicted since the ring held too much, and not for its age. */
+/* Evicted since the ring held too much, and not for its age. Without a delay nothing grows old:
+ * what is freed is evicted at once, and no purge does it. */
 static bool over_limit(const struct advice_figures *f)
 {
-	return f->evicted_bytes > f->purged_bytes &&
+	return setting(f, HAK_TID_PURGE_DELAY_MS) && f->evicted_bytes > f->purged_bytes &&
 	       at_least(f->evicted_bytes - f->purged_bytes, f->returned, 0.5);
 }
 
@@ -220,8 +221,8 @@ static bool delay_longer(const struct advice_figures *f, struct advice *ret)
 	if (ret->value < delay + 2 * (f->distance_ns / MS + 1))
 		ret->value = delay + 2 * (f->distance_ns / MS + 1);
 	ret->value = less(ret->value, DELAY_MOST_MS);
-	if (over_limit(f) || !at_least(f->purged_bytes, f->returned, 0.5) || ret->value <= delay ||
-	    !refilled(f, ret))
+	if (over_limit(f) || (delay && !at_least(f->purged_bytes, f->returned, 0.5)) ||
+	    ret->value <= delay || !refilled(f, ret))
 		return false;
 	ret->rss = (double)less(f->refilled_bytes,
 				per_s(f, f->refilled_bytes) * (ret->value - delay) / 1000);
