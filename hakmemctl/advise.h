@@ -28,6 +28,7 @@
 	FIGURE(faults)		/* minor, of the whole process */ \
 	FIGURE(rss)		/* mean of the samples */ \
 	FIGURE(heaps)		/* threads with a cache, LAST */ \
+	FIGURE(agent)		/* 1: one answers while the process sleeps; LAST */ \
 	FIGURE(allocs) \
 	FIGURE(slow)		/* allocations and frees that left the fast path */ \
 	FIGURE(refilled)	/* blocks into thread caches */ \

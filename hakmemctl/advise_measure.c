@@ -175,6 +175,7 @@ static void add_up(struct advice_watch *w, const struct hak_snapshot *last)
 	f->cpu_ns = above(cpu_ns(w->seg), f->cpu_ns);
 	f->faults = above(minor_faults(w->seg), f->faults);
 	f->heaps = hak_total(w->seg, last, HAK_ID_HEAPS_LIVE);
+	f->agent = hak_total(w->seg, last, HAK_ID_AGENT) != 0;
 	f->whale_allocs = GREW(WHALE_ALLOCS);
 	f->allocs = GREW(ALLOCS) + f->whale_allocs;
 	f->slow = GREW(SLOW_MALLOC) + GREW(SLOW_FREE);

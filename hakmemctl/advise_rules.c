@@ -255,7 +255,7 @@ static bool cached_unused(const struct advice_figures *f, struct advice *ret)
 	return true;
 }
 
-/* The delay is looked at on slow paths: without any it does nothing. */
+/* Looked at on slow paths. One that sleeps is helped at once by a purge, if it can be asked. */
 static bool delay_shorter(const struct advice_figures *f, struct advice *ret)
 {
 	uint64_t dflt = hak_tunable_row_find("purge.delay_ms")->dflt;
@@ -267,7 +267,7 @@ static bool delay_shorter(const struct advice_figures *f, struct advice *ret)
 
 static bool idle_purge(const struct advice_figures *f, struct advice *ret)
 {
-	return !f->slow && cached_unused(f, ret);
+	return !f->slow && f->agent && cached_unused(f, ret);
 }
 
 /* -- caches of threads ------------------------------------------------------------------------- */
