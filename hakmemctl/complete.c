@@ -163,7 +163,9 @@ static void offer_argument(const struct ctl_verb *verb, int at, const char *word
 	bool target = strstr(verb->arguments, "TARGET");
 	char why[HAK_WHY_TEXT];
 
-	if (target && at == 0)
+	if (verb->run == verb_advise && at == 0)
+		offer(word, "apply");
+	if (target && (at == 0 || (verb->run == verb_advise && at == 2)))
 		offer_targets(word);
 	else if (target && strstr(verb->arguments, "NAME"))
 		offer_tunables(word, strstr(verb->arguments, "NAME=VALUE"));

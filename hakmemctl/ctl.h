@@ -78,6 +78,7 @@ int verb_tunables(struct ctl *ctl, int argc, char **argv);
 int verb_describe(struct ctl *ctl, int argc, char **argv);
 int verb_trace(struct ctl *ctl, int argc, char **argv);
 int verb_profile(struct ctl *ctl, int argc, char **argv);
+int verb_advise(struct ctl *ctl, int argc, char **argv);
 int verb_run(struct ctl *ctl, int argc, char **argv);
 int verb_enable(struct ctl *ctl, int argc, char **argv);
 int verb_disable(struct ctl *ctl, int argc, char **argv);

@@ -58,6 +58,14 @@ static const struct ctl_option profile_options[] = {
 	{ "svg", 'S', NONE, "a flame graph" },
 	{ NULL }
 };
+static const struct ctl_option advise_options[] = {
+	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long to measure (5)" },
+	{ "no-trace", 'T', NONE, "only rules that need none" },
+	{ "for", 'f', CTL_ARGUMENT, "TIME", "apply: what helps stays that long" },
+	{ "keep", 'k', NONE, "apply: what helps stays" },
+	{ "force", 'F', NONE, "apply: also over what an administrator has set" },
+	{ NULL }
+};
 static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
 	{ NULL }
@@ -122,6 +130,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  verb_trace, trace_options },
 	{ "profile", "TARGET", "who allocates, and who holds what was allocated",
 	  verb_profile, profile_options },
+	{ "advise", "TARGET|apply ID TARGET", "which tunable to change, why, what that brings",
+	  verb_advise, advise_options },
 	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
 	  verb_tunables, tunables_options, .remote = true },
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },

@@ -16,6 +16,7 @@
 #include "bpf/symbols.h"
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
+#include "hakmemctl/price.h"
 
 #define TRACE_SITES_MAX 8192
 
@@ -85,15 +86,6 @@ struct json_object *trace_figures(struct trace *t);
 
 /* -- trace_report.c ---------------------------------------------------------------------------- */
 void trace_report(FILE *to, struct ctl *ctl, struct json_object *document);
-
-/* -- trace_price.c ----------------------------------------------------------------------------- */
-/* What things cost on this machine, tried out now: for what cannot be measured where it happens. */
-struct trace_prices {
-	uint64_t minor_fault_ns;	/* median, small page */
-	uint64_t clear_block_ns;	/* clearing 2 MiB that are not in a cache */
-	uint64_t shootdown_ns;	/* what an interrupted processor loses; 0: not to be found out */
-};
-void trace_prices(struct trace_prices *ret);
 
 /* -- trace_map.c ------------------------------------------------------------------------------- */
 /* Writes the picture of the traced address spaces. 0 or -errno with a sentence. */

@@ -17,7 +17,7 @@ struct figures {
 	struct hak_space_totals space;
 	struct hak_fault_totals fault;
 	struct hak_flush_totals flush;
-	struct trace_prices prices;
+	struct ctl_prices prices;
 	uint64_t given, given_calls, freed, call_ns;
 	uint64_t refilled, late, fault_ns, faults, untimed;
 	__u64 distance[HAK_HISTOGRAM_SLOTS];	/* pages */
@@ -29,7 +29,7 @@ static void collect(struct figures *f, struct trace *t)
 	hak_space_read(t->session, &f->space);
 	hak_fault_read(t->session, &f->fault);
 	hak_flush_read(t->session, &f->flush);
-	trace_prices(&f->prices);
+	ctl_prices(&f->prices);
 	for (int i = 0; i < HAK_CALLS; i++) {
 		f->given += f->space.call[i].given;
 		f->freed += f->space.call[i].freed;

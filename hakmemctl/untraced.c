@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* hakmemctl trace and profile in a build without BPF programs: they say so. */
+/* hakmemctl trace, profile and the trace of advise in a build without BPF programs: they say so. */
+#include <errno.h>
 #include <stdio.h>
 
-#include "hakmemctl/ctl.h"
+#include "hakmemctl/advise.h"
+
+static const char why_not[] = "it was built without BPF programs; configure says why";
 
 static int say_so(struct ctl *ctl, int argc, char **argv)
 {
 	if (ctl_option(ctl, argc, argv) == -2)
 		return ctl->failure;
-	fprintf(stderr, "hakmemctl: it was built without BPF programs; configure says why\n");
+	fprintf(stderr, "hakmemctl: %s\n", why_not);
 	return CTL_UNSUPPORTED;
 }
 
@@ -20,4 +23,20 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 int verb_profile(struct ctl *ctl, int argc, char **argv)
 {
 	return say_so(ctl, argc, argv);
+}
+
+int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEXT])
+{
+	snprintf(why, HAK_WHY_TEXT, "%s", why_not);
+	return -ENOSYS;
+}
+
+/* Of no session there is nothing to be done with. */
+int advice_trace_poll(struct hak_session *s, int timeout_ms)
+{
+	return -ENOSYS;
+}
+
+void advice_trace_end(struct hak_session *s, struct advice_figures *f)
+{
 }

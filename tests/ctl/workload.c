@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program for hakmemctl to look at. It does one thing, says "ready" on stdout, and then obeys
- * stdin, one letter a line: w works (allocates and frees a little of everything), d fills 16 whales
- * and frees them, t starts a thread that waits, q ends. Between letters it sleeps.
+ * stdin, one letter a line: w works (allocates and frees a little of everything), m allocates and
+ * frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, q
+ * ends. Between letters it sleeps.
  *
  *	workload [BLOCKS SIZE [WHALES]]
  * allocates BLOCKS of SIZE bytes and keeps them, then WHALES of 2 MiB one after the other, freeing
@@ -89,6 +90,8 @@ int main(int argc, char **argv)
 			return 0;
 		if (line[0] == 'w')
 			work();
+		if (line[0] == 'm')
+			whales(20);
 		if (line[0] == 'd')
 			dirty();
 		if (line[0] == 't' && pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prices of this machine, see trace.h: each thing is done some dozens of times, and the median
- * counts. Takes a few milliseconds, after the trace, so that it is in nobody's way.
+ * Prices of this machine, see price.h: each thing is done some dozens of times, and the median
+ * counts.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hakmemctl/trace.h"
+#include "control/segment.h"
+#include "hakmemctl/price.h"
 
 #define ROUNDS 31
 #define BLOCK (2ul << 20)
@@ -29,7 +30,23 @@ static uint64_t median(uint64_t value[ROUNDS])
 	return value[ROUNDS / 2];
 }
 
-static void price_pages(struct trace_prices *prices)
+static void price_mappings(struct ctl_prices *prices)
+{
+	uint64_t ns[ROUNDS], from;
+	void *p;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		from = hak_monotonic_ns();
+		p = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED)
+			return;
+		munmap(p, BLOCK);
+		ns[i] = hak_monotonic_ns() - from;
+	}
+	prices->map_ns = median(ns);
+}
+
+static void price_pages(struct ctl_prices *prices)
 {
 	uint64_t fault[ROUNDS], clear[ROUNDS], from;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -80,7 +97,7 @@ static void *look_at_clock(void *arg)
 	return NULL;
 }
 
-static void price_shootdown(struct trace_prices *prices)
+static void price_shootdown(struct ctl_prices *prices)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	struct victim v = { 0 };
@@ -111,9 +128,10 @@ static void price_shootdown(struct trace_prices *prices)
 	prices->shootdown_ns = median(gaps);
 }
 
-void trace_prices(struct trace_prices *ret)
+void ctl_prices(struct ctl_prices *ret)
 {
-	*ret = (struct trace_prices){ 0 };
+	*ret = (struct ctl_prices){ 0 };
+	price_mappings(ret);
 	price_pages(ret);
 	price_shootdown(ret);
 }

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rules of hakmemctl advise: from figures to a tunable and a value, see advise.h. A rule speaks
+ * only where there is enough to go by, where what it would save costs something, and where the
+ * limit it wants to move is the one that was met; a wrong advice is worse than none.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/schema.h"
+#include "hakmemctl/advise.h"
+
+/* -- when a rule speaks ------------------------------------------------------------------------ */
+/* What costs less of the process's time than that is not worth a setting. */
+#define COST_LEAST		0.01
+/* Fewer events are an accident: a start, a configuration read again. */
+#define EVENTS_LEAST		16
+/* A ring that misses less than that holds what its program uses; what is left are new sizes. */
+#define MISSES_LEAST		0.1
+/* More than half of what was given back was taken again: it was given back for nothing. */
+#define REFILL_MOST		0.5
+#define RETURNED_LEAST		((uint64_t)4 << 20)
+/* Below both, what is cached is small beside what the program itself uses. */
+#define CACHED_LEAST		0.3
+#define CACHED_LEAST_BYTES	((uint64_t)16 << 20)
+/* The share of blocks that went back to their slabs and came again, from which on it may matter. */
+#define ROUND_TRIPS_LEAST	0.05
+/* That much of its budget a cache held at some moment, if the budget is what limits it. */
+#define CACHE_FULL		0.25
+/* From that many calls a second on, their number counts, and not what they are about. */
+#define MADVISE_PER_S		1000
+#define BATCH_FACTOR		4
+/* No delay is advised beyond that: memory that nobody used for minutes is not a cache. */
+#define DELAY_MOST_MS		600000
+
+#define MS 1000000u
+
+static double ratio(uint64_t part, uint64_t whole)
+{
+	return whole ? (double)part / (double)whole : NAN;
+}
+
+/* Also false where there is no ratio. */
+static bool at_least(uint64_t part, uint64_t whole, double least)
+{
+	return whole && (double)part >= least * (double)whole;
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t per_s(const struct advice_figures *f, uint64_t events)
+{
+	/* A process may count what it likes. */
+	return f->span_ns ? (uint64_t)fmin((double)events * 1e9 / (double)f->span_ns, 1e18) : 0;
+}
+
+static bool worth_it(const struct advice_figures *f, uint64_t cost_ns)
+{
+	return at_least(cost_ns, f->cpu_ns, COST_LEAST);
+}
+
+static double of_one_processor(const struct advice_figures *f, uint64_t ns)
+{
+	return f->span_ns ? (double)ns / (double)f->span_ns : 0;
+}
+
+static uint64_t setting(const struct advice_figures *f, uint16_t id)
+{
+	return f->setting[id].value;
+}
+
+static uint64_t mean_whale(const struct advice_figures *f)
+{
+	return f->whale_allocs ? f->whale_bytes / f->whale_allocs : 0;
+}
+
+/* Twice the value in force, at least the default; false where there is no more. */
+static bool doubled(const struct advice_figures *f, uint16_t id, uint64_t *ret)
+{
+	const struct hak_tunable_row *row = NULL;
+	uint64_t value = setting(f, id);
+
+	for (size_t i = 0; i < hak_tunable_rows_n; i++)
+		if (hak_tunable_rows[i].id == id)
+			row = &hak_tunable_rows[i];
+	if (!row || !f->setting[id].known || value >= row->max)
+		return false;
+	*ret = value > row->max / 2 ? row->max : 2 * value;
+	if (*ret < row->dflt)
+		*ret = row->dflt;
+	return true;
+}
+
+/* -- the ring: whales that had been there, and were not kept ----------------------------------- */
+static double misses(const struct advice_figures *f)
+{
+	return ratio(f->whale_misses, f->whale_allocs);
+}
+
+static uint64_t misses_ns(const struct advice_figures *f)
+{
+	uint64_t pages = mean_whale(f) / (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return f->whale_misses * f->prices.map_ns +
+	       less(f->whale_misses * pages, f->faults) * f->prices.minor_fault_ns;
+}
+
+/* Whether bytes, and not slots, are what the ring ran out of. */
+static bool out_of_bytes(const struct advice_figures *f)
+{
+	return f->ring_bytes_most + mean_whale(f) > setting(f, HAK_TID_WHALE_RING_BYTES);
+}
+
+static bool ring_misses(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t cost = misses_ns(f), evict = setting(f, HAK_TID_REGION_EVICT_BYTES);
+
+	if (f->whale_misses < EVENTS_LEAST || !worth_it(f, cost) ||
+	    !at_least(f->whale_misses, f->whale_allocs, MISSES_LEAST) ||
+	    !at_least(f->whales_dropped, f->whale_misses, 0.5))
+		return false;
+	ret->cpu = -of_one_processor(f, cost);
+	ret->cpu_how = "misses, each an mmap, a munmap and page faults, at this machine's prices";
+	ret->rss = (double)(evict > f->ring_dirty_most ? evict - f->ring_dirty_most : 0);
+	snprintf(ret->why, sizeof(ret->why),
+		 "%.1f %% of %" PRIu64 " whales needed a new mapping, while %" PRIu64
+		 " that were freed were unmapped",
+		 100 * misses(f), f->whale_allocs, f->whales_dropped);
+	return true;
+}
+
+static bool ring_slots(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t slots = setting(f, HAK_TID_WHALE_RING_SLOTS);
+	double more;
+
+	if (out_of_bytes(f) && slots)
+		return false;
+	if (!doubled(f, HAK_TID_WHALE_RING_SLOTS, &ret->value) || !ring_misses(f, ret))
+		return false;
+	more = (double)(ret->value - slots) * (double)mean_whale(f);
+	if (more < ret->rss)
+		ret->rss = more;
+	ret->rss_how = "at most: the new slots full of mean whales, or region.evict_bytes";
+	return true;
+}
+
+static bool ring_bytes(const struct advice_figures *f, struct advice *ret)
+{
+	double more;
+
+	if (!out_of_bytes(f) || setting(f, HAK_TID_WHALE_RING_SLOTS) == 0)
+		return false;
+	if (!doubled(f, HAK_TID_WHALE_RING_BYTES, &ret->value) || !ring_misses(f, ret))
+		return false;
+	more = (double)(ret->value - setting(f, HAK_TID_WHALE_RING_BYTES));
+	if (more < ret->rss)
+		ret->rss = more;
+	ret->rss_how = "at most: all that is added, or region.evict_bytes";
+	return true;
+}
+
+/* -- given back too soon ----------------------------------------------------------------------- */
+static double refills(const struct advice_figures *f)
+{
+	return ratio(f->refilled_bytes, f->allocs);
+}
+
+static bool refilled(const struct advice_figures *f, struct advice *ret)
+{
+	char back[HAK_VALUE_TEXT], again[HAK_VALUE_TEXT], distance[HAK_VALUE_TEXT];
+
+	if (f->returned < RETURNED_LEAST || !worth_it(f, f->kernel_ns) ||
+	    !at_least(f->refilled_bytes, f->returned, REFILL_MOST))
+		return false;
+	hak_bytes_format(f->returned, back);
+	hak_bytes_format(f->refilled_bytes, again);
+	hak_ns_format(f->distance_ns, distance);
+	snprintf(ret->why, sizeof(ret->why),
+		 "of %s given back, %s were needed again, nearly all within %s; the kernel took "
+		 "%.1f %% of the process's time for memory",
+		 back, again, distance, 100 * ratio(f->kernel_ns, f->cpu_ns));
+	ret->cpu = -of_one_processor(f, f->kernel_ns) *
+		   fmin(1, ratio(f->refilled_bytes, f->returned));
+	ret->cpu_how = "the traced time in faults and calls, times the part that was refilled";
+	return true;
+}
+
+/* Evicted since the ring held too much, and not for its age. Without a delay nothing grows old:
+ * what is freed is evicted at once, and no purge does it. */
+static bool over_limit(const struct advice_figures *f)
+{
+	return setting(f, HAK_TID_PURGE_DELAY_MS) && f->evicted_bytes > f->purged_bytes &&
+	       at_least(f->evicted_bytes - f->purged_bytes, f->returned, 0.5);
+}
+
+static bool evict_bytes(const struct advice_figures *f, struct advice *ret)
+{
+	if (!over_limit(f) || !doubled(f, HAK_TID_REGION_EVICT_BYTES, &ret->value) ||
+	    !refilled(f, ret))
+		return false;
+	ret->rss = (double)less(ret->value - setting(f, HAK_TID_REGION_EVICT_BYTES),
+				f->ring_bytes_most);
+	ret->rss_how = "at most: what is added, or all of the ring's address space";
+	return true;
+}
+
+static bool delay_longer(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t delay = setting(f, HAK_TID_PURGE_DELAY_MS);
+
+	/* What was given back had been kept for the delay, and longer where no slow path came. */
+	if (!doubled(f, HAK_TID_PURGE_DELAY_MS, &ret->value))
+		return false;
+	if (ret->value < delay + 2 * (f->distance_ns / MS + 1))
+		ret->value = delay + 2 * (f->distance_ns / MS + 1);
+	ret->value = less(ret->value, DELAY_MOST_MS);
+	if (over_limit(f) || (delay && !at_least(f->purged_bytes, f->returned, 0.5)) ||
+	    ret->value <= delay || !refilled(f, ret))
+		return false;
+	ret->rss = (double)less(f->refilled_bytes,
+				per_s(f, f->refilled_bytes) * (ret->value - delay) / 1000);
+	ret->rss_how = "at most: what is refilled in the time that is added";
+	return true;
+}
+
+/* -- kept too long ----------------------------------------------------------------------------- */
+static double unused(const struct advice_figures *f)
+{
+	return ratio(f->dirty_least, f->rss);
+}
+
+static bool cached_unused(const struct advice_figures *f, struct advice *ret)
+{
+	char cached[HAK_VALUE_TEXT], span[HAK_VALUE_TEXT];
+
+	if (f->dirty_least < CACHED_LEAST_BYTES ||
+	    !at_least(f->dirty_least, f->rss, CACHED_LEAST))
+		return false;
+	hak_bytes_format(f->dirty_least, cached);
+	hak_ns_format(f->span_ns, span);
+	snprintf(ret->why, sizeof(ret->why),
+		 "%s of free memory were cached whenever it was looked at, %" PRIu64
+		 " times in %s: up to %.0f %% of the resident memory",
+		 cached, f->samples, span, 100 * fmin(1, unused(f)));
+	ret->rss = -(double)f->dirty_least;
+	ret->rss_how = "at most: what was always free in the span, as far as it was touched";
+	ret->cpu_how = "none, while it stays so; a page that is needed again costs a fault";
+	return true;
+}
+
+/* Looked at on slow paths. One that sleeps is helped at once by a purge, if it can be asked. */
+static bool delay_shorter(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t dflt = hak_tunable_row_find("purge.delay_ms")->dflt;
+
+	ret->value = f->span_ns / MS > dflt ? f->span_ns / MS : dflt;
+	return f->slow && setting(f, HAK_TID_PURGE_DELAY_MS) > ret->value &&
+	       cached_unused(f, ret);
+}
+
+static bool idle_purge(const struct advice_figures *f, struct advice *ret)
+{
+	return !f->slow && f->agent && cached_unused(f, ret);
+}
+
+/* -- caches of threads ------------------------------------------------------------------------- */
+static uint64_t round_trips_of(const struct advice_figures *f)
+{
+	return less(f->refilled, f->flushed);
+}
+
+static double round_trips(const struct advice_figures *f)
+{
+	return ratio(round_trips_of(f), f->allocs);
+}
+
+/* A block's way from a cache to its slab and back, beyond a malloc and a free that stay in the
+ * cache: 1000 blocks of 64 bytes allocated and freed took 29 ns a pair with cache.thread_bytes at 0
+ * and 8 ns at its default, 512 bytes 44 and 10, on an AMD EPYC at 2.6 GHz. */
+#define ROUND_TRIP_NS 20
+
+static bool cache_bytes(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t now = setting(f, HAK_TID_CACHE_THREAD_BYTES), trips = round_trips_of(f);
+
+	if (trips < 1000 * EVENTS_LEAST || !worth_it(f, trips * ROUND_TRIP_NS) ||
+	    !at_least(trips, f->allocs, ROUND_TRIPS_LEAST) ||
+	    (double)f->cached_most < CACHE_FULL * (double)(now * f->heaps) ||
+	    !doubled(f, HAK_TID_CACHE_THREAD_BYTES, &ret->value))
+		return false;
+	ret->cpu = -of_one_processor(f, trips * ROUND_TRIP_NS);
+	ret->cpu_how = "blocks that left a cache and came back, at 20 ns";
+	ret->rss = (double)(f->heaps * (ret->value - now));
+	ret->rss_how = "at most: what is added, full, for each thread";
+	snprintf(ret->why, sizeof(ret->why),
+		 "%" PRIu64 " blocks left the threads' caches and came back, for %" PRIu64
+		 " allocations (%.1f %%)",
+		 trips, f->allocs, 100 * round_trips(f));
+	return true;
+}
+
+/* -- calls that could be fewer ----------------------------------------------------------------- */
+static double calls_per_region(const struct advice_figures *f)
+{
+	return ratio(f->madvise_calls, f->evictions);
+}
+
+static bool evict_batch(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t batch = setting(f, HAK_TID_REGION_EVICT_BATCH);
+	uint64_t calls = f->madvise_calls - f->madvise_calls / BATCH_FACTOR;
+	uint64_t saved = calls * f->prices.map_ns / 2;
+
+	if (per_s(f, f->madvise_calls) < MADVISE_PER_S || !worth_it(f, saved) ||
+	    !at_least(f->madvise_calls, f->evictions, 0.5) || !over_limit(f) ||
+	    !at_least(f->evictions, f->madvise_calls, 0.5))
+		return false;
+	ret->value = less(batch * BATCH_FACTOR, 256);
+	if (ret->value <= batch)
+		return false;
+	ret->cpu = -of_one_processor(f, saved);
+	ret->cpu_how = "at most: three calls of four, at half the price of an mmap and a munmap";
+	ret->rss = -(double)((ret->value - batch) * mean_whale(f));
+	ret->rss_how = "at most: a larger batch of regions of the mean size, evicted sooner";
+	snprintf(ret->why, sizeof(ret->why),
+		 "%" PRIu64 " madvise calls a second gave back %" PRIu64
+		 " regions a second: too few neighbours in a batch of %" PRIu64,
+		 per_s(f, f->madvise_calls), per_s(f, f->evictions), batch);
+	return true;
+}
+
+static double extents(const struct advice_figures *f)
+{
+	return ratio(less(f->extent_maps, f->extent_unmaps), f->allocs);
+}
+
+static bool retain(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t churn = less(f->extent_maps, f->extent_unmaps);
+
+	if (churn < EVENTS_LEAST || !worth_it(f, churn * f->prices.map_ns) ||
+	    !setting(f, HAK_TID_SUPERSLAB_ENABLE) ||
+	    !doubled(f, HAK_TID_SUPERSLAB_RETAIN, &ret->value))
+		return false;
+	ret->cpu = -of_one_processor(f, churn * f->prices.map_ns);
+	ret->cpu_how = "an mmap and a munmap for each, at this machine's price";
+	ret->rss_how = "none: the pages of empty extents are given back all the same";
+	snprintf(ret->why, sizeof(ret->why),
+		 "%" PRIu64 " extents of 2 MiB were mapped and %" PRIu64 " unmapped again",
+		 f->extent_maps, f->extent_unmaps);
+	return true;
+}
+
+/* -- the table --------------------------------------------------------------------------------- */
+const struct advice_rule advice_rules[] = {
+	{ "ring-slots", HAK_TID_WHALE_RING_SLOTS, false, misses,
+	  "whales that needed a new mapping, of all", ring_slots },
+	{ "ring-bytes", HAK_TID_WHALE_RING_BYTES, false, misses,
+	  "whales that needed a new mapping, of all", ring_bytes },
+	{ "evicted-too-soon", HAK_TID_REGION_EVICT_BYTES, true, refills,
+	  "bytes refilled, for each allocation", evict_bytes },
+	{ "purged-too-soon", HAK_TID_PURGE_DELAY_MS, true, refills,
+	  "bytes refilled, for each allocation", delay_longer },
+	{ "kept-too-long", HAK_TID_PURGE_DELAY_MS, false, unused,
+	  "bytes always free, of the resident ones", delay_shorter },
+	{ "idle", 0, false, unused, "bytes always free, of the resident ones", idle_purge },
+	{ "small-caches", HAK_TID_CACHE_THREAD_BYTES, false, round_trips,
+	  "blocks that left a cache and came back, of all", cache_bytes },
+	{ "small-batches", HAK_TID_REGION_EVICT_BATCH, true, calls_per_region,
+	  "madvise calls for each region", evict_batch },
+	{ "few-extents", HAK_TID_SUPERSLAB_RETAIN, false, extents,
+	  "extents mapped and unmapped, for each allocation", retain },
+};
+const size_t advice_rules_n = sizeof(advice_rules) / sizeof(advice_rules[0]);
+
+const struct hak_tunable_row *advice_tunable(const struct advice_rule *rule)
+{
+	for (size_t i = 0; i < hak_tunable_rows_n; i++)
+		if (rule->tunable && hak_tunable_rows[i].id == rule->tunable)
+			return &hak_tunable_rows[i];
+	return NULL;
+}
+
+/* FNV-1a, with the NULs between. */
+static uint32_t hash(uint32_t h, const char *text)
+{
+	do {
+		h = (h ^ (unsigned char)*text) * 16777619u;
+	} while (*text++);
+	return h;
+}
+
+void advice_id(const struct advice_rule *rule, const char *subject, char ret[ADVICE_ID_BYTES])
+{
+	const struct hak_tunable_row *row = advice_tunable(rule);
+	uint32_t h = hash(hash(hash(2166136261u, rule->name), subject), row ? row->name : "purge");
+
+	snprintf(ret, ADVICE_ID_BYTES, "%08" PRIx32, h);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rules of hakmemctl advise: for each, figures from which it and no other speaks, the value it
+ * gives, and changes of one figure each that silence it; figures that no process can have, of which
+ * nothing may come but silence or a value in range; ids.
+ */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/schema.h"
+#include "hakmemctl/advise.h"
+#include "tests/ctl/check.h"
+
+#define M ((uint64_t)1 << 20)
+#define AT(name) offsetof(struct advice_figures, name)
+#define SETTING(sym) \
+	(offsetof(struct advice_figures, setting) + \
+	 HAK_TID_##sym * sizeof(struct advice_setting) + offsetof(struct advice_setting, value))
+
+struct one {
+	size_t at;		/* 0 ends a list: of no figure below, span_ns is the first */
+	uint64_t value;
+};
+
+/* Beyond what calm() says. */
+static const struct {
+	const char *rule, *tunable;	/* "": a purge */
+	uint64_t value;
+	struct one speaks[12], silent[12];
+} cases[] = {
+	{ "ring-slots", "whale.ring_slots", 256,
+	  { { AT(whale_allocs), 1000 }, { AT(whale_bytes), 2000 * M }, { AT(whale_misses), 500 },
+	    { AT(whales_dropped), 480 }, { AT(faults), 100000 }, { AT(ring_bytes_most), 256 * M } },
+	  { { AT(whale_misses), 99 }, { AT(whales_dropped), 249 }, { AT(cpu_ns), 1000000000000 },
+	    { AT(whale_allocs), 5001 }, { SETTING(WHALE_RING_SLOTS), 1024 } } },
+	{ "ring-bytes", "whale.ring_bytes", 32768 * M,
+	  { { AT(whale_allocs), 1000 }, { AT(whale_bytes), 2000 * M }, { AT(whale_misses), 500 },
+	    { AT(whales_dropped), 480 }, { AT(faults), 100000 }, { AT(ring_bytes_most), 16383 * M },
+	    { SETTING(WHALE_RING_BYTES), 16384 * M } },
+	  { { AT(whale_misses), 99 }, { AT(whales_dropped), 249 },
+	    { SETTING(WHALE_RING_BYTES), 17592186044416 } } },
+	{ "evicted-too-soon", "region.evict_bytes", 512 * M,
+	  { { AT(traced), 1 }, { AT(returned), 1000 * M }, { AT(refilled_bytes), 600 * M },
+	    { AT(kernel_ns), 200000000 }, { AT(distance_ns), 50000000 },
+	    { AT(evictions), 500 }, { AT(evicted_bytes), 1000 * M } },
+	  { { AT(refilled_bytes), 499 * M }, { AT(kernel_ns), 9000000 }, { AT(returned), 3 * M },
+	    { AT(evicted_bytes), 499 * M },
+	    { SETTING(REGION_EVICT_BYTES), 17592186044416 } } },
+	{ "purged-too-soon", "purge.delay_ms", 4050,
+	  { { AT(traced), 1 }, { AT(returned), 1000 * M }, { AT(refilled_bytes), 600 * M },
+	    { AT(kernel_ns), 200000000 }, { AT(distance_ns), 1524000000 },
+	    { AT(evicted_bytes), 1000 * M }, { AT(purged_bytes), 1000 * M } },
+	  { { AT(refilled_bytes), 499 * M }, { AT(kernel_ns), 9000000 },
+	    { AT(evicted_bytes), 1500 * M }, { SETTING(PURGE_DELAY_MS), 600000 },
+	    { SETTING(PURGE_DELAY_MS), 86400000 } } },
+	{ "purged-too-soon", "purge.delay_ms", 1000,
+	  { { AT(traced), 1 }, { AT(returned), 1000 * M }, { AT(refilled_bytes), 600 * M },
+	    { AT(kernel_ns), 200000000 }, { AT(evicted_bytes), 1000 * M },
+	    { SETTING(PURGE_DELAY_MS), 0 } },
+	  { { SETTING(PURGE_DELAY_MS), 1 } } },
+	{ "kept-too-long", "purge.delay_ms", 5000,
+	  { { AT(dirty_least), 300 * M }, { SETTING(PURGE_DELAY_MS), 60000 } },
+	  { { SETTING(PURGE_DELAY_MS), 5000 }, { AT(slow), 0 }, { AT(dirty_least), 149 * M },
+	    { AT(rss), 1001 * M } } },
+	{ "idle", "", 0, { { AT(dirty_least), 300 * M }, { AT(slow), 0 }, { AT(agent), 1 } },
+	  { { AT(dirty_least), 149 * M }, { AT(slow), 1 }, { AT(agent), 0 } } },
+	{ "small-caches", "cache.thread_bytes", 8 * M,
+	  { { AT(refilled), 700000 }, { AT(flushed), 600000 }, { AT(cached_most), 8 * M } },
+	  { { AT(refilled), 15000 }, { AT(flushed), 15000 }, { AT(cached_most), 3 * M },
+	    { AT(allocs), 12000001 }, { AT(flushed), 499999 },
+	    { SETTING(CACHE_THREAD_BYTES), 268435456 } } },
+	{ "small-batches", "region.evict_batch", 64,
+	  { { AT(traced), 1 }, { AT(returned), 10000 * M }, { AT(evictions), 100000 },
+	    { AT(evicted_bytes), 10000 * M }, { AT(madvise_calls), 90000 } },
+	  { { AT(madvise_calls), 49000 }, { AT(evictions), 44000 },
+	    { SETTING(REGION_EVICT_BATCH), 256 } } },
+	{ "few-extents", "superslab.retain", 4,
+	  { { AT(extent_maps), 20000 }, { AT(extent_unmaps), 19000 },
+	    { SETTING(SUPERSLAB_RETAIN), 1 } },
+	  { { AT(extent_maps), 15 }, { AT(extent_unmaps), 15 }, { SETTING(SUPERSLAB_ENABLE), 0 },
+	    { SETTING(SUPERSLAB_RETAIN), 1024 } } },
+};
+
+/* A process that works and needs nothing: defaults, five seconds, a fifth of a processor. */
+static struct advice_figures calm(void)
+{
+	struct advice_figures f = {
+		.span_ns = 5000000000, .samples = 20, .cpu_ns = 1000000000, .faults = 1000,
+		.rss = 500 * M, .heaps = 4, .allocs = 8000000, .slow = 1000, .refilled = 10000,
+		.flushed = 9000, .cached_most = M, .dirty_least = 10 * M,
+		.prices = { .minor_fault_ns = 500, .map_ns = 1500 },
+	};
+
+	for (size_t i = 0; i < hak_tunable_rows_n; i++) {
+		f.setting[hak_tunable_rows[i].id].known = true;
+		f.setting[hak_tunable_rows[i].id].value = hak_tunable_rows[i].dflt;
+	}
+	return f;
+}
+
+static void set(struct advice_figures *f, const struct one *one)
+{
+	memcpy((char *)f + one->at, &one->value, sizeof(one->value));
+}
+
+/* Which rules speak, a bit each; the last that does in *ret. */
+static unsigned who_speaks(const struct advice_figures *f, struct advice *ret)
+{
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < advice_rules_n; i++) {
+		struct advice a = { 0 };
+
+		if ((advice_rules[i].needs_trace && !f->traced) || !advice_rules[i].look(f, &a))
+			continue;
+		mask |= 1u << i;
+		*ret = a;
+	}
+	return mask;
+}
+
+static unsigned bit_of(const char *rule)
+{
+	for (unsigned i = 0; i < advice_rules_n; i++)
+		if (strcmp(advice_rules[i].name, rule) == 0)
+			return 1u << i;
+	return 0;
+}
+
+static void check_cases(void)
+{
+	unsigned all = 0;
+	struct advice a = { 0 };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned bit = bit_of(cases[i].rule), mask;
+		const struct hak_tunable_row *row;
+		struct advice_figures f = calm();
+
+		for (const struct one *o = cases[i].speaks; o->at; o++)
+			set(&f, o);
+		mask = who_speaks(&f, &a);
+		CHECK(bit && mask == bit, "%s: %#x speak", cases[i].rule, mask);
+		CHECK(a.value == cases[i].value, "%s: value %llu", cases[i].rule,
+		      (unsigned long long)a.value);
+		row = bit ? advice_tunable(&advice_rules[__builtin_ctz(bit)]) : NULL;
+		CHECK(strcmp(row ? row->name : "", cases[i].tunable) == 0, "%s: of %s",
+		      cases[i].rule, row ? row->name : "no tunable");
+		CHECK(a.why[0] && a.cpu_how && a.rss_how, "%s: says not why", cases[i].rule);
+		CHECK(a.cpu <= 0, "%s: costs %f", cases[i].rule, a.cpu);
+		for (const struct one *o = cases[i].silent; o->at; o++) {
+			struct advice_figures g = f;
+
+			set(&g, o);
+			CHECK(!(who_speaks(&g, &a) & bit), "%s speaks though figure %zu is %llu",
+			      cases[i].rule, o->at / 8, (unsigned long long)o->value);
+		}
+		all |= bit;
+	}
+	CHECK(all == (1u << advice_rules_n) - 1, "a rule without a case: %#x", all);
+}
+
+/* A process may count what it likes, and its tunables may be any number. */
+static void check_nonsense(void)
+{
+	static const uint64_t odd[] = { 0, 1, 1000, 1ull << 32, 1ull << 63, UINT64_MAX };
+	uint64_t seed = 1;
+
+	for (int round = 0; round < 20000; round++) {
+		struct advice_figures f;
+		uint64_t words[sizeof(f) / sizeof(uint64_t)];
+
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			words[i] = odd[(seed >> 33) % 6];
+		}
+		memcpy(&f, words, sizeof(f));
+		f.span_ns = round % 2 ? 5000000000 : 1000000;	/* by our own clock */
+		for (unsigned i = 0; i < ADVICE_SETTINGS; i++)
+			f.setting[i] = (struct advice_setting){ true, false,
+								f.setting[i].value, 0 };
+		for (unsigned i = 0; i < advice_rules_n; i++) {
+			const struct hak_tunable_row *row = advice_tunable(&advice_rules[i]);
+			struct advice a = { 0 };
+
+			advice_rules[i].figure(&f);
+			if (!advice_rules[i].look(&f, &a) || !row)
+				continue;
+			CHECK(a.value >= row->min && a.value <= row->max,
+			      "%s: %llu of %s", advice_rules[i].name, (unsigned long long)a.value,
+			      row->name);
+		}
+	}
+}
+
+static void check_ids(void)
+{
+	char id[ADVICE_ID_BYTES], other[ADVICE_ID_BYTES];
+
+	for (size_t i = 0; i < advice_rules_n; i++) {
+		advice_id(&advice_rules[i], "web.service", id);
+		CHECK(strlen(id) == 8, "id \"%s\"", id);
+		advice_id(&advice_rules[i], "mail.service", other);
+		CHECK(strcmp(id, other) != 0, "%s: the same for all", advice_rules[i].name);
+		for (size_t j = 0; j < i; j++) {
+			advice_id(&advice_rules[j], "web.service", other);
+			CHECK(strcmp(id, other) != 0, "%s and %s are one", advice_rules[i].name,
+			      advice_rules[j].name);
+		}
+	}
+	/* People write them down: they are the same tomorrow. */
+	advice_id(&advice_rules[0], "web.service", id);
+	CHECK(strcmp(id, "8f59677b") == 0, "the id is %s", id);
+}
+
+int main(void)
+{
+	struct advice_figures f = calm();
+	struct advice a;
+
+	CHECK(who_speaks(&f, &a) == 0, "rules speak of a calm process");
+	f.traced = 1;
+	CHECK(who_speaks(&f, &a) == 0, "rules speak of a calm process that was traced");
+	check_cases();
+	check_nonsense();
+	check_ids();
+	return check_end();
+}
