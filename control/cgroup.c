@@ -5,38 +5,41 @@
  * The kernel's own files have names like cgroup.procs, so systemd puts an underscore before a unit
  * whose name would clash with one, or begins with an underscore itself (cg_escape()).
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "control/cgroup.h"
+#include "control/proc.h"
 
 static const char *const kinds[] = { ".service", ".scope", ".slice", ".socket", ".mount", ".swap" };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 int hak_cgroup_read(int procfd, struct hak_cgroups *ret)
 {
-	int fd = openat(procfd, "cgroup", O_RDONLY | O_CLOEXEC), r = 0;
-	size_t n = 0;
-	ssize_t got;
+	ssize_t n = hak_proc_read(procfd, "cgroup", ret->text, sizeof(ret->text));
 
-	if (fd < 0)
-		return -errno;
-	while (n < sizeof(ret->text) - 1) {
-		got = read(fd, ret->text + n, sizeof(ret->text) - 1 - n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			r = -errno;
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	close(fd);
-	ret->text[n] = '\0';
-	return r;
+	return n < 0 ? (int)n : 0;
+}
+
+/*
+ * "36 35 98:0 /root /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw": field 5. Escapes in it are for
+ * blanks, which nobody has in that path.
+ */
+char *hak_cgroup_mount(void)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, *mount = NULL, *path = NULL;
+	size_t room = 0;
+
+	while (f && !mount && getline(&line, &room, f) > 0)
+		if (strstr(line, " - cgroup2 ") &&
+		    sscanf(line, "%*s %*s %*s %*s %ms", &path) == 1)
+			mount = path;
+	free(line);
+	if (f)
+		fclose(f);
+	return mount;
 }
 
 /* One line: ID:CONTROLLERS:PATH. The end of the line in *ret_end; NULL at the end of the file. */

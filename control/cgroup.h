@@ -5,7 +5,7 @@
  *
  * For: hakmemctl, hakmemd. Three layouts are known: one unified hierarchy ("0::/path"), version 1
  * with systemd's own ("name=systemd:/path"), and both at once. A path is unescaped text of the
- * kernel's: whoever prints it escapes it (escape.h). Pure functions but for hak_cgroup_read(); no
+ * kernel's: whoever prints it escapes it (escape.h). Pure functions but for the first two; no
  * state.
  */
 #ifndef HAK_CGROUP_H
@@ -24,6 +24,9 @@ struct hak_cgroups {
 
 /* `procfd` is /proc/PID. 0 or -errno. */
 int hak_cgroup_read(int procfd, struct hak_cgroups *ret);
+
+/* Where the unified hierarchy is mounted, for the caller to free; NULL if it is not. */
+char *hak_cgroup_mount(void);
 
 /*
  * The path in the hierarchy that systemd keeps: name=systemd where there is one, else the unified

@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "control/proc.h"
 #include "control/segment.h"
 
 #ifndef SYS_pidfd_open
@@ -39,65 +40,33 @@ static const char stats_path[] = "/memfd:" HAK_STATS_NAME " (deleted)";
 static const char tune_path[] = "/memfd:" HAK_TUNE_NAME " (deleted)";
 
 /* -- small files of /proc ---------------------------------------------------------------------- */
-/* The file's first bytes as a string; how many, or -errno. */
-static ssize_t read_small(int procfd, const char *name, char *buf, size_t bytes)
-{
-	int fd = openat(procfd, name, O_RDONLY | O_CLOEXEC);
-	size_t n = 0;
-	ssize_t got = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (n < bytes - 1) {
-		got = read(fd, buf + n, bytes - 1 - n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	got = got < 0 ? -errno : (ssize_t)n;
-	close(fd);
-	buf[n] = '\0';
-	return got;
-}
-
-/* Field 22 of /proc/PID/stat in nanoseconds. The command in field 2 may hold any character, ')'
- * included. */
+/* In nanoseconds since boot. */
 static int start_time_ns(int procfd, uint64_t *ret)
 {
-	char buf[1024], *p;
 	long hz = sysconf(_SC_CLK_TCK);
-	ssize_t n = read_small(procfd, "stat", buf, sizeof(buf));
+	uint64_t ticks;
+	int r = hak_proc_stat(procfd, 22, &ticks);
 
-	if (n < 0)
-		return (int)n;
-	p = strrchr(buf, ')');
-	for (int field = 2; p && field < 22; field++) {
-		p = strchr(p, ' ');
-		if (p)
-			p++;
-	}
-	if (!p || hz <= 0)
+	if (r < 0)
+		return r;
+	if (hz <= 0)
 		return -EIO;
-	*ret = strtoull(p, NULL, 10) * (1000000000u / (uint64_t)hz);
+	*ret = ticks * (1000000000u / (uint64_t)hz);
 	return 0;
 }
 
 bool hak_segment_stopped(const struct hak_segment *seg)
 {
-	char buf[1024], *p = NULL;
+	char state = hak_proc_state(seg->procfd);
 
-	if (read_small(seg->procfd, "stat", buf, sizeof(buf)) > 0)
-		p = strrchr(buf, ')');
-	return p && p[1] && (p[2] == 'T' || p[2] == 't');
+	return state == 'T' || state == 't';
 }
 
 /* Its effective user, and the pid that it has in its own namespace: the last one of NSpid. */
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
 	char buf[4096], *p;
-	ssize_t n = read_small(seg->procfd, "status", buf, sizeof(buf));
+	ssize_t n = hak_proc_read(seg->procfd, "status", buf, sizeof(buf));
 
 	if (n < 0)
 		return (int)n;
@@ -121,7 +90,7 @@ static bool boottime_offset(int procfd, int64_t *ret)
 	char buf[256], *p;
 	long long s, ns;
 
-	if (read_small(procfd, "timens_offsets", buf, sizeof(buf)) <= 0)
+	if (hak_proc_read(procfd, "timens_offsets", buf, sizeof(buf)) <= 0)
 		return false;
 	p = strstr(buf, "boottime");
 	if (!p || sscanf(p, "boottime %lld %lld", &s, &ns) != 2)
@@ -155,12 +124,12 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 {
 	char buf[1024], *p;
 
-	if (exact && read_small(seg->procfd, "smaps_rollup", buf, sizeof(buf)) > 0) {
+	if (exact && hak_proc_read(seg->procfd, "smaps_rollup", buf, sizeof(buf)) > 0) {
 		p = strstr(buf, "\nRss:");
 		if (p)
 			return strtoull(p + strlen("\nRss:"), NULL, 10) << 10;
 	}
-	if (read_small(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
+	if (hak_proc_read(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strchr(buf, ' ');
 	return p ? strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
@@ -516,7 +485,7 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 
 	if (r < 0)
 		return r;
-	n = read_small(seg->procfd, "comm", seg->comm, sizeof(seg->comm));
+	n = hak_proc_read(seg->procfd, "comm", seg->comm, sizeof(seg->comm));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
 	seg->comm[strcspn(seg->comm, "\n")] = '\0';

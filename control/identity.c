@@ -3,7 +3,6 @@
  * Who a process is, see identity.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,47 +10,19 @@
 #include <unistd.h>
 
 #include "control/identity.h"
+#include "control/proc.h"
 
-static ssize_t read_small(int procfd, const char *name, char *buf, size_t bytes)
-{
-	int fd = openat(procfd, name, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, bytes - 1);
-	if (n < 0)
-		n = -errno;
-	else
-		buf[n] = '\0';
-	close(fd);
-	return n;
-}
-
-/* Field 22; the command in field 2 may hold any character, ')' included. */
 int hak_start_ticks(int procfd, uint64_t *ret)
 {
-	char buf[1024], *p;
-	ssize_t n = read_small(procfd, "stat", buf, sizeof(buf));
+	int r = hak_proc_stat(procfd, 22, ret);
 
-	if (n < 0)
-		return n == -ENOENT ? -ESRCH : (int)n;
-	p = strrchr(buf, ')');
-	for (int field = 2; p && field < 22; field++) {
-		p = strchr(p, ' ');
-		if (p)
-			p++;
-	}
-	if (!p)
-		return -EIO;
-	*ret = strtoull(p, NULL, 10);
-	return 0;
+	return r == -ENOENT ? -ESRCH : r;
 }
 
 static int read_uid(int procfd, uid_t *ret)
 {
 	char buf[4096], *p;
-	ssize_t n = read_small(procfd, "status", buf, sizeof(buf));
+	ssize_t n = hak_proc_read(procfd, "status", buf, sizeof(buf));
 
 	if (n < 0)
 		return (int)n;
@@ -103,7 +74,7 @@ int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret)
 		r = read_uid(procfd, &id.uid);
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
-	n = read_small(procfd, "comm", id.comm, sizeof(id.comm));
+	n = hak_proc_read(procfd, "comm", id.comm, sizeof(id.comm));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
 	id.comm[strcspn(id.comm, "\n")] = '\0';

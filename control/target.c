@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/proc.h"
 #include "control/target.h"
 
 /* The kernel keeps this much of a process's name. */
@@ -64,17 +65,11 @@ static bool has_comm(int procdir, const char *pid, const char *comm)
 {
 	char path[32], buf[HAK_COMM_BYTES];
 	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof(path), "%.16s/comm", pid);
-	fd = openat(procdir, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
+	n = hak_proc_read(procdir, path, buf, sizeof(buf));
 	if (n <= 0)
 		return false;
-	buf[n] = '\0';
 	if (buf[n - 1] == '\n')
 		buf[n - 1] = '\0';
 	return strcmp(buf, comm) == 0;

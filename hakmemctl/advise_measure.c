@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "control/identity.h"
+#include "control/proc.h"
 #include "hakmemctl/advise.h"
 
 #define SAMPLES		20	/* of a span, at least */
@@ -59,23 +60,9 @@ static uint64_t cpu_ns(const struct hak_segment *seg)
 
 static uint64_t minor_faults(const struct hak_segment *seg)
 {
-	int fd = openat(seg->procfd, "stat", O_RDONLY | O_CLOEXEC);
-	char text[1024], *end;
-	uint64_t faults = 0;
-	ssize_t n;
+	uint64_t faults;
 
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	/* The name before it may hold anything. The 10th field. */
-	end = strrchr(text, ')');
-	if (!end || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %" SCNu64, &faults) != 1)
-		return 0;
-	return faults;
+	return hak_proc_stat(seg->procfd, 10, &faults) == 0 ? faults : 0;
 }
 
 /* -- one process ------------------------------------------------------------------------------- */

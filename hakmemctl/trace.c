@@ -80,21 +80,18 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 /* The directory of a v2 cgroup; -errno with a sentence. */
 static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 {
-	static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-	char whole[HAK_PATH_BYTES];
+	char whole[HAK_PATH_BYTES], *mount = hak_cgroup_mount();
+	int fd = -1;
 
-	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
-		int fd;
-
-		/* Only v2 has this file, in each of its folders. */
-		snprintf(whole, sizeof(whole), "%s/%s/cgroup.controllers", mounts[i], path);
-		if (access(whole, F_OK) < 0)
-			continue;
-		snprintf(whole, sizeof(whole), "%s/%s", mounts[i], path);
+	/* Only v2 has this file, in each of its folders. */
+	snprintf(whole, sizeof(whole), "%s/%s/cgroup.controllers", mount ? mount : "", path);
+	if (mount && access(whole, F_OK) == 0) {
+		snprintf(whole, sizeof(whole), "%s/%s", mount, path);
 		fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
 	}
+	free(mount);
+	if (fd >= 0)
+		return fd;
 	snprintf(why, HAK_WHY_TEXT, "there is no v2 cgroup \"%.100s\"", path);
 	return -ENOENT;
 }

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "control/escape.h"
+#include "control/proc.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
@@ -160,16 +161,9 @@ static int try_numbers(struct hak_discovery *d, pid_t from, pid_t to)
 static pid_t youngest_process(void)
 {
 	char buf[128], *p;
-	int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	ssize_t n;
 
-	if (fd < 0)
+	if (hak_proc_read(AT_FDCWD, "/proc/loadavg", buf, sizeof(buf)) <= 0)
 		return -1;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (n <= 0)
-		return -1;
-	buf[n] = '\0';
 	p = strrchr(buf, ' ');
 	return p ? atoi(p + 1) : -1;
 }

@@ -311,30 +311,12 @@ void hak_pressure_update(struct hak_manager *m)
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
-/* "36 35 98:0 /root /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw": field 5. Escapes in it are
- * for blanks, which nobody has in that path. */
-static char *find_mount(void)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, *mount = NULL, *path = NULL;
-	size_t room = 0;
-
-	while (f && !mount && getline(&line, &room, f) > 0)
-		if (strstr(line, " - cgroup2 ") &&
-		    sscanf(line, "%*s %*s %*s %*s %ms", &path) == 1)
-			mount = path;
-	free(line);
-	if (f)
-		fclose(f);
-	return mount;
-}
-
 int hak_pressure_start(struct hak_manager *m)
 {
 	m->pressure = calloc(1, sizeof(*m->pressure));
 	if (!m->pressure)
 		return -ENOMEM;
-	m->pressure->mount = find_mount();
+	m->pressure->mount = hak_cgroup_mount();
 	hak_pressure_update(m);
 	return 0;
 }

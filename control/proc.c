@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Small files of /proc, see proc.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/proc.h"
+
+#define STAT_BYTES 1024
+
+ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t got = 0;
+
+	buf[0] = '\0';
+	if (fd < 0)
+		return -errno;
+	while (n < bytes - 1) {
+		got = read(fd, buf + n, bytes - 1 - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	got = got < 0 ? -errno : (ssize_t)n;
+	close(fd);
+	buf[n] = '\0';
+	return got;
+}
+
+/* Where the field begins; NULL. The command in field 2 may hold any character, ')' included. */
+static const char *find_field(const char *text, unsigned field)
+{
+	const char *p = strrchr(text, ')');
+
+	for (unsigned i = 2; p && i < field; i++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	return p;
+}
+
+int hak_proc_stat(int procfd, unsigned field, uint64_t *ret)
+{
+	char buf[STAT_BYTES];
+	ssize_t n = hak_proc_read(procfd, "stat", buf, sizeof(buf));
+	const char *p;
+
+	if (n < 0)
+		return (int)n;
+	p = find_field(buf, field);
+	if (!p)
+		return -EIO;
+	*ret = strtoull(p, NULL, 10);
+	return 0;
+}
+
+char hak_proc_state(int procfd)
+{
+	char buf[STAT_BYTES];
+	const char *p = NULL;
+
+	if (hak_proc_read(procfd, "stat", buf, sizeof(buf)) > 0)
+		p = find_field(buf, 3);
+	return p ? *p : '\0';
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small files of /proc, read whole and as text, through a descriptor of the folder that holds them:
+ * /proc/PID keeps to one process, whatever becomes of its pid. No state.
+ *
+ * For: control/, hakmemctl, hakmemd.
+ */
+#ifndef HAK_PROC_H
+#define HAK_PROC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The file's first bytes as a string; how many, or -errno, with an empty or a part of a string. */
+ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes);
+
+/* A number of /proc/PID/stat by its place, from 4 on (proc(5)). 0; -EIO: there is none; -errno. */
+int hak_proc_stat(int procfd, unsigned field, uint64_t *ret);
+
+/* The letter that ps shows; 0 if unknown. */
+char hak_proc_state(int procfd);
+
+#endif
