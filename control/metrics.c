@@ -456,6 +456,7 @@ struct hak_series *hak_series_load(struct hak_metrics *m, const char *line,
 
 	if (strncmp(line, "series\t", 7) != 0)
 		return NULL;
+	*ret_sum = NULL;
 	line += 7;
 	if (!load_label(&line, labels.unit) || !load_label(&line, labels.command) ||
 	    !load_label(&line, labels.policy))

@@ -8,17 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 #include "control/metrics.h"
 #include "hakmemd/exposition.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/scrapes.h"
+#include "hakmemd/store.h"
 
-#define FDNAME		"metrics"
-#define COPIES		2
+#define STORE_NAME	"hakmem-metrics"
 #define FRESH_NS	500000000u	/* a flood of questions looks at processes this often */
 #define CLAIM_TICKS	60		/* then what a former run knew and we do not is gone */
 
@@ -41,9 +38,7 @@ struct hak_exposition {
 	uint64_t read_ns;
 	unsigned ticks;
 	bool unsaved;
-	/* Saved in turn, so that one is whole whenever the daemon dies. */
-	int copy[COPIES];
-	uint64_t serial;
+	struct hak_store *store;
 };
 
 /* -- what processes add ------------------------------------------------------------------------ */
@@ -168,16 +163,10 @@ static void on_purged(struct hak_process *p, uint64_t bytes, const char *why, vo
 }
 
 /* -- over a restart ---------------------------------------------------------------------------- */
-static int write_copy(struct hak_exposition *e, int fd)
+static void write_sums(FILE *to, void *arg)
 {
-	char *text = NULL;
-	size_t bytes = 0;
-	FILE *to = open_memstream(&text, &bytes);
-	int r = to ? 0 : -ENOMEM;
+	const struct hak_exposition *e = arg;
 
-	if (r < 0)
-		return r;
-	fprintf(to, "hakmem-metrics\t%" PRIu64 "\n", e->serial + 1);
 	hak_metrics_save(e->metrics, to);
 	for (const struct part *part = e->parts; part; part = part->next) {
 		struct hak_figures seen = part->base;
@@ -186,23 +175,12 @@ static int write_copy(struct hak_exposition *e, int fd)
 		fprintf(to, "process\t%" PRIu64 "\t%" PRIu64 "\n", part->ino, part->created_ns);
 		hak_figures_save(&seen, to);
 	}
-	fputs("end\n", to);
-	if (ferror(to) | (fclose(to) != 0))
-		r = -ENOMEM;
-	if (r == 0 && (ftruncate(fd, 0) < 0 || pwrite(fd, text, bytes, 0) != (ssize_t)bytes))
-		r = errno ? -errno : -EIO;
-	free(text);
-	return r;
 }
 
 static void save(struct hak_exposition *e)
 {
-	int fd = e->copy[(e->serial + 1) % COPIES];
-
-	if (fd < 0 || write_copy(e, fd) < 0)
-		return;
-	e->serial++;
-	e->unsaved = false;
+	if (e->store && hak_store_save(e->store, write_sums, e) == 0)
+		e->unsaved = false;
 }
 
 /* Processes that ended while no daemon ran: what they counted until then is in the sums. */
@@ -232,28 +210,12 @@ static void on_tick(struct hak_manager *m, void *arg)
 		save(e);
 }
 
-/* The serial number of a copy that is whole, else 0. */
-static uint64_t copy_serial(FILE *from)
-{
-	uint64_t serial = 0;
-	char line[1024], last[8] = "";
-
-	rewind(from);
-	if (!fgets(line, sizeof(line), from) ||
-	    sscanf(line, "hakmem-metrics\t%" SCNu64, &serial) != 1)
-		return 0;
-	while (fgets(line, sizeof(line), from))
-		snprintf(last, sizeof(last), "%.7s", line);
-	return strcmp(last, "end\n") == 0 ? serial : 0;
-}
-
-static void load(struct hak_exposition *e, FILE *from)
+static void load(struct hak_exposition *e, char *text)
 {
 	struct hak_figures *sum = NULL;
-	char line[1024];
+	char *line;
 
-	rewind(from);
-	while (fgets(line, sizeof(line), from)) {
+	while ((line = strsep(&text, "\n"))) {
 		uint64_t ino, created_ns;
 		struct part *part;
 
@@ -276,47 +238,6 @@ static void load(struct hak_exposition *e, FILE *from)
 	/* What the manager tells begins at 0 again. */
 	for (struct part *part = e->parts; part; part = part->next)
 		part->base.value[HAK_FIGURE_ASKED] = part->base.value[HAK_FIGURE_RETURNED] = 0;
-}
-
-/* Takes over what the descriptor store holds; what is missing is made, and stored. */
-static void open_copies(struct hak_exposition *e)
-{
-	char **names = NULL;
-	int n = sd_listen_fds_with_names(0, &names), found = 0;
-	FILE *best = NULL;
-
-	for (int i = 0; i < n; i++) {
-		if (strcmp(names[i], FDNAME) == 0 && found < COPIES)
-			e->copy[found++] = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
-	for (int i = 0; i < found; i++) {
-		FILE *from = fdopen(dup(e->copy[i]), "r");
-		uint64_t serial = from ? copy_serial(from) : 0;
-
-		if (serial > e->serial) {
-			if (best)
-				fclose(best);
-			best = from;
-			e->serial = serial;
-			/* The next one is written over the other. */
-			if (serial % COPIES != (uint64_t)i % COPIES)
-				e->serial++;
-		} else if (from) {
-			fclose(from);
-		}
-	}
-	if (best) {
-		load(e, best);
-		fclose(best);
-	}
-	for (; found < COPIES; found++) {
-		e->copy[found] = memfd_create("hakmemd-metrics", MFD_CLOEXEC);
-		if (e->copy[found] >= 0)
-			sd_pid_notify_with_fds(0, false, "FDSTORE=1\nFDNAME=" FDNAME,
-					       &e->copy[found], 1);
-	}
 }
 
 /* -- the text ---------------------------------------------------------------------------------- */
@@ -357,20 +278,22 @@ int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret)
 {
 	const char *folder = getenv("RUNTIME_DIRECTORY");
 	struct hak_exposition *e = calloc(1, sizeof(*e));
-	char path[HAK_PATH_BYTES];
+	char path[HAK_PATH_BYTES], *sums = NULL;
 	int r;
 
 	if (!e)
 		return -ENOMEM;
 	e->manager = m;
-	e->copy[0] = e->copy[1] = -1;
 	if (folder && *folder)
 		snprintf(path, sizeof(path), "%.400s/metrics", folder);
 	else
 		snprintf(path, sizeof(path), "%s", HAK_METRICS_SOCKET);
 	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
 	if (r == 0)
-		open_copies(e);
+		r = hak_store_open(STORE_NAME, &e->store, &sums);
+	if (r == 0 && sums)
+		load(e, sums);
+	free(sums);
 	if (r == 0)
 		r = hak_scrapes_start(m->event, path, text, e, &e->scrapes);
 	if (r == 0)
@@ -397,9 +320,7 @@ void hak_exposition_stop(struct hak_exposition *e)
 		next = part->next;
 		free(part);
 	}
-	for (int i = 0; i < COPIES; i++)
-		if (e->copy[i] >= 0)
-			close(e->copy[i]);
+	hak_store_close(e->store);
 	hak_metrics_free(e->metrics);
 	free(e);
 }

@@ -5,8 +5,7 @@
  *
  * An observer of the manager. Each process contributes to one series what it counted since it
  * belongs to it: a policy that takes over, or an exec, begins anew and takes nothing away. What was
- * once told never falls, not even over a restart: two memfds in the descriptor store, written in
- * turn, hold the sums.
+ * once told never falls, not even over a restart (store.h).
  */
 #ifndef HAK_EXPOSITION_H
 #define HAK_EXPOSITION_H

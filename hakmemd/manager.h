@@ -125,7 +125,7 @@ struct hak_manager {
 
 	struct hak_discovery *discovery;	/* each part keeps its own; NULL when it is off */
 	struct hak_pressure *pressure;
-	struct hak_state *state;
+	struct hak_store *store;		/* state.c's */
 };
 
 /* -- manager.c --------------------------------------------------------------------------------- */

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/*
+ * hakmemd/store.c: what comes back is what was saved last and is whole, after any number of
+ * restarts, and whatever became of the memfd meanwhile. A restart is what systemd makes of it: the
+ * descriptor comes as number 3 with its name.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hakmemd/store.h"
+#include "tests/ctl/check.h"
+
+#define SLOT_BYTES (1u << 28)
+#define HEAD_BYTES 32
+
+static void put(FILE *to, void *arg)
+{
+	fputs(arg, to);
+}
+
+static void put_nothing(FILE *to, void *arg)
+{
+}
+
+static struct hak_store *begin(const char *names, char **ret_text)
+{
+	struct hak_store *store = NULL;
+	char pid[16];
+
+	*ret_text = NULL;
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", names ? "1" : "0", 1);
+	setenv("LISTEN_FDNAMES", names ? names : "", 1);
+	CHECK(hak_store_open("test-sums", &store, ret_text) == 0, "opens");
+	return store;
+}
+
+/* The memfd, which no other descriptor here is. */
+static int find_memfd(void)
+{
+	for (int fd = 0; fd < 64; fd++)
+		if (fcntl(fd, F_GET_SEALS) >= 0)
+			return dup(fd);
+	return -1;
+}
+
+/* What a daemon would find that is started on a copy of the memfd: stored(3) is closed by it. */
+static void expect(int memfd, const char *want, const char *when)
+{
+	struct hak_store *store;
+	char *text;
+
+	dup2(memfd, 3);
+	store = begin("test-sums", &text);
+	if (want)
+		CHECK(text && strcmp(text, want) == 0, "%s: \"%s\", not \"%s\"", when,
+		      text ? text : "nothing", want);
+	else
+		CHECK(!text, "%s: \"%s\"", when, text ? text : "");
+	free(text);
+	hak_store_close(store);
+}
+
+static void save(int memfd, const char *text)
+{
+	struct hak_store *store;
+	char *old;
+
+	dup2(memfd, 3);
+	store = begin("test-sums", &old);
+	free(old);
+	CHECK(hak_store_save(store, put, (char *)text) == 0, "saves");
+	hak_store_close(store);
+}
+
+/* Either slot may be the newer one, and be the one that is found first. */
+static void test_restarts(int memfd)
+{
+	char text[32];
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct hak_store *store;
+		char *old;
+
+		dup2(memfd, 3);
+		store = begin("test-sums", &old);
+		free(old);
+		for (unsigned k = 0; k <= i % 3; k++) {
+			snprintf(text, sizeof(text), "run %u save %u", i, k);
+			CHECK(hak_store_save(store, put, text) == 0, "saves");
+		}
+		hak_store_close(store);
+		expect(memfd, text, "after a restart");
+	}
+}
+
+static void damage(int memfd, const char *newest, off_t at)
+{
+	char byte;
+
+	for (unsigned slot = 0; slot < 2; slot++) {
+		off_t place = (off_t)slot * SLOT_BYTES;
+		char text[16] = "";
+
+		pread(memfd, text, strlen(newest), place + HEAD_BYTES);
+		if (strcmp(text, newest) != 0)
+			continue;
+		CHECK(pread(memfd, &byte, 1, place + at) == 1, "reads");
+		byte ^= 4;
+		CHECK(pwrite(memfd, &byte, 1, place + at) == 1, "writes");
+	}
+}
+
+/* One that is damaged, or was being written when the daemon died, leaves the one before. */
+static void test_damage(int memfd)
+{
+	for (off_t at = 0; at < HEAD_BYTES + 3; at++) {
+		char when[32];
+
+		save(memfd, "before");
+		save(memfd, "newest");
+		expect(memfd, "newest", "whole");
+		damage(memfd, "newest", at);
+		snprintf(when, sizeof(when), "byte %d", (int)at);
+		/* Bits of the number that leave it higher and of its slot do no harm. */
+		expect(memfd, at >= 8 && at < 16 ? "newest" : "before", when);
+		CHECK(ftruncate(memfd, 0) == 0, "truncates");
+	}
+	expect(memfd, NULL, "empty");
+	save(memfd, "one");
+	expect(memfd, "one", "one slot");
+	save(memfd, "two");
+	CHECK(ftruncate(memfd, HEAD_BYTES + 1) == 0, "truncates");
+	expect(memfd, NULL, "cut off");
+}
+
+/* A head that promises more than there is. */
+static void test_forged_length(int memfd)
+{
+	uint64_t bytes = (SLOT_BYTES >> 1) + 1;
+
+	CHECK(ftruncate(memfd, 0) == 0, "truncates");
+	save(memfd, "one");
+	CHECK(pwrite(memfd, &bytes, sizeof(bytes), SLOT_BYTES + 16) == sizeof(bytes), "writes");
+	expect(memfd, NULL, "forged");
+}
+
+int main(void)
+{
+	struct hak_store *store;
+	int memfd, other;
+	char *text;
+
+	while ((other = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 10)
+		CHECK(other >= 0, "opens");
+	store = begin(NULL, &text);
+	CHECK(store && !text, "nothing is stored at first");
+	memfd = find_memfd();
+	CHECK(memfd >= 0, "no memfd");
+	CHECK(hak_store_save(store, put_nothing, NULL) == 0, "saves nothing");
+	hak_store_close(store);
+	expect(memfd, "", "an empty text");
+
+	test_restarts(memfd);
+	test_damage(memfd);
+	test_forged_length(memfd);
+
+	/* Somebody else's. */
+	save(memfd, "ours");
+	dup2(memfd, 3);
+	store = begin("other", &text);
+	CHECK(!text, "another name's");
+	hak_store_close(store);
+	dup2(open("/proc/self", O_RDONLY | O_DIRECTORY), 3);
+	store = begin("test-sums", &text);
+	CHECK(!text && hak_store_save(store, put, "text") == 0, "a folder");
+	hak_store_close(store);
+	return check_end();
+}
