@@ -65,3 +65,15 @@ void hak_escape(const char *text, char *out, size_t bytes)
 	}
 	out[used] = '\0';
 }
+
+void hak_put_xml(FILE *to, char c)
+{
+	switch (c) {
+	case '&': fputs("&amp;", to); break;
+	case '<': fputs("&lt;", to); break;
+	case '>': fputs("&gt;", to); break;
+	case '"': fputs("&quot;", to); break;
+	case '\'': fputs("&#39;", to); break;
+	default: fputc(c, to);
+	}
+}

@@ -7,6 +7,7 @@
 #define HAK_ESCAPE_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 /*
  * Copies `text` with everything but printable ASCII and well-formed printable UTF-8 written as
@@ -14,5 +15,8 @@
  * `text` are always enough.
  */
 void hak_escape(const char *text, char *out, size_t bytes);
+
+/* One byte as XML text or as part of an attribute's value. */
+void hak_put_xml(FILE *to, char c);
 
 #endif

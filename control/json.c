@@ -72,6 +72,14 @@ void hak_json_ratio(struct json_object *o, const char *key, double value)
 	add(o, key, json_object_new_double_s(value, text));
 }
 
+void hak_json_part(struct json_object *o, const char *key, uint64_t part, uint64_t whole)
+{
+	if (whole)
+		hak_json_ratio(o, key, (double)part / (double)whole);
+	else
+		hak_json_null(o, key);
+}
+
 uint64_t hak_json_get(struct json_object *o, const char *key)
 {
 	struct json_object *value;

@@ -27,6 +27,8 @@ void hak_json_signed(struct json_object *o, const char *key, int64_t value);
 void hak_json_bool(struct json_object *o, const char *key, bool value);
 void hak_json_null(struct json_object *o, const char *key);
 void hak_json_ratio(struct json_object *o, const char *key, double value); /* up to 4 decimals */
+/* The ratio of the two; null where there is no whole. */
+void hak_json_part(struct json_object *o, const char *key, uint64_t part, uint64_t whole);
 uint64_t hak_json_get(struct json_object *o, const char *key);			/* 0 if absent */
 const char *hak_json_get_text(struct json_object *o, const char *key);		/* NULL if absent */
 

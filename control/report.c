@@ -218,25 +218,17 @@ static struct json_object *classes_json(const struct hak_segment *seg,
 	return classes;
 }
 
-static void ratio_json(struct json_object *o, const char *key, uint64_t part, uint64_t whole)
-{
-	if (whole)
-		hak_json_ratio(o, key, (double)part / (double)whole);
-	else
-		hak_json_null(o, key);
-}
-
 static struct json_object *whale_json(const struct hak_segment *seg,
 				      const struct hak_snapshot *snap)
 {
 	struct json_object *o = json_object_new_object();
 	uint64_t hits = hak_total(seg, snap, HAK_ID_WHALE_HITS);
 
-	ratio_json(o, "hit_ratio", hits, hits + hak_total(seg, snap, HAK_ID_WHALE_MISSES));
-	ratio_json(o, "get_cycles", hak_total(seg, snap, HAK_ID_WHALE_GET_CYCLES),
-		   hak_total(seg, snap, HAK_ID_WHALE_GET_SAMPLES));
-	ratio_json(o, "put_cycles", hak_total(seg, snap, HAK_ID_WHALE_PUT_CYCLES),
-		   hak_total(seg, snap, HAK_ID_WHALE_PUT_SAMPLES));
+	hak_json_part(o, "hit_ratio", hits, hits + hak_total(seg, snap, HAK_ID_WHALE_MISSES));
+	hak_json_part(o, "get_cycles", hak_total(seg, snap, HAK_ID_WHALE_GET_CYCLES),
+		      hak_total(seg, snap, HAK_ID_WHALE_GET_SAMPLES));
+	hak_json_part(o, "put_cycles", hak_total(seg, snap, HAK_ID_WHALE_PUT_CYCLES),
+		      hak_total(seg, snap, HAK_ID_WHALE_PUT_SAMPLES));
 	return o;
 }
 

@@ -12,6 +12,17 @@
 
 #include "hakmemctl/ctl.h"
 
+const struct hak_column ctl_change_columns[CTL_CHANGE_COLUMNS] = {
+	{ "PID", "pid", HAK_SHOW_NUMBER },
+	{ "COMM", "comm", HAK_SHOW_TEXT },
+	{ "NAME", "name", HAK_SHOW_TEXT },
+	{ "ASKED", "asked_text", HAK_SHOW_TEXT },
+	{ "IN-FORCE", "in_force_text", HAK_SHOW_TEXT },
+	{ "ORIGIN", "origin", HAK_SHOW_TEXT },
+	{ "RESULT", "result", HAK_SHOW_RESULT },
+	{ "REASON", "reason", HAK_SHOW_TEXT },
+};
+
 static pid_t pager;
 
 /* The child's side. "cat" and "" mean no pager; the words of the variable are split by the shell,

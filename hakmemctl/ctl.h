@@ -137,6 +137,9 @@ struct ctl_ask {
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
+/* CTL_OK and the segment, where the target names one process; else an exit code, said on stderr. */
+int ctl_open_one(struct ctl *ctl, const char *target, unsigned segment_flags,
+		 struct hak_segment **ret);
 
 int ctl_exit_code(int error);	/* of a negative errno */
 
@@ -180,6 +183,9 @@ void ctl_agent_end(struct ctl *ctl);
  * over. */
 int ctl_answer(struct ctl *ctl, struct json_object *document, struct json_object *rows,
 	       const struct hak_column *columns, size_t n);
+/* What became of changes, a row each. */
+#define CTL_CHANGE_COLUMNS 8
+extern const struct hak_column ctl_change_columns[CTL_CHANGE_COLUMNS];
 
 /* stdout, or a pager's stdin until ctl_pager_end(). */
 FILE *ctl_pager_begin(struct ctl *ctl);

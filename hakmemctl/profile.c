@@ -99,37 +99,6 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 	return CTL_OK;
 }
 
-/* The one process that the target names. */
-static int open_target(struct ctl *ctl, const char *text, struct hak_segment **ret)
-{
-	struct hak_target target;
-	char why[HAK_WHY_TEXT];
-	pid_t *pids;
-	pid_t pid;
-	size_t n;
-	int r;
-
-	if (hak_target_parse(text, &target, why) < 0)
-		return ctl_usage(ctl, "%s", why);
-	r = hak_target_pids(&target, &pids, &n);
-	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
-		return CTL_FAILED;
-	}
-	pid = n ? pids[0] : 0;
-	free(pids);
-	if (n == 0) {
-		fprintf(stderr, "hakmemctl: there is no such process that runs hakmem\n");
-		return CTL_NOTHING;
-	}
-	if (n > 1)
-		return ctl_usage(ctl, "%zu processes match; give the PID of one", n);
-	r = hak_segment_open(pid, HAK_SEGMENT_WRITE, ret, why);
-	if (r < 0)
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
-	return ctl_exit_code(r);
-}
-
 /* -- sampling, on and off ---------------------------------------------------------------------- */
 /* What the administrator's layer is to be; also when there was none. */
 static int write_layer(const struct hak_segment *seg, const struct hak_change *change,
@@ -275,7 +244,7 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 
 	if (r != CTL_OK)
 		return r;
-	r = open_target(ctl, argv[optind], &seg);
+	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);
 	if (r != CTL_OK)
 		return r;
 	/* Before half a minute of work, not after it. */

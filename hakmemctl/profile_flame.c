@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/escape.h"
 #include "control/value.h"
 #include "hakmemctl/profile.h"
 
@@ -120,22 +121,7 @@ static void put_text(FILE *to, const char *text, size_t most)
 	size_t n = strlen(text);
 
 	for (size_t i = 0; i < n && i < most; i++)
-		switch (text[i]) {
-		case '<':
-			fputs("&lt;", to);
-			break;
-		case '>':
-			fputs("&gt;", to);
-			break;
-		case '&':
-			fputs("&amp;", to);
-			break;
-		case '"':
-			fputs("&quot;", to);
-			break;
-		default:
-			fputc(text[i], to);
-		}
+		hak_put_xml(to, text[i]);
 	if (n > most)
 		fputs("..", to);
 }

@@ -16,18 +16,6 @@
 
 #define CHANGES_MAX HAK_MAX_TUNABLES
 
-static const struct hak_column columns[] = {
-	{ "PID", "pid", HAK_SHOW_NUMBER },
-	{ "COMM", "comm", HAK_SHOW_TEXT },
-	{ "NAME", "name", HAK_SHOW_TEXT },
-	{ "ASKED", "asked_text", HAK_SHOW_TEXT },
-	{ "IN-FORCE", "in_force_text", HAK_SHOW_TEXT },
-	{ "ORIGIN", "origin", HAK_SHOW_TEXT },
-	{ "RESULT", "result", HAK_SHOW_RESULT },
-	{ "REASON", "reason", HAK_SHOW_TEXT },
-};
-#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
-
 struct command {
 	struct hak_wish wishes[CHANGES_MAX];
 	size_t n;		/* 0: reset everything */
@@ -43,7 +31,7 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 	struct json_object *document;
 	int r, printed;
 
-	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
+	if (hak_emit_check_columns(ctl_change_columns, CTL_CHANGE_COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	document = hak_json_document(ctl->verb->name);
 	ask.rows = json_object_new_array();
@@ -53,7 +41,7 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 	snprintf(how, sizeof(how), "hakmemctl %s", ctl->verb->name);
 	ask.change = id, ask.who = who, ask.why = how;
 	r = ctl_ask_each(ctl, target, &ask);
-	printed = ctl_answer(ctl, document, ask.rows, columns, COLUMNS);
+	printed = ctl_answer(ctl, document, ask.rows, ctl_change_columns, CTL_CHANGE_COLUMNS);
 	return r ? r : printed;
 }
 

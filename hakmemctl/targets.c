@@ -137,6 +137,29 @@ static int done(struct found *f, int result)
 	return CTL_NOTHING;
 }
 
+int ctl_open_one(struct ctl *ctl, const char *text, unsigned flags, struct hak_segment **ret)
+{
+	char why[HAK_WHY_TEXT];
+	struct found f;
+	pid_t pid;
+	int r = find(ctl, text, &f);
+
+	if (r != CTL_OK)
+		return r;
+	pid = f.n ? f.pids[0] : 0;
+	free(f.pids);
+	if (f.n == 0) {
+		fprintf(stderr, "hakmemctl: there is no such process that runs hakmem\n");
+		return CTL_NOTHING;
+	}
+	if (f.n > 1)
+		return ctl_usage(ctl, "%zu processes match; give the PID of one", f.n);
+	r = hak_segment_open(pid, flags, ret, why);
+	if (r < 0)
+		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
+	return ctl_exit_code(r);
+}
+
 /* -- by way of hakmemd ------------------------------------------------------------------------- */
 static bool looked_at(const struct found *f, pid_t pid)
 {

@@ -65,14 +65,6 @@ static struct json_object *list(struct json_object *o, const char *key)
 	return c;
 }
 
-static void ratio(struct json_object *o, const char *key, uint64_t part, uint64_t whole)
-{
-	if (whole)
-		hak_json_ratio(o, key, (double)part / (double)whole);
-	else
-		hak_json_null(o, key);
-}
-
 /* Slots that hold something: from 2^slot, the first from 0. */
 static void histogram(struct json_object *o, const char *key, const __u64 *slots, uint64_t unit)
 {
@@ -114,10 +106,10 @@ static void returns_json(struct json_object *o, const struct figures *f)
 
 	c = child(o, "refilled");
 	hak_json_number(c, "bytes", f->refilled);
-	ratio(c, "ratio", f->refilled, f->given);
+	hak_json_part(c, "ratio", f->refilled, f->given);
 	/* What is freed is known up to some pages a call: never above one. */
 	if (known)
-		ratio(c, "ratio_of_memory", fresh, back > fresh ? back : fresh);
+		hak_json_part(c, "ratio_of_memory", fresh, back > fresh ? back : fresh);
 	else
 		hak_json_null(c, "ratio_of_memory");
 	hak_json_number(c, "fresh_bytes", fresh);
@@ -132,7 +124,7 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	c = child(o, "address_reuse");
 	hak_json_number(c, "maps", f->space.maps);
 	hak_json_number(c, "exact", f->space.exact);
-	ratio(c, "exact_ratio", f->space.exact, f->space.maps);
+	hak_json_part(c, "exact_ratio", f->space.exact, f->space.maps);
 	hak_json_number(c, "exact_bytes", f->space.exact_bytes);
 	hak_json_number(c, "overlapping", f->space.overlapping);
 	hak_json_number(c, "overlapping_bytes", f->space.overlapping_bytes);
@@ -217,7 +209,7 @@ static void cost_json(struct json_object *o, const struct figures *f)
 	hak_json_number(e, "interrupts_ns", interrupts);
 	hak_json_number(e, "ns", untimed + interrupts);
 	hak_json_number(c, "ns", f->call_ns + f->fault_ns + untimed + interrupts);
-	ratio(c, "of_one_processor", f->call_ns + f->fault_ns + untimed + interrupts, ns);
+	hak_json_part(c, "of_one_processor", f->call_ns + f->fault_ns + untimed + interrupts, ns);
 	/* A part of what faults and calls took, not something more. */
 	hak_json_number(c, "zeroing_within_ns_estimated",
 			(uint64_t)((double)f->fault.zeroed / (1 << HAK_BLOCK_SHIFT) *
@@ -235,7 +227,7 @@ static void kept_json(struct json_object *o, const struct trace_kept *a, const s
 
 	hak_json_number(c, "hits", hits);
 	hak_json_number(c, "misses", misses);
-	ratio(c, "ratio", hits, hits + misses);
+	hak_json_part(c, "ratio", hits, hits + misses);
 	hak_json_number(c, "evictions", b->evictions - a->evictions);
 	hak_json_number(c, "evicted_bytes", b->evicted_bytes - a->evicted_bytes);
 }
@@ -417,9 +409,9 @@ static void sites_json(struct json_object *o, const struct figures *f)
 		hak_json_number(row, "freed_bytes", p.place[i].freed);
 		hak_json_number(row, "ns", p.place[i].ns);
 		if (p.freed)
-			ratio(row, "share", p.place[i].freed, p.freed);
+			hak_json_part(row, "share", p.place[i].freed, p.freed);
 		else
-			ratio(row, "share", p.place[i].bytes, p.bytes);
+			hak_json_part(row, "share", p.place[i].bytes, p.bytes);
 		frames = list(row, "frames");
 		for (size_t j = 0; site && j < site->frames; j++)
 			json_object_array_add(frames,

@@ -87,16 +87,8 @@ static void put_text(FILE *to, const char *text)
 	char plain[4 * HAK_PATH_BYTES];
 
 	hak_escape(text, plain, sizeof(plain));
-	for (const char *p = plain; *p; p++) {
-		switch (*p) {
-		case '&': fputs("&amp;", to); break;
-		case '<': fputs("&lt;", to); break;
-		case '>': fputs("&gt;", to); break;
-		case '"': fputs("&quot;", to); break;
-		case '\'': fputs("&#39;", to); break;
-		default: fputc(*p, to);
-		}
-	}
+	for (const char *p = plain; *p; p++)
+		hak_put_xml(to, *p);
 }
 
 /* -- areas ------------------------------------------------------------------------------------- */

@@ -18,18 +18,6 @@
 #include "hakmemctl/changelog.h"
 #include "hakmemctl/ctl.h"
 
-static const struct hak_column columns[] = {
-	{ "PID", "pid", HAK_SHOW_NUMBER },
-	{ "COMM", "comm", HAK_SHOW_TEXT },
-	{ "NAME", "name", HAK_SHOW_TEXT },
-	{ "ASKED", "asked_text", HAK_SHOW_TEXT },
-	{ "IN-FORCE", "in_force_text", HAK_SHOW_TEXT },
-	{ "ORIGIN", "origin", HAK_SHOW_TEXT },
-	{ "RESULT", "result", HAK_SHOW_RESULT },
-	{ "REASON", "reason", HAK_SHOW_TEXT },
-};
-#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
-
 struct entries {
 	struct ctl_entry *entry;
 	size_t n;
@@ -196,7 +184,7 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 		return ctl->failure;
 	if (argc - optind != 1)
 		return ctl_usage(ctl, "it takes one ID; see hakmemctl history");
-	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
+	if (hak_emit_check_columns(ctl_change_columns, CTL_CHANGE_COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	result = find_change(ctl, argv[optind], &all);
 	if (result != CTL_OK)
@@ -214,6 +202,6 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 		result = result ? result : r;
 	}
 	free(all.entry);
-	r = ctl_answer(ctl, document, cmd.ask.rows, columns, COLUMNS);
+	r = ctl_answer(ctl, document, cmd.ask.rows, ctl_change_columns, CTL_CHANGE_COLUMNS);
 	return result ? result : r;
 }
