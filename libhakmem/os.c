@@ -24,7 +24,7 @@ size_t hak_page = 4096;
 
 static _Atomic bool sandboxed, no_mincore;
 static bool has_vdso;
-static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, as last seen */
+static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, before it */
 
 void hak_os_init(void)
 {
@@ -79,9 +79,17 @@ uint64_t hak_os_boottime_ns(void)
 	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 
 	if (hak_os_sandboxed())
-		return now + atomic_load_explicit(&asleep_ns, memory_order_relaxed);
-	atomic_store_explicit(&asleep_ns, now - clock_ns(CLOCK_MONOTONIC), memory_order_relaxed);
+		now += atomic_load_explicit(&asleep_ns, memory_order_relaxed);
 	return now;
+}
+
+void hak_os_enter_sandbox(void)
+{
+	if (!hak_os_sandboxed())
+		atomic_store_explicit(&asleep_ns,
+				      clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC),
+				      memory_order_relaxed);
+	hak_os_set_sandboxed();
 }
 
 uint64_t hak_os_now_ms(void)

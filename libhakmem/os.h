@@ -63,7 +63,8 @@ uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; debug builds: stop.h *
 uint64_t hak_os_now_ns(void);		/* CLOCK_MONOTONIC */
 uint64_t hak_os_boottime_ns(void);	/* CLOCK_BOOTTIME */
 
-void hak_os_set_sandboxed(void);
+void hak_os_set_sandboxed(void);	/* since before the start: no clock was safe to ask */
+void hak_os_enter_sandbox(void);	/* soon: the clocks are asked for the last time */
 bool hak_os_sandboxed(void);
 void hak_os_forgo_mincore(void);	/* a filter kills for it: what is kept counts as resident */
 

@@ -590,8 +590,7 @@ void hak_tune_sandbox(void)
 	}
 	/* first, so that no other thread starts an agent once this one is gone */
 	hak_lock(HAK_LOCK_TUNE);
-	hak_os_boottime_ns();	/* the last time that it can be asked for */
-	hak_os_set_sandboxed();
+	hak_os_enter_sandbox();
 	hak_unlock(HAK_LOCK_TUNE);
 	hak_agent_stop();
 }
