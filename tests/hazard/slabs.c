@@ -340,6 +340,23 @@ static void owner_before_take(void)
 
 /* ---- the pool ---- */
 
+/* The owner gives some of a slab's blocks back and ends; its slab is in the pool. */
+static void pool_one(void (*give)(void *arg))
+{
+	actor_start(&third);
+	actor_do(&third, flush, NULL);
+	actor_start(&freer);
+	actor_do(&freer, flush, NULL);
+	actor_start(&owner);
+	actor_do(&owner, blocks_take, &a);
+	same_slab(&a);
+	actor_do(&owner, give, &a);
+	actor_end(&owner);
+	owner.t = 0;
+	purge(HAKMEM_PURGE_CACHE);
+	CHECK(counter("slab.pooled") > 0);
+}
+
 /*
  * A thread that takes a slab from the pool is held; blocks of that very slab come back, and another
  * thread wants it as well.
@@ -349,18 +366,7 @@ static void pool_is_contended(const char *stop)
 	begin();
 	actor_start(&heir);
 	actor_do(&heir, flush, NULL);
-	actor_start(&third);
-	actor_do(&third, flush, NULL);
-	actor_start(&freer);
-	actor_do(&freer, flush, NULL);
-	actor_start(&owner);
-	actor_do(&owner, blocks_take, &a);
-	same_slab(&a);
-	actor_do(&owner, give_half, &a);
-	actor_end(&owner);
-	owner.t = 0;
-	purge(HAKMEM_PURGE_CACHE);
-	CHECK(counter("slab.pooled") > 0);
+	pool_one(give_half);
 	c.n = b.n = N / 4;
 	hold_or_do(&heir, stop, blocks_take, &b);
 	if (stop) {
@@ -442,18 +448,7 @@ static void purge_dirty(void *arg)
 static void pool_is_trimmed(const char *stop)
 {
 	begin();
-	actor_start(&third);
-	actor_do(&third, flush, NULL);
-	actor_start(&freer);
-	actor_do(&freer, flush, NULL);
-	actor_start(&owner);
-	actor_do(&owner, blocks_take, &a);
-	same_slab(&a);
-	actor_do(&owner, give_three_quarters, &a);
-	actor_end(&owner);
-	owner.t = 0;
-	purge(HAKMEM_PURGE_CACHE);
-	CHECK(counter("slab.pooled") > 0);
+	pool_one(give_three_quarters);
 	hold_or_do(&third, stop, purge_dirty, NULL);
 	actor_do(&freer, give_some, &a);
 	release(&third, stop);
