@@ -6,9 +6,9 @@
  * debug builds, and the order in which fork takes them all.
  *
  * Waiting is a futex wait after a short spin. A thread that asks for a lock it holds already is a
- * signal handler that allocates where it interrupted the allocator: hak_die(), never a hang. Between
- * fork's prepare and its parent or child handler the forking thread may re-enter (other libraries'
- * handlers allocate): see hak_lock_fork_*().
+ * signal handler that allocates where it interrupted the allocator: hak_die(), never a hang.
+ * Between fork's prepare and its parent or child handler the forking thread may re-enter (other
+ * libraries' handlers allocate): see hak_lock_fork_*().
  */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
