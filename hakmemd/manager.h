@@ -47,7 +47,7 @@ struct hak_process {
 
 	struct hak_effect effect;		/* of manager->policies */
 	struct hak_value value[HAK_MAX_TUNABLES];	/* in the order of the segment */
-	uint64_t generation, applied;		/* of the tune page, as last looked at */
+	uint64_t generation;			/* of the tune page, as last looked at */
 	bool dirty_policy;			/* effect was not written yet: locked, or new */
 	unsigned repairs;			/* of our layer, since the last reload */
 	bool locked;				/* control.lock: can be seen, not changed */
