@@ -274,9 +274,8 @@ static const struct hak_observer observer = {
 	.tick = on_tick,
 };
 
-int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret)
+int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_exposition **ret)
 {
-	const char *folder = getenv("RUNTIME_DIRECTORY");
 	struct hak_exposition *e = calloc(1, sizeof(*e));
 	char path[HAK_PATH_BYTES], *sums = NULL;
 	int r;
@@ -284,10 +283,7 @@ int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret)
 	if (!e)
 		return -ENOMEM;
 	e->manager = m;
-	if (folder && *folder)
-		snprintf(path, sizeof(path), "%.400s/metrics", folder);
-	else
-		snprintf(path, sizeof(path), "%s", HAK_METRICS_SOCKET);
+	snprintf(path, sizeof(path), "%.400s/metrics", folder);
 	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
 	if (r == 0)
 		r = hak_store_open(STORE_NAME, &e->store, &sums);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,6 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/lockholder.h"
+#include "control/segment.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/self.h"
 
@@ -23,6 +26,46 @@ bool hak_self_on_hakmem(void)
 	return dlsym(RTLD_DEFAULT, "hakmem_version");
 }
 
+/* -- the only one ------------------------------------------------------------------------------ */
+static int open_lock(const char *folder, const char *path)
+{
+	int fd;
+
+	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	/* Nobody else may open it: who can could hold the lock. */
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+int hak_self_take(const char *folder)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	char path[HAK_PATH_BYTES], holder[128] = "of another user or container";
+	int fd, r = 0;
+
+	snprintf(path, sizeof(path), "%.400s/lock", folder);
+	fd = open_lock(folder, path);
+	if (fd < 0)
+		r = fd;
+	else if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		r = errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
+	if (r == 0)
+		return 0;	/* the descriptor stays open, and with it the lock */
+	if (r == -EBUSY) {
+		hak_lock_holder(fd, 0, holder, sizeof(holder));
+		hak_log(LOG_ERR, "another hakmemd is at work, %s: it has locked %s. One more can "
+			"try policies out with --only=GLOB", holder, path);
+	} else {
+		hak_log(LOG_WARNING, "cannot lock %s (%s): no metrics are served, and another "
+			"hakmemd may be at work as well", path, strerror(-r));
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/* -- limits ------------------------------------------------------------------------------------ */
 void hak_self_raise_limits(void)
 {
 	struct rlimit limit;

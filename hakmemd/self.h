@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's care for itself: that it does not run on hakmem, has descriptors enough, and gives
- * its own memory back under pressure.
+ * The daemon's care for itself: that it does not run on hakmem, is the only one, has descriptors
+ * enough, and gives its own memory back under pressure.
  *
  * For main.c.
  */
@@ -14,6 +14,12 @@
 /* True when this process's malloc is hakmem: it must not run, since what it watches would stop it.
  */
 bool hak_self_on_hakmem(void);
+
+/*
+ * Takes `folder` for this process, for as long as it lives; where it is missing it is made. 0;
+ * -EBUSY when another hakmemd has it, or what the system said: logged.
+ */
+int hak_self_take(const char *folder);
 
 /* Some four descriptors are held for each process. */
 void hak_self_raise_limits(void);

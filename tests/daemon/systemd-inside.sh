@@ -75,6 +75,15 @@ exposure=$(systemd-analyze security hakmemd --no-pager | tail -n 1)
 echo "systemd-analyze security: $exposure"
 [[ $exposure == *OK* ]] || fail "exposure: $exposure"
 
+# --- it is the only one, but for those that try things out -------------------------------------
+said=$(hakmemd 2>&1)
+[ $? = 2 ] && [[ $said == *"hakmemd is at work, process $(main_pid hakmemd) "* ]] ||
+	fail "a second hakmemd: $said"
+systemd-run -q --unit=trial -p Type=notify "$(command -v hakmemd)" --only=no-such-command ||
+	fail "--only beside it does not start: $(journalctl -u trial --no-pager)"
+systemctl stop trial
+hakmemctl metrics --daemon >/dev/null || fail "a hakmemd with --only took the metrics away"
+
 # --- a service on hakmem gets its policy when it starts ----------------------------------------
 systemctl start redis-server || fail "redis-server: $(journalctl -u redis-server --no-pager)"
 redis=$(main_pid redis-server)
