@@ -471,6 +471,9 @@ static int connect_bus(struct hak_bus *bus)
 		r = sd_bus_set_address(bus->bus, bus->address ? bus->address : system_address());
 	if (r >= 0)
 		r = sd_bus_set_bus_client(bus->bus, true);
+	/* Nobody has a descriptor to give us. */
+	if (r >= 0)
+		r = sd_bus_negotiate_fds(bus->bus, false);
 	/* A socket that is not there yet is waited for. */
 	if (r >= 0)
 		r = sd_bus_set_watch_bind(bus->bus, true);

@@ -212,7 +212,7 @@ int main(int argc, char **argv)
 		return EXIT_TWICE;
 	if (r < 0)
 		d.folder = NULL;
-	hak_self_raise_limits();
+	hak_self_set_limits();
 	r = start(&d);
 	if (r >= 0) {
 		hak_manager_status(d.manager);

@@ -21,6 +21,8 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/self.h"
 
+#define MMAP_THRESHOLD	(128 << 10)
+
 bool hak_self_on_hakmem(void)
 {
 	return dlsym(RTLD_DEFAULT, "hakmem_version");
@@ -66,10 +68,13 @@ int hak_self_take(const char *folder)
 }
 
 /* -- limits ------------------------------------------------------------------------------------ */
-void hak_self_raise_limits(void)
+void hak_self_set_limits(void)
 {
 	struct rlimit limit;
 
+	/* As it is at first: else one large message of a stranger's moves it up, and libc keeps as
+	 * much from then on. */
+	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;

@@ -21,8 +21,8 @@ bool hak_self_on_hakmem(void);
  */
 int hak_self_take(const char *folder);
 
-/* Some four descriptors are held for each process. */
-void hak_self_raise_limits(void);
+/* Descriptors enough, some four for each process; memory not kept by libc. */
+void hak_self_set_limits(void);
 
 /* $MEMORY_PRESSURE_WATCH and $MEMORY_PRESSURE_WRITE, as systemd sets them (PRESSURE.md of
  * systemd): 0, also where they are not set; -errno. */

@@ -4,7 +4,7 @@
  * One method call to org.hakmem.Hakmem1; INTERFACE is what follows that name, or a whole one. Of
  * the answer the strings, paths and numbers are printed, each behind its type. An error is its name
  * and its message, exit status 1. -i: a user may be asked for a password. Arguments as busctl takes
- * them.
+ * them; a string @BYTES is so many letters.
  *
  * usage: caller -f N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
  * The same call N times, as fast as the bus takes them, reading no answer until all are sent; then
@@ -23,6 +23,20 @@ static char **arg;
 static const char *next(void)
 {
 	return *arg ? *arg++ : "";
+}
+
+static int append_text(sd_bus_message *m, const char *text)
+{
+	size_t bytes = text[0] == '@' ? strtoul(text + 1, NULL, 0) : 0;
+	char *room;
+	int r;
+
+	if (text[0] != '@')
+		return sd_bus_message_append(m, "s", text);
+	r = sd_bus_message_append_string_space(m, bytes, &room);
+	if (r >= 0)
+		memset(room, 'x', bytes);
+	return r;
 }
 
 static int append(sd_bus_message *m, const char *type)
@@ -47,7 +61,7 @@ static int append(sd_bus_message *m, const char *type)
 		} else if (*type == ')') {
 			r = sd_bus_message_close_container(m);
 		} else if (*type == 's') {
-			r = sd_bus_message_append(m, "s", next());
+			r = append_text(m, next());
 		} else if (*type == 't') {
 			r = sd_bus_message_append(m, "t", strtoull(next(), NULL, 0));
 		} else if (*type == 'u') {
