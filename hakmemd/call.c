@@ -72,17 +72,6 @@ static struct hak_process *process_of(const struct hak_call *call)
 }
 
 /* -- who asks ---------------------------------------------------------------------------------- */
-static int uid_of_sender(sd_bus_message *message, uid_t *ret)
-{
-	sd_bus_creds *creds = NULL;
-	int r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &creds);
-
-	if (r >= 0)
-		r = sd_bus_creds_get_euid(creds, ret);
-	sd_bus_creds_unref(creds);
-	return r;
-}
-
 /*
  * As the kernel would judge: the files of /proc/PID, unlike the folder itself, belong to the
  * process's user, or to root where its user may not trace it (it was setuid, or said so).
@@ -234,7 +223,7 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	if (!is_small(message))
 		return sd_bus_error_setf(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
 					 ARGUMENTS_BYTES);
-	r = uid_of_sender(message, &uid);
+	r = hak_askers_uid(bus->askers, message, &uid);
 	if (r < 0)
 		return sd_bus_error_setf(error, HAK_BUS_DENIED, "Nobody knows who asks");
 	if (bus->calls_n >= HAK_CALLS_MAX || (uid && calls_of(bus, uid) >= HAK_CALLS_OF_USER))

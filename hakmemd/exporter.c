@@ -179,8 +179,8 @@ static int serve(struct exporter *e, int fd)
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	/* Not epoll: with that, a client that left in the middle of a request keeps its place. */
-	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request, e,
-				  MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
+	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL,
+				  on_request, e, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
 				  MHD_OPTION_LISTEN_SOCKET, fd,
 				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
 				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,

@@ -99,6 +99,8 @@ struct hak_observer {
 };
 
 #define HAK_OBSERVERS 8
+/* Of the event sources by which strangers ask: all else goes first, and they go in turn. */
+#define HAK_QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 /* Taken from one process in one look, so that none keeps us from the others. */
 #define HAK_PAGE_OUT_BYTES (1ull << 30)
 #define HAK_BUCKETS 1024	/* a power of two */
