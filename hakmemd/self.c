@@ -193,7 +193,7 @@ int hak_self_watch_pressure(sd_event *event)
 	r = sd_event_add_io(event, &source, fd, events, on_pressure, NULL);
 	if (r < 0) {
 		close(fd);
-		return r;
+		return hak_log_error(r, "$MEMORY_PRESSURE_WATCH");
 	}
 	sd_event_source_set_io_fd_own(source, true);
 	return sd_event_source_set_floating(source, true) < 0 ? -EIO : 0;
