@@ -231,6 +231,34 @@ readlink /proc/"$closed"/fd/* | grep -q memfd && fail "it did not close its desc
 systemctl stop closed
 rm /etc/hakmem/policy.d/closed.policy
 
+# --- a user that gets its name while its processes run -----------------------------------------
+cat >/etc/hakmem/policy.d/named.policy <<END
+[Match]
+User=hakmem-late
+[Tunables]
+$slots=61
+END
+systemctl reload hakmemd
+systemd-run -q --unit=late -p Environment=LD_PRELOAD=$library \
+	setpriv --reuid=5555 --regid=5555 --clear-groups sleep 1000 || fail "systemd-run"
+late=$(main_pid late)
+found() { hakmemctl metrics --daemon | grep -q 'unit="late.service",command="sleep"'; }
+wait_for 40 found || fail "hakmemd does not find late.service:
+$(systemctl status late --no-pager)"
+echo "hakmem-late:x:5555:5555::/:/bin/false" >>/etc/passwd
+systemctl reload hakmemd
+# It sleeps as well.
+named()
+{
+	[[ $(hakmemctl policy verify "$late" --no-legend -o NAME,WANTED,RESULT) =~ \
+		^$slots\ +61\ +(ok|pending)$ ]]
+}
+wait_for 20 named || fail "no policy for a user who came later:
+$(hakmemctl policy verify "$late")"
+systemctl stop late
+rm /etc/hakmem/policy.d/named.policy
+systemctl reload hakmemd
+
 # --- hung: the watchdog kills it, and what it knew is there again ------------------------------
 returned=$(status_text)
 returned=${returned##*, }
