@@ -14,6 +14,8 @@
 
 /* Answers that dbus-daemon has not taken yet, before we wait for it. */
 #define UNSENT_MAX	16u
+/* The answer to RequestName(). */
+#define NAME_IS_OURS	1u
 #define AGAIN_MIN_US	1000000u
 #define AGAIN_MAX_US	60000000u
 
@@ -365,11 +367,14 @@ static int on_named(sd_bus_message *reply, void *arg, sd_bus_error *unused)
 {
 	const sd_bus_error *error = sd_bus_message_get_error(reply);
 	struct hak_bus *bus = arg;
+	uint32_t got = 0;
 
 	(void)unused;
-	if (error) {
+	if (!error)
+		sd_bus_message_read(reply, "u", &got);
+	if (error || got != NAME_IS_OURS) {
 		hak_log(LOG_WARNING, "cannot have the name " HAK_BUS_NAME " on the bus: %s",
-			error->message);
+			error ? error->message : "another hakmemd has it");
 		return 0;
 	}
 	bus->ready = true;
