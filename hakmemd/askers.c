@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/segment.h"
 #include "hakmemd/askers.h"
+#include "hakmemd/turns.h"
 
 #define SENDERS		64u	/* connections whose user is remembered */
 #define NAME_BYTES	24u	/* ":1.4711"; longer ones are asked for each time */
@@ -33,16 +33,8 @@ struct hak_askers {
 	struct sender senders[SENDERS];
 	struct user users[USERS];
 	struct user *now;	/* whose message is looked at; NULL: nobody's that counts */
-	uint64_t begun_ns;	/* of our processor time */
+	int64_t begun_ns;	/* of our processor time */
 };
-
-static uint64_t spent_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int after(sd_event_source *source, void *arg)
 {
@@ -50,7 +42,7 @@ static int after(sd_event_source *source, void *arg)
 
 	if (!a->now)
 		return 0;
-	a->now->left_ns -= (int64_t)(spent_ns() - a->begun_ns);
+	a->now->left_ns -= hak_processor_ns() - a->begun_ns;
 	/* A quarter of a second after the last question there is time again. */
 	if (a->now->left_ns < -FREE_NS / (int64_t)SHARE)
 		a->now->left_ns = -FREE_NS / (int64_t)SHARE;
@@ -152,6 +144,6 @@ int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 	if (u->left_ns > FREE_NS)
 		u->left_ns = FREE_NS;
 	a->now = u;
-	a->begun_ns = spent_ns();
+	a->begun_ns = hak_processor_ns();
 	return u->left_ns > 0 ? 0 : -EDQUOT;
 }

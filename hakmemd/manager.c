@@ -16,6 +16,7 @@
 
 #define SWAP_EVERY	32u	/* looks */
 #define NAMES_EVERY	64u
+#define MEASURE_NS	10000000	/* in one look */
 
 /* -- life -------------------------------------------------------------------------------------- */
 /* Swap may come and go. */
@@ -183,6 +184,7 @@ void hak_manager_tick(struct hak_manager *m)
 		look_for_page_out(m);
 	if (m->look % NAMES_EVERY == 0)
 		name_users(m);
+	hak_turns_begin(&m->measuring, MEASURE_NS);
 	for (p = m->processes; p; p = next) {
 		next = p->next;
 		if (!hak_discovery_still(p)) {

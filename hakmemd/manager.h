@@ -26,6 +26,7 @@
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
 #include "hakmemd/conf.h"
+#include "hakmemd/turns.h"
 
 struct hak_manager;
 struct hak_pressure;
@@ -69,6 +70,7 @@ struct hak_process {
 	uint64_t active_ns;			/* when that was last seen to have moved */
 	uint64_t measured_ns;			/* 0: never, 1: must be anew */
 	uint64_t digest;			/* of all counters then */
+	struct hak_turn measured_turn;		/* of manager->measuring */
 	bool idle_purged;			/* since then */
 
 	/* lazy.c */
@@ -120,6 +122,7 @@ struct hak_manager {
 	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
 	unsigned observers_n;
 	unsigned look;				/* counts the looks at all processes */
+	struct hak_turns measuring;		/* for limits, in each look */
 	const char *only;			/* glob of commands; NULL: all processes */
 	bool can_page_out;
 	bool pressure_stale;			/* triggers are not those that the effects want */
