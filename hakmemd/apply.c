@@ -22,8 +22,10 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-/* A process may change its values as it likes; so many of them are told in a minute. */
+/* A process may change its values as it likes; so many of them are told in a minute, of one and of
+ * all of one user. Those of root are the machine's own. */
 #define EVENTS_MAX	64u
+#define EVENTS_OF_USER	1024u
 #define EVENTS_NS	60000000000u
 /* Between two reloads. */
 #define REPAIRS_MAX	8u
@@ -73,15 +75,41 @@ static size_t plan(const struct hak_process *p, const struct hak_tune *tune, boo
 	return n;
 }
 
+static bool is_left(struct hak_told *told, unsigned max, uint64_t now)
+{
+	if (now - told->since_ns > EVENTS_NS) {
+		told->since_ns = now;
+		told->n = 0;
+	}
+	return told->n < max;
+}
+
+/* Of those that ended, too. A user who is new takes the place of whose minute is longest ago. */
+static struct hak_told *told_of_user(struct hak_manager *m, uid_t uid)
+{
+	struct hak_told *oldest = m->told;
+
+	for (struct hak_told *t = m->told; t < m->told + HAK_TOLD_USERS; t++) {
+		if (t->uid == uid)
+			return t;
+		if (t->since_ns < oldest->since_ns)
+			oldest = t;
+	}
+	*oldest = (struct hak_told){ .uid = uid };
+	return oldest;
+}
+
 static bool may_tell(struct hak_process *p)
 {
+	struct hak_told *user = p->id.uid ? told_of_user(p->manager, p->id.uid) : NULL;
 	uint64_t now = hak_monotonic_ns();
 
-	if (now - p->events_since_ns > EVENTS_NS) {
-		p->events_since_ns = now;
-		p->events_n = 0;
-	}
-	return p->events_n++ < EVENTS_MAX;
+	if (!is_left(&p->told, EVENTS_MAX, now) || (user && !is_left(user, EVENTS_OF_USER, now)))
+		return false;
+	p->told.n++;
+	if (user)
+		user->n++;
+	return true;
 }
 
 static void trouble(struct hak_process *p, int error, const char *why)

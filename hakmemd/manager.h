@@ -31,6 +31,14 @@
 struct hak_manager;
 struct hak_pressure;
 
+/* How much was told of a process, or of a user's, in a minute. */
+struct hak_told {
+	uint64_t since_ns;
+	unsigned n;
+	uid_t uid;
+};
+#define HAK_TOLD_USERS 32
+
 /* One tunable of one process as last seen. */
 struct hak_value {
 	uint64_t value;		/* in force */
@@ -53,8 +61,7 @@ struct hak_process {
 	unsigned repairs;			/* of our layer, since the last reload */
 	bool locked;				/* control.lock: can be seen, not changed */
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
-	uint64_t events_since_ns;		/* a stranger's process may not flood the journal */
-	unsigned events_n;
+	struct hak_told told;			/* it may not flood the journal */
 	int fd_number;				/* of its stats memfd, there; -1 if it closed it */
 	uint64_t exe_ino;			/* these two tell when it executes something else */
 
@@ -122,6 +129,7 @@ struct hak_manager {
 	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
 	unsigned observers_n;
 	unsigned look;				/* counts the looks at all processes */
+	struct hak_told told[HAK_TOLD_USERS];	/* of users other than root */
 	struct hak_turns measuring;		/* for limits, in each look */
 	const char *only;			/* glob of commands; NULL: all processes */
 	bool can_page_out;
