@@ -43,13 +43,14 @@ static void tell_problems(const struct hak_policy_set *set)
 {
 	for (size_t i = 0; i < set->problems_n; i++) {
 		const struct hak_policy_problem *p = &set->problem[i];
-		char why[4 * HAK_WHY_TEXT];
+		char why[4 * HAK_WHY_TEXT], path[4 * HAK_PATH_BYTES];
 
 		hak_escape(p->why, why, sizeof(why));
+		hak_escape(p->path, path, sizeof(path));
 		if (p->line)
-			fprintf(stderr, "%s:%u: %s\n", p->path, p->line, why);
+			fprintf(stderr, "%s:%u: %s\n", path, p->line, why);
 		else
-			fprintf(stderr, "%s: %s\n", p->path, why);
+			fprintf(stderr, "%s: %s\n", path, why);
 	}
 }
 

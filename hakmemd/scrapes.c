@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "hakmemd/manager.h"
 #include "hakmemd/scrapes.h"
 
 #define CLIENTS_MAX	32
@@ -151,6 +152,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
 	if (++s->busy == CLIENTS_MAX)
 		sd_event_source_set_enabled(s->accept, SD_EVENT_OFF);
 	if (sd_event_add_io(s->event, &c->io, client, EPOLLIN, on_client, c) < 0 ||
+	    sd_event_source_set_priority(c->io, HAK_QUESTIONS_PRIORITY) < 0 ||
 	    sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, CLIENT_US, 0, on_time,
 				       c) < 0)
 		client_end(c);
@@ -195,7 +197,10 @@ int hak_scrapes_start(sd_event *event, const char *path, hak_scrape_text *text, 
 	s->fd = r = listen_at(path);
 	if (r >= 0)
 		r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->accept, HAK_QUESTIONS_PRIORITY);
 	if (r < 0) {
+		sd_event_source_disable_unref(s->accept);
 		if (s->fd >= 0)
 			close(s->fd);
 		sd_event_unref(s->event);
