@@ -210,6 +210,11 @@ status=/proc/$(main_pid hakmem-exporter)/status
 is "capabilities of the exporter" "$(awk '/^CapEff/ { print $2 }' "$status")" 0000000000000000
 [ "$(awk '/^Uid/ { print $2 }' "$status")" -ge 61184 ] || fail "no dynamic user"
 [ -e "/proc/$(main_pid hakmem-exporter)/maps" ] || fail "no exporter"
+# Its socket is systemd's: it outlives the exporter.
+systemctl restart hakmem-exporter || fail "$(journalctl -u hakmem-exporter --no-pager -n 20)"
+all_known || fail "after a restart of the exporter: $(known)"
+systemctl stop hakmem-exporter || fail "the exporter does not stop"
+all_known || fail "after a stop of the exporter: $(known)"
 exposure=$(systemd-analyze security hakmem-exporter --no-pager | tail -n 1)
 echo "systemd-analyze security: $exposure"
 [[ $exposure == *SAFE* ]] || fail "$exposure"
