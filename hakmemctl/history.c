@@ -24,6 +24,7 @@ static const struct hak_column columns[] = {
 	{ "NAME", "name", HAK_SHOW_TEXT },
 	{ "OLD", "old", HAK_SHOW_TEXT },
 	{ "NEW", "new", HAK_SHOW_TEXT },
+	{ "RESULT", "result", HAK_SHOW_RESULT },
 	{ "WHO", "who", HAK_SHOW_TEXT },
 	{ "WHY", "why", HAK_SHOW_TEXT },
 	{ "RULE", "rule", HAK_SHOW_TEXT, .hidden = true },
@@ -126,6 +127,7 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 	hak_json_text(o, "name", e->tunable);
 	hak_json_text(o, "old", e->old[0] ? e->old : NULL);
 	hak_json_text(o, "new", e->new[0] ? e->new : NULL);
+	hak_json_text(o, "result", e->result[0] ? e->result : NULL);
 	if (e->trusted) {
 		hak_json_text(o, "who", e->who);
 	} else {

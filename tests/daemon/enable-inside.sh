@@ -142,6 +142,23 @@ hakmemctl undo "$(change 10)" >/dev/null || fail "undo of a value with an end"
 left=$(field values/0/expires_ns hakmemctl get "$redis" whale.ring_slots)
 ((left > 3000000000000 && left <= 3600000000000)) || fail "left of an hour: $left"
 
+# What a process has not taken up can be taken back as well.
+printf '[Service]\nEnvironment=LD_PRELOAD=%s HAKMEM=control.agent=off\nExecStart=%s\n' \
+	$HAKMEM_LIB "/bin/sleep 1000" >/etc/systemd/system/sleeps.service
+systemctl daemon-reload
+systemctl start sleeps
+ready() { hakmemctl get sleeps.service purge.delay_ms >/dev/null 2>&1; }
+wait_for 30 ready || fail "sleeps does not run on hakmem"
+hakmemctl set sleeps.service purge.delay_ms=8s --timeout=50ms >/hk/set || fail "set"
+grep -q pending /hk/set || fail "no sleeper: $(cat /hk/set)"
+written() { journalctl --sync; field changes/0/id hakmemctl history sleeps.service; }
+wait_for 30 written >/hk/id 2>/dev/null || fail "history"
+is "pending" "$(for f in old new result; do
+	field changes/0/$f hakmemctl history sleeps.service; done | xargs)" "1s 8s pending"
+hakmemctl undo "$(written)" --timeout=50ms >/hk/undo || fail "undo: $(cat /hk/undo)"
+is "undone" "$(field values/0/layers/admin hakmemctl get sleeps.service purge.delay_ms)" None
+systemctl stop sleeps
+
 # Anybody may write such entries: theirs count for their own processes.
 setpriv --reuid=65533 --regid=65533 --clear-groups python3 -c '
 import socket, sys
