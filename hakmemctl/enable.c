@@ -171,9 +171,13 @@ static void failed(struct outcome *o, int error)
 
 static void tell_restart(const struct command *cmd, const struct ctl_unit *unit, struct outcome *o)
 {
+	const char *quote;
+
 	if (*cmd->root || !ctl_unit_runs(unit->name))
 		return;
-	snprintf(o->next, sizeof(o->next), "systemctl restart %s", unit->name);
+	/* To be pasted: the shell would take a backslash for its own. */
+	quote = strchr(unit->name, '\\') ? "'" : "";
+	snprintf(o->next, sizeof(o->next), "systemctl restart %s%s%s", quote, unit->name, quote);
 }
 
 static void notes_json(struct json_object *row, const struct ctl_verdict *v)

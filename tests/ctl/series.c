@@ -144,6 +144,13 @@ static void check_units(void)
 	CHECK(sum(PROCESSES, "", "other", &n) > 1000, "what has no place is other");
 }
 
+/* The unit's own name, for those who know it from elsewhere; in a label a backslash is two. */
+static void check_names(void)
+{
+	begin("w\\x2dx.service", "a\nb");
+	sum_is(PROCESSES, "w\\\\x2dx.service", "a\\\\x0ab", 1);
+}
+
 /* As an older version may have saved them: more of a unit than there are places. */
 static void check_load(void)
 {
@@ -165,6 +172,9 @@ int main(void)
 	check_ended_names();
 	check_living_names();
 	check_units();
+	hak_metrics_free(m);
+	CHECK(hak_metrics_new(HAK_METRICS_DAEMON, &m) == 0, "new");
+	check_names();
 	hak_metrics_free(m);
 	CHECK(hak_metrics_new(HAK_METRICS_DAEMON, &m) == 0, "new");
 	check_load();
