@@ -92,7 +92,8 @@ static int is_ours(const char *path)
 	return strncmp(line, MARK, strlen(MARK)) == 0 ? 0 : -EEXIST;
 }
 
-/* The value within double quotes; the library's own % doubled, for systemd expands those. */
+/* The value within double quotes, as systemd.syntax(7) has it; the library's own % doubled, for
+ * systemd expands those. */
 static void put_quoted(FILE *to, const char *value, bool expand)
 {
 	for (; *value; value++) {
@@ -100,7 +101,10 @@ static void put_quoted(FILE *to, const char *value, bool expand)
 			putc('\\', to);
 		if (*value == '%' && !expand)
 			putc('%', to);
-		putc(*value, to);
+		if ((unsigned char)*value < ' ')
+			fprintf(to, "\\x%02x", *value);
+		else
+			putc(*value, to);
 	}
 }
 

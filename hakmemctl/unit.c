@@ -62,6 +62,73 @@ static const char *seen_by_systemd(const char *root, const char *path)
 }
 
 /* -- words ------------------------------------------------------------------------------------- */
+/* The character of so many digits, or -1. */
+static long digits(const char *p, size_t n, int base)
+{
+	char text[9], *end;
+	long c;
+
+	snprintf(text, sizeof(text), "%.*s", (int)n, p);
+	if (strspn(text, "0123456789abcdefABCDEF") != n)
+		return -1;
+	c = strtol(text, &end, base);
+	return *end || c == 0 ? -1 : c;
+}
+
+static char *put_utf8(char *out, long c)
+{
+	if (c < 0x80) {
+		*out++ = (char)c;
+		return out;
+	}
+	if (c < 0x800) {
+		*out++ = (char)(0xc0 | c >> 6);
+	} else {
+		if (c < 0x10000) {
+			*out++ = (char)(0xe0 | c >> 12);
+		} else {
+			*out++ = (char)(0xf0 | c >> 18);
+			*out++ = (char)(0x80 | (c >> 12 & 0x3f));
+		}
+		*out++ = (char)(0x80 | (c >> 6 & 0x3f));
+	}
+	*out++ = (char)(0x80 | (c & 0x3f));
+	return out;
+}
+
+/* What stands behind a backslash, which *at is moved behind; no longer than it was. False: it is no
+ * escape. */
+static bool unescape(const char **at, char **out)
+{
+	static const char letters[] = "abfnrtv\\\"'s", meant[] = "\a\b\f\n\r\t\v\\\"' ";
+	const char *letter = **at ? strchr(letters, **at) : NULL;
+	size_t n = 0, skip = 1;
+	int base = 16;
+	long c;
+
+	if (letter) {
+		*(*out)++ = meant[letter - letters];
+		++*at;
+		return true;
+	}
+	switch (**at) {
+	case 'x': n = 2; break;
+	case 'u': n = 4; break;
+	case 'U': n = 8; break;
+	case '0' ... '3': n = 3, skip = 0, base = 8; break;
+	default: return false;
+	}
+	c = digits(*at + skip, n, base);
+	if (c < 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return false;
+	if (n <= 3)
+		*(*out)++ = (char)c;
+	else
+		*out = put_utf8(*out, c);
+	*at += skip + n;
+	return true;
+}
+
 char *ctl_next_word(const char **at)
 {
 	const char *p = *at + strspn(*at, " \t\n\r");
@@ -72,13 +139,17 @@ char *ctl_next_word(const char **at)
 	word = out = malloc(strlen(p) + 1);
 	if (!word)
 		return NULL;
-	for (; *p && (quote || !strchr(" \t\n\r", *p)); p++) {
-		if (quote ? *p == quote : *p == '"' || *p == '\'')
-			quote = quote ? 0 : *p;
-		else if (*p == '\\' && p[1])
-			*out++ = *++p;
-		else
-			*out++ = *p;
+	while (*p && (quote || !strchr(" \t\n\r", *p))) {
+		char c = *p++;
+
+		if (quote ? c == quote : c == '"' || c == '\'') {
+			quote = quote ? 0 : c;
+		} else if (c != '\\') {
+			*out++ = c;
+		} else if (!unescape(&p, &out)) {
+			free(word);
+			return NULL;
+		}
 	}
 	*out = '\0';
 	*at = p;

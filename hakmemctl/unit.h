@@ -59,7 +59,8 @@ void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_M
 /* Where a path of systemd's leads here: links followed, inside of root. 0 or -errno. */
 int ctl_in_root(const char *root, const char *path, char ret[PATH_MAX]);
 
-/* The next word of a setting, quotes and backslashes resolved, in a new string; NULL at the end. */
+/* The next word of a setting in a new string, quotes and escapes resolved as systemd.syntax(7)
+ * says; NULL at the end, and at an escape that is none, where systemd leaves out the rest too. */
 char *ctl_next_word(const char **at);
 
 /* -- preloadable.c ----------------------------------------------------------------------------- */
