@@ -292,11 +292,31 @@ static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool
 	return 1;
 }
 
+/* A unit that is masked or gone keeps its drop-ins, which would act again when it comes back. */
+static int load_to_disable(const struct command *cmd, const char *name, struct ctl_unit **ret,
+			   char why[HAK_WHY_TEXT])
+{
+	struct ctl_unit *unit;
+	char ignored[HAK_WHY_TEXT];
+	int r = ctl_unit_load(cmd->root, name, ret, why);
+
+	if ((r != -ENOENT && r != -ERFKILL) ||
+	    ctl_unit_named(cmd->root, name, &unit, ignored) < 0)
+		return r;
+	if (!unit->ours_etc && !unit->ours_run) {
+		ctl_unit_free(unit);
+		return r;
+	}
+	why[0] = '\0';
+	*ret = unit;
+	return 0;
+}
+
 static int disable_one(struct command *cmd, const char *name)
 {
 	struct outcome o = { .result = "refused" };
 	struct ctl_unit *unit = NULL;
-	int r = ctl_unit_load(cmd->root, name, &unit, o.reason), removed = 0;
+	int r = load_to_disable(cmd, name, &unit, o.reason), removed = 0;
 
 	for (int runtime = cmd->runtime; r == 0 && runtime < 2; runtime++) {
 		int one = remove_drop_in(cmd, unit, runtime, &o);

@@ -363,6 +363,12 @@ static bool have_drop_in(const struct ctl_unit *unit, bool runtime)
 	return access(full, F_OK) == 0;
 }
 
+static void find_ours(struct ctl_unit *unit)
+{
+	unit->ours_etc = have_drop_in(unit, false);
+	unit->ours_run = have_drop_in(unit, true);
+}
+
 static int name_unit(struct ctl_unit *unit, const char *name, char why[HAK_WHY_TEXT])
 {
 	const char *suffix = strrchr(name, '.');
@@ -408,13 +414,11 @@ static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 		r = read_drop_ins(unit);
 	if (r < 0)
 		snprintf(why, HAK_WHY_TEXT, "the files of %.200s: %s", unit->name, strerror(-r));
-	unit->ours_etc = have_drop_in(unit, false);
-	unit->ours_run = have_drop_in(unit, true);
 	return r;
 }
 
-int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
-		  char why[HAK_WHY_TEXT])
+int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
+		   char why[HAK_WHY_TEXT])
 {
 	struct ctl_unit *unit = calloc(1, sizeof(*unit));
 	int r;
@@ -425,13 +429,32 @@ int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
 	}
 	unit->root = root;
 	r = name_unit(unit, name, why);
-	if (r == 0)
-		r = load(unit, why);
-	if (r < 0)
+	if (r < 0) {
 		ctl_unit_free(unit);
-	else
-		*ret = unit;
-	return r;
+		return r;
+	}
+	find_ours(unit);
+	*ret = unit;
+	return 0;
+}
+
+int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
+		  char why[HAK_WHY_TEXT])
+{
+	struct ctl_unit *unit;
+	int r = ctl_unit_named(root, name, &unit, why);
+
+	if (r < 0)
+		return r;
+	r = load(unit, why);
+	if (r < 0) {
+		ctl_unit_free(unit);
+		return r;
+	}
+	/* An alias has another name. */
+	find_ours(unit);
+	*ret = unit;
+	return 0;
 }
 
 void ctl_unit_free(struct ctl_unit *unit)

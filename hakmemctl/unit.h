@@ -39,6 +39,10 @@ struct ctl_unit {
  */
 int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
 		  char why[HAK_WHY_TEXT]);
+/* By its name alone: whether or not there is such a unit, only drop-ins of ours are known of it. 0,
+ * -EINVAL or -ENOMEM. */
+int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
+		   char why[HAK_WHY_TEXT]);
 void ctl_unit_free(struct ctl_unit *unit);	/* NULL is fine */
 
 /* The last value of that setting, or the `i`th; NULL if there is none. */
