@@ -159,6 +159,7 @@ char *ctl_next_word(const char **at)
 /* -- settings ---------------------------------------------------------------------------------- */
 struct reader {
 	struct ctl_unit *unit;
+	bool manager;		/* its files: of those one setting counts */
 	int error;
 };
 
@@ -166,9 +167,9 @@ struct reader {
 static bool is_list(const char *name)
 {
 	static const char *const lists[] = {
-		"BindPaths", "BindReadOnlyPaths", "Environment", "EnvironmentFile", "ExecPaths",
-		"ExecStart", "InaccessiblePaths", "NoExecPaths", "TemporaryFileSystem",
-		"UnsetEnvironment",
+		"BindPaths", "BindReadOnlyPaths", "DefaultEnvironment", "Environment",
+		"EnvironmentFile", "ExecPaths", "ExecStart", "InaccessiblePaths", "NoExecPaths",
+		"PassEnvironment", "TemporaryFileSystem", "UnsetEnvironment",
 	};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -198,7 +199,8 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 	struct ctl_unit *unit = reader->unit;
 	struct ctl_setting *grown, *s;
 
-	if (strcmp(line->section, "Service") != 0)
+	if (strcmp(line->section, reader->manager ? "Manager" : "Service") != 0 ||
+	    (strcmp(line->name, "DefaultEnvironment") == 0) != reader->manager)
 		return 0;
 	if (!*line->value || !is_list(line->name))
 		drop(unit, line->name);
@@ -224,9 +226,9 @@ static void on_bad(const char *path, unsigned line, const char *section, const c
 {
 }
 
-static int read_file(struct ctl_unit *unit, const char *path)
+static int read_file(struct ctl_unit *unit, const char *path, bool manager)
 {
-	struct reader reader = { .unit = unit };
+	struct reader reader = { .unit = unit, .manager = manager };
 	const struct hak_conf_reader callbacks = { .see = on_line, .bad = on_bad, .arg = &reader };
 	int r = hak_conf_read(path, &callbacks);
 
@@ -296,18 +298,25 @@ static bool shorten(char name[HAK_UNIT_NAME_BYTES])
 	return true;
 }
 
+static int add_folder(char **list, const char *root, const char *folder, const char *name)
+{
+	char *longer;
+
+	if (asprintf(&longer, "%s%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", root, folder,
+		     name) < 0)
+		return -ENOMEM;
+	free(*list);
+	*list = longer;
+	return 0;
+}
+
 static int add_folders(char **list, const char *root, const char *variant)
 {
-	for (size_t i = 0; i < FOLDERS; i++) {
-		char *longer;
+	int r = 0;
 
-		if (asprintf(&longer, "%s%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", root,
-			     folders[i], variant) < 0)
-			return -ENOMEM;
-		free(*list);
-		*list = longer;
-	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < FOLDERS; i++)
+		r = add_folder(list, root, folders[i], variant);
+	return r;
 }
 
 /* All folders with drop-ins of the unit, the strongest first, separated by colons. */
@@ -329,22 +338,54 @@ static int drop_in_folders(const struct ctl_unit *unit, char **ret)
 	return r;
 }
 
-static int read_drop_ins(struct ctl_unit *unit)
+/* All files of those folders, which are separated by colons. */
+static int read_folders(struct ctl_unit *unit, const char *path, bool manager)
 {
 	struct hak_conf_file *files;
 	size_t n;
-	char *path;
-	int r = drop_in_folders(unit, &path);
+	int r = hak_conf_files(path, ".conf", &files, &n);
 
-	if (r == 0)
-		r = hak_conf_files(path, ".conf", &files, &n);
-	free(path);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (!files[i].masked)
-			r = read_file(unit, files[i].path);
+			r = read_file(unit, files[i].path, manager);
 	hak_conf_files_free(files, n);
+	return r;
+}
+
+static int read_drop_ins(struct ctl_unit *unit)
+{
+	char *path;
+	int r = drop_in_folders(unit, &path);
+
+	if (r == 0)
+		r = read_folders(unit, path, false);
+	free(path);
+	return r;
+}
+
+/* What the manager gives to all services; systemd-system.conf(5). */
+static int read_manager(struct ctl_unit *unit)
+{
+	static const char *const places[] = { "/etc/systemd", "/run/systemd",
+					      "/usr/local/lib/systemd", "/usr/lib/systemd" };
+	char path[PATH_MAX], found[PATH_MAX], *path_list = NULL;
+	bool have_main = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s/system.conf", places[i]);
+		if (!have_main && ctl_in_root(unit->root, path, found) == 0) {
+			have_main = true;
+			r = read_file(unit, found, true);
+		}
+	}
+	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++)
+		r = add_folder(&path_list, unit->root, places[i], "system.conf");
+	if (r == 0)
+		r = read_folders(unit, path_list, true);
+	free(path_list);
 	return r;
 }
 
@@ -409,7 +450,9 @@ static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 	if (!template[0] && strcmp(own, unit->name) != 0 && hak_unit_name_valid(own) &&
 	    strlen(own) < sizeof(unit->name))
 		strcpy(unit->name, own);
-	r = read_file(unit, found);
+	r = read_manager(unit);
+	if (r == 0)
+		r = read_file(unit, found, false);
 	if (r == 0)
 		r = read_drop_ins(unit);
 	if (r < 0)
@@ -498,13 +541,13 @@ bool ctl_unit_true(const struct ctl_unit *unit, const char *name)
 	return false;
 }
 
-const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
-					   char **ret_value)
+/* The last LD_PRELOAD of all settings of that name; *from and *value stay if there is none. */
+static void find_preload(const struct ctl_unit *unit, const char *name, bool with_ours,
+			 const struct ctl_setting **from, char **value)
 {
-	const struct ctl_setting *s, *from = NULL;
+	const struct ctl_setting *s;
 
-	*ret_value = NULL;
-	for (size_t i = 0; (s = ctl_unit_nth(unit, "Environment", i)); i++) {
+	for (size_t i = 0; (s = ctl_unit_nth(unit, name, i)); i++) {
 		const char *at = s->value, *file = strrchr(s->path, '/');
 		char *word;
 
@@ -512,12 +555,22 @@ const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool wit
 			continue;
 		while ((word = ctl_next_word(&at))) {
 			if (strncmp(word, "LD_PRELOAD=", 11) == 0) {
-				free(*ret_value);
-				*ret_value = strdup(word + 11);
-				from = s;
+				free(*value);
+				*value = strdup(word + 11);
+				*from = s;
 			}
 			free(word);
 		}
 	}
+}
+
+const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
+					   char **ret_value)
+{
+	const struct ctl_setting *from = NULL;
+
+	*ret_value = NULL;
+	find_preload(unit, "DefaultEnvironment", true, &from, ret_value);
+	find_preload(unit, "Environment", with_ours, &from, ret_value);
 	return *ret_value ? from : NULL;
 }

@@ -28,7 +28,8 @@ struct ctl_unit {
 	const char *root;
 	char name[HAK_UNIT_NAME_BYTES];	/* its own, where an alias was asked for */
 	char fragment[PATH_MAX];	/* as systemd sees it */
-	struct ctl_setting *settings;	/* of [Service]; an empty one removed those before */
+	struct ctl_setting *settings;	/* of [Service], an empty one removed those before; and the
+					 * manager's DefaultEnvironment */
 	size_t n;
 	bool ours_etc, ours_run;	/* a drop-in of ours is there */
 };
@@ -51,7 +52,8 @@ const struct ctl_setting *ctl_unit_nth(const struct ctl_unit *unit, const char *
 bool ctl_unit_true(const struct ctl_unit *unit, const char *name);
 
 /*
- * The value of LD_PRELOAD in Environment=, and the file it is from; ours counts or not. NULL: none.
+ * The value of LD_PRELOAD in Environment=, or else in the manager's DefaultEnvironment=, and the
+ * file it is from; ours counts or not. NULL: none.
  * In *ret_value, as written (specifiers not expanded), for the caller to free.
  */
 const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
