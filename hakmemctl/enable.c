@@ -175,13 +175,16 @@ static void failed(struct outcome *o, int error)
 
 static void tell_restart(const struct command *cmd, const struct ctl_unit *unit, struct outcome *o)
 {
+	bool template = strstr(unit->name, "@.");
+	size_t stem = strcspn(unit->name, "@") + template;
 	const char *quote;
 
 	if (*cmd->root || !ctl_unit_runs(unit->name))
 		return;
-	/* To be pasted: the shell would take a backslash for its own. */
-	quote = strchr(unit->name, '\\') ? "'" : "";
-	snprintf(o->next, sizeof(o->next), "systemctl restart %s%s%s", quote, unit->name, quote);
+	/* To be pasted: a backslash and a star are not for the shell. */
+	quote = template || strchr(unit->name, '\\') ? "'" : "";
+	snprintf(o->next, sizeof(o->next), "systemctl restart %s%.*s%s%s%s", quote, (int)stem,
+		 unit->name, template ? "*" : "", unit->name + stem, quote);
 }
 
 static void notes_json(struct json_object *row, const struct ctl_verdict *v)

@@ -70,6 +70,22 @@ grep -q libhakmem.so "/proc/$(main_pid two)/maps" || fail "two is not on hakmem"
 grep -qF "${other##*/}" "/proc/$(main_pid two)/maps" || fail "two lost what it had"
 tr '\0' '\n' <"/proc/$(main_pid two)/environ" | grep -q ^B=1 || fail "two lost a variable"
 
+# A template: its instances are what runs, and what to restart.
+printf '[Service]\nExecStart=/bin/sleep 1000\n' >/etc/systemd/system/many@.service
+systemctl daemon-reload
+systemctl start 'many@a\x2db' many@c
+is "next" "$(field units/0/next hakmemctl enable many@)" "systemctl restart 'many@*.service'"
+is "next" "$(field units/0/next hakmemctl enable 'many@a\x2db')" \
+	"systemctl restart 'many@a\\x2db.service'"
+bash -c "$(field units/0/next hakmemctl enable many@)" || fail "restart of all instances"
+for one in 'many@a\x2db' many@c; do
+	grep -q libhakmem.so "/proc/$(main_pid "$one")/maps" || fail "$one is not on hakmem"
+done
+field units/0/processes hakmemctl status many@ | grep -o "'pid'" | wc -l >/hk/n
+is "instances" "$(cat /hk/n)" 2
+hakmemctl disable many@ 'many@a\x2db' >/dev/null || fail "disable many@"
+systemctl stop 'many@*'
+
 # Privileges: what the dynamic linker would ignore is refused, what it heeds is not.
 cp /bin/sleep /usr/bin/suid-sleep
 chmod 4755 /usr/bin/suid-sleep
