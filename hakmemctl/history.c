@@ -58,6 +58,17 @@ void ctl_who(char out[CTL_WHO_BYTES])
 		 sudo ? sudo : "");
 }
 
+/* hakmemd, which looks no names up for this, has "user 1000" where commands have a name. */
+static void who_text(const char *who, char out[CTL_WHO_BYTES])
+{
+	unsigned uid;
+	int n = 0;
+
+	snprintf(out, CTL_WHO_BYTES, "%s", who);
+	if (sscanf(who, "user %u%n", &uid, &n) == 1 && n && !who[n])
+		user_name(uid, out + 5, CTL_WHO_BYTES - 5);
+}
+
 /* Processes may be gone: what counts is what the entry says of them. */
 static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 {
@@ -129,7 +140,8 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 	hak_json_text(o, "new", e->new[0] ? e->new : NULL);
 	hak_json_text(o, "result", e->result[0] ? e->result : NULL);
 	if (e->trusted) {
-		hak_json_text(o, "who", e->who);
+		who_text(e->who, text);
+		hak_json_text(o, "who", text);
 	} else {
 		strcpy(text, "user ");
 		user_name(e->uid, text + 5, sizeof(text) - 5);

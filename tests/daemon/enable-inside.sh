@@ -232,7 +232,7 @@ seen()
 }
 wait_for 30 seen 9s 2 || fail "hakmemd saw nothing: $(journalctl -u hakmemd -n 20 --no-pager)"
 await $((n + 1))
-is "who" "$(field changes/$n/who hakmemctl history "$redis")" "user 0"
+is "who" "$(field changes/$n/who hakmemctl history "$redis")" "user root"
 is "why" "$(field changes/$n/why hakmemctl history "$redis")" "over D-Bus"
 hakmemctl undo "$(change "$n")" >/dev/null || fail "undo of a change over D-Bus"
 is "undone" "$(value purge.delay_ms)" 1s
