@@ -135,7 +135,7 @@ static uint64_t count_sets(const struct hak_policy *policy)
 	return n;
 }
 
-static bool in_force(const struct hak_policy_set *set, const char *path)
+static bool makes_policy(const struct hak_policy_set *set, const char *path)
 {
 	for (size_t i = 0; i < set->n; i++)
 		if (strcmp(set->policy[i]->path, path) == 0)
@@ -154,7 +154,7 @@ static void list_rows(struct command *cmd)
 		hak_json_text(o, "name", policy->name);
 		hak_json_text(o, "match", match);
 		hak_json_number(o, "sets", count_sets(policy));
-		hak_json_text(o, "state", "in force");
+		hak_json_text(o, "state", "valid");
 		hak_json_text(o, "file", policy->path);
 		json_object_array_add(cmd->rows, o);
 		free(match);
@@ -164,7 +164,7 @@ static void list_rows(struct command *cmd)
 		struct json_object *o;
 		char *name;
 
-		if (!file->masked && in_force(cmd->set, file->path))
+		if (!file->masked && makes_policy(cmd->set, file->path))
 			continue;
 		o = json_object_new_object();
 		name = strndup(file->name, strlen(file->name) - strlen(".policy"));
@@ -258,7 +258,8 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 			}
 		if (found)
 			continue;
-		fprintf(stderr, "hakmemctl: no policy %s is in force\n", argv[i]);
+		fprintf(stderr, "hakmemctl: there is no policy %s; see hakmemctl policy "
+			"list\n", argv[i]);
 		r = CTL_NOTHING;
 	}
 	printed = answer(ctl, &cmd, "show", show_columns, SHOW_COLUMNS);

@@ -225,6 +225,10 @@ static void test_problems(void)
 	expect_problem("[Match]\nCommand=\n", 0, "[Match]", false);
 	expect_problem("", 0, "[Match]", false);
 #undef HEAD
+	/* Once for all lines that have no section. */
+	forget();
+	add("p.policy", "a=1\nb\nc=3\n[Match]\nUnti=x\nCommand=x\n");
+	TRUE(set->problems_n == 3 && set->problem[1].line == 5 && set->n == 0);
 	/* The good lines beside a bad one stay. */
 	forget();
 	add("p.policy", "[Match]\nCommand=x\n[Tunables]\nno.such=1\nwhale.ring_slots=7\n");
