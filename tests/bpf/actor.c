@@ -304,6 +304,73 @@ static void act_fixed(void)
 	note("refilled/bytes = %lu\naddress_reuse/maps = 1\n", N * PAGES * PAGE);
 }
 
+/* Over what is mapped in part: that part goes. */
+static void act_over(void)
+{
+	static const struct {
+		unsigned hole[2][2], map[2];	/* pages from, to */
+		unsigned seen, unseen;		/* pages replaced: it is known where, or not */
+	} areas[] = {
+		{ { { 30, 40 } }, { 20, 35 }, 10, 0 },
+		{ { { 10, 20 } }, { 15, 40 }, 20, 0 },
+		{ { { 20, 25 } }, { 10, 40 }, 25, 0 },
+		{ { { 10, 15 }, { 30, 35 } }, { 12, 33 }, 0, 15 },
+	};
+	enum { AREAS = sizeof(areas) / sizeof(areas[0]), PAGES = 50 };
+	unsigned unmapped = 0, seen = 0, unseen = 0, again = 0;
+	char *p = map(AREAS * PAGES * PAGE);
+
+	touch(p, AREAS * PAGES);
+	for (int i = 0; i < AREAS; i++, p += PAGES * PAGE) {
+		size_t pages = areas[i].map[1] - areas[i].map[0];
+		char *q = p + areas[i].map[0] * PAGE;
+
+		for (int k = 0; k < 2 && areas[i].hole[k][1]; k++) {
+			size_t hole = areas[i].hole[k][1] - areas[i].hole[k][0];
+
+			must(munmap(p + areas[i].hole[k][0] * PAGE, hole * PAGE) == 0, "munmap");
+			unmapped += hole;
+		}
+		must(mmap(q, pages * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == q, "mmap");
+		touch(q, pages);
+		seen += areas[i].seen;
+		unseen += areas[i].unseen;
+		again += pages - areas[i].unseen;
+	}
+	note("calls/munmap/given_bytes = %lu\n", unmapped * PAGE);
+	note("calls/mmap/given_bytes = %lu\n", (seen + unseen) * PAGE);
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", again * PAGE, unseen * PAGE);
+}
+
+/* A region is moved onto another, whole or in part. What was moved is not populated anew. */
+static void act_onto(void)
+{
+	enum { PAGES = 20 };
+	const int onto = MREMAP_MAYMOVE | MREMAP_FIXED;
+	char *old = map(5 * PAGES * PAGE), *new = map(9 * PAGES * PAGE);
+
+	touch(old, 5 * PAGES);
+	touch(new, 9 * PAGES);
+	must(mremap(old, PAGES * PAGE, PAGES * PAGE, onto, new) == new, "mremap");
+	/* to the end of a region */
+	old += PAGES * PAGE, new += 2 * PAGES * PAGE;
+	must(munmap(new + PAGES * PAGE, PAGES * PAGE) == 0, "munmap");
+	must(mremap(old, PAGES * PAGE, PAGES * PAGE, onto, new + 5 * PAGE) == new + 5 * PAGE,
+	     "mremap");
+	/* half of it, the other half is given back; and four pages between two holes */
+	old += PAGES * PAGE, new += 3 * PAGES * PAGE;
+	must(munmap(new, 3 * PAGE) == 0 && munmap(new + 7 * PAGE, 3 * PAGE) == 0, "munmap");
+	must(mremap(old, PAGES * PAGE, PAGES / 2 * PAGE, onto, new) == new, "mremap");
+	/* grown by it */
+	old += PAGES * PAGE, new += PAGES * PAGE;
+	must(mremap(old, PAGES * PAGE, 2 * PAGES * PAGE, onto, new) == new, "mremap");
+	note("calls/mremap/calls = 4\ncalls/mremap/given_bytes = %lu\n",
+	     (PAGES + (PAGES - 5) + (4 + PAGES / 2) + 2 * PAGES) * PAGE);
+	touch(new, 2 * PAGES);	/* its second half was not moved there */
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", PAGES * PAGE,
+	     4 * PAGE);
+}
+
 static void act_populate(void)
 {
 	enum { N = 10, PAGES = 600 };
@@ -477,6 +544,8 @@ static const struct {
 	{ "mremap", act_mremap, "=" },
 	{ "brk", act_brk, "=" },
 	{ "fixed", act_fixed, "=" },
+	{ "over", act_over, "=" },
+	{ "onto", act_onto, "=" },
 	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
