@@ -7,9 +7,12 @@
  * but what the act does. Exit code 77: this kernel lacks what the act needs; the reason is written.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -486,6 +489,82 @@ static void act_threads(void)
 	     THREADS * ROUNDS * THREAD_PAGES * PAGE, THREADS * ROUNDS * THREAD_PAGES * PAGE);
 }
 
+/* How often processors were made to forget addresses, as the kernel counts it for all. */
+static unsigned long shootdowns(void)
+{
+	static char text[1 << 18];
+	int fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
+	unsigned long sum = 0;
+	size_t n = 0;
+	ssize_t got;
+	char *p;
+
+	must(fd >= 0, "/proc/interrupts");
+	while ((got = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)got;
+	close(fd);
+	text[n] = '\0';
+	p = strstr(text, "TLB:");
+	if (!p)
+		lacks("this machine does not count TLB shootdowns\n");
+	for (p += 4; *(p += strspn(p, " ")) >= '0' && *p <= '9';)
+		sum += strtoul(p, &p, 10);
+	return sum;
+}
+
+static atomic_ulong turns;
+static atomic_bool enough;
+
+static void *spin(void *arg)
+{
+	must(sched_setaffinity(0, sizeof(cpu_set_t), arg) == 0, "sched_setaffinity");
+	while (!enough)
+		turns++;
+	return NULL;
+}
+
+/*
+ * Pages go while a thread of the same process runs on another processor, which has to forget them.
+ * In the moment between seeing it run and madvise it may be interrupted, though seldom.
+ */
+static void act_shootdowns(void)
+{
+	static char stack[1 << 16] __attribute__((aligned(64)));
+	enum { N = 200, PAGES = 5 };
+	cpu_set_t all, one[2];
+	int cpus = 0;
+	unsigned long before, seen;
+	pthread_t thread;
+	pthread_attr_t attr;
+	char *p = map(PAGES * PAGE);
+
+	must(sched_getaffinity(0, sizeof(all), &all) == 0, "sched_getaffinity");
+	for (int i = 0; i < CPU_SETSIZE && cpus < 2; i++) {
+		if (!CPU_ISSET(i, &all))
+			continue;
+		CPU_ZERO(&one[cpus]);
+		CPU_SET(i, &one[cpus++]);
+	}
+	if (cpus < 2)
+		lacks("there is one processor only\n");
+	before = shootdowns();
+	must(sched_setaffinity(0, sizeof(one[0]), &one[0]) == 0, "sched_setaffinity");
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, sizeof(stack));
+	must(pthread_create(&thread, &attr, spin, &one[1]) == 0, "pthread_create");
+	for (int i = 0; i < N; i++) {
+		touch(p, PAGES);
+		for (seen = turns; turns == seen;)
+			;
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+	note("tlb/shootdowns >= %d\ntlb/shootdowns <= %d\n", N / 2, N + N / 2);
+	note("tlb/shootdown_pages >= %d\n", N / 2 * PAGES);
+	note("tlb/interrupts >= %d\ntlb/interrupts <= %lu\n", N / 2, shootdowns() - before + 16);
+}
+
 /* What the parent gave back is not the child's to refill, and the other way round. */
 static void act_fork(void)
 {
@@ -551,6 +630,7 @@ static const struct {
 	{ "fail", act_fail, "=" },
 	{ "forget", act_forget, "=" },
 	{ "threads", act_threads, "=" },
+	{ "shootdowns", act_shootdowns, "=" },
 	{ "fork", act_fork, ">=" },
 	{ "regions", act_regions, "=" },
 };
