@@ -83,11 +83,22 @@ struct {
 	__uint(value_size, HAK_STACK_DEPTH * sizeof(__u64));
 } stacks SEC(".maps");
 
+/* -- ranges, block by block -------------------------------------------------------------------- */
+enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
+
+/* What is done to the blocks of a range. */
+struct walk {
+	__u64 owner, start, end, now;	/* whole pages */
+	__u64 found, late;		/* pages: met within T, met later than that */
+	__u32 what, pad;
+};
+
 /* What is too large for the stack of a program that calls as deeply as ours; one on each processor,
  * where nothing else runs meanwhile. */
 struct room {
 	struct hak_site_key key;
 	struct hak_site first;
+	struct walk walk;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -95,16 +106,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct room);
 } rooms SEC(".maps");
-
-/* -- ranges, block by block -------------------------------------------------------------------- */
-enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
-
-/* What is done to the blocks of a range; one of these on the stack of the caller. */
-struct walk {
-	__u64 owner, start, end, now;	/* whole pages */
-	__u64 found, late;		/* pages: met within T, met later than that */
-	__u32 what, pad;
-};
 
 static __always_inline void visit_word(struct walk *walk, struct hak_block *block, __u64 mask,
 				       __u32 w, bool in_time, __u64 *added)
@@ -617,31 +618,36 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 /* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
 __noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u64 now)
 {
-	struct walk walk = { .owner = owner, .now = now };
 	struct hak_space_totals *totals;
+	struct room *room;
+	struct walk *walk;
 	__u32 zero = 0;
 
 	totals = bpf_map_lookup_elem(&space_totals, &zero);
-	if (!t || !out || !totals)
+	room = bpf_map_lookup_elem(&rooms, &zero);
+	if (!t || !out || !totals || !room)
 		return 0;
+	walk = &room->walk;
+	walk->owner = owner;
+	walk->now = now;
 	switch (t->call) {
 	case HAK_CALL_MMAP:
-		mmap_done(&walk, totals, t, out->address, out);
+		mmap_done(walk, totals, t, out->address, out);
 		break;
 	case HAK_CALL_MUNMAP:
-		munmap_done(&walk, t, out);
+		munmap_done(walk, t, out);
 		break;
 	case HAK_CALL_MREMAP:
-		mremap_done(&walk, t, out->address, out);
+		mremap_done(walk, t, out->address, out);
 		break;
 	case HAK_CALL_BRK:
-		brk_done(&walk, t, out->address, out);
+		brk_done(walk, t, out->address, out);
 		break;
 	case HAK_CALL_PROCESS_MADVISE:
-		process_madvise_done(&walk, t, out->address, out);
+		process_madvise_done(walk, t, out->address, out);
 		break;
 	default:
-		madvise_done(&walk, totals, t, out);
+		madvise_done(walk, totals, t, out);
 	}
 	return 0;
 }
@@ -754,8 +760,8 @@ int calls_exit(struct call_return *ctx)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(all_enter, struct pt_regs *regs, long id)
 {
-	struct pt_regs___x86 *x86 = (void *)regs;
-	struct pt_regs___arm64 *arm = (void *)regs;
+	struct pt_regs___x86_64 *x86 = (void *)regs;
+	struct pt_regs___aarch64 *arm = (void *)regs;
 	__u64 arg[5];
 
 	if (call_of(id, 0) == HAK_CALL_NONE)

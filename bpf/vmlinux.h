@@ -51,11 +51,11 @@ enum bpf_func_id { BPF_FUNC_find_vma = 180, BPF_FUNC_loop = 181 };
 
 struct pt_regs {};
 
-struct pt_regs___x86 {
+struct pt_regs___x86_64 {
 	unsigned long di, si, dx, r10, r8, r9, ip, sp;
 };
 
-struct pt_regs___arm64 {
+struct pt_regs___aarch64 {
 	unsigned long regs[31], sp, pc, orig_x0;
 };
 
