@@ -54,6 +54,7 @@ static int parse_rate(struct ctl *ctl, uint64_t *ret)
 	return CTL_OK;
 }
 
+/* 0; else that was it, with ctl->failure. */
 static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc, char **argv)
 {
 	char why[HAK_WHY_TEXT];
@@ -70,7 +71,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 			break;
 		case 'r':
 			if (parse_rate(ctl, &q->rate) != CTL_OK)
-				return CTL_USAGE;
+				return -1;
 			break;
 		case 'l':
 		case 'a':
@@ -87,7 +88,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 		}
 	}
 	if (option == -2)
-		return ctl->failure;
+		return -1;
 	if (shapes > 1)
 		return ctl_usage(ctl, "--folded and --svg exclude each other");
 	if (q->shape != REPORT && ctl->json != HAK_JSON_OFF)
@@ -96,7 +97,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 		return ctl_usage(ctl, "it takes one TARGET");
 	if (q->shape == REPORT && q->output && ctl->json == HAK_JSON_OFF)
 		q->shape = PPROF;
-	return CTL_OK;
+	return 0;
 }
 
 /* -- sampling, on and off ---------------------------------------------------------------------- */
@@ -240,10 +241,10 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	struct hak_segment *seg;
 	FILE *to = stdout;
 	struct request q;
-	int r = parse(ctl, &p, &q, argc, argv);
+	int r;
 
-	if (r != CTL_OK)
-		return r;
+	if (parse(ctl, &p, &q, argc, argv) != 0)
+		return ctl->failure;
 	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);
 	if (r != CTL_OK)
 		return r;

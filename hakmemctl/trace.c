@@ -31,6 +31,7 @@ static void interrupt(int signal)
 	interrupted = signal;
 }
 
+/* 0; else that was it, with ctl->failure. */
 static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, char **argv)
 {
 	char why[HAK_WHY_TEXT];
@@ -63,7 +64,7 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 		}
 	}
 	if (option == -2)
-		return ctl->failure;
+		return -1;
 	if (t->map != (q->output != NULL))
 		return ctl_usage(ctl, "--map and --output=FILE belong together");
 	if (optind < argc && strcmp(argv[optind - 1], "--") == 0)
@@ -73,7 +74,7 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 	t->target = argv[optind];
 	if (!q->command && !q->ns)
 		q->ns = 10000000000;
-	return CTL_OK;
+	return 0;
 }
 
 /* -- whom -------------------------------------------------------------------------------------- */
@@ -276,11 +277,11 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
 	struct request q;
-	int r = parse(ctl, &t, &q, argc, argv), go = -1;
+	int r, go = -1;
 	bool by_cgroup;
 
-	if (r != CTL_OK)
-		return r;
+	if (parse(ctl, &t, &q, argc, argv) != 0)
+		return ctl->failure;
 	by_cgroup = !q.command && strncmp(t.target, "cgroup:", 7) == 0;
 	if (by_cgroup)
 		options.cgroup_fd = open_cgroup(t.target + 7, why);
