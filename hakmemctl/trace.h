@@ -2,8 +2,9 @@
 /*
  * hakmemctl trace: what its files share. trace.c takes the command line and runs the trace;
  * trace_watch.c keeps the processes, call sites and counters of hakmem that belong to it;
- * trace_figures.c makes the document of it, the one place where figures are computed;
- * trace_report.c shows the document to people; trace_map.c draws address spaces.
+ * trace_malloc.c tells which malloc a process uses; trace_figures.c makes the document of it, the
+ * one place where figures are computed; trace_report.c shows the document to people; trace_map.c
+ * draws address spaces.
  *
  * One thread. A process that ends during the trace stays in the list: what it did is part of the
  * sums. What is printed of strangers (names, paths, symbols) goes through hak_json_text() or
@@ -80,6 +81,10 @@ void trace_free(struct trace *t);
 /* Notes the sums of this moment. */
 void trace_note_moment(struct trace *t);
 const char *trace_call_word(enum hak_call call);
+
+/* -- trace_malloc.c ---------------------------------------------------------------------------- */
+/* A word for the malloc that a process uses; NULL: unknown. */
+const char *trace_malloc_of(int procfd);
 
 /* -- trace_figures.c --------------------------------------------------------------------------- */
 struct json_object *trace_figures(struct trace *t);

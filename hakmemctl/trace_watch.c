@@ -71,42 +71,22 @@ static void read_comm(int procfd, char comm[HAK_COMM_BYTES])
 	comm[strcspn(comm, "\n")] = '\0';
 }
 
-struct seen {
-	const char *allocator;
-	uint64_t mappings;
-	bool libc;
-};
-
-static int see_mapping(const struct hak_mapping *map, void *arg)
+static int count_mapping(const struct hak_mapping *map, void *arg)
 {
-	static const char *const known[] = { "hakmem", "jemalloc", "tcmalloc", "mimalloc" };
-	const char *name = strrchr(map->path, '/');
-	struct seen *seen = arg;
-
-	seen->mappings++;
-	if (!name)
-		return 0;
-	seen->libc = seen->libc || strncmp(name, "/libc.so", 8) == 0;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (!seen->allocator && strncmp(name, "/lib", 4) == 0 &&
-		    strncmp(name + 4, known[i], strlen(known[i])) == 0)
-			seen->allocator = known[i];
+	++*(uint64_t *)arg;
 	return 0;
 }
 
 static void look_at_maps(struct trace_process *p, int procfd)
 {
-	struct seen seen = { 0 };
+	uint64_t mappings = 0;
 
-	if (hak_each_mapping(procfd, see_mapping, &seen) != 0 || !seen.mappings)
+	if (hak_each_mapping(procfd, count_mapping, &mappings) != 0 || !mappings)
 		return;
 	/* The kernel lists one that belongs to no process's regions. */
-	p->vmas_last = seen.mappings;
+	p->vmas_last = mappings;
 	if (!p->vmas_first)
 		p->vmas_first = p->vmas_last;
-	if (seen.allocator || seen.libc)
-		snprintf(p->allocator, sizeof(p->allocator), "%s",
-			 seen.allocator ? seen.allocator : "glibc");
 }
 
 /* -- hakmem's own counters --------------------------------------------------------------------- */
@@ -147,14 +127,18 @@ static void look_at(struct trace *t, struct trace_process *p)
 {
 	int procfd = open_proc(p->pid);
 	struct hak_vma *regions;
+	const char *uses;
 	size_t n;
 
 	if (procfd < 0)
 		return;
 	read_comm(procfd, p->comm);
 	look_at_maps(p, procfd);
-	close(procfd);
 	look_at_counters(p);
+	uses = p->on_hakmem ? "hakmem" : trace_malloc_of(procfd);
+	if (uses)
+		snprintf(p->allocator, sizeof(p->allocator), "%s", uses);
+	close(procfd);
 	if (!t->map || hak_vmas_read(t->session, p->pid, &regions, &n) < 0)
 		return;
 	if (n == 0) {
