@@ -14,7 +14,7 @@
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 from = BPF_CORE_READ(parent, tgid), tgid = BPF_CORE_READ(child, tgid);
+	__u32 from = process_of(parent, filter.pid_ns), tgid = process_of(child, filter.pid_ns);
 	struct hak_proc *proc;
 
 	if (from == tgid || !bpf_map_lookup_elem(&procs, &from))
@@ -33,14 +33,14 @@ int BPF_PROG(execed, struct task_struct *task)
 	if (!proc)
 		return 0;
 	proc->owner = note_add(HAK_NOTE_OWNERS, 1) + 1;
-	tell(HAK_EVENT_EXEC, proc->owner, BPF_CORE_READ(task, tgid), 0);
+	tell(HAK_EVENT_EXEC, proc->owner, current_tgid(), 0);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(exited, struct task_struct *task)
 {
-	__u32 pid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
+	__u32 pid = BPF_CORE_READ(task, pid), tgid = process_of(task, filter.pid_ns);
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 
 	if (!proc)

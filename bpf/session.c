@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #define SYS_fsconfig	431
 #define SYS_fsmount	432
 #endif
+#define FIRST_PID_NS	0xeffffffcu	/* PROC_PID_INIT_INO of linux/proc_ns.h */
 #define FSCONFIG_CMD_CREATE_ 6	/* of linux/mount.h, which quarrels with sys/mount.h */
 
 static const char *const shared_names[HAK_SHARED_MAPS] = {
@@ -185,6 +187,16 @@ static int say(enum libbpf_print_level level, const char *format, va_list args)
 	return vfprintf(stderr, format, args);
 }
 
+/* Of the first namespace programs need not look for it. */
+static uint32_t own_pid_ns(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == FIRST_PID_NS)
+		return 0;
+	return (uint32_t)st.st_ino;
+}
+
 void hak_machine(struct hak_filter *f)
 {
 	uint32_t shift = 0;
@@ -192,6 +204,7 @@ void hak_machine(struct hak_filter *f)
 	while ((1l << shift) < sysconf(_SC_PAGESIZE))
 		shift++;
 	f->page_shift = shift;
+	f->pid_ns = own_pid_ns();
 #if defined(__x86_64__)
 	f->regs_words = 21, f->regs_ip = 16, f->regs_sp = 19;
 #elif defined(__aarch64__)

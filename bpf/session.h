@@ -128,7 +128,7 @@ void hak_session_lacks(struct hak_session *s, const char *what, const char *why,
 bool hak_has_btf_tracepoint(const char *name);
 /* Opens the tracepoint "syscalls/sys_enter_mmap" for programs: a perf event, or -errno. */
 int hak_open_tracepoint(const char *name);
-/* What programs must know of the machine's registers and pages. */
+/* What programs must know of this machine, and of where we are in it. */
 void hak_machine(struct hak_filter *f);
 /* Why programs were not loaded, from libbpf's error; the error to return. */
 int hak_bpf_refused(int error, char why[HAK_WHY_TEXT]);

@@ -274,9 +274,7 @@ static __always_inline void populate(struct walk *walk, struct hak_space_totals 
 
 static __always_inline struct mm_struct *current_mm(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, mm);
+	return BPF_CORE_READ(current_task(), mm);
 }
 
 /* Whether a new mapping lies where one was a moment ago. */

@@ -8,6 +8,7 @@
 #ifndef HAK_BPF_TARGET_BPF_H
 #define HAK_BPF_TARGET_BPF_H
 
+#include "bpf/number.bpf.h"
 #include "bpf/target.h"
 
 const volatile struct hak_filter filter;
@@ -45,10 +46,22 @@ static __always_inline __u64 note_add(__u32 note, __u64 n)
 	return slot ? __sync_fetch_and_add(slot, n) : 0;
 }
 
+static __always_inline struct task_struct *current_task(void)
+{
+	return (struct task_struct *)bpf_get_current_task();
+}
+
+/* The current process; 0: nobody whom the loader could see. */
+static __always_inline __u32 current_tgid(void)
+{
+	if (!filter.pid_ns)
+		return bpf_get_current_pid_tgid() >> 32;
+	return process_of(current_task(), filter.pid_ns);
+}
+
 /* NULL: no room, counted. To be submitted at once. */
 static __always_inline struct hak_event *event_begin(__u64 bytes, __u32 type, __u64 owner)
 {
-	__u64 id = bpf_get_current_pid_tgid();
 	struct hak_event *e = bpf_ringbuf_reserve(&events, bytes, 0);
 
 	if (!e) {
@@ -58,8 +71,8 @@ static __always_inline struct hak_event *event_begin(__u64 bytes, __u32 type, __
 	e->time_ns = bpf_ktime_get_ns();
 	e->owner = owner;
 	e->type = type;
-	e->pid = id >> 32;
-	e->tid = id;
+	e->pid = current_tgid();
+	e->tid = number_of(current_task(), filter.pid_ns);
 	e->pad = 0;
 	e->a = e->b = e->c = e->d = e->e = 0;
 	__builtin_memset(e->name, 0, sizeof(e->name));
@@ -92,15 +105,13 @@ static __always_inline struct hak_proc *take_in(__u32 tgid)
 
 static __always_inline struct hak_proc *current_proc(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 tgid = current_tgid();
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
-	struct task_struct *task;
 
 	if (proc || !filter.by_cgroup || !tgid)
 		return proc;
 	/* One that ends is out already, though it still faults a little. */
-	task = (struct task_struct *)bpf_get_current_task();
-	if (BPF_CORE_READ(task, signal, live.counter) <= 0 ||
+	if (BPF_CORE_READ(current_task(), signal, live.counter) <= 0 ||
 	    bpf_current_task_under_cgroup(&cgroups, 0) != 1)
 		return NULL;
 	proc = take_in(tgid);
