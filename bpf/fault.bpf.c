@@ -186,6 +186,8 @@ static __always_inline int end(__u64 address, bool major)
 	if (owner) {
 		owner->faults++;
 		owner->ns += ns;
+	} else {
+		no_sums(proc);
 	}
 	refill(proc, totals, owner, address, order, fresh, now);
 	return 0;

@@ -24,6 +24,7 @@
 #define SYS_fsconfig	431
 #define SYS_fsmount	432
 #endif
+#define POLL_MOST	512	/* events dealt with by one poll */
 #define FIRST_PID_NS	0xeffffffcu	/* PROC_PID_INIT_INO of linux/proc_ns.h */
 #define FSCONFIG_CMD_CREATE_ 6	/* of linux/mount.h, which quarrels with sys/mount.h */
 
@@ -205,6 +206,7 @@ void hak_machine(struct hak_filter *f)
 		shift++;
 	f->page_shift = shift;
 	f->pid_ns = own_pid_ns();
+	f->self = (uint32_t)getpid();
 #if defined(__x86_64__)
 	f->regs_words = 21, f->regs_ip = 16, f->regs_sp = 19;
 #elif defined(__aarch64__)
@@ -236,7 +238,8 @@ static int told(void *arg, void *data, size_t bytes)
 
 	if (bytes >= sizeof(struct hak_event) && s->options.told)
 		s->options.told(data, s->options.arg);
-	return 0;
+	/* Who makes events faster than they are dealt with would never let us go. */
+	return ++s->taken < POLL_MOST ? 0 : -EAGAIN;
 }
 
 int hak_session_open(const struct hak_session_options *options, struct hak_session **ret,
@@ -370,14 +373,19 @@ void hak_session_stop(struct hak_session *s)
 	bpf_map_update_elem(s->shared[HAK_MAP_NOTES], &note, &on, BPF_ANY);
 	while (bpf_map_get_next_key(s->shared[HAK_MAP_PROCS], NULL, &key) == 0)
 		bpf_map_delete_elem(s->shared[HAK_MAP_PROCS], &key);
-	ring_buffer__consume(s->ring);
+	/* What was told until now: nobody adds to it any more. */
+	do {
+		s->taken = 0;
+	} while (ring_buffer__consume(s->ring) == -EAGAIN);
 }
 
 int hak_session_poll(struct hak_session *s, int timeout_ms)
 {
-	int r = ring_buffer__poll(s->ring, timeout_ms);
+	int r;
 
-	return r < 0 ? r : 0;
+	s->taken = 0;
+	r = ring_buffer__poll(s->ring, timeout_ms);
+	return r < 0 && r != -EAGAIN ? r : 0;
 }
 
 uint64_t hak_session_note(const struct hak_session *s, enum hak_note note)

@@ -531,8 +531,10 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 		bpf_map_update_elem(&space_owners, &proc->owner, (const void *)&no_owner,
 				    BPF_NOEXIST);
 		owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
-		if (!owner)
+		if (!owner) {
+			no_sums(proc);
 			return;
+		}
 	}
 	before = owner->vmas;
 	if (before)

@@ -108,7 +108,7 @@ static __always_inline struct hak_proc *current_proc(void)
 	__u32 tgid = current_tgid();
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 
-	if (proc || !filter.by_cgroup || !tgid)
+	if (proc || !filter.by_cgroup || !tgid || tgid == filter.self)
 		return proc;
 	/* One that ends is out already, though it still faults a little. */
 	if (BPF_CORE_READ(current_task(), signal, live.counter) <= 0 ||
@@ -118,6 +118,13 @@ static __always_inline struct hak_proc *current_proc(void)
 	if (proc)
 		tell(HAK_EVENT_MET, proc->owner, tgid, 0);
 	return proc;
+}
+
+/* All have room for the sums of as many. */
+static __always_inline void no_sums(struct hak_proc *proc)
+{
+	if (!__sync_lock_test_and_set(&proc->unsummed, 1))
+		note_add(HAK_NOTE_LOST_PROCS, 1);
 }
 
 static __always_inline __u32 log2_slot(__u64 v)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,13 +82,13 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 /* The directory of a v2 cgroup; -errno with a sentence. */
 static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 {
-	char whole[HAK_PATH_BYTES], *mount = hak_cgroup_mount();
+	char whole[PATH_MAX], *mount = hak_cgroup_mount();
 	int fd = -1;
 
 	/* Only v2 has this file, in each of its folders. */
-	snprintf(whole, sizeof(whole), "%s/%s/cgroup.controllers", mount ? mount : "", path);
+	snprintf(whole, sizeof(whole), "%s%s/cgroup.controllers", mount ? mount : "", path);
 	if (mount && access(whole, F_OK) == 0) {
-		snprintf(whole, sizeof(whole), "%s/%s", mount, path);
+		snprintf(whole, sizeof(whole), "%s%s", mount, path);
 		fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	free(mount);
@@ -208,7 +209,7 @@ static void run(struct trace *t, const struct request *q, bool endless)
 		if (!endless && hak_session_watched(t->session) == 0)
 			break;
 		if (t->map)
-			trace_note_moment(t);
+			trace_note_moment(t, false);
 		/* Of those born meanwhile: they may end before the trace does. */
 		if (hak_monotonic_ns() - looked > 500000000) {
 			trace_look(t, false);
@@ -237,9 +238,11 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 		return ctl_exit_code(r);
 	}
 	t->started_ns = hak_monotonic_ns();
+	trace_note_moment(t, false);
 	if (go >= 0 && write(go, "g", 1) != 1)
 		return CTL_FAILED;
 	run(t, q, by_cgroup);
+	trace_note_moment(t, true);
 	trace_look(t, true);
 	hak_session_stop(t->session);
 	t->stopped_ns = hak_monotonic_ns();
@@ -270,10 +273,11 @@ static int answer(struct trace *t, const struct request *q)
 
 int verb_trace(struct ctl *ctl, int argc, char **argv)
 {
-	struct trace t = { .ctl = ctl };
+	struct trace t = { .ctl = ctl, .moment_ns = TICK_MS * 1000000 };
 	struct hak_session_options options = { .cgroup_fd = -1, .sites = true, .told = trace_told,
 					       .arg = &t };
-	const struct sigaction catch = { .sa_handler = interrupt };
+	/* Waiting ends, writing what was told goes on. */
+	const struct sigaction catch = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
 	struct request q;
@@ -282,11 +286,11 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 
 	if (parse(ctl, &t, &q, argc, argv) != 0)
 		return ctl->failure;
-	by_cgroup = !q.command && strncmp(t.target, "cgroup:", 7) == 0;
-	if (by_cgroup)
-		options.cgroup_fd = open_cgroup(t.target + 7, why);
-	else if (!q.command && hak_target_parse(t.target, &target, why) < 0)
+	if (!q.command && hak_target_parse(t.target, &target, why) < 0)
 		return ctl_usage(ctl, "%s", why);
+	by_cgroup = !q.command && target.kind == HAK_TARGET_CGROUP;
+	if (by_cgroup)
+		options.cgroup_fd = open_cgroup(target.path, why);
 	if (by_cgroup && options.cgroup_fd < 0) {
 		fprintf(stderr, "hakmemctl: %s\n", why);
 		return CTL_NOTHING;

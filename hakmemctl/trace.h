@@ -20,6 +20,7 @@
 #include "hakmemctl/price.h"
 
 #define TRACE_SITES_MAX 8192
+#define TRACE_MOMENTS	310		/* that a picture shows apart */
 
 /* What hakmem's own counters say; zeros before the process had any. */
 struct trace_kept {
@@ -67,6 +68,7 @@ struct trace {
 	bool map;
 	struct trace_moment *moment;	/* for the map */
 	size_t moments, moments_room;
+	uint64_t moment_ns;		/* from one to the next, at least */
 	pid_t command;			/* 0: none, or it has ended */
 };
 
@@ -78,8 +80,8 @@ void trace_told(const struct hak_event *e, void *arg);
 /* Looks at what cannot be looked at once a process is gone. `last`: at the end of the trace. */
 void trace_look(struct trace *t, bool last);
 void trace_free(struct trace *t);
-/* Notes the sums of this moment. */
-void trace_note_moment(struct trace *t);
+/* Notes the sums of this moment, if the one before is some time ago or it is the `last`. */
+void trace_note_moment(struct trace *t, bool last);
 const char *trace_call_word(enum hak_call call);
 
 /* -- trace_malloc.c ---------------------------------------------------------------------------- */

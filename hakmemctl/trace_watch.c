@@ -132,7 +132,9 @@ static void look_at(struct trace *t, struct trace_process *p)
 
 	if (procfd < 0)
 		return;
-	read_comm(procfd, p->comm);
+	/* Once: it may have become another program that we are not told of yet. */
+	if (!p->comm[0])
+		read_comm(procfd, p->comm);
 	look_at_maps(p, procfd);
 	look_at_counters(p);
 	uses = p->on_hakmem ? "hakmem" : trace_malloc_of(procfd);
@@ -181,18 +183,29 @@ void trace_free(struct trace *t)
 	free(t->moment);
 }
 
-void trace_note_moment(struct trace *t)
+void trace_note_moment(struct trace *t, bool last)
 {
 	struct hak_space_totals space;
 	struct hak_fault_totals fault;
+	uint64_t now = hak_monotonic_ns();
 	struct trace_moment *m;
 
+	/* A long trace is told in as many moments as a short one: every other one goes, when there
+	 * are twice as many as can be drawn. */
+	if (!last && t->moments && now - t->moment[t->moments - 1].ns < t->moment_ns)
+		return;
+	if (t->moments == 2 * TRACE_MOMENTS) {
+		for (size_t i = 1; i < TRACE_MOMENTS; i++)
+			t->moment[i] = t->moment[2 * i];
+		t->moments = TRACE_MOMENTS;
+		t->moment_ns *= 2;
+	}
 	if (grow((void **)&t->moment, t->moments, &t->moments_room, sizeof(*m)) < 0)
 		return;
 	hak_space_read(t->session, &space);
 	hak_fault_read(t->session, &fault);
 	m = &t->moment[t->moments++];
-	*m = (struct trace_moment){ .ns = hak_monotonic_ns(),
+	*m = (struct trace_moment){ .ns = now,
 				    .refilled = fault.refilled + space.populated };
 	for (int i = 0; i < HAK_CALLS; i++)
 		m->given += space.call[i].given;
