@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bpf/mapped.h"
 #include "bpf/symbols.h"
 
 struct hak_symbols {
@@ -31,28 +32,50 @@ struct frames {
 /* Whose files are being opened; libdwfl does not tell its callback. */
 static pid_t opening;
 
-/* The process's own root first: the same path may be another file in ours. */
+static int open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/*
+ * In the process's own root: the same path may be another file in ours. One that has been removed
+ * or replaced is still what the process maps. Files are read, not mapped, as libdwfl would: whoever
+ * can write to one could end us by making it shorter.
+ */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 		    char **ret_path, Elf **ret_elf)
 {
 	char path[4200];
-	struct stat st;
-	int fd;
+	int fd = -1;
 
-	if (opening && name && name[0] == '/') {
+	if (!name || name[0] != '/')
+		return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
+	if (opening && strstr(name, " (deleted)"))
+		fd = hak_open_mapped_at(opening, base);
+	if (opening && fd < 0) {
 		snprintf(path, sizeof(path), "/proc/%d/root%s", (int)opening, name);
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-			*ret_path = strdup(name);
-			return fd;
-		}
-		if (fd >= 0)
-			close(fd);
+		fd = open_regular(path);
 	}
-	return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
+	if (fd < 0)
+		return -1;
+	*ret_elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (!*ret_elf) {
+		close(fd);
+		return -1;
+	}
+	*ret_path = strdup(name);
+	return fd;
 }
 
-static char *debuginfo_path;
+/* Not beside the program, where anybody may have put something. */
+static char debuginfo[] = "/usr/lib/debug", *debuginfo_path = debuginfo;
 
 static const Dwfl_Callbacks files = {
 	.find_elf = find_elf,
@@ -216,7 +239,8 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 	if (!module)
 		return;
 	ret->module = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
-	dwfl_module_getelf(module, &bias);
+	if (!dwfl_module_getelf(module, &bias))
+		bias = start;
 	ret->module_offset = ret->offset = address - bias;
 	n = dwfl_module_build_id(module, &id, &id_address);
 	if (n > 0 && (size_t)n <= sizeof(ret->build_id)) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/mapped.h"
 #include "control/escape.h"
 #include "hakmemctl/profile.h"
 
@@ -79,7 +80,7 @@ static size_t inner_frames(const struct profile *p, const uint64_t *frame, size_
 		struct hak_symbol symbol;
 
 		hak_symbols_find(p->symbols, frame[i], &symbol);
-		if (!symbol.module || strcmp(symbol.module, p->library) != 0)
+		if (!symbol.module || !hak_same_mapped(symbol.module, p->library))
 			break;
 		i++;
 	}
