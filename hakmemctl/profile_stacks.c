@@ -179,21 +179,27 @@ void profile_free(struct profile *p)
 	free(p->sample);
 }
 
-void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
+void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
 {
 	struct hak_symbol symbol;
-	char text[512];
 	const char *file;
 
 	hak_symbols_find(p->symbols, address, &symbol);
 	file = symbol.module ? strrchr(symbol.module, '/') : NULL;
 	if (symbol.function)	/* without the version that it has in a library */
-		snprintf(text, sizeof(text), "%.*s", (int)strcspn(symbol.function, "@"),
+		snprintf(out, bytes, "%.*s", (int)strcspn(symbol.function, "@"),
 			 symbol.function);
 	else if (symbol.module)
-		snprintf(text, sizeof(text), "%s+0x%llx", file ? file + 1 : symbol.module,
+		snprintf(out, bytes, "%s+0x%llx", file ? file + 1 : symbol.module,
 			 (unsigned long long)symbol.module_offset);
 	else
-		snprintf(text, sizeof(text), "0x%llx", (unsigned long long)address);
+		snprintf(out, bytes, "0x%llx", (unsigned long long)address);
+}
+
+void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
+{
+	char text[512];
+
+	profile_plain_name(p, address, text, sizeof(text));
 	hak_escape(text, out, bytes);
 }

@@ -2,11 +2,16 @@
 /*
  * A program with a leak, for tests/bpf/profile.test: each line on stdin lets it serve 20,000
  * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It
- * answers with a line.
+ * answers with a line. Its name and that of one of its functions are such as would break a
+ * document: control bytes, half a character, markup, and more than fits into a bar.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+
+#define TEN "\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5" \
+	"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5"
 
 enum { REQUESTS = 20000 };
 
@@ -34,6 +39,7 @@ __attribute__((noinline)) static char *compose(void)
 	return text;
 }
 
+static void serve(void) __asm__("\"serve\\\\" TEN TEN TEN TEN TEN TEN TEN "\"");
 __attribute__((noinline)) static void serve(void)
 {
 	struct kept *k = remember();
@@ -50,6 +56,7 @@ int main(void)
 {
 	char line[64];
 
+	prctl(PR_SET_NAME, "l\033<&\"\xe6");
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {

@@ -14,6 +14,7 @@ import xml.dom.minidom
 RATE = 32768
 REQUESTS = 20000
 KEPT, USED = 208, 1024
+SERVE = 'serve' + 2 * '\\' + 70 * '\u65e5'  # a backslash is shown as two
 folder = sys.argv[1]
 bad = []
 
@@ -44,11 +45,12 @@ must(of(j['stacks'], 'compose', 'in_use') == 0, 'compose holds something')
 near('allocated', j['allocated']['bytes'], 4 * REQUESTS * (KEPT + USED))
 near('in use', j['in_use']['bytes'], 4 * REQUESTS * KEPT)
 names = [[f['function'] for f in s['stack']] for s in j['stacks']]
-must(all(n[:3] == ['remember', 'serve', 'main'] or n[0] != 'remember' for n in names), str(names))
+must(all(n[:3] == ['remember', SERVE, 'main'] or n[0] != 'remember' for n in names), str(names))
+must(j['comm'] == r'l\x1b<&"\xe6', j['comm'])
 
 # -- the report
 report = open(f'{folder}/report').read()
-must('remember < serve < main' in report, report)
+must(f'remember < {SERVE} < main' in report, report)
 must('compose' not in report, 'the report names what is not held')
 
 
@@ -72,6 +74,9 @@ svg = xml.dom.minidom.parse(f'{folder}/svg')
 titles = [t.firstChild.data for t in svg.getElementsByTagName('title')]
 must(any(t.startswith('compose ') for t in titles), str(titles))
 must(len(svg.getElementsByTagName('script')) == 0, 'a script')
+texts = [t.firstChild.data for t in svg.getElementsByTagName('text')]
+must(texts[0].startswith(r'l\x1b<&"\xe6 ('), texts[0])
+must(any(t.startswith('serve') and t.endswith('\u65e5..') for t in texts), 'nothing is cut')
 
 
 # -- pprof: a reader of its own, by the published fields
