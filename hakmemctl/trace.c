@@ -249,11 +249,19 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 	return CTL_OK;
 }
 
-static int answer(struct trace *t, const struct request *q)
+static int complain(const char *path, int error)
+{
+	fprintf(stderr, "hakmemctl: %s: %s\n", path,
+		error == -ESRCH ? "no process was traced, so there is none to draw" :
+				  strerror(-error));
+	return CTL_FAILED;
+}
+
+/* `drawing`: NULL without --map; closed. */
+static int answer(struct trace *t, const struct request *q, FILE *drawing)
 {
 	struct json_object *document = trace_figures(t);
-	char why[HAK_WHY_TEXT];
-	int r = CTL_OK;
+	int r = 0;
 	FILE *to;
 
 	if (t->ctl->json != HAK_JSON_OFF) {
@@ -264,11 +272,12 @@ static int answer(struct trace *t, const struct request *q)
 		ctl_pager_end(to);
 	}
 	json_object_put(document);
-	if (t->map && trace_map(t, q->output, why) < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
-		r = CTL_FAILED;
-	}
-	return r;
+	if (!drawing)
+		return CTL_OK;
+	r = trace_map(t, drawing);
+	if (fclose(drawing) != 0 && r == 0)
+		r = -errno;
+	return r < 0 ? complain(q->output, r) : CTL_OK;
 }
 
 int verb_trace(struct ctl *ctl, int argc, char **argv)
@@ -281,6 +290,7 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
 	struct request q;
+	FILE *drawing = NULL;
 	int r, go = -1;
 	bool by_cgroup;
 
@@ -295,6 +305,9 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		fprintf(stderr, "hakmemctl: %s\n", why);
 		return CTL_NOTHING;
 	}
+	/* Before all the work, not after it. */
+	if (q.output && !(drawing = fopen(q.output, "we")))
+		return complain(q.output, -errno);
 	sigaction(SIGINT, &catch, NULL);
 	sigaction(SIGTERM, &catch, NULL);
 	sigaction(SIGHUP, &catch, NULL);
@@ -310,10 +323,12 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		fprintf(stderr, "hakmemctl: %s\n", why);
 	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);
 	if (r == CTL_OK)
-		r = answer(&t, &q);
+		r = answer(&t, &q, drawing), drawing = NULL;
 	if (r == CTL_OK)
 		r = command_code(&t);
 	fflush(stdout);
+	if (drawing)
+		fclose(drawing);
 	if (go >= 0)
 		close(go);
 	trace_free(&t);

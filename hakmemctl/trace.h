@@ -95,7 +95,7 @@ struct json_object *trace_figures(struct trace *t);
 void trace_report(FILE *to, struct ctl *ctl, struct json_object *document);
 
 /* -- trace_map.c ------------------------------------------------------------------------------- */
-/* Writes the picture of the traced address spaces. 0 or -errno with a sentence. */
-int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT]);
+/* Draws the address space in which most happened. 0 or -errno. */
+int trace_map(struct trace *t, FILE *to);
 
 #endif

@@ -480,35 +480,23 @@ static const struct trace_process *choose(struct trace *t)
 	return best;
 }
 
-int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT])
+int trace_map(struct trace *t, FILE *to)
 {
-	struct picture pic = { .t = t, .p = choose(t), .pagemap = -1 };
+	struct picture pic = { .to = to, .t = t, .p = choose(t), .pagemap = -1 };
 	char pagemap[32];
 	int r;
 
-	if (!pic.p) {
-		snprintf(why, HAK_WHY_TEXT, "no process was traced, so there is none to draw");
+	if (!pic.p)
 		return -ESRCH;
-	}
 	pic.page_shift = t->session->filter.page_shift;
 	pic.now = pic.p->after;
 	pic.now_n = pic.p->after_n;
 	snprintf(pagemap, sizeof(pagemap), "/proc/%d/pagemap", (int)pic.p->pid);
-	pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
-	pic.to = fopen(path, "we");
-	if (!pic.to) {
-		r = -errno;
-		snprintf(why, HAK_WHY_TEXT, "cannot write %.200s: %s", path, strerror(-r));
-	} else {
-		r = gather_areas(&pic);
-		if (r == 0)
-			r = draw(&pic);
-		if (fclose(pic.to) != 0 && r == 0)
-			r = -errno;
-		if (r < 0)
-			snprintf(why, HAK_WHY_TEXT, "cannot draw into %.200s: %s", path,
-				 strerror(-r));
-	}
+	if (!pic.p->ended)
+		pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
+	r = gather_areas(&pic);
+	if (r == 0)
+		r = draw(&pic);
 	if (pic.pagemap >= 0)
 		close(pic.pagemap);
 	free(pic.area);
