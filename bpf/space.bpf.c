@@ -19,9 +19,13 @@
 #define MAP_POPULATE_	0x8000
 #define MREMAP_DONTUNMAP_	4
 #define ERRNO_MAX	4095
+#define ENOMEM_		12
 /* Where bpf_loop() is not to be had. */
 #define BLOCKS_UNROLLED	32
-#define BLOCKS_MAX	(1 << 17)
+/* Far fewer than the table holds: one range must not push all others out, nor take long. */
+#define BLOCKS_MAX	2048
+/* A range larger than that from which no memory was freed is not followed: it was reserved only. */
+#define EMPTY_MAX	(64ULL << 20)
 #define IOVECS_MAX	64
 
 /* linux/mman.h; the same everywhere but on alpha, mips, parisc and xtensa. */
@@ -36,6 +40,7 @@ enum advice {
 };
 
 const volatile struct hak_numbers numbers;
+const volatile __u8 pages_told;		/* page_free() is loaded */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -118,6 +123,7 @@ static __always_inline void visit_word(struct walk *walk, struct hak_block *bloc
 			__sync_fetch_and_or(&block->lazy[w], mask);
 		else
 			__sync_fetch_and_and(&block->lazy[w], ~mask);
+		__sync_fetch_and_and(&block->read[w], ~mask);
 		break;
 	case WALK_LOOK:
 		if (in_time)
@@ -205,7 +211,7 @@ static long visit(__u32 i, struct walk *walk)
 
 __noinline int walk_range(struct walk *range)
 {
-	__u64 page = 1ULL << (filter.page_shift & 31), n;
+	__u64 page = 1ULL << (filter.page_shift & 31), n, most = BLOCKS_UNROLLED;
 	struct walk walk;
 
 	if (!range || range->end <= range->start)
@@ -213,20 +219,15 @@ __noinline int walk_range(struct walk *range)
 	walk = *range;	/* bpf_loop() takes what is on the stack only */
 	n = ((walk.end - 1) >> HAK_BLOCK_SHIFT) - (walk.start >> HAK_BLOCK_SHIFT) + 1;
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		if (n > BLOCKS_MAX) {
-			note_add(HAK_NOTE_PAGES_UNFOLLOWED,
-				 ((n - BLOCKS_MAX) << HAK_BLOCK_SHIFT) / page);
-			n = BLOCKS_MAX;
-		}
-		bpf_loop(n, visit, &walk, 0);
+		most = BLOCKS_MAX;
+		bpf_loop(n < most ? n : most, visit, &walk, 0);
 	} else {
-		if (n > BLOCKS_UNROLLED)
-			note_add(HAK_NOTE_PAGES_UNFOLLOWED,
-				 ((n - BLOCKS_UNROLLED) << HAK_BLOCK_SHIFT) / page);
 		for (__u32 i = 0; i < BLOCKS_UNROLLED; i++)
 			if (visit_block(&walk, i))
 				break;
 	}
+	if (n > most && (walk.what == WALK_GIVE || walk.what == WALK_GIVE_LAZY))
+		note_add(HAK_NOTE_PAGES_UNFOLLOWED, ((n - most) << HAK_BLOCK_SHIFT) / page);
 	range->found = walk.found;
 	range->late = walk.late;
 	return 0;
@@ -244,6 +245,7 @@ static __always_inline __u64 pages_up(__u64 bytes)
 struct outcome {
 	__u64 address, bytes;	/* that it was about */
 	__u64 given;		/* bytes given back */
+	__u64 freed;		/* pages of memory that the kernel got */
 	__u32 lazy, pad;
 };
 
@@ -260,8 +262,11 @@ static __always_inline void go(struct walk *walk, __u32 what, __u64 start, __u64
 static __always_inline void give_back(struct walk *walk, struct outcome *out, __u64 start,
 				      __u64 bytes)
 {
-	go(walk, out->lazy ? WALK_GIVE_LAZY : WALK_GIVE, start, bytes);
 	out->given += bytes;
+	if (pages_told && !out->freed && !out->lazy && bytes > EMPTY_MAX)
+		note_add(HAK_NOTE_PAGES_UNFOLLOWED, bytes >> (filter.page_shift & 31));
+	else
+		go(walk, out->lazy ? WALK_GIVE_LAZY : WALK_GIVE, start, bytes);
 }
 
 static __always_inline void populate(struct walk *walk, struct hak_space_totals *totals,
@@ -521,6 +526,13 @@ static __always_inline bool failed(struct hak_thread *t, long result)
 	return (unsigned long)result >= (unsigned long)-ERRNO_MAX;
 }
 
+/* What meets a hole is carried out on both sides of it, and says that it met one. */
+static __always_inline bool carried_out(struct hak_thread *t, long result)
+{
+	return !failed(t, result) || (result == -ENOMEM_ && (t->call == HAK_CALL_DONTNEED ||
+							     t->call == HAK_CALL_FREE));
+}
+
 static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_totals *totals,
 				       __u64 given, __u64 freed, __u64 ns, __u64 now)
 {
@@ -602,13 +614,14 @@ static __always_inline void leave(void *ctx, long result)
 	ns = now - t->call_ns;
 	t->call_ns = 0;
 	call = t->call;
+	out.freed = t->freed;
 	freed = t->freed << (filter.page_shift & 31);
 	if (call >= HAK_CALLS)
 		return;
-	if (failed(t, result))
-		out.address = t->arg[0];
-	else
+	if (carried_out(t, result))
 		judge(t, &out, proc->owner, now);
+	else
+		out.address = t->arg[0];
 	c = &totals->call[call];
 	c->calls++;
 	c->failed += failed(t, result);

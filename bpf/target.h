@@ -82,6 +82,7 @@ struct hak_block {
 	__u64 given[HAK_BLOCK_WORDS];	/* given back, not populated since */
 	__u64 lazy[HAK_BLOCK_WORDS];	/* of those, by MADV_FREE */
 	__u64 again[HAK_BLOCK_WORDS];	/* populated again at least once, however late */
+	__u64 read[HAK_BLOCK_WORDS];	/* populated again without memory: read, not written yet */
 };
 
 /* One thread between the entry to the kernel and the return from it. */

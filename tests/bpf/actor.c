@@ -360,6 +360,63 @@ static void act_fail(void)
 	note("given_back/bytes = 0\nrefilled/bytes = 0\ngiven_back/calls = 0\n");
 }
 
+/* Around a hole the kernel does what it was told to, and answers that there was one. */
+static void act_hole(void)
+{
+	enum { PAGES = 30, HOLE = 10 };
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	must(munmap(p + HOLE * PAGE, HOLE * PAGE) == 0, "munmap");
+	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) < 0 && errno == ENOMEM, "madvise");
+	touch(p, HOLE);
+	touch(p + 2 * HOLE * PAGE, PAGES - 2 * HOLE);
+	note("calls/madvise(DONTNEED)/failed = 1\ncalls/madvise(DONTNEED)/given_bytes = %lu\n",
+	     PAGES * PAGE);
+	note("refilled/bytes = %lu\n", (PAGES - HOLE) * PAGE);
+}
+
+/* Memory that is read before it is written again: the fault that takes it is the second. */
+static void act_read(void)
+{
+	enum { N = 10, PAGES = 512 };
+	volatile char *p = map(PAGES * PAGE);
+
+	must(madvise((char *)p, PAGES * PAGE, MADV_NOHUGEPAGE) == 0, "madvise");
+	touch((char *)p, PAGES);
+	for (int i = 0; i < N; i++) {
+		must(madvise((char *)p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		for (size_t k = 0; k < PAGES; k++)
+			(void)p[k * PAGE];
+		touch((char *)p, PAGES / 2);
+	}
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+	note("refilled/fresh_bytes = %lu\n", N * PAGES / 2 * PAGE);
+}
+
+/* Ranges that are only reserved do not push out what is known of others. */
+static void act_reserve(void)
+{
+	enum { N = 20, PAGES = 10 };
+	const size_t bytes = 128ul << 30;
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+	for (int i = 0; i < N; i++) {
+		char *q = mmap(NULL, bytes, PROT_NONE, PRIVATE | MAP_NORESERVE, -1, 0);
+
+		if (q == MAP_FAILED)
+			lacks("not enough address space here\n");
+		must(munmap(q, bytes) == 0, "munmap");
+	}
+	touch(p, PAGES);
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", PAGES * PAGE + N * bytes,
+	     PAGES * PAGE);
+	note("lost/unfollowed_bytes = %lu\n", N * bytes);
+}
+
 /* More blocks than the trace can remember: what it forgot it knows the size of. */
 static void act_forget(void)
 {
@@ -480,6 +537,9 @@ static const struct {
 	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
+	{ "hole", act_hole, "=" },
+	{ "read", act_read, "=" },
+	{ "reserve", act_reserve, "=" },
 	{ "forget", act_forget, "=" },
 	{ "threads", act_threads, "=" },
 	{ "fork", act_fork, ">=" },
