@@ -89,11 +89,13 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	struct json_object *c = child(o, "given_back");
 	uint64_t again = f->refilled + f->late, back = f->given;
 	uint64_t fresh = f->fault.refilled_fresh + f->space.populated;
-	bool known = f->t->session->knows_freed;
+	bool known = f->t->session->knows_freed, whole;
 
 	/* Memory, where that is known: ranges may have had no pages. */
 	if (known)
 		back = f->freed + f->space.given_lazy;
+	/* More was taken again than calls are known to have freed: some freed it unseen. */
+	whole = fresh <= back;
 
 	hak_json_number(c, "bytes", f->given);
 	hak_json_number(c, "calls", f->given_calls);
@@ -107,14 +109,16 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	c = child(o, "refilled");
 	hak_json_number(c, "bytes", f->refilled);
 	hak_json_part(c, "ratio", f->refilled, f->given);
-	/* What is freed is known up to some pages a call: never above one. */
-	if (known)
-		hak_json_part(c, "ratio_of_memory", fresh, back > fresh ? back : fresh);
+	if (known && whole)
+		hak_json_part(c, "ratio_of_memory", fresh, back);
 	else
 		hak_json_null(c, "ratio_of_memory");
 	hak_json_number(c, "fresh_bytes", fresh);
 	hak_json_number(c, "late_bytes", f->late);
-	hak_json_number(c, "never_bytes", back > again ? back - again : 0);
+	if (whole)
+		hak_json_number(c, "never_bytes", back > again ? back - again : 0);
+	else
+		hak_json_null(c, "never_bytes");
 	hak_json_number(c, "by_call_bytes", f->space.populated);
 	hak_json_number(c, "lazy_bytes", f->fault.refilled_lazy);
 	/* A page that MADV_FREE gave back and the kernel did not take is used without a word. */

@@ -192,7 +192,7 @@ static void print_distances(const struct report *r)
 
 	if (!number(member(r->o, "given_back"), "bytes"))
 		return;
-	most = sum = number(f, "never_bytes");
+	most = sum = member(f, "never_bytes") ? number(f, "never_bytes") : 0;
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
 		unsigned slot = 62u - (unsigned)__builtin_clzll(number(row, "to") | 2);
@@ -204,6 +204,8 @@ static void print_distances(const struct report *r)
 		first = at < first ? at : first;
 		last = at > last ? at : last;
 	}
+	if (first > last && !member(f, "never_bytes"))
+		return;
 	head(r, "How soon what was given back is taken again");
 	for (size_t i = first; i <= last; i++) {
 		char label[16];
@@ -211,7 +213,8 @@ static void print_distances(const struct report *r)
 		snprintf(label, sizeof(label), "< %s", time_of(4ull << (2 * i)));
 		line(r, label, bin[i], sum, most, "\033[33m");
 	}
-	line(r, "not again", number(f, "never_bytes"), sum, most, "\033[32m");
+	if (member(f, "never_bytes"))
+		line(r, "not again", number(f, "never_bytes"), sum, most, "\033[32m");
 }
 
 static void print_calls(const struct report *r)

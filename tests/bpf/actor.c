@@ -376,6 +376,24 @@ static void act_hole(void)
 	note("refilled/bytes = %lu\n", (PAGES - HOLE) * PAGE);
 }
 
+/* Shared memory goes when its last mapping does, after the call: taken again is more than freed. */
+static void act_shared(void)
+{
+	enum { N = 10, PAGES = 256 };
+
+	for (int i = 0; i < N; i++) {
+		char *p = mmap(NULL, PAGES * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+		must(p != MAP_FAILED, "mmap");
+		touch(p, PAGES);
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		touch(p, PAGES);
+		must(munmap(p, PAGES * PAGE) == 0, "munmap");
+	}
+	note("given_back/bytes = %lu\n", 2 * N * PAGES * PAGE);
+	note("refilled/bytes >= %lu\n", N * PAGES * PAGE);
+}
+
 /* Memory that is read before it is written again: the fault that takes it is the second. */
 static void act_read(void)
 {
@@ -537,6 +555,7 @@ static const struct {
 	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
+	{ "shared", act_shared, "=" },
 	{ "hole", act_hole, "=" },
 	{ "read", act_read, "=" },
 	{ "reserve", act_reserve, "=" },
