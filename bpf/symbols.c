@@ -140,6 +140,32 @@ int hak_symbols_covers(const struct hak_symbols *s, uint64_t address)
 	return dwfl_addrmodule(s->dwfl, address) != NULL;
 }
 
+/* FNV-1a; files are known by their build id, or else by their path. */
+uint64_t hak_symbols_place(const struct hak_symbols *s, uint64_t address)
+{
+	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
+	uint64_t h = 0xcbf29ce484222325u;
+	const unsigned char *id;
+	GElf_Addr id_address;
+	Dwarf_Addr start;
+	const char *path;
+	int n;
+
+	if (!module)
+		return 0;
+	path = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
+	n = dwfl_module_build_id(module, &id, &id_address);
+	if (n <= 0) {
+		id = (const unsigned char *)path;
+		n = (int)strlen(path);
+	}
+	for (int i = 0; i < n; i++)
+		h = (h ^ id[i]) * 0x100000001b3u;
+	for (uint64_t offset = address - start; offset; offset >>= 8)
+		h = (h ^ (offset & 0xff)) * 0x100000001b3u;
+	return h;
+}
+
 /* -- unwinding --------------------------------------------------------------------------------- */
 static pid_t only_thread(Dwfl *dwfl, void *arg, void **thread)
 {

@@ -91,13 +91,15 @@ static __always_inline void tell(__u32 type, __u64 owner, __u32 pid, __u64 paren
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* Taken in by whoever met it first. */
-static __always_inline struct hak_proc *take_in(__u32 tgid)
+/* Taken in by whoever met it first; as a new owner, or the one that is given. */
+static __always_inline struct hak_proc *take_in(__u32 tgid, __u64 owner)
 {
-	struct hak_proc proc = { .owner = note_add(HAK_NOTE_OWNERS, 1) + 1 };
+	struct hak_proc proc = { .owner = owner };
 
 	if (note_add(HAK_NOTE_QUIET, 0))
 		return NULL;
+	if (!owner)
+		proc.owner = note_add(HAK_NOTE_OWNERS, 1) + 1;
 	if (bpf_map_update_elem(&procs, &tgid, &proc, BPF_NOEXIST) == -7 /* E2BIG */)
 		note_add(HAK_NOTE_LOST_PROCS, 1);
 	return bpf_map_lookup_elem(&procs, &tgid);
@@ -114,7 +116,7 @@ static __always_inline struct hak_proc *current_proc(void)
 	if (BPF_CORE_READ(current_task(), signal, live.counter) <= 0 ||
 	    bpf_current_task_under_cgroup(&cgroups, 0) != 1)
 		return NULL;
-	proc = take_in(tgid);
+	proc = take_in(tgid, 0);
 	if (proc)
 		tell(HAK_EVENT_MET, proc->owner, tgid, 0);
 	return proc;

@@ -34,6 +34,8 @@ struct trace_process {
 	char comm[HAK_COMM_BYTES], allocator[24];
 	enum { BORN_BEFORE, BORN_FORKED, BORN_EXEC, BORN_MET } born;
 	bool ended;
+	size_t parent;			/* index of whom it was forked from, +1; its owner then */
+	uint64_t parents_owner;
 	uint64_t vmas_first, vmas_last;	/* 0: unknown */
 	struct hak_symbols *symbols;
 	bool on_hakmem;
@@ -45,7 +47,8 @@ struct trace_process {
 /* A place that gives memory back, unwound when it was first seen. */
 struct trace_site {
 	struct hak_site_key key;
-	size_t process;			/* index */
+	const struct hak_symbols *symbols;	/* NULL: nothing is known of its files */
+	uint64_t path;			/* a number for the frames, whatever process they are of */
 	uint64_t address[HAK_FRAMES_MAX];
 	size_t frames;
 };

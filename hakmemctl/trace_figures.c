@@ -325,8 +325,7 @@ static bool same_path(const struct trace_site *a, const struct trace_site *b)
 {
 	if (!a || !b)
 		return a == b;
-	return a->frames && a->process == b->process && a->frames == b->frames &&
-	       memcmp(a->address, b->address, a->frames * sizeof(a->address[0])) == 0;
+	return a->frames && a->frames == b->frames && a->path == b->path;
 }
 
 static void add_place(const struct hak_site_key *key, const struct hak_site *site, void *arg)
@@ -368,14 +367,14 @@ static int by_bytes(const void *a, const void *b)
 	return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
-static struct json_object *frame_json(const struct trace_process *p, uint64_t address)
+static struct json_object *frame_json(const struct hak_symbols *symbols, uint64_t address)
 {
 	struct json_object *o = json_object_new_object();
 	struct hak_symbol s = { .address = address, .offset = address };
 	char id[2 * sizeof(s.build_id) + 1] = "";
 
-	if (p->symbols)
-		hak_symbols_find(p->symbols, address, &s);
+	if (symbols)
+		hak_symbols_find(symbols, address, &s);
 	hak_json_number(o, "address", address);
 	hak_json_text(o, "function", s.function);
 	hak_json_number(o, "offset", s.offset);
@@ -419,8 +418,7 @@ static void sites_json(struct json_object *o, const struct figures *f)
 		frames = list(row, "frames");
 		for (size_t j = 0; site && j < site->frames; j++)
 			json_object_array_add(frames,
-					      frame_json(&f->t->process[site->process],
-							 site->address[j]));
+					      frame_json(site->symbols, site->address[j]));
 		json_object_array_add(rows, row);
 	}
 	free(p.place);

@@ -123,6 +123,14 @@ static struct trace_process *find(struct trace *t, pid_t pid)
 	return NULL;
 }
 
+static struct trace_process *find_owner(struct trace *t, uint64_t owner)
+{
+	for (size_t i = t->processes; i-- > 0;)
+		if (t->process[i].owner == owner)
+			return &t->process[i];
+	return NULL;
+}
+
 static void look_at(struct trace *t, struct trace_process *p)
 {
 	int procfd = open_proc(p->pid);
@@ -212,22 +220,60 @@ void trace_note_moment(struct trace *t, bool last)
 }
 
 /* -- call sites -------------------------------------------------------------------------------- */
+static struct hak_symbols *symbols_with(struct trace_process *p, uint64_t ip)
+{
+	if (!p->symbols && (p->ended || hak_symbols_open(p->pid, &p->symbols) < 0))
+		p->symbols = NULL;
+	if (p->symbols && !hak_symbols_covers(p->symbols, ip))
+		hak_symbols_refresh(p->symbols);
+	return p->symbols && hak_symbols_covers(p->symbols, ip) ? p->symbols : NULL;
+}
+
+/* A child that executed nothing has what its parent had where that had it: the files of many
+ * children are read once, and of those that are gone as well. */
+static struct hak_symbols *find_symbols(struct trace *t, struct trace_process *p, uint64_t ip)
+{
+	struct trace_process *first = p;
+	struct hak_symbols *s;
+
+	while (first->parent && t->process[first->parent - 1].owner == first->parents_owner)
+		first = &t->process[first->parent - 1];
+	s = symbols_with(first, ip);
+	if (!s && first != p)
+		s = symbols_with(p, ip);
+	return s ? s : p->symbols ? p->symbols : first->symbols;
+}
+
+static uint64_t path_of(const struct trace_site *site)
+{
+	uint64_t h = site->frames;
+
+	for (size_t i = 0; i < site->frames; i++) {
+		uint64_t place = site->symbols ?
+			hak_symbols_place(site->symbols, site->address[i]) : 0;
+
+		/* What is in no file is its process's own. */
+		if (!place)
+			place = site->address[i] ^ site->key.owner << 48;
+		h = (h ^ place) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
 static void add_site(struct trace *t, struct trace_process *p, const struct hak_site_event *e)
 {
-	uint64_t ip = e->regs[t->session->filter.regs_ip];
 	struct trace_site *site;
+	struct hak_symbols *symbols;
 
 	if (t->sites == TRACE_SITES_MAX ||
 	    grow((void **)&t->site, t->sites, &t->sites_room, sizeof(*site)) < 0)
 		return;
-	if (!p->symbols && hak_symbols_open(p->pid, &p->symbols) < 0)
-		p->symbols = NULL;
-	if (p->symbols && !hak_symbols_covers(p->symbols, ip))
-		hak_symbols_refresh(p->symbols);
+	symbols = find_symbols(t, p, e->regs[t->session->filter.regs_ip]);
 	site = &t->site[t->sites++];
-	*site = (struct trace_site){ .key = e->key, .process = (size_t)(p - t->process) };
-	if (p->symbols)
-		site->frames = hak_symbols_unwind(p->symbols, e, site->address);
+	*site = (struct trace_site){ .key = e->key, .symbols = symbols };
+	if (symbols)
+		site->frames = hak_symbols_unwind(symbols, e, site->address);
 	/* Of code without call frame information frame pointers may tell more. */
 	if (site->frames < 2) {
 		uint64_t by_pointers[HAK_STACK_DEPTH];
@@ -239,6 +285,7 @@ static void add_site(struct trace *t, struct trace_process *p, const struct hak_
 			site->frames = n;
 		}
 	}
+	site->path = path_of(site);
 }
 
 /* -- events ------------------------------------------------------------------------------------ */
@@ -307,7 +354,11 @@ static void forked(struct trace *t, const struct hak_event *e)
 	p = &t->process[t->processes - 1];
 	name(p, e);
 	parent = find(t, (pid_t)e->a);
-	if (parent && !p->allocator[0])
+	if (!parent)
+		return;
+	p->parent = (size_t)(parent - t->process) + 1;
+	p->parents_owner = parent->owner;
+	if (!p->allocator[0])
 		memcpy(p->allocator, parent->allocator, sizeof(p->allocator));
 }
 
@@ -315,16 +366,16 @@ static void executed(struct trace *t, struct trace_process *p, const struct hak_
 {
 	struct hak_space_owner before;
 
-	if (!p)
-		return;
-	/* Another program. One that did something stays in the list, beside what it became. */
-	if (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls) {
-		p->ended = true;
-		if (trace_add(t, p->pid, BORN_EXEC, e->owner) < 0)
+	/* Another program. One that did something, or has children that did, stays in the list,
+	 * beside what it became; one that had its parent's address space was not in it. */
+	if (!p || p->symbols ||
+	    (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls)) {
+		if (p)
+			p->ended = true;
+		if (trace_add(t, (pid_t)e->pid, BORN_EXEC, e->owner) < 0)
 			return;
 		p = &t->process[t->processes - 1];
 	} else {
-		hak_symbols_close(p->symbols);
 		free(p->after);
 		*p = (struct trace_process){ .pid = p->pid, .owner = e->owner, .born = BORN_EXEC };
 		look_at(t, p);
@@ -353,6 +404,7 @@ void trace_told(const struct hak_event *e, void *arg)
 			p->ended = true;
 		break;
 	case HAK_EVENT_SITE:
+		p = find_owner(t, e->owner);
 		if (p)
 			add_site(t, p, (const struct hak_site_event *)e);
 		break;

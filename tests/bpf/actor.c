@@ -525,6 +525,50 @@ static void act_fork(void)
 	note("processes/1/born = forked\nprocesses/1/pid = %d\nprocesses/1/ended = true\n", pid);
 }
 
+/* Children that give back by one path: it is one, though they are many and soon gone. */
+static void act_crowd(void)
+{
+	enum { N = 60, PAGES = 8 };
+
+	for (int i = 0; i < N; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			char *p = map(PAGES * PAGE);
+
+			touch(p, PAGES);
+			must(munmap(p, PAGES * PAGE) == 0, "munmap");
+			_exit(0);
+		}
+		must(waitpid(pid, &status, 0) == pid && status == 0, "child");
+	}
+	note("sites_found = 1\nsites/0/calls = %d\nsites/0/bytes = %lu\nframe act_crowd\n", N,
+	     N * PAGES * PAGE);
+}
+
+/* What a child gives back of an address space that it shares is its parent's to take again. */
+static void act_vfork(void)
+{
+	enum { N = 20, PAGES = 50 };
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	for (int i = 0; i < N; i++) {
+		pid_t pid = vfork();
+		int status;
+
+		if (pid == 0)
+			_exit(madvise(p, PAGES * PAGE, MADV_DONTNEED) != 0);
+		must(waitpid(pid, &status, 0) == pid && status == 0, "child");
+		touch(p, PAGES);
+	}
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+	note("processes/0/given_bytes = %lu\nprocesses/0/refilled_bytes = %lu\n",
+	     N * PAGES * PAGE, N * PAGES * PAGE);
+}
+
 /* Many small mappings that do not merge. */
 static void act_regions(void)
 {
@@ -562,6 +606,8 @@ static const struct {
 	{ "forget", act_forget, "=" },
 	{ "threads", act_threads, "=" },
 	{ "fork", act_fork, ">=" },
+	{ "crowd", act_crowd, ">=" },
+	{ "vfork", act_vfork, ">=" },
 	{ "regions", act_regions, "=" },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
