@@ -699,6 +699,16 @@ int calls_exit(struct call_return *ctx)
 	return 0;
 }
 
+/* In a call of a 32-bit program, which has other numbers: TS_COMPAT on x86, TIF_32BIT on arm64. */
+static __always_inline bool other_numbers(void)
+{
+	struct task_struct *task = current_task();
+
+	if (bpf_core_field_exists(task->thread_info.status))
+		return BPF_CORE_READ(task, thread_info.status) & 2;
+	return BPF_CORE_READ(task, thread_info.flags) >> 22 & 1;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(all_enter, struct pt_regs *regs, long id)
 {
@@ -706,7 +716,7 @@ int BPF_PROG(all_enter, struct pt_regs *regs, long id)
 	struct pt_regs___arm64 *arm = (void *)regs;
 	__u64 arg[5];
 
-	if (call_of(id, 0) == HAK_CALL_NONE)
+	if (call_of(id, 0) == HAK_CALL_NONE || other_numbers())
 		return 0;
 	if (bpf_core_field_exists(x86->di)) {
 		arg[0] = BPF_CORE_READ(x86, di);

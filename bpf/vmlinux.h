@@ -111,7 +111,13 @@ struct pid {
 	struct upid numbers[1];
 };
 
+struct thread_info {
+	unsigned long flags;
+	u32 status;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	pid_t pid, tgid;
 	struct pid *thread_pid;
 	struct task_struct *group_leader;

@@ -38,6 +38,7 @@ struct trace_process {
 	uint64_t parents_owner;
 	uint64_t vmas_first, vmas_last;	/* 0: unknown */
 	struct hak_symbols *symbols;
+	bool of_32_bits;		/* its system calls are not seen */
 	bool on_hakmem;
 	struct trace_kept kept_first, kept_last;
 	struct hak_vma *after;		/* regions when it was looked at last, for the map */

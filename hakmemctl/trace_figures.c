@@ -425,6 +425,15 @@ static void sites_json(struct json_object *o, const struct figures *f)
 }
 
 /* -- what the figures lack --------------------------------------------------------------------- */
+static void missing_json(struct json_object *rows, const char *what, const char *why)
+{
+	struct json_object *row = json_object_new_object();
+
+	hak_json_text(row, "what", what);
+	hak_json_text(row, "why", why);
+	json_object_array_add(rows, row);
+}
+
 static void doubts_json(struct json_object *o, const struct figures *f)
 {
 	static const struct { const char *key; enum hak_note note; } lost[] = {
@@ -435,6 +444,7 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 	};
 	const struct hak_session *s = f->t->session;
 	struct json_object *c = child(o, "lost"), *rows;
+	size_t narrow = 0;
 
 	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
 		hak_json_number(c, lost[i].key, hak_session_note(s, lost[i].note));
@@ -445,13 +455,13 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 				<< s->filter.page_shift);
 	hak_json_bool(o, "all_calls_taxed", s->space_everywhere);
 	rows = list(o, "missing");
-	for (size_t i = 0; i < s->missing_n; i++) {
-		struct json_object *row = json_object_new_object();
-
-		hak_json_text(row, "what", s->missing[i].what);
-		hak_json_text(row, "why", s->missing[i].why);
-		json_object_array_add(rows, row);
-	}
+	for (size_t i = 0; i < s->missing_n; i++)
+		missing_json(rows, s->missing[i].what, s->missing[i].why);
+	for (size_t i = 0; i < f->t->processes; i++)
+		narrow += f->t->process[i].of_32_bits;
+	if (narrow)
+		missing_json(rows, "system calls of some processes",
+			     "programs of 32 bits do not make those that are watched");
 }
 
 struct json_object *trace_figures(struct trace *t)

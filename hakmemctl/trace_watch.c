@@ -3,6 +3,7 @@
  * The processes of a trace, see trace.h: who they are, what malloc they use, where they give memory
  * back from. Everything that is read of a live process is read here, as early as it is known.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -69,6 +70,18 @@ static void read_comm(int procfd, char comm[HAK_COMM_BYTES])
 		return;
 	comm[n] = '\0';
 	comm[strcspn(comm, "\n")] = '\0';
+}
+
+static bool is_of_32_bits(int procfd)
+{
+	int fd = openat(procfd, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	unsigned char id[EI_NIDENT] = { 0 };
+	bool yes;
+
+	yes = fd >= 0 && read(fd, id, sizeof(id)) == sizeof(id) && id[EI_CLASS] == ELFCLASS32;
+	if (fd >= 0)
+		close(fd);
+	return yes;
 }
 
 static int count_mapping(const struct hak_mapping *map, void *arg)
@@ -143,6 +156,7 @@ static void look_at(struct trace *t, struct trace_process *p)
 	/* Once: it may have become another program that we are not told of yet. */
 	if (!p->comm[0])
 		read_comm(procfd, p->comm);
+	p->of_32_bits = p->of_32_bits || is_of_32_bits(procfd);
 	look_at_maps(p, procfd);
 	look_at_counters(p);
 	uses = p->on_hakmem ? "hakmem" : trace_malloc_of(procfd);
