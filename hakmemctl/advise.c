@@ -192,7 +192,7 @@ static void print_process(FILE *to, struct json_object *p, const char *untraced)
 	hak_bytes_format(hak_json_get(f, "rss"), rss);
 	fprintf(to, "%s (%" PRIu64 "), %s: %.1f %% of a processor, RSS %s, %" PRIu64
 		" allocations, %" PRIu64 " of them whales\n",
-		hak_json_get_text(p, "subject"), hak_json_get(p, "pid"), span,
+		hak_json_get_text(p, "comm"), hak_json_get(p, "pid"), span,
 		span_ns ? 100.0 * (double)hak_json_get(f, "cpu_ns") / (double)span_ns : 0, rss,
 		hak_json_get(f, "allocs"), hak_json_get(f, "whale_allocs"));
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
