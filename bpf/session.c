@@ -310,19 +310,33 @@ void hak_session_close(struct hak_session *s)
 	free(s);
 }
 
+/* Before programs run, which would count as well. */
+static void note_lost_process(struct hak_session *s)
+{
+	uint32_t note = HAK_NOTE_LOST_PROCS;
+	uint64_t n = hak_session_note(s, note) + 1;
+
+	bpf_map_update_elem(s->shared[HAK_MAP_NOTES], &note, &n, BPF_ANY);
+}
+
 int hak_session_watch(struct hak_session *s, pid_t pid)
 {
 	uint32_t tgid = (uint32_t)pid, note = HAK_NOTE_OWNERS;
 	struct hak_proc proc = { 0 };
 	uint64_t owners = 0;
+	int r;
 
 	if (bpf_map_lookup_elem(s->shared[HAK_MAP_NOTES], &note, &owners) < 0)
 		return -errno;
 	/* Owners are given out by programs as well once they run. */
 	proc.owner = owners + 1 + ((uint64_t)tgid << 32);
-	if (bpf_map_update_elem(s->shared[HAK_MAP_PROCS], &tgid, &proc, BPF_NOEXIST) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	return 0;
+	if (bpf_map_update_elem(s->shared[HAK_MAP_PROCS], &tgid, &proc, BPF_NOEXIST) == 0 ||
+	    errno == EEXIST)
+		return 0;
+	r = -errno;
+	if (r == -E2BIG)
+		note_lost_process(s);
+	return r;
 }
 
 uint64_t hak_session_owner(const struct hak_session *s, pid_t pid)
