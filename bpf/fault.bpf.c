@@ -96,7 +96,7 @@ static __always_inline void refill(struct hak_proc *proc, struct hak_fault_total
 	__u32 shift = filter.page_shift & 31, huge = HAK_HUGE_ORDER(shift), n, lazy;
 	struct hak_block_key key = { .owner = proc->owner, .block = address >> HAK_BLOCK_SHIFT };
 	struct hak_block *block = bpf_map_lookup_elem(&blocks, &key);
-	__u64 distance, pages = 0, lazies = 0;
+	__u64 distance, pages = 0, lazies = 0, written = 0;
 	struct hak_event *e;
 	__s32 first, last;
 
@@ -111,15 +111,22 @@ static __always_inline void refill(struct hak_proc *proc, struct hak_fault_total
 	for (__u32 w = 0; w < HAK_BLOCK_WORDS; w++) {
 		__u64 mask = word_mask(first, last, w), old;
 
-		if (!mask || !(block->given[w] & mask))
+		if (!mask || !((block->given[w] | block->read[w]) & mask))
 			continue;
+		/* Reading memory that was given back takes none; writing what was read does. */
+		if (fresh)
+			written += bits(__sync_fetch_and_and(&block->read[w], ~mask) & mask);
 		old = __sync_fetch_and_and(&block->given[w], ~mask) & mask;
+		if (!fresh)
+			__sync_fetch_and_or(&block->read[w], old);
 		__sync_fetch_and_or(&block->again[w], old);
 		n = bits(old);
 		lazy = bits(old & block->lazy[w]);
 		pages += n;
 		lazies += lazy;
 	}
+	if (written && distance < filter.window_ns)
+		totals->refilled_fresh += written << shift;
 	if (!pages)
 		return;
 	note_add(HAK_NOTE_PAGES_TAKEN, pages);
@@ -186,6 +193,8 @@ static __always_inline int end(__u64 address, bool major)
 	if (owner) {
 		owner->faults++;
 		owner->ns += ns;
+	} else {
+		no_sums(proc);
 	}
 	refill(proc, totals, owner, address, order, fresh, now);
 	return 0;

@@ -2,6 +2,8 @@
 /*
  * Which processes there are to watch: children of watched ones are taken in when they are forked,
  * exec makes a new owner of a process, the end takes it out. A thread's entry goes with it.
+ * Children that share their parent's address space (vfork) are the same owner, and told of at exec
+ * only.
  */
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -14,13 +16,14 @@
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 from = BPF_CORE_READ(parent, tgid), tgid = BPF_CORE_READ(child, tgid);
-	struct hak_proc *proc;
+	__u32 from = process_of(parent, filter.pid_ns), tgid = process_of(child, filter.pid_ns);
+	struct hak_proc *proc, *parents = bpf_map_lookup_elem(&procs, &from);
+	bool same = BPF_CORE_READ(parent, mm) == BPF_CORE_READ(child, mm);
 
-	if (from == tgid || !bpf_map_lookup_elem(&procs, &from))
+	if (from == tgid || !parents)
 		return 0;
-	proc = take_in(tgid);
-	if (proc)
+	proc = take_in(tgid, same ? parents->owner : 0);
+	if (proc && !same)
 		tell(HAK_EVENT_FORK, proc->owner, tgid, from);
 	return 0;
 }
@@ -33,14 +36,14 @@ int BPF_PROG(execed, struct task_struct *task)
 	if (!proc)
 		return 0;
 	proc->owner = note_add(HAK_NOTE_OWNERS, 1) + 1;
-	tell(HAK_EVENT_EXEC, proc->owner, BPF_CORE_READ(task, tgid), 0);
+	tell(HAK_EVENT_EXEC, proc->owner, current_tgid(), 0);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(exited, struct task_struct *task)
 {
-	__u32 pid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
+	__u32 pid = BPF_CORE_READ(task, pid), tgid = process_of(task, filter.pid_ns);
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 
 	if (!proc)

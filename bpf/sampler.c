@@ -3,12 +3,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf/mapped.h"
 #include "bpf/sampler.h"
 #include "bpf/session.h"
 #include "bpf/profile.skel.h"
@@ -50,12 +50,14 @@ static int attach(struct hak_sampler *s, pid_t pid, const char *library, char wh
 		{ s->bpf->progs.on_free, "free" },
 		{ s->bpf->progs.on_alloc, "alloc" },
 	};
-	char path[PATH_MAX];
+	int fd = hak_open_mapped(pid, library), r = fd < 0 ? fd : 0;
+	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, library);
-	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
-		int r;
-
+	if (fd < 0)
+		snprintf(why, HAK_WHY_TEXT, "its %.200s cannot be opened: %s", library,
+			 strerror(-fd));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (size_t i = 0; r == 0 && i < sizeof(probes) / sizeof(probes[0]); i++) {
 		s->link[i] = bpf_program__attach_usdt(probes[i].program, pid, path, "otel_memory",
 						      probes[i].name, NULL);
 		if (s->link[i])
@@ -66,13 +68,15 @@ static int attach(struct hak_sampler *s, pid_t pid, const char *library, char wh
 				 "%.200s has no probe otel_memory:%s: it is older than this "
 				 "hakmemctl, or of a machine without probes", library,
 				 probes[i].name);
-			return -EOPNOTSUPP;
+			r = -EOPNOTSUPP;
+			break;
 		}
 		snprintf(why, HAK_WHY_TEXT, "no program can be attached to otel_memory:%s: %s",
 			 probes[i].name, strerror(-r));
-		return r;
 	}
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 int hak_sampler_open(pid_t pid, const char *library,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@
 #define SYS_fsconfig	431
 #define SYS_fsmount	432
 #endif
+#define POLL_MOST	512	/* events dealt with by one poll */
+#define FIRST_PID_NS	0xeffffffcu	/* PROC_PID_INIT_INO of linux/proc_ns.h */
 #define FSCONFIG_CMD_CREATE_ 6	/* of linux/mount.h, which quarrels with sys/mount.h */
 
 static const char *const shared_names[HAK_SHARED_MAPS] = {
@@ -185,6 +188,16 @@ static int say(enum libbpf_print_level level, const char *format, va_list args)
 	return vfprintf(stderr, format, args);
 }
 
+/* Of the first namespace programs need not look for it. */
+static uint32_t own_pid_ns(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == FIRST_PID_NS)
+		return 0;
+	return (uint32_t)st.st_ino;
+}
+
 void hak_machine(struct hak_filter *f)
 {
 	uint32_t shift = 0;
@@ -192,6 +205,8 @@ void hak_machine(struct hak_filter *f)
 	while ((1l << shift) < sysconf(_SC_PAGESIZE))
 		shift++;
 	f->page_shift = shift;
+	f->pid_ns = own_pid_ns();
+	f->self = (uint32_t)getpid();
 #if defined(__x86_64__)
 	f->regs_words = 21, f->regs_ip = 16, f->regs_sp = 19;
 #elif defined(__aarch64__)
@@ -223,7 +238,8 @@ static int told(void *arg, void *data, size_t bytes)
 
 	if (bytes >= sizeof(struct hak_event) && s->options.told)
 		s->options.told(data, s->options.arg);
-	return 0;
+	/* Who makes events faster than they are dealt with would never let us go. */
+	return ++s->taken < POLL_MOST ? 0 : -EAGAIN;
 }
 
 int hak_session_open(const struct hak_session_options *options, struct hak_session **ret,
@@ -294,19 +310,33 @@ void hak_session_close(struct hak_session *s)
 	free(s);
 }
 
+/* Before programs run, which would count as well. */
+static void note_lost_process(struct hak_session *s)
+{
+	uint32_t note = HAK_NOTE_LOST_PROCS;
+	uint64_t n = hak_session_note(s, note) + 1;
+
+	bpf_map_update_elem(s->shared[HAK_MAP_NOTES], &note, &n, BPF_ANY);
+}
+
 int hak_session_watch(struct hak_session *s, pid_t pid)
 {
 	uint32_t tgid = (uint32_t)pid, note = HAK_NOTE_OWNERS;
 	struct hak_proc proc = { 0 };
 	uint64_t owners = 0;
+	int r;
 
 	if (bpf_map_lookup_elem(s->shared[HAK_MAP_NOTES], &note, &owners) < 0)
 		return -errno;
 	/* Owners are given out by programs as well once they run. */
 	proc.owner = owners + 1 + ((uint64_t)tgid << 32);
-	if (bpf_map_update_elem(s->shared[HAK_MAP_PROCS], &tgid, &proc, BPF_NOEXIST) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	return 0;
+	if (bpf_map_update_elem(s->shared[HAK_MAP_PROCS], &tgid, &proc, BPF_NOEXIST) == 0 ||
+	    errno == EEXIST)
+		return 0;
+	r = -errno;
+	if (r == -E2BIG)
+		note_lost_process(s);
+	return r;
 }
 
 uint64_t hak_session_owner(const struct hak_session *s, pid_t pid)
@@ -357,14 +387,19 @@ void hak_session_stop(struct hak_session *s)
 	bpf_map_update_elem(s->shared[HAK_MAP_NOTES], &note, &on, BPF_ANY);
 	while (bpf_map_get_next_key(s->shared[HAK_MAP_PROCS], NULL, &key) == 0)
 		bpf_map_delete_elem(s->shared[HAK_MAP_PROCS], &key);
-	ring_buffer__consume(s->ring);
+	/* What was told until now: nobody adds to it any more. */
+	do {
+		s->taken = 0;
+	} while (ring_buffer__consume(s->ring) == -EAGAIN);
 }
 
 int hak_session_poll(struct hak_session *s, int timeout_ms)
 {
-	int r = ring_buffer__poll(s->ring, timeout_ms);
+	int r;
 
-	return r < 0 ? r : 0;
+	s->taken = 0;
+	r = ring_buffer__poll(s->ring, timeout_ms);
+	return r < 0 && r != -EAGAIN ? r : 0;
 }
 
 uint64_t hak_session_note(const struct hak_session *s, enum hak_note note)

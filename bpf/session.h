@@ -70,6 +70,7 @@ struct hak_session {
 	struct flush_bpf *flush;
 	struct vmas_bpf *vmas;
 	struct ring_buffer *ring;
+	unsigned taken;			/* events, by this poll */
 	bool space_everywhere;		/* system calls by the tracepoints of all of them */
 	bool knows_freed;		/* which pages calls freed */
 	struct hak_missing missing[HAK_MISSING_MAX];
@@ -99,7 +100,8 @@ int hak_session_start(struct hak_session *s, char why[HAK_WHY_TEXT]);
  */
 void hak_session_stop(struct hak_session *s);
 
-/* Hands out what was told; waits for something up to timeout_ms. 0, or -EINTR on a signal. */
+/* Hands out what was told, not all there may be; waits for something up to timeout_ms. 0, or -EINTR
+ * on a signal. */
 int hak_session_poll(struct hak_session *s, int timeout_ms);
 
 /* One of the shared numbers. */
@@ -128,7 +130,7 @@ void hak_session_lacks(struct hak_session *s, const char *what, const char *why,
 bool hak_has_btf_tracepoint(const char *name);
 /* Opens the tracepoint "syscalls/sys_enter_mmap" for programs: a perf event, or -errno. */
 int hak_open_tracepoint(const char *name);
-/* What programs must know of the machine's registers and pages. */
+/* What programs must know of this machine, and of where we are in it. */
 void hak_machine(struct hak_filter *f);
 /* Why programs were not loaded, from libbpf's error; the error to return. */
 int hak_bpf_refused(int error, char why[HAK_WHY_TEXT]);

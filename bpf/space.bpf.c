@@ -20,9 +20,13 @@
 #define MREMAP_FIXED_	2
 #define MREMAP_DONTUNMAP_	4
 #define ERRNO_MAX	4095
+#define ENOMEM_		12
 /* Where bpf_loop() is not to be had. */
 #define BLOCKS_UNROLLED	32
-#define BLOCKS_MAX	(1 << 17)
+/* Far fewer than the table holds: one range must not push all others out, nor take long. */
+#define BLOCKS_MAX	2048
+/* A range larger than that from which no memory was freed is not followed: it was reserved only. */
+#define EMPTY_MAX	(64ULL << 20)
 #define IOVECS_MAX	64
 #define REGIONS_MAX	16	/* looked at from each end of what is to be replaced */
 
@@ -38,6 +42,7 @@ enum advice {
 };
 
 const volatile struct hak_numbers numbers;
+const volatile __u8 pages_told;		/* page_free() is loaded */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -121,6 +126,7 @@ static __always_inline void visit_word(struct walk *walk, struct hak_block *bloc
 			__sync_fetch_and_or(&block->lazy[w], mask);
 		else
 			__sync_fetch_and_and(&block->lazy[w], ~mask);
+		__sync_fetch_and_and(&block->read[w], ~mask);
 		break;
 	case WALK_LOOK:
 		if (in_time)
@@ -208,7 +214,7 @@ static long visit(__u32 i, struct walk *walk)
 
 __noinline int walk_range(struct walk *range)
 {
-	__u64 page = 1ULL << (filter.page_shift & 31), n;
+	__u64 page = 1ULL << (filter.page_shift & 31), n, most = BLOCKS_UNROLLED;
 	struct walk walk;
 
 	if (!range || range->end <= range->start)
@@ -216,20 +222,15 @@ __noinline int walk_range(struct walk *range)
 	walk = *range;	/* bpf_loop() takes what is on the stack only */
 	n = ((walk.end - 1) >> HAK_BLOCK_SHIFT) - (walk.start >> HAK_BLOCK_SHIFT) + 1;
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		if (n > BLOCKS_MAX) {
-			note_add(HAK_NOTE_PAGES_UNFOLLOWED,
-				 ((n - BLOCKS_MAX) << HAK_BLOCK_SHIFT) / page);
-			n = BLOCKS_MAX;
-		}
-		bpf_loop(n, visit, &walk, 0);
+		most = BLOCKS_MAX;
+		bpf_loop(n < most ? n : most, visit, &walk, 0);
 	} else {
-		if (n > BLOCKS_UNROLLED)
-			note_add(HAK_NOTE_PAGES_UNFOLLOWED,
-				 ((n - BLOCKS_UNROLLED) << HAK_BLOCK_SHIFT) / page);
 		for (__u32 i = 0; i < BLOCKS_UNROLLED; i++)
 			if (visit_block(&walk, i))
 				break;
 	}
+	if (n > most && (walk.what == WALK_GIVE || walk.what == WALK_GIVE_LAZY))
+		note_add(HAK_NOTE_PAGES_UNFOLLOWED, ((n - most) << HAK_BLOCK_SHIFT) / page);
 	range->found = walk.found;
 	range->late = walk.late;
 	return 0;
@@ -247,6 +248,7 @@ static __always_inline __u64 pages_up(__u64 bytes)
 struct outcome {
 	__u64 address, bytes;	/* that it was about */
 	__u64 given;		/* bytes given back */
+	__u64 freed;		/* pages of memory that the kernel got */
 	__u32 lazy, pad;
 };
 
@@ -263,8 +265,11 @@ static __always_inline void go(struct walk *walk, __u32 what, __u64 start, __u64
 static __always_inline void give_back(struct walk *walk, struct outcome *out, __u64 start,
 				      __u64 bytes)
 {
-	go(walk, out->lazy ? WALK_GIVE_LAZY : WALK_GIVE, start, bytes);
 	out->given += bytes;
+	if (pages_told && !out->freed && !out->lazy && bytes > EMPTY_MAX)
+		note_add(HAK_NOTE_PAGES_UNFOLLOWED, bytes >> (filter.page_shift & 31));
+	else
+		go(walk, out->lazy ? WALK_GIVE_LAZY : WALK_GIVE, start, bytes);
 }
 
 static __always_inline void populate(struct walk *walk, struct hak_space_totals *totals,
@@ -277,9 +282,7 @@ static __always_inline void populate(struct walk *walk, struct hak_space_totals 
 
 static __always_inline struct mm_struct *current_mm(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, mm);
+	return BPF_CORE_READ(current_task(), mm);
 }
 
 /* Whether a new mapping lies where one was a moment ago. */
@@ -589,6 +592,13 @@ static __always_inline bool failed(struct hak_thread *t, long result)
 	return (unsigned long)result >= (unsigned long)-ERRNO_MAX;
 }
 
+/* What meets a hole is carried out on both sides of it, and says that it met one. */
+static __always_inline bool carried_out(struct hak_thread *t, long result)
+{
+	return !failed(t, result) || (result == -ENOMEM_ && (t->call == HAK_CALL_DONTNEED ||
+							     t->call == HAK_CALL_FREE));
+}
+
 static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_totals *totals,
 				       __u64 given, __u64 freed, __u64 ns, __u64 now)
 {
@@ -599,8 +609,10 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 		bpf_map_update_elem(&space_owners, &proc->owner, (const void *)&no_owner,
 				    BPF_NOEXIST);
 		owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
-		if (!owner)
+		if (!owner) {
+			no_sums(proc);
 			return;
+		}
 	}
 	before = owner->vmas;
 	if (before)
@@ -673,13 +685,14 @@ static __always_inline void leave(void *ctx, long result)
 	ns = now - t->call_ns;
 	t->call_ns = 0;
 	call = t->call;
+	out.freed = t->freed;
 	freed = t->freed << (filter.page_shift & 31);
 	if (call >= HAK_CALLS)
 		return;
-	if (failed(t, result))
-		out.address = t->arg[0];
-	else
+	if (carried_out(t, result))
 		judge(t, &out, proc->owner, now);
+	else
+		out.address = t->arg[0];
 	c = &totals->call[call];
 	c->calls++;
 	c->failed += failed(t, result);
@@ -757,6 +770,16 @@ int calls_exit(struct call_return *ctx)
 	return 0;
 }
 
+/* In a call of a 32-bit program, which has other numbers: TS_COMPAT on x86, TIF_32BIT on arm64. */
+static __always_inline bool other_numbers(void)
+{
+	struct task_struct *task = current_task();
+
+	if (bpf_core_field_exists(task->thread_info.status))
+		return BPF_CORE_READ(task, thread_info.status) & 2;
+	return BPF_CORE_READ(task, thread_info.flags) >> 22 & 1;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(all_enter, struct pt_regs *regs, long id)
 {
@@ -764,7 +787,7 @@ int BPF_PROG(all_enter, struct pt_regs *regs, long id)
 	struct pt_regs___aarch64 *arm = (void *)regs;
 	__u64 arg[5];
 
-	if (call_of(id, 0) == HAK_CALL_NONE)
+	if (call_of(id, 0) == HAK_CALL_NONE || other_numbers())
 		return 0;
 	if (bpf_core_field_exists(x86->di)) {
 		arg[0] = BPF_CORE_READ(x86, di);

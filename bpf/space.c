@@ -38,6 +38,7 @@ static int load(struct hak_session *s, bool everywhere, bool pages)
 	bpf_program__set_autoload(b->progs.all_enter, everywhere);
 	bpf_program__set_autoload(b->progs.all_exit, everywhere);
 	bpf_program__set_autoload(b->progs.page_free, pages);
+	b->rodata->pages_told = pages;
 	r = hak_session_lend(s, b->obj);
 	if (r == 0)
 		r = space_bpf__load(b);

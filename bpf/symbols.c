@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bpf/mapped.h"
 #include "bpf/symbols.h"
 
 #define HAK_MANGLED_BYTES 1024	/* what libsupc++ takes at most */
@@ -34,28 +35,50 @@ struct frames {
 /* Whose files are being opened; libdwfl does not tell its callback. */
 static pid_t opening;
 
-/* The process's own root first: the same path may be another file in ours. */
+static int open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/*
+ * In the process's own root: the same path may be another file in ours. One that has been removed
+ * or replaced is still what the process maps. Files are read, not mapped, as libdwfl would: whoever
+ * can write to one could end us by making it shorter.
+ */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 		    char **ret_path, Elf **ret_elf)
 {
 	char path[4200];
-	struct stat st;
-	int fd;
+	int fd = -1;
 
-	if (opening && name && name[0] == '/') {
+	if (!name || name[0] != '/')
+		return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
+	if (opening && strstr(name, " (deleted)"))
+		fd = hak_open_mapped_at(opening, base);
+	if (opening && fd < 0) {
 		snprintf(path, sizeof(path), "/proc/%d/root%s", (int)opening, name);
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-			*ret_path = strdup(name);
-			return fd;
-		}
-		if (fd >= 0)
-			close(fd);
+		fd = open_regular(path);
 	}
-	return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
+	if (fd < 0)
+		return -1;
+	*ret_elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (!*ret_elf) {
+		close(fd);
+		return -1;
+	}
+	*ret_path = strdup(name);
+	return fd;
 }
 
-static char *debuginfo_path;
+/* Not beside the program, where anybody may have put something. */
+static char debuginfo[] = "/usr/lib/debug", *debuginfo_path = debuginfo;
 
 static const Dwfl_Callbacks files = {
 	.find_elf = find_elf,
@@ -118,6 +141,32 @@ void hak_symbols_close(struct hak_symbols *s)
 int hak_symbols_covers(const struct hak_symbols *s, uint64_t address)
 {
 	return dwfl_addrmodule(s->dwfl, address) != NULL;
+}
+
+/* FNV-1a; files are known by their build id, or else by their path. */
+uint64_t hak_symbols_place(const struct hak_symbols *s, uint64_t address)
+{
+	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
+	uint64_t h = 0xcbf29ce484222325u;
+	const unsigned char *id;
+	GElf_Addr id_address;
+	Dwarf_Addr start;
+	const char *path;
+	int n;
+
+	if (!module)
+		return 0;
+	path = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
+	n = dwfl_module_build_id(module, &id, &id_address);
+	if (n <= 0) {
+		id = (const unsigned char *)path;
+		n = (int)strlen(path);
+	}
+	for (int i = 0; i < n; i++)
+		h = (h ^ id[i]) * 0x100000001b3u;
+	for (uint64_t offset = address - start; offset; offset >>= 8)
+		h = (h ^ (offset & 0xff)) * 0x100000001b3u;
+	return h;
 }
 
 /* -- unwinding --------------------------------------------------------------------------------- */
@@ -219,7 +268,8 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 	if (!module)
 		return;
 	ret->module = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
-	dwfl_module_getelf(module, &bias);
+	if (!dwfl_module_getelf(module, &bias))
+		bias = start;
 	ret->module_offset = ret->offset = address - bias;
 	n = dwfl_module_build_id(module, &id, &id_address);
 	if (n > 0 && (size_t)n <= sizeof(ret->build_id)) {

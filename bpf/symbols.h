@@ -45,6 +45,9 @@ int hak_symbols_refresh(struct hak_symbols *s);
 /* Whether the address lies in a file that was noted. */
 int hak_symbols_covers(const struct hak_symbols *s, uint64_t address);
 
+/* A number for the place in the file, wherever that is mapped; 0: no mapped file. */
+uint64_t hak_symbols_place(const struct hak_symbols *s, uint64_t address);
+
 /* Addresses of the callers, innermost first, the first being where the copy was taken; how many. */
 size_t hak_symbols_unwind(struct hak_symbols *s, const struct hak_site_event *site,
 			  uint64_t ret[HAK_FRAMES_MAX]);

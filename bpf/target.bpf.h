@@ -8,6 +8,7 @@
 #ifndef HAK_BPF_TARGET_BPF_H
 #define HAK_BPF_TARGET_BPF_H
 
+#include "bpf/number.bpf.h"
 #include "bpf/target.h"
 
 const volatile struct hak_filter filter;
@@ -45,10 +46,22 @@ static __always_inline __u64 note_add(__u32 note, __u64 n)
 	return slot ? __sync_fetch_and_add(slot, n) : 0;
 }
 
+static __always_inline struct task_struct *current_task(void)
+{
+	return (struct task_struct *)bpf_get_current_task();
+}
+
+/* The current process; 0: nobody whom the loader could see. */
+static __always_inline __u32 current_tgid(void)
+{
+	if (!filter.pid_ns)
+		return bpf_get_current_pid_tgid() >> 32;
+	return process_of(current_task(), filter.pid_ns);
+}
+
 /* NULL: no room, counted. To be submitted at once. */
 static __always_inline struct hak_event *event_begin(__u64 bytes, __u32 type, __u64 owner)
 {
-	__u64 id = bpf_get_current_pid_tgid();
 	struct hak_event *e = bpf_ringbuf_reserve(&events, bytes, 0);
 
 	if (!e) {
@@ -58,8 +71,8 @@ static __always_inline struct hak_event *event_begin(__u64 bytes, __u32 type, __
 	e->time_ns = bpf_ktime_get_ns();
 	e->owner = owner;
 	e->type = type;
-	e->pid = id >> 32;
-	e->tid = id;
+	e->pid = current_tgid();
+	e->tid = number_of(current_task(), filter.pid_ns);
 	e->pad = 0;
 	e->a = e->b = e->c = e->d = e->e = 0;
 	__builtin_memset(e->name, 0, sizeof(e->name));
@@ -78,13 +91,15 @@ static __always_inline void tell(__u32 type, __u64 owner, __u32 pid, __u64 paren
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* Taken in by whoever met it first. */
-static __always_inline struct hak_proc *take_in(__u32 tgid)
+/* Taken in by whoever met it first; as a new owner, or the one that is given. */
+static __always_inline struct hak_proc *take_in(__u32 tgid, __u64 owner)
 {
-	struct hak_proc proc = { .owner = note_add(HAK_NOTE_OWNERS, 1) + 1 };
+	struct hak_proc proc = { .owner = owner };
 
 	if (note_add(HAK_NOTE_QUIET, 0))
 		return NULL;
+	if (!owner)
+		proc.owner = note_add(HAK_NOTE_OWNERS, 1) + 1;
 	if (bpf_map_update_elem(&procs, &tgid, &proc, BPF_NOEXIST) == -7 /* E2BIG */)
 		note_add(HAK_NOTE_LOST_PROCS, 1);
 	return bpf_map_lookup_elem(&procs, &tgid);
@@ -92,21 +107,26 @@ static __always_inline struct hak_proc *take_in(__u32 tgid)
 
 static __always_inline struct hak_proc *current_proc(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 tgid = current_tgid();
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
-	struct task_struct *task;
 
-	if (proc || !filter.by_cgroup || !tgid)
+	if (proc || !filter.by_cgroup || !tgid || tgid == filter.self)
 		return proc;
 	/* One that ends is out already, though it still faults a little. */
-	task = (struct task_struct *)bpf_get_current_task();
-	if (BPF_CORE_READ(task, signal, live.counter) <= 0 ||
+	if (BPF_CORE_READ(current_task(), signal, live.counter) <= 0 ||
 	    bpf_current_task_under_cgroup(&cgroups, 0) != 1)
 		return NULL;
-	proc = take_in(tgid);
+	proc = take_in(tgid, 0);
 	if (proc)
 		tell(HAK_EVENT_MET, proc->owner, tgid, 0);
 	return proc;
+}
+
+/* All have room for the sums of as many. */
+static __always_inline void no_sums(struct hak_proc *proc)
+{
+	if (!__sync_lock_test_and_set(&proc->unsummed, 1))
+		note_add(HAK_NOTE_LOST_PROCS, 1);
 }
 
 static __always_inline __u32 log2_slot(__u64 v)

@@ -23,22 +23,25 @@ struct hak_filter {
 	__u64 window_ns;	/* what is populated again later than that is late */
 	__u32 page_shift;
 	__u32 regs_words, regs_sp, regs_ip;	/* pt_regs of this machine, in words */
+	__u32 self;		/* the loader: not taken in with its cgroup */
+	__u32 pid_ns;		/* in which pids are numbers; 0: the first of the machine */
 	__u8 by_cgroup;		/* processes of the cgroup are taken in as they are met */
 	__u8 events;		/* tell each system call and refill */
 	__u8 sites;		/* keep call sites */
-	__u8 pad;
+	__u8 pad[5];
 };
 
 /* How a watched process is known: tgid -> this. */
 struct hak_proc {
 	__u64 owner;
+	__u64 unsummed;		/* not 0: it found no room for sums of its own */
 };
 
 /* Shared numbers: one array, one slot each. */
 enum hak_note {
 	HAK_NOTE_OWNERS,		/* owners given out */
 	HAK_NOTE_LOST_EVENTS,		/* no room in the ring buffer */
-	HAK_NOTE_LOST_PROCS,		/* processes not taken in: the table was full */
+	HAK_NOTE_LOST_PROCS,		/* processes not taken in, or without sums of their own */
 	HAK_NOTE_LOST_THREADS,		/* calls and faults of threads that found no place */
 	HAK_NOTE_LOST_SITES,
 	HAK_NOTE_BLOCKS_ADDED,		/* entries made in the table of blocks */
@@ -79,6 +82,7 @@ struct hak_block {
 	__u64 given[HAK_BLOCK_WORDS];	/* given back, not populated since */
 	__u64 lazy[HAK_BLOCK_WORDS];	/* of those, by MADV_FREE */
 	__u64 again[HAK_BLOCK_WORDS];	/* populated again at least once, however late */
+	__u64 read[HAK_BLOCK_WORDS];	/* populated again without memory: read, not written yet */
 };
 
 /* One thread between the entry to the kernel and the return from it. */

@@ -5,10 +5,11 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/number.bpf.h"
 #include "bpf/vmas.h"
 
-/* Kernels that cannot attach to one process come with all of them. */
-const volatile __u32 wanted;
+/* Of the loader. */
+const volatile __u32 pid_ns;
 
 SEC("iter/task_vma")
 int regions(struct bpf_iter__task_vma *ctx)
@@ -19,12 +20,12 @@ int regions(struct bpf_iter__task_vma *ctx)
 	const unsigned char *name;
 	struct file *file;
 
-	if (!task || !vma || task->pid != task->tgid || (wanted && task->tgid != (pid_t)wanted))
+	if (!task || !vma || task->pid != task->tgid)
 		return 0;
 	v.start = vma->vm_start;
 	v.end = vma->vm_end;
 	v.flags = vma->vm_flags;
-	v.pid = task->tgid;
+	v.pid = number_of(task, pid_ns);
 	file = vma->vm_file;
 	if (file) {
 		v.kind = HAK_VMA_FILE;

@@ -19,8 +19,12 @@
 int hak_vmas_load(struct hak_session *s)
 {
 	struct vmas_bpf *b = vmas_bpf__open();
-	int r = b ? vmas_bpf__load(b) : -errno;
+	int r = -errno;
 
+	if (b) {
+		b->rodata->pid_ns = s->filter.pid_ns;
+		r = vmas_bpf__load(b);
+	}
 	if (r < 0) {
 		hak_session_lacks(s, "regions", "their iterator is not taken: %s", strerror(-r));
 		vmas_bpf__destroy(b);

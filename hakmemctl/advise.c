@@ -36,6 +36,7 @@ static int parse_time(struct ctl *ctl, const char *option, uint64_t *ret)
 	return CTL_OK;
 }
 
+/* 0; else that was it, with ctl->failure. */
 static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 {
 	struct advice_trial *t = &q->trial;
@@ -44,7 +45,7 @@ static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 	*q = (struct request){ .trial = { .span_ns = 5000000000, .trace = true } };
 	while (r == CTL_OK && (option = ctl_option(ctl, argc, argv)) != -1) {
 		if (option == -2)
-			return ctl->failure;
+			return -1;
 		if (option == 's')
 			r = parse_time(ctl, "seconds", &t->span_ns);
 		else if (option == 'f')
@@ -66,7 +67,7 @@ static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 		return ctl_usage(ctl, "--for and --keep exclude each other");
 	t->id = argv[optind + q->apply];
 	q->target = argv[argc - 1];
-	return CTL_OK;
+	return 0;
 }
 
 /* -- the answer -------------------------------------------------------------------------------- */
@@ -191,7 +192,7 @@ static void print_process(FILE *to, struct json_object *p, const char *untraced)
 	hak_bytes_format(hak_json_get(f, "rss"), rss);
 	fprintf(to, "%s (%" PRIu64 "), %s: %.1f %% of a processor, RSS %s, %" PRIu64
 		" allocations, %" PRIu64 " of them whales\n",
-		hak_json_get_text(p, "subject"), hak_json_get(p, "pid"), span,
+		hak_json_get_text(p, "comm"), hak_json_get(p, "pid"), span,
 		span_ns ? 100.0 * (double)hak_json_get(f, "cpu_ns") / (double)span_ns : 0, rss,
 		hak_json_get(f, "allocs"), hak_json_get(f, "whale_allocs"));
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
@@ -284,10 +285,10 @@ int verb_advise(struct ctl *ctl, int argc, char **argv)
 {
 	struct watches all = { 0 };
 	struct request q;
-	int r = parse(ctl, &q, argc, argv), r2;
+	int r, r2;
 
-	if (r != CTL_OK)
-		return r;
+	if (parse(ctl, &q, argc, argv) != 0)
+		return ctl->failure;
 	r = ctl_each(ctl, q.target, q.apply ? HAK_SEGMENT_WRITE : 0, add, &all);
 	if (q.apply && all.n > 1)
 		r = ctl_usage(ctl, "%zu processes match; give the PID of one", all.n);

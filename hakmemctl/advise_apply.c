@@ -346,7 +346,7 @@ int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_tr
 	struct json_object *document;
 	int r;
 
-	hak_escape(w->subject, a.name, sizeof(a.name));
+	hak_escape(w->seg->comm, a.name, sizeof(a.name));
 	r = find(&a);
 	if (r != CTL_OK)
 		return r;

@@ -101,7 +101,7 @@ int verb_help(struct ctl *ctl, int argc, char **argv);
  */
 int ctl_option(struct ctl *ctl, int argc, char **argv);
 
-/* One line on stderr with a pointer to --help; returns CTL_USAGE. */
+/* One line on stderr with a pointer to --help; returns CTL_USAGE, which is ctl->failure then. */
 int ctl_usage(struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void ctl_help(const struct ctl_verb *verb);	/* NULL: all verbs */

@@ -350,7 +350,7 @@ int ctl_root_option(struct ctl *ctl, char root[PATH_MAX])
 	return CTL_OK;
 }
 
-/* 0; -1: that was it, with ctl->failure. */
+/* 0; else that was it, with ctl->failure. */
 static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 {
 	int option, r = CTL_OK;
@@ -368,8 +368,7 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 	}
 	if (r == CTL_OK && optind == argc)
 		r = ctl_usage(ctl, "it takes names of services");
-	ctl->failure = r;
-	return r ? -1 : 0;
+	return r;
 }
 
 static int reload(struct command *cmd)
@@ -394,7 +393,7 @@ static int run(struct ctl *ctl, int argc, char **argv,
 	char why[HAK_WHY_TEXT];
 	int r, printed, result = CTL_OK;
 
-	if (options(ctl, argc, argv, &cmd) < 0)
+	if (options(ctl, argc, argv, &cmd) != 0)
 		return ctl->failure;
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);

@@ -58,8 +58,7 @@ static int common_option(struct ctl *ctl, int letter)
 		else if (strcmp(optarg, "off") == 0)
 			ctl->json = HAK_JSON_OFF;
 		else
-			return ctl->failure = ctl_usage(ctl, "--json takes short, pretty or off"),
-			       -1;
+			return ctl_usage(ctl, "--json takes short, pretty or off"), -1;
 		return 0;
 	case 'o':
 		ctl->columns = optarg;
@@ -81,8 +80,7 @@ static int common_option(struct ctl *ctl, int letter)
 		ctl->failure = CTL_OK;
 		return -1;
 	case '?':
-		ctl->failure = ctl_usage(ctl, NULL);
-		return -1;
+		return ctl_usage(ctl, NULL), -1;
 	default:
 		return 1;
 	}
@@ -94,11 +92,11 @@ static int where(struct ctl *ctl)
 	const char *option = ctl->host ? "--host" : "--machine";
 
 	if (ctl->host && ctl->machine)
-		ctl->failure = ctl_usage(ctl, "--host and --machine exclude each other");
+		ctl_usage(ctl, "--host and --machine exclude each other");
 	else if ((ctl->host && !*ctl->host) || (ctl->machine && !*ctl->machine))
-		ctl->failure = ctl_usage(ctl, "%s takes a name", option);
+		ctl_usage(ctl, "%s takes a name", option);
 	else if ((ctl->host || ctl->machine) && *ctl->verb->name && !ctl->verb->remote)
-		ctl->failure = ctl_usage(ctl, "it is about this machine: it takes no %s", option);
+		ctl_usage(ctl, "it is about this machine: it takes no %s", option);
 	else
 		return -1;
 	return -2;
@@ -145,7 +143,7 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 		fputc('\n', stderr);
 	}
 	fprintf(stderr, "Try 'hakmemctl%s%s --help'.\n", space, ctl->verb->name);
-	return CTL_USAGE;
+	return ctl->failure = CTL_USAGE;
 }
 
 /* Those of the common ones that say whom to ask, where the verb asks nobody. */

@@ -54,6 +54,7 @@ static int parse_rate(struct ctl *ctl, uint64_t *ret)
 	return CTL_OK;
 }
 
+/* 0; else that was it, with ctl->failure. */
 static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc, char **argv)
 {
 	char why[HAK_WHY_TEXT];
@@ -70,7 +71,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 			break;
 		case 'r':
 			if (parse_rate(ctl, &q->rate) != CTL_OK)
-				return CTL_USAGE;
+				return -1;
 			break;
 		case 'l':
 		case 'a':
@@ -87,7 +88,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 		}
 	}
 	if (option == -2)
-		return ctl->failure;
+		return -1;
 	if (shapes > 1)
 		return ctl_usage(ctl, "--folded and --svg exclude each other");
 	if (q->shape != REPORT && ctl->json != HAK_JSON_OFF)
@@ -96,7 +97,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 		return ctl_usage(ctl, "it takes one TARGET");
 	if (q->shape == REPORT && q->output && ctl->json == HAK_JSON_OFF)
 		q->shape = PPROF;
-	return CTL_OK;
+	return 0;
 }
 
 /* -- sampling, on and off ---------------------------------------------------------------------- */
@@ -112,13 +113,26 @@ static int write_layer(const struct hak_segment *seg, const struct hak_change *c
 	return r;
 }
 
+/* One that is set for a while is most likely another profile's: neither would be whole. */
+static int refuse(const struct hak_segment *seg, uint64_t left_ns)
+{
+	char left[HAK_VALUE_TEXT];
+
+	hak_ns_format(left_ns, left);
+	fprintf(stderr,
+		"hakmemctl: process %d: %s is set for another %s already, perhaps by another "
+		"profile; to end that: hakmemctl reset %d %s\n",
+		(int)seg->pid, tunable, left, (int)seg->pid, tunable);
+	return -EBUSY;
+}
+
 static int sampling_on(const struct hak_segment *seg, const struct request *q,
-		       struct hak_change *ret_before)
+		       struct hak_change *ret_before, struct hak_change *ret_on)
 {
 	int index = hak_segment_tunable(seg, tunable);
-	struct hak_change on = { .set = true, .value = q->rate };
+	uint64_t generation, now = hak_segment_now_ns(seg);
+	const struct hak_tune_slot *admin;
 	struct hak_tune tune;
-	uint64_t generation;
 	int r;
 
 	if (index < 0) {
@@ -129,24 +143,38 @@ static int sampling_on(const struct hak_segment *seg, const struct request *q,
 	r = hak_segment_read_tune(seg, &tune);
 	if (r < 0)
 		return r;
+	admin = &tune.slot[index].admin;
+	if (admin->set && admin->deadline_ns > now)
+		return refuse(seg, admin->deadline_ns - now);
+	/* One whose deadline is over is none. */
 	*ret_before = (struct hak_change){ .index = (uint32_t)index,
-					   .set = tune.slot[index].admin.set,
-					   .value = tune.slot[index].admin.value,
-					   .deadline_ns = tune.slot[index].admin.deadline_ns };
-	on.index = (uint32_t)index;
-	on.deadline_ns = hak_segment_now_ns(seg) + q->ns + GRACE_NS;
-	r = write_layer(seg, &on, &generation);
+					   .set = admin->set && !admin->deadline_ns,
+					   .value = admin->value };
+	*ret_on = (struct hak_change){ .index = (uint32_t)index, .set = true, .value = q->rate,
+				       .deadline_ns = now + q->ns + GRACE_NS };
+	r = write_layer(seg, ret_on, &generation);
 	if (r == 0 && hak_tune_wait(seg, generation, APPLY_NS) == -ETIMEDOUT)
 		fprintf(stderr, "hakmemctl: process %d sleeps; sampling begins when it allocates\n",
 			(int)seg->pid);
 	return r;
 }
 
-static void sampling_off(const struct hak_segment *seg, const struct hak_change *before)
+/* As it was, unless somebody came after us. */
+static void sampling_off(const struct hak_segment *seg, const struct hak_change *before,
+			 const struct hak_change *on)
 {
+	const struct hak_tune_slot *now;
+	struct hak_tune tune;
 	uint64_t generation;
 
-	if (write_layer(seg, before, &generation) == 0)
+	if (hak_segment_read_tune(seg, &tune) < 0)
+		return;
+	now = &tune.slot[on->index].admin;
+	if (!now->set || now->value != on->value || now->deadline_ns != on->deadline_ns)
+		fprintf(stderr,
+			"hakmemctl: process %d: %s was changed by another meanwhile, and is left "
+			"as it is; the profile may not be whole\n", (int)seg->pid, tunable);
+	else if (write_layer(seg, before, &generation) == 0)
 		hak_tune_wait(seg, generation, APPLY_NS);
 }
 
@@ -161,7 +189,7 @@ static bool ended(const struct hak_segment *seg)
 static int listen_to(struct profile *p, const struct hak_segment *seg, const struct request *q)
 {
 	struct hak_sampler *sampler;
-	struct hak_change before;
+	struct hak_change before, on;
 	char why[HAK_WHY_TEXT];
 	uint64_t deadline;
 	int r = hak_symbols_open(p->pid, &p->symbols);
@@ -176,15 +204,15 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 		fprintf(stderr, "hakmemctl: %s\n", why);
 		return r == -EOPNOTSUPP ? CTL_UNSUPPORTED : ctl_exit_code(r);
 	}
-	r = sampling_on(seg, q, &before);
+	r = sampling_on(seg, q, &before, &on);
 	p->began = time(NULL);
 	p->started_ns = hak_monotonic_ns();
 	deadline = p->started_ns + q->ns;
 	while (r == 0 && !interrupted && hak_monotonic_ns() < deadline && !ended(seg))
 		hak_sampler_poll(sampler, TICK_MS);
 	if (r == 0) {
-		sampling_off(seg, &before);
 		p->ns = hak_monotonic_ns() - p->started_ns;
+		sampling_off(seg, &before, &on);
 		while (hak_sampler_poll(sampler, 0) > 0)
 			;
 		profile_add_up(p, sampler);
@@ -240,10 +268,10 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	struct hak_segment *seg;
 	FILE *to = stdout;
 	struct request q;
-	int r = parse(ctl, &p, &q, argc, argv);
+	int r;
 
-	if (r != CTL_OK)
-		return r;
+	if (parse(ctl, &p, &q, argc, argv) != 0)
+		return ctl->failure;
 	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);
 	if (r != CTL_OK)
 		return r;

@@ -60,7 +60,8 @@ void profile_take(const struct hak_site_event *e, void *arg);
 /* When sampling has ended: which blocks are in use, and the sums; stacks by falling sums. */
 void profile_add_up(struct profile *p, const struct hak_sampler *sampler);
 void profile_free(struct profile *p);
-/* "function", or "file+0x12"; escaped. */
+/* "function", or "file+0x12", as the program has it; and escaped. */
+void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 
 /* -- the ways to show it: 0 or -errno ---------------------------------------------------------- */

@@ -116,13 +116,16 @@ static unsigned depth(const struct node *n, double scale)
 }
 
 /* -- drawing ----------------------------------------------------------------------------------- */
+/* Cut between characters. */
 static void put_text(FILE *to, const char *text, size_t most)
 {
-	size_t n = strlen(text);
+	size_t n = strlen(text), shown = n < most ? n : most;
 
-	for (size_t i = 0; i < n && i < most; i++)
+	while (shown < n && shown && (text[shown] & 0xc0) == 0x80)
+		shown--;
+	for (size_t i = 0; i < shown; i++)
 		hak_put_xml(to, text[i]);
-	if (n > most)
+	if (shown < n)
 		fputs("..", to);
 }
 
@@ -169,6 +172,7 @@ int profile_write_svg(const struct profile *p, FILE *to)
 	char all[] = "all";
 	struct node root = { .name = all };
 	char bytes[HAK_VALUE_TEXT], rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
+	char comm[4 * HAK_COMM_BYTES];
 	double height;
 	int r = 0;
 
@@ -182,7 +186,8 @@ int profile_write_svg(const struct profile *p, FILE *to)
 		"viewBox=\"0 0 %.0f %.0f\" font-family=\"monospace\" font-size=\"11\">\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"3\" y=\"14\">",
 		WIDTH, height, WIDTH, height);
-	put_text(to, p->comm, SIZE_MAX);
+	hak_escape(p->comm, comm, sizeof(comm));
+	put_text(to, comm, SIZE_MAX);
 	fprintf(to, " (%d): %s %s in %s, a sample every %s</text>\n", (int)p->pid, bytes,
 		p->what == PROFILE_LIVE ? "in use of what was allocated" : "allocated", ns, rate);
 	if (root.bytes > 0)

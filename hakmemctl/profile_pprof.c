@@ -249,10 +249,11 @@ static int write_gzip(const struct bytes *b, FILE *to)
 			close(fd);
 		return -EIO;
 	}
+	errno = 0;
 	if (b->n > UINT32_MAX / 2 || gzwrite(z, b->p, (unsigned)b->n) != (int)b->n)
-		r = -EIO;
-	if (gzclose(z) != Z_OK)
-		r = -EIO;
+		r = errno ? -errno : -EIO;
+	if (gzclose(z) != Z_OK && r == 0)
+		r = errno ? -errno : -EIO;
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/mapped.h"
 #include "control/escape.h"
 #include "hakmemctl/profile.h"
 
@@ -79,7 +80,7 @@ static size_t inner_frames(const struct profile *p, const uint64_t *frame, size_
 		struct hak_symbol symbol;
 
 		hak_symbols_find(p->symbols, frame[i], &symbol);
-		if (!symbol.module || strcmp(symbol.module, p->library) != 0)
+		if (!symbol.module || !hak_same_mapped(symbol.module, p->library))
 			break;
 		i++;
 	}
@@ -178,20 +179,26 @@ void profile_free(struct profile *p)
 	free(p->sample);
 }
 
-void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
+void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
 {
 	struct hak_symbol symbol;
-	char text[1024];
 	const char *file;
 
 	hak_symbols_find(p->symbols, address, &symbol);
 	file = symbol.module ? strrchr(symbol.module, '/') : NULL;
 	if (symbol.function)
-		hak_symbols_spell(symbol.function, text, sizeof(text));
+		hak_symbols_spell(symbol.function, out, bytes);
 	else if (symbol.module)
-		snprintf(text, sizeof(text), "%s+0x%llx", file ? file + 1 : symbol.module,
+		snprintf(out, bytes, "%s+0x%llx", file ? file + 1 : symbol.module,
 			 (unsigned long long)symbol.module_offset);
 	else
-		snprintf(text, sizeof(text), "0x%llx", (unsigned long long)address);
+		snprintf(out, bytes, "0x%llx", (unsigned long long)address);
+}
+
+void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
+{
+	char text[1024];
+
+	profile_plain_name(p, address, text, sizeof(text));
 	hak_escape(text, out, bytes);
 }

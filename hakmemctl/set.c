@@ -72,6 +72,7 @@ static int duration(struct ctl *ctl, const char *option, uint64_t *ret)
 	return CTL_OK;
 }
 
+/* 0; else that was it, with ctl->failure. */
 static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 {
 	int option, r = CTL_OK;
@@ -89,8 +90,7 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 		if (r == CTL_OK && option == 'f' && cmd->for_ns == 0)
 			r = ctl_usage(ctl, "--for: it must be longer than nothing");
 	}
-	ctl->failure = r;
-	return r ? -1 : 0;
+	return r;
 }
 
 int verb_set(struct ctl *ctl, int argc, char **argv)
@@ -98,7 +98,7 @@ int verb_set(struct ctl *ctl, int argc, char **argv)
 	struct command cmd = { 0 };
 	int r = CTL_OK;
 
-	if (options(ctl, argc, argv, &cmd) < 0)
+	if (options(ctl, argc, argv, &cmd) != 0)
 		return ctl->failure;
 	if (argc - optind < 2)
 		return ctl_usage(ctl, "it takes a TARGET and one NAME=VALUE or more");
@@ -117,7 +117,7 @@ int verb_reset(struct ctl *ctl, int argc, char **argv)
 	struct command cmd = { 0 };
 	int r = CTL_OK;
 
-	if (options(ctl, argc, argv, &cmd) < 0)
+	if (options(ctl, argc, argv, &cmd) != 0)
 		return ctl->failure;
 	if (optind == argc)
 		return ctl_usage(ctl, "it takes a TARGET and names of tunables");

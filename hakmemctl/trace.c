@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static void interrupt(int signal)
 	interrupted = signal;
 }
 
+/* 0; else that was it, with ctl->failure. */
 static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, char **argv)
 {
 	char why[HAK_WHY_TEXT];
@@ -63,7 +65,7 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 		}
 	}
 	if (option == -2)
-		return ctl->failure;
+		return -1;
 	if (t->map != (q->output != NULL))
 		return ctl_usage(ctl, "--map and --output=FILE belong together");
 	if (optind < argc && strcmp(argv[optind - 1], "--") == 0)
@@ -73,20 +75,20 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 	t->target = argv[optind];
 	if (!q->command && !q->ns)
 		q->ns = 10000000000;
-	return CTL_OK;
+	return 0;
 }
 
 /* -- whom -------------------------------------------------------------------------------------- */
 /* The directory of a v2 cgroup; -errno with a sentence. */
 static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 {
-	char whole[HAK_PATH_BYTES], *mount = hak_cgroup_mount();
+	char whole[PATH_MAX], *mount = hak_cgroup_mount();
 	int fd = -1;
 
 	/* Only v2 has this file, in each of its folders. */
-	snprintf(whole, sizeof(whole), "%s/%s/cgroup.controllers", mount ? mount : "", path);
+	snprintf(whole, sizeof(whole), "%s%s/cgroup.controllers", mount ? mount : "", path);
 	if (mount && access(whole, F_OK) == 0) {
-		snprintf(whole, sizeof(whole), "%s/%s", mount, path);
+		snprintf(whole, sizeof(whole), "%s%s", mount, path);
 		fd = open(whole, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	free(mount);
@@ -207,7 +209,7 @@ static void run(struct trace *t, const struct request *q, bool endless)
 		if (!endless && hak_session_watched(t->session) == 0)
 			break;
 		if (t->map)
-			trace_note_moment(t);
+			trace_note_moment(t, false);
 		/* Of those born meanwhile: they may end before the trace does. */
 		if (hak_monotonic_ns() - looked > 500000000) {
 			trace_look(t, false);
@@ -236,20 +238,30 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 		return ctl_exit_code(r);
 	}
 	t->started_ns = hak_monotonic_ns();
+	trace_note_moment(t, false);
 	if (go >= 0 && write(go, "g", 1) != 1)
 		return CTL_FAILED;
 	run(t, q, by_cgroup);
+	trace_note_moment(t, true);
 	trace_look(t, true);
 	hak_session_stop(t->session);
 	t->stopped_ns = hak_monotonic_ns();
 	return CTL_OK;
 }
 
-static int answer(struct trace *t, const struct request *q)
+static int complain(const char *path, int error)
+{
+	fprintf(stderr, "hakmemctl: %s: %s\n", path,
+		error == -ESRCH ? "no process was traced, so there is none to draw" :
+				  strerror(-error));
+	return CTL_FAILED;
+}
+
+/* `drawing`: NULL without --map; closed. */
+static int answer(struct trace *t, const struct request *q, FILE *drawing)
 {
 	struct json_object *document = trace_figures(t);
-	char why[HAK_WHY_TEXT];
-	int r = CTL_OK;
+	int r = 0;
 	FILE *to;
 
 	if (t->ctl->json != HAK_JSON_OFF) {
@@ -260,36 +272,42 @@ static int answer(struct trace *t, const struct request *q)
 		ctl_pager_end(to);
 	}
 	json_object_put(document);
-	if (t->map && trace_map(t, q->output, why) < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
-		r = CTL_FAILED;
-	}
-	return r;
+	if (!drawing)
+		return CTL_OK;
+	r = trace_map(t, drawing);
+	if (fclose(drawing) != 0 && r == 0)
+		r = -errno;
+	return r < 0 ? complain(q->output, r) : CTL_OK;
 }
 
 int verb_trace(struct ctl *ctl, int argc, char **argv)
 {
-	struct trace t = { .ctl = ctl };
+	struct trace t = { .ctl = ctl, .moment_ns = TICK_MS * 1000000 };
 	struct hak_session_options options = { .cgroup_fd = -1, .sites = true, .told = trace_told,
 					       .arg = &t };
-	const struct sigaction catch = { .sa_handler = interrupt };
+	/* Waiting ends, writing what was told goes on. */
+	const struct sigaction catch = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
 	struct request q;
-	int r = parse(ctl, &t, &q, argc, argv), go = -1;
+	FILE *drawing = NULL;
+	int r, go = -1;
 	bool by_cgroup;
 
-	if (r != CTL_OK)
-		return r;
-	by_cgroup = !q.command && strncmp(t.target, "cgroup:", 7) == 0;
-	if (by_cgroup)
-		options.cgroup_fd = open_cgroup(t.target + 7, why);
-	else if (!q.command && hak_target_parse(t.target, &target, why) < 0)
+	if (parse(ctl, &t, &q, argc, argv) != 0)
+		return ctl->failure;
+	if (!q.command && hak_target_parse(t.target, &target, why) < 0)
 		return ctl_usage(ctl, "%s", why);
+	by_cgroup = !q.command && target.kind == HAK_TARGET_CGROUP;
+	if (by_cgroup)
+		options.cgroup_fd = open_cgroup(target.path, why);
 	if (by_cgroup && options.cgroup_fd < 0) {
 		fprintf(stderr, "hakmemctl: %s\n", why);
 		return CTL_NOTHING;
 	}
+	/* Before all the work, not after it. */
+	if (q.output && !(drawing = fopen(q.output, "we")))
+		return complain(q.output, -errno);
 	sigaction(SIGINT, &catch, NULL);
 	sigaction(SIGTERM, &catch, NULL);
 	sigaction(SIGHUP, &catch, NULL);
@@ -305,10 +323,12 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		fprintf(stderr, "hakmemctl: %s\n", why);
 	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);
 	if (r == CTL_OK)
-		r = answer(&t, &q);
+		r = answer(&t, &q, drawing), drawing = NULL;
 	if (r == CTL_OK)
 		r = command_code(&t);
 	fflush(stdout);
+	if (drawing)
+		fclose(drawing);
 	if (go >= 0)
 		close(go);
 	trace_free(&t);

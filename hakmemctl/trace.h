@@ -2,8 +2,9 @@
 /*
  * hakmemctl trace: what its files share. trace.c takes the command line and runs the trace;
  * trace_watch.c keeps the processes, call sites and counters of hakmem that belong to it;
- * trace_figures.c makes the document of it, the one place where figures are computed;
- * trace_report.c shows the document to people; trace_map.c draws address spaces.
+ * trace_malloc.c tells which malloc a process uses; trace_figures.c makes the document of it, the
+ * one place where figures are computed; trace_report.c shows the document to people; trace_map.c
+ * draws address spaces.
  *
  * One thread. A process that ends during the trace stays in the list: what it did is part of the
  * sums. What is printed of strangers (names, paths, symbols) goes through hak_json_text() or
@@ -19,6 +20,7 @@
 #include "hakmemctl/price.h"
 
 #define TRACE_SITES_MAX 8192
+#define TRACE_MOMENTS	310		/* that a picture shows apart */
 
 /* What hakmem's own counters say; zeros before the process had any. */
 struct trace_kept {
@@ -32,8 +34,11 @@ struct trace_process {
 	char comm[HAK_COMM_BYTES], allocator[24];
 	enum { BORN_BEFORE, BORN_FORKED, BORN_EXEC, BORN_MET } born;
 	bool ended;
+	size_t parent;			/* index of whom it was forked from, +1; its owner then */
+	uint64_t parents_owner;
 	uint64_t vmas_first, vmas_last;	/* 0: unknown */
 	struct hak_symbols *symbols;
+	bool of_32_bits;		/* its system calls are not seen */
 	bool on_hakmem;
 	struct trace_kept kept_first, kept_last;
 	struct hak_vma *after;		/* regions when it was looked at last, for the map */
@@ -43,7 +48,8 @@ struct trace_process {
 /* A place that gives memory back, unwound when it was first seen. */
 struct trace_site {
 	struct hak_site_key key;
-	size_t process;			/* index */
+	const struct hak_symbols *symbols;	/* NULL: nothing is known of its files */
+	uint64_t path;			/* a number for the frames, whatever process they are of */
 	uint64_t address[HAK_FRAMES_MAX];
 	size_t frames;
 };
@@ -66,6 +72,7 @@ struct trace {
 	bool map;
 	struct trace_moment *moment;	/* for the map */
 	size_t moments, moments_room;
+	uint64_t moment_ns;		/* from one to the next, at least */
 	pid_t command;			/* 0: none, or it has ended */
 };
 
@@ -77,9 +84,13 @@ void trace_told(const struct hak_event *e, void *arg);
 /* Looks at what cannot be looked at once a process is gone. `last`: at the end of the trace. */
 void trace_look(struct trace *t, bool last);
 void trace_free(struct trace *t);
-/* Notes the sums of this moment. */
-void trace_note_moment(struct trace *t);
+/* Notes the sums of this moment, if the one before is some time ago or it is the `last`. */
+void trace_note_moment(struct trace *t, bool last);
 const char *trace_call_word(enum hak_call call);
+
+/* -- trace_malloc.c ---------------------------------------------------------------------------- */
+/* A word for the malloc that a process uses; NULL: unknown. */
+const char *trace_malloc_of(int procfd);
 
 /* -- trace_figures.c --------------------------------------------------------------------------- */
 struct json_object *trace_figures(struct trace *t);
@@ -88,7 +99,7 @@ struct json_object *trace_figures(struct trace *t);
 void trace_report(FILE *to, struct ctl *ctl, struct json_object *document);
 
 /* -- trace_map.c ------------------------------------------------------------------------------- */
-/* Writes the picture of the traced address spaces. 0 or -errno with a sentence. */
-int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT]);
+/* Draws the address space in which most happened. 0 or -errno. */
+int trace_map(struct trace *t, FILE *to);
 
 #endif

@@ -89,11 +89,13 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	struct json_object *c = child(o, "given_back");
 	uint64_t again = f->refilled + f->late, back = f->given;
 	uint64_t fresh = f->fault.refilled_fresh + f->space.populated;
-	bool known = f->t->session->knows_freed;
+	bool known = f->t->session->knows_freed, whole;
 
 	/* Memory, where that is known: ranges may have had no pages. */
 	if (known)
 		back = f->freed + f->space.given_lazy;
+	/* More was taken again than calls are known to have freed: some freed it unseen. */
+	whole = fresh <= back;
 
 	hak_json_number(c, "bytes", f->given);
 	hak_json_number(c, "calls", f->given_calls);
@@ -107,14 +109,16 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	c = child(o, "refilled");
 	hak_json_number(c, "bytes", f->refilled);
 	hak_json_part(c, "ratio", f->refilled, f->given);
-	/* What is freed is known up to some pages a call: never above one. */
-	if (known)
-		hak_json_part(c, "ratio_of_memory", fresh, back > fresh ? back : fresh);
+	if (known && whole)
+		hak_json_part(c, "ratio_of_memory", fresh, back);
 	else
 		hak_json_null(c, "ratio_of_memory");
 	hak_json_number(c, "fresh_bytes", fresh);
 	hak_json_number(c, "late_bytes", f->late);
-	hak_json_number(c, "never_bytes", back > again ? back - again : 0);
+	if (whole)
+		hak_json_number(c, "never_bytes", back > again ? back - again : 0);
+	else
+		hak_json_null(c, "never_bytes");
 	hak_json_number(c, "by_call_bytes", f->space.populated);
 	hak_json_number(c, "lazy_bytes", f->fault.refilled_lazy);
 	/* A page that MADV_FREE gave back and the kernel did not take is used without a word. */
@@ -321,8 +325,7 @@ static bool same_path(const struct trace_site *a, const struct trace_site *b)
 {
 	if (!a || !b)
 		return a == b;
-	return a->frames && a->process == b->process && a->frames == b->frames &&
-	       memcmp(a->address, b->address, a->frames * sizeof(a->address[0])) == 0;
+	return a->frames && a->frames == b->frames && a->path == b->path;
 }
 
 static void add_place(const struct hak_site_key *key, const struct hak_site *site, void *arg)
@@ -364,14 +367,14 @@ static int by_bytes(const void *a, const void *b)
 	return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
-static struct json_object *frame_json(const struct trace_process *p, uint64_t address)
+static struct json_object *frame_json(const struct hak_symbols *symbols, uint64_t address)
 {
 	struct json_object *o = json_object_new_object();
 	struct hak_symbol s = { .address = address, .offset = address };
 	char id[2 * sizeof(s.build_id) + 1] = "", name[1024];
 
-	if (p->symbols)
-		hak_symbols_find(p->symbols, address, &s);
+	if (symbols)
+		hak_symbols_find(symbols, address, &s);
 	if (s.function)
 		hak_symbols_spell(s.function, name, sizeof(name));
 	hak_json_number(o, "address", address);
@@ -418,14 +421,22 @@ static void sites_json(struct json_object *o, const struct figures *f)
 		frames = list(row, "frames");
 		for (size_t j = 0; site && j < site->frames; j++)
 			json_object_array_add(frames,
-					      frame_json(&f->t->process[site->process],
-							 site->address[j]));
+					      frame_json(site->symbols, site->address[j]));
 		json_object_array_add(rows, row);
 	}
 	free(p.place);
 }
 
 /* -- what the figures lack --------------------------------------------------------------------- */
+static void missing_json(struct json_object *rows, const char *what, const char *why)
+{
+	struct json_object *row = json_object_new_object();
+
+	hak_json_text(row, "what", what);
+	hak_json_text(row, "why", why);
+	json_object_array_add(rows, row);
+}
+
 static void doubts_json(struct json_object *o, const struct figures *f)
 {
 	static const struct { const char *key; enum hak_note note; } lost[] = {
@@ -436,6 +447,7 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 	};
 	const struct hak_session *s = f->t->session;
 	struct json_object *c = child(o, "lost"), *rows;
+	size_t narrow = 0;
 
 	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
 		hak_json_number(c, lost[i].key, hak_session_note(s, lost[i].note));
@@ -446,13 +458,13 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 				<< s->filter.page_shift);
 	hak_json_bool(o, "all_calls_taxed", s->space_everywhere);
 	rows = list(o, "missing");
-	for (size_t i = 0; i < s->missing_n; i++) {
-		struct json_object *row = json_object_new_object();
-
-		hak_json_text(row, "what", s->missing[i].what);
-		hak_json_text(row, "why", s->missing[i].why);
-		json_object_array_add(rows, row);
-	}
+	for (size_t i = 0; i < s->missing_n; i++)
+		missing_json(rows, s->missing[i].what, s->missing[i].why);
+	for (size_t i = 0; i < f->t->processes; i++)
+		narrow += f->t->process[i].of_32_bits;
+	if (narrow)
+		missing_json(rows, "system calls of some processes",
+			     "programs of 32 bits do not make those that are watched");
 }
 
 struct json_object *trace_figures(struct trace *t)

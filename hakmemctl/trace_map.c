@@ -16,7 +16,7 @@
 #include "control/escape.h"
 #include "hakmemctl/trace.h"
 
-enum state { RESIDENT, REFILLED, LAZY, GIVEN, EMPTY, STATES };
+enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
 
 #define WIDTH		960
 #define MARGIN		20
@@ -61,6 +61,7 @@ static const struct {
 	{ "refilled", "given back and taken again" },
 	{ "lazy", "freed lazily, still there" },
 	{ "given", "given back" },
+	{ "unknown", "not known, since it ended" },
 	{ "empty", "no page" },
 };
 
@@ -77,6 +78,9 @@ static const char patterns[] =
 	"<pattern id='given' width='6' height='6' patternUnits='userSpaceOnUse'>"
 	"<rect width='6' height='6' fill='#dfe9f7'/>"
 	"<path d='M0 6L6 0' stroke='#4a6fa5' stroke-width='1'/></pattern>\n"
+	"<pattern id='unknown' width='8' height='8' patternUnits='userSpaceOnUse'>"
+	"<rect width='8' height='8' fill='#f2f2f2'/>"
+	"<circle cx='4' cy='4' r='.7' fill='#777'/></pattern>\n"
 	"<pattern id='empty' width='4' height='4' patternUnits='userSpaceOnUse'>"
 	"<rect width='4' height='4' fill='#fff'/></pattern>\n"
 	"</defs>\n";
@@ -148,8 +152,8 @@ static void join_areas(struct picture *pic)
 }
 
 /* -- pages ------------------------------------------------------------------------------------- */
-/* One bit of pagemap: there is a page. */
-static void read_present(const struct picture *pic, uint64_t start, size_t pages, bool *present)
+/* One bit of pagemap: there is a page. Whether that could be read: who has ended has none. */
+static bool read_present(const struct picture *pic, uint64_t start, size_t pages, bool *present)
 {
 	uint64_t entry[SAMPLED_PAGES];
 	ssize_t n;
@@ -159,17 +163,20 @@ static void read_present(const struct picture *pic, uint64_t start, size_t pages
 		  (off_t)((start >> pic->page_shift) * sizeof(entry[0])));
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(entry[0]); i++)
 		present[i] = entry[i] >> 63;
+	return n > 0;
 }
 
-static enum state state_of(const struct hak_block *block, unsigned page, bool present)
+static enum state state_of(const struct hak_block *block, unsigned page, bool known, bool present)
 {
 	uint64_t bit = 1ull << (page % 64);
 	unsigned w = page / 64;
 
 	if (block->given[w] & bit)
 		return block->lazy[w] & bit && present ? LAZY : GIVEN;
-	if (block->again[w] & bit && present)
+	if (block->again[w] & bit)
 		return REFILLED;
+	if (!known)
+		return UNKNOWN;
 	return present ? RESIDENT : EMPTY;
 }
 
@@ -178,24 +185,22 @@ static void read_column(const struct picture *pic, struct area *a, uint64_t star
 			struct column *ret)
 {
 	size_t sample = pages < SAMPLED_PAGES ? (size_t)pages : SAMPLED_PAGES;
-	uint64_t count[STATES] = { 0 }, known = UINT64_MAX;
-	bool present[SAMPLED_PAGES];
+	uint64_t count[STATES] = { 0 }, at = UINT64_MAX;
+	bool present[SAMPLED_PAGES] = { false }, known = true;
 	struct hak_block block = { 0 };
 
 	if (a->accessible)
-		read_present(pic, start, sample, present);
-	else
-		memset(present, 0, sample);
+		known = read_present(pic, start, sample, present);
 	for (size_t i = 0; i < sample; i++) {
 		uint64_t address = start + ((uint64_t)i << pic->page_shift);
 		unsigned page = (unsigned)(address & ((1u << HAK_BLOCK_SHIFT) - 1)) >>
 				pic->page_shift;
 
-		if (address >> HAK_BLOCK_SHIFT != known) {
-			known = address >> HAK_BLOCK_SHIFT;
-			hak_session_block(pic->t->session, pic->p->owner, known, &block);
+		if (address >> HAK_BLOCK_SHIFT != at) {
+			at = address >> HAK_BLOCK_SHIFT;
+			hak_session_block(pic->t->session, pic->p->owner, at, &block);
 		}
-		count[state_of(&block, page, present[i])]++;
+		count[state_of(&block, page, known, present[i])]++;
 	}
 	for (int s = 0; s < STATES; s++) {
 		ret->share[s] = (double)count[s] / (double)sample;
@@ -229,7 +234,7 @@ static void draw_label(const struct picture *pic, const struct area *a, int x, i
 	fprintf(pic->to, "<text x='%d' y='%d'>%012" PRIx64 "</text>\n", MARGIN, y + 12, a->start);
 	fprintf(pic->to, "<text x='%d' y='%d' class='small'>%s ", MARGIN, y + 25, size);
 	if (!a->largest)
-		fputs("unmapped", pic->to);
+		fputs(pic->pagemap < 0 ? "not known" : "unmapped", pic->to);
 	else if (a->largest->kind == HAK_VMA_FILE)
 		put_text(pic->to, a->largest->name);
 	else
@@ -370,6 +375,8 @@ static void draw_legend(const struct picture *pic, int y)
 	int x = MARGIN;
 
 	for (int s = 0; s < STATES; s++) {
+		if (pic->pagemap < 0 ? s == RESIDENT || s == LAZY : s == UNKNOWN)
+			continue;
 		fprintf(pic->to, "<rect x='%d' y='%d' width='24' height='14' fill='url(#%s)' "
 				 "stroke='#000'/>\n", x, y, states[s].id);
 		fprintf(pic->to, "<text x='%d' y='%d'>%s</text>\n", x + 30, y + 12,
@@ -440,7 +447,8 @@ static void add_block(const struct hak_block_key *key, const struct hak_block *b
 	for (unsigned page = 0; page < 1u << (HAK_BLOCK_SHIFT - g->pic->page_shift);) {
 		unsigned from = page;
 
-		while (page < 512 && block->given[page / 64] >> (page % 64) & 1)
+		while (page < 512 && (block->given[page / 64] | block->again[page / 64]) >>
+					     (page % 64) & 1)
 			page++;
 		if (page == from) {
 			page++;
@@ -480,35 +488,23 @@ static const struct trace_process *choose(struct trace *t)
 	return best;
 }
 
-int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT])
+int trace_map(struct trace *t, FILE *to)
 {
-	struct picture pic = { .t = t, .p = choose(t), .pagemap = -1 };
+	struct picture pic = { .to = to, .t = t, .p = choose(t), .pagemap = -1 };
 	char pagemap[32];
 	int r;
 
-	if (!pic.p) {
-		snprintf(why, HAK_WHY_TEXT, "no process was traced, so there is none to draw");
+	if (!pic.p)
 		return -ESRCH;
-	}
 	pic.page_shift = t->session->filter.page_shift;
 	pic.now = pic.p->after;
 	pic.now_n = pic.p->after_n;
 	snprintf(pagemap, sizeof(pagemap), "/proc/%d/pagemap", (int)pic.p->pid);
-	pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
-	pic.to = fopen(path, "we");
-	if (!pic.to) {
-		r = -errno;
-		snprintf(why, HAK_WHY_TEXT, "cannot write %.200s: %s", path, strerror(-r));
-	} else {
-		r = gather_areas(&pic);
-		if (r == 0)
-			r = draw(&pic);
-		if (fclose(pic.to) != 0 && r == 0)
-			r = -errno;
-		if (r < 0)
-			snprintf(why, HAK_WHY_TEXT, "cannot draw into %.200s: %s", path,
-				 strerror(-r));
-	}
+	if (!pic.p->ended)
+		pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
+	r = gather_areas(&pic);
+	if (r == 0)
+		r = draw(&pic);
 	if (pic.pagemap >= 0)
 		close(pic.pagemap);
 	free(pic.area);

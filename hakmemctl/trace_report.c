@@ -192,7 +192,7 @@ static void print_distances(const struct report *r)
 
 	if (!number(member(r->o, "given_back"), "bytes"))
 		return;
-	most = sum = number(f, "never_bytes");
+	most = sum = member(f, "never_bytes") ? number(f, "never_bytes") : 0;
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
 		unsigned slot = 62u - (unsigned)__builtin_clzll(number(row, "to") | 2);
@@ -204,6 +204,8 @@ static void print_distances(const struct report *r)
 		first = at < first ? at : first;
 		last = at > last ? at : last;
 	}
+	if (first > last && !member(f, "never_bytes"))
+		return;
 	head(r, "How soon what was given back is taken again");
 	for (size_t i = first; i <= last; i++) {
 		char label[16];
@@ -211,7 +213,8 @@ static void print_distances(const struct report *r)
 		snprintf(label, sizeof(label), "< %s", time_of(4ull << (2 * i)));
 		line(r, label, bin[i], sum, most, "\033[33m");
 	}
-	line(r, "not again", number(f, "never_bytes"), sum, most, "\033[32m");
+	if (member(f, "never_bytes"))
+		line(r, "not again", number(f, "never_bytes"), sum, most, "\033[32m");
 }
 
 static void print_calls(const struct report *r)
@@ -221,13 +224,13 @@ static void print_calls(const struct report *r)
 
 	if (json_object_array_length(rows) == 0)
 		return;
-	snprintf(text, sizeof(text), "%-19s %8s %8s %9s %9s %9s %9s %9s", "System calls", "CALLS",
+	snprintf(text, sizeof(text), "%-19s %7s %6s %8s %8s %8s %8s %8s", "System calls", "CALLS",
 		 "FAILED", "BYTES", "GIVEN", "FREED", "TIME", "MEAN");
 	head(r, text);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *c = json_object_array_get_idx(rows, i);
 
-		fprintf(r->to, "  %-17s %8" PRIu64 " %8" PRIu64 " %9s %9s %9s %9s %9s\n",
+		fprintf(r->to, "  %-17s %7" PRIu64 " %6" PRIu64 " %8s %8s %8s %8s %8s\n",
 			hak_json_get_text(c, "call"), number(c, "calls"), number(c, "failed"),
 			bytes(number(c, "bytes")), bytes(number(c, "given_bytes")),
 			bytes(number(c, "freed_bytes")),
@@ -241,7 +244,7 @@ static void print_faults(const struct report *r)
 			   *cost = member(r->o, "cost");
 	char text[100];
 
-	snprintf(text, sizeof(text), "%-19s %8s %48s %9s", "Page faults", "FAULTS", "TIME",
+	snprintf(text, sizeof(text), "%-19s %7s %42s %8s", "Page faults", "FAULTS", "TIME",
 		 "MEAN");
 	head(r, text);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
@@ -249,7 +252,7 @@ static void print_faults(const struct report *r)
 
 		if (!number(f, "faults") && i)
 			continue;
-		fprintf(r->to, "  %-17s %8" PRIu64 " %48s %9s\n", hak_json_get_text(f, "fault"),
+		fprintf(r->to, "  %-17s %7" PRIu64 " %42s %8s\n", hak_json_get_text(f, "fault"),
 			number(f, "faults"), number(f, "timed") ? time_of(number(f, "ns")) : "-",
 			number(f, "timed") ? time_of(number(f, "mean_ns")) : "-");
 	}

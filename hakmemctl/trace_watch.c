@@ -3,6 +3,7 @@
  * The processes of a trace, see trace.h: who they are, what malloc they use, where they give memory
  * back from. Everything that is read of a live process is read here, as early as it is known.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -71,42 +72,34 @@ static void read_comm(int procfd, char comm[HAK_COMM_BYTES])
 	comm[strcspn(comm, "\n")] = '\0';
 }
 
-struct seen {
-	const char *allocator;
-	uint64_t mappings;
-	bool libc;
-};
-
-static int see_mapping(const struct hak_mapping *map, void *arg)
+static bool is_of_32_bits(int procfd)
 {
-	static const char *const known[] = { "hakmem", "jemalloc", "tcmalloc", "mimalloc" };
-	const char *name = strrchr(map->path, '/');
-	struct seen *seen = arg;
+	int fd = openat(procfd, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	unsigned char id[EI_NIDENT] = { 0 };
+	bool yes;
 
-	seen->mappings++;
-	if (!name)
-		return 0;
-	seen->libc = seen->libc || strncmp(name, "/libc.so", 8) == 0;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (!seen->allocator && strncmp(name, "/lib", 4) == 0 &&
-		    strncmp(name + 4, known[i], strlen(known[i])) == 0)
-			seen->allocator = known[i];
+	yes = fd >= 0 && read(fd, id, sizeof(id)) == sizeof(id) && id[EI_CLASS] == ELFCLASS32;
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+static int count_mapping(const struct hak_mapping *map, void *arg)
+{
+	++*(uint64_t *)arg;
 	return 0;
 }
 
 static void look_at_maps(struct trace_process *p, int procfd)
 {
-	struct seen seen = { 0 };
+	uint64_t mappings = 0;
 
-	if (hak_each_mapping(procfd, see_mapping, &seen) != 0 || !seen.mappings)
+	if (hak_each_mapping(procfd, count_mapping, &mappings) != 0 || !mappings)
 		return;
 	/* The kernel lists one that belongs to no process's regions. */
-	p->vmas_last = seen.mappings;
+	p->vmas_last = mappings;
 	if (!p->vmas_first)
 		p->vmas_first = p->vmas_last;
-	if (seen.allocator || seen.libc)
-		snprintf(p->allocator, sizeof(p->allocator), "%s",
-			 seen.allocator ? seen.allocator : "glibc");
 }
 
 /* -- hakmem's own counters --------------------------------------------------------------------- */
@@ -143,18 +136,33 @@ static struct trace_process *find(struct trace *t, pid_t pid)
 	return NULL;
 }
 
+static struct trace_process *find_owner(struct trace *t, uint64_t owner)
+{
+	for (size_t i = t->processes; i-- > 0;)
+		if (t->process[i].owner == owner)
+			return &t->process[i];
+	return NULL;
+}
+
 static void look_at(struct trace *t, struct trace_process *p)
 {
 	int procfd = open_proc(p->pid);
 	struct hak_vma *regions;
+	const char *uses;
 	size_t n;
 
 	if (procfd < 0)
 		return;
-	read_comm(procfd, p->comm);
+	/* Once: it may have become another program that we are not told of yet. */
+	if (!p->comm[0])
+		read_comm(procfd, p->comm);
+	p->of_32_bits = p->of_32_bits || is_of_32_bits(procfd);
 	look_at_maps(p, procfd);
-	close(procfd);
 	look_at_counters(p);
+	uses = p->on_hakmem ? "hakmem" : trace_malloc_of(procfd);
+	if (uses)
+		snprintf(p->allocator, sizeof(p->allocator), "%s", uses);
+	close(procfd);
 	if (!t->map || hak_vmas_read(t->session, p->pid, &regions, &n) < 0)
 		return;
 	if (n == 0) {
@@ -197,40 +205,89 @@ void trace_free(struct trace *t)
 	free(t->moment);
 }
 
-void trace_note_moment(struct trace *t)
+void trace_note_moment(struct trace *t, bool last)
 {
 	struct hak_space_totals space;
 	struct hak_fault_totals fault;
+	uint64_t now = hak_monotonic_ns();
 	struct trace_moment *m;
 
+	/* A long trace is told in as many moments as a short one: every other one goes, when there
+	 * are twice as many as can be drawn. */
+	if (!last && t->moments && now - t->moment[t->moments - 1].ns < t->moment_ns)
+		return;
+	if (t->moments == 2 * TRACE_MOMENTS) {
+		for (size_t i = 1; i < TRACE_MOMENTS; i++)
+			t->moment[i] = t->moment[2 * i];
+		t->moments = TRACE_MOMENTS;
+		t->moment_ns *= 2;
+	}
 	if (grow((void **)&t->moment, t->moments, &t->moments_room, sizeof(*m)) < 0)
 		return;
 	hak_space_read(t->session, &space);
 	hak_fault_read(t->session, &fault);
 	m = &t->moment[t->moments++];
-	*m = (struct trace_moment){ .ns = hak_monotonic_ns(),
+	*m = (struct trace_moment){ .ns = now,
 				    .refilled = fault.refilled + space.populated };
 	for (int i = 0; i < HAK_CALLS; i++)
 		m->given += space.call[i].given;
 }
 
 /* -- call sites -------------------------------------------------------------------------------- */
+static struct hak_symbols *symbols_with(struct trace_process *p, uint64_t ip)
+{
+	if (!p->symbols && (p->ended || hak_symbols_open(p->pid, &p->symbols) < 0))
+		p->symbols = NULL;
+	if (p->symbols && !hak_symbols_covers(p->symbols, ip))
+		hak_symbols_refresh(p->symbols);
+	return p->symbols && hak_symbols_covers(p->symbols, ip) ? p->symbols : NULL;
+}
+
+/* A child that executed nothing has what its parent had where that had it: the files of many
+ * children are read once, and of those that are gone as well. */
+static struct hak_symbols *find_symbols(struct trace *t, struct trace_process *p, uint64_t ip)
+{
+	struct trace_process *first = p;
+	struct hak_symbols *s;
+
+	while (first->parent && t->process[first->parent - 1].owner == first->parents_owner)
+		first = &t->process[first->parent - 1];
+	s = symbols_with(first, ip);
+	if (!s && first != p)
+		s = symbols_with(p, ip);
+	return s ? s : p->symbols ? p->symbols : first->symbols;
+}
+
+static uint64_t path_of(const struct trace_site *site)
+{
+	uint64_t h = site->frames;
+
+	for (size_t i = 0; i < site->frames; i++) {
+		uint64_t place = site->symbols ?
+			hak_symbols_place(site->symbols, site->address[i]) : 0;
+
+		/* What is in no file is its process's own. */
+		if (!place)
+			place = site->address[i] ^ site->key.owner << 48;
+		h = (h ^ place) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
 static void add_site(struct trace *t, struct trace_process *p, const struct hak_site_event *e)
 {
-	uint64_t ip = e->regs[t->session->filter.regs_ip];
 	struct trace_site *site;
+	struct hak_symbols *symbols;
 
 	if (t->sites == TRACE_SITES_MAX ||
 	    grow((void **)&t->site, t->sites, &t->sites_room, sizeof(*site)) < 0)
 		return;
-	if (!p->symbols && hak_symbols_open(p->pid, &p->symbols) < 0)
-		p->symbols = NULL;
-	if (p->symbols && !hak_symbols_covers(p->symbols, ip))
-		hak_symbols_refresh(p->symbols);
+	symbols = find_symbols(t, p, e->regs[t->session->filter.regs_ip]);
 	site = &t->site[t->sites++];
-	*site = (struct trace_site){ .key = e->key, .process = (size_t)(p - t->process) };
-	if (p->symbols)
-		site->frames = hak_symbols_unwind(p->symbols, e, site->address);
+	*site = (struct trace_site){ .key = e->key, .symbols = symbols };
+	if (symbols)
+		site->frames = hak_symbols_unwind(symbols, e, site->address);
 	/* Of code without call frame information frame pointers may tell more. */
 	if (site->frames < 2) {
 		uint64_t by_pointers[HAK_STACK_DEPTH];
@@ -242,6 +299,7 @@ static void add_site(struct trace *t, struct trace_process *p, const struct hak_
 			site->frames = n;
 		}
 	}
+	site->path = path_of(site);
 }
 
 /* -- events ------------------------------------------------------------------------------------ */
@@ -310,7 +368,11 @@ static void forked(struct trace *t, const struct hak_event *e)
 	p = &t->process[t->processes - 1];
 	name(p, e);
 	parent = find(t, (pid_t)e->a);
-	if (parent && !p->allocator[0])
+	if (!parent)
+		return;
+	p->parent = (size_t)(parent - t->process) + 1;
+	p->parents_owner = parent->owner;
+	if (!p->allocator[0])
 		memcpy(p->allocator, parent->allocator, sizeof(p->allocator));
 }
 
@@ -318,16 +380,16 @@ static void executed(struct trace *t, struct trace_process *p, const struct hak_
 {
 	struct hak_space_owner before;
 
-	if (!p)
-		return;
-	/* Another program. One that did something stays in the list, beside what it became. */
-	if (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls) {
-		p->ended = true;
-		if (trace_add(t, p->pid, BORN_EXEC, e->owner) < 0)
+	/* Another program. One that did something, or has children that did, stays in the list,
+	 * beside what it became; one that had its parent's address space was not in it. */
+	if (!p || p->symbols ||
+	    (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls)) {
+		if (p)
+			p->ended = true;
+		if (trace_add(t, (pid_t)e->pid, BORN_EXEC, e->owner) < 0)
 			return;
 		p = &t->process[t->processes - 1];
 	} else {
-		hak_symbols_close(p->symbols);
 		free(p->after);
 		*p = (struct trace_process){ .pid = p->pid, .owner = e->owner, .born = BORN_EXEC };
 		look_at(t, p);
@@ -356,6 +418,7 @@ void trace_told(const struct hak_event *e, void *arg)
 			p->ended = true;
 		break;
 	case HAK_EVENT_SITE:
+		p = find_owner(t, e->owner);
 		if (p)
 			add_site(t, p, (const struct hak_site_event *)e);
 		break;

@@ -430,6 +430,81 @@ static void act_fail(void)
 	note("given_back/bytes = 0\nrefilled/bytes = 0\ngiven_back/calls = 0\n");
 }
 
+/* Around a hole the kernel does what it was told to, and answers that there was one. */
+static void act_hole(void)
+{
+	enum { PAGES = 30, HOLE = 10 };
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	must(munmap(p + HOLE * PAGE, HOLE * PAGE) == 0, "munmap");
+	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) < 0 && errno == ENOMEM, "madvise");
+	touch(p, HOLE);
+	touch(p + 2 * HOLE * PAGE, PAGES - 2 * HOLE);
+	note("calls/madvise(DONTNEED)/failed = 1\ncalls/madvise(DONTNEED)/given_bytes = %lu\n",
+	     PAGES * PAGE);
+	note("refilled/bytes = %lu\n", (PAGES - HOLE) * PAGE);
+}
+
+/* Shared memory goes when its last mapping does, after the call: taken again is more than freed. */
+static void act_shared(void)
+{
+	enum { N = 10, PAGES = 256 };
+
+	for (int i = 0; i < N; i++) {
+		char *p = mmap(NULL, PAGES * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+		must(p != MAP_FAILED, "mmap");
+		touch(p, PAGES);
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		touch(p, PAGES);
+		must(munmap(p, PAGES * PAGE) == 0, "munmap");
+	}
+	note("given_back/bytes = %lu\n", 2 * N * PAGES * PAGE);
+	note("refilled/bytes >= %lu\n", N * PAGES * PAGE);
+}
+
+/* Memory that is read before it is written again: the fault that takes it is the second. */
+static void act_read(void)
+{
+	enum { N = 10, PAGES = 512 };
+	volatile char *p = map(PAGES * PAGE);
+
+	must(madvise((char *)p, PAGES * PAGE, MADV_NOHUGEPAGE) == 0, "madvise");
+	touch((char *)p, PAGES);
+	for (int i = 0; i < N; i++) {
+		must(madvise((char *)p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+		for (size_t k = 0; k < PAGES; k++)
+			(void)p[k * PAGE];
+		touch((char *)p, PAGES / 2);
+	}
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+	note("refilled/fresh_bytes = %lu\n", N * PAGES / 2 * PAGE);
+}
+
+/* Ranges that are only reserved do not push out what is known of others. */
+static void act_reserve(void)
+{
+	enum { N = 20, PAGES = 10 };
+	const size_t bytes = 128ul << 30;
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+	for (int i = 0; i < N; i++) {
+		char *q = mmap(NULL, bytes, PROT_NONE, PRIVATE | MAP_NORESERVE, -1, 0);
+
+		if (q == MAP_FAILED)
+			lacks("not enough address space here\n");
+		must(munmap(q, bytes) == 0, "munmap");
+	}
+	touch(p, PAGES);
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", PAGES * PAGE + N * bytes,
+	     PAGES * PAGE);
+	note("lost/unfollowed_bytes = %lu\n", N * bytes);
+}
+
 /* More blocks than the trace can remember: what it forgot it knows the size of. */
 static void act_forget(void)
 {
@@ -596,6 +671,66 @@ static void act_fork(void)
 	note("processes/1/born = forked\nprocesses/1/pid = %d\nprocesses/1/ended = true\n", pid);
 }
 
+/* Children that give back by one path: it is one, though they are many and soon gone. */
+static void act_crowd(void)
+{
+	enum { N = 60, PAGES = 8 };
+
+	for (int i = 0; i < N; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			char *p = map(PAGES * PAGE);
+
+			touch(p, PAGES);
+			must(munmap(p, PAGES * PAGE) == 0, "munmap");
+			_exit(0);
+		}
+		must(waitpid(pid, &status, 0) == pid && status == 0, "child");
+	}
+	note("sites_found = 1\nsites/0/calls = %d\nsites/0/bytes = %lu\nframe act_crowd\n", N,
+	     N * PAGES * PAGE);
+}
+
+/* More processes than there is room for sums: those without are counted. */
+static void act_throng(void)
+{
+	enum { N = 4200, ROOM = 4096 };
+
+	for (int i = 0; i < N; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0)
+			_exit(0);
+		must(waitpid(pid, &status, 0) == pid && status == 0, "child");
+	}
+	note("lost/processes >= %d\n", N - ROOM);
+}
+
+/* What a child gives back of an address space that it shares is its parent's to take again. */
+static void act_vfork(void)
+{
+	enum { N = 20, PAGES = 50 };
+	char *p = map(PAGES * PAGE);
+
+	touch(p, PAGES);
+	for (int i = 0; i < N; i++) {
+		pid_t pid = vfork();
+		int status;
+
+		if (pid == 0)
+			_exit(madvise(p, PAGES * PAGE, MADV_DONTNEED) != 0);
+		must(waitpid(pid, &status, 0) == pid && status == 0, "child");
+		touch(p, PAGES);
+	}
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE,
+	     N * PAGES * PAGE);
+	note("processes/0/given_bytes = %lu\nprocesses/0/refilled_bytes = %lu\n",
+	     N * PAGES * PAGE, N * PAGES * PAGE);
+}
+
 /* Many small mappings that do not merge. */
 static void act_regions(void)
 {
@@ -614,6 +749,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 	const char *faults;	/* how those of the trace compare with those the kernel counts */
+	bool loses;		/* processes, as many as it says itself */
 } acts[] = {
 	{ "unmap", act_unmap, "=" },
 	{ "late", act_late, "=" },
@@ -628,10 +764,17 @@ static const struct {
 	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
+	{ "shared", act_shared, "=" },
+	{ "hole", act_hole, "=" },
+	{ "read", act_read, "=" },
+	{ "reserve", act_reserve, "=" },
 	{ "forget", act_forget, "=" },
 	{ "threads", act_threads, "=" },
 	{ "shootdowns", act_shootdowns, "=" },
 	{ "fork", act_fork, ">=" },
+	{ "crowd", act_crowd, ">=" },
+	{ "throng", act_throng, ">=", true },
+	{ "vfork", act_vfork, ">=" },
 	{ "regions", act_regions, "=" },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
@@ -657,7 +800,9 @@ int main(int argc, char **argv)
 	if (read(STDIN_FILENO, &c, 1) != 1)
 		return 1;
 	acts[act].run();
-	note("lost/events = 0\nlost/threads = 0\nlost/processes = 0\n");
+	note("lost/events = 0\nlost/threads = 0\n");
+	if (!acts[act].loses)
+		note("lost/processes = 0\n");
 	getrusage(RUSAGE_SELF, &to);
 	note("all faults %s %ld\n", acts[act].faults,
 	     to.ru_minflt - from.ru_minflt + to.ru_majflt - from.ru_majflt);

@@ -81,6 +81,12 @@ expect('sum of given_bytes', given, '=', trace['given_back']['bytes'])
 expect('sum of the sizes', sum(s['count'] for s in trace['given_back']['sizes']), '=',
        trace['given_back']['calls'])
 refilled = trace['refilled']
+# A part is no more than the whole; where the whole is not known there is none.
+if trace['given_back']['freed_bytes'] is not None:
+    back = trace['given_back']['freed_bytes'] + trace['given_back']['lazy_bytes']
+    expect('ratio of memory', refilled['ratio_of_memory'] is None, '=',
+           refilled['fresh_bytes'] > back or back == 0)
+    expect('never', refilled['never_bytes'] is None, '=', refilled['fresh_bytes'] > back)
 expect('sum of the distances', sum(s['count'] for s in refilled['distance_ns']), '=',
        refilled['bytes'] + refilled['late_bytes'])
 for call in trace['calls']:

@@ -2,11 +2,17 @@
 /*
  * A program with a leak, for tests/bpf/profile.test: each line on stdin lets it serve 20,000
  * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It
- * answers with a line. To a linker its functions are C++, in C that needs no compiler for it.
+ * answers with a line. To a linker two of its functions are C++, in C that needs no compiler for
+ * it. Its name and that of another function are such as would break a document: control bytes, half a
+ * character, markup, and more than fits into a bar.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+
+#define TEN "\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5" \
+	"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5"
 
 enum { REQUESTS = 20000 };
 
@@ -44,6 +50,7 @@ __attribute__((noinline)) static char *compose(void)
 
 void serve(int answer) __asm__("_ZN4shop5Order5serveEi");
 void distend(int requests) __asm__(DISTENDED);
+void deal(int requests) __asm__("\"deal\\\\" TEN TEN TEN TEN TEN TEN TEN "\"");
 
 __attribute__((noinline)) void serve(int answer)
 {
@@ -66,13 +73,20 @@ __attribute__((noinline)) void distend(int requests)
 	fflush(stdout);
 }
 
+__attribute__((noinline)) void deal(int requests)
+{
+	distend(requests);
+	list->rest[0] = 2;	/* not a tail call */
+}
+
 int main(void)
 {
 	char line[64];
 
+	prctl(PR_SET_NAME, "l\033<&\"\xe6");
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin))
-		distend(REQUESTS);
+		deal(REQUESTS);
 	return 0;
 }

@@ -14,6 +14,7 @@ import xml.dom.minidom
 RATE = 32768
 REQUESTS = 20000
 KEPT, USED = 208, 1024
+DEAL = 'deal\\' + 70 * '\u65e5'
 folder = sys.argv[1]
 demangles = sys.argv[2] == 'yes'  # whether this build reads names of C++
 bad = []
@@ -54,7 +55,8 @@ for frames in stacks:
     for key, serve in (('function', SERVED), ('symbol', SERVE)):
         names = [f[key] for f in frames]
         must(names[:2] == ['remember', serve] and names[2].startswith(DISTEND)
-             and len(names[2]) > 250 and names[3] == 'main', str(names))
+             and len(names[2]) > 250 and names[3:5] == [DEAL, 'main'], str(names))
+must(j['comm'] == r'l\x1b<&"\xe6', j['comm'])
 
 # -- the report
 report = open(f'{folder}/report').read()
@@ -84,6 +86,9 @@ titles = [t.firstChild.data for t in svg.getElementsByTagName('title')]
 must(any(t.startswith('compose ') for t in titles), str(titles))
 must(any(t.startswith(SERVED + ' ') for t in titles), str(titles))
 must(len(svg.getElementsByTagName('script')) == 0, 'a script')
+texts = [t.firstChild.data for t in svg.getElementsByTagName('text')]
+must(texts[0].startswith(r'l\x1b<&"\xe6 ('), texts[0])
+must(any(t.startswith('deal') and t.endswith('\u65e5..') for t in texts), 'nothing is cut')
 
 
 # -- pprof: a reader of its own, by the published fields
