@@ -26,6 +26,7 @@
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
 #include "hakmemd/conf.h"
+#include "hakmemd/program.h"
 
 struct hak_manager;
 struct hak_pressure;
@@ -54,8 +55,7 @@ struct hak_process {
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
 	uint64_t events_since_ns;		/* a stranger's process may not flood the journal */
 	unsigned events_n;
-	int fd_number;				/* of its stats memfd, there; -1 if it closed it */
-	uint64_t exe_ino;			/* these two tell when it executes something else */
+	struct hak_program program;		/* that it runs */
 
 	/* purge.c: one request at a time */
 	uint64_t purge_id;			/* 0: none is out */
