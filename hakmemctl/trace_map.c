@@ -483,7 +483,9 @@ static const struct trace_process *choose(struct trace *t)
 int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT])
 {
 	struct picture pic = { .t = t, .p = choose(t), .pagemap = -1 };
-	char pagemap[32];
+	char pagemap[32], *text = NULL;
+	size_t bytes;
+	FILE *file;
 	int r;
 
 	if (!pic.p) {
@@ -495,22 +497,22 @@ int trace_map(struct trace *t, const char *path, char why[HAK_WHY_TEXT])
 	pic.now_n = pic.p->after_n;
 	snprintf(pagemap, sizeof(pagemap), "/proc/%d/pagemap", (int)pic.p->pid);
 	pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
-	pic.to = fopen(path, "we");
-	if (!pic.to) {
+	pic.to = open_memstream(&text, &bytes);
+	r = pic.to ? gather_areas(&pic) : -ENOMEM;
+	if (r == 0)
+		r = draw(&pic);
+	if (pic.to && fclose(pic.to) != 0 && r == 0)
+		r = -ENOMEM;
+	file = r == 0 ? fopen(path, "we") : NULL;
+	if (r == 0 && (!file || fwrite(text, 1, bytes, file) != bytes))
 		r = -errno;
+	if (file && fclose(file) != 0 && r == 0)
+		r = -errno;
+	if (r < 0)
 		snprintf(why, HAK_WHY_TEXT, "cannot write %.200s: %s", path, strerror(-r));
-	} else {
-		r = gather_areas(&pic);
-		if (r == 0)
-			r = draw(&pic);
-		if (fclose(pic.to) != 0 && r == 0)
-			r = -errno;
-		if (r < 0)
-			snprintf(why, HAK_WHY_TEXT, "cannot draw into %.200s: %s", path,
-				 strerror(-r));
-	}
 	if (pic.pagemap >= 0)
 		close(pic.pagemap);
+	free(text);
 	free(pic.area);
 	return r;
 }
