@@ -7,10 +7,10 @@
  *   does not change there is nothing new; when it moved on by a little, the numbers in between are
  *   tried; only when it moved far, and now and then, /proc is listed.
  * - A process that is new is looked at in this and the next YOUNG looks, in which most of them
- *   execute their program and libhakmem makes its segment. Looking at means to search its maps.
- * - One that is older is new again when it executes another program (program.h), and is looked at
- *   each VERY_OLD looks or so in any case, since a program may load libhakmem late. Where its
- *   program cannot be watched, its executable is compared each OLD looks.
+ *   execute their program and libhakmem makes its segment; then ever more rarely, since loading it
+ *   may take its time, down to once in OLDEST looks or two. Looking at means to search its maps.
+ * - One that executes another program is new (program.h). Where its program cannot be watched, its
+ *   executable is compared each OLD looks.
  * - All that within a budget of time for each look; what was left comes first in the next one.
  * - The end of a known process is told by its pidfd.
  *
@@ -35,7 +35,7 @@
 
 #define YOUNG		4u
 #define OLD		16u
-#define VERY_OLD	512u
+#define OLDEST		512u	/* a power of two */
 #define BUDGET_NS	10000000u
 /* So many numbers are tried before listing all is cheaper. */
 #define TRY_MAX		128
@@ -282,7 +282,7 @@ static void look_at(struct hak_discovery *d, struct seen *s)
 	int r;
 
 	/* Who was there before us is hardly young. */
-	s->looks = d->first ? YOUNG - 1 : s->looks + 1;
+	s->looks = d->first ? YOUNG + 4 : s->looks + 1;
 	s->look = d->manager->look;
 	snprintf(name, sizeof(name), "%d", (int)s->pid);
 	/* Before its maps are read: whatever it executes later is noticed. Anew each time, since a
@@ -304,26 +304,35 @@ static void look_at(struct hak_discovery *d, struct seen *s)
 		tell_bad(s, r, why);
 }
 
+static bool executed(struct hak_discovery *d, const struct seen *s)
+{
+	char name[16];
+
+	if (s->program.fd >= 0)
+		return !hak_program_runs(&s->program);
+	if ((d->manager->look + (unsigned)s->pid) % OLD)
+		return false;
+	snprintf(name, sizeof(name), "%d", (int)s->pid);
+	return !hak_program_same_exe(dirfd(d->proc), name, &s->program);
+}
+
 /* Whether it is worth a look now. */
 static bool due(struct hak_discovery *d, struct seen *s)
 {
-	char name[16];
+	unsigned pause;
 
 	if (s->known) {
 		if (hak_manager_find(d->manager, s->pid, 0))
 			return false;
 		renew(s);
 	}
-	if (s->program.fd >= 0 && !hak_program_runs(&s->program))
+	if (executed(d, s))
 		s->looks = 0;
-	/* Not all of those that were first seen in one look in one look again. */
-	if (s->looks < YOUNG ||
-	    d->manager->look - s->look >= VERY_OLD + (unsigned)s->pid % VERY_OLD)
+	if (s->looks < YOUNG)
 		return true;
-	if (s->program.fd >= 0 || (d->manager->look + (unsigned)s->pid) % OLD)
-		return false;
-	snprintf(name, sizeof(name), "%d", (int)s->pid);
-	return !hak_program_same_exe(dirfd(d->proc), name, &s->program);
+	pause = s->looks - YOUNG < 8 ? 2u << (s->looks - YOUNG) : OLDEST;
+	/* Not all of those that were first seen in one look in one look again. */
+	return d->manager->look - s->look >= pause + (unsigned)s->pid % pause;
 }
 
 static int find_new(struct hak_discovery *d)
