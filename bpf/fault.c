@@ -6,12 +6,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bpf/session.h"
+#include "control/proc.h"
 #include "bpf/fault.skel.h"
 
 static int load(struct hak_session *s, bool begins, bool pages)
@@ -90,6 +93,22 @@ static int attach_ends(struct hak_session *s)
 	return r;
 }
 
+/* Debian's and others' kernels know a level at which perf is nobody's but the administrator's. */
+static void lacks_perf(struct hak_session *s, int error)
+{
+	const char *what = "page faults and refills";
+	char level[16];
+
+	if (error == -EACCES &&
+	    hak_proc_read(AT_FDCWD, "/proc/sys/kernel/perf_event_paranoid", level,
+			  sizeof(level)) > 0 && atoi(level) > 2)
+		hak_session_lacks(s, what, "perf does not tell them: with "
+				  "kernel.perf_event_paranoid=%d that takes CAP_SYS_ADMIN",
+				  atoi(level));
+	else
+		hak_session_lacks(s, what, "perf does not tell them: %s", strerror(-error));
+}
+
 int hak_fault_start(struct hak_session *s)
 {
 	struct bpf_program *const begin[] = { s->fault->progs.page_alloc,
@@ -98,8 +117,7 @@ int hak_fault_start(struct hak_session *s)
 	int r = attach_ends(s);
 
 	if (r < 0) {
-		hak_session_lacks(s, "page faults and refills", "perf does not tell them: %s",
-				  strerror(-r));
+		lacks_perf(s, r);
 		return r;
 	}
 	for (size_t i = 0; i < sizeof(begin) / sizeof(begin[0]); i++) {

@@ -17,12 +17,14 @@
 #define PROT_NONE_	0
 #define MAP_FIXED_	0x10
 #define MAP_POPULATE_	0x8000
+#define MREMAP_FIXED_	2
 #define MREMAP_DONTUNMAP_	4
 #define ERRNO_MAX	4095
 /* Where bpf_loop() is not to be had. */
 #define BLOCKS_UNROLLED	32
 #define BLOCKS_MAX	(1 << 17)
 #define IOVECS_MAX	64
+#define REGIONS_MAX	16	/* looked at from each end of what is to be replaced */
 
 /* linux/mman.h; the same everywhere but on alpha, mips, parisc and xtensa. */
 enum advice {
@@ -81,11 +83,22 @@ struct {
 	__uint(value_size, HAK_STACK_DEPTH * sizeof(__u64));
 } stacks SEC(".maps");
 
+/* -- ranges, block by block -------------------------------------------------------------------- */
+enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
+
+/* What is done to the blocks of a range. */
+struct walk {
+	__u64 owner, start, end, now;	/* whole pages */
+	__u64 found, late;		/* pages: met within T, met later than that */
+	__u32 what, pad;
+};
+
 /* What is too large for the stack of a program that calls as deeply as ours; one on each processor,
  * where nothing else runs meanwhile. */
 struct room {
 	struct hak_site_key key;
 	struct hak_site first;
+	struct walk walk;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -93,16 +106,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct room);
 } rooms SEC(".maps");
-
-/* -- ranges, block by block -------------------------------------------------------------------- */
-enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
-
-/* What is done to the blocks of a range; one of these on the stack of the caller. */
-struct walk {
-	__u64 owner, start, end, now;	/* whole pages */
-	__u64 found, late;		/* pages: met within T, met later than that */
-	__u32 what, pad;
-};
 
 static __always_inline void visit_word(struct walk *walk, struct hak_block *block, __u64 mask,
 				       __u32 w, bool in_time, __u64 *added)
@@ -302,6 +305,32 @@ static __always_inline void met_again(struct walk *walk, struct hak_space_totals
 	bpf_map_delete_elem(&ranges, &key);
 }
 
+/*
+ * A mapping at a fixed address gives back what was there without a munmap. How much it was, the
+ * size of the address space tells: it grew by that much less than by `added`. Which pages they were
+ * is known of those that were seen from the ends of the range; others are not followed.
+ */
+static __always_inline void replace(struct walk *walk, struct hak_thread *t, struct outcome *out,
+				    __u64 start, __u64 bytes, __u64 added)
+{
+	__u64 grown = (BPF_CORE_READ(current_mm(), total_vm) - t->total_vm)
+		      << (filter.page_shift & 31);
+	__u64 end = start + bytes, gone = added - grown, seen;
+
+	if (t->first_free >= end || gone == bytes) {
+		give_back(walk, out, start, bytes);
+		return;
+	}
+	seen = t->first_free - start + end - t->last_free;
+	give_back(walk, out, start, t->first_free - start);
+	give_back(walk, out, t->last_free, end - t->last_free);
+	/* More or less than can be: another thread maps or unmaps at the same time. */
+	if (gone > seen && gone < bytes) {
+		out->given += gone - seen;
+		note_add(HAK_NOTE_PAGES_UNFOLLOWED, (gone - seen) >> (filter.page_shift & 31));
+	}
+}
+
 static __always_inline void mmap_done(struct walk *walk, struct hak_space_totals *totals,
 				      struct hak_thread *t, __u64 at,
 				      struct outcome *out)
@@ -310,19 +339,10 @@ static __always_inline void mmap_done(struct walk *walk, struct hak_space_totals
 
 	out->address = at;
 	out->bytes = bytes;
-	/*
-	 * MAP_FIXED over what is mapped gives that back without a munmap. How much it was, the size
-	 * of the address space tells: it grew by that much less. Which part it was is known only
-	 * where it was all.
-	 */
-	if (t->arg[3] & MAP_FIXED_) {
-		__u64 grown = BPF_CORE_READ(current_mm(), total_vm) - t->total_vm;
-
-		if (grown == 0)
-			give_back(walk, out, at, bytes);
-	} else {
+	if (t->arg[3] & MAP_FIXED_)
+		replace(walk, t, out, at, bytes, bytes);
+	else
 		met_again(walk, totals, at, bytes);
-	}
 	if (t->arg[3] & MAP_POPULATE_)
 		populate(walk, totals, at, bytes);
 }
@@ -344,9 +364,13 @@ static __always_inline void mremap_done(struct walk *walk, struct hak_thread *t,
 {
 	__u64 old = pages_up(t->arg[1]), new = pages_up(t->arg[2]);
 
+	bool leaves = t->arg[3] & MREMAP_DONTUNMAP_;
+
 	out->address = at;
 	out->bytes = new;
-	if (new < old && !(t->arg[3] & MREMAP_DONTUNMAP_))
+	if (t->arg[3] & MREMAP_FIXED_)
+		replace(walk, t, out, at, new, leaves ? new : new - old);
+	if (new < old && !leaves)
 		give_back(walk, out, t->arg[0] + new, old - new);
 }
 
@@ -494,6 +518,44 @@ static __always_inline __u32 call_of(__u32 nr, __u64 advice)
 	}
 }
 
+struct region {
+	__u64 start, end;
+};
+
+static long see_region(struct task_struct *task, struct vm_area_struct *vma, struct region *region)
+{
+	region->start = vma->vm_start;
+	region->end = vma->vm_end;
+	return 0;
+}
+
+/* What of the range is mapped, as far as that is seen from its ends; global as walk_range(). */
+__noinline int look_from_ends(struct hak_thread *t, __u64 start, __u64 end)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct region region = { 0 };
+
+	if (!t)
+		return 0;
+	t->first_free = start;
+	t->last_free = end;
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma))
+		return 0;
+	for (int i = 0; i < REGIONS_MAX && t->first_free < end; i++) {
+		if (bpf_find_vma(task, t->first_free, see_region, &region, 0) ||
+		    region.end <= t->first_free)
+			break;
+		t->first_free = region.end < end ? region.end : end;
+	}
+	for (int i = 0; i < REGIONS_MAX && t->last_free > t->first_free; i++) {
+		if (bpf_find_vma(task, t->last_free - 1, see_region, &region, 0) ||
+		    region.start >= t->last_free)
+			break;
+		t->last_free = region.start > t->first_free ? region.start : t->first_free;
+	}
+	return 0;
+}
+
 static __always_inline void enter(__u32 nr, const __u64 arg[5])
 {
 	__u32 call = call_of(nr, arg[2]);
@@ -512,6 +574,10 @@ static __always_inline void enter(__u32 nr, const __u64 arg[5])
 	t->brk = BPF_CORE_READ(mm, brk);
 	t->call = call;
 	t->freed = 0;
+	if (call == HAK_CALL_MMAP && arg[3] & MAP_FIXED_)
+		look_from_ends(t, arg[0], arg[0] + pages_up(arg[1]));
+	else if (call == HAK_CALL_MREMAP && arg[3] & MREMAP_FIXED_)
+		look_from_ends(t, arg[4], arg[4] + pages_up(arg[2]));
 	t->call_ns = bpf_ktime_get_ns();
 }
 
@@ -552,31 +618,36 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 /* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
 __noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u64 now)
 {
-	struct walk walk = { .owner = owner, .now = now };
 	struct hak_space_totals *totals;
+	struct room *room;
+	struct walk *walk;
 	__u32 zero = 0;
 
 	totals = bpf_map_lookup_elem(&space_totals, &zero);
-	if (!t || !out || !totals)
+	room = bpf_map_lookup_elem(&rooms, &zero);
+	if (!t || !out || !totals || !room)
 		return 0;
+	walk = &room->walk;
+	walk->owner = owner;
+	walk->now = now;
 	switch (t->call) {
 	case HAK_CALL_MMAP:
-		mmap_done(&walk, totals, t, out->address, out);
+		mmap_done(walk, totals, t, out->address, out);
 		break;
 	case HAK_CALL_MUNMAP:
-		munmap_done(&walk, t, out);
+		munmap_done(walk, t, out);
 		break;
 	case HAK_CALL_MREMAP:
-		mremap_done(&walk, t, out->address, out);
+		mremap_done(walk, t, out->address, out);
 		break;
 	case HAK_CALL_BRK:
-		brk_done(&walk, t, out->address, out);
+		brk_done(walk, t, out->address, out);
 		break;
 	case HAK_CALL_PROCESS_MADVISE:
-		process_madvise_done(&walk, t, out->address, out);
+		process_madvise_done(walk, t, out->address, out);
 		break;
 	default:
-		madvise_done(&walk, totals, t, out);
+		madvise_done(walk, totals, t, out);
 	}
 	return 0;
 }
@@ -689,8 +760,8 @@ int calls_exit(struct call_return *ctx)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(all_enter, struct pt_regs *regs, long id)
 {
-	struct pt_regs___x86 *x86 = (void *)regs;
-	struct pt_regs___arm64 *arm = (void *)regs;
+	struct pt_regs___x86_64 *x86 = (void *)regs;
+	struct pt_regs___aarch64 *arm = (void *)regs;
 	__u64 arg[5];
 
 	if (call_of(id, 0) == HAK_CALL_NONE)

@@ -5,6 +5,7 @@
 #include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include "bpf/symbols.h"
+
+#define HAK_MANGLED_BYTES 1024	/* what libsupc++ takes at most */
 
 struct hak_symbols {
 	pid_t pid;
@@ -229,4 +232,60 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 	line = dwfl_module_getsrc(module, address);
 	if (line)
 		ret->source = dwfl_lineinfo(line, NULL, &ret->line, NULL, NULL, NULL);
+}
+
+#if HAK_DEMANGLE
+/*
+ * Of GCC's libsupc++, what __cxa_demangle() is made of: it hands its text out piece by piece and
+ * takes no memory, so that it can be left. Names are a stranger's, and one of a hundred letters can
+ * mean a text of gigabytes.
+ */
+int __gcclibcxx_demangle_callback(const char *name, void (*piece)(const char *, size_t, void *),
+				  void *arg);
+
+struct spelling {
+	char *out;
+	size_t n, room;
+	jmp_buf too_long;
+};
+
+static void add_piece(const char *text, size_t n, void *arg)
+{
+	struct spelling *s = arg;
+
+	if (n >= s->room - s->n)
+		longjmp(s->too_long, 1);
+	memcpy(s->out + s->n, text, n);
+	s->n += n;
+}
+
+static bool spell_cxx(const char *name, char *out, size_t bytes)
+{
+	struct spelling s = { .out = out, .room = bytes };
+
+	if (strncmp(name, "_Z", 2) != 0 || setjmp(s.too_long) ||
+	    __gcclibcxx_demangle_callback(name, add_piece, &s) != 0)
+		return false;
+	out[s.n] = '\0';
+	return true;
+}
+#else
+static bool spell_cxx(const char *name, char *out, size_t bytes)
+{
+	return false;
+}
+#endif
+
+void hak_symbols_spell(const char *function, char *out, size_t bytes)
+{
+	char name[HAK_MANGLED_BYTES];
+	size_t n = strcspn(function, "@");
+
+	if (n < sizeof(name)) {
+		memcpy(name, function, n);
+		name[n] = '\0';
+		if (spell_cxx(name, out, bytes))
+			return;
+	}
+	snprintf(out, bytes, "%.*s", (int)n, function);
 }

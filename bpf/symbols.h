@@ -25,7 +25,7 @@ struct hak_symbols;
 /* What is known of one address; strings live as long as the symbols. */
 struct hak_symbol {
 	uint64_t address;
-	const char *function;		/* NULL: unknown */
+	const char *function;		/* as the file has it; NULL: unknown */
 	uint64_t offset;		/* into the function, or into the module without one */
 	const char *module;		/* path; NULL: no mapped file */
 	uint64_t module_offset;		/* as build id and file have it */
@@ -51,5 +51,9 @@ size_t hak_symbols_unwind(struct hak_symbols *s, const struct hak_site_event *si
 
 /* `address` as hak_symbols_unwind() gives it: within the call, not behind it. */
 void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret);
+
+/* A function's name for people: without the version that it has in a library, C++ as it is written
+ * where this build can tell. Names that would be too long then stay as they are. */
+void hak_symbols_spell(const char *function, char *out, size_t bytes);
 
 #endif

@@ -87,6 +87,8 @@ struct hak_thread {
 	__u64 arg[5];
 	__u64 total_vm, brk;	/* at entry */
 	__u64 freed;		/* pages that the call freed so far */
+	__u64 first_free;	/* of the range that a fixed mapping is to take: up to where it */
+	__u64 last_free;	/* was mapped from its start on, and from where on to its end */
 	__u32 call, pad;
 	__u64 fault_ns;		/* 0: in no fault */
 	__u32 order, fresh;	/* of the largest page the fault was given; whether it was any */

@@ -45,17 +45,17 @@ enum bpf_map_type {
 };
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
 enum { BPF_F_USER_STACK = 1 << 8, BPF_F_FAST_STACK_CMP = 1 << 9 };
-enum bpf_func_id { BPF_FUNC_loop = 181 };
+enum bpf_func_id { BPF_FUNC_find_vma = 180, BPF_FUNC_loop = 181 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct pt_regs {};
 
-struct pt_regs___x86 {
+struct pt_regs___x86_64 {
 	unsigned long di, si, dx, r10, r8, r9, ip, sp;
 };
 
-struct pt_regs___arm64 {
+struct pt_regs___aarch64 {
 	unsigned long regs[31], sp, pc, orig_x0;
 };
 

@@ -130,21 +130,31 @@ static const char *next_part(const char *at, char ret[HAK_UNIT_NAME_BYTES])
 	return at + bytes;
 }
 
-bool hak_cgroup_in_unit(const char *path, const char *unit)
-{
-	char part[HAK_UNIT_NAME_BYTES];
-
-	while ((path = next_part(path, part)))
-		if (strcmp(part, unit) == 0)
-			return true;
-	return false;
-}
-
 static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
 
 	return n > m && memcmp(text + n - m, end, m) == 0;
+}
+
+/* "foo@.service": nothing runs as that, but instances of it. */
+static bool is_instance(const char *name, const char *template)
+{
+	const char *at = strchr(template, '@');
+
+	return at && at[1] == '.' && at == strrchr(template, '.') - 1 &&
+	       strncmp(name, template, (size_t)(at + 1 - template)) == 0 &&
+	       ends_with(name + (at + 1 - template), at + 1);
+}
+
+bool hak_cgroup_in_unit(const char *path, const char *unit)
+{
+	char part[HAK_UNIT_NAME_BYTES];
+
+	while ((path = next_part(path, part)))
+		if (strcmp(part, unit) == 0 || is_instance(part, unit))
+			return true;
+	return false;
 }
 
 bool hak_unit_name_valid(const char *name)

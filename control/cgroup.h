@@ -37,7 +37,8 @@ void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES
 /* True if the process lies in `path` or below, in any hierarchy. */
 bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path);
 
-/* True if the path leads through the group `unit`: a service, or a slice around it. */
+/* True if the path leads through the group `unit`: a service, or a slice around it; or, of a
+ * template ("foo@.service"), through an instance of it. */
 bool hak_cgroup_in_unit(const char *path, const char *unit);
 
 /*

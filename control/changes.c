@@ -87,6 +87,7 @@ static void send_row(struct json_object *row, const char *id, const char *who, c
 {
 	const char *name = hak_json_get_text(row, "name"), *comm = hak_json_get_text(row, "comm");
 	const char *asked = hak_json_get_text(row, "asked_text");
+	const char *result = hak_json_get_text(row, "result");
 	const char *before = hak_json_get_text(row, "layer_before");
 	uint64_t until = hak_json_get(row, "layer_before_until_ns");
 	pid_t pid = (pid_t)hak_json_get(row, "pid");
@@ -105,7 +106,9 @@ static void send_row(struct json_object *row, const char *id, const char *who, c
 	add(&e, HAK_FIELD_COMMAND, comm);
 	add(&e, HAK_FIELD_TUNABLE, name);
 	add(&e, HAK_FIELD_OLD, hak_json_get_text(row, "before"));
-	add(&e, HAK_FIELD_NEW, hak_json_get_text(row, "in_force_text"));
+	add(&e, HAK_FIELD_NEW,
+	    strcmp(result, "pending") == 0 ? asked : hak_json_get_text(row, "in_force_text"));
+	add(&e, HAK_FIELD_RESULT, result);
 	add(&e, HAK_FIELD_WHO, who);
 	add(&e, HAK_FIELD_WHY, why);
 	add(&e, HAK_FIELD_CHANGE, id);

@@ -70,7 +70,9 @@ static void take_line(struct parser *p, unsigned number, char *text)
 		return;
 	equals = strchr(text, '=');
 	if (!p->in_section) {
-		bad(p, number, "it stands before the first [Section]");
+		bad(p, number, "it stands before the first [Section], and so is left out, as all "
+		    "up to there");
+		p->skip = true;
 		return;
 	}
 	if (!equals || equals == text) {

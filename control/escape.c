@@ -51,11 +51,8 @@ void hak_escape(const char *text, char *out, size_t bytes)
 			piece[n] = '\0';
 		} else {
 			n = 1;
-			if (*p == '\\')
-				strcpy(piece, "\\\\");
-			else
-				snprintf(piece, sizeof(piece),
-					 *p >= 0x20 && *p < 0x7f ? "%c" : "\\x%02x", *p);
+			snprintf(piece, sizeof(piece),
+				 *p >= 0x20 && *p < 0x7f ? "%c" : "\\x%02x", *p);
 		}
 		if (used + strlen(piece) >= bytes)
 			break;

@@ -11,8 +11,10 @@
 
 /*
  * Copies `text` with everything but printable ASCII and well-formed printable UTF-8 written as
- * \xNN, and \ as \\. At most `bytes` with the NUL, cut between characters; four bytes for each of
- * `text` are always enough.
+ * \xNN. What is printable stays as it is, so that a name with a backslash, as systemd-escape(1)
+ * makes them, is the same everywhere, and what was escaped once is not changed by another time. At
+ * most `bytes` with the NUL, cut between characters; four bytes for each of `text` are always
+ * enough.
  */
 void hak_escape(const char *text, char *out, size_t bytes);
 

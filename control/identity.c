@@ -106,7 +106,7 @@ int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret)
 }
 
 /* -- users ------------------------------------------------------------------------------------- */
-/* The last ones asked for. Few users run services; names hardly ever change while we look. */
+/* The last ones asked for. Few users run services. */
 #define USERS 64
 
 static struct {
@@ -130,4 +130,10 @@ void hak_identity_name_user(struct hak_identity *id)
 			snprintf(users[i].name, sizeof(users[i].name), "%u", (unsigned)id->uid);
 	}
 	memcpy(id->user, users[i].name, sizeof(id->user));
+}
+
+void hak_identity_forget_users(void)
+{
+	for (size_t i = 0; i < USERS; i++)
+		users[i].known = false;
 }

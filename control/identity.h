@@ -43,5 +43,7 @@ int hak_start_ticks(int procfd, uint64_t *ret);
 
 /* Fills in `user`. Apart, since it asks the name service: once for each user, then from memory. */
 void hak_identity_name_user(struct hak_identity *id);
+/* From now on it is asked anew. */
+void hak_identity_forget_users(void);
 
 #endif

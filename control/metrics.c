@@ -263,34 +263,139 @@ static struct hak_series *find(struct hak_metrics *m, const struct hak_series *l
 	return NULL;
 }
 
-static void append(struct hak_metrics *m, struct hak_series *s)
+static struct hak_series *append(struct hak_metrics *m, const struct hak_series *labels)
 {
+	struct hak_series *s = malloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	*s = *labels;
 	*m->last = s;
 	m->last = &s->next;
 	m->n++;
+	return s;
+}
+
+/* Labels of what has no series of its own in that unit. */
+static struct hak_series other_of(const char *unit)
+{
+	struct hak_series labels = { .command = "other" };
+
+	strcpy(labels.unit, unit);
+	return labels;
+}
+
+static bool is_other(const struct hak_series *s)
+{
+	return strcmp(s->command, "other") == 0 && !s->policy[0];
+}
+
+static void take_out(struct hak_metrics *m, struct hak_series *s)
+{
+	struct hak_series **at = &m->first;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	if (m->last == &s->next)
+		m->last = at;
+	m->n--;
+	free(s);
+}
+
+/* Moves what the series counted into its unit's "other", or else that of no unit, which may be what
+ * it becomes. */
+static void merge(struct hak_metrics *m, struct hak_series *s, bool into_unit)
+{
+	struct hak_series of_unit = other_of(s->unit), of_none = other_of("");
+	struct hak_series *to = find(m, &of_unit);
+
+	if (!into_unit && (!to || to == s)) {
+		of_unit = of_none;
+		to = find(m, &of_none);
+	}
+	if (to) {
+		hak_figures_fold(&to->sum, &s->sum);
+		take_out(m, s);
+		return;
+	}
+	memcpy(s->unit, of_unit.unit, sizeof(s->unit));
+	memcpy(s->command, of_unit.command, sizeof(s->command));
+	s->policy[0] = '\0';
+}
+
+/* The series that has been there for longest of those without a process, of that unit or of any
+ * (NULL). */
+static struct hak_series *idle_one(const struct hak_metrics *m, const char *unit)
+{
+	for (struct hak_series *s = m->first; s; s = s->next) {
+		if (s->sum.value[HAK_FIGURE_PROCESSES])
+			continue;
+		if (unit ? !is_other(s) && strcmp(s->unit, unit) == 0 : s->unit[0] || !is_other(s))
+			return s;
+	}
+	return NULL;
+}
+
+/* Whether there is room for one more of that unit, made if need be. */
+static bool room_in_unit(struct hak_metrics *m, const char *unit)
+{
+	struct hak_series *idle;
+	size_t n = 0;
+
+	for (struct hak_series *s = m->first; s; s = s->next)
+		n += !is_other(s) && strcmp(s->unit, unit) == 0;
+	if (n < HAK_SERIES_OF_UNIT)
+		return true;
+	idle = idle_one(m, unit);
+	if (idle)
+		merge(m, idle, true);
+	return idle;
+}
+
+static bool room(struct hak_metrics *m)
+{
+	struct hak_series *idle;
+
+	while (m->n >= HAK_SERIES_MAX) {
+		idle = idle_one(m, NULL);
+		if (!idle)
+			return false;
+		merge(m, idle, false);
+	}
+	return true;
+}
+
+/* Where what has these labels is counted: the series there is, a new one, or an "other". */
+static struct hak_series *series(struct hak_metrics *m, struct hak_series *labels)
+{
+	struct hak_series *s = find(m, labels);
+
+	if (s)
+		return s;
+	if (!is_other(labels) && !room_in_unit(m, labels->unit)) {
+		*labels = other_of(labels->unit);
+		return series(m, labels);
+	}
+	if (!room(m) && (labels->unit[0] || !is_other(labels))) {
+		*labels = other_of("");
+		return series(m, labels);
+	}
+	return append(m, labels);
 }
 
 struct hak_series *hak_metrics_series(struct hak_metrics *m, const struct hak_labels *labels)
 {
-	static const struct hak_labels other = { .command = "other" };
-	struct hak_series *new = calloc(1, sizeof(*new)), *s;
+	struct hak_series *wanted = calloc(1, sizeof(*wanted)), *s;
 
-	if (!new)
+	if (!wanted)
 		return NULL;
-	copy_label(new->unit, labels->unit);
-	copy_label(new->command, labels->command);
-	copy_label(new->policy, labels->policy);
-	s = find(m, new);
-	if (s) {
-		free(new);
-		return s;
-	}
-	if (m->n >= HAK_SERIES_MAX && labels != &other) {
-		free(new);
-		return hak_metrics_series(m, &other);
-	}
-	append(m, new);
-	return new;
+	copy_label(wanted->unit, labels->unit);
+	copy_label(wanted->command, labels->command);
+	copy_label(wanted->policy, labels->policy);
+	s = series(m, wanted);
+	free(wanted);
+	return s;
 }
 
 void hak_series_move(struct hak_series *s, const struct hak_figures *old, struct hak_figures *new)
@@ -461,14 +566,7 @@ struct hak_series *hak_series_load(struct hak_metrics *m, const char *line,
 	if (!load_label(&line, labels.unit) || !load_label(&line, labels.command) ||
 	    !load_label(&line, labels.policy))
 		return NULL;
-	s = find(m, &labels);
-	if (!s && m->n < HAK_SERIES_MAX) {
-		s = malloc(sizeof(*s));
-		if (!s)
-			return NULL;
-		*s = labels;
-		append(m, s);
-	}
+	s = series(m, &labels);
 	if (s)
 		*ret_sum = &s->sum;
 	return s;

@@ -7,9 +7,11 @@
  * a pid is never a label, so that the number of series does not grow with the number of processes
  * there ever were. Plain memory, one thread.
  *
- * A series never loses what was counted: hak_metrics_retire() keeps the counters of a process that
- * ended and lets go of its gauges. At most HAK_SERIES_MAX series are made; what comes later counts
- * as command "other" of no unit, so that nobody can fill memory by inventing names.
+ * Nothing that was counted is lost: hak_series_retire() keeps the counters of a process that ended
+ * and lets go of its gauges. Nobody can fill memory, or keep others from having series, by
+ * inventing names: a unit has at most HAK_SERIES_OF_UNIT, all together HAK_SERIES_MAX. Beyond that
+ * a series without a process makes room: its counters go to command "other" of its unit, or of no
+ * unit if there is no such series. If each has a process, what is new counts as "other" itself.
  */
 #ifndef HAK_METRICS_H
 #define HAK_METRICS_H
@@ -19,6 +21,7 @@
 #include "control/snapshot.h"
 
 #define HAK_SERIES_MAX		512u
+#define HAK_SERIES_OF_UNIT	64u	/* and its "other" */
 #define HAK_LABEL_BYTES		256u	/* longer ones are cut */
 
 /* How many figures one row of counters.def makes: one for each tier that has classes, else one. */
@@ -79,7 +82,8 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 int hak_metrics_new(enum hak_metrics_source source, struct hak_metrics **ret);
 void hak_metrics_free(struct hak_metrics *m);	/* NULL is fine */
 
-/* The series of these labels, made if need be; NULL: out of memory. It lives as long as `m`. */
+/* The series of these labels, made if need be; NULL: out of memory. While no process is in it (see
+ * hak_series_move()) it lives until the next call. */
 struct hak_series *hak_metrics_series(struct hak_metrics *m, const struct hak_labels *labels);
 
 /*

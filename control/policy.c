@@ -12,7 +12,7 @@
 
 #define US		1000u	/* nanoseconds */
 #define PATTERNS_MAX	256u	/* of one kind in one file */
-#define PROBLEMS_MAX	1000u
+#define LINES_MAX	16u	/* of one file that are told to be bad */
 #define COMM_LENGTH	15	/* as much as the kernel keeps */
 
 #define THRESHOLD_US	150000u
@@ -312,6 +312,7 @@ struct loading {
 	struct hak_policy_set *set;
 	struct hak_policy *policy;
 	bool bad_match;
+	unsigned bad_lines;
 };
 
 static int add_problem(struct hak_policy_set *set, const char *path, unsigned line,
@@ -319,8 +320,6 @@ static int add_problem(struct hak_policy_set *set, const char *path, unsigned li
 {
 	struct hak_policy_problem *grown, problem = { .line = line };
 
-	if (set->problems_n == PROBLEMS_MAX)
-		return -E2BIG;
 	grown = realloc(set->problem, (set->problems_n + 1) * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
@@ -358,7 +357,8 @@ static void bad(const char *path, unsigned line, const char *section, const char
 
 	if (!*section || strcmp(section, "Match") == 0)
 		l->bad_match = true;
-	add_problem(l->set, path, line, why);
+	if (l->bad_lines++ < LINES_MAX)
+		add_problem(l->set, path, line, why);
 }
 
 static void free_policy(struct hak_policy *policy)
@@ -406,10 +406,16 @@ int hak_policy_add(struct hak_policy_set *set, const char *path, const char *tex
 	struct loading l = { .set = set, .policy = new_policy(path) };
 	const struct hak_conf_reader reader = { see, bad, &l };
 	struct hak_policy **grown;
+	char why[HAK_WHY_TEXT];
 
 	if (!l.policy)
 		return -ENOMEM;
 	hak_conf_parse(path, text, bytes, &reader);
+	if (l.bad_lines > LINES_MAX) {
+		snprintf(why, sizeof(why), "and %u more lines that are not right",
+			 l.bad_lines - LINES_MAX);
+		add_problem(set, path, 0, why);
+	}
 	if (l.bad_match || !matches_by_anything(l.policy)) {
 		add_problem(set, path, 0, l.bad_match ?
 			    "left out, since it is not clear which processes it is for" :

@@ -158,7 +158,7 @@ static void remember(const struct hak_segment *seg, struct hak_request *a)
 		if (o->result)
 			continue;
 		o->was_known = true;
-		o->was_set = s->ack.set & 1u << HAK_ORIGIN_ADMIN;
+		o->was_set = hak_layer_holds(seg, s, HAK_ORIGIN_ADMIN);
 		o->was = s->slot[HAK_ORIGIN_ADMIN].value;
 		o->was_until_ns = s->slot[HAK_ORIGIN_ADMIN].deadline_ns;
 		o->was_in_force = s->ack.value;

@@ -291,6 +291,14 @@ static bool wants_change(const struct hak_tune_slot *policy, const struct hak_tu
 	return ack->origin == HAK_ORIGIN_ADMIN || ack->origin == HAK_ORIGIN_POLICY;
 }
 
+bool hak_layer_holds(const struct hak_segment *seg, const struct hak_tunable_state *state,
+		     enum hak_origin origin)
+{
+	const struct hak_tune_slot *slot = &state->slot[origin];
+
+	return slot->set && (!slot->deadline_ns || slot->deadline_ns > hak_segment_now_ns(seg));
+}
+
 int hak_tunables_read(const struct hak_segment *seg, struct hak_tunable_state **ret)
 {
 	struct hak_tunable_state *all;

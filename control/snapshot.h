@@ -74,6 +74,11 @@ struct hak_tunable_state {
 	bool pending;		/* written from outside, not yet applied */
 };
 
+/* Whether that layer holds a value: as written from outside, whether the process has taken it up or
+ * not. A value whose deadline has passed is none. */
+bool hak_layer_holds(const struct hak_segment *seg, const struct hak_tunable_state *state,
+		     enum hak_origin origin);
+
 /* All of them, in the order of the segment's descriptors, in a new array for the caller to free. 0
  * or -errno. */
 int hak_tunables_read(const struct hak_segment *seg, struct hak_tunable_state **ret);

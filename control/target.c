@@ -21,7 +21,7 @@
 
 int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_TEXT])
 {
-	char *end;
+	char *end, service[96];
 	long pid;
 
 	*ret = (struct hak_target){ 0 };
@@ -52,8 +52,13 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 	errno = 0;
 	pid = strtol(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno || pid < 1 || pid > INT_MAX) {
+		/* Perhaps a service is meant, as systemctl takes it. */
+		if (!isalpha((unsigned char)text[0]) ||
+		    snprintf(service, sizeof(service), "%.80s.service", text) < 0 ||
+		    !hak_unit_name_valid(service))
+			strcpy(service, "nginx.service");
 		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no target: give a PID, a unit such "
-			 "as nginx.service or user.slice, cgroup:/PATH, comm:NAME or all", text);
+			 "as %s or user.slice, cgroup:/PATH, comm:NAME or all", text, service);
 		return -EINVAL;
 	}
 	ret->kind = HAK_TARGET_PID;

@@ -26,9 +26,8 @@ struct ctl_call {
  * would not be about a process. */
 static int not_reached(const struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
 {
-	if (ctl->host)
-		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh: %s",
-			 ctl->host, strerror(-r));
+	if (ctl->host)	/* ssh has said why; that the pipe to it closed says nothing */
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh", ctl->host);
 	else if (ctl->machine)
 		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of container %s: %s",
 			 ctl->machine, strerror(-r));

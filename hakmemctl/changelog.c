@@ -49,6 +49,7 @@ static void read_entry(sd_journal *j, struct ctl_entry *e)
 	get(j, HAK_FIELD_TUNABLE, e->tunable, sizeof(e->tunable));
 	get(j, HAK_FIELD_OLD, e->old, sizeof(e->old));
 	get(j, HAK_FIELD_NEW, e->new, sizeof(e->new));
+	get(j, HAK_FIELD_RESULT, e->result, sizeof(e->result));
 	get(j, HAK_FIELD_WHO, e->who, sizeof(e->who));
 	get(j, HAK_FIELD_WHY, e->why, sizeof(e->why));
 	get(j, HAK_FIELD_RULE, e->rule, sizeof(e->rule));

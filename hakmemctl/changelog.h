@@ -24,7 +24,7 @@ struct ctl_entry {
 	/* "" where the entry has no such field; unescaped. */
 	char change[32], unit[256], command[64], tunable[64];
 	char old[HAK_VALUE_TEXT], new[HAK_VALUE_TEXT];
-	char who[160], why[160], rule[256];
+	char result[16], who[160], why[160], rule[256];
 	bool layer_old_set, layer_new_set;
 	char layer_old[HAK_VALUE_TEXT], layer_new[HAK_VALUE_TEXT];
 	uint64_t layer_until_ns;

@@ -70,7 +70,8 @@ static int is_ours(const char *path)
 	return strncmp(line, MARK, strlen(MARK)) == 0 ? 0 : -EEXIST;
 }
 
-/* The value within double quotes; the library's own % doubled, for systemd expands those. */
+/* The value within double quotes, as systemd.syntax(7) has it; the library's own % doubled, for
+ * systemd expands those. */
 static void put_quoted(FILE *to, const char *value, bool expand)
 {
 	for (; *value; value++) {
@@ -78,7 +79,10 @@ static void put_quoted(FILE *to, const char *value, bool expand)
 			putc('\\', to);
 		if (*value == '%' && !expand)
 			putc('%', to);
-		putc(*value, to);
+		if ((unsigned char)*value < ' ')
+			fprintf(to, "\\x%02x", *value);
+		else
+			putc(*value, to);
 	}
 }
 
@@ -149,9 +153,16 @@ static void failed(struct outcome *o, int error)
 
 static void tell_restart(const struct command *cmd, const struct ctl_unit *unit, struct outcome *o)
 {
+	bool template = strstr(unit->name, "@.");
+	size_t stem = strcspn(unit->name, "@") + template;
+	const char *quote;
+
 	if (*cmd->root || !ctl_unit_runs(unit->name))
 		return;
-	snprintf(o->next, sizeof(o->next), "systemctl restart %s", unit->name);
+	/* To be pasted: a backslash and a star are not for the shell. */
+	quote = template || strchr(unit->name, '\\') ? "'" : "";
+	snprintf(o->next, sizeof(o->next), "systemctl restart %s%.*s%s%s%s", quote, (int)stem,
+		 unit->name, template ? "*" : "", unit->name + stem, quote);
 }
 
 static void notes_json(struct json_object *row, const struct ctl_verdict *v)
@@ -264,11 +275,31 @@ static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool
 	return 1;
 }
 
+/* A unit that is masked or gone keeps its drop-ins, which would act again when it comes back. */
+static int load_to_disable(const struct command *cmd, const char *name, struct ctl_unit **ret,
+			   char why[HAK_WHY_TEXT])
+{
+	struct ctl_unit *unit;
+	char ignored[HAK_WHY_TEXT];
+	int r = ctl_unit_load(cmd->root, name, ret, why);
+
+	if ((r != -ENOENT && r != -ERFKILL) ||
+	    ctl_unit_named(cmd->root, name, &unit, ignored) < 0)
+		return r;
+	if (!unit->ours_etc && !unit->ours_run) {
+		ctl_unit_free(unit);
+		return r;
+	}
+	why[0] = '\0';
+	*ret = unit;
+	return 0;
+}
+
 static int disable_one(struct command *cmd, const char *name)
 {
 	struct outcome o = { .result = "refused" };
 	struct ctl_unit *unit = NULL;
-	int r = ctl_unit_load(cmd->root, name, &unit, o.reason), removed = 0;
+	int r = load_to_disable(cmd, name, &unit, o.reason), removed = 0;
 
 	for (int runtime = cmd->runtime; r == 0 && runtime < 2; runtime++) {
 		int one = remove_drop_in(cmd, unit, runtime, &o);

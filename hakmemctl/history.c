@@ -24,6 +24,7 @@ static const struct hak_column columns[] = {
 	{ "NAME", "name", HAK_SHOW_TEXT },
 	{ "OLD", "old", HAK_SHOW_TEXT },
 	{ "NEW", "new", HAK_SHOW_TEXT },
+	{ "RESULT", "result", HAK_SHOW_RESULT },
 	{ "WHO", "who", HAK_SHOW_TEXT },
 	{ "WHY", "why", HAK_SHOW_TEXT },
 	{ "RULE", "rule", HAK_SHOW_TEXT, .hidden = true },
@@ -55,6 +56,17 @@ void ctl_who(char out[CTL_WHO_BYTES])
 	user_name(getuid(), name, sizeof(name));
 	snprintf(out, CTL_WHO_BYTES, "user %s%s%.64s", name, sudo && *sudo ? ", by sudo " : "",
 		 sudo ? sudo : "");
+}
+
+/* hakmemd, which looks no names up for this, has "user 1000" where commands have a name. */
+static void who_text(const char *who, char out[CTL_WHO_BYTES])
+{
+	unsigned uid;
+	int n = 0;
+
+	snprintf(out, CTL_WHO_BYTES, "%s", who);
+	if (sscanf(who, "user %u%n", &uid, &n) == 1 && n && !who[n])
+		user_name(uid, out + 5, CTL_WHO_BYTES - 5);
 }
 
 /* Processes may be gone: what counts is what the entry says of them. */
@@ -126,8 +138,10 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 	hak_json_text(o, "name", e->tunable);
 	hak_json_text(o, "old", e->old[0] ? e->old : NULL);
 	hak_json_text(o, "new", e->new[0] ? e->new : NULL);
+	hak_json_text(o, "result", e->result[0] ? e->result : NULL);
 	if (e->trusted) {
-		hak_json_text(o, "who", e->who);
+		who_text(e->who, text);
+		hak_json_text(o, "who", text);
 	} else {
 		strcpy(text, "user ");
 		user_name(e->uid, text + 5, sizeof(text) - 5);

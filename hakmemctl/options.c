@@ -95,6 +95,8 @@ static int where(struct ctl *ctl)
 
 	if (ctl->host && ctl->machine)
 		ctl->failure = ctl_usage(ctl, "--host and --machine exclude each other");
+	else if ((ctl->host && !*ctl->host) || (ctl->machine && !*ctl->machine))
+		ctl->failure = ctl_usage(ctl, "%s takes a name", option);
 	else if ((ctl->host || ctl->machine) && *ctl->verb->name && !ctl->verb->remote)
 		ctl->failure = ctl_usage(ctl, "it is about this machine: it takes no %s", option);
 	else
@@ -146,6 +148,12 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 	return CTL_USAGE;
 }
 
+/* Those of the common ones that say whom to ask, where the verb asks nobody. */
+static bool is_in_vain(const struct ctl_verb *verb, int letter)
+{
+	return verb && !verb->remote && (letter == 'H' || letter == 'M');
+}
+
 static void help_options(const struct ctl_option *options, const struct ctl_verb *unless)
 {
 	for (; options && options->name; options++) {
@@ -153,7 +161,7 @@ static void help_options(const struct ctl_option *options, const struct ctl_verb
 		const char *argument = options->argument_name ? options->argument_name : "";
 		const char *open = options->argument == CTL_OPTIONAL_ARGUMENT ? "[=" : "=";
 
-		if (verb_has(unless, options->letter))
+		if (verb_has(unless, options->letter) || is_in_vain(unless, options->letter))
 			continue;
 		snprintf(left, sizeof(left), "--%s%s%s%s", options->name, *argument ? open : "",
 			 argument, options->argument == CTL_OPTIONAL_ARGUMENT ? "]" : "");

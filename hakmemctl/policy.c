@@ -43,13 +43,14 @@ static void tell_problems(const struct hak_policy_set *set)
 {
 	for (size_t i = 0; i < set->problems_n; i++) {
 		const struct hak_policy_problem *p = &set->problem[i];
-		char why[4 * HAK_WHY_TEXT];
+		char why[4 * HAK_WHY_TEXT], path[4 * HAK_PATH_BYTES];
 
 		hak_escape(p->why, why, sizeof(why));
+		hak_escape(p->path, path, sizeof(path));
 		if (p->line)
-			fprintf(stderr, "%s:%u: %s\n", p->path, p->line, why);
+			fprintf(stderr, "%s:%u: %s\n", path, p->line, why);
 		else
-			fprintf(stderr, "%s: %s\n", p->path, why);
+			fprintf(stderr, "%s: %s\n", path, why);
 	}
 }
 
@@ -134,7 +135,7 @@ static uint64_t count_sets(const struct hak_policy *policy)
 	return n;
 }
 
-static bool in_force(const struct hak_policy_set *set, const char *path)
+static bool makes_policy(const struct hak_policy_set *set, const char *path)
 {
 	for (size_t i = 0; i < set->n; i++)
 		if (strcmp(set->policy[i]->path, path) == 0)
@@ -153,7 +154,7 @@ static void list_rows(struct command *cmd)
 		hak_json_text(o, "name", policy->name);
 		hak_json_text(o, "match", match);
 		hak_json_number(o, "sets", count_sets(policy));
-		hak_json_text(o, "state", "in force");
+		hak_json_text(o, "state", "valid");
 		hak_json_text(o, "file", policy->path);
 		json_object_array_add(cmd->rows, o);
 		free(match);
@@ -163,7 +164,7 @@ static void list_rows(struct command *cmd)
 		struct json_object *o;
 		char *name;
 
-		if (!file->masked && in_force(cmd->set, file->path))
+		if (!file->masked && makes_policy(cmd->set, file->path))
 			continue;
 		o = json_object_new_object();
 		name = strndup(file->name, strlen(file->name) - strlen(".policy"));
@@ -257,7 +258,8 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 			}
 		if (found)
 			continue;
-		fprintf(stderr, "hakmemctl: no policy %s is in force\n", argv[i]);
+		fprintf(stderr, "hakmemctl: there is no policy %s; see hakmemctl policy "
+			"list\n", argv[i]);
 		r = CTL_NOTHING;
 	}
 	printed = answer(ctl, &cmd, "show", show_columns, SHOW_COLUMNS);

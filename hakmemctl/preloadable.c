@@ -263,10 +263,14 @@ static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v
 			free(word);
 		}
 	}
+	for (size_t i = 0; (s = ctl_unit_nth(unit, "PassEnvironment", i)); i++)
+		if (strstr(s->value, "LD_PRELOAD"))
+			note(v, "PassEnvironment= in %.200s: what LD_PRELOAD the manager itself "
+			     "has is not known, and is replaced", s->path);
 	/* Drop-ins are read in the order of their names, wherever they lie. */
 	s = ctl_unit_preload(unit, false, &value);
 	ctl_unit_drop_in(unit, false, ours);
-	if (s && strcmp(s->path, unit->fragment) != 0 &&
+	if (s && strcmp(s->name, "Environment") == 0 && strcmp(s->path, unit->fragment) != 0 &&
 	    strcmp(strrchr(s->path, '/') + 1, CTL_DROP_IN) > 0)
 		refuse(v, "%.200s sets LD_PRELOAD after " CTL_DROP_IN ", and so wins: add the "
 		       "library there", s->path);
@@ -359,7 +363,8 @@ static void check_library(const struct ctl_unit *unit, const char *root, const c
 	char found[PATH_MAX];
 
 	if (covered(unit, "NoExecPaths", library) > covered(unit, "ExecPaths", library))
-		refuse(v, "%.200s may not be executed in the unit (NoExecPaths=)", library);
+		refuse(v, "%.200s may not be executed in the unit (NoExecPaths=): name its folder "
+		       "in ExecPaths=, or in HAKMEM_LIB a library where it may be", library);
 	if (bound(unit, library))
 		return;
 	if (ctl_unit_last(unit, "RootImage"))

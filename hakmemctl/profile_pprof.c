@@ -173,7 +173,8 @@ static uint64_t location(struct tables *t, uint64_t address)
 
 	put_number(&m, 1, number);
 	put_number(&m, 2, name);
-	put_number(&m, 3, name);
+	/* and as the linker knows it, by which symbols can be looked for elsewhere */
+	put_number(&m, 3, symbol.function ? string(t, symbol.function) : name);
 	put_number(&m, 4, string(t, symbol.source ? symbol.source : ""));
 	put_message(&t->out, 5, &m);
 

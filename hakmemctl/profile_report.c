@@ -52,6 +52,7 @@ static struct json_object *frames_of(const struct profile *p, const struct profi
 		hak_symbols_find(p->symbols, s->frame[k], &symbol);
 		profile_name(p, s->frame[k], name, sizeof(name));
 		hak_json_text(o, "function", name);
+		hak_json_text(o, "symbol", symbol.function);
 		hak_json_text(o, "file", symbol.module);
 		hak_json_number(o, "offset", symbol.module_offset);
 		hak_json_text(o, "source", symbol.source);

@@ -181,14 +181,13 @@ void profile_free(struct profile *p)
 void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
 {
 	struct hak_symbol symbol;
-	char text[512];
+	char text[1024];
 	const char *file;
 
 	hak_symbols_find(p->symbols, address, &symbol);
 	file = symbol.module ? strrchr(symbol.module, '/') : NULL;
-	if (symbol.function)	/* without the version that it has in a library */
-		snprintf(text, sizeof(text), "%.*s", (int)strcspn(symbol.function, "@"),
-			 symbol.function);
+	if (symbol.function)
+		hak_symbols_spell(symbol.function, text, sizeof(text));
 	else if (symbol.module)
 		snprintf(text, sizeof(text), "%s+0x%llx", file ? file + 1 : symbol.module,
 			 (unsigned long long)symbol.module_offset);

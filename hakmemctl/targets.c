@@ -55,7 +55,9 @@ struct found {
 	size_t n;
 	bool matched;
 	int denied;		/* error of a PID that we may not open; 0 */
-	char why[HAK_WHY_TEXT];	/* of that */
+	char why[HAK_WHY_TEXT];	/* of that, or of the last one of `all` that others keep to
+				 * themselves */
+	size_t kept;		/* how many those are */
 };
 
 static bool elsewhere(const struct ctl *ctl)
@@ -132,6 +134,11 @@ static int done(struct found *f, int result)
 	free(f->pids);
 	if (f->matched)
 		return result;
+	if (f->kept) {
+		fprintf(stderr, "hakmemctl: of others' processes %zu run hakmem, and none of "
+			"yours: %s\n", f->kept, f->why);
+		return CTL_DENIED;
+	}
 	fprintf(stderr, "hakmemctl: no process%s that runs hakmem can be seen\n",
 		of_target[f->target.kind]);
 	return CTL_NOTHING;
@@ -207,12 +214,16 @@ static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **re
 	return CTL_OK;
 }
 
-/* Of everything there is, what others would have to allow us is not worth a word. */
+/* Of everything there is, what others would have to allow us is not worth a word beside what we
+ * see. */
 static int refused(struct found *f, pid_t pid, int error, const char *why,
 		   void (*failed)(pid_t pid, const char *why, void *arg), void *arg)
 {
-	if (f->target.kind == HAK_TARGET_ALL && ctl_exit_code(error) == CTL_DENIED)
+	if (f->target.kind == HAK_TARGET_ALL && ctl_exit_code(error) == CTL_DENIED) {
+		f->kept++;
+		snprintf(f->why, sizeof(f->why), "%s", why);
 		return CTL_OK;
+	}
 	return complain(f, pid, error, why, failed, arg);
 }
 

@@ -368,12 +368,15 @@ static struct json_object *frame_json(const struct trace_process *p, uint64_t ad
 {
 	struct json_object *o = json_object_new_object();
 	struct hak_symbol s = { .address = address, .offset = address };
-	char id[2 * sizeof(s.build_id) + 1] = "";
+	char id[2 * sizeof(s.build_id) + 1] = "", name[1024];
 
 	if (p->symbols)
 		hak_symbols_find(p->symbols, address, &s);
+	if (s.function)
+		hak_symbols_spell(s.function, name, sizeof(name));
 	hak_json_number(o, "address", address);
-	hak_json_text(o, "function", s.function);
+	hak_json_text(o, "function", s.function ? name : NULL);
+	hak_json_text(o, "symbol", s.function);
 	hak_json_number(o, "offset", s.offset);
 	hak_json_text(o, "module", s.module);
 	hak_json_number(o, "module_offset", s.module_offset);

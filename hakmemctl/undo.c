@@ -86,7 +86,7 @@ static bool unchanged(const struct hak_segment *seg, const struct ctl_entry *e,
 		snprintf(reason, HAK_WHY_TEXT, "its tunables cannot be read any more");
 		return false;
 	}
-	set = states[index].ack.set & 1u << HAK_ORIGIN_ADMIN;
+	set = hak_layer_holds(seg, &states[index], HAK_ORIGIN_ADMIN);
 	spec = hak_spec_of_desc(&seg->tunable[index]);
 	if (set)
 		hak_value_format(&spec, states[index].slot[HAK_ORIGIN_ADMIN].value, now);

@@ -62,6 +62,73 @@ static const char *seen_by_systemd(const char *root, const char *path)
 }
 
 /* -- words ------------------------------------------------------------------------------------- */
+/* The character of so many digits, or -1. */
+static long digits(const char *p, size_t n, int base)
+{
+	char text[9], *end;
+	long c;
+
+	snprintf(text, sizeof(text), "%.*s", (int)n, p);
+	if (strspn(text, "0123456789abcdefABCDEF") != n)
+		return -1;
+	c = strtol(text, &end, base);
+	return *end || c == 0 ? -1 : c;
+}
+
+static char *put_utf8(char *out, long c)
+{
+	if (c < 0x80) {
+		*out++ = (char)c;
+		return out;
+	}
+	if (c < 0x800) {
+		*out++ = (char)(0xc0 | c >> 6);
+	} else {
+		if (c < 0x10000) {
+			*out++ = (char)(0xe0 | c >> 12);
+		} else {
+			*out++ = (char)(0xf0 | c >> 18);
+			*out++ = (char)(0x80 | (c >> 12 & 0x3f));
+		}
+		*out++ = (char)(0x80 | (c >> 6 & 0x3f));
+	}
+	*out++ = (char)(0x80 | (c & 0x3f));
+	return out;
+}
+
+/* What stands behind a backslash, which *at is moved behind; no longer than it was. False: it is no
+ * escape. */
+static bool unescape(const char **at, char **out)
+{
+	static const char letters[] = "abfnrtv\\\"'s", meant[] = "\a\b\f\n\r\t\v\\\"' ";
+	const char *letter = **at ? strchr(letters, **at) : NULL;
+	size_t n = 0, skip = 1;
+	int base = 16;
+	long c;
+
+	if (letter) {
+		*(*out)++ = meant[letter - letters];
+		++*at;
+		return true;
+	}
+	switch (**at) {
+	case 'x': n = 2; break;
+	case 'u': n = 4; break;
+	case 'U': n = 8; break;
+	case '0' ... '3': n = 3, skip = 0, base = 8; break;
+	default: return false;
+	}
+	c = digits(*at + skip, n, base);
+	if (c < 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return false;
+	if (n <= 3)
+		*(*out)++ = (char)c;
+	else
+		*out = put_utf8(*out, c);
+	*at += skip + n;
+	return true;
+}
+
 char *ctl_next_word(const char **at)
 {
 	const char *p = *at + strspn(*at, " \t\n\r");
@@ -72,13 +139,17 @@ char *ctl_next_word(const char **at)
 	word = out = malloc(strlen(p) + 1);
 	if (!word)
 		return NULL;
-	for (; *p && (quote || !strchr(" \t\n\r", *p)); p++) {
-		if (quote ? *p == quote : *p == '"' || *p == '\'')
-			quote = quote ? 0 : *p;
-		else if (*p == '\\' && p[1])
-			*out++ = *++p;
-		else
-			*out++ = *p;
+	while (*p && (quote || !strchr(" \t\n\r", *p))) {
+		char c = *p++;
+
+		if (quote ? c == quote : c == '"' || c == '\'') {
+			quote = quote ? 0 : c;
+		} else if (c != '\\') {
+			*out++ = c;
+		} else if (!unescape(&p, &out)) {
+			free(word);
+			return NULL;
+		}
 	}
 	*out = '\0';
 	*at = p;
@@ -88,6 +159,7 @@ char *ctl_next_word(const char **at)
 /* -- settings ---------------------------------------------------------------------------------- */
 struct reader {
 	struct ctl_unit *unit;
+	bool manager;		/* its files: of those one setting counts */
 	int error;
 };
 
@@ -95,9 +167,9 @@ struct reader {
 static bool is_list(const char *name)
 {
 	static const char *const lists[] = {
-		"BindPaths", "BindReadOnlyPaths", "Environment", "EnvironmentFile", "ExecPaths",
-		"ExecStart", "InaccessiblePaths", "NoExecPaths", "TemporaryFileSystem",
-		"UnsetEnvironment",
+		"BindPaths", "BindReadOnlyPaths", "DefaultEnvironment", "Environment",
+		"EnvironmentFile", "ExecPaths", "ExecStart", "InaccessiblePaths", "NoExecPaths",
+		"PassEnvironment", "TemporaryFileSystem", "UnsetEnvironment",
 	};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -127,7 +199,8 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 	struct ctl_unit *unit = reader->unit;
 	struct ctl_setting *grown, *s;
 
-	if (strcmp(line->section, "Service") != 0)
+	if (strcmp(line->section, reader->manager ? "Manager" : "Service") != 0 ||
+	    (strcmp(line->name, "DefaultEnvironment") == 0) != reader->manager)
 		return 0;
 	if (!*line->value || !is_list(line->name))
 		drop(unit, line->name);
@@ -153,9 +226,9 @@ static void on_bad(const char *path, unsigned line, const char *section, const c
 {
 }
 
-static int read_file(struct ctl_unit *unit, const char *path)
+static int read_file(struct ctl_unit *unit, const char *path, bool manager)
 {
-	struct reader reader = { .unit = unit };
+	struct reader reader = { .unit = unit, .manager = manager };
 	const struct hak_conf_reader callbacks = { .see = on_line, .bad = on_bad, .arg = &reader };
 	int r = hak_conf_read(path, &callbacks);
 
@@ -225,18 +298,25 @@ static bool shorten(char name[HAK_UNIT_NAME_BYTES])
 	return true;
 }
 
+static int add_folder(char **list, const char *root, const char *folder, const char *name)
+{
+	char *longer;
+
+	if (asprintf(&longer, "%s%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", root, folder,
+		     name) < 0)
+		return -ENOMEM;
+	free(*list);
+	*list = longer;
+	return 0;
+}
+
 static int add_folders(char **list, const char *root, const char *variant)
 {
-	for (size_t i = 0; i < FOLDERS; i++) {
-		char *longer;
+	int r = 0;
 
-		if (asprintf(&longer, "%s%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", root,
-			     folders[i], variant) < 0)
-			return -ENOMEM;
-		free(*list);
-		*list = longer;
-	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < FOLDERS; i++)
+		r = add_folder(list, root, folders[i], variant);
+	return r;
 }
 
 /* All folders with drop-ins of the unit, the strongest first, separated by colons. */
@@ -258,22 +338,54 @@ static int drop_in_folders(const struct ctl_unit *unit, char **ret)
 	return r;
 }
 
-static int read_drop_ins(struct ctl_unit *unit)
+/* All files of those folders, which are separated by colons. */
+static int read_folders(struct ctl_unit *unit, const char *path, bool manager)
 {
 	struct hak_conf_file *files;
 	size_t n;
-	char *path;
-	int r = drop_in_folders(unit, &path);
+	int r = hak_conf_files(path, ".conf", &files, &n);
 
-	if (r == 0)
-		r = hak_conf_files(path, ".conf", &files, &n);
-	free(path);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (!files[i].masked)
-			r = read_file(unit, files[i].path);
+			r = read_file(unit, files[i].path, manager);
 	hak_conf_files_free(files, n);
+	return r;
+}
+
+static int read_drop_ins(struct ctl_unit *unit)
+{
+	char *path;
+	int r = drop_in_folders(unit, &path);
+
+	if (r == 0)
+		r = read_folders(unit, path, false);
+	free(path);
+	return r;
+}
+
+/* What the manager gives to all services; systemd-system.conf(5). */
+static int read_manager(struct ctl_unit *unit)
+{
+	static const char *const places[] = { "/etc/systemd", "/run/systemd",
+					      "/usr/local/lib/systemd", "/usr/lib/systemd" };
+	char path[PATH_MAX], found[PATH_MAX], *path_list = NULL;
+	bool have_main = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s/system.conf", places[i]);
+		if (!have_main && ctl_in_root(unit->root, path, found) == 0) {
+			have_main = true;
+			r = read_file(unit, found, true);
+		}
+	}
+	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++)
+		r = add_folder(&path_list, unit->root, places[i], "system.conf");
+	if (r == 0)
+		r = read_folders(unit, path_list, true);
+	free(path_list);
 	return r;
 }
 
@@ -290,6 +402,12 @@ static bool have_drop_in(const struct ctl_unit *unit, bool runtime)
 	ctl_unit_drop_in(unit, runtime, path);
 	snprintf(full, sizeof(full), "%s%s", unit->root, path);
 	return access(full, F_OK) == 0;
+}
+
+static void find_ours(struct ctl_unit *unit)
+{
+	unit->ours_etc = have_drop_in(unit, false);
+	unit->ours_run = have_drop_in(unit, true);
 }
 
 static int name_unit(struct ctl_unit *unit, const char *name, char why[HAK_WHY_TEXT])
@@ -332,18 +450,18 @@ static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 	if (!template[0] && strcmp(own, unit->name) != 0 && hak_unit_name_valid(own) &&
 	    strlen(own) < sizeof(unit->name))
 		strcpy(unit->name, own);
-	r = read_file(unit, found);
+	r = read_manager(unit);
+	if (r == 0)
+		r = read_file(unit, found, false);
 	if (r == 0)
 		r = read_drop_ins(unit);
 	if (r < 0)
 		snprintf(why, HAK_WHY_TEXT, "the files of %.200s: %s", unit->name, strerror(-r));
-	unit->ours_etc = have_drop_in(unit, false);
-	unit->ours_run = have_drop_in(unit, true);
 	return r;
 }
 
-int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
-		  char why[HAK_WHY_TEXT])
+int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
+		   char why[HAK_WHY_TEXT])
 {
 	struct ctl_unit *unit = calloc(1, sizeof(*unit));
 	int r;
@@ -354,13 +472,32 @@ int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
 	}
 	unit->root = root;
 	r = name_unit(unit, name, why);
-	if (r == 0)
-		r = load(unit, why);
-	if (r < 0)
+	if (r < 0) {
 		ctl_unit_free(unit);
-	else
-		*ret = unit;
-	return r;
+		return r;
+	}
+	find_ours(unit);
+	*ret = unit;
+	return 0;
+}
+
+int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
+		  char why[HAK_WHY_TEXT])
+{
+	struct ctl_unit *unit;
+	int r = ctl_unit_named(root, name, &unit, why);
+
+	if (r < 0)
+		return r;
+	r = load(unit, why);
+	if (r < 0) {
+		ctl_unit_free(unit);
+		return r;
+	}
+	/* An alias has another name. */
+	find_ours(unit);
+	*ret = unit;
+	return 0;
 }
 
 void ctl_unit_free(struct ctl_unit *unit)
@@ -404,13 +541,13 @@ bool ctl_unit_true(const struct ctl_unit *unit, const char *name)
 	return false;
 }
 
-const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
-					   char **ret_value)
+/* The last LD_PRELOAD of all settings of that name; *from and *value stay if there is none. */
+static void find_preload(const struct ctl_unit *unit, const char *name, bool with_ours,
+			 const struct ctl_setting **from, char **value)
 {
-	const struct ctl_setting *s, *from = NULL;
+	const struct ctl_setting *s;
 
-	*ret_value = NULL;
-	for (size_t i = 0; (s = ctl_unit_nth(unit, "Environment", i)); i++) {
+	for (size_t i = 0; (s = ctl_unit_nth(unit, name, i)); i++) {
 		const char *at = s->value, *file = strrchr(s->path, '/');
 		char *word;
 
@@ -418,12 +555,22 @@ const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool wit
 			continue;
 		while ((word = ctl_next_word(&at))) {
 			if (strncmp(word, "LD_PRELOAD=", 11) == 0) {
-				free(*ret_value);
-				*ret_value = strdup(word + 11);
-				from = s;
+				free(*value);
+				*value = strdup(word + 11);
+				*from = s;
 			}
 			free(word);
 		}
 	}
+}
+
+const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
+					   char **ret_value)
+{
+	const struct ctl_setting *from = NULL;
+
+	*ret_value = NULL;
+	find_preload(unit, "DefaultEnvironment", true, &from, ret_value);
+	find_preload(unit, "Environment", with_ours, &from, ret_value);
 	return *ret_value ? from : NULL;
 }

@@ -28,7 +28,8 @@ struct ctl_unit {
 	const char *root;
 	char name[HAK_UNIT_NAME_BYTES];	/* its own, where an alias was asked for */
 	char fragment[PATH_MAX];	/* as systemd sees it */
-	struct ctl_setting *settings;	/* of [Service]; an empty one removed those before */
+	struct ctl_setting *settings;	/* of [Service], an empty one removed those before; and the
+					 * manager's DefaultEnvironment */
 	size_t n;
 	bool ours_etc, ours_run;	/* a drop-in of ours is there */
 };
@@ -39,6 +40,10 @@ struct ctl_unit {
  */
 int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
 		  char why[HAK_WHY_TEXT]);
+/* By its name alone: whether or not there is such a unit, only drop-ins of ours are known of it. 0,
+ * -EINVAL or -ENOMEM. */
+int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
+		   char why[HAK_WHY_TEXT]);
 void ctl_unit_free(struct ctl_unit *unit);	/* NULL is fine */
 
 /* The last value of that setting, or the `i`th; NULL if there is none. */
@@ -47,7 +52,8 @@ const struct ctl_setting *ctl_unit_nth(const struct ctl_unit *unit, const char *
 bool ctl_unit_true(const struct ctl_unit *unit, const char *name);
 
 /*
- * The value of LD_PRELOAD in Environment=, and the file it is from; ours counts or not. NULL: none.
+ * The value of LD_PRELOAD in Environment=, or else in the manager's DefaultEnvironment=, and the
+ * file it is from; ours counts or not. NULL: none.
  * In *ret_value, as written (specifiers not expanded), for the caller to free.
  */
 const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool with_ours,
@@ -59,7 +65,8 @@ void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_M
 /* Where a path of systemd's leads here: links followed, inside of root. 0 or -errno. */
 int ctl_in_root(const char *root, const char *path, char ret[PATH_MAX]);
 
-/* The next word of a setting, quotes and backslashes resolved, in a new string; NULL at the end. */
+/* The next word of a setting in a new string, quotes and escapes resolved as systemd.syntax(7)
+ * says; NULL at the end, and at an escape that is none, where systemd leaves out the rest too. */
 char *ctl_next_word(const char **at);
 
 /* -- preloadable.c ----------------------------------------------------------------------------- */

@@ -22,8 +22,10 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-/* A process may change its values as it likes; the journal takes so many of them in a minute. */
+/* A process may change its values as it likes; so many of them are told in a minute, of one and of
+ * all of one user. Those of root are the machine's own. */
 #define EVENTS_MAX	64u
+#define EVENTS_OF_USER	1024u
 #define EVENTS_NS	60000000000u
 /* Between two reloads. */
 #define REPAIRS_MAX	8u
@@ -73,15 +75,41 @@ static size_t plan(const struct hak_process *p, const struct hak_tune *tune, boo
 	return n;
 }
 
+static bool is_left(struct hak_told *told, unsigned max, uint64_t now)
+{
+	if (now - told->since_ns > EVENTS_NS) {
+		told->since_ns = now;
+		told->n = 0;
+	}
+	return told->n < max;
+}
+
+/* Of those that ended, too. A user who is new takes the place of whose minute is longest ago. */
+static struct hak_told *told_of_user(struct hak_manager *m, uid_t uid)
+{
+	struct hak_told *oldest = m->told;
+
+	for (struct hak_told *t = m->told; t < m->told + HAK_TOLD_USERS; t++) {
+		if (t->uid == uid)
+			return t;
+		if (t->since_ns < oldest->since_ns)
+			oldest = t;
+	}
+	*oldest = (struct hak_told){ .uid = uid };
+	return oldest;
+}
+
 static bool may_tell(struct hak_process *p)
 {
+	struct hak_told *user = p->id.uid ? told_of_user(p->manager, p->id.uid) : NULL;
 	uint64_t now = hak_monotonic_ns();
 
-	if (now - p->events_since_ns > EVENTS_NS) {
-		p->events_since_ns = now;
-		p->events_n = 0;
-	}
-	return p->events_n++ < EVENTS_MAX;
+	if (!is_left(&p->told, EVENTS_MAX, now) || (user && !is_left(user, EVENTS_OF_USER, now)))
+		return false;
+	p->told.n++;
+	if (user)
+		user->n++;
+	return true;
 }
 
 static void trouble(struct hak_process *p, int error, const char *why)
@@ -245,47 +273,58 @@ static void take_values(struct hak_process *p, bool tell)
 			change.writer_pid = s->slot[now.origin].writer_pid;
 			change.writer_uid = s->slot[now.origin].writer_uid;
 		}
-		if (may_tell(p))
-			journal(p, &change);
+		if (!may_tell(p))
+			continue;
+		journal(p, &change);
 		hak_tell_value(p, &change);
 	}
 	free(all);
 }
 
-static int read_generations(const struct hak_process *p, uint64_t *generation, uint64_t *applied)
+/*
+ * Whether the process acknowledges other values than we know. Looked at as they are: a deadline
+ * that ends and a program that sets a value change them without a generation.
+ */
+static bool values_moved(const struct hak_process *p)
 {
-	int r = hak_segment_read(p->seg, p->seg->header.ack_off + offsetof(struct hak_ack, applied),
-				 applied, sizeof(*applied));
+	const uint32_t n = p->seg->header.tunables;
+	struct hak_ack_value value[HAK_MAX_TUNABLES];
 
-	/* Of the page only the word that moves with each change: who reads on checks it. */
-	if (r == 0 && pread(p->seg->tune_fd, generation, sizeof(*generation),
-			    offsetof(struct hak_tune, generation_seq)) !=
-			      (ssize_t)sizeof(*generation))
-		r = -EIO;
-	return r;
+	if (hak_segment_read(p->seg, p->seg->header.ack_off + offsetof(struct hak_ack, value),
+			     value, n * sizeof(value[0])) < 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (value[i].value != p->value[i].value ||
+		    (uint8_t)value[i].origin != p->value[i].origin)
+			return true;
+	return false;
+}
+
+/* Of the page only the word that moves with each change: who reads on checks it. */
+static int read_generation(const struct hak_process *p, uint64_t *ret)
+{
+	return pread(p->seg->tune_fd, ret, sizeof(*ret),
+		     offsetof(struct hak_tune, generation_seq)) == (ssize_t)sizeof(*ret) ? 0 : -EIO;
 }
 
 void hak_apply_first(struct hak_process *p)
 {
 	p->locked = p->seg->header.locked;
-	read_generations(p, &p->generation, &p->applied);
+	read_generation(p, &p->generation);
 	take_values(p, false);
 	hak_apply(p);
 }
 
 void hak_apply_look(struct hak_process *p)
 {
-	uint64_t generation, applied;
+	uint64_t generation;
 
-	if (read_generations(p, &generation, &applied) < 0)
-		return;
 	/* Somebody wrote: usually an administrator's layer, which is none of our business. */
-	if (p->dirty_policy || generation != p->generation) {
+	if (read_generation(p, &generation) == 0 &&
+	    (p->dirty_policy || generation != p->generation)) {
 		p->generation = generation;
 		write_layer(p, p->dirty_policy);
 	}
-	if (applied != p->applied) {
-		p->applied = applied;
+	if (values_moved(p))
 		take_values(p, true);
-	}
 }

@@ -441,9 +441,9 @@ static const sd_bus_vtable process_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Pid", "u", get_number, 0, CONSTANT),
 	SD_BUS_PROPERTY("StartTicks", "t", get_number, 0, CONSTANT),
-	SD_BUS_PROPERTY("Uid", "u", get_number, 0, CONSTANT),
-	SD_BUS_PROPERTY("Command", "s", get_text, 0, CONSTANT),
-	SD_BUS_PROPERTY("Executable", "s", get_text, 0, CONSTANT),
+	SD_BUS_PROPERTY("Uid", "u", get_number, 0, SIGNALS),
+	SD_BUS_PROPERTY("Command", "s", get_text, 0, SIGNALS),
+	SD_BUS_PROPERTY("Executable", "s", get_text, 0, SIGNALS),
 	SD_BUS_PROPERTY("Version", "s", get_text, 0, CONSTANT),
 	SD_BUS_PROPERTY("Locked", "b", get_number, 0, CONSTANT),
 	SD_BUS_PROPERTY("Unit", "s", get_text, 0, SIGNALS),
@@ -521,8 +521,9 @@ void hak_bus_process_changed(struct hak_bus *bus, const struct hak_process *p)
 	char path[HAK_BUS_PATH_BYTES];
 
 	hak_bus_process_path(p, path);
-	sd_bus_emit_properties_changed(bus->bus, path, HAK_BUS_PROCESS, "Unit", "UserUnit",
-				       "ControlGroup", "Policy", "Trouble", NULL);
+	sd_bus_emit_properties_changed(bus->bus, path, HAK_BUS_PROCESS, "Uid", "Command",
+				       "Executable", "Unit", "UserUnit", "ControlGroup", "Policy",
+				       "Trouble", NULL);
 }
 
 void hak_bus_value_changed(struct hak_bus *bus, const struct hak_process *p, uint32_t index)

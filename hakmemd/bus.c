@@ -12,10 +12,10 @@
 #include "hakmemd/bus.h"
 #include "hakmemd/journal.h"
 
-/* All else goes first: processes under pressure are not made to wait for questions. */
-#define PRIORITY	(SD_EVENT_PRIORITY_NORMAL + 10)
 /* Answers that dbus-daemon has not taken yet, before we wait for it. */
 #define UNSENT_MAX	16u
+/* The answer to RequestName(). */
+#define NAME_IS_OURS	1u
 #define AGAIN_MIN_US	1000000u
 #define AGAIN_MAX_US	60000000u
 
@@ -367,11 +367,14 @@ static int on_named(sd_bus_message *reply, void *arg, sd_bus_error *unused)
 {
 	const sd_bus_error *error = sd_bus_message_get_error(reply);
 	struct hak_bus *bus = arg;
+	uint32_t got = 0;
 
 	(void)unused;
-	if (error) {
+	if (!error)
+		sd_bus_message_read(reply, "u", &got);
+	if (error || got != NAME_IS_OURS) {
 		hak_log(LOG_WARNING, "cannot have the name " HAK_BUS_NAME " on the bus: %s",
-			error->message);
+			error ? error->message : "another hakmemd has it");
 		return 0;
 	}
 	bus->ready = true;
@@ -386,6 +389,8 @@ static void drop(struct hak_bus *bus)
 	hak_calls_drop(bus);
 	sd_bus_close(bus->bus);
 	bus->bus = sd_bus_unref(bus->bus);
+	hak_askers_free(bus->askers);
+	bus->askers = NULL;
 }
 
 static int on_again(sd_event_source *source, uint64_t unused, void *arg)
@@ -422,16 +427,35 @@ static int on_disconnected(sd_bus_message *message, void *arg, sd_bus_error *unu
 	return try_again(bus);
 }
 
-/* Before anything is answered: dbus-daemon has to take what it asked for before it gets more. */
-static int on_any(sd_bus_message *message, void *arg, sd_bus_error *unused)
+/* Whether somebody on the bus wants something of us, and not only answers or tells. */
+static bool is_question(sd_bus_message *message)
 {
-	const struct hak_bus *bus = arg;
-	uint64_t unsent;
+	const char *sender = sd_bus_message_get_sender(message);
 
-	(void)message, (void)unused;
+	return sender && sender[0] == ':' &&
+	       (sd_bus_message_is_method_call(message, NULL, NULL) > 0 ||
+		sd_bus_message_is_signal(message, NULL, NULL) > 0);
+}
+
+/*
+ * Before anything is answered: dbus-daemon has to take what it asked for before it gets more, and
+ * whoever asked too much, or is gone, is not answered.
+ */
+static int on_any(sd_bus_message *message, void *arg, sd_bus_error *error)
+{
+	struct hak_bus *bus = arg;
+	uint64_t unsent;
+	int r;
+
 	if (sd_bus_get_n_queued_write(bus->bus, &unsent) >= 0 && unsent > UNSENT_MAX)
 		sd_bus_flush(bus->bus);
-	return 0;
+	if (!is_question(message))
+		return 0;
+	r = hak_askers_begin(bus->askers, message);
+	if (r == -EDQUOT)
+		return sd_bus_error_set(error, HAK_BUS_LIMIT,
+					"This user's questions take too much time");
+	return r < 0;
 }
 
 static int add_objects(struct hak_bus *bus)
@@ -463,28 +487,36 @@ static const char *system_address(void)
 
 static int connect_bus(struct hak_bus *bus)
 {
-	int r = sd_bus_new(&bus->bus);
+	int r = hak_askers_new(bus->manager->event, &bus->askers);
 
+	if (r >= 0)
+		r = sd_bus_new(&bus->bus);
 	if (r >= 0)
 		r = sd_bus_set_description(bus->bus, "hakmemd");
 	if (r >= 0)
 		r = sd_bus_set_address(bus->bus, bus->address ? bus->address : system_address());
 	if (r >= 0)
 		r = sd_bus_set_bus_client(bus->bus, true);
+	/* Nobody has a descriptor to give us. */
+	if (r >= 0)
+		r = sd_bus_negotiate_fds(bus->bus, false);
 	/* A socket that is not there yet is waited for. */
 	if (r >= 0)
 		r = sd_bus_set_watch_bind(bus->bus, true);
 	if (r >= 0)
 		r = sd_bus_start(bus->bus);
 	if (r >= 0)
-		r = sd_bus_attach_event(bus->bus, bus->manager->event, PRIORITY);
+		r = sd_bus_attach_event(bus->bus, bus->manager->event, HAK_QUESTIONS_PRIORITY);
 	if (r >= 0)
 		r = add_objects(bus);
 	if (r >= 0)
 		r = sd_bus_request_name_async(bus->bus, NULL, HAK_BUS_NAME,
 					      0, on_named, bus);
-	if (r < 0)
+	if (r < 0) {
 		bus->bus = sd_bus_unref(bus->bus);
+		hak_askers_free(bus->askers);
+		bus->askers = NULL;
+	}
 	return r;
 }
 

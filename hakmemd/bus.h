@@ -4,10 +4,11 @@
  * it.
  *
  * bus.c holds the connection, the manager's object and the signals; bus-process.c the processes'
- * objects; call.c one method call from its arrival to its answer, and who may make it; polkit.c
- * asks polkit. All in the daemon's one thread, none of it waits for a process or for polkit. Only
- * dbus-daemon is waited for: for the user behind a call, and when it does not take our answers as
- * fast as it sends questions, so that no flood of questions makes us grow.
+ * objects; call.c one method call from its arrival to its answer, and who may make it; askers.c
+ * which user that is and how much one may ask; polkit.c asks polkit. All in the daemon's one
+ * thread, none of it waits for a process or for polkit. Only dbus-daemon is waited for: for the
+ * user behind a call, and when it does not take our answers as fast as it sends questions, so that
+ * no flood of questions makes us grow.
  *
  * Whoever is answered may be anybody on the machine. Strings of strangers go out escaped: D-Bus
  * takes valid UTF-8 only. The processes, who they are, their policy and their tunables are for
@@ -21,6 +22,7 @@
 
 #include "control/bus.h"
 #include "control/request.h"
+#include "hakmemd/askers.h"
 #include "hakmemd/manager.h"
 
 /* Long enough for every process's path. */
@@ -39,6 +41,7 @@ struct hak_bus {
 	bool ready;			/* the name is ours; before that nobody listens */
 	sd_event_source *again;		/* connects anew after the connection broke */
 	uint64_t again_us;
+	struct hak_askers *askers;
 	struct hak_call *calls;		/* list */
 	unsigned calls_n;
 	sd_event_source *look;		/* for answers of processes; off while no call waits */

@@ -19,6 +19,8 @@
 #define LOOK_MIN_US	500u
 #define LOOK_MAX_US	50000u
 #define TIMEOUT_MAX_US	300000000u
+/* What a call may bring: many times what all tunables by name and value are. */
+#define ARGUMENTS_BYTES	16384u
 
 struct hak_call {
 	struct hak_bus *bus;
@@ -70,17 +72,6 @@ static struct hak_process *process_of(const struct hak_call *call)
 }
 
 /* -- who asks ---------------------------------------------------------------------------------- */
-static int uid_of_sender(sd_bus_message *message, uid_t *ret)
-{
-	sd_bus_creds *creds = NULL;
-	int r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &creds);
-
-	if (r >= 0)
-		r = sd_bus_creds_get_euid(creds, ret);
-	sd_bus_creds_unref(creds);
-	return r;
-}
-
 /*
  * As the kernel would judge: the files of /proc/PID, unlike the folder itself, belong to the
  * process's user, or to root where its user may not trace it (it was setuid, or said so).
@@ -100,6 +91,45 @@ static unsigned calls_of(const struct hak_bus *bus, uid_t uid)
 	for (const struct hak_call *c = bus->calls; c; c = c->next)
 		n += c->uid == uid;
 	return n;
+}
+
+/* Adds up what is left of the message, or of its container, until it is too much. */
+static int measure(sd_bus_message *m, size_t *bytes)
+{
+	const char *contents, *text;
+	uint64_t number;
+	char type;
+	int r;
+
+	while ((r = sd_bus_message_peek_type(m, &type, &contents)) > 0) {
+		*bytes += sizeof(number);
+		if (*bytes > ARGUMENTS_BYTES)
+			return -E2BIG;
+		if (type == SD_BUS_TYPE_ARRAY || type == SD_BUS_TYPE_STRUCT) {
+			r = sd_bus_message_enter_container(m, type, contents);
+			if (r >= 0)
+				r = measure(m, bytes);
+			if (r >= 0)
+				r = sd_bus_message_exit_container(m);
+		} else if (type == SD_BUS_TYPE_STRING) {
+			r = sd_bus_message_read_basic(m, type, &text);
+			*bytes += r >= 0 ? strlen(text) : 0;
+		} else {
+			r = sd_bus_message_read_basic(m, type, &number);
+		}
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* A call keeps its message for as long as it waits, and so not any message. */
+static bool is_small(sd_bus_message *message)
+{
+	size_t bytes = 0;
+
+	return measure(message, &bytes) >= 0 && bytes <= ARGUMENTS_BYTES &&
+	       sd_bus_message_rewind(message, true) >= 0;
 }
 
 /* -- from arrival on --------------------------------------------------------------------------- */
@@ -188,8 +218,12 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	char action[64];
 	struct hak_call *call;
 	uid_t uid;
-	int r = uid_of_sender(message, &uid);
+	int r;
 
+	if (!is_small(message))
+		return sd_bus_error_setf(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
+					 ARGUMENTS_BYTES);
+	r = hak_askers_uid(bus->askers, message, &uid);
 	if (r < 0)
 		return sd_bus_error_setf(error, HAK_BUS_DENIED, "Nobody knows who asks");
 	if (bus->calls_n >= HAK_CALLS_MAX || (uid && calls_of(bus, uid) >= HAK_CALLS_OF_USER))

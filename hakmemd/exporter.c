@@ -22,7 +22,7 @@
 
 #define DEFAULT_LISTEN	"127.0.0.1:9964"
 #define CONNECTIONS	32
-#define TIMEOUT_S	10
+#define TIMEOUT_S	2
 #define MEMORY_BYTES	16384	/* of one request: its line and headers */
 #define ASK_NS		5000000000u
 #define FRESH_NS	1000000000u
@@ -178,8 +178,9 @@ static int serve(struct exporter *e, int fd)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, e,
-				  MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
+	/* Not epoll: with that, a client that left in the middle of a request keeps its place. */
+	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL,
+				  on_request, e, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
 				  MHD_OPTION_LISTEN_SOCKET, fd,
 				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
 				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
@@ -192,6 +193,8 @@ static int serve(struct exporter *e, int fd)
 	sd_notify(0, "READY=1");
 	sigwait(&signals, &got);
 	sd_notify(0, "STOPPING=1");
+	/* The socket is systemd's, and goes on listening. */
+	MHD_quiesce_daemon(daemon);
 	MHD_stop_daemon(daemon);
 	for (size_t i = 0; i < sizeof(e->texts) / sizeof(e->texts[0]); i++)
 		if (e->texts[i].response)

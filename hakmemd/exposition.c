@@ -17,6 +17,7 @@
 
 #define STORE_NAME	"hakmem-metrics"
 #define FRESH_NS	500000000u	/* a flood of questions looks at processes this often */
+#define READ_NS		100000000	/* the processes of one text */
 #define CLAIM_TICKS	60		/* then what a former run knew and we do not is gone */
 
 /* What one process adds to one series: what it counted beyond `base`. */
@@ -28,6 +29,7 @@ struct part {
 	struct hak_figures base;		/* counters alone */
 	struct hak_figures last;		/* what is in the series */
 	uint64_t purges, returned_bytes;	/* as told by the manager */
+	struct hak_turn turn;			/* of exposition->reading */
 };
 
 struct hak_exposition {
@@ -36,6 +38,7 @@ struct hak_exposition {
 	struct part *parts;
 	struct hak_scrapes *scrapes;
 	uint64_t read_ns;
+	struct hak_turns reading;
 	unsigned ticks;
 	bool unsaved;
 	struct hak_store *store;
@@ -241,6 +244,18 @@ static void load(struct hak_exposition *e, char *text)
 }
 
 /* -- the text ---------------------------------------------------------------------------------- */
+/* Who has no turn stays as it was. */
+static void read_parts(struct hak_exposition *e)
+{
+	hak_turns_begin(&e->reading, READ_NS);
+	for (struct part *part = e->parts; part; part = part->next) {
+		if (!part->process || !hak_turn_begin(&e->reading, &part->turn))
+			continue;
+		part_read(e, part);
+		hak_turn_end(&e->reading, &part->turn);
+	}
+}
+
 static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *ret_bytes)
 {
 	struct hak_exposition *e = arg;
@@ -249,10 +264,8 @@ static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *r
 	int r;
 
 	if (e->read_ns == 0 || now - e->read_ns > FRESH_NS) {
-		for (struct part *part = e->parts; part; part = part->next)
-			if (part->process)
-				part_read(e, part);
-		e->read_ns = now;
+		read_parts(e);
+		e->read_ns = hak_monotonic_ns();
 		save(e);
 	}
 	*ret = NULL;
@@ -274,9 +287,8 @@ static const struct hak_observer observer = {
 	.tick = on_tick,
 };
 
-int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret)
+int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_exposition **ret)
 {
-	const char *folder = getenv("RUNTIME_DIRECTORY");
 	struct hak_exposition *e = calloc(1, sizeof(*e));
 	char path[HAK_PATH_BYTES], *sums = NULL;
 	int r;
@@ -284,10 +296,7 @@ int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret)
 	if (!e)
 		return -ENOMEM;
 	e->manager = m;
-	if (folder && *folder)
-		snprintf(path, sizeof(path), "%.400s/metrics", folder);
-	else
-		snprintf(path, sizeof(path), "%s", HAK_METRICS_SOCKET);
+	snprintf(path, sizeof(path), "%.400s/metrics", folder);
 	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
 	if (r == 0)
 		r = hak_store_open(STORE_NAME, &e->store, &sums);

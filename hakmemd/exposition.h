@@ -15,11 +15,11 @@
 struct hak_exposition;
 
 /*
- * Serves the socket "metrics" in $RUNTIME_DIRECTORY, or else HAK_METRICS_SOCKET. After the state of
- * a former run was taken up and before the first look at processes. 0; -errno, logged: the daemon
+ * Serves the socket "metrics" in `folder`, which is this daemon's alone. After the state of a
+ * former run was taken up and before the first look at processes. 0; -errno, logged: the daemon
  * does without.
  */
-int hak_exposition_start(struct hak_manager *m, struct hak_exposition **ret);
+int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_exposition **ret);
 void hak_exposition_stop(struct hak_exposition *e);	/* NULL is fine */
 
 #endif

@@ -18,6 +18,10 @@
 #include "hakmemd/manager.h"
 #include "hakmemd/self.h"
 
+#define RUNTIME_FOLDER	"/run/hakmem"
+/* Another hakmemd is at work: hakmemd.service is not started again for it. */
+#define EXIT_TWICE	2
+
 /* All there is while the daemon runs. */
 struct daemon {
 	sd_event *event;
@@ -25,6 +29,7 @@ struct daemon {
 	struct hak_exposition *exposition;
 	const char *bus_address;	/* NULL: the system's */
 	const char *only;
+	const char *folder;		/* NULL: it has none */
 	struct hak_bus *bus;
 };
 
@@ -34,6 +39,7 @@ static const char usage[] =
 	"  -b, --bus=ADDRESS      this bus instead of the system's\n"
 	"  -l, --log-level=LEVEL  what is said: error, warning, notice, info (default), debug\n"
 	"  -o, --only=GLOB        know only processes whose command matches, to try policies out\n"
+	"                         beside another hakmemd\n"
 	"  -h, --help             this text\n"
 	"  -V, --version          the version\n";
 
@@ -134,6 +140,16 @@ static int add_signals(struct daemon *d)
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
+/* What lies there is one hakmemd's alone. NULL: this one is there beside another and has none. */
+static const char *runtime_folder(const struct daemon *d)
+{
+	const char *folder = getenv("RUNTIME_DIRECTORY");
+
+	if (folder && *folder)
+		return folder;
+	return d->only ? NULL : RUNTIME_FOLDER;
+}
+
 static int start(struct daemon *d)
 {
 	int r = sd_event_default(&d->event);
@@ -156,7 +172,8 @@ static int start(struct daemon *d)
 	r = hak_state_start(d->manager);
 	if (r < 0)
 		hak_log_error(r, "no state is kept over a restart");
-	hak_exposition_start(d->manager, &d->exposition);
+	if (d->folder)
+		hak_exposition_start(d->manager, d->folder, &d->exposition);
 	r = hak_discovery_start(d->manager);
 	if (r < 0)
 		return hak_log_error(r, "cannot look for processes");
@@ -164,6 +181,9 @@ static int start(struct daemon *d)
 	if (r < 0)
 		return hak_log_error(r, "cannot watch memory pressure");
 	hak_self_watch_pressure(d->event);
+	/* The name on the system's bus is the other's as well. */
+	if (d->only && !d->bus_address)
+		return 0;
 	return hak_bus_start(d->manager, d->bus_address, &d->bus);
 }
 
@@ -187,7 +207,13 @@ int main(int argc, char **argv)
 			"libhakmem out of its LD_PRELOAD");
 		return EXIT_FAILURE;
 	}
-	hak_self_raise_limits();
+	d.folder = runtime_folder(&d);
+	r = d.folder ? hak_self_take(d.folder) : 0;
+	if (r == -EBUSY)
+		return EXIT_TWICE;
+	if (r < 0)
+		d.folder = NULL;
+	hak_self_set_limits();
 	r = start(&d);
 	if (r >= 0) {
 		hak_manager_status(d.manager);

@@ -15,6 +15,8 @@
 #include "hakmemd/manager.h"
 
 #define SWAP_EVERY	32u	/* looks */
+#define NAMES_EVERY	64u
+#define MEASURE_NS	10000000	/* in one look */
 
 /* -- life -------------------------------------------------------------------------------------- */
 /* Swap may come and go. */
@@ -156,12 +158,34 @@ void hak_process_remove(struct hak_process *p)
 }
 
 /* -- the look at all of them ------------------------------------------------------------------- */
+/* A user may get a name while its processes run: the name service came later, or somebody was
+ * added. */
+static void name_users(struct hak_manager *m)
+{
+	char before[HAK_USER_BYTES];
+
+	if (!hak_policy_needs_user(m->policies))
+		return;
+	hak_identity_forget_users();
+	for (struct hak_process *p = m->processes; p; p = p->next) {
+		memcpy(before, p->id.user, sizeof(before));
+		hak_identity_name_user(&p->id);
+		if (strcmp(before, p->id.user) == 0)
+			continue;
+		hak_apply(p);
+		hak_process_changed(p);
+	}
+}
+
 void hak_manager_tick(struct hak_manager *m)
 {
 	struct hak_process *p, *next;
 
 	if (++m->look % SWAP_EVERY == 0)
 		look_for_page_out(m);
+	if (m->look % NAMES_EVERY == 0)
+		name_users(m);
+	hak_turns_begin(&m->measuring, MEASURE_NS);
 	for (p = m->processes; p; p = next) {
 		next = p->next;
 		if (!hak_discovery_still(p)) {
@@ -231,6 +255,7 @@ int hak_manager_reload(struct hak_manager *m)
 	m->conf = conf;
 	m->policies = policies;
 	m->state_stale = true;
+	hak_identity_forget_users();
 	for (struct hak_process *p = m->processes; p; p = p->next) {
 		hak_apply(p);
 		hak_process_changed(p);

@@ -27,9 +27,18 @@
 #include "control/tunewrite.h"
 #include "hakmemd/conf.h"
 #include "hakmemd/program.h"
+#include "hakmemd/turns.h"
 
 struct hak_manager;
 struct hak_pressure;
+
+/* How much was told of a process, or of a user's, in a minute. */
+struct hak_told {
+	uint64_t since_ns;
+	unsigned n;
+	uid_t uid;
+};
+#define HAK_TOLD_USERS 32
 
 /* One tunable of one process as last seen. */
 struct hak_value {
@@ -48,13 +57,12 @@ struct hak_process {
 
 	struct hak_effect effect;		/* of manager->policies */
 	struct hak_value value[HAK_MAX_TUNABLES];	/* in the order of the segment */
-	uint64_t generation, applied;		/* of the tune page, as last looked at */
+	uint64_t generation;			/* of the tune page, as last looked at */
 	bool dirty_policy;			/* effect was not written yet: locked, or new */
 	unsigned repairs;			/* of our layer, since the last reload */
 	bool locked;				/* control.lock: can be seen, not changed */
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
-	uint64_t events_since_ns;		/* a stranger's process may not flood the journal */
-	unsigned events_n;
+	struct hak_told told;			/* it may not flood the journal */
 	struct hak_program program;		/* that it runs */
 
 	/* purge.c: one request at a time */
@@ -69,6 +77,7 @@ struct hak_process {
 	uint64_t active_ns;			/* when that was last seen to have moved */
 	uint64_t measured_ns;			/* 0: never, 1: must be anew */
 	uint64_t digest;			/* of all counters then */
+	struct hak_turn measured_turn;		/* of manager->measuring */
 	bool idle_purged;			/* since then */
 
 	/* lazy.c */
@@ -99,6 +108,8 @@ struct hak_observer {
 };
 
 #define HAK_OBSERVERS 8
+/* Of the event sources by which strangers ask: all else goes first, and they go in turn. */
+#define HAK_QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 /* Taken from one process in one look, so that none keeps us from the others. */
 #define HAK_PAGE_OUT_BYTES (1ull << 30)
 #define HAK_BUCKETS 1024	/* a power of two */
@@ -118,6 +129,8 @@ struct hak_manager {
 	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
 	unsigned observers_n;
 	unsigned look;				/* counts the looks at all processes */
+	struct hak_told told[HAK_TOLD_USERS];	/* of users other than root */
+	struct hak_turns measuring;		/* for limits, in each look */
 	const char *only;			/* glob of commands; NULL: all processes */
 	bool can_page_out;
 	bool pressure_stale;			/* triggers are not those that the effects want */

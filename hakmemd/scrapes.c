@@ -11,12 +11,25 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "hakmemd/manager.h"
 #include "hakmemd/scrapes.h"
 
 #define CLIENTS_MAX	32
 #define CLIENTS_OF_USER	4
 #define CLIENT_US	5000000
 #define LINE_BYTES	32
+#define FORMATS		(HAK_METRICS_PROMETHEUS + 1)
+#define FRESH_NS	500000000u
+#define TEXTS_MAX	2		/* of a format: the latest, and one that is still read */
+
+/* What all get who ask for a format at about the same time. */
+struct text {
+	char *bytes;
+	size_t n;
+	unsigned users;			/* clients, and being the latest */
+	uint64_t made_ns;
+	enum hak_metrics_format format;
+};
 
 struct client {
 	struct hak_scrapes *scrapes;
@@ -25,8 +38,8 @@ struct client {
 	sd_event_source *io, *timer;
 	char line[LINE_BYTES];
 	size_t line_bytes;
-	char *text;			/* NULL until the line is there */
-	size_t bytes, sent;
+	struct text *text;		/* NULL until the line is there */
+	size_t sent;
 };
 
 struct hak_scrapes {
@@ -37,8 +50,59 @@ struct hak_scrapes {
 	hak_scrape_text *text;
 	void *arg;
 	unsigned busy;
+	struct text *latest[FORMATS];	/* NULL: none yet */
+	unsigned texts[FORMATS];	/* how many there are */
 	struct client clients[CLIENTS_MAX];
 };
+
+/* -- texts ------------------------------------------------------------------------------------- */
+static void text_leave(struct hak_scrapes *s, struct text *t)
+{
+	if (!t || --t->users)
+		return;
+	s->texts[t->format]--;
+	free(t->bytes);
+	free(t);
+}
+
+static int text_make(struct hak_scrapes *s, enum hak_metrics_format format)
+{
+	struct text *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	r = s->text(format, s->arg, &t->bytes, &t->n);
+	if (r < 0) {
+		free(t);
+		return r;
+	}
+	t->made_ns = hak_monotonic_ns();
+	t->format = format;
+	t->users = 1;
+	text_leave(s, s->latest[format]);
+	s->latest[format] = t;
+	s->texts[format]++;
+	return 0;
+}
+
+/* The latest text, made anew if it is old: but not while that would be one too many, for each
+ * client has its time limit, and the next one gets a newer text. */
+static int text_enter(struct hak_scrapes *s, enum hak_metrics_format format, struct text **ret)
+{
+	struct text *t = s->latest[format];
+	int r;
+
+	if (!t || (hak_monotonic_ns() - t->made_ns >= FRESH_NS &&
+		   (t->users == 1 || s->texts[format] < TEXTS_MAX))) {
+		r = text_make(s, format);
+		if (r < 0)
+			return r;
+	}
+	*ret = s->latest[format];
+	(*ret)->users++;
+	return 0;
+}
 
 /* -- one client -------------------------------------------------------------------------------- */
 static void client_end(struct client *c)
@@ -48,7 +112,7 @@ static void client_end(struct client *c)
 	c->io = sd_event_source_disable_unref(c->io);
 	c->timer = sd_event_source_disable_unref(c->timer);
 	close(c->fd);
-	free(c->text);
+	text_leave(s, c->text);
 	*c = (struct client){ .scrapes = s, .fd = -1 };
 	s->busy--;
 	sd_event_source_set_enabled(s->accept, SD_EVENT_ON);
@@ -57,8 +121,9 @@ static void client_end(struct client *c)
 /* 0: go on when there is room; 1: all is sent; -errno. */
 static int client_send(struct client *c)
 {
-	while (c->sent < c->bytes) {
-		ssize_t n = send(c->fd, c->text + c->sent, c->bytes - c->sent, MSG_NOSIGNAL);
+	while (c->sent < c->text->n) {
+		ssize_t n = send(c->fd, c->text->bytes + c->sent, c->text->n - c->sent,
+				 MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -69,7 +134,7 @@ static int client_send(struct client *c)
 	return 1;
 }
 
-/* 0: the line is not whole; 1: it is, and the text was made; -errno. */
+/* 0: the line is not whole; 1: it is, and there is a text; -errno. */
 static int client_receive(struct client *c)
 {
 	enum hak_metrics_format format;
@@ -89,7 +154,7 @@ static int client_receive(struct client *c)
 	*end = '\0';
 	r = hak_metrics_format_of(c->line, &format);
 	if (r == 0)
-		r = c->scrapes->text(format, c->scrapes->arg, &c->text, &c->bytes);
+		r = text_enter(c->scrapes, format, &c->text);
 	return r < 0 ? r : 1;
 }
 
@@ -151,6 +216,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
 	if (++s->busy == CLIENTS_MAX)
 		sd_event_source_set_enabled(s->accept, SD_EVENT_OFF);
 	if (sd_event_add_io(s->event, &c->io, client, EPOLLIN, on_client, c) < 0 ||
+	    sd_event_source_set_priority(c->io, HAK_QUESTIONS_PRIORITY) < 0 ||
 	    sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, CLIENT_US, 0, on_time,
 				       c) < 0)
 		client_end(c);
@@ -195,7 +261,10 @@ int hak_scrapes_start(sd_event *event, const char *path, hak_scrape_text *text, 
 	s->fd = r = listen_at(path);
 	if (r >= 0)
 		r = sd_event_add_io(event, &s->accept, s->fd, EPOLLIN, on_accept, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->accept, HAK_QUESTIONS_PRIORITY);
 	if (r < 0) {
+		sd_event_source_disable_unref(s->accept);
 		if (s->fd >= 0)
 			close(s->fd);
 		sd_event_unref(s->event);
@@ -213,6 +282,8 @@ void hak_scrapes_stop(struct hak_scrapes *s)
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		if (s->clients[i].fd >= 0)
 			client_end(&s->clients[i]);
+	for (size_t i = 0; i < FORMATS; i++)
+		text_leave(s, s->latest[i]);
 	sd_event_source_disable_unref(s->accept);
 	close(s->fd);
 	unlink(s->path);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,18 +16,65 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/lockholder.h"
+#include "control/segment.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/self.h"
+
+#define MMAP_THRESHOLD	(128 << 10)
 
 bool hak_self_on_hakmem(void)
 {
 	return dlsym(RTLD_DEFAULT, "hakmem_version");
 }
 
-void hak_self_raise_limits(void)
+/* -- the only one ------------------------------------------------------------------------------ */
+static int open_lock(const char *folder, const char *path)
+{
+	int fd;
+
+	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	/* Nobody else may open it: who can could hold the lock. */
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+int hak_self_take(const char *folder)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	char path[HAK_PATH_BYTES], holder[128] = "of another user or container";
+	int fd, r = 0;
+
+	snprintf(path, sizeof(path), "%.400s/lock", folder);
+	fd = open_lock(folder, path);
+	if (fd < 0)
+		r = fd;
+	else if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		r = errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
+	if (r == 0)
+		return 0;	/* the descriptor stays open, and with it the lock */
+	if (r == -EBUSY) {
+		hak_lock_holder(fd, 0, holder, sizeof(holder));
+		hak_log(LOG_ERR, "another hakmemd is at work, %s: it has locked %s. One more can "
+			"try policies out with --only=GLOB", holder, path);
+	} else {
+		hak_log(LOG_WARNING, "cannot lock %s (%s): no metrics are served, and another "
+			"hakmemd may be at work as well", path, strerror(-r));
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/* -- limits ------------------------------------------------------------------------------------ */
+void hak_self_set_limits(void)
 {
 	struct rlimit limit;
 
+	/* As it is at first: else one large message of a stranger's moves it up, and libc keeps as
+	 * much from then on. */
+	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
@@ -145,7 +193,7 @@ int hak_self_watch_pressure(sd_event *event)
 	r = sd_event_add_io(event, &source, fd, events, on_pressure, NULL);
 	if (r < 0) {
 		close(fd);
-		return r;
+		return hak_log_error(r, "$MEMORY_PRESSURE_WATCH");
 	}
 	sd_event_source_set_io_fd_own(source, true);
 	return sd_event_source_set_floating(source, true) < 0 ? -EIO : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's care for itself: that it does not run on hakmem, has descriptors enough, and gives
- * its own memory back under pressure.
+ * The daemon's care for itself: that it does not run on hakmem, is the only one, has descriptors
+ * enough, and gives its own memory back under pressure.
  *
  * For main.c.
  */
@@ -15,8 +15,14 @@
  */
 bool hak_self_on_hakmem(void);
 
-/* Some four descriptors are held for each process. */
-void hak_self_raise_limits(void);
+/*
+ * Takes `folder` for this process, for as long as it lives; where it is missing it is made. 0;
+ * -EBUSY when another hakmemd has it, or what the system said: logged.
+ */
+int hak_self_take(const char *folder);
+
+/* Descriptors enough, some four for each process; memory not kept by libc. */
+void hak_self_set_limits(void);
 
 /* $MEMORY_PRESSURE_WATCH and $MEMORY_PRESSURE_WRITE, as systemd sets them (PRESSURE.md of
  * systemd): 0, also where they are not set; -errno. */

@@ -10,6 +10,7 @@
 #include "lock.h"
 #include "meta.h"
 #include "ring.h"
+#include "segment.h"
 #include "slab.h"
 #include "stats.h"
 #include "tune.h"
@@ -26,6 +27,12 @@ static struct {
 	uint64_t in_use[HAK_CLASSES];	/* blocks of the whole process */
 	uint64_t whales, whale_bytes, whale_requested;
 } saved;
+
+/*
+ * Forks under way by signal handlers that interrupted this thread while it held locks: inside the
+ * allocator, or in a fork's own handlers.
+ */
+static __thread unsigned int inside HAK_TLS;
 
 static void save_totals(void)
 {
@@ -80,7 +87,7 @@ static void refill_bins(struct hak_cache *c)
 		hak_cache_bound_all(c);
 }
 
-static void prepare(void)
+static void begin(void)
 {
 	struct hak_cache *c = hak_self;
 
@@ -91,13 +98,29 @@ static void prepare(void)
 		empty_bins(c);
 	}
 	save_totals();
-	hak_count(HAK_C_FORKS, 1);
 	hak_tune_fork_prepare();
 	saved.valid = true;
 }
 
+static void prepare(void)
+{
+	hak_count(HAK_C_FORKS, 1);
+	if (hak_unlikely(hak_lock_held_any())) {
+		/* No lock can be waited for. The copy gets all as it is, caches included. */
+		inside++;
+		hak_heap_keep_on_fork(true);
+		return;
+	}
+	begin();
+}
+
 static void parent(void)
 {
+	if (hak_unlikely(inside)) {
+		inside--;
+		hak_heap_keep_on_fork(false);
+		return;
+	}
 	saved.valid = false;
 	if (saved.who)
 		refill_bins(saved.who);
@@ -140,7 +163,28 @@ static void inherit(struct hak_cache *c)
 #endif
 }
 
-static void child(void)
+/*
+ * No handler waited for the locks: what other threads were changing at the copy is half changed,
+ * and left alone. What this one was changing when a signal came it will finish.
+ */
+static void abandon_half_changed(bool inside_copy)
+{
+	static const struct {
+		enum hak_lock_id lock;
+		void (*abandon)(void);
+	} row[] = {
+		{ HAK_LOCK_POOL, hak_pool_abandon },
+		{ HAK_LOCK_EXTENT, hak_extent_abandon },
+		{ HAK_LOCK_RING, hak_ring_abandon },
+		{ HAK_LOCK_META, hak_meta_abandon },
+	};
+
+	for (unsigned int i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		if (hak_lock_taken(row[i].lock) && !(inside_copy && hak_lock_held(row[i].lock)))
+			row[i].abandon();
+}
+
+static void become_child(void)
 {
 	struct hak_cache *c = saved.who;
 
@@ -160,30 +204,42 @@ static void child(void)
 	hak_lock_fork_child();
 }
 
-/*
- * No handler waited for the locks: what other threads were changing at the copy is half changed,
- * and left alone.
- */
-static void abandon_half_changed(void)
+/* Outside the allocator at last: what a fork here and now would make of its child. */
+static void finish(void)
 {
-	if (hak_lock_taken(HAK_LOCK_POOL))
-		hak_pool_abandon();
-	if (hak_lock_taken(HAK_LOCK_EXTENT))
-		hak_extent_abandon();
-	if (hak_lock_taken(HAK_LOCK_RING))
-		hak_ring_abandon();
-	if (hak_lock_taken(HAK_LOCK_META))
-		hak_meta_abandon();
+	begin();
+	become_child();
+}
+
+/*
+ * The copy of a thread that is inside the allocator: it goes on where it was interrupted, should
+ * the handler return, and becomes a process of its own once it is outside.
+ */
+static void child_inside(void)
+{
+	inside--;
+	hak_heap_keep_on_fork(false);
+	hak_segment_unshare();
+	abandon_half_changed(true);
+	hak_lock_fork_inside(finish);
+}
+
+static void child(void)
+{
+	if (hak_unlikely(inside))
+		child_inside();
+	else
+		become_child();
 }
 
 void hak_fork_copied(struct hak_cache *c)
 {
 	if (saved.valid && saved.who == c) {
-		child();
+		become_child();
 		return;
 	}
 	/* No handlers ran. Whatever the locks say, no thread of this process holds them. */
-	abandon_half_changed();
+	abandon_half_changed(false);
 	hak_lock_fork_child();
 	saved.valid = false;
 	saved.who = NULL;

@@ -196,6 +196,12 @@ bool hak_heap_reserve(void)
 	return true;
 }
 
+void hak_heap_keep_on_fork(bool keep)
+{
+	if (base)
+		hak_os_keep_on_fork(base, (size_t)slots * HAK_HEAP_STRIDE, keep);
+}
+
 unsigned int hak_heap_max(void)
 {
 	return slots;

@@ -147,6 +147,9 @@ bool hak_heap_scavenge(void);			/* the same for one heap; false: none has any */
 /* other threads are gone: their heaps become dead or are leaked */
 void hak_heap_fork_child(struct hak_cache *self);
 
+/* Whether copies made from now on have the caches, which else are wiped. Not in a sandbox. */
+void hak_heap_keep_on_fork(bool keep);
+
 /* Whether this is a copy of the process that no fork handler has run in yet. */
 bool hak_heap_is_copy(void);
 /* a wiped cache of the only thread: empty, usable, with its slabs */

@@ -13,6 +13,9 @@ struct hak_lock hak_locks[HAK_LOCKS] __attribute__((aligned(64)));
 /* The forking thread between prepare and parent/child: it holds everything and may re-enter. */
 static _Atomic uint64_t forker;
 
+/* See hak_lock_fork_inside(). Such a process has one thread. */
+static void (*call_when_free)(void);
+
 static uint64_t self(void)
 {
 	static __thread char name HAK_TLS __attribute__((aligned(2)));
@@ -155,14 +158,10 @@ void hak_lock(enum hak_lock_id id)
 	taken(id);
 }
 
-void hak_unlock(enum hak_lock_id id)
+static void let_go(struct hak_lock *l)
 {
-	struct hak_lock *l = &hak_locks[id];
 	uint64_t was;
 
-	if (forking())
-		return;
-	leaving(id);
 	if (hak_single_threaded()) {
 		atomic_store_explicit(&l->word, 0, memory_order_relaxed);
 		return;
@@ -173,6 +172,21 @@ void hak_unlock(enum hak_lock_id id)
 		hak_sys(SYS_futex, (long)futex_of(l), FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
+void hak_unlock(enum hak_lock_id id)
+{
+	void (*call)(void);
+
+	if (forking())
+		return;
+	leaving(id);
+	let_go(&hak_locks[id]);
+	call = call_when_free;
+	if (hak_unlikely(call) && !hak_lock_held_any()) {
+		call_when_free = NULL;
+		call();
+	}
+}
+
 bool hak_lock_taken(enum hak_lock_id id)
 {
 	return holder(&hak_locks[id]) != 0;
@@ -181,6 +195,14 @@ bool hak_lock_taken(enum hak_lock_id id)
 bool hak_lock_held(enum hak_lock_id id)
 {
 	return forking() || holder(&hak_locks[id]) == self();
+}
+
+bool hak_lock_held_any(void)
+{
+	for (int i = 0; i < HAK_LOCKS; i++)
+		if (hak_lock_held(i))
+			return true;
+	return false;
 }
 
 void hak_lock_fork_prepare(void)
@@ -200,7 +222,16 @@ void hak_lock_fork_parent(void)
 void hak_lock_fork_child(void)
 {
 	/* No other thread exists: whatever the locks say is the parent's business. */
+	call_when_free = NULL;
 	atomic_store_explicit(&forker, 0, memory_order_relaxed);
 	for (int i = 0; i < HAK_LOCKS; i++)
 		atomic_store_explicit(&hak_locks[i].word, 0, memory_order_relaxed);
+}
+
+void hak_lock_fork_inside(void (*when_free)(void))
+{
+	for (int i = 0; i < HAK_LOCKS; i++)
+		if (!hak_lock_held(i))
+			atomic_store_explicit(&hak_locks[i].word, 0, memory_order_relaxed);
+	call_when_free = when_free;
 }

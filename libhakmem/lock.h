@@ -6,9 +6,9 @@
  * debug builds, and the order in which fork takes them all.
  *
  * Waiting is a futex wait after a short spin. A thread that asks for a lock it holds already is a
- * signal handler that interrupted the allocator: hak_die(), never a hang. Between fork's prepare
- * and its parent or child handler the forking thread may re-enter (other libraries' handlers
- * allocate): see hak_lock_fork_*().
+ * signal handler that allocates where it interrupted the allocator: hak_die(), never a hang.
+ * Between fork's prepare and its parent or child handler the forking thread may re-enter (other
+ * libraries' handlers allocate): see hak_lock_fork_*().
  */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
@@ -50,7 +50,8 @@ bool hak_trylock(enum hak_lock_id id);
 void hak_unlock(enum hak_lock_id id);
 /* By whichever thread; in a copy of the process: by one that stayed behind. */
 bool hak_lock_taken(enum hak_lock_id id);
-bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread; for assertions */
+bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread */
+bool hak_lock_held_any(void);
 
 /* Debug builds, before a system call: the caller holds none under which there may be none. */
 #if HAK_DEBUG
@@ -68,5 +69,11 @@ static inline void hak_lock_check_call(void)
 void hak_lock_fork_prepare(void);
 void hak_lock_fork_parent(void);
 void hak_lock_fork_child(void);
+/*
+ * In the copy that a signal handler made, by the thread that it interrupted with locks held: those
+ * of other threads are free, its own stay held, and with the last of them goes a call of
+ * `when_free`.
+ */
+void hak_lock_fork_inside(void (*when_free)(void));
 
 #endif

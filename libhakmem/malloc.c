@@ -396,10 +396,8 @@ static void free_whale(struct hak_cache *c, void *p)
 		return;
 	}
 	hak_heap_count1(c, FREE_WHALE);
-	if (hak_unlikely(r->sampled)) {
-		r->sampled = false;
-		hak_sample_gone(c, p);
-	}
+	if (hak_unlikely(r->sampled))
+		hak_sample_whale_gone(c, r);
 	hak_whale_free(c, &c->heap->front, r);
 }
 
@@ -532,13 +530,12 @@ static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 	 */
 	if (size < HAK_WHALE_MIN && (size > r->bytes || size <= r->bytes / 2))
 		return NULL;
-	/* before another thread can be given the address it may move away from */
-	if (hak_unlikely(r->sampled)) {
-		r->sampled = false;
-		hak_sample_gone(c, p);
-	}
 	p = hak_whale_resize(c, r, size);
-	if (hak_unlikely(c->heap->sample.bytes) && p)
+	if (!p)
+		return NULL;
+	if (hak_unlikely(r->sampled))	/* it stayed where it was */
+		hak_sample_whale_gone(c, r);
+	if (hak_unlikely(c->heap->sample.bytes))
 		hak_sample_whale(c, r);
 	return p;
 }

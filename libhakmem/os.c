@@ -366,6 +366,14 @@ int hak_os_wipe_on_fork(void *p, size_t bytes)
 	return advise(CALL_META, p, bytes, MADV_WIPEONFORK);
 }
 
+int hak_os_keep_on_fork(void *p, size_t bytes, bool keep)
+{
+	if (hak_os_sandboxed())
+		return -EPERM;
+	return (int)hak_sys(SYS_madvise, (long)p, (long)bytes,
+			    keep ? MADV_KEEPONFORK : MADV_WIPEONFORK, 0, 0, 0);
+}
+
 /* ---- last words ---- */
 
 static size_t put_text(char *to, size_t at, size_t max, const char *s)

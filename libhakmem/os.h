@@ -57,6 +57,8 @@ void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NUL
 size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
 int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
+/* MADV_KEEPONFORK and back: of a signal handler, under whatever lock it came, and not counted. */
+int hak_os_keep_on_fork(void *p, size_t bytes, bool keep);
 
 /* In a sandbox all of them are the coarse clock, which needs no system call. */
 uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; debug builds: stop.h */

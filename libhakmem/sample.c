@@ -181,7 +181,7 @@ void hak_sample_run(struct hak_cache *c, void *p, unsigned int cls)
 
 void hak_sample_whale(struct hak_cache *c, struct hak_region *r)
 {
-	uint64_t n = large_points(&c->heap->sample, r->bytes);
+	uint64_t n = c->heap->sample.bytes ? large_points(&c->heap->sample, r->bytes) : 0;
 
 	if (!n)
 		return;
@@ -193,6 +193,12 @@ void hak_sample_gone(struct hak_cache *c, const void *p)
 {
 	hak_heap_count1(c, PROFILE_FREES);
 	hak_probe(otel_memory, free, (uintptr_t)p, 0, 0);
+}
+
+void hak_sample_whale_gone(struct hak_cache *c, struct hak_region *r)
+{
+	r->sampled = false;
+	hak_sample_gone(c, r->base);
 }
 
 void hak_sample_free_block(struct hak_cache *c, void *p, unsigned int cls)

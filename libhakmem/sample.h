@@ -54,13 +54,15 @@ void hak_sample_fork_child(struct hak_cache *c);
 uint64_t hak_sample_ahead(struct hak_cache *c, unsigned int cls);
 /* The block of a slab class that is due, sampled; NULL: none is, or there is no memory for it. */
 void *hak_sample_block(struct hak_cache *c, unsigned int cls);
-/* Of a run or a whale that is being handed out, when sampling is on. */
+/* Of a run or a whale that is being handed out; of a run, when sampling is on. */
 void hak_sample_run(struct hak_cache *c, void *p, unsigned int cls);
 void hak_sample_whale(struct hak_cache *c, struct hak_region *r);
 
 /* A sampled block of a slab class is freed: gives back its run. */
 void hak_sample_free_block(struct hak_cache *c, void *p, unsigned int cls);
-/* A sampled run or whale is about to be freed, or to become another block by realloc. */
+/* A sampled run is about to be freed. */
 void hak_sample_gone(struct hak_cache *c, const void *p);
+/* A sampled whale is about to be freed or moved, or was resized. */
+void hak_sample_whale_gone(struct hak_cache *c, struct hak_region *r);
 
 #endif

@@ -233,14 +233,9 @@ static int map_heaps(int fd, const struct layout *l, unsigned int slots)
 	return -ENOMEM;
 }
 
-/*
- * Slots [first, last) become private, with their counts. Their pages lie there alone, and nobody
- * else may count there meanwhile: a count that got lost would make the lengths of bins wrong.
- */
-static int unshare(unsigned int first, unsigned int last)
+/* Pages become private, with what they hold. Nobody else may write there meanwhile. */
+static int make_private(void *at, size_t bytes)
 {
-	char *at = counters_base() + (size_t)first * HAK_HEAP_STRIDE;
-	size_t bytes = hak_align_up((size_t)(last - first) * HAK_HEAP_STRIDE, hak_page);
 	long copy = hak_sys(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long r;
@@ -255,6 +250,16 @@ static int unshare(unsigned int first, unsigned int last)
 		return 0;
 	hak_sys(SYS_munmap, copy, (long)bytes, 0, 0, 0, 0);
 	return (int)r;
+}
+
+/*
+ * Slots [first, last). Their pages lie there alone; a count that got lost would make the lengths of
+ * bins wrong.
+ */
+static int unshare(unsigned int first, unsigned int last)
+{
+	return make_private(counters_base() + (size_t)first * HAK_HEAP_STRIDE,
+			    hak_align_up((size_t)(last - first) * HAK_HEAP_STRIDE, hak_page));
 }
 
 static void unshare_unused(void)
@@ -576,6 +581,18 @@ static void cover_heaps(void)
 	map_private_over(counters_base(), used, PROT_READ | PROT_WRITE);
 }
 
+void hak_segment_unshare(void)
+{
+	if (!exists() || hak_os_sandboxed())
+		return;
+	make_private(seg.live, hak_align_up(sizeof(*seg.live), hak_page));
+	if (seg.lazy_ready)
+		make_private(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
+	if (seg.writable)
+		unshare(0, seg.writable);
+	unshare_unused();
+}
+
 int hak_segment_leave(const struct hak_tune *layers, bool locked)
 {
 	int r = -ENODEV;
@@ -659,6 +676,10 @@ struct hak_tune *hak_segment_tune(void)
 }
 
 void hak_segment_lazy_prepare(void)
+{
+}
+
+void hak_segment_unshare(void)
 {
 }
 

@@ -65,6 +65,11 @@ void hak_segment_settle(struct hak_cache *c); /* by the thread that runs c, no l
  * there was one and `layers` is given. Counters start at zero, gauges as saved. 0: there is one.
  */
 int hak_segment_leave(const struct hak_tune *layers, bool locked);
+/*
+ * In a fork child that cannot leave it yet, without a lock: what it counts from now on its parent
+ * does not see.
+ */
+void hak_segment_unshare(void);
 struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
 void hak_segment_lazy_prepare(void);
 /* lazy.c: the table to write to, or NULL. */

@@ -9,6 +9,7 @@
 #include "os.h"
 #include "probe.h"
 #include "purge.h"
+#include "sample.h"
 #include "stats.h"
 #include "stop.h"
 #include "tune.h"
@@ -175,7 +176,7 @@ static void cut(struct hak_cache *c, struct hak_region *r, size_t want, size_t r
 }
 
 /* Into fresh aligned address space of ours, which the move replaces. */
-static bool move(struct hak_region *r, size_t want)
+static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
 {
 	char *to = hak_os_map(want, HAK_GRANULE), *from = r->base;
 
@@ -186,6 +187,8 @@ static bool move(struct hak_region *r, size_t want)
 		 * cleared first: another thread may get the old address the moment the move is done
 		 */
 		hak_granule_clear(hak_granule_ours(from));
+		if (hak_unlikely(r->sampled))
+			hak_sample_whale_gone(c, r);
 		if (!hak_os_move(from, r->bytes, to, want)) {
 			hak_stop("map.after_mremap");
 			r->base = to;
@@ -193,6 +196,8 @@ static bool move(struct hak_region *r, size_t want)
 			return true;
 		}
 		hak_granule_set(hak_granule_ours(from), HAK_WHALE, r);
+		/* a profiler was told that it is gone: as if it had been allocated anew */
+		hak_sample_whale(c, r);
 		/*
 		 * Before 6.17 mremap unmapped the target first and looked for reasons to fail
 		 * afterwards: what is there now may be somebody else's.
@@ -227,7 +232,7 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 		hak_heap_count1(c, REALLOC_IN_PLACE);
 	} else {
 		/* no room behind it; what else forbids to grow it forbids to move it */
-		if (e != -ENOMEM || !move(r, want))
+		if (e != -ENOMEM || !move(c, r, want))
 			return NULL;
 		hak_heap_count1(c, REALLOC_REMAP);
 	}

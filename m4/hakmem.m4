@@ -95,7 +95,8 @@ AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
 
 # HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; profiles are written
 # by zlib; the programs need clang and bpftool, or come ready made with a tarball. Only hakmemctl
-# uses them.
+# uses them. Names of C++ are read by what g++ links into every program, which is an archive: nothing
+# needs libstdc++ for it.
 AC_DEFUN([HAK_CHECK_BPF],
 [AC_CHECK_PROGS([BPF_CLANG],
 	[clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14])
@@ -123,7 +124,15 @@ AS_IF([test "$with_bpf" != no],
 		[test -r "$srcdir/bpf/prebuilt/life.skel.h"],
 		[with_bpf=yes; hak_bpf_from="ready made, as there is no clang with bpftool"],
 		[HAK_LACKS([bpf], [clang and bpftool are needed to compile the programs])])])
-AS_IF([test "$with_bpf" = yes], [hak_bpf=1], [hak_bpf=0])
+hak_demangle=0
+AS_IF([test "$with_bpf" = yes],
+	[hak_bpf=1
+	AC_CHECK_LIB([supc++], [__gcclibcxx_demangle_callback],
+		[hak_demangle=1; BPF_LIBS="$BPF_LIBS -lsupc++"],
+		[hak_bpf_from="${hak_bpf_from:+$hak_bpf_from; }C++ names as the linker has them:]
+[ no libsupc++.a"])],
+	[hak_bpf=0])
+AC_DEFINE_UNQUOTED([HAK_DEMANGLE], [$hak_demangle], [1: libsupc++ reads names of C++])
 AC_DEFINE_UNQUOTED([HAK_BPF], [$hak_bpf], [1: hakmemctl has BPF programs])
 AC_SUBST([BPF_CFLAGS])
 AC_SUBST([BPF_LIBS])

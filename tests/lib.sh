@@ -23,7 +23,7 @@ need()
 }
 
 # config WORD: true if the build under test has it: control, debug, ctl, systemd, daemon, exporter,
-# address, undefined, thread.
+# bpf, demangle, address, undefined, thread.
 config()
 {
 	[[ " $HAK_CONFIG " == *" $1 "* ]]

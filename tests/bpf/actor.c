@@ -7,9 +7,12 @@
  * but what the act does. Exit code 77: this kernel lacks what the act needs; the reason is written.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +307,73 @@ static void act_fixed(void)
 	note("refilled/bytes = %lu\naddress_reuse/maps = 1\n", N * PAGES * PAGE);
 }
 
+/* Over what is mapped in part: that part goes. */
+static void act_over(void)
+{
+	static const struct {
+		unsigned hole[2][2], map[2];	/* pages from, to */
+		unsigned seen, unseen;		/* pages replaced: it is known where, or not */
+	} areas[] = {
+		{ { { 30, 40 } }, { 20, 35 }, 10, 0 },
+		{ { { 10, 20 } }, { 15, 40 }, 20, 0 },
+		{ { { 20, 25 } }, { 10, 40 }, 25, 0 },
+		{ { { 10, 15 }, { 30, 35 } }, { 12, 33 }, 0, 15 },
+	};
+	enum { AREAS = sizeof(areas) / sizeof(areas[0]), PAGES = 50 };
+	unsigned unmapped = 0, seen = 0, unseen = 0, again = 0;
+	char *p = map(AREAS * PAGES * PAGE);
+
+	touch(p, AREAS * PAGES);
+	for (int i = 0; i < AREAS; i++, p += PAGES * PAGE) {
+		size_t pages = areas[i].map[1] - areas[i].map[0];
+		char *q = p + areas[i].map[0] * PAGE;
+
+		for (int k = 0; k < 2 && areas[i].hole[k][1]; k++) {
+			size_t hole = areas[i].hole[k][1] - areas[i].hole[k][0];
+
+			must(munmap(p + areas[i].hole[k][0] * PAGE, hole * PAGE) == 0, "munmap");
+			unmapped += hole;
+		}
+		must(mmap(q, pages * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == q, "mmap");
+		touch(q, pages);
+		seen += areas[i].seen;
+		unseen += areas[i].unseen;
+		again += pages - areas[i].unseen;
+	}
+	note("calls/munmap/given_bytes = %lu\n", unmapped * PAGE);
+	note("calls/mmap/given_bytes = %lu\n", (seen + unseen) * PAGE);
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", again * PAGE, unseen * PAGE);
+}
+
+/* A region is moved onto another, whole or in part. What was moved is not populated anew. */
+static void act_onto(void)
+{
+	enum { PAGES = 20 };
+	const int onto = MREMAP_MAYMOVE | MREMAP_FIXED;
+	char *old = map(5 * PAGES * PAGE), *new = map(9 * PAGES * PAGE);
+
+	touch(old, 5 * PAGES);
+	touch(new, 9 * PAGES);
+	must(mremap(old, PAGES * PAGE, PAGES * PAGE, onto, new) == new, "mremap");
+	/* to the end of a region */
+	old += PAGES * PAGE, new += 2 * PAGES * PAGE;
+	must(munmap(new + PAGES * PAGE, PAGES * PAGE) == 0, "munmap");
+	must(mremap(old, PAGES * PAGE, PAGES * PAGE, onto, new + 5 * PAGE) == new + 5 * PAGE,
+	     "mremap");
+	/* half of it, the other half is given back; and four pages between two holes */
+	old += PAGES * PAGE, new += 3 * PAGES * PAGE;
+	must(munmap(new, 3 * PAGE) == 0 && munmap(new + 7 * PAGE, 3 * PAGE) == 0, "munmap");
+	must(mremap(old, PAGES * PAGE, PAGES / 2 * PAGE, onto, new) == new, "mremap");
+	/* grown by it */
+	old += PAGES * PAGE, new += PAGES * PAGE;
+	must(mremap(old, PAGES * PAGE, 2 * PAGES * PAGE, onto, new) == new, "mremap");
+	note("calls/mremap/calls = 4\ncalls/mremap/given_bytes = %lu\n",
+	     (PAGES + (PAGES - 5) + (4 + PAGES / 2) + 2 * PAGES) * PAGE);
+	touch(new, 2 * PAGES);	/* its second half was not moved there */
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", PAGES * PAGE,
+	     4 * PAGE);
+}
+
 static void act_populate(void)
 {
 	enum { N = 10, PAGES = 600 };
@@ -419,6 +489,82 @@ static void act_threads(void)
 	     THREADS * ROUNDS * THREAD_PAGES * PAGE, THREADS * ROUNDS * THREAD_PAGES * PAGE);
 }
 
+/* How often processors were made to forget addresses, as the kernel counts it for all. */
+static unsigned long shootdowns(void)
+{
+	static char text[1 << 18];
+	int fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
+	unsigned long sum = 0;
+	size_t n = 0;
+	ssize_t got;
+	char *p;
+
+	must(fd >= 0, "/proc/interrupts");
+	while ((got = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)got;
+	close(fd);
+	text[n] = '\0';
+	p = strstr(text, "TLB:");
+	if (!p)
+		lacks("this machine does not count TLB shootdowns\n");
+	for (p += 4; *(p += strspn(p, " ")) >= '0' && *p <= '9';)
+		sum += strtoul(p, &p, 10);
+	return sum;
+}
+
+static atomic_ulong turns;
+static atomic_bool enough;
+
+static void *spin(void *arg)
+{
+	must(sched_setaffinity(0, sizeof(cpu_set_t), arg) == 0, "sched_setaffinity");
+	while (!enough)
+		turns++;
+	return NULL;
+}
+
+/*
+ * Pages go while a thread of the same process runs on another processor, which has to forget them.
+ * In the moment between seeing it run and madvise it may be interrupted, though seldom.
+ */
+static void act_shootdowns(void)
+{
+	static char stack[1 << 16] __attribute__((aligned(64)));
+	enum { N = 200, PAGES = 5 };
+	cpu_set_t all, one[2];
+	int cpus = 0;
+	unsigned long before, seen;
+	pthread_t thread;
+	pthread_attr_t attr;
+	char *p = map(PAGES * PAGE);
+
+	must(sched_getaffinity(0, sizeof(all), &all) == 0, "sched_getaffinity");
+	for (int i = 0; i < CPU_SETSIZE && cpus < 2; i++) {
+		if (!CPU_ISSET(i, &all))
+			continue;
+		CPU_ZERO(&one[cpus]);
+		CPU_SET(i, &one[cpus++]);
+	}
+	if (cpus < 2)
+		lacks("there is one processor only\n");
+	before = shootdowns();
+	must(sched_setaffinity(0, sizeof(one[0]), &one[0]) == 0, "sched_setaffinity");
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, sizeof(stack));
+	must(pthread_create(&thread, &attr, spin, &one[1]) == 0, "pthread_create");
+	for (int i = 0; i < N; i++) {
+		touch(p, PAGES);
+		for (seen = turns; turns == seen;)
+			;
+		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+	note("tlb/shootdowns >= %d\ntlb/shootdowns <= %d\n", N / 2, N + N / 2);
+	note("tlb/shootdown_pages >= %d\n", N / 2 * PAGES);
+	note("tlb/interrupts >= %d\ntlb/interrupts <= %lu\n", N / 2, shootdowns() - before + 16);
+}
+
 /* What the parent gave back is not the child's to refill, and the other way round. */
 static void act_fork(void)
 {
@@ -477,11 +623,14 @@ static const struct {
 	{ "mremap", act_mremap, "=" },
 	{ "brk", act_brk, "=" },
 	{ "fixed", act_fixed, "=" },
+	{ "over", act_over, "=" },
+	{ "onto", act_onto, "=" },
 	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
 	{ "forget", act_forget, "=" },
 	{ "threads", act_threads, "=" },
+	{ "shootdowns", act_shootdowns, "=" },
 	{ "fork", act_fork, ">=" },
 	{ "regions", act_regions, "=" },
 };

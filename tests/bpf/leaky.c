@@ -2,7 +2,7 @@
 /*
  * A program with a leak, for tests/bpf/profile.test: each line on stdin lets it serve 20,000
  * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It
- * answers with a line.
+ * answers with a line. To a linker its functions are C++, in C that needs no compiler for it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,18 @@ __attribute__((noinline)) static char *compose(void)
 	return text;
 }
 
-__attribute__((noinline)) static void serve(void)
+/* A name of a few hundred letters that says what fills a gigabyte: each parameter is twice as long
+ * as the one before. */
+#define DISTENDED								\
+	"_Z7distend1AIiiES_IS0_S0_ES_IS1_S1_ES_IS2_S2_ES_IS3_S3_ES_IS4_S4_E"	\
+	"S_IS5_S5_ES_IS6_S6_ES_IS7_S7_ES_IS8_S8_ES_IS9_S9_ES_ISA_SA_ES_ISB_SB_E" \
+	"S_ISC_SC_ES_ISD_SD_ES_ISE_SE_ES_ISF_SF_ES_ISG_SG_ES_ISH_SH_ES_ISI_SI_E" \
+	"S_ISJ_SJ_ES_ISK_SK_ES_ISL_SL_ES_ISM_SM_ES_ISN_SN_ES_ISO_SO_ES_ISP_SP_E"
+
+void serve(int answer) __asm__("_ZN4shop5Order5serveEi");
+void distend(int requests) __asm__(DISTENDED);
+
+__attribute__((noinline)) void serve(int answer)
 {
 	struct kept *k = remember();
 	char *text = compose();
@@ -44,6 +55,15 @@ __attribute__((noinline)) static void serve(void)
 	k->next = list;
 	list = k;
 	free(text);
+	if (answer)
+		puts("served");
+}
+
+__attribute__((noinline)) void distend(int requests)
+{
+	for (int i = 0; i < requests; i++)
+		serve(i == requests - 1);
+	fflush(stdout);
 }
 
 int main(void)
@@ -52,11 +72,7 @@ int main(void)
 
 	puts("ready");
 	fflush(stdout);
-	while (fgets(line, sizeof(line), stdin)) {
-		for (int i = 0; i < REQUESTS; i++)
-			serve();
-		puts("served");
-		fflush(stdout);
-	}
+	while (fgets(line, sizeof(line), stdin))
+		distend(REQUESTS);
 	return 0;
 }

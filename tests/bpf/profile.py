@@ -15,6 +15,7 @@ RATE = 32768
 REQUESTS = 20000
 KEPT, USED = 208, 1024
 folder = sys.argv[1]
+demangles = sys.argv[2] == 'yes'  # whether this build reads names of C++
 bad = []
 
 
@@ -43,12 +44,21 @@ near('allocated by compose', of(j['stacks'], 'compose', 'allocated'), 4 * REQUES
 must(of(j['stacks'], 'compose', 'in_use') == 0, 'compose holds something')
 near('allocated', j['allocated']['bytes'], 4 * REQUESTS * (KEPT + USED))
 near('in use', j['in_use']['bytes'], 4 * REQUESTS * KEPT)
-names = [[f['function'] for f in s['stack']] for s in j['stacks']]
-must(all(n[:3] == ['remember', 'serve', 'main'] or n[0] != 'remember' for n in names), str(names))
+stacks = [s['stack'] for s in j['stacks'] if s['stack'][0]['function'] == 'remember']
+SERVE, DISTEND = '_ZN4shop5Order5serveEi', '_Z7distend1AIiiE'
+if demangles:
+    SERVED = 'shop::Order::serve(int)'
+else:
+    SERVED = SERVE
+for frames in stacks:
+    for key, serve in (('function', SERVED), ('symbol', SERVE)):
+        names = [f[key] for f in frames]
+        must(names[:2] == ['remember', serve] and names[2].startswith(DISTEND)
+             and len(names[2]) > 250 and names[3] == 'main', str(names))
 
 # -- the report
 report = open(f'{folder}/report').read()
-must('remember < serve < main' in report, report)
+must(f'remember < {SERVED} < {DISTEND}' in report, report)
 must('compose' not in report, 'the report names what is not held')
 
 
@@ -57,6 +67,7 @@ def folded(name):
     sums = {}
     for line in open(f'{folder}/{name}'):
         stack, number = line.rsplit(' ', 1)
+        must('compose' not in stack or f';{SERVED};' in stack, stack)
         leaf = stack.split(';')[-1]
         sums[leaf] = sums.get(leaf, 0) + int(number)
     return sums
@@ -71,6 +82,7 @@ must(list(folded('live.folded')) == ['remember'], str(folded('live.folded')))
 svg = xml.dom.minidom.parse(f'{folder}/svg')
 titles = [t.firstChild.data for t in svg.getElementsByTagName('title')]
 must(any(t.startswith('compose ') for t in titles), str(titles))
+must(any(t.startswith(SERVED + ' ') for t in titles), str(titles))
 must(len(svg.getElementsByTagName('script')) == 0, 'a script')
 
 
@@ -115,6 +127,8 @@ def packed(data):
 whole = list(fields(gzip.open(f'{folder}/pb.gz').read()))
 strings = [v.decode() for f, v in whole if f == 6]
 functions = {d[1]: strings[d[2]] for f, v in whole if f == 5 for d in [dict(fields(v))]}
+system = {strings[d[3]]: strings[d[2]] for f, v in whole if f == 5 for d in [dict(fields(v))]}
+must(system.get(SERVE) == SERVED and system.get('main') == 'main', str(system))
 locations = {d[1]: functions[dict(fields(d[4]))[1]]
              for f, v in whole if f == 4 for d in [dict(fields(v))]}
 types = [strings[dict(fields(v))[1]] for f, v in whole if f == 1]

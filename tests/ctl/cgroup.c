@@ -73,6 +73,11 @@ static void units(void)
 	CHECK(!hak_cgroup_in_unit(path, "_cpu.service"), "the escape is no part of the name");
 	CHECK(!hak_cgroup_in_unit(path, "user-100.slice"), "whole names only");
 	CHECK(!hak_cgroup_in_unit("", "user.slice"), "a process without a path");
+	CHECK(hak_cgroup_in_unit(path, "user@.service"), "a template has its instances");
+	CHECK(!hak_cgroup_in_unit(path, "user@.slice"), "of its kind alone");
+	CHECK(!hak_cgroup_in_unit(path, "use@.service"), "and of its name");
+	CHECK(!hak_cgroup_in_unit(path, "user@1.service"), "an instance is one");
+	CHECK(!hak_cgroup_in_unit("/user@.service", "user@1.service"), "a template is none");
 }
 
 static void below(void)

@@ -224,7 +224,7 @@ static void escaping(void)
 		{ "plain (text)", "plain (text)" },
 		{ "\033[31mred", "\\x1b[31mred" },
 		{ "a\nb\tc", "a\\x0ab\\x09c" },
-		{ "back\\slash", "back\\\\slash" },
+		{ "w\\x2dx.service", "w\\x2dx.service" },
 		{ "gr\303\274n", "gr\303\274n" },
 		{ "\360\237\220\231", "\360\237\220\231" },
 		{ "\377\376", "\\xff\\xfe" },

@@ -2,17 +2,19 @@
 /*
  * A program for hakmemctl to look at. It does one thing, says "ready" on stdout, and then obeys
  * stdin, one letter a line: w works (allocates and frees a little of everything), m allocates and
- * frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, q
- * ends. Between letters it sleeps.
+ * frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, v
+ * changes its own tunables for some seconds, q ends. Between letters it sleeps.
  *
  *	workload [BLOCKS SIZE [WHALES]]
  * allocates BLOCKS of SIZE bytes and keeps them, then WHALES of 2 MiB one after the other, freeing
  * each.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WHALE = 2 << 20 };
@@ -50,6 +52,22 @@ static void dirty(void)
 	}
 	for (int i = 0; i < N; i++)
 		free(kept[i]);
+}
+
+static void change_values(void)
+{
+	int (*set_text)(const char *name, const char *text) =
+		(int (*)(const char *, const char *))dlsym(RTLD_DEFAULT, "hakmem_set_text");
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	char text[16];
+
+	for (int i = 0; set_text && i < 300; i++) {
+		snprintf(text, sizeof(text), "%d", i % 50 + 2);
+		set_text("purge.delay_ms", text);
+		set_text("superslab.retain", text);
+		set_text("region.evict_batch", text);
+		nanosleep(&pause, NULL);
+	}
 }
 
 static void work(void)
@@ -94,6 +112,8 @@ int main(int argc, char **argv)
 			whales(20);
 		if (line[0] == 'd')
 			dirty();
+		if (line[0] == 'v')
+			change_values();
 		if (line[0] == 't' && pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
 			return 1;
 		if (write(STDOUT_FILENO, "done\n", 5) != 5)

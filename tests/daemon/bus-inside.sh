@@ -109,6 +109,14 @@ expect 0 ctl -M .host get victim.service whale.ring_slots -q -o VALUE
 expect 1 ctl -M no-such-container list
 [[ $out == *no-such-container* ]] || fail "$out"
 
+# --- one that tries policies out beside it has not the name, whichever comes first -------------
+systemctl stop hakmemd || fail "it does not stop"
+systemd-run -q --unit=trial -p Type=notify "$(command -v hakmemd)" --only=no-such-command ||
+	fail "--only does not start: $(journalctl -u trial --no-pager)"
+systemctl start hakmemd || fail "it does not start beside --only"
+wait_for 20 known victim.service || fail "hakmemd is not on the bus beside --only"
+systemctl stop trial
+
 # --- it ends, and comes again when asked -------------------------------------------------------
 systemctl stop hakmemd || fail "it does not stop"
 expect 0 ctl get "$victim" whale.ring_slots -q -o VALUE

@@ -39,17 +39,17 @@ on_bus()
 		>/dev/null 2>&1
 }
 
-# daemon_begin [OPTION]...: hakmemd, whose words go to $HAK_TMP/said. daemon_up: until it is on the
-# bus.
+# daemon_begin: hakmemd, whose words go to $HAK_TMP/said. daemon_up: until it is on the bus.
 daemon_begin()
 {
-	"$HAKMEMD" --log-level=debug --only="$me*" "$@" >>"$HAK_TMP/said" 2>&1 &
+	"$HAKMEMD" --log-level=debug --only="$me*" --bus="$DBUS_SYSTEM_BUS_ADDRESS" \
+		>>"$HAK_TMP/said" 2>&1 &
 	daemon=$!
 }
 
 daemon_up()
 {
-	daemon_begin "$@"
+	daemon_begin
 	wait_for 30 on_bus || fail "hakmemd is not on the bus: $(<"$HAK_TMP/said")"
 }
 

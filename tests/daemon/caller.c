@@ -4,11 +4,12 @@
  * One method call to org.hakmem.Hakmem1; INTERFACE is what follows that name, or a whole one. Of
  * the answer the strings, paths and numbers are printed, each behind its type. An error is its name
  * and its message, exit status 1. -i: a user may be asked for a password. Arguments as busctl takes
- * them.
+ * them; a string @BYTES is so many letters.
  *
  * usage: caller -f N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
  * The same call N times, as fast as the bus takes them, reading no answer until all are sent; then
- * a line, and nothing is read any more until stdin ends.
+ * a line, and nothing is read any more until stdin ends. -r N: all answers are read, and the line
+ * says "refused" if one of them was LimitExceeded, else "answered".
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -23,6 +24,20 @@ static char **arg;
 static const char *next(void)
 {
 	return *arg ? *arg++ : "";
+}
+
+static int append_text(sd_bus_message *m, const char *text)
+{
+	size_t bytes = text[0] == '@' ? strtoul(text + 1, NULL, 0) : 0;
+	char *room;
+	int r;
+
+	if (text[0] != '@')
+		return sd_bus_message_append(m, "s", text);
+	r = sd_bus_message_append_string_space(m, bytes, &room);
+	if (r >= 0)
+		memset(room, 'x', bytes);
+	return r;
 }
 
 static int append(sd_bus_message *m, const char *type)
@@ -47,7 +62,7 @@ static int append(sd_bus_message *m, const char *type)
 		} else if (*type == ')') {
 			r = sd_bus_message_close_container(m);
 		} else if (*type == 's') {
-			r = sd_bus_message_append(m, "s", next());
+			r = append_text(m, next());
 		} else if (*type == 't') {
 			r = sd_bus_message_append(m, "t", strtoull(next(), NULL, 0));
 		} else if (*type == 'u') {
@@ -101,9 +116,30 @@ static void print(sd_bus_message *m, const char *between)
 	}
 }
 
-static int flood(sd_bus *bus, unsigned n, char **argv)
+static int read_answers(sd_bus *bus, unsigned n)
+{
+	bool refused = false;
+	int r = 0;
+
+	while (r >= 0 && n) {
+		sd_bus_message *m = NULL;
+
+		r = sd_bus_process(bus, &m);
+		if (r == 0)
+			r = sd_bus_wait(bus, 120000000);
+		refused |= m && sd_bus_message_is_method_error(
+			m, "org.hakmem.Hakmem1.Error.LimitExceeded") > 0;
+		n -= m && sd_bus_message_get_reply_cookie(m, &(uint64_t){ 0 }) >= 0;
+		sd_bus_message_unref(m);
+	}
+	puts(r < 0 ? strerror(-r) : refused ? "refused" : "answered");
+	return r < 0;
+}
+
+static int flood(sd_bus *bus, unsigned calls, bool reads, char **argv)
 {
 	sd_bus_message *m = NULL;
+	unsigned n = calls;
 	int r = 0;
 
 	while (r >= 0 && n--) {
@@ -114,6 +150,8 @@ static int flood(sd_bus *bus, unsigned n, char **argv)
 		if (r >= 0 && n % 64 == 0)
 			r = sd_bus_flush(bus);
 	}
+	if (reads && r >= 0)
+		return read_answers(bus, calls);
 	puts(r < 0 ? strerror(-r) : "sent");
 	fflush(stdout);
 	while (read(STDIN_FILENO, &(char){ 0 }, 1) > 0)
@@ -126,21 +164,22 @@ int main(int argc, char **argv)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *m = NULL, *reply = NULL;
-	bool interactive = false;
+	bool interactive = false, reads = false;
 	unsigned n = 0;
 	sd_bus *bus;
 	int r, option;
 
-	while ((option = getopt(argc, argv, "+if:")) != -1) {
+	while ((option = getopt(argc, argv, "+if:r:")) != -1) {
 		if (option == 'i')
 			interactive = true;
 		else
 			n = (unsigned)atoi(optarg);
+		reads |= option == 'r';
 	}
 	if (argc - optind < 3 || sd_bus_open_system(&bus) < 0)
 		return 2;
 	if (n)
-		return flood(bus, n, argv + optind);
+		return flood(bus, n, reads, argv + optind);
 	r = new_call(bus, argv + optind, &m);
 	if (r >= 0)
 		r = sd_bus_message_set_allow_interactive_authorization(m, interactive);

@@ -70,6 +70,22 @@ grep -q libhakmem.so "/proc/$(main_pid two)/maps" || fail "two is not on hakmem"
 grep -qF "${other##*/}" "/proc/$(main_pid two)/maps" || fail "two lost what it had"
 tr '\0' '\n' <"/proc/$(main_pid two)/environ" | grep -q ^B=1 || fail "two lost a variable"
 
+# A template: its instances are what runs, and what to restart.
+printf '[Service]\nExecStart=/bin/sleep 1000\n' >/etc/systemd/system/many@.service
+systemctl daemon-reload
+systemctl start 'many@a\x2db' many@c
+is "next" "$(field units/0/next hakmemctl enable many@)" "systemctl restart 'many@*.service'"
+is "next" "$(field units/0/next hakmemctl enable 'many@a\x2db')" \
+	"systemctl restart 'many@a\\x2db.service'"
+bash -c "$(field units/0/next hakmemctl enable many@)" || fail "restart of all instances"
+for one in 'many@a\x2db' many@c; do
+	grep -q libhakmem.so "/proc/$(main_pid "$one")/maps" || fail "$one is not on hakmem"
+done
+field units/0/processes hakmemctl status many@ | grep -o "'pid'" | wc -l >/hk/n
+is "instances" "$(cat /hk/n)" 2
+hakmemctl disable many@ 'many@a\x2db' >/dev/null || fail "disable many@"
+systemctl stop 'many@*'
+
 # Privileges: what the dynamic linker would ignore is refused, what it heeds is not.
 cp /bin/sleep /usr/bin/suid-sleep
 chmod 4755 /usr/bin/suid-sleep
@@ -142,6 +158,23 @@ hakmemctl undo "$(change 10)" >/dev/null || fail "undo of a value with an end"
 left=$(field values/0/expires_ns hakmemctl get "$redis" whale.ring_slots)
 ((left > 3000000000000 && left <= 3600000000000)) || fail "left of an hour: $left"
 
+# What a process has not taken up can be taken back as well.
+printf '[Service]\nEnvironment=LD_PRELOAD=%s HAKMEM=control.agent=off\nExecStart=%s\n' \
+	$HAKMEM_LIB "/bin/sleep 1000" >/etc/systemd/system/sleeps.service
+systemctl daemon-reload
+systemctl start sleeps
+ready() { hakmemctl get sleeps.service purge.delay_ms >/dev/null 2>&1; }
+wait_for 30 ready || fail "sleeps does not run on hakmem"
+hakmemctl set sleeps.service purge.delay_ms=8s --timeout=50ms >/hk/set || fail "set"
+grep -q pending /hk/set || fail "no sleeper: $(cat /hk/set)"
+written() { journalctl --sync; field changes/0/id hakmemctl history sleeps.service; }
+wait_for 30 written >/hk/id 2>/dev/null || fail "history"
+is "pending" "$(for f in old new result; do
+	field changes/0/$f hakmemctl history sleeps.service; done | xargs)" "1s 8s pending"
+hakmemctl undo "$(written)" --timeout=50ms >/hk/undo || fail "undo: $(cat /hk/undo)"
+is "undone" "$(field values/0/layers/admin hakmemctl get sleeps.service purge.delay_ms)" None
+systemctl stop sleeps
+
 # Anybody may write such entries: theirs count for their own processes.
 setpriv --reuid=65533 --regid=65533 --clear-groups python3 -c '
 import socket, sys
@@ -199,7 +232,7 @@ seen()
 }
 wait_for 30 seen 9s 2 || fail "hakmemd saw nothing: $(journalctl -u hakmemd -n 20 --no-pager)"
 await $((n + 1))
-is "who" "$(field changes/$n/who hakmemctl history "$redis")" "user 0"
+is "who" "$(field changes/$n/who hakmemctl history "$redis")" "user root"
 is "why" "$(field changes/$n/why hakmemctl history "$redis")" "over D-Bus"
 hakmemctl undo "$(change "$n")" >/dev/null || fail "undo of a change over D-Bus"
 is "undone" "$(value purge.delay_ms)" 1s
@@ -210,6 +243,11 @@ status=/proc/$(main_pid hakmem-exporter)/status
 is "capabilities of the exporter" "$(awk '/^CapEff/ { print $2 }' "$status")" 0000000000000000
 [ "$(awk '/^Uid/ { print $2 }' "$status")" -ge 61184 ] || fail "no dynamic user"
 [ -e "/proc/$(main_pid hakmem-exporter)/maps" ] || fail "no exporter"
+# Its socket is systemd's: it outlives the exporter.
+systemctl restart hakmem-exporter || fail "$(journalctl -u hakmem-exporter --no-pager -n 20)"
+all_known || fail "after a restart of the exporter: $(known)"
+systemctl stop hakmem-exporter || fail "the exporter does not stop"
+all_known || fail "after a stop of the exporter: $(known)"
 exposure=$(systemd-analyze security hakmem-exporter --no-pager | tail -n 1)
 echo "systemd-analyze security: $exposure"
 [[ $exposure == *SAFE* ]] || fail "$exposure"

@@ -225,10 +225,35 @@ static void test_problems(void)
 	expect_problem("[Match]\nCommand=\n", 0, "[Match]", false);
 	expect_problem("", 0, "[Match]", false);
 #undef HEAD
+	/* Once for all lines that have no section. */
+	forget();
+	add("p.policy", "a=1\nb\nc=3\n[Match]\nUnti=x\nCommand=x\n");
+	TRUE(set->problems_n == 3 && set->problem[1].line == 5 && set->n == 0);
 	/* The good lines beside a bad one stay. */
 	forget();
 	add("p.policy", "[Match]\nCommand=x\n[Tunables]\nno.such=1\nwhale.ring_slots=7\n");
 	TRUE(set->policy[0]->tunable[row("whale.ring_slots")] == 7);
+}
+
+/* However bad one file is, something of it is told, and of the next one as well. */
+static void test_many_problems(void)
+{
+	enum { LINES = 20000 };
+	static const char head[] = "[Match]\nCommand=x\n[Tunables]\n", line[] = "no.such=1\n";
+	char *text = malloc(sizeof(head) + LINES * sizeof(line));
+	char *end = stpcpy(text, head);
+	unsigned n;
+
+	for (unsigned i = 0; i < LINES; i++)
+		end = stpcpy(end, line);
+	forget();
+	add("a.policy", text);
+	n = (unsigned)set->problems_n;
+	TRUE(n > 1 && n < 100 && set->problem[0].line == 4);
+	TRUE(strstr(set->problem[n - 1].why, "more lines"));
+	add("b.policy", "[Match]\nCommand=x\n[Tunables]\nno.such=1\n");
+	TRUE(set->problems_n == n + 1 && strcmp(set->problem[n].path, "b.policy") == 0);
+	free(text);
 }
 
 static void test_syntax(void)
@@ -298,6 +323,7 @@ int main(void)
 	test_precedence();
 	test_merging();
 	test_problems();
+	test_many_problems();
 	test_syntax();
 	test_files();
 	hak_policy_free(set);

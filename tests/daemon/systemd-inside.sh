@@ -75,6 +75,15 @@ exposure=$(systemd-analyze security hakmemd --no-pager | tail -n 1)
 echo "systemd-analyze security: $exposure"
 [[ $exposure == *OK* ]] || fail "exposure: $exposure"
 
+# --- it is the only one, but for those that try things out -------------------------------------
+said=$(hakmemd 2>&1)
+[ $? = 2 ] && [[ $said == *"hakmemd is at work, process $(main_pid hakmemd) "* ]] ||
+	fail "a second hakmemd: $said"
+systemd-run -q --unit=trial -p Type=notify "$(command -v hakmemd)" --only=no-such-command ||
+	fail "--only beside it does not start: $(journalctl -u trial --no-pager)"
+systemctl stop trial
+hakmemctl metrics --daemon >/dev/null || fail "a hakmemd with --only took the metrics away"
+
 # --- a service on hakmem gets its policy when it starts ----------------------------------------
 systemctl start redis-server || fail "redis-server: $(journalctl -u redis-server --no-pager)"
 redis=$(main_pid redis-server)
@@ -232,6 +241,34 @@ $(hakmemctl policy verify "$closed")"
 readlink /proc/"$closed"/fd/* | grep -q memfd && fail "it did not close its descriptors"
 systemctl stop closed
 rm /etc/hakmem/policy.d/closed.policy
+
+# --- a user that gets its name while its processes run -----------------------------------------
+cat >/etc/hakmem/policy.d/named.policy <<END
+[Match]
+User=hakmem-late
+[Tunables]
+$slots=61
+END
+systemctl reload hakmemd
+systemd-run -q --unit=late -p Environment=LD_PRELOAD=$library \
+	setpriv --reuid=5555 --regid=5555 --clear-groups sleep 1000 || fail "systemd-run"
+late=$(main_pid late)
+found() { hakmemctl metrics --daemon | grep -q 'unit="late.service",command="sleep"'; }
+wait_for 40 found || fail "hakmemd does not find late.service:
+$(systemctl status late --no-pager)"
+echo "hakmem-late:x:5555:5555::/:/bin/false" >>/etc/passwd
+systemctl reload hakmemd
+# It sleeps as well.
+named()
+{
+	[[ $(hakmemctl policy verify "$late" --no-legend -o NAME,WANTED,RESULT) =~ \
+		^$slots\ +61\ +(ok|pending)$ ]]
+}
+wait_for 20 named || fail "no policy for a user who came later:
+$(hakmemctl policy verify "$late")"
+systemctl stop late
+rm /etc/hakmem/policy.d/named.policy
+systemctl reload hakmemd
 
 # --- hung: the watchdog kills it, and what it knew is there again ------------------------------
 returned=$(status_text)

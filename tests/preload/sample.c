@@ -241,6 +241,28 @@ static void reallocated(void)
 	CHECK(counter("profile.frees") - freed == counter("profile.samples") - before + 1);
 }
 
+/* What realloc cannot enlarge is still the block it was, to a profiler too. */
+static void not_reallocated(void)
+{
+	uint64_t before, freed;
+	char *p, *q;
+
+	need_hakmem();
+	p = malloc(4 * MIB);
+	q = malloc(4 * MIB);
+	CHECK(p && q);
+	before = counter("profile.samples");
+	freed = counter("profile.frees");
+	/* more than there are addresses for */
+	CHECK(!realloc(p, (size_t)1 << 47));
+	CHECK(!realloc(q, (size_t)1 << 62));
+	CHECK(counter("profile.samples") == before && counter("profile.frees") == freed);
+	free(p);
+	free(q);
+	CHECK(counter("profile.frees") == freed + 2);
+	CHECK(counter("profile.samples") == before);
+}
+
 static void on_and_off(void)
 {
 	struct books off = { 0 }, on = { 0 };
@@ -333,6 +355,7 @@ static const struct tcase cases[] = {
 	{ "same_block", same_block, 120, "profile.sample_bytes=65536", NULL },
 	{ "every_block", every_block, 120, "profile.sample_bytes=1", NULL },
 	{ "reallocated", reallocated, 120, "profile.sample_bytes=1", NULL },
+	{ "not_reallocated", not_reallocated, 120, "profile.sample_bytes=1", NULL },
 	{ "on_and_off", on_and_off, 120, NULL, NULL },
 	{ "others_free", others_free, 120, "profile.sample_bytes=32768", NULL },
 	{ "in_a_child", in_a_child, 120, "profile.sample_bytes=65536", NULL },

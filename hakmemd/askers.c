@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* Who asks on the bus, see askers.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/segment.h"
+#include "hakmemd/askers.h"
+#include "hakmemd/turns.h"
+
+#define SENDERS		64u	/* connections whose user is remembered */
+#define NAME_BYTES	24u	/* ":1.4711"; longer ones are asked for each time */
+#define USERS		32u
+#define SHARE		10u	/* one part in so many */
+#define FREE_NS		250000000
+/* Before the bus's own sources, so that nothing else is counted. */
+#define PRIORITY	(SD_EVENT_PRIORITY_NORMAL - 10)
+
+struct sender {
+	char name[NAME_BYTES];	/* "": this place is free */
+	uid_t uid;
+};
+
+struct user {
+	bool known;
+	uid_t uid;
+	int64_t left_ns;	/* of its time, as of `seen_ns` */
+	uint64_t seen_ns;
+};
+
+struct hak_askers {
+	sd_event_source *after;
+	struct sender senders[SENDERS];
+	struct user users[USERS];
+	struct user *now;	/* whose message is looked at; NULL: nobody's that counts */
+	int64_t begun_ns;	/* of our processor time */
+};
+
+static int after(sd_event_source *source, void *arg)
+{
+	struct hak_askers *a = arg;
+
+	if (!a->now)
+		return 0;
+	a->now->left_ns -= hak_processor_ns() - a->begun_ns;
+	/* A quarter of a second after the last question there is time again. */
+	if (a->now->left_ns < -FREE_NS / (int64_t)SHARE)
+		a->now->left_ns = -FREE_NS / (int64_t)SHARE;
+	a->now = NULL;
+	return 0;
+}
+
+int hak_askers_new(sd_event *event, struct hak_askers **ret)
+{
+	struct hak_askers *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	r = sd_event_add_post(event, &a->after, after, a);
+	if (r >= 0)
+		r = sd_event_source_set_priority(a->after, PRIORITY);
+	if (r < 0) {
+		hak_askers_free(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void hak_askers_free(struct hak_askers *a)
+{
+	if (!a)
+		return;
+	sd_event_source_disable_unref(a->after);
+	free(a);
+}
+
+static struct sender *place_of(struct hak_askers *a, const char *name)
+{
+	unsigned sum = 0;
+
+	for (; *name; name++)
+		sum = sum * 31 + (unsigned char)*name;
+	return &a->senders[sum % SENDERS];
+}
+
+/* A name on the bus is one connection's, and no other's later. */
+int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
+{
+	const char *name = sd_bus_message_get_sender(message);
+	sd_bus_creds *creds = NULL;
+	struct sender *s;
+	int r;
+
+	if (!name)
+		return -ENXIO;
+	s = place_of(a, name);
+	if (strcmp(s->name, name) == 0) {
+		*ret = s->uid;
+		return 0;
+	}
+	r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &creds);
+	if (r >= 0)
+		r = sd_bus_creds_get_euid(creds, ret);
+	sd_bus_creds_unref(creds);
+	if (r >= 0 && strlen(name) < NAME_BYTES) {
+		strcpy(s->name, name);
+		s->uid = *ret;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* One that is new takes the place of who asked longest ago. */
+static struct user *user_of(struct hak_askers *a, uid_t uid)
+{
+	struct user *oldest = a->users;
+
+	for (struct user *u = a->users; u < a->users + USERS; u++) {
+		if (u->known && u->uid == uid)
+			return u;
+		if (u->seen_ns < oldest->seen_ns)
+			oldest = u;
+	}
+	*oldest = (struct user){ .known = true, .uid = uid, .left_ns = FREE_NS };
+	return oldest;
+}
+
+int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
+{
+	uint64_t now = hak_monotonic_ns(), passed;
+	struct user *u;
+	uid_t uid;
+	int r = hak_askers_uid(a, message, &uid);
+
+	if (r < 0 || uid == 0)
+		return r;
+	u = user_of(a, uid);
+	passed = u->seen_ns ? now - u->seen_ns : 0;
+	u->seen_ns = now;
+	if (passed > (uint64_t)FREE_NS * SHARE)
+		passed = (uint64_t)FREE_NS * SHARE;
+	u->left_ns += (int64_t)(passed / SHARE);
+	if (u->left_ns > FREE_NS)
+		u->left_ns = FREE_NS;
+	a->now = u;
+	a->begun_ns = hak_processor_ns();
+	return u->left_ns > 0 ? 0 : -EDQUOT;
+}

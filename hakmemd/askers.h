@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who asks on the bus, and how much of our time each user's questions may take: a tenth, after a
+ * quarter of a second that is free. Beyond that they are refused unseen, so that no user keeps
+ * others waiting. Root is not counted.
+ *
+ * Time is what the processor spends from the arrival of a message until the event loop goes on. For
+ * bus.c and call.c.
+ */
+#ifndef HAK_ASKERS_H
+#define HAK_ASKERS_H
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+struct hak_askers;
+
+/* 0 or -errno. For one connection: names on another bus are others'. */
+int hak_askers_new(sd_event *event, struct hak_askers **ret);
+void hak_askers_free(struct hak_askers *a);	/* NULL is fine */
+
+/* The user behind a message: 0, or -errno when nobody is there any more. */
+int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret);
+
+/* A message of a stranger's came in. 0: it may be looked at, and is counted from now on; -EDQUOT:
+ * it may not; or as hak_askers_uid(). */
+int hak_askers_begin(struct hak_askers *a, sd_bus_message *message);
+
+#endif

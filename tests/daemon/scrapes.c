@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The socket for metrics: who asks and does not read shares a text with others, what is read is
+ * whole, and who asks later gets a newer one.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "hakmemd/scrapes.h"
+#include "tests/ctl/check.h"
+
+#define TEXT_BYTES	(8u << 20)
+#define OLD_US		600000
+#define CLIENTS		4	/* as many as one user may have */
+
+static sd_event *event;
+static unsigned made;
+
+/* Its number, over and over. */
+static int make(enum hak_metrics_format format, void *arg, char **ret, size_t *ret_bytes)
+{
+	*ret = malloc(TEXT_BYTES);
+	if (!*ret)
+		return -ENOMEM;
+	memset(*ret, (int)++made, TEXT_BYTES);
+	*ret_bytes = TEXT_BYTES;
+	return 0;
+}
+
+static void serve(void)
+{
+	while (sd_event_run(event, 0) > 0)
+		;
+}
+
+static int ask(const char *path, const char *line)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, path);
+	CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0, "connect");
+	CHECK(send(fd, line, strlen(line), 0) == (ssize_t)strlen(line), "send");
+	serve();
+	return fd;
+}
+
+/* The number of the text that is read to its end; 0: it is not whole, for the machine stood still
+ * and the client's time is over. */
+static unsigned number_of(int fd)
+{
+	static unsigned char buf[1 << 16];
+	unsigned number = 0;
+	size_t bytes = 0;
+
+	for (;;) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (n == 0)
+			break;
+		for (ssize_t i = 0; i < n; i++)
+			if (number && buf[i] != number)
+				return 0;
+			else
+				number = buf[i];
+		bytes += n > 0 ? (size_t)n : 0;
+		sd_event_run(event, n > 0 ? 0 : 1000);
+	}
+	close(fd);
+	return bytes == TEXT_BYTES ? number : 0;
+}
+
+static size_t held(void)
+{
+	struct mallinfo2 now = mallinfo2();
+
+	return (now.uordblks + now.hblkhd) / TEXT_BYTES;
+}
+
+/* All of one user's places, by somebody who reads nothing. */
+static void check_slow_readers(const char *path)
+{
+	unsigned numbers[CLIENTS];
+	int fd[CLIENTS];
+
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		/* Old by then, so that the next would have one of his own. */
+		fd[i] = ask(path, "openmetrics\n");
+		usleep(OLD_US);
+	}
+	CHECK(held() <= 2, "%zu texts are kept for %u who do not read", held(), CLIENTS);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		numbers[i] = number_of(fd[i]);
+		CHECK(i == 0 || !numbers[i] || numbers[i] >= numbers[i - 1],
+		      "client %u has an older text", i);
+	}
+}
+
+static unsigned whole(const char *path, const char *line)
+{
+	unsigned number;
+
+	do {
+		number = number_of(ask(path, line));
+	} while (!number);
+	return number;
+}
+
+static void check_newer(const char *path)
+{
+	unsigned before = whole(path, "openmetrics\n"), now = before;
+
+	while (now == before)
+		now = whole(path, "openmetrics\n");
+	CHECK(now > before, "text %u after %u", now, before);
+	CHECK(whole(path, "prometheus\n") > now, "the other format is another text");
+}
+
+int main(void)
+{
+	const char *tmp = getenv("HAK_TMP");
+	struct hak_scrapes *scrapes;
+	char path[100];
+
+	snprintf(path, sizeof(path), "%.80s/metrics", tmp ? tmp : ".");
+	CHECK(sd_event_default(&event) >= 0, "an event loop");
+	CHECK(hak_scrapes_start(event, path, make, NULL, &scrapes) == 0, "%s", path);
+	if (check_failures)
+		return check_end();
+	check_slow_readers(path);
+	check_newer(path);
+	hak_scrapes_stop(scrapes);
+	CHECK(held() == 0, "%zu texts are left", held());
+	sd_event_unref(event);
+	return check_end();
+}
