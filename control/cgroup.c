@@ -75,24 +75,24 @@ static const char *next_line(const char *at, struct line *ret)
 	return NULL;
 }
 
+/* A container with version 2 alone, on a machine where systemd keeps both, has all its processes in
+ * one group of name=systemd; one with version 1 alone has them in one group of version 2. */
 void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES])
 {
 	static const char systemd[] = "name=systemd";
 	const char *at = groups->text;
-	struct line line;
+	struct line line, best = { .path_bytes = 0 };
 
-	ret[0] = '\0';
 	while ((at = next_line(at, &line))) {
 		bool ours = line.controllers_bytes == sizeof(systemd) - 1 &&
 			    memcmp(line.controllers, systemd, sizeof(systemd) - 1) == 0;
 
-		if ((!ours && line.controllers_bytes) || line.path_bytes >= HAK_CGROUP_BYTES)
-			continue;
-		memcpy(ret, line.path, line.path_bytes);
-		ret[line.path_bytes] = '\0';
-		if (ours)
-			return;
+		if ((ours || !line.controllers_bytes) && line.path_bytes < HAK_CGROUP_BYTES &&
+		    line.path_bytes > best.path_bytes)
+			best = line;
 	}
+	memcpy(ret, best.path_bytes ? best.path : "", best.path_bytes);
+	ret[best.path_bytes] = '\0';
 }
 
 bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path)

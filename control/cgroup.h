@@ -29,8 +29,8 @@ int hak_cgroup_read(int procfd, struct hak_cgroups *ret);
 char *hak_cgroup_mount(void);
 
 /*
- * The path in the hierarchy that systemd keeps: name=systemd where there is one, else the unified
- * one, else "".
+ * The path in the hierarchy that systemd keeps: name=systemd or the unified one, whichever is
+ * longer, since the other one is a mirror of it or not used; "" if there is neither.
  */
 void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES]);
 

@@ -63,34 +63,46 @@ static void find_user_unit(struct hak_identity *id)
 		hak_cgroup_unit(rest + strlen(manager) - 1, id->user_unit);
 }
 
-int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret)
+int hak_identity_refresh(int procfd, struct hak_identity *id)
 {
-	struct hak_identity id = { .pid = pid };
+	struct hak_identity now = *id;
 	struct hak_cgroups *groups;
 	ssize_t n;
-	int r = hak_start_ticks(procfd, &id.start_ticks);
+	int r = read_uid(procfd, &now.uid);
 
-	if (r == 0)
-		r = read_uid(procfd, &id.uid);
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
-	n = hak_proc_read(procfd, "comm", id.comm, sizeof(id.comm));
+	n = hak_proc_read(procfd, "comm", now.comm, sizeof(now.comm));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
-	id.comm[strcspn(id.comm, "\n")] = '\0';
-	read_exe(procfd, id.exe);
+	now.comm[strcspn(now.comm, "\n")] = '\0';
 	groups = malloc(sizeof(*groups));
 	if (!groups)
 		return -ENOMEM;
 	if (hak_cgroup_read(procfd, groups) == 0) {
-		hak_cgroup_path(groups, id.cgroup);
-		hak_cgroup_unit(id.cgroup, id.unit);
-		hak_cgroup_slice(id.cgroup, id.slice);
-		find_user_unit(&id);
+		hak_cgroup_path(groups, now.cgroup);
+		hak_cgroup_unit(now.cgroup, now.unit);
+		hak_cgroup_slice(now.cgroup, now.slice);
+		now.user_unit[0] = '\0';
+		find_user_unit(&now);
 	}
 	free(groups);
-	*ret = id;
+	*id = now;
 	return 0;
+}
+
+int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret)
+{
+	struct hak_identity id = { .pid = pid };
+	int r = hak_start_ticks(procfd, &id.start_ticks);
+
+	if (r < 0)
+		return r;
+	read_exe(procfd, id.exe);
+	r = hak_identity_refresh(procfd, &id);
+	if (r == 0)
+		*ret = id;
+	return r;
 }
 
 /* -- users ------------------------------------------------------------------------------------- */

@@ -34,6 +34,10 @@ struct hak_identity {
 /* 0, -ESRCH when the process is gone, or what the system said. `user` is left "". */
 int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret);
 
+/* What may change while it runs one program: all but start time and executable, and `user`, which
+ * stays. As above; untouched on failure. */
+int hak_identity_refresh(int procfd, struct hak_identity *id);
+
 /* Start time alone, in ticks since boot. */
 int hak_start_ticks(int procfd, uint64_t *ret);
 

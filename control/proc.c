@@ -10,27 +10,25 @@
 
 #define STAT_BYTES 1024
 
+/* The kernel makes such a file whole at the first read: one that fills less than there is room for
+ * has reached its end, and another would only say so. */
 ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	size_t n = 0;
-	ssize_t got = 0;
+	ssize_t n;
 
 	buf[0] = '\0';
 	if (fd < 0)
 		return -errno;
-	while (n < bytes - 1) {
-		got = read(fd, buf + n, bytes - 1 - n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	got = got < 0 ? -errno : (ssize_t)n;
+	do
+		n = read(fd, buf, bytes - 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = -errno;
+	else
+		buf[n] = '\0';
 	close(fd);
-	buf[n] = '\0';
-	return got;
+	return n;
 }
 
 /* Where the field begins; NULL. The command in field 2 may hold any character, ')' included. */

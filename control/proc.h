@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Small files of /proc, read whole and as text, through a descriptor of the folder that holds them:
- * /proc/PID keeps to one process, whatever becomes of its pid. No state.
+ * /proc/PID keeps to one process, whatever becomes of its pid. Not for lists such as maps or
+ * mountinfo, which the kernel gives out in pieces. No state.
  *
  * For: control/, hakmemctl, hakmemd.
  */
@@ -12,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The file's first bytes as a string; how many, or -errno, with an empty or a part of a string. */
+/* The file's first bytes as a string; how many, or -errno and an empty string. */
 ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes);
 
 /* A number of /proc/PID/stat by its place, from 4 on (proc(5)). 0; -EIO: there is none; -errno. */

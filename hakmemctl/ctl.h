@@ -209,4 +209,8 @@ int ctl_find_library(char path[HAK_PATH_BYTES], char why[HAK_WHY_TEXT]);
  * memory. */
 char *ctl_preload_with(const char *library, const char *old);
 
+/* -- replace.c --------------------------------------------------------------------------------- */
+/* A file with this text in the place of what is there: 0, or -errno, and that is untouched. */
+int ctl_replace(const char *path, const char *text, size_t bytes);
+
 #endif

@@ -56,28 +56,6 @@ static int make_folders(char *path)
 	return 0;
 }
 
-static int write_all(const char *path, const char *text)
-{
-	char temporary[2 * PATH_MAX + 16];
-	size_t bytes = strlen(text);
-	int fd, r = 0;
-
-	snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fchmod(fd, 0644) < 0)
-		r = -errno;
-	else if (write(fd, text, bytes) != (ssize_t)bytes)
-		r = -EIO;
-	else if (fsync(fd) < 0 || rename(temporary, path) < 0)
-		r = -errno;
-	close(fd);
-	if (r < 0)
-		unlink(temporary);
-	return r;
-}
-
 /* 0, -ENOENT, -EEXIST (somebody else's) or -errno. */
 static int is_ours(const char *path)
 {
@@ -236,9 +214,11 @@ static void enable_loaded(struct command *cmd, const struct ctl_unit *unit, cons
 	free(old);
 	r = text ? make_folders(full) : -ENOMEM;
 	if (r == 0)
-		r = write_all(full, text);
+		r = ctl_replace(full, text, strlen(text));
 	free(text);
 	if (r < 0) {
+		*strrchr(full, '/') = '\0';
+		rmdir(full);
 		failed(o, r);
 		return;
 	}

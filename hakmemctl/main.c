@@ -3,6 +3,7 @@
  * hakmemctl: the administrator's hand. The table of verbs, from which dispatch, help and completion
  * come.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
@@ -212,8 +213,10 @@ int main(int argc, char **argv)
 	optind = 0;
 	r = verb->run(&ctl, argc, argv);
 	ctl_bus_close(&ctl);
+	errno = 0;
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "hakmemctl: cannot write the answer\n");
+		fprintf(stderr, "hakmemctl: cannot write the answer%s%s\n", errno ? ": " : "",
+			errno ? strerror(errno) : "");
 		return r ? r : CTL_FAILED;
 	}
 	return r;

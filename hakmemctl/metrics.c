@@ -4,13 +4,10 @@
  * or to a file that node_exporter's textfile collector reads.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "control/cgroup.h"
 #include "control/metrics.h"
@@ -90,34 +87,23 @@ static int print(struct ctl *ctl, const char *target, const struct request *requ
 	return request->daemon ? of_daemon(request, to) : of_processes(ctl, target, request, to);
 }
 
-/* Whoever reads the file meanwhile sees the old text or the new one, whole. */
 static int replace(struct ctl *ctl, const char *target, const struct request *request)
 {
-	char *temporary = NULL;
-	FILE *to = NULL;
-	int fd, r = CTL_FAILED;
+	char *text = NULL;
+	size_t bytes;
+	FILE *to = open_memstream(&text, &bytes);
+	int r = to ? print(ctl, target, request, to) : CTL_FAILED, error = 0;
 
-	if (asprintf(&temporary, "%s.XXXXXX", request->output) < 0)
-		return CTL_FAILED;
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd >= 0)
-		to = fdopen(fd, "w");
-	if (to) {
-		r = print(ctl, target, request, to);
-		if (fchmod(fd, 0644) < 0 || fflush(to) != 0 || ferror(to))
-			r = r ? r : CTL_FAILED;
-		else if ((r == CTL_OK || r == CTL_NOTHING) &&
-			 rename(temporary, request->output) < 0)
-			r = CTL_FAILED;
-	}
-	if (r == CTL_FAILED)
+	if (!to || fclose(to) != 0)
+		error = -ENOMEM;
+	else if (r == CTL_OK || r == CTL_NOTHING)
+		error = ctl_replace(request->output, text, bytes);
+	free(text);
+	if (error < 0) {
 		fprintf(stderr, "hakmemctl: cannot write %s: %s\n", request->output,
-			strerror(errno));
-	if (to)
-		fclose(to);
-	if (fd >= 0 && r != CTL_OK && r != CTL_NOTHING)
-		unlink(temporary);
-	free(temporary);
+			strerror(-error));
+		r = CTL_FAILED;
+	}
 	return r;
 }
 

@@ -248,13 +248,22 @@ static int show(const struct profile *p, const struct request *q, FILE *to)
 	return r;
 }
 
-/* A file is written whole or not at all. */
+/* Made whole before any of it is written: what there is no room for leaves nothing behind. */
 static int answer(const struct profile *p, const struct request *q, FILE *to)
 {
-	int r = show(p, q, to);
+	char *text = NULL;
+	size_t bytes;
+	FILE *made = open_memstream(&text, &bytes);
+	int r = made ? show(p, q, made) : -ENOMEM;
 
-	if (fflush(to) != 0 && r == 0)
+	if (made && fclose(made) != 0 && r == 0)
+		r = -ENOMEM;
+	errno = EIO;
+	if (r == 0 && (fwrite(text, 1, bytes, to) != bytes || fflush(to) != 0))
 		r = -errno;
+	if (r < 0 && q->output)
+		(void)!ftruncate(fileno(to), 0);	/* of a device it cannot be */
+	free(text);
 	if (r < 0)
 		fprintf(stderr, "hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
 			strerror(-r));

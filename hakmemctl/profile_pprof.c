@@ -241,19 +241,28 @@ static void compose(struct tables *t)
 
 static int write_gzip(const struct bytes *b, FILE *to)
 {
-	int fd = fflush(to) ? -1 : dup(fileno(to)), r = 0;
-	gzFile z = fd < 0 ? NULL : gzdopen(fd, "wb9");
+	enum { GZIP = 15 + 16, MEMORY = 8 };	/* zlib.h, deflateInit2() */
+	z_stream z = { .next_in = (void *)b->p };
+	unsigned char *out;
+	uLong room;
+	int r = 0;
 
-	if (!z) {
-		if (fd >= 0)
-			close(fd);
-		return -EIO;
-	}
-	errno = 0;
-	if (b->n > UINT32_MAX / 2 || gzwrite(z, b->p, (unsigned)b->n) != (int)b->n)
+	if (b->n > UINT32_MAX / 2)
+		return -EFBIG;
+	if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, GZIP, MEMORY,
+			 Z_DEFAULT_STRATEGY) != Z_OK)
+		return -ENOMEM;
+	room = deflateBound(&z, b->n);
+	out = malloc(room);
+	z.avail_in = (unsigned)b->n;
+	z.next_out = out;
+	z.avail_out = (unsigned)room;
+	if (!out || deflate(&z, Z_FINISH) != Z_STREAM_END)
+		r = -ENOMEM;
+	else if (fwrite(out, 1, z.total_out, to) != z.total_out)
 		r = errno ? -errno : -EIO;
-	if (gzclose(z) != Z_OK && r == 0)
-		r = errno ? -errno : -EIO;
+	deflateEnd(&z);
+	free(out);
 	return r;
 }
 

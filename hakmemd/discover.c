@@ -7,12 +7,12 @@
  *   does not change there is nothing new; when it moved on by a little, the numbers in between are
  *   tried; only when it moved far, and now and then, /proc is listed.
  * - A process that is new is looked at in this and the next YOUNG looks, in which most of them
- *   execute their program and libhakmem makes its segment. Looking at means to search its maps.
- * - One that is older is looked at each OLD looks, if it has another executable than before, and
- *   each VERY_OLD looks in any case.
+ *   execute their program and libhakmem makes its segment; then ever more rarely, since loading it
+ *   may take its time, down to once in OLDEST looks or two. Looking at means to search its maps.
+ * - One that executes another program is new (program.h). Where its program cannot be watched, its
+ *   executable is compared each OLD looks.
  * - All that within a budget of time for each look; what was left comes first in the next one.
- * - The end of a known process is told by its pidfd; that it executes another program, by its
- *   descriptor of the segment having gone.
+ * - The end of a known process is told by its pidfd.
  *
  * A process that ends while it is looked at is normal, and is no error anywhere here.
  */
@@ -25,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,14 +35,11 @@
 
 #define YOUNG		4u
 #define OLD		16u
-#define VERY_OLD	128u
+#define OLDEST		512u	/* a power of two */
 #define BUDGET_NS	10000000u
 /* So many numbers are tried before listing all is cheaper. */
 #define TRY_MAX		128
 #define LIST_EVERY	32u	/* looks */
-/* libhakmem's descriptors are the lowest free ones from here on. */
-#define FD_FIRST	100
-#define FD_NEAR		16
 
 /* One process that was seen. */
 struct seen {
@@ -51,7 +47,7 @@ struct seen {
 	unsigned last;		/* scan in which it was last listed */
 	unsigned looks;		/* how often it was looked at */
 	unsigned look;		/* look at which that was last */
-	uint32_t exe;		/* a digest of its executable's identity; 0: unknown */
+	struct hak_program program;	/* none while it is known */
 	bool known;		/* in the manager's table */
 	bool told;		/* its segment is bad, and that was said */
 };
@@ -91,11 +87,18 @@ static int rebuild(struct hak_discovery *d, size_t live)
 	if (!table)
 		return -ENOMEM;
 	d->n = 0;
-	for (size_t i = 0; i < d->room; i++)
-		if (d->seen[i].pid && d->seen[i].last == d->scan) {
-			*place_of(table, room, d->seen[i].pid) = d->seen[i];
-			d->n++;
+	for (size_t i = 0; i < d->room; i++) {
+		struct seen *s = &d->seen[i];
+
+		if (!s->pid)
+			continue;
+		if (s->last != d->scan) {
+			hak_program_close(&s->program);
+			continue;
 		}
+		*place_of(table, room, s->pid) = *s;
+		d->n++;
+	}
 	free(d->seen);
 	d->seen = table;
 	d->room = room;
@@ -103,7 +106,15 @@ static int rebuild(struct hak_discovery *d, size_t live)
 	return 0;
 }
 
-static int note(struct hak_discovery *d, pid_t pid)
+/* It, or who has its number now, is new. */
+static void renew(struct seen *s)
+{
+	hak_program_close(&s->program);
+	s->looks = 0;
+	s->known = s->told = false;
+}
+
+static int note(struct hak_discovery *d, pid_t pid, bool born)
 {
 	struct seen *s;
 
@@ -116,8 +127,10 @@ static int note(struct hak_discovery *d, pid_t pid)
 	}
 	s = place_of(d->seen, d->room, pid);
 	if (!s->pid) {
-		*s = (struct seen){ .pid = pid };
+		*s = (struct seen){ .pid = pid, .program = HAK_PROGRAM_NONE };
 		d->n++;
+	} else if (born && !s->known) {
+		renew(s);
 	}
 	s->last = d->scan;
 	return 0;
@@ -133,7 +146,7 @@ static int list_all(struct hak_discovery *d)
 	while ((entry = readdir(d->proc))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		if (note(d, atoi(entry->d_name)) < 0)
+		if (note(d, atoi(entry->d_name), false) < 0)
 			return -ENOMEM;
 		listed++;
 	}
@@ -152,7 +165,7 @@ static int try_numbers(struct hak_discovery *d, pid_t from, pid_t to)
 		if (fd < 0)
 			continue;
 		close(fd);
-		r = note(d, pid);
+		r = note(d, pid, true);
 	}
 	return r;
 }
@@ -169,31 +182,6 @@ static pid_t youngest_process(void)
 }
 
 /* -- one process ------------------------------------------------------------------------------- */
-/* What the kernel knows of a file, without asking a filesystem of a stranger's. 0: nothing. */
-static uint64_t ino_of(int dir, const char *path)
-{
-	struct statx st;
-
-	if (statx(dir, path, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
-		return 0;
-	return st.stx_ino ^ (uint64_t)st.stx_dev_minor << 40 ^ (uint64_t)st.stx_dev_major << 52;
-}
-
-/* Segments are memfds, which all live on one device. */
-static int find_fd_number(const struct hak_segment *seg)
-{
-	char path[32];
-	struct statx st;
-
-	for (int i = FD_FIRST; i < FD_FIRST + FD_NEAR; i++) {
-		snprintf(path, sizeof(path), "fd/%d", i);
-		if (statx(seg->procfd, path, AT_STATX_DONT_SYNC, STATX_INO, &st) == 0 &&
-		    st.stx_ino == seg->stats_ino)
-			return i;
-	}
-	return -1;
-}
-
 static int see_inode(const struct hak_mapping *map, void *arg)
 {
 	return map->ino == *(const uint64_t *)arg;
@@ -206,40 +194,30 @@ static bool maps_segment(const struct hak_segment *seg)
 	return hak_each_mapping(seg->procfd, see_inode, &ino) == 1;
 }
 
-/* By its descriptor; where the program closed that, by the executable, and now and then by maps. */
 bool hak_discovery_still(struct hak_process *p)
 {
 	const unsigned turn = p->manager->look + (unsigned)p->id.pid;
-	char path[32];
-	struct statx st;
 
 	if (!p->end && hak_segment_alive(p->seg) < 0)
 		return false;
-	if (turn % 2)
-		return true;
-	if (p->fd_number < 0)
-		return ino_of(p->seg->procfd, "exe") == p->exe_ino &&
-		       (turn % OLD || maps_segment(p->seg));
-	snprintf(path, sizeof(path), "fd/%d", p->fd_number);
-	if (statx(p->seg->procfd, path, AT_STATX_DONT_SYNC, STATX_INO, &st) == 0 &&
-	    st.stx_ino == p->seg->stats_ino)
-		return true;
-	p->fd_number = find_fd_number(p->seg);
-	return p->fd_number >= 0 || maps_segment(p->seg);
+	if (p->program.fd >= 0)
+		return hak_program_runs(&p->program);
+	return turn % OLD || (hak_program_same_exe(p->seg->procfd, ".", &p->program) &&
+			      maps_segment(p->seg));
 }
 
 /* A service may drop its root, a desktop may move what it has started into a scope: soon after its
  * start, mostly. */
 void hak_discovery_refresh(struct hak_process *p)
 {
-	struct hak_identity id;
+	struct hak_identity id = p->id;
 
 	if (p->looks++ >= YOUNG && (p->manager->look + (unsigned)p->id.pid) % OLD)
 		return;
-	if (hak_identity_read(p->seg->procfd, p->id.pid, &id) < 0)
+	if (hak_identity_refresh(p->seg->procfd, &id) < 0)
 		return;
 	if (id.uid == p->id.uid && strcmp(id.comm, p->id.comm) == 0 &&
-	    strcmp(id.cgroup, p->id.cgroup) == 0 && strcmp(id.exe, p->id.exe) == 0)
+	    strcmp(id.cgroup, p->id.cgroup) == 0)
 		return;
 	p->id = id;
 	hak_apply(p);
@@ -270,7 +248,8 @@ static void tell_bad(struct seen *s, int error, const char *why)
 		  "process %d is left alone: %s", (int)s->pid, shown);
 }
 
-static int add(struct hak_manager *m, struct hak_segment *seg)
+/* Takes the program over, too. */
+static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_program *program)
 {
 	struct hak_process *p = calloc(1, sizeof(*p));
 	int r = p ? hak_identity_read(seg->procfd, seg->pid, &p->id) : -ENOMEM;
@@ -289,57 +268,71 @@ static int add(struct hak_manager *m, struct hak_segment *seg)
 	}
 	p->manager = m;
 	p->seg = seg;
-	p->fd_number = find_fd_number(seg);
-	p->exe_ino = ino_of(seg->procfd, "exe");
+	p->program = *program;
+	*program = HAK_PROGRAM_NONE;
 	hak_process_added(p);
 	return 0;
 }
 
 static void look_at(struct hak_discovery *d, struct seen *s)
 {
+	const int proc = dirfd(d->proc);
 	struct hak_segment *seg;
 	char name[16], why[HAK_WHY_TEXT];
 	int r;
 
-	s->looks++;
+	/* Who was there before us is hardly young. */
+	s->looks = d->first ? YOUNG + 4 : s->looks + 1;
 	s->look = d->manager->look;
 	snprintf(name, sizeof(name), "%d", (int)s->pid);
-	if (!hak_maybe_segment(dirfd(d->proc), name))
+	/* Before its maps are read: whatever it executes later is noticed. Anew each time, since a
+	 * young one may still have borrowed its parent's memory. */
+	hak_program_close(&s->program);
+	if (hak_program_open(proc, name, &s->program) == -ENOENT) {
+		renew(s);
+		s->last = d->scan - 1;	/* until it is listed again */
+		return;
+	}
+	if (!hak_maybe_segment(proc, name))
 		return;
 	r = hak_segment_open(s->pid, HAK_SEGMENT_WRITE | HAK_SEGMENT_NOWAIT, &seg, why);
 	if (r == 0)
-		r = add(d->manager, seg);
+		r = add(d->manager, seg, &s->program);
 	s->known = r == 0;
 	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
 	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT)
 		tell_bad(s, r, why);
 }
 
+static bool executed(struct hak_discovery *d, const struct seen *s)
+{
+	char name[16];
+
+	if (s->program.fd >= 0)
+		return !hak_program_runs(&s->program);
+	if ((d->manager->look + (unsigned)s->pid) % OLD)
+		return false;
+	snprintf(name, sizeof(name), "%d", (int)s->pid);
+	return !hak_program_same_exe(dirfd(d->proc), name, &s->program);
+}
+
 /* Whether it is worth a look now. */
 static bool due(struct hak_discovery *d, struct seen *s)
 {
-	unsigned age = d->manager->look - s->look;
-	char path[24];
-	uint64_t ino;
-	uint32_t digest;
+	unsigned pause;
 
 	if (s->known) {
 		if (hak_manager_find(d->manager, s->pid, 0))
 			return false;
-		/* Ended, or executed something: it, or who has its pid now, is new. */
-		*s = (struct seen){ .pid = s->pid, .last = s->last };
+		renew(s);
 	}
-	if (s->looks < YOUNG || age >= VERY_OLD)
+	if (executed(d, s))
+		s->looks = 0;
+	if (s->looks < YOUNG)
 		return true;
-	if ((d->manager->look + (unsigned)s->pid) % OLD)
-		return false;
-	snprintf(path, sizeof(path), "%d/exe", (int)s->pid);
-	ino = ino_of(dirfd(d->proc), path);
-	digest = (uint32_t)(ino ^ ino >> 32);
-	if (digest == s->exe)
-		return false;
-	s->exe = digest;
-	return true;
+	pause = s->looks - YOUNG < 8 ? 2u << (s->looks - YOUNG) : OLDEST;
+	/* Not all of those that were first seen in one look in one look again. */
+	return d->manager->look - s->look >= pause + (unsigned)s->pid % pause;
 }
 
 static int find_new(struct hak_discovery *d)
@@ -422,6 +415,9 @@ void hak_discovery_stop(struct hak_manager *m)
 	sd_event_source_disable_unref(d->timer);
 	if (d->proc)
 		closedir(d->proc);
+	for (size_t i = 0; i < d->room; i++)
+		if (d->seen[i].pid)
+			hak_program_close(&d->seen[i].program);
 	free(d->seen);
 	free(d);
 	m->discovery = NULL;

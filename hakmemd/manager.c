@@ -46,6 +46,7 @@ int hak_manager_new(sd_event *event, struct hak_manager **ret)
 static void free_process(struct hak_process *p)
 {
 	sd_event_source_disable_unref(p->end);
+	hak_program_close(&p->program);
 	hak_segment_close(p->seg);
 	free(p);
 }

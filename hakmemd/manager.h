@@ -26,6 +26,7 @@
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
 #include "hakmemd/conf.h"
+#include "hakmemd/program.h"
 #include "hakmemd/turns.h"
 
 struct hak_manager;
@@ -62,8 +63,7 @@ struct hak_process {
 	bool locked;				/* control.lock: can be seen, not changed */
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
 	struct hak_told told;			/* it may not flood the journal */
-	int fd_number;				/* of its stats memfd, there; -1 if it closed it */
-	uint64_t exe_ino;			/* these two tell when it executes something else */
+	struct hak_program program;		/* that it runs */
 
 	/* purge.c: one request at a time */
 	uint64_t purge_id;			/* 0: none is out */

@@ -109,8 +109,7 @@ void hak_state_save(struct hak_manager *m)
 {
 	if (!m->store || !m->state_stale)
 		return;
-	m->state_stale = false;
-	hak_store_save(m->store, write_text, m);
+	m->state_stale = hak_store_save(m->store, write_text, m) < 0;
 }
 
 void hak_state_stop(struct hak_manager *m)

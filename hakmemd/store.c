@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "hakmemd/journal.h"
 #include "hakmemd/store.h"
 
 #define MAGIC		"HAKSTOR1"
@@ -25,6 +26,7 @@ struct head {
 struct hak_store {
 	int fd;
 	uint64_t number;	/* of the slot written last */
+	bool failed;		/* the last time, and that was said */
 };
 
 static off_t slot_at(uint64_t number)
@@ -41,9 +43,19 @@ static uint64_t sum_of(const char *text, size_t bytes)
 	return sum;
 }
 
-static bool write_at(int fd, const void *from, size_t bytes, off_t at)
+static int write_at(int fd, const void *from, size_t bytes, off_t at)
 {
-	return pwrite(fd, from, bytes, at) == (ssize_t)bytes;
+	const char *text = from;
+
+	while (bytes) {
+		ssize_t n = pwrite(fd, text, bytes, at);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			text += n, at += n, bytes -= (size_t)n;
+	}
+	return 0;
 }
 
 /* The slot's text, NULL if it has none that is whole. */
@@ -126,6 +138,16 @@ int hak_store_open(const char *name, struct hak_store **ret, char **ret_text)
 	return 0;
 }
 
+/* Once, until it works again. */
+static int tell(struct hak_store *store, int r)
+{
+	if (r < 0 && !store->failed)
+		hak_log(LOG_WARNING, "what was known before is what would survive a restart: "
+			"cannot store more: %s", strerror(-r));
+	store->failed = r < 0;
+	return r;
+}
+
 int hak_store_save(struct hak_store *store, void (*write)(FILE *to, void *arg), void *arg)
 {
 	struct head head = { .number = store->number + 1 };
@@ -134,28 +156,27 @@ int hak_store_save(struct hak_store *store, void (*write)(FILE *to, void *arg), 
 	char *text = NULL;
 	size_t bytes = 0;
 	FILE *to = open_memstream(&text, &bytes);
-	int r = 0;
+	int r;
 
 	if (!to)
-		return -ENOMEM;
+		return tell(store, -ENOMEM);
 	write(to, arg);
 	if (ferror(to) | (fclose(to) != 0) || bytes > SLOT_BYTES - sizeof(head)) {
 		free(text);
-		return -ENOMEM;
+		return tell(store, -ENOMEM);
 	}
 	head.bytes = bytes;
 	head.sum = sum_of(text, bytes);
-	errno = 0;
-	if (!write_at(store->fd, &none, sizeof(none), at) ||
-	    !write_at(store->fd, text, bytes, at + (off_t)sizeof(head)))
-		r = errno ? -errno : -EIO;
+	r = write_at(store->fd, &none, sizeof(none), at);
+	if (r == 0)
+		r = write_at(store->fd, text, bytes, at + (off_t)sizeof(head));
 	memcpy(head.magic, MAGIC, sizeof(head.magic));
-	if (r == 0 && !write_at(store->fd, &head, sizeof(head), at))
-		r = errno ? -errno : -EIO;
+	if (r == 0)
+		r = write_at(store->fd, &head, sizeof(head), at);
 	if (r == 0)
 		store->number++;
 	free(text);
-	return r;
+	return tell(store, r);
 }
 
 void hak_store_close(struct hak_store *store)

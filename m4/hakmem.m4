@@ -95,8 +95,8 @@ AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
 
 # HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; profiles are written
 # by zlib; the programs need clang and bpftool, or come ready made with a tarball. Only hakmemctl
-# uses them. Names of C++ are read by what g++ links into every program, which is an archive: nothing
-# needs libstdc++ for it.
+# uses them. Names of C++ are read by what g++ links into every program, which is an archive:
+# nothing needs libstdc++ for it.
 AC_DEFUN([HAK_CHECK_BPF],
 [AC_CHECK_PROGS([BPF_CLANG],
 	[clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14])

@@ -48,6 +48,10 @@ static void layouts(void)
 	layout(legacy, "/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service",
 	       "system-getty.slice");
 	layout(container, "/../../kube:pods/x.service.d/a.service", "", "-.slice");
+	layout("1:name=systemd:/\n0::/system.slice/a.service\n", "/system.slice/a.service",
+	       "a.service", "system.slice");
+	layout("1:name=systemd:/system.slice/a.service\n0::/\n", "/system.slice/a.service",
+	       "a.service", "system.slice");
 	layout("0::/\n", "/", "", "-.slice");
 	layout("0::/init.scope\n", "/init.scope", "init.scope", "-.slice");
 	layout("3:memory:/a.service\n", "", "", "-.slice");

@@ -4,11 +4,14 @@
  * restarts, and whatever became of the memfd meanwhile. A restart is what systemd makes of it: the
  * descriptor comes as number 3 with its name.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -154,6 +157,33 @@ static void test_forged_length(int memfd)
 	expect(memfd, NULL, "forged");
 }
 
+/* No room for more: what was there stays, and all goes on when there is room again. */
+static void test_no_room(int memfd)
+{
+	struct rlimit limit, small;
+	struct hak_store *store;
+	char *text;
+
+	CHECK(ftruncate(memfd, 0) == 0, "truncates");
+	save(memfd, "one");
+	save(memfd, "two");
+	dup2(memfd, 3);
+	store = begin("test-sums", &text);
+	CHECK(text && strcmp(text, "two") == 0, "two is there");
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	small = limit;
+	small.rlim_cur = SLOT_BYTES;
+	setrlimit(RLIMIT_FSIZE, &small);
+	for (int i = 0; i < 2; i++)
+		CHECK(hak_store_save(store, put, (char[]){ "three" }) == -EFBIG, "no room: %d", i);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	hak_store_close(store);
+	expect(memfd, "two", "no room for three");
+	save(memfd, "three");
+	expect(memfd, "three", "room again");
+}
+
 int main(void)
 {
 	struct hak_store *store;
@@ -173,6 +203,7 @@ int main(void)
 	test_restarts(memfd);
 	test_damage(memfd);
 	test_forged_length(memfd);
+	test_no_room(memfd);
 
 	/* Somebody else's. */
 	save(memfd, "ours");

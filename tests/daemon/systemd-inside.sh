@@ -90,6 +90,11 @@ redis=$(main_pid redis-server)
 grep -q libhakmem "/proc/$redis/maps" || fail "redis-server is not on hakmem"
 becomes "$redis" $slots 40/policy
 hakmemctl policy verify "$redis" || fail "verify: $?"
+for target in redis-server.service system.slice cgroup:/system.slice/redis-server.service \
+	cgroup:/system.slice; do
+	hakmemctl get $target $slots --no-legend -o PID | grep -qw "$redis" || fail "get $target"
+done
+hakmemctl get cgroup:/system.slice/redis $slots >/dev/null 2>&1 && fail "a group that is none"
 wait_for 20 in_journal $tunable HAKMEM_TUNABLE=$slots HAKMEM_OLD=128 HAKMEM_NEW=40 \
 	HAKMEM_RULE=redis HAKMEM_UNIT=redis-server.service OBJECT_PID="$redis" ||
 	fail "no event: $(journalctl -u hakmemd -o verbose --no-pager | tail -n 40)"
@@ -128,6 +133,12 @@ for i in range(120000):
 fill
 digest=$(redis-cli debug digest)
 memory=/sys/fs/cgroup/memory unified=/sys/fs/cgroup/unified
+if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
+	# The controller may be one of version 1 all the same, which nothing here shows.
+	memory=/run/memory unified=/sys/fs/cgroup
+	mkdir $memory
+	mount -t cgroup -o memory cgroup $memory 2>/dev/null || rmdir $memory
+fi
 if [ -d $memory ] && [ -d $unified ]; then
 	mkdir $memory/thrash $unified/system.slice/redis-server.service/thrash
 	echo $((20 << 20)) >$memory/thrash/memory.limit_in_bytes
@@ -165,7 +176,7 @@ if [ -d $memory ] && [ -d $unified ]; then
 		fail "no event of the host's pressure"
 	[ "$(redis-cli debug digest)" = "$digest" ] || fail "the data of redis-server changed"
 else
-	echo "pressure not tried: no control groups of version 1 beside version 2"
+	echo "pressure not tried: no memory controller of version 1 beside version 2"
 fi
 
 # --- memory freed lazily by one that sleeps; one that closed its descriptors --------------------

@@ -8,7 +8,8 @@
 # SHARE is bound to /hk inside; SCRIPT is a path below it. SHARE/root, if it is there, is copied
 # over the root first: what `make install DESTDIR=SHARE/root` made, and units. The script's output
 # is shown at the end, and its exit status is ours; 77 with a reason where this cannot be done.
-# HAK_BOOT_LIMIT: seconds until all is killed (100).
+# HAK_BOOT_LIMIT: seconds until all is killed (100). HAK_UNIFIED=yes: control groups of version 2
+# alone, whatever the machine has.
 set -u
 skip()
 {
@@ -124,7 +125,7 @@ ln -s /proc/self/fd/2 "$root/dev/stderr"
 mount -t tmpfs tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
-if [ "$(stat -f -c %T $top)" = cgroup2fs ]; then
+if [ "${HAK_UNIFIED:-}" = yes ] || [ "$(stat -f -c %T $top)" = cgroup2fs ]; then
 	mount -t cgroup2 cgroup2 "$root$top"
 else
 	mount -t tmpfs -o mode=755 tmpfs "$root$top"

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which program a process runs, see program.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hakmemd/program.h"
+
+/* What the kernel knows of a file, without asking a filesystem of a stranger's. 0: nothing. */
+static uint32_t exe_of(int dir, const char *process)
+{
+	char path[32];
+	struct statx st;
+	uint64_t id;
+
+	snprintf(path, sizeof(path), "%.16s/exe", process);
+	if (statx(dir, path, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
+		return 0;
+	id = st.stx_ino ^ (uint64_t)st.stx_dev_minor << 40 ^ (uint64_t)st.stx_dev_major << 52;
+	return (uint32_t)(id ^ id >> 32);
+}
+
+/* The lowest free one is given out, so that its number tells how many there are. */
+static bool too_many(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || (rlim_t)fd >= limit.rlim_cur / 2;
+}
+
+/*
+ * The kernel looks whether the memory is there before it complains that one byte is not a whole
+ * entry; where it is gone, that is the end of the file.
+ */
+bool hak_program_runs(const struct hak_program *program)
+{
+	char byte;
+
+	return pread(program->fd, &byte, 1, 0) != 0;
+}
+
+int hak_program_open(int dir, const char *process, struct hak_program *ret)
+{
+	struct hak_program program = HAK_PROGRAM_NONE;
+	char path[32];
+
+	snprintf(path, sizeof(path), "%.16s/pagemap", process);
+	program.fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (program.fd < 0 && errno == ENOENT && faccessat(dir, process, F_OK, 0) < 0)
+		return -ENOENT;
+	if (program.fd >= 0 && (too_many(program.fd) || !hak_program_runs(&program)))
+		hak_program_close(&program);
+	if (program.fd < 0)
+		program.exe = exe_of(dir, process);
+	*ret = program;
+	return 0;
+}
+
+void hak_program_close(struct hak_program *program)
+{
+	if (program->fd >= 0)
+		close(program->fd);
+	*program = HAK_PROGRAM_NONE;
+}
+
+bool hak_program_same_exe(int dir, const char *process, const struct hak_program *program)
+{
+	return exe_of(dir, process) == program->exe;
+}

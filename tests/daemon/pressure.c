@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/*
+ * hakmemd/pressure.c with a clock, processes and a kernel of the test's own: whom a trigger asks,
+ * that it is deaf afterwards, for twice as long each time that little came of it, and not for ever.
+ */
+#include <string.h>
+
+#include "hakmemd/pressure.c"
+#include "tests/ctl/check.h"
+
+#define SECOND 1000000000ull
+
+static uint64_t now_ns = 1000 * SECOND;
+static struct hak_process *asked[64];
+static unsigned asked_n;
+static enum hak_purge_level asked_level;
+
+/* -- what pressure.c needs of the others ------------------------------------------------------- */
+uint64_t hak_monotonic_ns(void)
+{
+	return now_ns;
+}
+
+void hak_purge_measure(struct hak_process *p, uint64_t age_us)
+{
+	p->measured_ns = now_ns;
+}
+
+int hak_purge_process(struct hak_process *p, enum hak_purge_level level, const char *why)
+{
+	if (p->purge_id)
+		return -EBUSY;
+	asked_level = level;
+	asked[asked_n++] = p;
+	return 0;
+}
+
+void hak_event(int level, const char *message_id, const struct hak_field *fields, size_t n,
+	       const char *format, ...)
+{
+}
+
+void hak_log(int level, const char *format, ...)
+{
+}
+
+void hak_escape(const char *text, char *out, size_t bytes)
+{
+	snprintf(out, bytes, "%s", text);
+}
+
+char *hak_cgroup_mount(void)
+{
+	return NULL;
+}
+
+/* -- the test ---------------------------------------------------------------------------------- */
+static struct hak_process *add(struct hak_manager *m, const char *cgroup, uint64_t cached,
+			       uint64_t idle_ns)
+{
+	struct hak_process *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		exit(1);
+	p->manager = m;
+	p->cached_bytes = cached;
+	p->active_ns = now_ns - idle_ns;
+	snprintf(p->id.cgroup, sizeof(p->id.cgroup), "%s", cgroup);
+	p->next = m->processes;
+	m->processes = p;
+	m->processes_n++;
+	return p;
+}
+
+static unsigned fire(struct trigger *t)
+{
+	asked_n = 0;
+	act(t);
+	return asked_n;
+}
+
+static void test_order(void)
+{
+	struct hak_manager m = { .processes = NULL };
+	struct trigger host = { .manager = &m, .cgroup = (char[]){ "" }, .fd = -1,
+				.action = HAK_PURGE_ALL };
+	struct trigger unit = { .manager = &m, .cgroup = (char[]){ "/a.slice/b.service" },
+				.fd = -1, .action = HAK_PURGE_DIRTY };
+	struct hak_process *busy = add(&m, "/a.slice/b.service", 90 << 20, 0);
+	struct hak_process *idle = add(&m, "/a.slice/b.service/sub", 2 << 20, 10 * SECOND);
+	struct hak_process *more = add(&m, "/a.slice/b.service2", 8 << 20, 10 * SECOND);
+	struct hak_process *small = add(&m, "/a.slice/b.service", 64 << 10, 10 * SECOND);
+
+	CHECK(fire(&host) == 3 && asked[0] == more && asked[1] == idle && asked[2] == busy,
+	      "idle ones first, then those with most: %u", asked_n);
+	CHECK(asked_level == HAK_PURGE_ALL, "level %d", (int)asked_level);
+	now_ns += SECOND;
+	CHECK(fire(&unit) == 2 && asked[0] == idle && asked[1] == busy,
+	      "those of the unit alone: %u", asked_n);
+	idle->purge_id = 1;
+	now_ns += SECOND;
+	CHECK(fire(&unit) == 1 && asked[0] == busy, "one has a request already: %u", asked_n);
+	CHECK(small->cached_bytes < WORTH_BYTES, "the small one is never asked");
+	for (unsigned i = 0; i < 50; i++)
+		add(&m, "/", 4 << 20, 10 * SECOND);
+	now_ns += SECOND;
+	CHECK(fire(&host) == ASK_MAX, "%u of 50 are asked", asked_n);
+}
+
+/* How long it is deaf: fired each second until it acts again. */
+static unsigned pause_of(struct trigger *t)
+{
+	for (unsigned s = 1; s < 100000; s++) {
+		now_ns += SECOND;
+		if (fire(t))
+			return s;
+	}
+	return 0;
+}
+
+static void test_backoff(void)
+{
+	struct hak_manager m = { .processes = NULL };
+	struct trigger t = { .manager = &m, .cgroup = (char[]){ "" }, .fd = -1,
+			     .cooldown_us = 10000000 };
+	unsigned want = 10, s;
+
+	add(&m, "/", 4 << 20, 10 * SECOND);
+	CHECK(fire(&t) == 1, "it acts at once");
+	CHECK(fire(&t) == 0, "and is deaf then");
+	for (unsigned i = 0; i <= BACKOFF_MAX; i++) {
+		s = pause_of(&t);
+		CHECK(s == want, "after %u rounds with little: %u s, not %u", i, s, want);
+		want *= 2;
+	}
+	CHECK(pause_of(&t) == want / 2, "not ever longer");
+	m.returned_bytes += 64 << 20;
+	CHECK(pause_of(&t) == want / 2, "it was deaf already");
+	s = pause_of(&t);
+	CHECK(s == 10, "after a round with much: %u s", s);
+	s = pause_of(&t);
+	CHECK(s == 20, "after one with little: %u s", s);
+
+	/* That there was nobody to ask is no reason to wait longer. */
+	m.processes->purge_id = 1;
+	for (unsigned i = 0; i < 3; i++) {
+		now_ns += 1000 * SECOND;
+		CHECK(fire(&t) == 0, "nobody can be asked");
+	}
+	m.processes->purge_id = 0;
+	now_ns += 10 * SECOND;
+	CHECK(fire(&t) == 1, "now somebody can");
+}
+
+int main(void)
+{
+	test_order();
+	test_backoff();
+	return check_end();
+}
