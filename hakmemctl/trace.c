@@ -274,9 +274,10 @@ static int answer(struct trace *t, const struct request *q, FILE *drawing)
 	json_object_put(document);
 	if (!drawing)
 		return CTL_OK;
+	errno = 0;
 	r = trace_map(t, drawing);
-	if (fclose(drawing) != 0 && r == 0)
-		r = -errno;
+	if ((ferror(drawing) | (fclose(drawing) != 0)) && r == 0)
+		r = errno ? -errno : -EIO;
 	return r < 0 ? complain(q->output, r) : CTL_OK;
 }
 
