@@ -3,8 +3,8 @@
  * A program with a leak, for tests/bpf/profile.test: each line on stdin lets it serve 20,000
  * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It
  * answers with a line. To a linker two of its functions are C++, in C that needs no compiler for
- * it. Its name and that of another function are such as would break a document: control bytes, half a
- * character, markup, and more than fits into a bar.
+ * it. Its name and that of another function are such as would break a document: control bytes, half
+ * a character, markup, and more than fits into a bar.
  */
 #include <stdio.h>
 #include <stdlib.h>

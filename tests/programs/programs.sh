@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What the tests of real programs share; to be read with . "$srcdir/tests/programs/programs.sh".
-. "$srcdir/tests/lib.sh"
+. "${srcdir:?}/tests/lib.sh"
 hold=$top_builddir/tests/programs/hold.so
 
 # What is said while a program's own output is being caught goes past that.
