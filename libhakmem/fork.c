@@ -13,6 +13,7 @@
 #include "segment.h"
 #include "slab.h"
 #include "stats.h"
+#include "sys.h"
 #include "tune.h"
 
 /*
@@ -33,6 +34,55 @@ static struct {
  * allocator, or in a fork's own handlers.
  */
 static __thread unsigned int inside HAK_TLS;
+
+#if HAK_CONTROL
+/*
+ * What such a thread had counted, as of its fork: its parent goes on counting in memory that both
+ * share until the child has its own. One thread at a time.
+ */
+static struct {
+	_Atomic bool taken;
+	struct hak_heap_block counted;
+} insider;
+
+static void keep_counts(struct hak_cache *c)
+{
+	while (inside == 1 && atomic_exchange_explicit(&insider.taken, true, memory_order_acquire))
+		hak_sys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	if (c->magic == HAK_CACHE_MAGIC)
+		memcpy(&insider.counted, hak_counters(c), sizeof(insider.counted));
+	hak_stats_fork_prepare();
+}
+
+static void forget_counts(void)
+{
+	if (!inside)
+		atomic_store_explicit(&insider.taken, false, memory_order_release);
+}
+
+static void make_counts_private(struct hak_cache *c)
+{
+	if (!hak_segment_unshare())
+		return;
+	if (c->magic == HAK_CACHE_MAGIC)
+		memcpy(hak_counters(c), &insider.counted, sizeof(insider.counted));
+	hak_stats_fork_inside();
+}
+#else
+static void keep_counts(struct hak_cache *c)
+{
+	(void)c;
+}
+
+static void forget_counts(void)
+{
+}
+
+static void make_counts_private(struct hak_cache *c)
+{
+	(void)c;
+}
+#endif
 
 static void save_totals(void)
 {
@@ -109,6 +159,7 @@ static void prepare(void)
 		/* No lock can be waited for. The copy gets all as it is, caches included. */
 		inside++;
 		hak_heap_keep_on_fork(true);
+		keep_counts(hak_self);
 		return;
 	}
 	begin();
@@ -119,6 +170,7 @@ static void parent(void)
 	if (hak_unlikely(inside)) {
 		inside--;
 		hak_heap_keep_on_fork(false);
+		forget_counts();
 		return;
 	}
 	saved.valid = false;
@@ -219,7 +271,8 @@ static void child_inside(void)
 {
 	inside--;
 	hak_heap_keep_on_fork(false);
-	hak_segment_unshare();
+	make_counts_private(hak_self);
+	forget_counts();
 	abandon_half_changed(true);
 	hak_lock_fork_inside(finish);
 }

@@ -581,16 +581,21 @@ static void cover_heaps(void)
 	map_private_over(counters_base(), used, PROT_READ | PROT_WRITE);
 }
 
-void hak_segment_unshare(void)
+bool hak_segment_unshare(void)
 {
-	if (!exists() || hak_os_sandboxed())
-		return;
-	make_private(seg.live, hak_align_up(sizeof(*seg.live), hak_page));
-	if (seg.lazy_ready)
-		make_private(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
-	if (seg.writable)
-		unshare(0, seg.writable);
+	int r;
+
+	if (!exists())
+		return true;
+	if (hak_os_sandboxed())
+		return false;
+	r = make_private(seg.live, hak_align_up(sizeof(*seg.live), hak_page));
+	if (!r && seg.lazy_ready)
+		r = make_private(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
+	if (!r && seg.writable)
+		r = unshare(0, seg.writable);
 	unshare_unused();
+	return !r;
 }
 
 int hak_segment_leave(const struct hak_tune *layers, bool locked)
@@ -679,8 +684,9 @@ void hak_segment_lazy_prepare(void)
 {
 }
 
-void hak_segment_unshare(void)
+bool hak_segment_unshare(void)
 {
+	return true;
 }
 
 bool hak_segment_pageout_locked(void)

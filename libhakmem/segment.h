@@ -67,9 +67,9 @@ void hak_segment_settle(struct hak_cache *c); /* by the thread that runs c, no l
 int hak_segment_leave(const struct hak_tune *layers, bool locked);
 /*
  * In a fork child that cannot leave it yet, without a lock: what it counts from now on its parent
- * does not see.
+ * does not see. False: it does.
  */
-void hak_segment_unshare(void);
+bool hak_segment_unshare(void);
 struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
 void hak_segment_lazy_prepare(void);
 /* lazy.c: the table to write to, or NULL. */

@@ -65,6 +65,13 @@ void hak_stats_fork_prepare(void)
 	saved[HAK_C_AGENT] = 0;
 }
 
+void hak_stats_fork_inside(void)
+{
+	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
+		if (proc_row[i].kind != HAK_KIND_COUNTER)
+			atomic_store_explicit(hak_proc_at(i), saved[i], memory_order_relaxed);
+}
+
 void hak_stats_fork_child(void)
 {
 	left = NULL;

@@ -103,5 +103,7 @@ void hak_stats_fold(void);
  */
 void hak_stats_fork_prepare(void);
 void hak_stats_fork_child(void);
+/* In a child that counts in private memory, but not yet from zero: gauges as saved. */
+void hak_stats_fork_inside(void);
 
 #endif
