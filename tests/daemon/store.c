@@ -170,6 +170,7 @@ static void test_no_room(int memfd)
 	dup2(memfd, 3);
 	store = begin("test-sums", &text);
 	CHECK(text && strcmp(text, "two") == 0, "two is there");
+	free(text);
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &limit);
 	small = limit;
