@@ -346,7 +346,7 @@ static void churn_under_signals(void)
 	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
 	pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
 	while (handler_forks < 200 && !in_copy) {
-		/* an alarm that comes in between is the last one's: then a copy would set its own */
+		/* one that comes in between is the last one: a copy would set its own then */
 		pthread_sigmask(SIG_BLOCK, &alarms, NULL);
 		getitimer(ITIMER_REAL, &left);
 		if (!left.it_value.tv_sec && !left.it_value.tv_usec && !in_copy) {
