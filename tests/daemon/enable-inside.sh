@@ -269,7 +269,7 @@ settle()
 {
 	settled() { [ "$(counted)" = "$expected" ]; }
 	wait_for 60 settled || fail "$1: $(counted) counted, not $expected"
-	metrics "grown(parse(open('/hk/before').read(), True), get())"
+	metrics "grown(parse(open('/hk/before').read(), True), get(), 'two.service')"
 }
 expected=$(live)
 for how in ends restart kill ends-meanwhile; do
