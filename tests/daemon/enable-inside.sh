@@ -253,7 +253,8 @@ echo "systemd-analyze security: $exposure"
 [[ $exposure == *SAFE* ]] || fail "$exposure"
 
 # Ended while it runs, ended while it does not, killed: nothing falls, nothing counts twice. The
-# sleep of "two" allocates when it starts, and never again.
+# sleep of "two" allocates when it starts, and never again; redis-server all the time. What the
+# exporter tells may be a second older than what the daemon does: each is compared with its own.
 live()
 {
 	begun() { grep -q '^State:.*sleeping' "/proc/$(main_pid two)/status" &&
@@ -269,10 +270,16 @@ settle()
 {
 	settled() { [ "$(counted)" = "$expected" ]; }
 	wait_for 60 settled || fail "$1: $(counted) counted, not $expected"
-	metrics "grown(parse(open('/hk/before').read(), True), get(), 'two.service')"
+	hakmemctl metrics --daemon >/hk/after || fail "metrics"
+	metrics "import json
+grown(parse(open('/hk/before').read(), True), parse(open('/hk/after').read(), True))
+grown({(n, tuple(map(tuple, l))): v for n, l, v in json.load(open('/hk/scraped'))}, get())"
 }
 expected=$(live)
 for how in ends restart kill ends-meanwhile; do
+	redis-cli set a "$how" | grep -q OK || fail "redis-server does not answer"
+	metrics "import json
+json.dump([(n, l, v) for (n, l), v in get().items()], open('/hk/scraped', 'w'))"
 	hakmemctl metrics --daemon >/hk/before || fail "metrics"
 	before=$(main_pid hakmemd)
 	case $how in
