@@ -366,6 +366,16 @@ static unsigned int prepare(void)
 	return i;
 }
 
+static void finish(void)
+{
+	actor_end(&worker);
+	actor_end(&monitor);
+	churn(NULL);
+	all_check(kept);
+	all_give(kept);
+	check_books();
+}
+
 static void fork_at(void)
 {
 	unsigned int i = prepare();
@@ -376,12 +386,7 @@ static void fork_at(void)
 	/* And in the middle of something later. */
 	fork_held(name, stop[i].work, 2);
 	fork_held(name, stop[i].work, 7);
-	actor_end(&worker);
-	actor_end(&monitor);
-	churn(NULL);
-	all_check(kept);
-	all_give(kept);
-	check_books();
+	finish();
 }
 
 /* ---- a signal handler that forks ---- */
@@ -448,12 +453,7 @@ static void fork_inside(void)
 		CHECK(copy > 0);
 		reap(copy, "the copy that went on");
 	}
-	actor_end(&worker);
-	actor_end(&monitor);
-	churn(NULL);
-	all_check(kept);
-	all_give(kept);
-	check_books();
+	finish();
 }
 
 static const struct tcase cases[] = {
