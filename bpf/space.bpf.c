@@ -308,17 +308,26 @@ static __always_inline void met_again(struct walk *walk, struct hak_space_totals
 	bpf_map_delete_elem(&ranges, &key);
 }
 
+/* Whether the size of the address space tells what this thread did: the only one, or where nothing
+ * else tells it. */
+static __always_inline bool size_tells(void)
+{
+	return !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma) ||
+	       BPF_CORE_READ(current_task(), signal, live.counter) == 1;
+}
+
 /*
  * A mapping at a fixed address gives back what was there without a munmap. How much it was, the
  * size of the address space tells: it grew by that much less than by `added`. Which pages they were
- * is known of those that were seen from the ends of the range; others are not followed.
+ * is known of those that were seen from the ends of the range; others are not followed. Where other
+ * threads map and unmap meanwhile, those that were seen are all that is counted.
  */
 static __always_inline void replace(struct walk *walk, struct hak_thread *t, struct outcome *out,
 				    __u64 start, __u64 bytes, __u64 added)
 {
 	__u64 grown = (BPF_CORE_READ(current_mm(), total_vm) - t->total_vm)
 		      << (filter.page_shift & 31);
-	__u64 end = start + bytes, gone = added - grown, seen;
+	__u64 end = start + bytes, gone = size_tells() ? added - grown : 0, seen;
 
 	if (t->first_free >= end || gone == bytes) {
 		give_back(walk, out, start, bytes);
@@ -327,7 +336,7 @@ static __always_inline void replace(struct walk *walk, struct hak_thread *t, str
 	seen = t->first_free - start + end - t->last_free;
 	give_back(walk, out, start, t->first_free - start);
 	give_back(walk, out, t->last_free, end - t->last_free);
-	/* More or less than can be: another thread maps or unmaps at the same time. */
+	/* More than can be: another thread unmaps at the same time. */
 	if (gone > seen && gone < bytes) {
 		out->given += gone - seen;
 		note_add(HAK_NOTE_PAGES_UNFOLLOWED, (gone - seen) >> (filter.page_shift & 31));

@@ -345,6 +345,34 @@ static void act_over(void)
 	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", again * PAGE, unseen * PAGE);
 }
 
+static void *unmap_all(void *arg)
+{
+	char *p = arg;
+
+	for (int i = 0; i < 20000; i++, p += 2 * PAGE)
+		must(munmap(p, PAGE) == 0, "munmap");
+	return NULL;
+}
+
+/* Over nothing, while another thread gives back just as much. */
+static void act_beside(void)
+{
+	static char stack[1 << 16] __attribute__((aligned(4096)));
+	enum { N = 20000 };
+	char *p = map(2 * N * PAGE), *hole = map(2 * N * PAGE);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	must(munmap(hole, 2 * N * PAGE) == 0, "munmap");
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, sizeof(stack));
+	must(pthread_create(&thread, &attr, unmap_all, p) == 0, "pthread_create");
+	for (int i = 0; i < N; i++, hole += 2 * PAGE)
+		must(mmap(hole, PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == hole, "mmap");
+	must(pthread_join(thread, NULL) == 0, "pthread_join");
+	note("calls/mmap/given_bytes = 0\ncalls/munmap/given_bytes = %lu\n", 3 * N * PAGE);
+}
+
 /* A region is moved onto another, whole or in part. What was moved is not populated anew. */
 static void act_onto(void)
 {
@@ -761,6 +789,7 @@ static const struct {
 	{ "fixed", act_fixed, "=" },
 	{ "over", act_over, "=" },
 	{ "onto", act_onto, "=" },
+	{ "beside", act_beside, "=" },
 	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
