@@ -3,18 +3,21 @@
  * hakmem-exporter: hakmemd's metrics over HTTP, for Prometheus. A program of its own, so that no
  * byte from the network reaches the daemon: it needs no privilege, only the daemon's socket.
  *
- * One thread serves, one connection limit, one time limit. A request costs the daemon nothing when
- * another was answered less than a second ago. Only GET and HEAD of /metrics are answered.
+ * One thread serves, one connection limit; the main thread ends connections on which nothing was
+ * answered for long, however many bytes drip in. A request costs the daemon nothing when another
+ * was answered less than a second ago. Only GET and HEAD of /metrics are answered.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -22,7 +25,8 @@
 
 #define DEFAULT_LISTEN	"127.0.0.1:9964"
 #define CONNECTIONS	32
-#define TIMEOUT_S	2
+#define TIMEOUT_S	2		/* of silence */
+#define PATIENCE_S	5		/* for a request and the reading of its answer; up to twice that */
 #define MEMORY_BYTES	16384	/* of one request: its line and headers */
 #define ASK_NS		5000000000u
 #define FRESH_NS	1000000000u
@@ -33,9 +37,18 @@ struct text {
 	uint64_t made_ns;
 };
 
+/* One that is connected. */
+struct place {
+	bool taken;
+	int fd;
+	uint64_t since_ns;	/* it came, or was answered last */
+};
+
 struct exporter {
 	const char *socket;
 	struct text texts[HAK_METRICS_PROMETHEUS + 1];
+	pthread_mutex_t lock;	/* of the places: no descriptor is closed while it is held */
+	struct place places[CONNECTIONS];
 };
 
 static const char *const content_types[] = {
@@ -114,6 +127,57 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	return MHD_queue_response(connection, MHD_HTTP_OK, response);
 }
 
+/* -- connections ------------------------------------------------------------------------------- */
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct exporter *e = arg;
+	struct place *place = *context;
+
+	pthread_mutex_lock(&e->lock);
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (place)
+			place->taken = false;
+	} else {
+		place = e->places;
+		while (place < e->places + CONNECTIONS && place->taken)
+			place++;
+		if (place < e->places + CONNECTIONS) {
+			place->taken = true;
+			place->fd = MHD_get_connection_info(
+				connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+			place->since_ns = hak_monotonic_ns();
+			*context = place;
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void on_answered(void *arg, struct MHD_Connection *connection, void **context,
+			enum MHD_RequestTerminationCode how)
+{
+	struct exporter *e = arg;
+	struct place *place = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+
+	pthread_mutex_lock(&e->lock);
+	if (place)
+		place->since_ns = hak_monotonic_ns();
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* The thread that serves sees their end, and closes them. */
+static void end_overdue(struct exporter *e)
+{
+	uint64_t now = hak_monotonic_ns();
+
+	pthread_mutex_lock(&e->lock);
+	for (struct place *p = e->places; p < e->places + CONNECTIONS; p++)
+		if (p->taken && now - p->since_ns > PATIENCE_S * 1000000000u)
+			shutdown(p->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&e->lock);
+}
+
 /* What libmicrohttpd says of single connections is theirs to know, not the journal's. */
 static void no_log(void *arg, const char *format, va_list args)
 {
@@ -170,8 +234,8 @@ static int find_socket(const char *where)
 static int serve(struct exporter *e, int fd)
 {
 	struct MHD_Daemon *daemon;
+	const struct timespec patience = { .tv_sec = PATIENCE_S };
 	sigset_t signals;
-	int got;
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
@@ -181,6 +245,8 @@ static int serve(struct exporter *e, int fd)
 	/* Not epoll: with that, a client that left in the middle of a request keeps its place. */
 	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL,
 				  on_request, e, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
+				  MHD_OPTION_NOTIFY_CONNECTION, on_connection, e,
+				  MHD_OPTION_NOTIFY_COMPLETED, on_answered, e,
 				  MHD_OPTION_LISTEN_SOCKET, fd,
 				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
 				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
@@ -191,7 +257,8 @@ static int serve(struct exporter *e, int fd)
 		return 1;
 	}
 	sd_notify(0, "READY=1");
-	sigwait(&signals, &got);
+	while (sigtimedwait(&signals, NULL, &patience) < 0)
+		end_overdue(e);
 	sd_notify(0, "STOPPING=1");
 	/* The socket is systemd's, and goes on listening. */
 	MHD_quiesce_daemon(daemon);
@@ -219,7 +286,7 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL }
 	};
-	struct exporter e = { .socket = HAK_METRICS_SOCKET };
+	struct exporter e = { .socket = HAK_METRICS_SOCKET, .lock = PTHREAD_MUTEX_INITIALIZER };
 	const char *where = DEFAULT_LISTEN;
 	int option, fd;
 
