@@ -137,14 +137,14 @@ static bool ends_with(const char *text, const char *end)
 	return n > m && memcmp(text + n - m, end, m) == 0;
 }
 
-/* "foo@.service": nothing runs as that, but instances of it. */
-static bool is_instance(const char *name, const char *template)
+bool hak_unit_is(const char *name, const char *unit)
 {
-	const char *at = strchr(template, '@');
+	const char *at = strchr(unit, '@');
 
-	return at && at[1] == '.' && at == strrchr(template, '.') - 1 &&
-	       strncmp(name, template, (size_t)(at + 1 - template)) == 0 &&
-	       ends_with(name + (at + 1 - template), at + 1);
+	if (!at || at[1] != '.' || at != strrchr(unit, '.') - 1)
+		return strcmp(name, unit) == 0;
+	return strncmp(name, unit, (size_t)(at + 1 - unit)) == 0 &&
+	       ends_with(name + (at + 1 - unit), at + 1);
 }
 
 bool hak_cgroup_in_unit(const char *path, const char *unit)
@@ -152,7 +152,7 @@ bool hak_cgroup_in_unit(const char *path, const char *unit)
 	char part[HAK_UNIT_NAME_BYTES];
 
 	while ((path = next_part(path, part)))
-		if (strcmp(part, unit) == 0 || is_instance(part, unit))
+		if (hak_unit_is(part, unit))
 			return true;
 	return false;
 }

@@ -52,4 +52,7 @@ void hak_cgroup_slice(const char *path, char ret[HAK_UNIT_NAME_BYTES]);
  * socket, mount or swap. */
 bool hak_unit_name_valid(const char *name);
 
+/* True if the unit has that name, or is an instance of it: nothing runs as "foo@.service". */
+bool hak_unit_is(const char *name, const char *unit);
+
 #endif

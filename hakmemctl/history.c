@@ -78,7 +78,7 @@ static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 	case HAK_TARGET_COMM:
 		return strcmp(e->command, target->comm) == 0;
 	case HAK_TARGET_UNIT:
-		return strcmp(e->unit, target->path) == 0;
+		return hak_unit_is(e->unit, target->path);
 	default:
 		return true;
 	}
@@ -177,6 +177,9 @@ int verb_history(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "%s", why);
 	if (cmd.target.kind == HAK_TARGET_CGROUP)
 		return ctl_usage(ctl, "the journal knows units, not control groups");
+	if (cmd.target.kind == HAK_TARGET_UNIT &&
+	    strcmp(strrchr(cmd.target.path, '.'), ".slice") == 0)
+		return ctl_usage(ctl, "the journal knows services and scopes, not slices");
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	document = hak_json_document("history");

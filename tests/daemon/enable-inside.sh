@@ -83,6 +83,13 @@ for one in 'many@a\x2db' many@c; do
 done
 field units/0/processes hakmemctl status many@ | grep -o "'pid'" | wc -l >/hk/n
 is "instances" "$(cat /hk/n)" 2
+hakmemctl set many@.service purge.delay_ms=7s >/dev/null || fail "set many@"
+of_all() { journalctl --sync; [ "$(hakmemctl history many@.service -q | wc -l)" = 2 ]; }
+wait_for 30 of_all || fail "history of a template: $(hakmemctl history)"
+of_one() { [ "$(hakmemctl history many@c.service -q | wc -l)" = 1 ]; }
+of_one || fail "history of an instance: $(hakmemctl history)"
+hakmemctl history system.slice >/dev/null 2>/hk/slice
+is "history of a slice" "$? $(grep -c slices /hk/slice)" "2 1"
 hakmemctl disable many@ 'many@a\x2db' >/dev/null || fail "disable many@"
 systemctl stop 'many@*'
 
@@ -128,10 +135,10 @@ hakmemctl set "$redis" whale.ring_slots=30 purge.delay_ms=7s >/dev/null || fail 
 await 2
 first=$(change 0)
 is "one command, one change" "$(change 1)" "$first"
-is "who" "$(field changes/0/who hakmemctl history)" "user root"
+is "who" "$(field changes/0/who hakmemctl history "$redis")" "user root"
 is "of a unit" "$(field changes/0/unit hakmemctl history $unit)" $unit
-is "old" "$(field changes/0/old hakmemctl history)" 128
-is "new" "$(field changes/0/new hakmemctl history)" 30
+is "old" "$(field changes/0/old hakmemctl history "$redis")" 128
+is "new" "$(field changes/0/new hakmemctl history "$redis")" 30
 hakmemctl set "$redis" whale.ring_slots=31 >/dev/null
 await 3
 second=$(change 2)
