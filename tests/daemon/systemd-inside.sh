@@ -139,7 +139,9 @@ if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
 	mkdir $memory
 	mount -t cgroup -o memory cgroup $memory 2>/dev/null || rmdir $memory
 fi
-if [ -d $memory ] && [ -d $unified ]; then
+if [ "$(stat -f -c %T /hk/file)" = tmpfs ]; then
+	echo "pressure not tried: no file is on a disk here"
+elif [ -d $memory ] && [ -d $unified ]; then
 	mkdir $memory/thrash $unified/system.slice/redis-server.service/thrash
 	echo $((20 << 20)) >$memory/thrash/memory.limit_in_bytes
 	sh -c "echo \$\$ >$memory/thrash/cgroup.procs
