@@ -98,12 +98,23 @@ struct walk {
 	__u32 what, pad;
 };
 
-/* What is too large for the stack of a program that calls as deeply as ours; one on each processor,
- * where nothing else runs meanwhile. */
+/* What a call that returned came to. */
+struct outcome {
+	__u64 address, bytes;	/* that it was about */
+	__u64 given;		/* bytes given back */
+	__u64 freed;		/* pages of memory that the kernel got */
+	__u32 lazy, pad;
+};
+
+/* What is too large for the stack: a program and all that it calls have 512 bytes, in parts of 32
+ * for each function. One on each processor, where nothing else runs meanwhile. */
 struct room {
 	struct hak_site_key key;
 	struct hak_site first;
 	struct walk walk;
+	struct outcome out;
+	struct range_key range_key;
+	struct range range;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -244,15 +255,7 @@ static __always_inline __u64 pages_up(__u64 bytes)
 }
 
 /* -- one call ---------------------------------------------------------------------------------- */
-/* What a call that returned came to. */
-struct outcome {
-	__u64 address, bytes;	/* that it was about */
-	__u64 given;		/* bytes given back */
-	__u64 freed;		/* pages of memory that the kernel got */
-	__u32 lazy, pad;
-};
-
-/* There is one walk for all that a call does: the stack of a program is short. */
+/* There is one walk for all that a call does. */
 static __always_inline void go(struct walk *walk, __u32 what, __u64 start, __u64 bytes)
 {
 	walk->what = what;
@@ -286,12 +289,14 @@ static __always_inline struct mm_struct *current_mm(void)
 }
 
 /* Whether a new mapping lies where one was a moment ago. */
-static __always_inline void met_again(struct walk *walk, struct hak_space_totals *totals,
+static __always_inline void met_again(struct room *room, struct hak_space_totals *totals,
 				      __u64 start, __u64 bytes)
 {
-	struct range_key key = { .owner = walk->owner, .start = start };
-	struct range *range = bpf_map_lookup_elem(&ranges, &key);
+	struct walk *walk = &room->walk;
+	struct range *range;
 
+	room->range_key = (struct range_key){ .owner = walk->owner, .start = start };
+	range = bpf_map_lookup_elem(&ranges, &room->range_key);
 	totals->maps++;
 	go(walk, WALK_LOOK, start, bytes);
 	if (walk->found) {
@@ -305,7 +310,7 @@ static __always_inline void met_again(struct walk *walk, struct hak_space_totals
 		totals->exact_bytes += bytes;
 		totals->exact_slots[log2_slot(walk->now - range->time_ns) % HAK_HISTOGRAM_SLOTS]++;
 	}
-	bpf_map_delete_elem(&ranges, &key);
+	bpf_map_delete_elem(&ranges, &room->range_key);
 }
 
 /* Whether the size of the address space tells what this thread did: the only one, or where nothing
@@ -343,10 +348,11 @@ static __always_inline void replace(struct walk *walk, struct hak_thread *t, str
 	}
 }
 
-static __always_inline void mmap_done(struct walk *walk, struct hak_space_totals *totals,
+static __always_inline void mmap_done(struct room *room, struct hak_space_totals *totals,
 				      struct hak_thread *t, __u64 at,
 				      struct outcome *out)
 {
+	struct walk *walk = &room->walk;
 	__u64 bytes = pages_up(t->arg[1]);
 
 	out->address = at;
@@ -354,21 +360,22 @@ static __always_inline void mmap_done(struct walk *walk, struct hak_space_totals
 	if (t->arg[3] & MAP_FIXED_)
 		replace(walk, t, out, at, bytes, bytes);
 	else
-		met_again(walk, totals, at, bytes);
+		met_again(room, totals, at, bytes);
 	if (t->arg[3] & MAP_POPULATE_)
 		populate(walk, totals, at, bytes);
 }
 
-static __always_inline void munmap_done(struct walk *walk, struct hak_thread *t,
+static __always_inline void munmap_done(struct room *room, struct hak_thread *t,
 					struct outcome *out)
 {
-	struct range_key key = { .owner = walk->owner, .start = t->arg[0] };
-	struct range range = { .bytes = pages_up(t->arg[1]), .time_ns = walk->now };
+	struct walk *walk = &room->walk;
 
 	out->address = t->arg[0];
-	out->bytes = range.bytes;
-	give_back(walk, out, key.start, range.bytes);
-	bpf_map_update_elem(&ranges, &key, &range, BPF_ANY);
+	out->bytes = pages_up(t->arg[1]);
+	give_back(walk, out, out->address, out->bytes);
+	room->range_key = (struct range_key){ .owner = walk->owner, .start = out->address };
+	room->range = (struct range){ .bytes = out->bytes, .time_ns = walk->now };
+	bpf_map_update_elem(&ranges, &room->range_key, &room->range, BPF_ANY);
 }
 
 static __always_inline void mremap_done(struct walk *walk, struct hak_thread *t, __u64 at,
@@ -464,19 +471,13 @@ static __always_inline void tell_site(const struct hak_site_key *key, void *regs
 	bpf_ringbuf_submit(e, 0);
 }
 
-static __always_inline void count_site(void *ctx, struct hak_proc *proc, __u32 call, __u64 given,
-				       __u64 freed, __u64 ns)
+static __always_inline void count_site(void *ctx, struct room *room, struct hak_proc *proc,
+				       __u32 call, __u64 given, __u64 freed, __u64 ns)
 {
 	__u64 *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	struct hak_site_key *key;
+	struct hak_site_key *key = &room->key;
 	struct hak_site *site;
-	struct room *room;
-	__u32 zero = 0;
 
-	room = bpf_map_lookup_elem(&rooms, &zero);
-	if (!room)
-		return;
-	key = &room->key;
 	key->owner = proc->owner;
 	key->call = call;
 	key->sp = key->return_ip = 0;
@@ -637,26 +638,28 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 }
 
 /* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
-__noinline int judge(struct hak_thread *t, struct outcome *out, __u64 owner, __u64 now)
+__noinline int judge(struct hak_thread *t, __u64 owner, __u64 now)
 {
 	struct hak_space_totals *totals;
+	struct outcome *out;
 	struct room *room;
 	struct walk *walk;
 	__u32 zero = 0;
 
 	totals = bpf_map_lookup_elem(&space_totals, &zero);
 	room = bpf_map_lookup_elem(&rooms, &zero);
-	if (!t || !out || !totals || !room)
+	if (!t || !totals || !room)
 		return 0;
+	out = &room->out;
 	walk = &room->walk;
 	walk->owner = owner;
 	walk->now = now;
 	switch (t->call) {
 	case HAK_CALL_MMAP:
-		mmap_done(walk, totals, t, out->address, out);
+		mmap_done(room, totals, t, out->address, out);
 		break;
 	case HAK_CALL_MUNMAP:
-		munmap_done(walk, t, out);
+		munmap_done(room, t, out);
 		break;
 	case HAK_CALL_MREMAP:
 		mremap_done(walk, t, out->address, out);
@@ -679,53 +682,56 @@ static __always_inline void leave(void *ctx, long result)
 	__u32 tid = bpf_get_current_pid_tgid(), zero = 0, call;
 	struct hak_space_totals *totals;
 	struct hak_call_totals *c;
-	struct outcome out = { .address = result };	/* as judge() takes it */
+	struct outcome *out;
 	struct hak_event *e;
 	struct hak_thread *t;
+	struct room *room;
 	__u64 now, ns, freed;
 
 	if (!proc)
 		return;
 	t = bpf_map_lookup_elem(&threads, &tid);
 	totals = bpf_map_lookup_elem(&space_totals, &zero);
-	if (!t || !totals || !t->call_ns)
+	room = bpf_map_lookup_elem(&rooms, &zero);
+	if (!t || !totals || !room || !t->call_ns)
 		return;
+	out = &room->out;
+	*out = (struct outcome){ .address = result, .freed = t->freed };	/* as judge() takes it */
 	now = bpf_ktime_get_ns();
 	ns = now - t->call_ns;
 	t->call_ns = 0;
 	call = t->call;
-	out.freed = t->freed;
 	freed = t->freed << (filter.page_shift & 31);
 	if (call >= HAK_CALLS)
 		return;
 	if (carried_out(t, result))
-		judge(t, &out, proc->owner, now);
+		judge(t, proc->owner, now);
 	else
-		out.address = t->arg[0];
+		out->address = t->arg[0];
 	c = &totals->call[call];
 	c->calls++;
 	c->failed += failed(t, result);
-	c->bytes += out.bytes;
-	c->given += out.given;
+	c->bytes += out->bytes;
+	c->given += out->given;
 	c->freed += freed;
 	c->ns += ns;
 	c->ns_slots[log2_slot(ns) % HAK_HISTOGRAM_SLOTS]++;
-	if (out.given) {
-		if (out.lazy)
-			totals->given_lazy += out.given;
-		totals->size_slots[log2_slot(out.given) % HAK_HISTOGRAM_SLOTS]++;
+	if (out->given) {
+		if (out->lazy)
+			totals->given_lazy += out->given;
+		totals->size_slots[log2_slot(out->given) % HAK_HISTOGRAM_SLOTS]++;
 		if (filter.sites)
-			count_site(ctx, proc, call, out.given, freed, ns);
+			count_site(ctx, room, proc, call, out->given, freed, ns);
 	}
-	count_owner(proc, totals, out.given, freed, ns, now);
+	count_owner(proc, totals, out->given, freed, ns, now);
 	if (!filter.events)
 		return;
 	e = event_begin(sizeof(*e), HAK_EVENT_CALL, proc->owner);
 	if (!e)
 		return;
 	e->a = call;
-	e->b = out.address;
-	e->c = out.bytes;
+	e->b = out->address;
+	e->c = out->bytes;
 	e->d = result;
 	e->e = ns;
 	bpf_ringbuf_submit(e, 0);
