@@ -26,7 +26,7 @@
 #define DEFAULT_LISTEN	"127.0.0.1:9964"
 #define CONNECTIONS	32
 #define TIMEOUT_S	2		/* of silence */
-#define PATIENCE_S	5		/* for a request and the reading of its answer; up to twice that */
+#define PATIENCE_S	5		/* to ask, and to read the answer; up to twice that */
 #define MEMORY_BYTES	16384	/* of one request: its line and headers */
 #define ASK_NS		5000000000u
 #define FRESH_NS	1000000000u
