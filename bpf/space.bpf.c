@@ -696,7 +696,8 @@ static __always_inline void leave(void *ctx, long result)
 	if (!t || !totals || !room || !t->call_ns)
 		return;
 	out = &room->out;
-	*out = (struct outcome){ .address = result, .freed = t->freed };	/* as judge() takes it */
+	/* As judge() takes it. */
+	*out = (struct outcome){ .address = result, .freed = t->freed };
 	now = bpf_ktime_get_ns();
 	ns = now - t->call_ns;
 	t->call_ns = 0;
