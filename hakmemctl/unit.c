@@ -16,6 +16,10 @@
 #include "control/conf.h"
 #include "hakmemctl/unit.h"
 
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
 /* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
 static const char *const folders[] = {
 	"/etc/systemd/system.control",	"/run/systemd/system.control", "/run/systemd/transient",

@@ -23,6 +23,7 @@ struct mallinfo2 {
 	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks,
 		keepcost;
 };
+struct mallinfo2 mallinfo2(void);
 #endif
 
 /* glibc's view of what we have: an "arena" is all memory for blocks that is not a whale in use. */

@@ -14,6 +14,10 @@
 #include "hakmemd/scrapes.h"
 #include "tests/ctl/check.h"
 
+#if !__GLIBC_PREREQ(2, 33)
+#define mallinfo2 mallinfo
+#endif
+
 #define TEXT_BYTES	(8u << 20)
 #define OLD_US		600000
 #define CLIENTS		4	/* as many as one user may have */
