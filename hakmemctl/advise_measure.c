@@ -262,6 +262,7 @@ int advice_measure(struct advice_watch *w, size_t n, uint64_t span_ns, bool trac
 			 trace ? "one process at a time can be traced" : "--no-trace was given");
 	for (size_t i = 0; i < n; i++)
 		begin(&w[i]);
+	ctl_say_wait("measuring", span_ns);
 	r = watch_all(w, n, span_ns, s);
 	for (size_t i = 0; i < n; i++)
 		end(&w[i], &prices);

@@ -23,6 +23,16 @@ const struct hak_column ctl_change_columns[CTL_CHANGE_COLUMNS] = {
 	{ "REASON", "reason", HAK_SHOW_TEXT },
 };
 
+void ctl_say_wait(const char *what, uint64_t ns)
+{
+	char text[HAK_VALUE_TEXT];
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	hak_ns_format(ns, text);
+	fprintf(stderr, "hakmemctl: %s for %s; Ctrl-C ends it sooner\n", what, text);
+}
+
 static pid_t pager;
 
 /* The child's side. "cat" and "" mean no pager; the words of the variable are split by the shell,

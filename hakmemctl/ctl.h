@@ -187,6 +187,9 @@ int ctl_answer(struct ctl *ctl, struct json_object *document, struct json_object
 #define CTL_CHANGE_COLUMNS 8
 extern const struct hak_column ctl_change_columns[CTL_CHANGE_COLUMNS];
 
+/* To a person who looks on: what takes so long now, and how to end it. */
+void ctl_say_wait(const char *what, uint64_t ns);
+
 /* stdout, or a pager's stdin until ctl_pager_end(). */
 FILE *ctl_pager_begin(struct ctl *ctl);
 void ctl_pager_end(FILE *to);
@@ -212,5 +215,10 @@ char *ctl_preload_with(const char *library, const char *old);
 /* -- replace.c --------------------------------------------------------------------------------- */
 /* A file with this text in the place of what is there: 0, or -errno, and that is untouched. */
 int ctl_replace(const char *path, const char *text, size_t bytes);
+
+/* The same for what a user names: with the mode that it has or umask gives; what is no regular
+ * file is written itself. The check is for before long work. Both 0, or -errno. */
+int ctl_output_check(const char *path);
+int ctl_output(const char *path, const char *text, size_t bytes);
 
 #endif

@@ -97,6 +97,8 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 		return ctl_usage(ctl, "it takes one TARGET");
 	if (q->shape == REPORT && q->output && ctl->json == HAK_JSON_OFF)
 		q->shape = PPROF;
+	if (q->output && strcmp(q->output, "-") == 0)
+		q->output = NULL;
 	return 0;
 }
 
@@ -208,6 +210,8 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	p->began = time(NULL);
 	p->started_ns = hak_monotonic_ns();
 	deadline = p->started_ns + q->ns;
+	if (r == 0)
+		ctl_say_wait("sampling", q->ns);
 	while (r == 0 && !interrupted && hak_monotonic_ns() < deadline && !ended(seg))
 		hak_sampler_poll(sampler, TICK_MS);
 	if (r == 0) {
@@ -249,7 +253,7 @@ static int show(const struct profile *p, const struct request *q, FILE *to)
 }
 
 /* Made whole before any of it is written: what there is no room for leaves nothing behind. */
-static int answer(const struct profile *p, const struct request *q, FILE *to)
+static int answer(const struct profile *p, const struct request *q)
 {
 	char *text = NULL;
 	size_t bytes;
@@ -259,10 +263,10 @@ static int answer(const struct profile *p, const struct request *q, FILE *to)
 	if (made && fclose(made) != 0 && r == 0)
 		r = -ENOMEM;
 	errno = EIO;
-	if (r == 0 && (fwrite(text, 1, bytes, to) != bytes || fflush(to) != 0))
+	if (r == 0 && q->output)
+		r = ctl_output(q->output, text, bytes);
+	else if (r == 0 && (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0))
 		r = -errno;
-	if (r < 0 && q->output)
-		(void)!ftruncate(fileno(to), 0);	/* of a device it cannot be */
 	free(text);
 	if (r < 0)
 		fprintf(stderr, "hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
@@ -275,21 +279,20 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	const struct sigaction catch = { .sa_handler = interrupt };
 	struct profile p = { .ctl = ctl, .what = PROFILE_LIVE };
 	struct hak_segment *seg;
-	FILE *to = stdout;
 	struct request q;
 	int r;
 
 	if (parse(ctl, &p, &q, argc, argv) != 0)
 		return ctl->failure;
+	/* Before half a minute of work, not after it. */
+	r = q.output ? ctl_output_check(q.output) : 0;
+	if (r < 0) {
+		fprintf(stderr, "hakmemctl: %s: %s\n", q.output, strerror(-r));
+		return CTL_FAILED;
+	}
 	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);
 	if (r != CTL_OK)
 		return r;
-	/* Before half a minute of work, not after it. */
-	if (q.output && !(to = fopen(q.output, "we"))) {
-		fprintf(stderr, "hakmemctl: %s: %s\n", q.output, strerror(errno));
-		hak_segment_close(seg);
-		return CTL_FAILED;
-	}
 	sigaction(SIGINT, &catch, NULL);
 	sigaction(SIGTERM, &catch, NULL);
 	sigaction(SIGHUP, &catch, NULL);
@@ -299,9 +302,7 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	snprintf(p.library, sizeof(p.library), "%s", seg->library);
 	r = listen_to(&p, seg, &q);
 	if (r == CTL_OK)
-		r = answer(&p, &q, to);
-	if (q.output)
-		fclose(to);
+		r = answer(&p, &q);
 	profile_free(&p);
 	hak_segment_close(seg);
 	return r;

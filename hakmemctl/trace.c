@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,6 +69,8 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 		return -1;
 	if (t->map != (q->output != NULL))
 		return ctl_usage(ctl, "--map and --output=FILE belong together");
+	if (t->map && strcmp(q->output, "-") == 0)
+		return ctl_usage(ctl, "--output takes a file: the report is what goes to stdout");
 	if (optind < argc && strcmp(argv[optind - 1], "--") == 0)
 		q->command = argv + optind;
 	else if (optind + 1 != argc)
@@ -157,14 +160,14 @@ static int watch_target(struct trace *t, const struct hak_target *target)
 	return only && r < 0 ? ctl_exit_code(r) : CTL_NOTHING;
 }
 
-/* A child that becomes the command when it is let go; *ret_go does that. */
+/* A child that becomes the command when it is let go, by let_go(). */
 static int start_command(struct trace *t, char **command, int *ret_go)
 {
 	int fds[2];
 	pid_t pid;
 	char c;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	pid = fork();
 	if (pid == 0) {
@@ -175,8 +178,9 @@ static int start_command(struct trace *t, char **command, int *ret_go)
 		if (read(fds[0], &c, 1) != 1)
 			_exit(CTL_FAILED);
 		execvp(command[0], command);
+		c = errno == ENOENT ? 127 : 126;
 		fprintf(stderr, "hakmemctl: cannot run %s: %s\n", command[0], strerror(errno));
-		_exit(errno == ENOENT ? 127 : 126);
+		_exit(write(fds[0], &c, 1) == 1 ? c : CTL_FAILED);
 	}
 	close(fds[0]);
 	if (pid < 0) {
@@ -186,6 +190,16 @@ static int start_command(struct trace *t, char **command, int *ret_go)
 	t->command = pid;
 	*ret_go = fds[1];
 	return 0;
+}
+
+/* CTL_OK once it is the command; what the shell answers where it cannot become that. */
+static int let_go(int go)
+{
+	char c;
+
+	if (send(go, "g", 1, MSG_NOSIGNAL) != 1)
+		return CTL_FAILED;
+	return read(go, &c, 1) == 1 ? c : CTL_OK;
 }
 
 /* -- the run ----------------------------------------------------------------------------------- */
@@ -239,8 +253,12 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 	}
 	t->started_ns = hak_monotonic_ns();
 	trace_note_moment(t, false);
-	if (go >= 0 && write(go, "g", 1) != 1)
-		return CTL_FAILED;
+	if (go >= 0)
+		r = let_go(go);
+	if (r != CTL_OK)
+		return r;
+	if (q->ns)
+		ctl_say_wait("tracing", q->ns);
 	run(t, q, by_cgroup);
 	trace_note_moment(t, true);
 	trace_look(t, true);
@@ -257,11 +275,24 @@ static int complain(const char *path, int error)
 	return CTL_FAILED;
 }
 
-/* `drawing`: NULL without --map; closed. */
-static int answer(struct trace *t, const struct request *q, FILE *drawing)
+static int draw(struct trace *t, const char *path)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *to = open_memstream(&text, &bytes);
+	int r = to ? trace_map(t, to) : -ENOMEM;
+
+	if (to && fclose(to) != 0 && r == 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = ctl_output(path, text, bytes);
+	free(text);
+	return r < 0 ? complain(path, r) : CTL_OK;
+}
+
+static int answer(struct trace *t, const struct request *q)
 {
 	struct json_object *document = trace_figures(t);
-	int r = 0;
 	FILE *to;
 
 	if (t->ctl->json != HAK_JSON_OFF) {
@@ -272,13 +303,7 @@ static int answer(struct trace *t, const struct request *q, FILE *drawing)
 		ctl_pager_end(to);
 	}
 	json_object_put(document);
-	if (!drawing)
-		return CTL_OK;
-	errno = 0;
-	r = trace_map(t, drawing);
-	if ((ferror(drawing) | (fclose(drawing) != 0)) && r == 0)
-		r = errno ? -errno : -EIO;
-	return r < 0 ? complain(q->output, r) : CTL_OK;
+	return q->output ? draw(t, q->output) : CTL_OK;
 }
 
 int verb_trace(struct ctl *ctl, int argc, char **argv)
@@ -291,7 +316,6 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
 	struct request q;
-	FILE *drawing = NULL;
 	int r, go = -1;
 	bool by_cgroup;
 
@@ -307,8 +331,9 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		return CTL_NOTHING;
 	}
 	/* Before all the work, not after it. */
-	if (q.output && !(drawing = fopen(q.output, "we")))
-		return complain(q.output, -errno);
+	r = q.output ? ctl_output_check(q.output) : 0;
+	if (r < 0)
+		return complain(q.output, r);
 	sigaction(SIGINT, &catch, NULL);
 	sigaction(SIGTERM, &catch, NULL);
 	sigaction(SIGHUP, &catch, NULL);
@@ -324,12 +349,10 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		fprintf(stderr, "hakmemctl: %s\n", why);
 	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);
 	if (r == CTL_OK)
-		r = answer(&t, &q, drawing), drawing = NULL;
+		r = answer(&t, &q);
 	if (r == CTL_OK)
 		r = command_code(&t);
 	fflush(stdout);
-	if (drawing)
-		fclose(drawing);
 	if (go >= 0)
 		close(go);
 	trace_free(&t);
