@@ -108,6 +108,10 @@ static void foretell(const struct hak_segment *seg, struct outcome *o)
 	struct hak_spec spec = hak_spec_of_desc(&seg->tunable[o->change.index]);
 	char text[HAK_VALUE_TEXT];
 
+	if (seg->header.locked) {
+		outcome_is(o, "refused", "control.lock is on: it cannot be changed from outside");
+		return;
+	}
 	outcome_is(o, "dry-run", "");
 	if (o->change.set && hak_spec_clamp(&spec, o->change.value) != o->change.value) {
 		hak_value_format(&spec, hak_spec_clamp(&spec, o->change.value), text);

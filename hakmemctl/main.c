@@ -152,7 +152,7 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "cat-config", "", "the configuration of hakmemd, file by file", verb_cat_config },
 	{ "doctor", "", "what works on this machine, what is missing, the remedy",
 	  verb_doctor, doctor_options },
-	{ "version", "", "versions of this program and of the library it starts", verb_version },
+	{ "version", "", "this program's version, and which library it starts", verb_version },
 	{ "help", "[VERB]", "this text, or that of one verb", verb_help },
 	{ "__complete", "WORD...", "candidates for a shell",
 	  verb_complete, .first_ends = true, .hidden = true },

@@ -204,7 +204,7 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	r = hak_sampler_open(p->pid, p->library, profile_take, p, &sampler, why);
 	if (r < 0) {
 		fprintf(stderr, "hakmemctl: %s\n", why);
-		return r == -EOPNOTSUPP ? CTL_UNSUPPORTED : ctl_exit_code(r);
+		return ctl_exit_code(r);
 	}
 	r = sampling_on(seg, q, &before, &on);
 	p->began = time(NULL);

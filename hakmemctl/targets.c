@@ -28,6 +28,7 @@ int ctl_exit_code(int error)
 	case EPERM:
 		return CTL_DENIED;
 	case EPROTONOSUPPORT:
+	case EOPNOTSUPP:
 	case ENOSYS:
 		return CTL_UNSUPPORTED;
 	default:

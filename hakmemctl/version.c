@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl version: of this program and of the library that `run` would start.
+ * hakmemctl version: of this program; and which library `run` would start.
  */
 #include <getopt.h>
 #include <stdio.h>

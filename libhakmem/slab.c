@@ -246,17 +246,46 @@ static void set_holes(struct hak_slab *s, unsigned int holes)
 	__atomic_store_n(&s->holes, (uint16_t)holes, __ATOMIC_RELAXED);
 }
 
+/*
+ * The blocks on the list. Returns NULL, or one that was freed again, or written, while it lay
+ * there: it comes twice, or its link leads nowhere or elsewhere. One block too many is no fault: in
+ * a copy of the process made inside the allocator the number may lag behind.
+ */
+static const void *map_list(const struct hak_slab *s, struct block_map *m)
+{
+	const char *p = s->free, *last = p;
+
+	for (uint32_t n = 0; n < s->nfree; n++) {
+		uint32_t i;
+
+		if (hak_unlikely(!p || !hak_slab_is_block(s, p)))
+			return last;
+		i = index_of(s, (size_t)(p - s->base));
+		if (hak_unlikely(m->free[i / 64] >> (i % 64) & 1))
+			return p;
+		m->free[i / 64] |= (uint64_t)1 << (i % 64);
+		last = p;
+		p = *(char *const *)p;
+	}
+	return NULL;
+}
+
 /* Pages that were carved whole, are no holes, and hold no block in use. */
-static unsigned int find_holes(const struct hak_slab *s)
+static unsigned int find_holes(struct hak_slab *s)
 {
 	size_t size = hak_class_size(s->cls), carved = s->carved * size;
 	struct block_map m = { { 0 } };
+	const void *broken = map_list(s, &m);
 	unsigned int found = 0;
-	uint32_t i, n = 0;
+	uint32_t i;
 
-	for (const char *p = s->free; p && n < s->nfree; p = *(char *const *)p, n++) {
-		i = index_of(s, (size_t)(p - s->base));
-		m.free[i / 64] |= (uint64_t)1 << (i % 64);
+	if (hak_unlikely(broken)) {
+		hak_misuse("double free(), or memory written after free():", broken);
+		/* the links cannot be trusted: what is on the list is lost */
+		s->used += s->nfree;
+		s->nfree = 0;
+		s->free = NULL;
+		return 0;
 	}
 	for (i = 0; s->dropped && i < s->carved; i++)
 		if (pages_of(i * size, size) & s->holes)

@@ -71,7 +71,8 @@ static void tunables(void)
 	     "by the environment\n.RB ( HAKMEM= \\fINAME\\fB=\\fIVALUE\\fB,\\fR...),\n"
 	     "by policy and by the administrator\n.RB ( \"hakmemctl set\" ).\n"
 	     "The highest that is set wins;\n.B hakmemctl get\nshows it with its origin.\n"
-	     "A value outside of the range is clamped to it.\n.PP\n"
+	     "A value of an administrator outside of the range is clamped to it; policies, HAKMEM\n"
+	     "and\n.BR hakmem_set (3)\nrefuse one.\n.PP\n"
 	     "Sizes are IEC: K is 1024 bytes. A bare number counts bytes, or milliseconds.\n.SH "
 	     "TUNABLES");
 	for (size_t i = 0; i < hak_tunable_rows_n; i++)

@@ -441,6 +441,87 @@ static void to_slabs(void)
 	CHECK(purge(1 /* CACHE: no page is given back */, NULL) == 0);
 }
 
+/* Blocks of which so many lie on each page that none becomes free as a whole. */
+enum { OF_SLABS = 4000 };
+static char *of_slabs[OF_SLABS];
+
+static void fill_slabs(size_t size)
+{
+	for (size_t i = 0; i < OF_SLABS; i++)
+		CHECK((of_slabs[i] = malloc(size)) != NULL);
+	for (size_t i = 0; i < OF_SLABS; i++)
+		if (i % 3)
+			free(of_slabs[i]);
+	to_slabs();
+}
+
+/* Back in its slab, and freed again: on that list twice. */
+static void freed_again_in_its_slab(struct misuse *m)
+{
+	fill_slabs(m->size);
+	m->named = of_slabs[10];
+	free(launder(of_slabs[10]));
+	to_slabs();
+	malloc_trim(0);
+}
+
+static void double_free_of_a_block_in_its_slab(void)
+{
+	if (HAK_DEBUG)
+		SKIP("an assertion finds it before");
+	must_be_caught(freed_again_in_its_slab, 64, 0);
+	must_be_caught(freed_again_in_its_slab, 1024, 0);
+}
+
+static pthread_barrier_t turn;
+
+static void *fills_slabs(void *arg)
+{
+	fill_slabs(((struct misuse *)arg)->size);
+	return NULL;
+}
+
+/* The block's link leads from the slab's list into this thread's cache, to another slab's block. */
+static void *frees_again(void *arg)
+{
+	struct misuse *m = arg;
+	void *own = malloc(m->size);
+
+	CHECK(own);
+	pthread_barrier_wait(&turn);
+	pthread_barrier_wait(&turn);
+	free(launder(own));
+	free(launder(m->named));
+	pthread_barrier_wait(&turn);
+	pthread_barrier_wait(&turn);
+	return NULL;
+}
+
+static void freed_again_by_a_thread_that_sleeps(struct misuse *m)
+{
+	pthread_t owner, other;
+
+	CHECK(pthread_barrier_init(&turn, NULL, 2) == 0);
+	CHECK(pthread_create(&other, NULL, frees_again, m) == 0);
+	pthread_barrier_wait(&turn);
+	CHECK(pthread_create(&owner, NULL, fills_slabs, m) == 0);
+	CHECK(pthread_join(owner, NULL) == 0);
+	m->named = of_slabs[10];
+	pthread_barrier_wait(&turn);
+	pthread_barrier_wait(&turn);
+	malloc_trim(0);
+	pthread_barrier_wait(&turn);
+	CHECK(pthread_join(other, NULL) == 0);
+}
+
+static void double_free_of_a_block_in_the_pool(void)
+{
+	if (HAK_DEBUG)
+		SKIP("an assertion finds it before");
+	must_be_caught(freed_again_by_a_thread_that_sleeps, 64, 0);
+	must_be_caught(freed_again_by_a_thread_that_sleeps, 1024, 0);
+}
+
 struct record {
 	uint64_t id, rarely_set, body[6];
 };
@@ -508,6 +589,8 @@ static const struct tcase cases[] = {
 	IN_EACH_MODE("realloc_of_a_freed_large_block", realloc_of_a_freed_large_block),
 	IN_EACH_MODE("double_free_after_trim", double_free_after_trim),
 	IN_EACH_MODE("double_free_of_an_empty_block", double_free_of_an_empty_block),
+	IN_EACH_MODE("double_free_of_a_block_in_its_slab", double_free_of_a_block_in_its_slab),
+	IN_EACH_MODE("double_free_of_a_block_in_the_pool", double_free_of_a_block_in_the_pool),
 	IN_EACH_MODE("run_written_after_free", run_written_after_free),
 	IN_EACH_MODE("free_behind_the_last_block_14", free_behind_the_last_block_14),
 	{ "no_false_alarm", no_false_alarm },
