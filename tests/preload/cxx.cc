@@ -127,6 +127,15 @@ static void handler_that_throws()
 	throw std::bad_alloc();
 }
 
+/* Compilers leave out a new whose delete they see. */
+static void *kept(void *p)
+{
+	static void *volatile place;
+
+	place = p;
+	return place;
+}
+
 template <typename F> static bool throws_bad_alloc(F f)
 {
 	try {
@@ -141,17 +150,17 @@ static void out_of_memory()
 {
 	std::align_val_t a{ 4096 };
 
-	CHECK(throws_bad_alloc([] { ::operator delete(::operator new(huge)); }));
-	CHECK(throws_bad_alloc([] { ::operator delete[](::operator new[](huge)); }));
-	CHECK(throws_bad_alloc([=] { ::operator delete(::operator new(huge, a), a); }));
-	CHECK(throws_bad_alloc([=] { ::operator delete[](::operator new[](huge, a), a); }));
+	CHECK(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
+	CHECK(throws_bad_alloc([] { ::operator delete[](kept(::operator new[](huge))); }));
+	CHECK(throws_bad_alloc([=] { ::operator delete(kept(::operator new(huge, a)), a); }));
+	CHECK(throws_bad_alloc([=] { ::operator delete[](kept(::operator new[](huge, a)), a); }));
 	CHECK(::operator new(huge, std::nothrow) == nullptr);
 	CHECK(::operator new[](huge, std::nothrow) == nullptr);
 	CHECK(::operator new(huge, a, std::nothrow) == nullptr);
 	CHECK(::operator new[](huge, a, std::nothrow) == nullptr);
 	std::set_new_handler(handler_that_gives_up);
 	handler_calls = 0;
-	CHECK(throws_bad_alloc([] { ::operator delete(::operator new(huge)); }));
+	CHECK(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
 	CHECK(handler_calls == 3);
 	std::set_new_handler(handler_that_gives_up);
 	handler_calls = 0;
@@ -159,7 +168,7 @@ static void out_of_memory()
 	CHECK(handler_calls == 3);
 	std::set_new_handler(handler_that_throws);
 	handler_calls = 0;
-	CHECK(throws_bad_alloc([] { ::operator delete(::operator new(huge)); }));
+	CHECK(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
 	CHECK(handler_calls == 1);
 	CHECK(::operator new(huge, std::nothrow) == nullptr);
 	CHECK(::operator new(huge, a, std::nothrow) == nullptr);
@@ -174,8 +183,8 @@ static void bad_alignments()
 		volatile std::size_t hidden = bad;
 		std::align_val_t a{ hidden };
 
-		CHECK(throws_bad_alloc([=] { ::operator delete(::operator new(100, a), a); }));
-		CHECK(throws_bad_alloc([=] { ::operator delete[](::operator new[](100, a), a); }));
+		CHECK(throws_bad_alloc([=] { kept(::operator new(100, a)); }));
+		CHECK(throws_bad_alloc([=] { kept(::operator new[](100, a)); }));
 		CHECK(::operator new(100, a, std::nothrow) == nullptr);
 		CHECK(::operator new[](100, a, std::nothrow) == nullptr);
 	}
