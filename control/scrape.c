@@ -12,15 +12,11 @@
 
 #include "control/scrape.h"
 
+/* The line that asks for a format, without its end. */
 static const char *const format_words[] = {
 	[HAK_METRICS_OPENMETRICS] = "openmetrics",
 	[HAK_METRICS_PROMETHEUS] = "prometheus",
 };
-
-const char *hak_metrics_format_word(enum hak_metrics_format format)
-{
-	return format_words[format];
-}
 
 int hak_metrics_format_of(const char *word, enum hak_metrics_format *ret)
 {
@@ -122,7 +118,7 @@ int hak_metrics_ask(const char *path, enum hak_metrics_format format, uint64_t t
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		r = -errno;
 	if (r == 0)
-		r = ask(fd, hak_metrics_format_word(format), deadline_ns);
+		r = ask(fd, format_words[format], deadline_ns);
 	if (r == 0)
 		r = receive(fd, &text, &bytes, deadline_ns);
 	if (r == 0 && bytes == 0)

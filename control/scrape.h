@@ -17,8 +17,6 @@
 #define HAK_METRICS_SOCKET	"/run/hakmem/metrics"
 #define HAK_METRICS_MAX_BYTES	(64u << 20)
 
-/* The line that asks for a format, without its end. */
-const char *hak_metrics_format_word(enum hak_metrics_format format);
 /* -EINVAL if there is none of that name. */
 int hak_metrics_format_of(const char *word, enum hak_metrics_format *ret);
 

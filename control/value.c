@@ -265,13 +265,3 @@ void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT])
 {
 	format_rounded(ns_suffixes, ns, out);
 }
-
-void hak_unit_format(unsigned unit, uint64_t value, char out[HAK_VALUE_TEXT])
-{
-	if (unit == HAK_UNIT_BYTES)
-		hak_bytes_format(value, out);
-	else if (unit == HAK_UNIT_NS)
-		hak_ns_format(value, out);
-	else
-		snprintf(out, HAK_VALUE_TEXT, "%" PRIu64, value);
-}

@@ -52,9 +52,8 @@ uint64_t hak_spec_clamp(const struct hak_spec *spec, uint64_t value);
 /* "10m", "1.5h", "30" (seconds): nanoseconds. Errors as hak_value_parse(). */
 int hak_duration_parse(const char *text, uint64_t *ret_ns, char why[HAK_WHY_TEXT]);
 
-/* For people, rounded to three digits or so: "1.5G", "17ms", and a counter of any unit. */
+/* For people, rounded to three digits or so: "1.5G", "17ms". */
 void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT]);
 void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT]);
-void hak_unit_format(unsigned unit, uint64_t value, char out[HAK_VALUE_TEXT]);
 
 #endif

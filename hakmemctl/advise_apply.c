@@ -25,7 +25,6 @@
 #define SETTLE		4		/* of the span, one part: the old value's effects fade */
 
 struct apply {
-	struct ctl *ctl;
 	struct advice_watch *w;
 	const struct advice_trial *trial;
 	const struct advice_rule *rule;
@@ -342,7 +341,7 @@ static int failed(const struct apply *a, int r)
 
 int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_trial *trial)
 {
-	struct apply a = { .ctl = ctl, .w = w, .trial = trial };
+	struct apply a = { .w = w, .trial = trial };
 	struct json_object *document;
 	int r;
 

@@ -126,8 +126,7 @@ static char *program_of(const char *exec)
 }
 
 /* A name without a slash is looked for where systemd does. */
-static int find_program(const struct ctl_unit *unit, const char *root, const char *name,
-			char found[PATH_MAX])
+static int find_program(const char *root, const char *name, char found[PATH_MAX])
 {
 	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
 					     "/usr/bin", "/sbin", "/bin" };
@@ -153,7 +152,7 @@ static void check_program(const struct ctl_unit *unit, const char *root, const c
 
 	snprintf(shown, sizeof(shown), "%s", name);
 	for (int i = 0; i < SCRIPTS_MAX; i++) {
-		int r = find_program(unit, root, shown, found);
+		int r = find_program(root, shown, found);
 
 		if (r == 0)
 			r = ctl_executable_read(found, &e);

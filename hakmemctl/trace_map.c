@@ -225,7 +225,7 @@ static int columns_of(const struct picture *pic, const struct area *a, int most)
 							 (int)(pages ? pages : 1);
 }
 
-static void draw_label(const struct picture *pic, const struct area *a, int x, int y)
+static void draw_label(const struct picture *pic, const struct area *a, int y)
 {
 	static const char *const words[] = { "anonymous", "heap", "stack", "" };
 	char size[HAK_VALUE_TEXT];
@@ -323,7 +323,7 @@ static void draw_area(struct picture *pic, struct area *a, struct column *column
 			    last > first ? last - first : 1, &columns[c]);
 	}
 	fputs("<g>\n", pic->to);
-	draw_label(pic, a, MARGIN, y);
+	draw_label(pic, a, y);
 	draw_bar(pic, columns, n, WIDTH - MARGIN - BAR_MOST, y);
 	fputs("</g>\n", pic->to);
 }

@@ -303,7 +303,7 @@ static void add_site(struct trace *t, struct trace_process *p, const struct hak_
 }
 
 /* -- events ------------------------------------------------------------------------------------ */
-static void print_call(const struct trace *t, const struct hak_event *e, double at)
+static void print_call(const struct hak_event *e, double at)
 {
 	bool bad = (int64_t)e->d < 0 && (int64_t)e->d > -4096;
 	char bytes[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
@@ -325,7 +325,7 @@ static void print_event(const struct trace *t, const struct hak_event *e)
 		hak_bytes_format(e->b, bytes);
 		hak_ns_format(e->c, ns);
 		if (e->type == HAK_EVENT_CALL)
-			print_call(t, e, at);
+			print_call(e, at);
 		else
 			printf("%10.6f %7u %7u %-18s 0x%012" PRIx64 " %8s %8s after\n", at, e->pid,
 			       e->tid, "refill", (uint64_t)e->a, bytes, ns);

@@ -149,7 +149,7 @@ static int undo_one(struct command *cmd, const struct ctl_entry *e)
 	return r;
 }
 
-static int find_change(struct ctl *ctl, const char *id, struct entries *all)
+static int find_change(const char *id, struct entries *all)
 {
 	char why[HAK_WHY_TEXT];
 	int r = ctl_each_entry(id, collect, all, why);
@@ -186,7 +186,7 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "it takes one ID; see hakmemctl history");
 	if (hak_emit_check_columns(ctl_change_columns, CTL_CHANGE_COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
-	result = find_change(ctl, argv[optind], &all);
+	result = find_change(argv[optind], &all);
 	if (result != CTL_OK)
 		return result;
 	hak_change_id(id);
