@@ -97,6 +97,14 @@ const struct hak_tunable_row *hak_tunable_row_find(const char *name)
 	return NULL;
 }
 
+const struct hak_tunable_row *hak_tunable_row_by_id(uint16_t id)
+{
+	for (size_t i = 0; i < hak_tunable_rows_n; i++)
+		if (hak_tunable_rows[i].id == id)
+			return &hak_tunable_rows[i];
+	return NULL;
+}
+
 const struct hak_counter_row *hak_counter_row_find(const char *name)
 {
 	(void)counter_ids_differ;

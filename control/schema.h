@@ -50,8 +50,9 @@ extern const size_t hak_tunable_rows_n;
 extern const struct hak_counter_row hak_counter_rows[];
 extern const size_t hak_counter_rows_n;
 
-/* NULL when no row has that name. */
+/* NULL when no row has that name, or that id. */
 const struct hak_tunable_row *hak_tunable_row_find(const char *name);
+const struct hak_tunable_row *hak_tunable_row_by_id(uint16_t id);
 const struct hak_counter_row *hak_counter_row_find(const char *name);
 
 /* The words of abi.h's enumerations; "?" for a number unknown to this program. */

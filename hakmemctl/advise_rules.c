@@ -83,12 +83,9 @@ static uint64_t mean_whale(const struct advice_figures *f)
 /* Twice the value in force, at least the default; false where there is no more. */
 static bool doubled(const struct advice_figures *f, uint16_t id, uint64_t *ret)
 {
-	const struct hak_tunable_row *row = NULL;
+	const struct hak_tunable_row *row = hak_tunable_row_by_id(id);
 	uint64_t value = setting(f, id);
 
-	for (size_t i = 0; i < hak_tunable_rows_n; i++)
-		if (hak_tunable_rows[i].id == id)
-			row = &hak_tunable_rows[i];
 	if (!row || !f->setting[id].known || value >= row->max)
 		return false;
 	*ret = value > row->max / 2 ? row->max : 2 * value;
@@ -382,10 +379,7 @@ const size_t advice_rules_n = sizeof(advice_rules) / sizeof(advice_rules[0]);
 
 const struct hak_tunable_row *advice_tunable(const struct advice_rule *rule)
 {
-	for (size_t i = 0; i < hak_tunable_rows_n; i++)
-		if (rule->tunable && hak_tunable_rows[i].id == rule->tunable)
-			return &hak_tunable_rows[i];
-	return NULL;
+	return hak_tunable_row_by_id(rule->tunable);
 }
 
 /* FNV-1a, with the NULs between. */

@@ -34,10 +34,9 @@
 /* Row of hak_tunable_rows of the process's tunable; -1 if it is newer than we are. */
 static int row_of(const struct hak_tunable_desc *desc)
 {
-	for (size_t i = 0; i < hak_tunable_rows_n; i++)
-		if (hak_tunable_rows[i].id == desc->id)
-			return (int)i;
-	return -1;
+	const struct hak_tunable_row *row = hak_tunable_row_by_id(desc->id);
+
+	return row ? (int)(row - hak_tunable_rows) : -1;
 }
 
 /* The value that the effect wants, in the process's own terms: names of an ENUM may have moved. */
