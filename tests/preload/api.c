@@ -2,11 +2,11 @@
 /*
  * Conformance of the C API: every function of the malloc family, with glibc's
  * semantics, its errno rules, its refusals and its corner cases. Sizes in
- * bulk are sizes.c's job, wrong frees misuse.c's, C++ operators cxx.cc's.
+ * bulk are sizes.c's job, wrong frees misuse.c's, C++ operators cxx.cc's,
+ * mallinfo and its like info.c's.
  */
 #include "harness.h"
 
-#include <limits.h>
 #include <sys/mman.h>
 
 #if !__GLIBC_PREREQ(2, 33)
@@ -453,195 +453,6 @@ static void usable_size(void)
 	}
 }
 
-/* The memory that is freed leaves the process, and trim says so. */
-static void trim_returns_memory(void)
-{
-	enum { BLOCKS = 60000 };
-	static void *p[BLOCKS];
-	long full, kept;
-	size_t i;
-	int r;
-
-	for (i = 0; i < BLOCKS; i++) {
-		size_t n = 16 + i % 2000 * (1 + i % 3);
-
-		CHECK((p[i] = malloc(n)) != NULL);
-		memset(p[i], 1, n);
-	}
-	full = rss_kib();
-	for (i = 0; i < BLOCKS; i++)
-		free(p[i]);
-	r = malloc_trim(0);
-	CHECKF(r == 0 || r == 1, "malloc_trim returned %d", r);
-	kept = rss_kib();
-	CHECKF(full > 64 * 1024, "only %ld KiB were in use", full);
-	CHECKF(kept < full / 4, "%ld KiB before, %ld after", full, kept);
-	if (on_hakmem()) {
-		malloc_trim(0);
-		CHECK(malloc_trim(0) == 0); /* nothing is left to return */
-	}
-	exercise_all_tiers(1);
-}
-
-static size_t in_use(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
-}
-
-static void mallinfo2_tells_the_truth(void)
-{
-	static void *p[10000];
-	size_t before = in_use(), with, after, i, sum = 0;
-
-	for (i = 0; i < 10000; i++) {
-		size_t n = i % 100 == 0 ? 100000 : i % 1000 == 1 ? 2 * MIB : 500;
-
-		CHECK((p[i] = malloc(n)) != NULL);
-		sum += n;
-	}
-	with = in_use();
-	CHECKF(with - before >= sum, "%zu in use, %zu more than before, for %zu", with,
-	       with - before, sum);
-	CHECKF(with - before < sum + sum / 4 + MIB, "%zu more for %zu", with - before, sum);
-	for (i = 0; i < 10000; i++)
-		free(p[i]);
-	after = in_use();
-	CHECKF(after < before + sum / 20, "%zu before, %zu with, %zu after", before, with,
-	       after);
-}
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-static void mallinfo_fits_in_ints(void)
-{
-	void *p = malloc(64 * MIB);
-	struct mallinfo m = mallinfo();
-
-	CHECK(p);
-	CHECK(m.uordblks >= 0 && m.hblkhd >= 0 && m.arena >= 0 && m.fordblks >= 0);
-	CHECKF((size_t)m.uordblks + m.hblkhd >= 64 * MIB, "%d + %d", m.uordblks, m.hblkhd);
-	free(p);
-}
-#pragma GCC diagnostic pop
-
-static void stats_to_stderr(void *arg)
-{
-	(void)arg;
-	malloc_stats();
-}
-
-static void malloc_stats_prints(void)
-{
-	struct outcome o;
-
-	run_captured(stats_to_stderr, NULL, &o);
-	CHECKF(o.status == 0, "status %#x", o.status);
-	CHECKF(o.len > 20 && strchr(o.err, '\n') && strpbrk(o.err, "0123456789"),
-	       "it printed: %s", o.err);
-}
-
-/* Every element is closed, in the right order; attributes are quoted. */
-static void xml_is_well_formed(const char *s)
-{
-	char open[32][32];
-	int depth = 0, seen = 0;
-
-	while ((s = strchr(s, '<')) != NULL) {
-		const char *end = strchr(s, '>');
-		size_t name;
-
-		CHECKF(end, "an element is not closed: %.40s", s);
-		s++;
-		if (*s == '/') {
-			CHECK(depth > 0);
-			depth--;
-			CHECKF(strncmp(open[depth], s + 1, strlen(open[depth])) == 0,
-			       "<%s> is closed by <%.20s", open[depth], s);
-		} else if (end[-1] != '/') {
-			name = strcspn(s, " />");
-			CHECK(depth < 32 && name > 0 && name < 32);
-			memcpy(open[depth], s, name);
-			open[depth++][name] = '\0';
-		}
-		seen++;
-		s = end;
-	}
-	CHECKF(depth == 0 && seen >= 4, "%d elements, %d open", seen, depth);
-}
-
-static void malloc_info_is_xml(void)
-{
-	static char text[65536];
-	FILE *f = fmemopen(text, sizeof(text), "w");
-	int r;
-
-	CHECK(f);
-	r = malloc_info(0, f);
-	CHECKF(r == 0, "malloc_info returned %d", r);
-	fclose(f);
-	CHECKF(strncmp(text, "<malloc version=", 16) == 0, "it begins %.40s", text);
-	CHECK(strstr(text, "</malloc>"));
-	xml_is_well_formed(text);
-	f = fmemopen(text, sizeof(text), "w");
-	CHECK(f);
-	r = malloc_info(opaque(1), f);
-	CHECKF(r == EINVAL, "malloc_info(1, f) returned %d", r); /* as glibc's */
-	fclose(f);
-}
-
-/* A block of every size in the cache: the ranges that are shown follow each other without a gap. */
-static void malloc_info_ranges_adjoin(void)
-{
-	static char text[65536];
-	size_t n, shown = 0, below = 0, from, to;
-	FILE *f = fmemopen(text, sizeof(text), "w");
-	const char *s;
-
-	need_hakmem();
-	CHECK(f);
-	for (n = 1; n <= 65536; n++) {
-		void *p = malloc(n);
-
-		CHECK(p);
-		n = malloc_usable_size(p);
-		free(p);
-	}
-	CHECK(malloc_info(0, f) == 0);
-	fclose(f);
-	if (!strstr(text, "<size "))
-		SKIP("no counters for each class in this build");
-	for (s = text; (s = strstr(s, "<size from=\"")) != NULL; s++) {
-		CHECK(sscanf(s, "<size from=\"%zu\" to=\"%zu\"", &from, &to) == 2);
-		CHECKF(from <= to, "from %zu to %zu", from, to);
-		CHECKF(from == below + 1 || to > 65536, "%zu to %zu, after %zu", from, to, below);
-		below = to;
-		shown++;
-	}
-	CHECKF(shown > 30 && below >= 65536, "%zu ranges up to %zu", shown, below);
-}
-
-static void mallopt_accepts(void)
-{
-	static const int known[] = {
-		M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX,
-		M_ARENA_TEST, M_CHECK_ACTION, M_PERTURB,
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		CHECKF(mallopt(known[i], i == 7 ? 0 : 65536) == 1, "mallopt(%d)", known[i]);
-	CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1);
-	CHECK(mallopt(M_ARENA_MAX, 0) == 1 && mallopt(M_ARENA_TEST, 0) == 1);
-	mallopt(opaque(12345), 1);
-	mallopt(-12345, -1);
-	mallopt(M_MMAP_THRESHOLD, INT_MAX);
-	mallopt(M_TRIM_THRESHOLD, -1);
-	mallopt(M_TOP_PAD, INT_MAX);
-	exercise_all_tiers(2);
-}
-
 static void libc_aliases(void)
 {
 	void *(*lmalloc)(size_t) = (void *(*)(size_t))symbol("__libc_malloc");
@@ -853,13 +664,6 @@ static const struct tcase cases[] = {
 	{ "memalign_rules", memalign_rules },
 	{ "valloc_and_pvalloc", valloc_and_pvalloc },
 	{ "usable_size", usable_size },
-	{ "trim_returns_memory", trim_returns_memory },
-	{ "mallinfo2_tells_the_truth", mallinfo2_tells_the_truth },
-	{ "mallinfo_fits_in_ints", mallinfo_fits_in_ints },
-	{ "malloc_stats_prints", malloc_stats_prints },
-	{ "malloc_info_is_xml", malloc_info_is_xml },
-	{ "malloc_info_ranges_adjoin", malloc_info_ranges_adjoin },
-	{ "mallopt_accepts", mallopt_accepts },
 	{ "libc_aliases", libc_aliases },
 	{ "cfree_by_dlsym", cfree_by_dlsym },
 	{ "every_name_is_interposed", every_name_is_interposed },
