@@ -6,7 +6,7 @@
  * purge requests of every level. The stress test must pass; and when everything has been reset,
  * what is in force must be the defaults, in a process that works on.
  *
- * control.segment is the exception: switched off, nobody could look any more; tests/control/segment
+ * control.segment is the exception: switched off, nobody could look any more; tests/control/drop
  * has it.
  */
 #include "effects.h"

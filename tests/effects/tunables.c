@@ -5,7 +5,7 @@
  * tunable from outside, makes the subject work, and looks at the counters and at /proc/PID; then
  * the other way. Counts are exact: the subject has one thread and does only what it is asked to.
  *
- * Elsewhere: control.agent at start and control.segment (tests/control/agent, segment), layers,
+ * Elsewhere: control.agent at start and control.segment (tests/control/agent, drop), layers,
  * deadlines, clamping and what is refused (tests/control/tune).
  */
 #include "effects.h"
