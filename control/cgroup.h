@@ -12,7 +12,6 @@
 #define HAK_CGROUP_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #define HAK_CGROUP_BYTES 1024	/* longer paths count as none; systemd's are below 256 */
 #define HAK_UNIT_NAME_BYTES 256	/* systemd's own limit */

@@ -2,7 +2,6 @@
 /*
  * Changes as entries of the journal, see changes.h.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

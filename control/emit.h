@@ -8,7 +8,6 @@
 #define HAK_EMIT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #include "control/json.h"

@@ -9,7 +9,6 @@
 #ifndef HAK_IDENTITY_H
 #define HAK_IDENTITY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 

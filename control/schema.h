@@ -13,7 +13,6 @@
 #ifndef HAK_SCHEMA_H
 #define HAK_SCHEMA_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -12,7 +12,6 @@
 #ifndef HAK_VALUE_H
 #define HAK_VALUE_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "control/abi.h"

@@ -8,7 +8,6 @@
  * not stay. What an administrator has set is left alone, or with --force put back afterwards.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,6 @@
  * what rises and falls, the processor time and faults that the kernel counts, and a trace.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
  * What only the kernel knows of a span, for hakmemctl advise: how much of what a process gave back
  * it soon took again, how soon, and at what price.
  */
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 

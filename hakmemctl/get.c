@@ -2,7 +2,6 @@
 /*
  * hakmemctl get: tunables in force, and the layer each comes from.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>

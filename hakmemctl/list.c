@@ -2,11 +2,8 @@
 /*
  * hakmemctl list: one row for each process that runs hakmem and that we may look at.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "hakmemctl/ctl.h"
 

@@ -4,7 +4,6 @@
  * program one that has a glibc dynamic linker and heeds the environment, does what we write reach
  * it, can the library be read where the unit runs. What cannot be known from files is a note.
  */
-#include <elf.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdarg.h>

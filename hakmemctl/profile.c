@@ -7,7 +7,6 @@
  * Sampling is set with a deadline, so that it ends by itself where we are killed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

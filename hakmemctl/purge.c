@@ -3,11 +3,7 @@
  * hakmemctl purge: asks processes to give free memory back, and takes what they freed lazily where
  * we may. RSS is read before and after; what the process says it gave back is a figure of its own.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "control/pageout.h"
 #include "control/request.h"

@@ -4,7 +4,6 @@
  * process made of it. All changes of one command reach a process as one generation: it applies all
  * of them or none yet.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

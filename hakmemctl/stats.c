@@ -4,7 +4,6 @@
  * process, memory by state, the tiers, the whale ring, the stages of refill and free, and system
  * calls.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -4,8 +4,6 @@
  * --changed, what differs from its default in running processes.
  */
 #include <getopt.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "control/schema.h"
 #include "control/value.h"

@@ -10,7 +10,6 @@
 #ifndef HAK_ASKERS_H
 #define HAK_ASKERS_H
 
-#include <stdbool.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 

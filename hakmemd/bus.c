@@ -3,7 +3,6 @@
  * The connection to the bus, the manager's object, and what the daemon tells unasked; see bus.h.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

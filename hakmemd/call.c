@@ -5,7 +5,6 @@
  * and start time, not by pointer.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

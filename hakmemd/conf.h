@@ -7,7 +7,6 @@
 #define HAK_DAEMON_CONF_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct hak_conf {

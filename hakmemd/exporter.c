@@ -7,7 +7,6 @@
  * answered for long, however many bytes drip in. A request costs the daemon nothing when another
  * was answered less than a second ago. Only GET and HEAD of /metrics are answered.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <microhttpd.h>

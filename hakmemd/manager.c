@@ -3,7 +3,6 @@
  * The manager, see manager.h: the table of processes, observers, reload, the status line.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,10 +4,8 @@
  * second event loop with it.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "control/escape.h"
 #include "hakmemd/bus.h"

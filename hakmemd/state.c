@@ -5,7 +5,6 @@
  *	returned BYTES
  *	policy NAME				in force
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
  * The slow paths of a thread cache: refill, flush, the buffer for other heaps' blocks, decay.
  * Structures in heap.h. Everything here runs as the thread that owns the cache.
  */
-#include <string.h>
 
 #include "heap.h"
 #include "misuse.h"

@@ -12,7 +12,6 @@
 #include <sys/utsname.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lock.h"
 #include "stats.h"

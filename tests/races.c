@@ -8,7 +8,6 @@
  *
  *	races [SECONDS [SEED]]
  */
-#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>

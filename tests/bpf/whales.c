@@ -4,9 +4,7 @@
  * For each line that it reads it allocates, fills and frees blocks of some MiB, first one at a
  * time, then more at a time than region.evict_bytes of the test lets stay; and answers "done".
  */
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)

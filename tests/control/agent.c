@@ -6,8 +6,6 @@
 #include "peer.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <sys/prctl.h>
 
 static struct peer p, q;
 

@@ -3,7 +3,6 @@
  * Policies: what a file says, what a bad line costs, who is matched, who wins; files by folder and
  * masks. Of the processes only what an identity holds.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

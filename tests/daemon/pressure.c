@@ -3,7 +3,6 @@
  * hakmemd/pressure.c with a clock, processes and a kernel of the test's own: whom a trigger asks,
  * that it is deaf afterwards, for twice as long each time that little came of it, and not for ever.
  */
-#include <string.h>
 
 #include "hakmemd/pressure.c"
 #include "tests/ctl/check.h"

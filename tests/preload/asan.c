@@ -5,7 +5,6 @@
  * too far, which the sanitizer sees only if its malloc is the one in use.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,8 +7,6 @@
  */
 #include "harness.h"
 
-#include <dirent.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 enum { TOP = 1024 };

@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
-#include <sys/mman.h>
 #include <sys/time.h>
 
 extern char **environ;

@@ -8,9 +8,7 @@
  */
 #include "harness.h"
 
-#include <link.h>
 #include <pthread.h>
-#include <sys/stat.h>
 
 static char *beside(const char *name)
 {

@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include "hakmem.h"
 

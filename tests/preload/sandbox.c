@@ -8,7 +8,6 @@
 #include "harness.h"
 
 #include <dirent.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -17,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/user.h>
 
 #ifndef SECCOMP_RET_KILL_PROCESS

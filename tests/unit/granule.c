@@ -7,7 +7,6 @@
 #include "libhakmem/granule.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "libhakmem/os.h"
 #include "libhakmem/slab.h"

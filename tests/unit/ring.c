@@ -10,8 +10,6 @@
  */
 #include "../../libhakmem/ring.c"
 
-#include <string.h>
-
 #include "libhakmem/whale.h"
 #include "unit.h"
 
