@@ -237,6 +237,20 @@ static inline long rss_kib(void)
 	return kib >= 0 ? kib : proc_kib("/proc/self/status", "\nVmRSS:");
 }
 
+/* How many mappings of this process have `text` in their line. */
+static inline size_t mappings_with(const char *text)
+{
+	static char line[4096];
+	FILE *f = fopen("/proc/self/maps", "r");
+	size_t n = 0;
+
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, text) != NULL;
+	fclose(f);
+	return n;
+}
+
 static inline long elapsed_ms(const struct timespec *since)
 {
 	struct timespec now;
@@ -355,6 +369,24 @@ static inline void exercise_all_tiers(uint64_t seed)
 	for (i = 0; i < TIER_SIZES; i++) {
 		check_block(p[i], front(tier_sizes[i] / 2), seed + i);
 		free(p[i]);
+	}
+}
+
+/* The same some times over, beside thousands of blocks; what can be is given back each time. */
+static inline void hard_work(void)
+{
+	static void *p[3000];
+	size_t i, round;
+
+	for (round = 0; round < 6; round++) {
+		exercise_all_tiers(round);
+		for (i = 0; i < 3000; i++) {
+			CHECK((p[i] = malloc(i % 100 == 0 ? 1500000 + i : 16 + i * 5)) != NULL);
+			memset(p[i], 1, 16);
+		}
+		for (i = 0; i < 3000; i++)
+			free(p[i]);
+		malloc_trim(0);
 	}
 }
 

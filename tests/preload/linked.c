@@ -14,19 +14,6 @@
 #include <pthread.h>
 #include <sys/auxv.h>
 
-static int maps_say(const char *what)
-{
-	static char line[4096];
-	FILE *f = fopen("/proc/self/maps", "r");
-	int n = 0;
-
-	CHECK(f);
-	while (fgets(line, sizeof(line), f))
-		n += strstr(line, what) != NULL;
-	fclose(f);
-	return n;
-}
-
 static void *work(void *arg)
 {
 	size_t i;
@@ -52,9 +39,9 @@ int main(int argc, char **argv)
 	CHECK(pthread_create(&t, NULL, work, (void *)7) == 0);
 	pthread_join(t, NULL);
 	if (secure)
-		CHECK(maps_say("memfd:hakmem") == 0);
+		CHECK(mappings_with("memfd:hakmem") == 0);
 	else if (argc > 2 && strcmp(argv[2], "segment") == 0)
-		CHECKF(maps_say("memfd:hakmem-stats") >= 1, "no segment");
+		CHECKF(mappings_with("memfd:hakmem-stats") >= 1, "no segment");
 	say("ok - %s\n", case_name);
 	return 0;
 }

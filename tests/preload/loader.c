@@ -265,25 +265,12 @@ static void second_copy_in_a_namespace_26(void)
 	exercise_all_tiers(1);
 }
 
-static size_t count_in_maps(const char *text)
-{
-	static char line[4096];
-	FILE *f = fopen("/proc/self/maps", "r");
-	size_t n = 0;
-
-	CHECK(f);
-	while (fgets(line, sizeof(line), f))
-		n += strstr(line, text) != NULL;
-	fclose(f);
-	return n;
-}
-
 /* dlopen of what is already there, by its own name and by a copy's name. */
 static void dlopen_of_the_library_26(void)
 {
 	static char copy[4096], command[9000];
 	const char *lib = library(), *tmp = getenv("HAK_TMP");
-	size_t segments = count_in_maps("memfd:hakmem");
+	size_t segments = mappings_with("memfd:hakmem");
 	void *again;
 	int i;
 
@@ -305,9 +292,9 @@ static void dlopen_of_the_library_26(void)
 	exercise_all_tiers(2);
 	dlclose(again);
 	exercise_all_tiers(3);
-	CHECKF(count_in_maps("memfd:hakmem") == segments,
+	CHECKF(mappings_with("memfd:hakmem") == segments,
 	       "the copy made a segment, too: %zu mappings, then %zu", segments,
-	       count_in_maps("memfd:hakmem"));
+	       mappings_with("memfd:hakmem"));
 }
 
 static void with_auditor(void)
