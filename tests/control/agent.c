@@ -9,15 +9,6 @@
 
 static struct peer p, q;
 
-static void *sleeps(void *arg)
-{
-	(void)arg;
-	free(launder(malloc(opaque(100))));
-	for (;;)
-		pause();
-	return NULL;
-}
-
 static void *returns(void *arg)
 {
 	free(launder(malloc(opaque(100))));
@@ -50,7 +41,7 @@ static void sleeping_subject(int from, int to)
 {
 	pthread_t t;
 
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	tell(to);
 	hear(from); /* no allocation from here on */
 	tell(to);
@@ -137,10 +128,10 @@ static void comes_with_the_first_thread(void)
 	pthread_t t;
 
 	peer_open(&p, getpid());
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	WAIT_FOR(peer_agent(&p) == 1);
 	CHECK(tasks_of(getpid()) == 3 && agent_of(getpid()));
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	CHECKF(tasks_of(getpid()) == 4, "%d tasks", tasks_of(getpid()));
 }
 
@@ -157,16 +148,16 @@ static void ends_when_told_so(void)
 	uint64_t g;
 
 	peer_open(&p, getpid());
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	WAIT_FOR(peer_agent(&p) == 1);
 	g = peer_set(&p, "control.agent", 2);
 	WAIT_FOR(peer_has_applied(&p, g) && !agent_of(getpid()));
 	CHECK(peer_agent(&p) == 0 && peer_counter(&p, "control.agent") == 0);
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	CHECK(tasks_of(getpid()) == 3);
 	g = peer_reset(&p, "control.agent");
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	WAIT_FOR(peer_agent(&p) == 1);
 	CHECK(tasks_of(getpid()) == 5);
 }
@@ -216,7 +207,7 @@ static void fork_children_have_none(void)
 	pthread_t t;
 	pid_t pid;
 
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	peer_open(&p, getpid());
 	WAIT_FOR(peer_agent(&p) == 1);
 	pid = fork();
@@ -224,7 +215,7 @@ static void fork_children_have_none(void)
 		exercise_all_tiers(3);
 		peer_open(&q, getpid());
 		CHECK(tasks_of(getpid()) == 1 && peer_agent(&q) == 0);
-		CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+		CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 		WAIT_FOR(peer_agent(&q) == 1);
 		CHECK(tasks_of(getpid()) == 3);
 		_exit(0);
@@ -242,7 +233,7 @@ static void blocks_all_signals_but_two(void)
 	pthread_t t;
 	int fd, n;
 
-	CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	peer_open(&p, getpid());
 	WAIT_FOR(peer_agent(&p) == 1);
 	snprintf(path, sizeof(path), "/proc/self/task/%d/status", agent_of(getpid()));
@@ -322,7 +313,7 @@ static void the_programs_threads_come_first(void)
 		CHECK(setgid(64321) == 0 && setuid(64321) == 0);
 		l.rlim_cur = l.rlim_max = 2;
 		CHECK(setrlimit(RLIMIT_NPROC, &l) == 0);
-		CHECK(pthread_create(&t, NULL, sleeps, NULL) == 0);
+		CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 		CHECK(tasks_of(getpid()) == 2);
 		_exit(0);
 	}

@@ -315,6 +315,15 @@ static inline int poked(void)
 	return 1;
 }
 
+/* A thread that takes a heap, and then sleeps. */
+static inline void *sleeps_for_ever(void *arg)
+{
+	free(launder(malloc(opaque(100))));
+	for (;;)
+		pause();
+	return arg;
+}
+
 /*
  * Forks a process that runs `fn` with its ends of two pipes, then ends by _exit(0). Returns its
  * pid; *to and *from are our ends.

@@ -112,19 +112,11 @@ static void later_request_covers_earlier(void)
 
 /* ---- a process that cannot hear ---- */
 
-static void *pauses(void *arg)
-{
-	free(launder(malloc(opaque(100))));
-	for (;;)
-		pause();
-	return arg;
-}
-
 static void with_agent(int from, int to)
 {
 	pthread_t t;
 
-	CHECK(pthread_create(&t, NULL, pauses, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	tell(to);
 	hear(from);
 }

@@ -127,13 +127,17 @@ static enum kind classify(const char *call, unsigned long *bytes)
 						KINDS;
 }
 
+/* The subject ends: strace writes its last lines when it has. */
 static struct calls traced(void)
 {
 	static char line[4096];
 	struct calls c = { { 0 }, { 0 } };
-	int within = 0, marks = 0;
-	FILE *f = fopen(log_path, "re");
+	int status, within = 0, marks = 0;
+	FILE *f;
 
+	close(r.fd);
+	CHECK(wait(&status) > 0);
+	f = fopen(log_path, "re");
 	CHECK(f);
 	while (fgets(line, sizeof(line), f)) {
 		const char *call = line + strspn(line, "0123456789 ");
@@ -152,6 +156,7 @@ static struct calls traced(void)
 		}
 	}
 	fclose(f);
+	unlink(log_path);
 	CHECKF(marks == 2, "%d marks", marks);
 	return c;
 }
@@ -174,21 +179,16 @@ static void begin(const char *hakmem)
 	start_as(&r, hakmem, argv, -1);
 }
 
-/* strace writes its last lines when the subject has ended. */
 static void compare(job what, long a)
 {
 	struct calls before, after, t;
-	int status;
 
 	ask(&r, mark, 0, 0);
 	before = counters_now();
 	ask(&r, what, a, 0);
 	after = counters_now();
 	ask(&r, mark, 1, 0);
-	close(r.fd);
-	CHECK(wait(&status) > 0);
 	t = traced();
-	unlink(log_path);
 	for (int k = 0; k < KINDS; k++) {
 		CHECKF(t.n[k] == after.n[k] - before.n[k], "%lu calls of %s traced, %lu counted",
 		       t.n[k], kind_name[k], after.n[k] - before.n[k]);
@@ -203,7 +203,6 @@ static void compare(job what, long a)
 	    t.n[MMAP], t.n[MUNMAP], t.n[MREMAP], t.n[DONTNEED], t.n[FREE], t.n[HUGEPAGE],
 	    t.n[METADATA]);
 }
-
 
 static void defaults(void)
 {
@@ -247,7 +246,6 @@ static long whale_job(long a, long b)
 static void one_munmap_per_free(void)
 {
 	struct calls t;
-	int status;
 
 	begin("whale.ring_slots=0,purge.delay_ms=1d");
 	for (int live = 0; live < 2; live++) {
@@ -258,10 +256,7 @@ static void one_munmap_per_free(void)
 		ask(&r, mark, 0, 0);
 		ask(&r, whale_job, 2 * MIB, 0);
 		ask(&r, mark, 1, 0);
-		close(r.fd);
-		CHECK(wait(&status) > 0);
 		t = traced();
-		unlink(log_path);
 		CHECKF(t.n[MUNMAP] == 100 && t.n[MMAP] == 100 && t.bytes[MUNMAP] == 200 * MIB,
 		       "%lu munmap, %lu mmap", t.n[MUNMAP], t.n[MMAP]);
 	}
@@ -272,10 +267,7 @@ static void one_munmap_per_free(void)
 	ask(&r, mark, 0, 0);
 	ask(&r, whale_job, 2 * MIB, 0);
 	ask(&r, mark, 1, 0);
-	close(r.fd);
-	CHECK(wait(&status) > 0);
 	t = traced();
-	unlink(log_path);
 	for (int k = 0; k < KINDS; k++)
 		CHECKF(t.n[k] == 0, "%lu calls of %s", t.n[k], kind_name[k]);
 }

@@ -717,21 +717,13 @@ static void check_free(void)
 
 /* ---- control ---- */
 
-static void *holds(void *arg)
-{
-	free(launder(malloc(opaque(100))));
-	for (;;)
-		pause();
-	return arg;
-}
-
 static long thread_job(long a, long b)
 {
 	pthread_t t;
 
 	(void)a;
 	(void)b;
-	return pthread_create(&t, NULL, holds, NULL);
+	return pthread_create(&t, NULL, sleeps_for_ever, NULL);
 }
 
 static void control_agent(void)
