@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bpf/session.h"
+#include "control/grow.h"
 
 #ifndef SYS_fsopen
 #define SYS_fsopen	430
@@ -59,19 +60,16 @@ void hak_session_keep(struct hak_session *s, struct bpf_object *object)
 
 int hak_session_add_link(struct hak_session *s, struct bpf_link *link)
 {
+	struct bpf_link **grown;
+
 	if (!link)
 		return -errno;
-	if (s->links == s->links_room) {
-		size_t room = s->links_room ? 2 * s->links_room : 32;
-		struct bpf_link **grown = realloc(s->link, room * sizeof(*grown));
-
-		if (!grown) {
-			bpf_link__destroy(link);
-			return -ENOMEM;
-		}
-		s->link = grown;
-		s->links_room = room;
+	grown = hak_grow(s->link, s->links, &s->links_room, sizeof(*grown));
+	if (!grown) {
+		bpf_link__destroy(link);
+		return -ENOMEM;
 	}
+	s->link = grown;
 	s->link[s->links++] = link;
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "bpf/session.h"
 #include "bpf/vmas.skel.h"
+#include "control/grow.h"
 
 /* max_map_count can be set higher; nobody's address space needs to be drawn then. */
 #define REGIONS_MAX (1u << 20)
@@ -45,7 +46,7 @@ static struct bpf_link *attach(struct hak_session *s, pid_t pid)
 
 static int read_all(int fd, pid_t pid, struct hak_vma **ret, size_t *ret_n)
 {
-	struct hak_vma *list = NULL, buffer[64];
+	struct hak_vma *list = NULL, *grown, buffer[64];
 	size_t n = 0, room = 0;
 	ssize_t got;
 
@@ -54,17 +55,12 @@ static int read_all(int fd, pid_t pid, struct hak_vma **ret, size_t *ret_n)
 		for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(buffer[0]); i++) {
 			if (buffer[i].pid != (uint32_t)pid || n == REGIONS_MAX)
 				continue;
-			if (n == room) {
-				struct hak_vma *grown;
-
-				room = room ? 2 * room : 256;
-				grown = realloc(list, room * sizeof(*list));
-				if (!grown) {
-					free(list);
-					return -ENOMEM;
-				}
-				list = grown;
+			grown = hak_grow(list, n, &room, sizeof(*list));
+			if (!grown) {
+				free(list);
+				return -ENOMEM;
 			}
+			list = grown;
 			buffer[i].name[sizeof(buffer[i].name) - 1] = '\0';
 			list[n++] = buffer[i];
 		}

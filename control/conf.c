@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/conf.h"
+#include "control/grow.h"
 
 /* -- one file ---------------------------------------------------------------------------------- */
 struct parser {
@@ -212,19 +213,14 @@ static bool is_masked(const char *path)
 
 static int add_file(struct list *list, const char *folder, const char *name)
 {
-	struct hak_conf_file *file;
+	struct hak_conf_file *file, *grown;
 
 	if (list->n == HAK_CONF_MAX_FILES)
 		return -E2BIG;
-	if (list->n == list->room) {
-		size_t room = list->room ? 2 * list->room : 16;
-		struct hak_conf_file *grown = realloc(list->file, room * sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		list->file = grown;
-		list->room = room;
-	}
+	grown = hak_grow(list->file, list->n, &list->room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	list->file = grown;
 	file = &list->file[list->n];
 	if (asprintf(&file->path, "%s/%s", folder, name) < 0)
 		return -ENOMEM;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/grow.h"
 #include "control/proc.h"
 #include "control/target.h"
 
@@ -106,15 +107,11 @@ static bool is_meant(int procdir, const char *pid, const struct hak_target *targ
 
 static int append(pid_t **list, size_t *n, size_t *room, pid_t pid)
 {
-	if (*n == *room) {
-		size_t more = *room ? *room * 2 : 64;
-		pid_t *grown = realloc(*list, more * sizeof(**list));
+	pid_t *grown = hak_grow(*list, *n, room, sizeof(**list));
 
-		if (!grown)
-			return -ENOMEM;
-		*list = grown;
-		*room = more;
-	}
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
 	(*list)[(*n)++] = pid;
 	return 0;
 }

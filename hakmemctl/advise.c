@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/emit.h"
+#include "control/grow.h"
 #include "hakmemctl/advise.h"
 
 struct request {
@@ -245,19 +246,14 @@ static int answer(struct ctl *ctl, struct watches *all, int traced, const char *
 static int add(struct ctl *ctl, struct hak_segment *seen, void *arg)
 {
 	struct watches *all = arg;
+	struct advice_watch *grown = hak_grow(all->w, all->n, &all->room, sizeof(*grown));
 	char why[HAK_WHY_TEXT];
 	struct hak_segment *seg;
 	int r;
 
-	if (all->n == all->room) {
-		size_t room = all->room ? 2 * all->room : 16;
-		struct advice_watch *grown = realloc(all->w, room * sizeof(*grown));
-
-		if (!grown)
-			return ctl_exit_code(-ENOMEM);
-		all->w = grown;
-		all->room = room;
-	}
+	if (!grown)
+		return ctl_exit_code(-ENOMEM);
+	all->w = grown;
 	r = hak_segment_open(seen->pid, seen->tune_writable ? HAK_SEGMENT_WRITE : 0, &seg, why);
 	if (r == 0)
 		r = advice_watch_open(seg, &all->w[all->n]);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "control/grow.h"
 #include "hakmemctl/profile.h"
 
 /* A message under construction. */
@@ -86,19 +87,15 @@ static void put_message(struct bytes *b, unsigned field, struct bytes *m)
 }
 
 /* -- tables ------------------------------------------------------------------------------------ */
-static bool grow(void **list, size_t n, size_t *room, size_t bytes)
+static bool keep(const char *text, char ***list, size_t n, size_t *room)
 {
-	size_t more = *room ? 2 * *room : 64;
-	void *grown;
+	char **grown = hak_grow(*list, n, room, sizeof(*grown));
 
-	if (n < *room)
-		return true;
-	grown = reallocarray(*list, more, bytes);
 	if (!grown)
 		return false;
 	*list = grown;
-	*room = more;
-	return true;
+	grown[n] = strdup(text);
+	return grown[n];
 }
 
 /* Few thousands of strings, most of them met again soon: looked for from the end. */
@@ -107,8 +104,7 @@ static uint64_t string(struct tables *t, const char *text)
 	for (size_t i = t->strings; i--;)
 		if (strcmp(t->string[i], text) == 0)
 			return i;
-	if (!grow((void **)&t->string, t->strings, &t->strings_room, sizeof(*t->string)) ||
-	    !(t->string[t->strings] = strdup(text))) {
+	if (!keep(text, &t->string, t->strings, &t->strings_room)) {
 		t->failed = true;
 		return 0;
 	}
@@ -125,8 +121,7 @@ static uint64_t mapping(struct tables *t, const struct hak_symbol *symbol)
 	for (size_t i = 0; i < t->modules; i++)
 		if (strcmp(t->module[i], symbol->module) == 0)
 			return i + 1;
-	if (!grow((void **)&t->module, t->modules, &t->modules_room, sizeof(*t->module)) ||
-	    !(t->module[t->modules] = strdup(symbol->module))) {
+	if (!keep(symbol->module, &t->module, t->modules, &t->modules_room)) {
 		t->failed = true;
 		return 0;
 	}
@@ -152,17 +147,18 @@ static uint64_t location(struct tables *t, uint64_t address)
 {
 	struct bytes m = { NULL }, line = { NULL };
 	struct hak_symbol symbol;
-	uint64_t number, name, map;
+	uint64_t number, name, map, *grown;
 	char text[2048];
 
 	for (size_t i = 0; i < t->locations; i++)
 		if (t->location[i] == address)
 			return i + 1;
-	if (!grow((void **)&t->location, t->locations, &t->locations_room,
-		  sizeof(*t->location))) {
+	grown = hak_grow(t->location, t->locations, &t->locations_room, sizeof(*grown));
+	if (!grown) {
 		t->failed = true;
 		return 0;
 	}
+	t->location = grown;
 	t->location[t->locations] = address;
 	number = ++t->locations;
 	hak_symbols_find(t->profile->symbols, address, &symbol);

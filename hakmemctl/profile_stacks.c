@@ -6,6 +6,7 @@
 
 #include "bpf/mapped.h"
 #include "control/escape.h"
+#include "control/grow.h"
 #include "hakmemctl/profile.h"
 
 #define STRAYS_MAX	16		/* times that we look for files mapped meanwhile */
@@ -49,6 +50,7 @@ static int rehash(struct profile *p)
 /* Index of the stack, added if it is new; -1: out of memory. */
 static ssize_t find(struct profile *p, const uint64_t *frame, size_t n)
 {
+	struct profile_stack *grown;
 	size_t at;
 
 	if (2 * p->stacks >= p->buckets && rehash(p) < 0)
@@ -56,15 +58,10 @@ static ssize_t find(struct profile *p, const uint64_t *frame, size_t n)
 	for (at = hash(frame, n) % p->buckets; p->bucket[at]; at = (at + 1) % p->buckets)
 		if (same(&p->stack[p->bucket[at] - 1], frame, n))
 			return (ssize_t)p->bucket[at] - 1;
-	if (p->stacks == p->stacks_room) {
-		size_t room = p->stacks_room ? 2 * p->stacks_room : 64;
-		void *more = reallocarray(p->stack, room, sizeof(*p->stack));
-
-		if (!more)
-			return -1;
-		p->stack = more;
-		p->stacks_room = room;
-	}
+	grown = hak_grow(p->stack, p->stacks, &p->stacks_room, sizeof(*p->stack));
+	if (!grown)
+		return -1;
+	p->stack = grown;
 	p->stack[p->stacks] = (struct profile_stack){ .frames = n };
 	memcpy(p->stack[p->stacks].frame, frame, n * sizeof(*frame));
 	p->bucket[at] = (uint32_t)++p->stacks;

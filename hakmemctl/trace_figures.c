@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/grow.h"
 #include "hakmemctl/trace.h"
 
 struct figures {
@@ -338,15 +339,11 @@ static void add_place(const struct hak_site_key *key, const struct hak_site *sit
 		if (p->place[i].call == key->call && same_path(p->place[i].site, from))
 			at = &p->place[i];
 	if (!at) {
-		if (p->n == p->room) {
-			size_t room = p->room ? 2 * p->room : 64;
-			struct place *grown = realloc(p->place, room * sizeof(*grown));
+		struct place *grown = hak_grow(p->place, p->n, &p->room, sizeof(*grown));
 
-			if (!grown)
-				return;
-			p->place = grown;
-			p->room = room;
-		}
+		if (!grown)
+			return;
+		p->place = grown;
 		at = &p->place[p->n++];
 		*at = (struct place){ .site = from, .call = key->call };
 	}

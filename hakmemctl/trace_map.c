@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "control/escape.h"
+#include "control/grow.h"
 #include "hakmemctl/trace.h"
 
 enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
@@ -98,15 +99,11 @@ static void put_text(FILE *to, const char *text)
 /* -- areas ------------------------------------------------------------------------------------- */
 static int add_area(struct picture *pic, uint64_t start, uint64_t end, const struct hak_vma *vma)
 {
-	if (pic->areas == pic->room) {
-		size_t room = pic->room ? 2 * pic->room : 256;
-		struct area *grown = realloc(pic->area, room * sizeof(*grown));
+	struct area *grown = hak_grow(pic->area, pic->areas, &pic->room, sizeof(*grown));
 
-		if (!grown)
-			return -ENOMEM;
-		pic->area = grown;
-		pic->room = room;
-	}
+	if (!grown)
+		return -ENOMEM;
+	pic->area = grown;
 	pic->area[pic->areas++] = (struct area){
 		.start = start, .end = end, .largest = vma,
 		.accessible = vma && vma->flags & VM_ACCESS,

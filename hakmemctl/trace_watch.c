@@ -14,6 +14,7 @@
 
 #include "control/abi.h"
 #include "control/escape.h"
+#include "control/grow.h"
 #include "hakmemctl/trace.h"
 
 static const char *const call_words[HAK_CALLS] = {
@@ -33,21 +34,6 @@ static const char *const call_words[HAK_CALLS] = {
 const char *trace_call_word(enum hak_call call)
 {
 	return (unsigned)call < HAK_CALLS ? call_words[call] : "?";
-}
-
-static int grow(void **list, size_t n, size_t *room, size_t bytes)
-{
-	size_t more = *room ? 2 * *room : 16;
-	void *grown;
-
-	if (n < *room)
-		return 0;
-	grown = realloc(*list, more * bytes);
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
-	*room = more;
-	return 0;
 }
 
 /* -- who it is --------------------------------------------------------------------------------- */
@@ -177,10 +163,11 @@ static void look_at(struct trace *t, struct trace_process *p)
 int trace_add(struct trace *t, pid_t pid, int born, uint64_t owner)
 {
 	struct trace_process *p;
-	int r = grow((void **)&t->process, t->processes, &t->processes_room, sizeof(*p));
 
-	if (r < 0)
-		return r;
+	p = hak_grow(t->process, t->processes, &t->processes_room, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	t->process = p;
 	p = &t->process[t->processes++];
 	*p = (struct trace_process){ .pid = pid, .owner = owner, .born = born };
 	look_at(t, p);
@@ -222,8 +209,10 @@ void trace_note_moment(struct trace *t, bool last)
 		t->moments = TRACE_MOMENTS;
 		t->moment_ns *= 2;
 	}
-	if (grow((void **)&t->moment, t->moments, &t->moments_room, sizeof(*m)) < 0)
+	m = hak_grow(t->moment, t->moments, &t->moments_room, sizeof(*m));
+	if (!m)
 		return;
+	t->moment = m;
 	hak_space_read(t->session, &space);
 	hak_fault_read(t->session, &fault);
 	m = &t->moment[t->moments++];
@@ -280,9 +269,12 @@ static void add_site(struct trace *t, struct trace_process *p, const struct hak_
 	struct trace_site *site;
 	struct hak_symbols *symbols;
 
-	if (t->sites == TRACE_SITES_MAX ||
-	    grow((void **)&t->site, t->sites, &t->sites_room, sizeof(*site)) < 0)
+	if (t->sites == TRACE_SITES_MAX)
 		return;
+	site = hak_grow(t->site, t->sites, &t->sites_room, sizeof(*site));
+	if (!site)
+		return;
+	t->site = site;
 	symbols = find_symbols(t, p, e->regs[t->session->filter.regs_ip]);
 	site = &t->site[t->sites++];
 	*site = (struct trace_site){ .key = e->key, .symbols = symbols };
