@@ -29,7 +29,7 @@ static char *base;		/* of the caches; their counters at + HAK_HEAP_DELTA */
 
 /* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
 static unsigned int slots;		/* reserved */
-static _Atomic unsigned int enabled;	/* slots with memory behind */
+static unsigned int enabled;		/* slots with memory behind */
 static _Atomic unsigned int used;	/* slots ever handed out */
 static _Atomic unsigned int live;
 static struct hak_heap *dead;
@@ -42,14 +42,15 @@ static bool have_key;
 
 static void destructor(void *arg);
 
-struct hak_heap *hak_heap_of(const struct hak_cache *c)
+/* From the address alone: the cache itself may have been wiped by fork. */
+static struct hak_heap *heap_of(const struct hak_cache *c)
 {
 	return &hak_heaps[(size_t)((const char *)c - base) / HAK_HEAP_STRIDE];
 }
 
 struct hak_mpsc *hak_owner_queue(void *owner)
 {
-	return &hak_heap_of(owner)->remote;
+	return &heap_of(owner)->remote;
 }
 
 static struct hak_cache *cache_at(unsigned int i)
@@ -60,11 +61,6 @@ static struct hak_cache *cache_at(unsigned int i)
 char *hak_heap_base(void)
 {
 	return base;
-}
-
-unsigned int hak_heap_enabled(void)
-{
-	return atomic_load_explicit(&enabled, memory_order_acquire);
 }
 
 unsigned int hak_heap_count(void)
@@ -87,7 +83,7 @@ struct hak_heap_block *hak_heap_block_at(unsigned int i)
 /* The first slot alone: a process with one thread pays for no more. */
 static bool enable_to(unsigned int to)
 {
-	unsigned int from = hak_heap_enabled();
+	unsigned int from = enabled;
 	size_t first = hak_align_down((size_t)from * sizeof(struct hak_heap), hak_page);
 	size_t last = hak_align_up((size_t)to * sizeof(struct hak_heap), hak_page);
 
@@ -96,7 +92,7 @@ static bool enable_to(unsigned int to)
 	    hak_os_enable((char *)hak_heaps + first, last - first) ||
 	    hak_segment_populate(from, to - from) < 0)
 		return false;
-	atomic_store_explicit(&enabled, to, memory_order_release);
+	enabled = to;
 	return true;
 }
 
@@ -148,7 +144,7 @@ static struct hak_heap *new_slot(bool for_shared)
 
 	if (i >= slots - !for_shared)
 		return NULL;
-	if (i >= hak_heap_enabled() && !enable_to(to))
+	if (i >= enabled && !enable_to(to))
 		return NULL;
 	h = &hak_heaps[i];
 	h->index = i;
@@ -268,14 +264,20 @@ static struct hak_heap *take_heap(void)
 	return h;
 }
 
-static void give_heap(struct hak_heap *h)
+/* HAK_LOCK_REGISTRY; `kept` is the caller's to count. */
+static void add_dead(struct hak_heap *h)
 {
-	hak_lock(HAK_LOCK_REGISTRY);
 	set_state(h, HAK_HEAP_DEAD);
 	h->kept = true;
 	h->died = hak_purge_epoch();
 	h->next_dead = dead;
 	dead = h;
+}
+
+static void give_heap(struct hak_heap *h)
+{
+	hak_lock(HAK_LOCK_REGISTRY);
+	add_dead(h);
 	atomic_fetch_add_explicit(&kept, 1, memory_order_relaxed);
 	hak_count(HAK_C_HEAPS_LIVE, -1);
 	hak_count(HAK_C_HEAPS_DEAD, 1);
@@ -420,8 +422,8 @@ bool hak_heap_scavenge(void)
 
 void hak_heap_revive(struct hak_cache *c)
 {
-	init_cache(hak_heap_of(c));
-	atomic_store_explicit(&hak_heap_of(c)->busy, 0, memory_order_relaxed);
+	init_cache(heap_of(c));
+	atomic_store_explicit(&heap_of(c)->busy, 0, memory_order_relaxed);
 }
 
 /* The lists that whoever adopts the heap will find, in the books of the child. */
@@ -467,11 +469,7 @@ void hak_heap_fork_child(struct hak_cache *self)
 		}
 		if (h->state == HAK_HEAP_UNUSED)
 			continue;
-		set_state(h, HAK_HEAP_DEAD);
-		h->kept = true;
-		h->died = hak_purge_epoch();
-		h->next_dead = dead;
-		dead = h;
+		add_dead(h);
 		dead_now++;
 	}
 	atomic_store_explicit(&kept, dead_now, memory_order_relaxed);

@@ -109,9 +109,6 @@ struct hak_heap {
 
 extern HAK_HIDDEN struct hak_heap *hak_heaps;	/* [HAK_MAX_HEAPS] */
 
-/* From the address alone: the cache itself may have been wiped by fork. */
-struct hak_heap *hak_heap_of(const struct hak_cache *c);
-
 extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS;	/* never NULL */
 /* a thread that has not allocated yet */
 extern HAK_HIDDEN struct hak_cache hak_cache_none;
@@ -155,9 +152,8 @@ bool hak_heap_is_copy(void);
 /* a wiped cache of the only thread: empty, usable, with its slabs */
 void hak_heap_revive(struct hak_cache *c);
 
-/* For readers of counters. Slots [0, enabled) may be read. */
+/* For readers of counters. Slots [0, count) may be read. */
 char *hak_heap_base(void);
-unsigned int hak_heap_enabled(void);
 unsigned int hak_heap_max(void);		/* slots reserved */
 /* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
 bool hak_heap_reserve(void);

@@ -92,7 +92,7 @@ void hak_memfd_discard(struct hak_memfd *m)
 	m->fd = -1;
 }
 
-bool hak_memfd_is_ours(const struct hak_memfd *m)
+static bool is_ours(const struct hak_memfd *m)
 {
 	ino_t ino;
 	dev_t dev;
@@ -104,7 +104,7 @@ bool hak_memfd_is_ours(const struct hak_memfd *m)
 
 void hak_memfd_close(struct hak_memfd *m)
 {
-	if (hak_memfd_is_ours(m))
+	if (is_ours(m))
 		close_fd(m->fd);
 	m->fd = -1;
 }
@@ -115,7 +115,7 @@ bool hak_memfd_is_locked(struct hak_memfd *m, off_t byte)
 		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1,
 	};
 
-	if (!hak_memfd_is_ours(m)) {
+	if (!is_ours(m)) {
 		m->fd = -1;
 		return false;
 	}

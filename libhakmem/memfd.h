@@ -45,7 +45,6 @@ void hak_memfd_settle(struct hak_memfd *m);
 /* Before anybody else may know of it. */
 void hak_memfd_discard(struct hak_memfd *m);
 
-bool hak_memfd_is_ours(const struct hak_memfd *m);
 void hak_memfd_close(struct hak_memfd *m); /* if it is ours */
 /* Whether somebody else's open description holds a write lock on this byte; asks, never locks. */
 bool hak_memfd_is_locked(struct hak_memfd *m, off_t byte);

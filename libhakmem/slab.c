@@ -570,6 +570,17 @@ static void pool_unlink(struct hak_slab *s)
 	hak_count(HAK_C_SLABS_POOLED, -1);
 }
 
+/* Into the pool's lists or, if nothing of it is in use, into the caller's of idle ones. */
+static void pool_sort(struct hak_slab *s, struct hak_slab **idle)
+{
+	if (hak_slab_idle(s)) {
+		s->next = *idle;
+		*idle = s;
+	} else {
+		pool_link(s);
+	}
+}
+
 /* Idle slabs leave the pool's lists under its lock and are released after it. */
 static void release_list(struct hak_slab *s)
 {
@@ -597,12 +608,7 @@ static struct hak_slab *drain_locked(void)
 		if (n)
 			hak_slab_came_back(s, hak_purge_epoch());
 		pool_unlink(s);
-		if (hak_slab_idle(s)) {
-			s->next = idle;
-			idle = s;
-		} else {
-			pool_link(s);
-		}
+		pool_sort(s, &idle);
 		s = next;
 	}
 	return idle;
@@ -706,12 +712,7 @@ static struct hak_slab *return_trimmed(struct hak_slab *s)
 	for (; s; s = next) {
 		next = s->next;
 		unclaim(s);
-		if (hak_slab_idle(s)) {
-			s->next = idle;
-			idle = s;
-		} else {
-			pool_link(s);
-		}
+		pool_sort(s, &idle);
 	}
 	hak_unlock(HAK_LOCK_POOL);
 	return idle;

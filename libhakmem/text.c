@@ -8,7 +8,7 @@
 
 /* ---- putting together ---- */
 
-void hak_text_put_n(struct hak_text *t, const char *s, size_t bytes)
+static void put_n(struct hak_text *t, const char *s, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i++, t->at++)
 		if (t->at + 1 < t->max)
@@ -19,7 +19,7 @@ void hak_text_put_n(struct hak_text *t, const char *s, size_t bytes)
 
 void hak_text_put(struct hak_text *t, const char *s)
 {
-	hak_text_put_n(t, s, __builtin_strlen(s));
+	put_n(t, s, __builtin_strlen(s));
 }
 
 void hak_text_put_number(struct hak_text *t, uint64_t n)
@@ -30,7 +30,7 @@ void hak_text_put_number(struct hak_text *t, uint64_t n)
 	do
 		digits[--at] = (char)('0' + n % 10);
 	while (n /= 10);
-	hak_text_put_n(t, digits + at, sizeof(digits) - at);
+	put_n(t, digits + at, sizeof(digits) - at);
 }
 
 void hak_text_put_escaped(struct hak_text *t, const char *s, size_t bytes)
@@ -38,7 +38,7 @@ void hak_text_put_escaped(struct hak_text *t, const char *s, size_t bytes)
 	for (size_t i = 0; i < bytes; i++) {
 		char c = s[i] >= ' ' && s[i] <= '~' ? s[i] : '?';
 
-		hak_text_put_n(t, &c, 1);
+		put_n(t, &c, 1);
 	}
 }
 
@@ -220,7 +220,7 @@ void hak_text_put_value(struct hak_text *t, const struct hak_tunable_desc *d, ui
 		return;
 	}
 	if (d->type == HAK_TYPE_ENUM && (name = choice(d->values, value, &n))) {
-		hak_text_put_n(t, name, n);
+		put_n(t, name, n);
 		return;
 	}
 	while (value % suffix->times)

@@ -22,7 +22,6 @@ struct hak_text {
 };
 
 void hak_text_put(struct hak_text *t, const char *s);
-void hak_text_put_n(struct hak_text *t, const char *s, size_t bytes);
 void hak_text_put_number(struct hak_text *t, uint64_t n);
 /* Bytes that are not printable ASCII as '?': names and values of strangers. */
 void hak_text_put_escaped(struct hak_text *t, const char *s, size_t bytes);
