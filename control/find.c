@@ -67,15 +67,10 @@ static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
 	char buf[4096], *p;
 	ssize_t n = hak_proc_read(seg->procfd, "status", buf, sizeof(buf));
+	int r = n < 0 ? (int)n : hak_proc_euid(buf, &seg->uid);
 
-	if (n < 0)
-		return (int)n;
-	p = strstr(buf, "\nUid:");
-	if (!p)
-		return -EIO;
-	p += strlen("\nUid:");
-	strtoul(p, &p, 10);
-	seg->uid = (uid_t)strtoul(p, NULL, 10);
+	if (r < 0)
+		return r;
 	*ret_own_pid = (uint32_t)seg->pid;
 	p = strstr(buf, "\nNSpid:");
 	if (!p)

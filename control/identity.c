@@ -21,17 +21,10 @@ int hak_start_ticks(int procfd, uint64_t *ret)
 
 static int read_uid(int procfd, uid_t *ret)
 {
-	char buf[4096], *p;
+	char buf[4096];
 	ssize_t n = hak_proc_read(procfd, "status", buf, sizeof(buf));
 
-	if (n < 0)
-		return (int)n;
-	p = strstr(buf, "\nUid:");
-	if (!p)
-		return -EIO;
-	strtoul(p + strlen("\nUid:"), &p, 10);
-	*ret = (uid_t)strtoul(p, NULL, 10);
-	return 0;
+	return n < 0 ? (int)n : hak_proc_euid(buf, ret);
 }
 
 /* Upgraded under a running process, it is still that executable. */

@@ -59,6 +59,18 @@ int hak_proc_stat(int procfd, unsigned field, uint64_t *ret)
 	return 0;
 }
 
+int hak_proc_euid(const char *status, uid_t *ret)
+{
+	const char *p = strstr(status, "\nUid:");
+	char *real_end;
+
+	if (!p)
+		return -EIO;
+	strtoul(p + strlen("\nUid:"), &real_end, 10);
+	*ret = (uid_t)strtoul(real_end, NULL, 10);
+	return 0;
+}
+
 char hak_proc_state(int procfd)
 {
 	char buf[STAT_BYTES];
