@@ -39,16 +39,21 @@ struct peer {
 	} while (0)
 
 /* main() of these programs: a library without control has nothing that they could look at. */
-#define CONTROL_MAIN(cases)                                                              \
-	int main(int argc, char **argv)                                                  \
-	{                                                                                \
-		const char *config = getenv("HAK_CONFIG");                               \
-										  \
-		if (config && !strstr(config, "control")) {                              \
-			puts("built with --disable-control");                            \
-			return CASE_SKIP;                                                \
-		}                                                                        \
-		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
+static inline int control_main(int argc, char **argv, const struct tcase *cases, size_t n)
+{
+	const char *config = getenv("HAK_CONFIG");
+
+	if (config && !strstr(config, "control")) {
+		puts("built with --disable-control");
+		return CASE_SKIP;
+	}
+	return run_cases(argc, argv, cases, n);
+}
+
+#define CONTROL_MAIN(cases)                                                                 \
+	int main(int argc, char **argv)                                                     \
+	{                                                                                   \
+		return control_main(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
 	}
 
 /* ---- finding ---- */

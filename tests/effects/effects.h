@@ -49,18 +49,12 @@ static inline int serve(void)
 	return 0;
 }
 
-#define EFFECTS_MAIN(cases)                                                              \
-	int main(int argc, char **argv)                                                  \
-	{                                                                                \
-		const char *config = getenv("HAK_CONFIG");                               \
-										  \
-		if (argc == 2 && strcmp(argv[1], "--serve") == 0)                        \
-			return serve();                                                  \
-		if (config && !strstr(config, "control")) {                              \
-			puts("built with --disable-control");                            \
-			return CASE_SKIP;                                                \
-		}                                                                        \
-		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
+#define EFFECTS_MAIN(cases)                                                                 \
+	int main(int argc, char **argv)                                                     \
+	{                                                                                   \
+		if (argc == 2 && strcmp(argv[1], "--serve") == 0)                           \
+			return serve();                                                     \
+		return control_main(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
 	}
 
 static void *kept[1 << 19];
