@@ -54,6 +54,15 @@ wait_for()
 	done
 }
 
+# values hakmemctl get ...: what it answers, TEXT/ORIGIN, a line each.
+values()
+{
+	"$@" --json=short 2>/dev/null | python3 -c '
+import json, sys
+for v in json.load(sys.stdin)["values"]:
+    print("%s/%s" % (v["text"], v["origin"]))'
+}
+
 # as_user COMMAND...: as somebody who is not root and owns nothing; as is, where we are not root
 # anyway.
 as_user()

@@ -70,13 +70,7 @@ said()
 }
 
 # value PID NAME: in force, with its origin.
-value()
-{
-	ctl get "$1" "$2" --json=short 2>/dev/null | python3 -c '
-import json, sys
-for v in json.load(sys.stdin)["values"]:
-    print("%s/%s" % (v["text"], v["origin"]))'
-}
+value() { values ctl get "$1" "$2"; }
 
 # becomes PID NAME VALUE/ORIGIN
 becomes()

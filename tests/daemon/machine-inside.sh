@@ -54,14 +54,7 @@ outside=$(pgrep -x -f '/bin/sleep 1000')
 hakmemctl -M box list --no-legend -o PID | grep -qw "$pid" || fail "list: $(why)"
 
 # --- its policy, a change, seen from both sides, and taken back; a purge -----------------------
-value()
-{
-	"$@" --json=short 2>/dev/null | python3 -c '
-import json, sys
-for v in json.load(sys.stdin)["values"]:
-    print("%s/%s" % (v["text"], v["origin"]))'
-}
-is() { [ "$(value "${@:2}")" = "$1" ]; }
+is() { [ "$(values "${@:2}")" = "$1" ]; }
 wait_for 60 is 12s/policy hakmemctl -M box get "$pid" purge.delay_ms || fail "policy: $(why)"
 hakmemctl -M box set served.service $slots=33 --timeout=30s || fail "set: $?, $(why)"
 is 33/admin hakmemctl -M box get "$pid" $slots || fail "after set: $(why)"

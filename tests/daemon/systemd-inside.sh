@@ -12,13 +12,7 @@ pressure=254d48bed860437b830c3eb0fb14838b
 main_pid() { systemctl show -P MainPID "$1"; }
 status_text() { systemctl show -P StatusText hakmemd; }
 
-value()
-{
-	hakmemctl get "$1" "$2" --json=short 2>/dev/null | python3 -c '
-import json, sys
-for v in json.load(sys.stdin)["values"]:
-    print("%s/%s" % (v["text"], v["origin"]))'
-}
+value() { values hakmemctl get "$1" "$2"; }
 
 becomes()
 {
