@@ -42,12 +42,13 @@ char *hak_cgroup_mount(void)
 	return mount;
 }
 
-/* One line: ID:CONTROLLERS:PATH. The end of the line in *ret_end; NULL at the end of the file. */
+/* One line: ID:CONTROLLERS:PATH. */
 struct line {
 	const char *controllers, *path;
 	size_t controllers_bytes, path_bytes;
 };
 
+/* The next whole line; returns where the one after it begins, NULL if there is none. */
 static const char *next_line(const char *at, struct line *ret)
 {
 	static const char deleted[] = " (deleted)";

@@ -3,16 +3,15 @@
  * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in
  * malloc.c, the slow ones in cache.c, birth and death in heap.c.
  *
- * struct hak_cache: the bins that malloc pops from and free pushes to, whoever's slab a block is
- * from, and the buffer in
- *	which flush gathers other heaps' blocks. Its address is the thread's identity: in TLS, and
- *	as owner in granules. It lies in memory that fork wipes (MADV_WIPEONFORK): in a copy of the
- *	process that ran no handlers (raw clone) every bin is empty and has no room, so that the
- *	first malloc or free takes the slow path, which sees `magic` gone. fork() itself saves and
- *	restores the forking thread's cache (fork.c).
+ * struct hak_cache: the bins that malloc pops from and free pushes to, whatever heap's slab a block
+ *	is from, and the buffer in which flush gathers other heaps' blocks. Its address is the
+ *	thread's identity: in TLS, and as owner in granules. It lies in memory that fork wipes
+ *	(MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone) every bin is
+ *	empty and has no room, so that the first malloc or free takes the slow path, which sees
+ *	`magic` gone. fork() itself saves and restores the forking thread's cache (fork.c).
  * struct hak_heap_block (control/abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared
- * memory. struct hak_heap: slab lists and what refill and flush need. Survives fork; never
- * unmapped.
+ *	memory.
+ * struct hak_heap: slab lists and what refill and flush need. Survives fork; never unmapped.
  *
  * Written by the one thread that runs the heap, without a lock, but for heap.remote (MPSC, anybody)
  * and heap.state (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists, so that a fork

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Thread-local storage in bulk, built two ways: PLUG_TLS_MODEL initial-exec
- * with a few bytes eats the surplus of static TLS, global-dynamic with much
- * makes ld.so allocate a block in each thread at first touch.
+ * Thread-local storage in bulk, built two ways: with PLUG_TLS_STATIC and few
+ * bytes it eats the surplus of static TLS; without it, with many, ld.so has to
+ * allocate a block in each thread at first touch.
  */
 #include <stdlib.h>
 #include <string.h>
