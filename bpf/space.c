@@ -12,10 +12,7 @@
 
 #include "bpf/session.h"
 #include "bpf/space.skel.h"
-
-#ifndef SYS_process_madvise
-#define SYS_process_madvise 440
-#endif
+#include "control/missing.h"
 
 static const char *const calls[] = { "mmap", "munmap", "mremap", "brk", "madvise",
 				     "process_madvise" };

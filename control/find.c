@@ -17,15 +17,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "control/proc.h"
 #include "control/segment.h"
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 #define TUNE_SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MAPS_MAX_BYTES	(16u << 20)

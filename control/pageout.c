@@ -14,15 +14,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "control/pageout.h"
 #include "control/tunewrite.h"
-
-#ifndef SYS_process_madvise
-#define SYS_process_madvise 440
-#endif
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
 
 #define BATCH		16	/* ranges in one system call */
 #define SEQ_ATTEMPTS	100

@@ -15,13 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "control/segment.h"
 
 #define STATS_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE)
-
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 __attribute__((format(printf, 2, 3)))
 static int bad(char why[HAK_WHY_TEXT], const char *format, ...)

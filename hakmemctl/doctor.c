@@ -20,18 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "control/pageout.h"
 #include "control/target.h"
 #include "hakmemctl/ctl.h"
 
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 #ifndef CAP_CHECKPOINT_RESTORE
 #define CAP_CHECKPOINT_RESTORE 40
-#endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
 #endif
 
 static const struct hak_column columns[] = {

@@ -10,12 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "control/schema.h"
 #include "tests/ctl/fake.h"
-
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 static uint64_t now_ns(void)
 {

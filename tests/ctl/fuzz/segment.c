@@ -13,13 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "control/pageout.h"
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
-
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
