@@ -3,11 +3,13 @@
 #include "filter.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -58,7 +60,7 @@ static bool mincore_fails(void)
 	return r != 0;
 }
 
-/* What the child tries. It runs in our memory, so that it can read it there. */
+/* What the child tries. It runs in our memory or in a copy, so that it can read it there. */
 static enum { TRY_ALL, TRY_MINCORE } trial;
 
 static _Noreturn HAK_NOINLINE void child(void)
@@ -78,24 +80,56 @@ static _Noreturn HAK_NOINLINE void child(void)
 }
 
 /*
- * Both return twice, on one stack, the child first: nothing but the call may stand in their frames.
- * No signal is sent when the child ends, for that would be the program's to see.
+ * Before Linux 5.16, whom a filter kills takes along all processes that share the memory: their
+ * core is to be dumped together. The version stands in a note of the vDSO: no call is made.
  */
-static HAK_NOINLINE long start_by_clone3(void)
+static bool death_is_shared(void)
+{
+	const char *vdso = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const ElfW(Ehdr) *head = (const void *)vdso;
+	uint32_t version;
+
+	for (unsigned int i = 0; vdso && i < head->e_phnum; i++) {
+		const ElfW(Phdr) *part = (const void *)(vdso + head->e_phoff +
+							i * head->e_phentsize);
+		const char *at = vdso + part->p_offset, *end = at + part->p_filesz;
+
+		while (part->p_type == PT_NOTE && (size_t)(end - at) > sizeof(ElfW(Nhdr))) {
+			const ElfW(Nhdr) *note = (const void *)at;
+			const char *name = at + sizeof(*note);
+			const char *desc = name + hak_align_up(note->n_namesz, 4);
+
+			if (note->n_type == 0 && note->n_descsz == sizeof(version) &&
+			    memcmp(name, "Linux", 6) == 0) {
+				memcpy(&version, desc, sizeof(version));
+				return version < (5 << 16 | 16 << 8);
+			}
+			at = desc + hak_align_up(note->n_descsz, 4);
+		}
+	}
+	return true;
+}
+
+/*
+ * Both return twice, if they share the memory on one stack, the child first: nothing but the call
+ * may stand in their frames. No signal is sent when the child ends, for that would be the
+ * program's to see.
+ */
+static HAK_NOINLINE long start_by_clone3(bool share)
 {
 	static const struct {
 		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-	} args = { .flags = CLONE_VM | CLONE_VFORK };
-	long pid = hak_sys(SYS_clone3, (long)&args, sizeof(args), 0, 0, 0, 0);
+	} args[] = { { .flags = CLONE_VFORK }, { .flags = CLONE_VFORK | CLONE_VM } };
+	long pid = hak_sys(SYS_clone3, (long)&args[share], sizeof(args[0]), 0, 0, 0, 0);
 
 	if (pid == 0)
 		child();
 	return pid;
 }
 
-static HAK_NOINLINE long start_by_clone(void)
+static HAK_NOINLINE long start_by_clone(bool share)
 {
-	long pid = hak_sys(SYS_clone, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0, 0);
+	long pid = hak_sys(SYS_clone, CLONE_VFORK | (share ? CLONE_VM : 0), 0, 0, 0, 0, 0);
 
 	if (pid == 0)
 		child();
@@ -162,11 +196,12 @@ static bool children_are_usual(void)
 
 static bool allowed(void)
 {
+	bool share = !death_is_shared();
 	int status = -1;
-	long r, pid = start_by_clone3();
+	long r, pid = start_by_clone3(share);
 
 	if (pid < 0 && children_are_usual())
-		pid = start_by_clone();
+		pid = start_by_clone(share);
 	if (pid < 0)
 		return false;
 	do
