@@ -14,7 +14,6 @@
 #include "bpf/space.h"
 #include "bpf/blocks.bpf.h"
 
-#define PROT_NONE_	0
 #define MAP_FIXED_	0x10
 #define MAP_POPULATE_	0x8000
 #define MREMAP_FIXED_	2

@@ -21,6 +21,9 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif

@@ -14,11 +14,8 @@
 #include <unistd.h>
 
 #include "control/conf.h"
+#include "control/missing.h"
 #include "hakmemctl/unit.h"
-
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
 
 /* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
 static const char *const folders[] = {
