@@ -119,7 +119,7 @@ static void freed(unsigned long pages, unsigned long calls)
 static void act_unmap(void)
 {
 	enum { N = 40, PAGES = 50 };
-	uint64_t least = UINT64_MAX, most = 0, unmapped = 0;
+	uint64_t least = UINT64_MAX, most = 0, unmapping = 0, unmapped = 0;
 	size_t again = 0;
 	char *before = NULL;
 
@@ -129,10 +129,11 @@ static void act_unmap(void)
 		if (unmapped && now_ns() - unmapped < least)
 			least = now_ns() - unmapped;
 		touch(p, PAGES);
-		if (unmapped && now_ns() - unmapped > most)
-			most = now_ns() - unmapped;
+		if (unmapped && now_ns() - unmapping > most)
+			most = now_ns() - unmapping;
 		again += p == before;
 		before = p;
+		unmapping = now_ns();
 		must(munmap(p, PAGES * PAGE) == 0, "munmap");
 		unmapped = now_ns();
 		pause_us(2000);
@@ -149,8 +150,8 @@ static void act_unmap(void)
 	     again * PAGES * PAGE);
 	note("refilled/bytes = %lu\nrefilled/late_bytes = 0\n", again * PAGES * PAGE);
 	freed(N * PAGES, N);
-	/* The clock was read a little later than munmap was over, and a little before. */
-	note("distance from %lu\ndistance to %lu\n", least - least / 8, most + most / 8 + 1000000);
+	/* From when munmap was over at the earliest or latest, to before or after the touches. */
+	note("distance from %lu\ndistance to %lu\n", least, most);
 	/* One site, all of it. */
 	note("sites_found = 1\nsites/0/bytes = %lu\nsites/0/calls = %d\n", N * PAGES * PAGE, N);
 	note("sites/0/call = munmap\nframe act_unmap\n");
