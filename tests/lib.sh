@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-# What shell tests share; to be read with . "${srcdir:?}/tests/lib.sh" under tests/run-test.
+# What shell tests share; to be read with . "${srcdir:?}/tests/lib.sh" under tests/run-test. Without
+# that a test ends here, before it makes and removes files under a name that is empty.
+: "${HAK_TMP:?}"
 
 fail()
 {

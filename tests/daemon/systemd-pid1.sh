@@ -96,7 +96,7 @@ SuccessAction=exit
 FailureAction=exit
 [Service]
 Type=oneshot
-Environment=LC_ALL=C.UTF-8
+Environment=LC_ALL=C.UTF-8 HAK_TMP=/hk
 ExecStart=/bin/bash /hk/$2
 StandardOutput=append:/hk/out.log
 StandardError=append:/hk/out.log
