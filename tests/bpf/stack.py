@@ -3,7 +3,6 @@
 # The stack that programs of BPF objects need with all that they call, as kernels count it: of each
 # function the deepest byte below r10 that it touches, in parts of 32 bytes, one at least. More than
 # 512 are refused; newer kernels, which count in parts of 16, would not notice.
-import re
 import struct
 import sys
 
@@ -93,7 +92,7 @@ for path in sys.argv[1:]:
     for f in obj.functions:
         if f not in called:
             size, chain = obj.deepest(f)
-            print(f"{re.sub('.*/', '', path)}: {size} bytes: {', '.join(chain)}")
+            print(f"{path}: {size} bytes: {', '.join(chain)}")
             failed |= size > LIMIT
             seen += 1
 assert seen, "no programs"

@@ -204,14 +204,16 @@ metrics()
 {
 	python3 /hk/metrics.py "
 import time, urllib.request
-def get():
+def scraped():
     for i in range(600):
         try:
             with urllib.request.urlopen('http://127.0.0.1:9964/metrics', timeout=60) as r:
-                return parse(r.read().decode(), False)
+                return r.read().decode()
         except urllib.error.HTTPError as e:
             assert e.code == 503, e
             time.sleep(.1)
+def get():
+    return parse(scraped(), False)
 $1" || fail "metrics: $1
 $(journalctl -u hakmem-exporter -u hakmemd --no-pager -n 30)"
 }
@@ -278,15 +280,14 @@ settle()
 	settled() { [ "$(counted)" = "$expected" ]; }
 	wait_for 60 settled || fail "$1: $(counted) counted, not $expected"
 	hakmemctl metrics --daemon >/hk/after || fail "metrics"
-	metrics "import json
+	metrics "
 grown(parse(open('/hk/before').read(), True), parse(open('/hk/after').read(), True))
-grown({(n, tuple(map(tuple, l))): v for n, l, v in json.load(open('/hk/scraped'))}, get())"
+grown(parse(open('/hk/scraped').read(), False), get())"
 }
 expected=$(live)
 for how in ends restart kill ends-meanwhile; do
 	redis-cli set a "$how" | grep -q OK || fail "redis-server does not answer"
-	metrics "import json
-json.dump([(n, l, v) for (n, l), v in get().items()], open('/hk/scraped', 'w'))"
+	metrics "print(scraped(), end='')" >/hk/scraped
 	hakmemctl metrics --daemon >/hk/before || fail "metrics"
 	before=$(main_pid hakmemd)
 	case $how in
