@@ -34,6 +34,7 @@ enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
 
 static _Atomic uint32_t state;
 static _Atomic bool stop_asked, threads_seen, unwelcome;
+static _Atomic uint32_t over;	/* the agent looks at nothing any more */
 static pthread_t agent; /* valid in RUNNING and ENDED, and for whoever starts or stops it */
 
 static void set_state(enum state s)
@@ -145,33 +146,37 @@ static void *run(void *unused)
 		hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, STARTING, 0, 0, 0);
 	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release,
 						memory_order_relaxed);
+	atomic_store_explicit(&over, 1, memory_order_release);
+	hak_sys(SYS_futex, (long)&over, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 	return unused;
 }
 
-/*
- * pthread_sigmask leaves out 32 and 33, which a raw system call would block too, and hang
- * setuid() for ever.
- */
+/* All but 32 and 33, which are libc's: without them setuid() would hang for ever. */
 static int create(void)
 {
-	sigset_t all, old;
+	const uint64_t all = ~((uint64_t)3 << (32 - 1));
+	uint64_t old = 0;
 	pthread_attr_t attr;
 	int r = pthread_attr_init(&attr);
 
 	if (r)
 		return r;
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	hak_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof(all), 0, 0);
+	atomic_store_explicit(&over, 0, memory_order_relaxed);
 	r = hak_real_pthread_create(&agent, &attr, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	hak_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old), 0, 0);
 	pthread_attr_destroy(&attr);
 	return r;
 }
 
+/* The first wait is for a pthread_join() that fails: there is never a second agent. */
 static void join(void)
 {
 	int old;
+
+	while (!atomic_load_explicit(&over, memory_order_acquire))
+		hak_sys(SYS_futex, (long)&over, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
 
 	/* A thread that ends may still be cancelled. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);

@@ -7,17 +7,18 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 #include "memfd.h"
 #include "os.h"
 #include "sys.h"
+#include "vdso.h"
 
 #ifndef SYS_clone3
 #define SYS_clone3 435
@@ -85,7 +86,7 @@ static _Noreturn HAK_NOINLINE void child(void)
  */
 static bool death_is_shared(void)
 {
-	const char *vdso = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const char *vdso = (const char *)hak_auxv(AT_SYSINFO_EHDR);
 	const ElfW(Ehdr) *head = (const void *)vdso;
 	uint32_t version;
 
@@ -155,9 +156,9 @@ static int count_filters(const char *status_file)
 	if (n <= 0)
 		return -1;
 	buf[n] = '\0';
-	at = strstr(buf, field);
-	if (!at)
-		return -1;
+	for (at = buf; memcmp(at, field, sizeof(field) - 1); at++)
+		if (at + sizeof(field) > buf + n)
+			return -1;
 	for (at += sizeof(field) - 1; *at >= '0' && *at <= '9'; at++)
 		count = count * 10 + (*at - '0');
 	return count;
@@ -191,7 +192,7 @@ static bool children_are_usual(void)
 	long ppid = hak_sys(SYS_getppid, 0, 0, 0, 0, 0, 0);
 
 	return ppid == 0 || hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0) == 1 ||
-	       secure_getenv("INVOCATION_ID") || parent_is_under_the_same(ppid);
+	       hak_environment("INVOCATION_ID") || parent_is_under_the_same(ppid);
 }
 
 static bool allowed(void)

@@ -20,6 +20,19 @@
 #define HAK_TLS		__attribute__((tls_model("initial-exec")))
 
 /*
+ * Another library may replace these, and they are called with locks held, by the compiler, too: all
+ * files call plain.c's, but for malloc.c, which moves the program's blocks.
+ */
+#ifndef HAK_LIBC_COPY
+void *memcpy(void *, const void *, size_t) __asm__("hak_memcpy") HAK_HIDDEN;
+void *memmove(void *, const void *, size_t) __asm__("hak_memmove") HAK_HIDDEN;
+void *memset(void *, int, size_t) __asm__("hak_memset") HAK_HIDDEN;
+int memcmp(const void *, const void *, size_t) __asm__("hak_memcmp") HAK_HIDDEN;
+size_t strlen(const char *) __asm__("hak_strlen") HAK_HIDDEN;
+int strcmp(const char *, const char *) __asm__("hak_strcmp") HAK_HIDDEN;
+#endif
+
+/*
  * Proven corruption or misuse: "hakmem: WHAT POINTER" on descriptor 2 by raw write, then abort().
  * Never allocates, takes no lock; safe anywhere.
  */

@@ -38,7 +38,9 @@ static struct hak_heap *shared;
 static _Atomic unsigned int kept;	/* of those, how many still hold slabs */
 static bool ready, failed_for_good;
 static pthread_key_t key;
-static bool have_key;
+/* Made by the first thread, without a lock: what stands in pthread_key_create's place may allocate. */
+static _Atomic int key_state;
+enum { NO_KEY, MAKING_KEY, HAVE_KEY, KEY_FAILED };
 
 static void destructor(void *arg);
 
@@ -211,7 +213,6 @@ static bool init_registry(void)
 		failed_for_good = true;
 		return false;
 	}
-	have_key = !pthread_key_create(&key, destructor);
 	ready = true;
 	return true;
 }
@@ -236,7 +237,7 @@ static struct hak_heap *take_heap(void)
 	struct hak_heap *h = NULL;
 
 	hak_lock(HAK_LOCK_REGISTRY);
-	if (init_registry() && have_key) {
+	if (init_registry() && atomic_load_explicit(&key_state, memory_order_relaxed) == HAVE_KEY) {
 		h = dead;
 		if (h) {
 			dead = h->next_dead;
@@ -306,6 +307,20 @@ static void destructor(void *arg)
 	hak_agent_heap_gone(atomic_fetch_sub_explicit(&live, 1, memory_order_acq_rel) - 1);
 }
 
+/* False: it is being made, by another thread or further up on this one's stack. */
+static bool make_key(void)
+{
+	int state = NO_KEY;
+
+	/* acquire: pairs with the release below; `key` is read after it */
+	if (!atomic_compare_exchange_strong_explicit(&key_state, &state, MAKING_KEY,
+						     memory_order_acquire, memory_order_acquire))
+		return state != MAKING_KEY;
+	state = pthread_key_create(&key, destructor) ? KEY_FAILED : HAVE_KEY;
+	atomic_store_explicit(&key_state, state, memory_order_release);
+	return true;
+}
+
 struct hak_cache *hak_heap_attach(void)
 {
 	struct hak_cache *c = hak_self;
@@ -322,6 +337,8 @@ struct hak_cache *hak_heap_attach(void)
 		hak_fork_copied(c);
 		return c;
 	}
+	if (hak_unlikely(!make_key()))
+		return &hak_cache_zombie;	/* this once */
 	h = take_heap();
 	if (!h) {
 		hak_self = &hak_cache_zombie;
@@ -444,6 +461,8 @@ void hak_heap_fork_child(struct hak_cache *self)
 
 	if (n)
 		set_mark();
+	if (atomic_load_explicit(&key_state, memory_order_relaxed) == MAKING_KEY)
+		atomic_store_explicit(&key_state, NO_KEY, memory_order_relaxed);
 	dead = NULL;
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_heap *h = &hak_heaps[i];

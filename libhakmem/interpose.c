@@ -2,6 +2,9 @@
 /*
  * The interposed calls. See interpose.h.
  *
+ * The next definition is found by symbol.c, where this library was there from the start. Otherwise
+ * by dlsym(), which may be replaced: one in a library before this one finds this one.
+ *
  * Looking a function up takes the loader's lock. That is safe at first use: a first pthread_create
  * or dlopen that runs while another thread holds that lock and waits for it would need a second
  * thread, which only an earlier pthread_create can have made.
@@ -16,8 +19,17 @@
 #include <sys/prctl.h>
 
 #include "agent.h"
+#include "symbol.h"
 #include "sys.h"
 #include "tune.h"
+
+extern const char hak_first[] __asm__("__ehdr_start") HAK_HIDDEN;
+extern const char hak_last[] __asm__("_end") HAK_HIDDEN;
+
+static bool is_ours(const void *f)
+{
+	return (uintptr_t)f - (uintptr_t)hak_first < (uintptr_t)(hak_last - hak_first);
+}
 
 /* The next definition after ours, remembered: the same answer whoever asks first. */
 static void *next_symbol(_Atomic(void *) *cache, const char *name)
@@ -25,7 +37,11 @@ static void *next_symbol(_Atomic(void *) *cache, const char *name)
 	void *f = atomic_load_explicit(cache, memory_order_relaxed);
 
 	if (hak_unlikely(!f)) {
-		f = dlsym(RTLD_NEXT, name);
+		f = hak_symbol_next(name);
+		if (!f)
+			f = dlsym(RTLD_NEXT, name);
+		if (is_ours(f))
+			f = NULL;
 		atomic_store_explicit(cache, f, memory_order_relaxed);
 	}
 	return f;

@@ -9,10 +9,11 @@
 
 #include "hak.h"
 #include "os.h"
+#include "vdso.h"
 
 bool hak_loader_owns(const void *p)
 {
-	const ElfW(Ehdr) *eh = (const void *)getauxval(AT_BASE);
+	const ElfW(Ehdr) *eh = (const void *)hak_auxv(AT_BASE);
 	const ElfW(Phdr) *ph;
 	uintptr_t base = (uintptr_t)eh, end = base;
 

@@ -4,6 +4,7 @@
  * or EINVAL; free leaves it alone. The fast paths are the first page; everything behind
  * hak_unlikely() is out of line.
  */
+#define HAK_LIBC_COPY
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>

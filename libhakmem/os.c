@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <linux/mman.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "lock.h"
@@ -18,18 +18,17 @@
 #include "stop.h"
 #include "sys.h"
 #include "tune.h"
+#include "vdso.h"
 
 size_t hak_page = 4096;
 
 static _Atomic bool sandboxed, no_mincore;
-static bool has_vdso;
 static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, before it */
 
 void hak_os_init(void)
 {
-	size_t page = getauxval(AT_PAGESZ);
+	size_t page = hak_auxv(AT_PAGESZ);
 
-	has_vdso = getauxval(AT_SYSINFO_EHDR) != 0;
 	if (page)
 		hak_page = page;
 }
@@ -57,14 +56,13 @@ bool hak_os_sandboxed(void)
  */
 static uint64_t clock_ns(clockid_t clock)
 {
-	struct timespec ts;
+	struct timespec ts = { 0, 0 };
+	bool may_call = !hak_os_sandboxed();
 
-	if (hak_unlikely(hak_os_sandboxed())) {
-		if (!has_vdso)
-			return 0;
+	if (hak_unlikely(!may_call))
 		clock = CLOCK_MONOTONIC_COARSE;
-	}
-	clock_gettime(clock, &ts);
+	if (hak_unlikely(!hak_vdso_clock(clock, &ts)) && may_call)
+		hak_sys(SYS_clock_gettime, clock, (long)&ts, 0, 0, 0, 0);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
@@ -111,7 +109,7 @@ uint32_t hak_os_kernel(void)
 
 	if (v)
 		return v;
-	if (hak_os_sandboxed() || uname(&u))
+	if (hak_os_sandboxed() || hak_sys(SYS_uname, (long)&u, 0, 0, 0, 0, 0))
 		return 0;	/* unknown counts as old; asked again later */
 	s = u.release;
 	for (int i = 0; i < 2; i++) {
@@ -399,8 +397,33 @@ void hak_warn(const char *what, const void *pointer)
 	hak_sys(SYS_write, 2, (long)line, (long)n, 0, 0, 0);
 }
 
+/*
+ * As abort() does, which may be replaced by a function that allocates or returns: the signal, to a
+ * handler that the program may have. Where that returns, or comes here itself, the signal is sent
+ * without it.
+ */
+static _Noreturn void end_process(void)
+{
+	/* the kernel's struct sigaction, all zero: the default action */
+	static const unsigned long by_default[8];
+	static _Atomic long dying;
+	const unsigned long only_abort = 1ul << (SIGABRT - 1);
+	const long set_bytes = sizeof(only_abort);
+	long tid = hak_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	bool again = atomic_exchange_explicit(&dying, tid, memory_order_relaxed) == tid;
+
+	for (int i = again; i < 2; i++) {
+		if (i)
+			hak_sys(SYS_rt_sigaction, SIGABRT, (long)by_default, 0, set_bytes, 0, 0);
+		hak_sys(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_abort, 0, set_bytes, 0, 0);
+		hak_sys(SYS_tgkill, hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0), tid, SIGABRT, 0, 0, 0);
+	}
+	for (;;)
+		__builtin_trap();
+}
+
 _Noreturn void hak_die(const char *what, const void *pointer)
 {
 	hak_warn(what, pointer);
-	abort();
+	end_process();
 }

@@ -6,28 +6,28 @@
 #if HAK_DEBUG
 
 #include <linux/futex.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "sys.h"
+#include "vdso.h"
 
 static struct hak_stops *stops;
 
 void hak_stop_init(void)
 {
-	const char *s = secure_getenv("HAKMEM_STOPS");
-	void *p;
+	const char *s = hak_environment("HAKMEM_STOPS");
+	long p;
 	int fd = 0;
 
 	if (!s || !*s)
 		return;
 	for (; *s >= '0' && *s <= '9'; s++)
 		fd = fd * 10 + (*s - '0');
-	p = mmap(NULL, sizeof(*stops), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (p != MAP_FAILED)
-		stops = p;
+	p = hak_sys(SYS_mmap, 0, sizeof(*stops), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p > 0 || p <= -4096)
+		stops = (struct hak_stops *)p;
 }
 
 static void hold(struct hak_stop_slot *slot)

@@ -29,6 +29,7 @@
 #include "stop.h"
 #include "sys.h"
 #include "text.h"
+#include "vdso.h"
 
 _Atomic uint64_t hak_tun_values[HAK_TUNABLES] = {
 #define TUNABLE(id, sym, name, type, unit, dflt, ...) dflt,
@@ -517,7 +518,7 @@ static void read_entry(const char *entry, size_t bytes)
 
 static void read_environment(void)
 {
-	const char *s = secure_getenv("HAKMEM");
+	const char *s = hak_environment("HAKMEM");
 
 	while (s && *s) {
 		size_t bytes = 0;
@@ -566,7 +567,7 @@ __attribute__((constructor(101))) void hak_tune_init(void)
 	hak_stop_init();
 	hak_heap_reserve();
 	st.pid = hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
-	st.no_segment = getauxval(AT_SECURE) || !is_bound();
+	st.no_segment = hak_auxv(AT_SECURE) || !is_bound();
 	hak_lock(HAK_LOCK_TUNE);
 	read_environment();
 	if (evaluate())

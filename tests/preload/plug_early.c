@@ -17,7 +17,7 @@ unsigned long plug_early_fork_calls;
 void *plug_early_block;
 unsigned int plug_early_keys;
 
-static void *kept[32];
+static void *kept[32], *many[4000];
 
 static void churn(void)
 {
@@ -44,6 +44,8 @@ __attribute__((constructor)) static void begin(void)
 	pthread_key_t key;
 	pthread_t thread;
 
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		many[i] = malloc(i * 20);
 	plug_early_block = strdup("allocated before any constructor of the allocator");
 	churn();
 	if (getenv("PLUG_EARLY_FORK"))
@@ -58,6 +60,8 @@ __attribute__((constructor)) static void begin(void)
 
 __attribute__((destructor)) static void end(void)
 {
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		free(many[i]);
 	churn();
 	free(plug_early_block);
 }
