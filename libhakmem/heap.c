@@ -38,7 +38,7 @@ static struct hak_heap *shared;
 static _Atomic unsigned int kept;	/* of those, how many still hold slabs */
 static bool ready, failed_for_good;
 static pthread_key_t key;
-/* Made by the first thread, without a lock: what stands in pthread_key_create's place may allocate. */
+/* Made by the first thread, without a lock: another library's pthread_key_create may allocate. */
 static _Atomic int key_state;
 enum { NO_KEY, MAKING_KEY, HAVE_KEY, KEY_FAILED };
 

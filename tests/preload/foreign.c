@@ -28,7 +28,8 @@ static void preload(const char *foreign, int first, const char *how)
 	}
 	if (!lib)
 		SKIP("on the system's malloc");
-	snprintf(list, sizeof(list), "%s %s %s", first ? foreign : lib, first ? lib : foreign, early);
+	snprintf(list, sizeof(list), "%s %s %s", first ? foreign : lib, first ? lib : foreign,
+		 early);
 	setenv("PLUG_FOREIGN", how, 1);
 	setenv("PLUG_EARLY_FORK", "1", 1);
 	setenv("LD_PRELOAD", list, 1);
