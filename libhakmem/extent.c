@@ -239,7 +239,7 @@ static struct hak_extent *map_extent(void)
 	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ALWAYS &&
 	    !hak_os_hugepage(e->base, HAK_EXTENT, true))
 		e->thp = true;
-	hak_count(HAK_C_MEM_MAPPED, HAK_EXTENT);
+	hak_mapped_extent(HAK_EXTENT);
 	hak_count(HAK_C_MEM_CLEAN, HAK_EXTENT);
 	return e;
 }
@@ -267,7 +267,7 @@ static bool unmap_extent(struct hak_extent *e)
 	hak_stop("map.after_munmap.extent");
 	hak_count(HAK_C_MEM_DIRTY, -dirty);
 	hak_count(HAK_C_MEM_CLEAN, dirty - (int64_t)HAK_EXTENT);
-	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_EXTENT);
+	hak_mapped_extent(-(int64_t)HAK_EXTENT);
 	hak_meta_put(HAK_META_EXTENT, e);
 	return true;
 }

@@ -26,11 +26,19 @@ struct mallinfo2 {
 struct mallinfo2 mallinfo2(void);
 #endif
 
-/* glibc's view of what we have: an "arena" is all memory for blocks that is not a whale in use. */
+/*
+ * glibc's view of what we have. To mallinfo, which tells what is in use, an "arena" is all memory
+ * for blocks that is not a whale in use. To malloc_stats and malloc_info, which tell what is mapped
+ * now and was at most, it is all that is not a region: glibc unmaps a large block when it is freed,
+ * hakmem may keep the region, and only for what is mapped is a peak known (stats.h).
+ */
 struct view {
 	struct hak_totals t;
 	uint64_t arena, arena_used, arena_free; /* bytes */
 	uint64_t cached_blocks;
+	struct {
+		uint64_t now, most;
+	} mapped[HAK_MAPPED_KINDS];
 };
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -47,6 +55,14 @@ static void look(struct view *v)
 	v->cached_blocks = 0;
 	for (unsigned int k = 0; k < HAK_CLASSES; k++)
 		v->cached_blocks += v->t.cls[k].cached;
+	for (unsigned int i = 0; i < HAK_MAPPED_KINDS; i++) {
+		uint64_t now = atomic_load_explicit(&hak_mapped[i].now, memory_order_relaxed);
+		uint64_t most = atomic_load_explicit(&hak_mapped[i].most, memory_order_relaxed);
+
+		/* another thread may be between the two */
+		v->mapped[i].now = now;
+		v->mapped[i].most = most > now ? most : now;
+	}
 }
 
 HAK_EXPORT struct mallinfo2 mallinfo2(void)
@@ -111,13 +127,15 @@ HAK_EXPORT void malloc_stats(void)
 
 	look(&v);
 	hak_text_put(&out, "Arena 0:\n");
-	put_line(&out, "system bytes", v.arena);
+	put_line(&out, "system bytes", v.mapped[HAK_MAPPED_EXTENTS].now);
 	put_line(&out, "in use bytes", v.arena_used);
 	hak_text_put(&out, "Total (incl. mmap):\n");
-	put_line(&out, "system bytes", v.t.proc[HAK_C_MEM_MAPPED]);
+	put_line(&out, "system bytes", v.mapped[HAK_MAPPED_ALL].now);
 	put_line(&out, "in use bytes", v.t.in_use_bytes);
-	put_line(&out, "mmap regions", v.t.whales);
-	put_line(&out, "mmap bytes", v.t.whale_bytes);
+	put_line(&out, "max mmap regions", v.mapped[HAK_MAPPED_REGIONS].most);
+	put_line(&out, "max mmap bytes", v.mapped[HAK_MAPPED_REGION_BYTES].most);
+	put_line(&out, "mmap regions", v.mapped[HAK_MAPPED_REGIONS].now);
+	put_line(&out, "mmap bytes", v.mapped[HAK_MAPPED_REGION_BYTES].now);
 	put_line(&out, "cached bytes", v.t.cached_bytes);
 	put_line(&out, "dirty bytes", v.t.proc[HAK_C_MEM_DIRTY]);
 	put_line(&out, "lazy bytes", v.t.proc[HAK_C_MEM_LAZY]);
@@ -160,33 +178,41 @@ static void put_total(FILE *f, const char *type, uint64_t count, uint64_t size)
 		(unsigned long long)count, (unsigned long long)size);
 }
 
-/* "fast": in thread caches. "rest": free otherwise. glibc's "max" is left out: no peak is kept. */
-static void put_free(FILE *f, const struct view *v)
+/* "fast": in thread caches. "rest": free otherwise, in so many pieces. */
+static void put_free(FILE *f, const struct view *v, uint64_t pieces, uint64_t system)
 {
 	put_total(f, "fast", v->cached_blocks, v->t.cached_bytes);
-	put_total(f, "rest", v->t.proc[HAK_C_RING_REGIONS],
-		  minus(v->arena_free, v->t.cached_bytes));
+	put_total(f, "rest", pieces, minus(system, v->arena_used + v->t.cached_bytes));
 }
 
+static void put_system(FILE *f, uint64_t now, uint64_t most)
+{
+	put_element(f, "system", "current", now);
+	put_element(f, "system", "max", most);
+	put_element(f, "aspace", "total", now);
+	put_element(f, "aspace", "mprotect", now);
+}
+
+/* As malloc_stats; "mmap" are the whales in use, and what else is mapped and not in use is free. */
 HAK_EXPORT int malloc_info(int options, FILE *f)
 {
+	uint64_t extents;
 	struct view v;
 
 	if (options)
 		return EINVAL;
 	look(&v);
+	extents = v.t.proc[HAK_C_SUPERSLABS] + v.t.proc[HAK_C_EXTENTS] +
+		  v.t.proc[HAK_C_SUPERSLABS_FREE] + v.t.proc[HAK_C_SLABS_SINGLE];
 	fputs("<malloc version=\"1\">\n<heap nr=\"0\">\n", f);
 	put_sizes(f, &v);
-	put_free(f, &v);
-	put_element(f, "system", "current", v.arena);
-	put_element(f, "aspace", "total", v.arena);
-	put_element(f, "aspace", "mprotect", v.arena);
+	put_free(f, &v, extents, v.mapped[HAK_MAPPED_EXTENTS].now);
+	put_system(f, v.mapped[HAK_MAPPED_EXTENTS].now, v.mapped[HAK_MAPPED_EXTENTS].most);
 	fputs("</heap>\n", f);
-	put_free(f, &v);
+	put_free(f, &v, extents + v.t.proc[HAK_C_RING_REGIONS],
+		 minus(v.mapped[HAK_MAPPED_ALL].now, v.t.whale_bytes));
 	put_total(f, "mmap", v.t.whales, v.t.whale_bytes);
-	put_element(f, "system", "current", v.t.proc[HAK_C_MEM_MAPPED]);
-	put_element(f, "aspace", "total", v.t.proc[HAK_C_MEM_MAPPED]);
-	put_element(f, "aspace", "mprotect", v.t.proc[HAK_C_MEM_MAPPED]);
+	put_system(f, v.mapped[HAK_MAPPED_ALL].now, v.mapped[HAK_MAPPED_ALL].most);
 	fputs("</malloc>\n", f);
 	return 0;
 }

@@ -36,8 +36,7 @@ static void count_state(enum hak_region_state state, int64_t bytes)
 
 void hak_region_count_bytes(const struct hak_region *r, int64_t bytes)
 {
-	hak_count(HAK_C_MEM_MAPPED, bytes);
-	hak_count(HAK_C_RING_BYTES, bytes);
+	hak_mapped_region_bytes(bytes);
 	count_state(r->state, bytes);
 }
 
@@ -81,7 +80,7 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 	r->state = HAK_REGION_DIRTY;
 	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF))
 		hak_region_advise(r);
-	hak_count(HAK_C_RING_REGIONS, 1);
+	hak_mapped_regions(1);
 	hak_region_count_bytes(r, (int64_t)bytes);
 	return r;
 }
@@ -92,7 +91,7 @@ bool hak_region_unmap(struct hak_region *r)
 	hak_granule_clear(hak_granule_ours(r->base));
 	if (!hak_os_unmap(r->base, r->bytes)) {
 		hak_stop("map.after_munmap.whale");
-		hak_count(HAK_C_RING_REGIONS, -1);
+		hak_mapped_regions(-1);
 		hak_region_count_bytes(r, -(int64_t)r->bytes);
 		hak_meta_put(HAK_META_REGION, r);
 		return true;

@@ -181,7 +181,7 @@ static void absorb(struct hak_region *r, struct hak_region *n)
 	r->zero &= n->zero;
 	r->filled = 0;
 	hak_count(HAK_C_RING_MERGES, 1);
-	hak_count(HAK_C_RING_REGIONS, -1);
+	hak_mapped_regions(-1);
 	if (!ring.spare)
 		__atomic_store_n(&ring.spare, n, __ATOMIC_RELAXED);
 	else
@@ -268,7 +268,7 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 	bucket_add(r);
 	count_in(r);
 	hak_count(HAK_C_RING_SPLITS, 1);
-	hak_count(HAK_C_RING_REGIONS, 1);
+	hak_mapped_regions(1);
 	return part;
 }
 

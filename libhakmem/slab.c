@@ -96,7 +96,7 @@ static char *map_single(bool *ret_zero)
 		return NULL;
 	}
 	hak_count(HAK_C_SLABS_SINGLE, 1);
-	hak_count(HAK_C_MEM_MAPPED, HAK_SLAB_BYTES);
+	hak_mapped_extent(HAK_SLAB_BYTES);
 	return p;
 }
 
@@ -155,7 +155,7 @@ static void unmap_single(struct hak_slab *s)
 		return;
 	}
 	hak_stop("map.after_munmap.slab");
-	hak_count(HAK_C_MEM_MAPPED, -(int64_t)HAK_SLAB_BYTES);
+	hak_mapped_extent(-(int64_t)HAK_SLAB_BYTES);
 }
 
 /* Memory by state follows the holes. */

@@ -80,6 +80,50 @@ void hak_stats_fork_child(void)
 		atomic_store_explicit(&private_proc[i], saved[i], memory_order_relaxed);
 }
 
+/* ---- what is mapped ---- */
+
+struct hak_peak hak_mapped[HAK_MAPPED_KINDS];
+
+static void mapped_add(enum hak_mapped kind, int64_t n)
+{
+	struct hak_peak *p = &hak_mapped[kind];
+	uint64_t now, most;
+
+	if (hak_single_threaded()) {
+		now = atomic_load_explicit(&p->now, memory_order_relaxed) + (uint64_t)n;
+		atomic_store_explicit(&p->now, now, memory_order_relaxed);
+	} else {
+		now = atomic_fetch_add_explicit(&p->now, (uint64_t)n, memory_order_relaxed) +
+		      (uint64_t)n;
+	}
+	most = atomic_load_explicit(&p->most, memory_order_relaxed);
+	while (n > 0 && now > most &&
+	       !atomic_compare_exchange_weak_explicit(&p->most, &most, now, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
+void hak_mapped_extent(int64_t bytes)
+{
+	hak_count(HAK_C_MEM_MAPPED, bytes);
+	mapped_add(HAK_MAPPED_EXTENTS, bytes);
+	mapped_add(HAK_MAPPED_ALL, bytes);
+}
+
+void hak_mapped_region_bytes(int64_t bytes)
+{
+	hak_count(HAK_C_MEM_MAPPED, bytes);
+	hak_count(HAK_C_RING_BYTES, bytes);
+	mapped_add(HAK_MAPPED_REGION_BYTES, bytes);
+	mapped_add(HAK_MAPPED_ALL, bytes);
+}
+
+void hak_mapped_regions(int64_t n)
+{
+	hak_count(HAK_C_RING_REGIONS, n);
+	mapped_add(HAK_MAPPED_REGIONS, n);
+}
+
 /* ---- sums ---- */
 
 static void add_block(struct hak_totals *t, const struct hak_heap_block *b)

@@ -50,6 +50,28 @@ static inline uint64_t hak_proc_read(enum hak_proc_counter c)
 	return atomic_load_explicit(hak_proc_at(c), memory_order_relaxed);
 }
 
+/*
+ * What is mapped for blocks, now and at most so far, for malloc_stats and malloc_info. Counted when
+ * a mapping is made, split, joined or given back, by atomics, so that the largest sum ever reached
+ * is the peak, whichever threads added to it. What is in use has no such count: a whale that comes
+ * and goes with its pages would pay for it.
+ */
+enum hak_mapped {
+	HAK_MAPPED_ALL,		 /* bytes; the two below together */
+	HAK_MAPPED_EXTENTS,	 /* bytes of extents and single slabs */
+	HAK_MAPPED_REGION_BYTES, /* whales in use, and regions kept */
+	HAK_MAPPED_REGIONS,	 /* how many these are */
+	HAK_MAPPED_KINDS
+};
+struct hak_peak {
+	_Atomic uint64_t now, most;
+};
+extern HAK_HIDDEN struct hak_peak hak_mapped[HAK_MAPPED_KINDS];
+
+void hak_mapped_extent(int64_t bytes);		/* of an extent or a single slab; also MEM_MAPPED */
+void hak_mapped_region_bytes(int64_t bytes);	/* of a region; also MEM_MAPPED and RING_BYTES */
+void hak_mapped_regions(int64_t n);		/* also RING_REGIONS */
+
 struct hak_cache;
 
 /*

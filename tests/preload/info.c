@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include <limits.h>
+#include <pthread.h>
 
 /* The memory that is freed leaves the process, and trim says so. */
 static void trim_returns_memory(void)
@@ -196,6 +197,144 @@ static void mallopt_accepts(void)
 	exercise_all_tiers(2);
 }
 
+/* A number behind what, in what malloc_stats() or malloc_info() says. */
+static size_t number_after(const char *text, const char *what)
+{
+	const char *s = strstr(text, what);
+	size_t n = 0;
+
+	CHECKF(s && sscanf(s + strlen(what), "%zu", &n) == 1, "no \"%s\" in: %s", what, text);
+	return n;
+}
+
+struct said {
+	size_t regions, region_bytes, most_regions, most_region_bytes;
+	size_t heap_now, heap_most, now, most; /* system bytes */
+};
+
+static void ask(struct said *to)
+{
+	static char text[65536];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+	char *rest;
+	int fds[2], keep = dup(2);
+	ssize_t n;
+
+	CHECK(f && malloc_info(0, f) == 0);
+	fclose(f);
+	to->heap_now = number_after(text, "<system type=\"current\" size=\"");
+	to->heap_most = number_after(text, "<system type=\"max\" size=\"");
+	rest = strstr(text, "</heap>");
+	CHECK(rest);
+	to->now = number_after(rest, "<system type=\"current\" size=\"");
+	to->most = number_after(rest, "<system type=\"max\" size=\"");
+	CHECK(pipe(fds) == 0 && dup2(fds[1], 2) == 2);
+	malloc_stats();
+	dup2(keep, 2);
+	close(keep);
+	close(fds[1]);
+	n = read(fds[0], text, sizeof(text) - 1);
+	CHECK(n > 0);
+	text[n] = 0;
+	close(fds[0]);
+	to->regions = number_after(text, "\nmmap regions     = ");
+	to->region_bytes = number_after(text, "\nmmap bytes       = ");
+	to->most_regions = number_after(text, "\nmax mmap regions = ");
+	to->most_region_bytes = number_after(text, "\nmax mmap bytes   = ");
+}
+
+/* Kept nowhere (whale.ring_slots=0), so that what is mapped is what this program has. */
+static void peaks_are_those_of_the_books(void)
+{
+	struct said before, with, after;
+	void *p[10];
+	size_t i;
+
+	need_hakmem();
+	ask(&before);
+	for (i = 0; i < 10; i++)
+		CHECK((p[i] = malloc((i + 1) * MIB)) != NULL);
+	for (i = 5; i < 10; i++) {
+		free(p[i]);
+		CHECK((p[i] = malloc(2 * MIB)) != NULL);
+	}
+	ask(&with);
+	for (i = 0; i < 10; i++)
+		free(p[i]);
+	malloc_trim(0);
+	ask(&after);
+	CHECKF(with.regions == before.regions + 10, "%zu, then %zu", before.regions, with.regions);
+	CHECKF(with.region_bytes == before.region_bytes + 25 * MIB, "%zu", with.region_bytes);
+	CHECKF(after.regions == before.regions && after.region_bytes == before.region_bytes,
+	       "%zu regions, %zu bytes left", after.regions, after.region_bytes);
+	CHECKF(after.most_regions == before.regions + 10, "at most %zu", after.most_regions);
+	/* 1 to 10 MiB at once, before the first of the five was replaced */
+	CHECKF(after.most_region_bytes == before.region_bytes + 55 * MIB, "at most %zu",
+	       after.most_region_bytes);
+	CHECKF(after.most >= before.now + 55 * MIB && after.most <= with.heap_most + 55 * MIB,
+	       "%zu bytes at most, %zu before", after.most, before.now);
+	CHECKF(after.heap_most >= after.heap_now && after.now < after.most, "%zu, %zu",
+	       after.heap_now, after.now);
+}
+
+enum { PEAK_THREADS = 4 };
+static pthread_barrier_t peak_turn;
+
+/* All have theirs at the same time in round 7 alone; in others each has had it back before. */
+static void *takes_turns(void *arg)
+{
+	size_t me = (size_t)arg, round;
+
+	for (round = 0; round < 20; round++) {
+		void *p = NULL;
+
+		pthread_barrier_wait(&peak_turn);
+		if (round == 7 || round % PEAK_THREADS == me)
+			CHECK((p = malloc((me + 1) * 4 * MIB)) != NULL);
+		pthread_barrier_wait(&peak_turn);
+		free(p);
+	}
+	return NULL;
+}
+
+static void peaks_add_up_over_threads(void)
+{
+	pthread_t t[PEAK_THREADS];
+	struct said before, after;
+	size_t i;
+
+	need_hakmem();
+	ask(&before);
+	CHECK(pthread_barrier_init(&peak_turn, NULL, PEAK_THREADS) == 0);
+	for (i = 0; i < PEAK_THREADS; i++)
+		CHECK(pthread_create(&t[i], NULL, takes_turns, (void *)i) == 0);
+	for (i = 0; i < PEAK_THREADS; i++)
+		pthread_join(t[i], NULL);
+	ask(&after);
+	CHECKF(after.most_regions == before.regions + 4, "at most %zu regions, %zu before",
+	       after.most_regions, before.regions);
+	CHECKF(after.most_region_bytes == before.region_bytes + 40 * MIB, "at most %zu bytes",
+	       after.most_region_bytes);
+}
+
+/* Kept regions are mapped, and said to be: a second block in the place of the first adds nothing. */
+static void kept_regions_count_once(void)
+{
+	struct said before, after;
+	size_t i;
+
+	need_hakmem();
+	free(launder(malloc(8 * MIB)));
+	ask(&before);
+	for (i = 0; i < 100; i++)
+		free(launder(malloc(8 * MIB)));
+	ask(&after);
+	CHECKF(after.region_bytes == before.region_bytes && before.region_bytes >= 8 * MIB,
+	       "%zu, then %zu", before.region_bytes, after.region_bytes);
+	CHECKF(after.most_region_bytes == before.most_region_bytes, "%zu, then %zu",
+	       before.most_region_bytes, after.most_region_bytes);
+}
+
 static const struct tcase cases[] = {
 	{ "trim_returns_memory", trim_returns_memory },
 	{ "mallinfo2_tells_the_truth", mallinfo2_tells_the_truth },
@@ -204,6 +343,10 @@ static const struct tcase cases[] = {
 	{ "malloc_info_is_xml", malloc_info_is_xml },
 	{ "malloc_info_ranges_adjoin", malloc_info_ranges_adjoin },
 	{ "mallopt_accepts", mallopt_accepts },
+	{ "peaks_are_those_of_the_books", peaks_are_those_of_the_books, 0,
+	  "whale.ring_slots=0" },
+	{ "peaks_add_up_over_threads", peaks_add_up_over_threads, 0, "whale.ring_slots=0" },
+	{ "kept_regions_count_once", kept_regions_count_once },
 };
 
 MAIN(cases)
