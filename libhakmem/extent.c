@@ -22,6 +22,7 @@ static struct hak_extent *rows[HAK_EXTENT_KINDS][ROWS];
 /* no extent of the row has a longer hole: most rows need not be walked */
 static uint16_t row_longest[HAK_EXTENT_KINDS][ROWS];
 static struct hak_extent *all_extents;
+static unsigned int extents;	/* also read without the lock */
 static unsigned int free_extents;
 static uint8_t life;	/* of all these lists; extents of an earlier one are in none */
 
@@ -149,6 +150,7 @@ static void link_all(struct hak_extent *e)
 	if (all_extents)
 		all_extents->all_prev = e;
 	all_extents = e;
+	__atomic_store_n(&extents, extents + 1, __ATOMIC_RELAXED);
 }
 
 static void unlink_all(struct hak_extent *e)
@@ -159,6 +161,7 @@ static void unlink_all(struct hak_extent *e)
 		all_extents = e->all_next;
 	if (e->all_next)
 		e->all_next->all_prev = e->all_prev;
+	__atomic_store_n(&extents, extents - 1, __ATOMIC_RELAXED);
 }
 
 static void count_kind(const struct hak_extent *e, int n)
@@ -223,13 +226,60 @@ static void mark_granules(struct hak_extent *e, enum hak_extent_kind kind)
 	}
 }
 
+/* Whole, or reserved. */
+static char *map_base(struct hak_extent *e)
+{
+	enum { FEW = 2 };	/* one of slabs and one of runs, most often */
+	bool few = __atomic_load_n(&extents, __ATOMIC_RELAXED) < FEW &&
+		   hak_tun(HAK_T_THP_MODE) == HAK_THP_OFF;
+	char *p = few ? hak_os_reserve_aligned(HAK_EXTENT) : NULL;
+
+	if (p)
+		return p;
+	p = hak_os_map(HAK_EXTENT, HAK_EXTENT);
+	if (p)
+		atomic_store_explicit(&e->whole, true, memory_order_relaxed);
+	else if (!few)
+		p = hak_os_reserve_aligned(HAK_EXTENT);
+	return p;
+}
+
+/* Units [i, end), whole pages, some of which may be memory already. HAK_LOCK_META. */
+static bool make_units(struct hak_extent *e, unsigned int i, unsigned int end)
+{
+	while ((i = next_clear(e->made, i)) < end) {
+		unsigned int stop = next_set(e->made, i);
+
+		stop = stop < end ? stop : end;
+		if (hak_os_remap_fresh(e->base + i * HAK_UNIT, (stop - i) * HAK_UNIT))
+			return false;
+		set_bits(e->made, i, stop - i);
+	}
+	/* release: pairs with hak_extent_make() */
+	if (next_clear(e->made, 0) == HAK_EXTENT_UNITS)
+		atomic_store_explicit(&e->whole, true, memory_order_release);
+	return true;
+}
+
+bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes)
+{
+	size_t from = hak_align_down((size_t)(p - e->base), hak_page);
+	size_t to = hak_align_up((size_t)(p - e->base) + bytes, hak_page);
+	bool made;
+
+	hak_lock(HAK_LOCK_META);
+	made = make_units(e, (unsigned int)(from / HAK_UNIT), (unsigned int)(to / HAK_UNIT));
+	hak_unlock(HAK_LOCK_META);
+	return made;
+}
+
 static struct hak_extent *map_extent(void)
 {
 	struct hak_extent *e = hak_meta_get(HAK_META_EXTENT);
 
 	if (!e)
 		return NULL;
-	e->base = hak_os_map(HAK_EXTENT, HAK_EXTENT);
+	e->base = map_base(e);
 	if (!e->base || hak_granule_prepare(e->base, HAK_EXTENT, true)) {
 		if (e->base)
 			hak_os_unmap(e->base, HAK_EXTENT);
@@ -273,6 +323,11 @@ static bool unmap_extent(struct hak_extent *e)
 }
 
 /* ---- taking and giving units ---- */
+
+struct range {
+	struct hak_extent *e;
+	uint16_t at, units;
+};
 
 static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int align,
 		      unsigned int *ret)
@@ -365,14 +420,39 @@ static struct hak_extent *revive(enum hak_extent_kind kind)
 	return e;
 }
 
+static void put_back(const struct range *r, bool clean)
+{
+	struct hak_extent *e = r->e;
+
+	unlink_row(e);
+	clear_bits(e->used, r->at, r->units);
+	e->used_units -= r->units;
+	widen_longest(e, r->at);
+	if (!clean) {
+		/* young: tried again when another epoch is over, not at once */
+		set_bits(e->dirty, r->at, r->units);
+		set_bits(e->young, r->at, r->units);
+		e->dirty_units += r->units;
+	}
+	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
+	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
+		/* It emptied while we held some of it. */
+		set_kind(e, HAK_EXTENT_FREE);
+		e->free_ms = hak_os_now_ms();
+		mark_granules(e, HAK_EXTENT_FREE);
+	}
+	link_row(e);
+	hak_extent_check(e);
+}
+
 static bool want_thp(struct hak_extent *e)
 {
 	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE) &&
 	       e->kind == HAK_EXTENT_SLABS && !e->thp && e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
 }
 
-char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-		      struct hak_extent **ret, bool *ret_zero, bool *ret_new)
+static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		  struct hak_extent **ret, bool *ret_zero, bool *ret_new)
 {
 	struct hak_extent *e, *mapped = NULL;
 	unsigned int at = 0;
@@ -418,6 +498,39 @@ char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned in
 	}
 	*ret = e;
 	return e->base + at * HAK_UNIT;
+}
+
+/*
+ * Units that could not be made memory. What keeps them from that keeps the extent's other holes,
+ * too: they are not looked at until something in it is freed.
+ */
+static void shun(const struct range *r)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	if (hak_likely(r->e->life == life)) {
+		put_back(r, true);
+		if (r->e->kind != HAK_EXTENT_FREE)
+			r->e->longest = 0;
+	}
+	hak_unlock(HAK_LOCK_EXTENT);
+}
+
+char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		      size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new)
+{
+	for (;;) {
+		char *p = take_any(kind, units, align, ret, ret_zero, ret_new);
+		struct range r = { *ret, 0, (uint16_t)units };
+
+		if (hak_unlikely(!p))
+			return NULL;
+		if (hak_likely(hak_extent_make(r.e, p, bytes)))
+			return p;
+		r.at = (uint16_t)((size_t)(p - r.e->base) / HAK_UNIT);
+		shun(&r);
+		if (*ret_new)
+			return NULL;
+	}
 }
 
 static bool keep_free(void)
@@ -491,11 +604,6 @@ void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned
 
 #define BATCH	64
 
-struct range {
-	struct hak_extent *e;
-	uint16_t at, units;
-};
-
 /*
  * Collects up to BATCH ranges of dirty units that are not young, marked used so that nobody takes
  * them meanwhile. Ranges are cut to whole pages; on machines with pages above 4 KiB a remainder
@@ -535,31 +643,6 @@ static unsigned int collect(struct range *r)
 		link_row(e);
 	}
 	return n;
-}
-
-static void put_back(const struct range *r, bool clean)
-{
-	struct hak_extent *e = r->e;
-
-	unlink_row(e);
-	clear_bits(e->used, r->at, r->units);
-	e->used_units -= r->units;
-	widen_longest(e, r->at);
-	if (!clean) {
-		/* young: tried again when another epoch is over, not at once */
-		set_bits(e->dirty, r->at, r->units);
-		set_bits(e->young, r->at, r->units);
-		e->dirty_units += r->units;
-	}
-	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
-	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
-		/* It emptied while we held some of it. */
-		set_kind(e, HAK_EXTENT_FREE);
-		e->free_ms = hak_os_now_ms();
-		mark_granules(e, HAK_EXTENT_FREE);
-	}
-	link_row(e);
-	hak_extent_check(e);
 }
 
 /* Returns resident bytes given back. */
@@ -696,6 +779,7 @@ void hak_extent_abandon(void)
 	memset(rows, 0, sizeof(rows));
 	memset(row_longest, 0, sizeof(row_longest));
 	all_extents = NULL;
+	extents = 0;
 	free_extents = 0;
 	life++;
 }

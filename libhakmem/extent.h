@@ -5,8 +5,12 @@
  * of them, remembers which free units may have pages behind them, gives those pages back and unmaps
  * empty extents. It knows nothing of blocks or threads.
  *
- * Everything in struct hak_extent is guarded by HAK_LOCK_EXTENT, but for start[] (see there). No
- * system call is made under the lock: units to be given back are marked used, the lock dropped,
+ * An extent is mapped whole, or only reserved, and its units are made memory as they are needed:
+ * the first extents of a process, of which a small program uses little, and those for which the
+ * kernel has no 2 MiB left (RLIMIT_MEMLOCK under mlockall, RLIMIT_DATA).
+ *
+ * Everything in struct hak_extent is guarded by HAK_LOCK_EXTENT, but for start[], whole and made.
+ * No system call is made under the lock: units to be given back are marked used, the lock dropped,
  * madvise called, the units marked free and clean.
  *
  * Invariants (checked by hak_extent_check in debug builds):
@@ -16,6 +20,8 @@
  */
 #ifndef HAK_EXTENT_H
 #define HAK_EXTENT_H
+
+#include <stdatomic.h>
 
 #include "class.h"
 #include "hak.h"
@@ -36,10 +42,12 @@ struct hak_extent {
 	uint8_t life;				/* see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
 	uint16_t longest;			/* upper bound of the longest hole, in units */
+	_Atomic bool whole;			/* all of it is memory; never cleared */
 	uint64_t free_ms;			/* when it became FREE */
 	uint64_t used[HAK_EXTENT_WORDS];
 	uint64_t dirty[HAK_EXTENT_WORDS];	/* free, may have pages that are not zero */
 	uint64_t young[HAK_EXTENT_WORDS];	/* dirty since the last tick of the purge clock */
+	uint64_t made[HAK_EXTENT_WORDS];	/* are memory; not kept if `whole`; HAK_LOCK_META */
 	/*
 	 * RUNS: class + 1 at the first unit of each run, HAK_RUN_CACHED added while it lies in a
 	 * thread cache; HAK_RUN_SAMPLED at the second unit of one that is sampled (run.h); else 0.
@@ -51,11 +59,21 @@ struct hak_extent {
 
 /*
  * Takes `units` adjacent units aligned to `align` units from an extent of the kind, the fullest
- * that has room, mapping a new one if none has. NULL: no memory. *ret_zero: all read as zeros.
- * *ret_new: an extent was mapped or revived.
+ * that has room, mapping a new one if none has. NULL: no memory. The first `bytes` of them are
+ * memory, the rest needs hak_extent_make(). *ret_zero: all read as zeros. *ret_new: an extent was
+ * mapped or revived.
  */
 char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-		      struct hak_extent **ret, bool *ret_zero, bool *ret_new);
+		      size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new);
+bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes);
+
+/* Makes memory of what was taken, unless it is. False: none left. Takes HAK_LOCK_META. */
+static inline bool hak_extent_make(struct hak_extent *e, const char *p, size_t bytes)
+{
+	/* acquire: pairs with the release in make_units() */
+	return hak_likely(atomic_load_explicit(&e->whole, memory_order_acquire)) ||
+	       hak_extent_make_slow(e, p, bytes);
+}
 /*
  * Gives units back; the first `touched` units of them may have pages. An emptied extent becomes
  * FREE or is unmapped.

@@ -11,7 +11,7 @@
 /* A leaf: tags, granules, slab descriptors. Enabled in pieces; one bit per piece. */
 #define GRANULES_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_granule))	/* 1 MiB */
 #define SLABS_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_slab))		/* 8 MiB */
-#define PIECE		((size_t)64 << 10)
+#define PIECE		((size_t)16 << 10)	/* or a page, where that is more */
 #define LEAF_BYTES	(HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
 #define PIECES		(LEAF_BYTES / PIECE)
 
@@ -29,6 +29,11 @@ struct enabled {
 	uint64_t bits[(PIECES + 63) / 64];
 };
 
+static size_t piece(void)
+{
+	return hak_page > PIECE ? hak_page : PIECE;
+}
+
 static struct enabled *enabled_of(uint8_t *leaf)
 {
 	return (struct enabled *)(leaf + LEAF_BYTES);
@@ -36,12 +41,12 @@ static struct enabled *enabled_of(uint8_t *leaf)
 
 static uint8_t *new_leaf(size_t index)
 {
-	uint8_t *leaf = hak_os_reserve(LEAF_BYTES + PIECE, true);
+	uint8_t *leaf = hak_os_reserve(LEAF_BYTES + piece(), true);
 
 	if (!leaf)
 		return NULL;
 	if (hak_os_enable(enabled_of(leaf), hak_page)) {
-		hak_os_unmap(leaf, LEAF_BYTES + PIECE);
+		hak_os_unmap(leaf, LEAF_BYTES + piece());
 		return NULL;
 	}
 	/* release: pairs with the dependent load in hak_granule_leaf */
@@ -53,10 +58,10 @@ static int enable(uint8_t *leaf, size_t first_byte, size_t last_byte)
 {
 	struct enabled *e = enabled_of(leaf);
 
-	for (size_t i = first_byte / PIECE; i <= last_byte / PIECE; i++) {
+	for (size_t i = first_byte / piece(); i <= last_byte / piece(); i++) {
 		if (e->bits[i / 64] >> (i % 64) & 1)
 			continue;
-		if (hak_os_enable(leaf + i * PIECE, PIECE))
+		if (hak_os_enable(leaf + i * piece(), piece()))
 			return -ENOMEM;
 		e->bits[i / 64] |= (uint64_t)1 << (i % 64);
 	}

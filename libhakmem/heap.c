@@ -86,12 +86,13 @@ struct hak_heap_block *hak_heap_block_at(unsigned int i)
 static bool enable_to(unsigned int to)
 {
 	unsigned int from = enabled;
-	size_t first = hak_align_down((size_t)from * sizeof(struct hak_heap), hak_page);
+	/* what the page that holds the end of the last heap holds is there already */
+	size_t first = hak_align_up((size_t)from * sizeof(struct hak_heap), hak_page);
 	size_t last = hak_align_up((size_t)to * sizeof(struct hak_heap), hak_page);
 
-	if (hak_os_enable(base + (size_t)from * HAK_HEAP_STRIDE,
-			  (size_t)(to - from) * HAK_HEAP_STRIDE) ||
-	    hak_os_enable((char *)hak_heaps + first, last - first) ||
+	if (hak_os_enable_kept(base + (size_t)from * HAK_HEAP_STRIDE,
+			       (size_t)(to - from) * HAK_HEAP_STRIDE) ||
+	    (first < last && hak_os_enable((char *)hak_heaps + first, last - first)) ||
 	    hak_segment_populate(from, to - from) < 0)
 		return false;
 	enabled = to;

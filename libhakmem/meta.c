@@ -10,7 +10,7 @@
 #include "whale.h"
 
 #define RESERVE	((size_t)1 << 20)
-#define PIECE	((size_t)64 << 10)
+#define PIECE	((size_t)16 << 10)	/* or a page, where that is more */
 
 static const uint32_t meta_bytes[HAK_META_KINDS] = {
 	[HAK_META_EXTENT] = (sizeof(struct hak_extent) + 63) & ~63u,
@@ -36,9 +36,11 @@ static void *cut(size_t bytes)
 		meta.end = more + RESERVE;
 	}
 	if ((size_t)(meta.enabled - meta.at) < bytes) {
-		if (hak_os_enable(meta.enabled, PIECE))
+		size_t piece = hak_page > PIECE ? hak_page : PIECE;
+
+		if (hak_os_enable(meta.enabled, piece))
 			return NULL;
-		meta.enabled += PIECE;
+		meta.enabled += piece;
 	}
 	p = meta.at;
 	meta.at += bytes;

@@ -246,11 +246,24 @@ void *hak_os_map(size_t bytes, size_t align)
 	return map_aligned(bytes, align, (uintptr_t)r);
 }
 
+/*
+ * Kernels before 6.12 unmap first and may then find that there is no memory: the place is taken
+ * again, before it becomes somebody else's. Readable, as a part of the map must be.
+ */
+static int map_over(enum call call, void *p, size_t bytes, int flags)
+{
+	long r = map_anon(call, p, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | flags);
+
+	if (hak_likely(!failed(r)))
+		return 0;
+	if (r == -ENOMEM)
+		map_anon(CALL_META, p, bytes, PROT_READ, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
+	return (int)r;
+}
+
 int hak_os_remap_fresh(void *p, size_t bytes)
 {
-	long r = map_anon(CALL_MMAP, p, bytes, PROT_READ | PROT_WRITE, MAP_FIXED);
-
-	return failed(r) ? (int)r : 0;
+	return map_over(CALL_MMAP, p, bytes, 0);
 }
 
 static int advise(enum call call, void *p, size_t bytes, int advice)
@@ -317,11 +330,66 @@ int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes)
 
 /* ---- tables ---- */
 
+/* Out of memory dumps: the kernel's, and those that a debugger takes of a live process. */
+static void leave_out(void *p, size_t bytes)
+{
+	if (!hak_os_sandboxed())
+		advise(CALL_META, p, bytes, MADV_DONTDUMP);
+}
+
+/*
+ * Under mlockall(MCL_FUTURE) every mmap counts against RLIMIT_MEMLOCK, touched or not, and a table
+ * may be larger than all that a plain user may lock. A mapping that mremap enlarges is locked only
+ * if it was before. So the first table, made at the start of the program, has one page more, and
+ * each further table is that page enlarged and moved. It also passes on MADV_DONTDUMP, which may
+ * not be asked for in a sandbox.
+ */
+static _Atomic(char *) seed;
+
+static long grow_seed(size_t bytes)
+{
+	char *page = atomic_exchange_explicit(&seed, NULL, memory_order_relaxed);
+	long r = -ENOMEM;
+
+	if (page)
+		r = counted(CALL_META, bytes,
+			    &(struct args){ SYS_mremap, (long)page, (long)hak_page, (long)bytes,
+					    MREMAP_MAYMOVE });
+	if (page && failed(r))
+		atomic_store_explicit(&seed, page, memory_order_relaxed);
+	return r;
+}
+
 void *hak_os_reserve(size_t bytes, bool readable)
 {
-	long r = map_anon(CALL_META, NULL, bytes, readable ? PROT_READ : PROT_NONE, MAP_NORESERVE);
+	long r = grow_seed(bytes + hak_page);
 
-	return failed(r) ? NULL : (void *)r;
+	if (failed(r)) {
+		r = map_anon(CALL_META, NULL, bytes + hak_page, PROT_NONE, MAP_NORESERVE);
+		if (failed(r))
+			return NULL;
+		leave_out((void *)r, bytes + hak_page);
+	}
+	atomic_store_explicit(&seed, (char *)r + bytes, memory_order_relaxed);
+	if (readable && counted(CALL_META, bytes,
+				&(struct args){ SYS_mprotect, r, (long)bytes, PROT_READ })) {
+		hak_os_unmap((void *)r, bytes);
+		return NULL;
+	}
+	return (void *)r;
+}
+
+void *hak_os_reserve_aligned(size_t bytes)
+{
+	char *p = hak_os_reserve(2 * bytes, false);
+	size_t head = p ? hak_align_up((uintptr_t)p, bytes) - (uintptr_t)p : 0;
+
+	if (!p)
+		return NULL;
+	if (head)
+		hak_os_unmap(p, head);
+	hak_os_unmap(p + head + bytes, bytes - head);
+	return p + head;
 }
 
 void *hak_os_reserve_at(void *p, size_t bytes)
@@ -332,7 +400,10 @@ void *hak_os_reserve_at(void *p, size_t bytes)
 		hak_os_unmap((void *)r, bytes);
 		return NULL;
 	}
-	return failed(r) ? NULL : p;
+	if (failed(r))
+		return NULL;
+	leave_out(p, bytes);
+	return p;
 }
 
 size_t hak_os_address_limit(void)
@@ -345,15 +416,33 @@ size_t hak_os_address_limit(void)
 	return rl.rlim_cur;
 }
 
+/*
+ * Mapped over, not unprotected: what is new is locked if MCL_FUTURE says so, which then counts no
+ * more than this piece, and is part of memory dumps again.
+ */
 int hak_os_enable(void *p, size_t bytes)
+{
+	int r = map_over(CALL_META, p, bytes, MAP_NORESERVE);
+
+	if (r == -EAGAIN)
+		return hak_os_enable_kept(p, bytes);	/* over RLIMIT_MEMLOCK: then not locked */
+	if (!r)
+		hak_count(HAK_C_MEM_META, (int64_t)bytes);
+	return r;
+}
+
+int hak_os_enable_kept(void *p, size_t bytes)
 {
 	int r = (int)counted(CALL_META, bytes,
 			     &(struct args){ SYS_mprotect, (long)p, (long)bytes,
 					     PROT_READ | PROT_WRITE });
 
-	if (!r)
-		hak_count(HAK_C_MEM_META, (int64_t)bytes);
-	return r;
+	if (r)
+		return r;
+	hak_count(HAK_C_MEM_META, (int64_t)bytes);
+	if (!hak_os_sandboxed())
+		advise(CALL_META, p, bytes, MADV_DODUMP);
+	return 0;
 }
 
 int hak_os_wipe_on_fork(void *p, size_t bytes)

@@ -50,12 +50,18 @@ size_t hak_os_resident_bytes(void *p, size_t bytes);
 int hak_os_grow(void *p, size_t old_bytes, size_t bytes);
 int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
 
-/* For tables: address space that cannot be touched, then pieces of it enabled. Never given back. */
+/*
+ * For tables, and for extents that are made piece by piece: address space that cannot be touched,
+ * is not locked by mlockall(MCL_FUTURE), and is not part of memory dumps; then pieces of it
+ * enabled, to which none of that applies.
+ */
 /* PROT_READ: reads as zeros; else PROT_NONE */
 void *hak_os_reserve(size_t bytes, bool readable);
+void *hak_os_reserve_aligned(size_t bytes);	/* to `bytes`, a power of two */
 void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NULL: taken */
 size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
-int hak_os_enable(void *p, size_t bytes);		/* read-write from now on */
+int hak_os_enable(void *p, size_t bytes);		/* zeroed, read-write from now on */
+int hak_os_enable_kept(void *p, size_t bytes);		/* what fork does to it stays so */
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
 /* MADV_KEEPONFORK and back: of a signal handler, under whatever lock it came, and not counted. */
 int hak_os_keep_on_fork(void *p, size_t bytes, bool keep);

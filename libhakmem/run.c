@@ -18,7 +18,8 @@ void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero)
 	bool new;
 	char *p;
 
-	p = hak_extent_take(HAK_EXTENT_RUNS, units, align_units, &e, ret_zero, &new);
+	p = hak_extent_take(HAK_EXTENT_RUNS, units, align_units, units * HAK_UNIT, &e, ret_zero,
+			    &new);
 	if (!p)
 		return NULL;
 	*hak_run_start(e, p) = (uint8_t)(cls + 1);

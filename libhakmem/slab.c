@@ -109,8 +109,8 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 
 	*ret_extent = false;
 	if (hak_tun(HAK_T_SUPERSLAB_ENABLE))
-		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, &e, &zero,
-				    ret_extent);
+		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS,
+				    hak_class_size(cls), &e, &zero, ret_extent);
 	else
 		p = map_single(&zero);
 	if (!p)
@@ -196,7 +196,7 @@ uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret)
 
 	if (n > left)
 		n = left;
-	if (!n)
+	if (!n || (s->extent && !hak_extent_make(s->extent, p, n * size)))
 		return 0;
 	ret->head = p;
 	ret->n = n;

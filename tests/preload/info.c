@@ -317,7 +317,7 @@ static void peaks_add_up_over_threads(void)
 	       after.most_region_bytes);
 }
 
-/* Kept regions are mapped, and said to be: a second block in the place of the first adds nothing. */
+/* Kept regions are mapped, and said to be: a second block in the place of the first is none. */
 static void kept_regions_count_once(void)
 {
 	struct said before, after;

@@ -492,6 +492,119 @@ static void trim_does_not_split_mappings_23(void)
 		free(p[i]);
 }
 
+/* -- mlockall(MCL_FUTURE) of a user who may lock 8 MiB ----------------------- */
+
+/* As in systemd and Debian. What can be had is compared with what may be locked. */
+static void lock_the_future(int flags)
+{
+	limit(RLIMIT_MEMLOCK, 8 * MIB);
+	if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
+		SKIP("cannot become another user: %s", strerror(errno));
+	if (mlockall(flags) != 0)
+		SKIP("mlockall: %s", strerror(errno));
+}
+
+static void locked_to_the_limit(size_t n, size_t least)
+{
+	size_t got = until_refused(n);
+
+	CHECKF(got >= least * 1024, "only %zu KiB of 8 MiB in blocks of %zu", got / 1024, n);
+	CHECKF(got <= 9 * MIB, "%zu KiB: is anything locked?", got / 1024);
+	malloc_trim(0);
+}
+
+/*
+ * Each size in a process of its own; what was freed comes back for another, less an extent of 2 MiB
+ * that one block keeps.
+ */
+static void all_sizes_under_mcl_future_21(int flags)
+{
+	static const struct {
+		size_t bytes, least_kib;
+	} size[] = {
+		{ 1000, 7500 }, { 16, 7500 }, { 20000, 7300 }, { 300000, 6500 }, { 1300000, 6000 },
+	};
+	size_t i;
+
+	need_hakmem();
+	for (i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			lock_the_future(flags);
+			locked_to_the_limit(size[i].bytes, size[i].least_kib);
+			locked_to_the_limit(1000, 3500);
+			locked_to_the_limit(size[i].bytes, 3500);
+			_exit(0);
+		}
+		reap(pid, "a child that locks its memory");
+	}
+}
+
+static void mcl_future_8m_21(void)
+{
+	all_sizes_under_mcl_future_21(MCL_FUTURE);
+}
+
+static void mcl_future_onfault_8m_21(void)
+{
+	all_sizes_under_mcl_future_21(MCL_FUTURE | MCL_ONFAULT);
+}
+
+/* With other sizes in use all around, what was freed is found again, not only what is new. */
+static void freed_under_mcl_future_8m_21(void)
+{
+	enum { N = 10000 };
+	static void *p[N];
+	size_t i, n = 0, again = 0;
+
+	lock_the_future(MCL_FUTURE);
+	while (n < N && (p[n] = malloc(1 + n % 3 * 1000)) != NULL)
+		n++;
+	CHECKF(n > 5000 && n < N, "%zu blocks", n);
+	for (i = 0; i < n; i += 2)
+		free(p[i]);
+	for (i = 0; i < n; i += 2)
+		again += (p[i] = malloc(1 + i % 3 * 1000)) != NULL;
+	CHECKF(again >= n / 2 * 9 / 10, "%zu of %zu blocks again", again, n / 2);
+}
+
+static pthread_barrier_t all_there;
+
+static void *allocates_a_little(void *arg)
+{
+	void *p = malloc(100), *q = malloc(5000);
+
+	(void)arg;
+	CHECK(p && q);
+	pthread_barrier_wait(&all_there);
+	free(p);
+	free(q);
+	return NULL;
+}
+
+/* More than the slots made at first: each thread has a heap of its own all the same. */
+static void threads_under_mcl_future_8m_21(void)
+{
+	enum { THREADS = 40 };
+	pthread_attr_t attr;
+	pthread_t t[THREADS];
+	size_t i;
+
+	need_hakmem();
+	lock_the_future(MCL_FUTURE);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 32768);
+	pthread_barrier_init(&all_there, NULL, THREADS);
+	for (i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&t[i], &attr, allocates_a_little, NULL) == 0);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	CHECKF(counter("heap.unpublished") == 0, "%lu without a heap",
+	       counter("heap.unpublished"));
+}
+
 /* -- files, descriptors, stack, processes ----------------------------------- */
 
 static void fsize_0(void)
@@ -636,6 +749,10 @@ static const struct tcase cases[] = {
 	{ "mappings_that_stay_are_used_again_23", mappings_that_stay_are_used_again_23, 60,
 	  "superslab.enable=off" },
 	{ "trim_does_not_split_mappings_23", trim_does_not_split_mappings_23 },
+	{ "mcl_future_8m_21", mcl_future_8m_21 },
+	{ "mcl_future_onfault_8m_21", mcl_future_onfault_8m_21 },
+	{ "freed_under_mcl_future_8m_21", freed_under_mcl_future_8m_21 },
+	{ "threads_under_mcl_future_8m_21", threads_under_mcl_future_8m_21 },
 	{ "no_file_may_grow", fork_works_too, 0, NULL, fsize_0 },
 	{ "file_size_limit_falls_later", file_size_limit_falls_later },
 	{ "hardly_a_descriptor", fork_works_too, 0, NULL, nofile_3 },

@@ -217,7 +217,7 @@ static void take(enum hak_extent_kind kind, unsigned int units, unsigned int ali
 	bool zero, fresh, model_zero = true;
 	struct model *m;
 
-	x->p = hak_extent_take(kind, units, align, &x->e, &zero, &fresh);
+	x->p = hak_extent_take(kind, units, align, units * HAK_UNIT, &x->e, &zero, &fresh);
 	MUST(x->p, "no memory");
 	x->units = units;
 	x->mark = random_word() | 1;
