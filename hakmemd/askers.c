@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Who asks on the bus, see askers.h. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/segment.h"
 #include "hakmemd/askers.h"
@@ -109,6 +112,101 @@ int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
 		s->uid = *ret;
 	}
 	return r < 0 ? r : 0;
+}
+
+static int read_groups(sd_bus_message *reply, struct hak_caller *ret)
+{
+	const void *groups;
+	size_t bytes;
+	int r = sd_bus_message_enter_container(reply, 'v', "au");
+
+	if (r >= 0)
+		r = sd_bus_message_read_array(reply, 'u', &groups, &bytes);
+	if (r < 0)
+		return r;
+	if (bytes <= sizeof(ret->group)) {
+		memcpy(ret->group, groups, bytes);
+		ret->groups = bytes / sizeof(ret->group[0]);
+	}
+	return sd_bus_message_exit_container(reply);
+}
+
+/* With a NUL at its end, or without. One that is too long is cut, and so is nobody else's. */
+static int read_label(sd_bus_message *reply, struct hak_caller *ret)
+{
+	const void *label;
+	size_t bytes;
+	int r = sd_bus_message_enter_container(reply, 'v', "ay");
+
+	if (r >= 0)
+		r = sd_bus_message_read_array(reply, 'y', &label, &bytes);
+	if (r < 0)
+		return r;
+	snprintf(ret->label, sizeof(ret->label), "%.*s", (int)bytes, (const char *)label);
+	return sd_bus_message_exit_container(reply);
+}
+
+static int read_pidfd(sd_bus_message *reply, struct hak_caller *ret)
+{
+	int fd, r = sd_bus_message_read(reply, "v", "h", &fd);
+
+	if (r < 0)
+		return r;
+	if (ret->pidfd < 0)
+		ret->pidfd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return ret->pidfd < 0 ? -errno : 0;
+}
+
+static int read_credential(sd_bus_message *reply, struct hak_caller *ret)
+{
+	const char *key;
+	uint32_t number;
+	int r = sd_bus_message_read(reply, "s", &key);
+
+	if (r < 0)
+		return r;
+	if (strcmp(key, "UnixGroupIDs") == 0)
+		return read_groups(reply, ret);
+	if (strcmp(key, "LinuxSecurityLabel") == 0)
+		return read_label(reply, ret);
+	if (strcmp(key, "ProcessFD") == 0)
+		return read_pidfd(reply, ret);
+	if (strcmp(key, "UnixUserID") != 0 && strcmp(key, "ProcessID") != 0)
+		return sd_bus_message_skip(reply, "v");
+	r = sd_bus_message_read(reply, "v", "u", &number);
+	if (r >= 0 && key[0] == 'U')
+		ret->uid = number;
+	else if (r >= 0)
+		ret->pid = (pid_t)number;
+	return r;
+}
+
+int hak_askers_caller(sd_bus_message *message, struct hak_caller *ret)
+{
+	static const char name[] = "org.freedesktop.DBus";
+	const char *sender = sd_bus_message_get_sender(message);
+	sd_bus_message *reply = NULL;
+	int r = -ENXIO;
+
+	*ret = (struct hak_caller){ .uid = (uid_t)-1, .pidfd = -1 };
+	if (sender)
+		r = sd_bus_call_method(sd_bus_message_get_bus(message), name,
+				       "/org/freedesktop/DBus", name, "GetConnectionCredentials",
+				       NULL, &reply, "s", sender);
+	if (r >= 0)
+		r = sd_bus_message_enter_container(reply, 'a', "{sv}");
+	while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+		r = read_credential(reply, ret);
+		if (r >= 0)
+			r = sd_bus_message_exit_container(reply);
+	}
+	sd_bus_message_unref(reply);
+	if (r >= 0 && ret->uid != (uid_t)-1)
+		return 0;
+	if (ret->pidfd >= 0)
+		close(ret->pidfd);
+	ret->pidfd = -1;
+	return r < 0 ? r : -ENXIO;
 }
 
 /* One that is new takes the place of who asked longest ago. */

@@ -13,6 +13,8 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "hakmemd/owner.h"
+
 struct hak_askers;
 
 /* 0 or -errno. For one connection: names on another bus are others'. */
@@ -21,6 +23,10 @@ void hak_askers_free(struct hak_askers *a);	/* NULL is fine */
 
 /* The user behind a message: 0, or -errno when nobody is there any more. */
 int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret);
+
+/* All that the bus itself knows of the sender, asked anew; nothing of it comes from /proc. 0, or
+ * -errno when the sender is not connected any more. The caller closes ret->pidfd. */
+int hak_askers_caller(sd_bus_message *message, struct hak_caller *ret);
 
 /* A message of a stranger's came in. 0: it may be looked at, and is counted from now on; -EDQUOT:
  * it may not; or as hak_askers_uid(). */

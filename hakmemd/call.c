@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "control/changes.h"
 #include "hakmemd/bus.h"
@@ -71,16 +71,18 @@ static struct hak_process *process_of(const struct hak_call *call)
 }
 
 /* -- who asks ---------------------------------------------------------------------------------- */
-/*
- * As the kernel would judge: the files of /proc/PID, unlike the folder itself, belong to the
- * process's user, or to root where its user may not trace it (it was setuid, or said so).
- */
-static bool owns(uid_t uid, const struct hak_process *p)
+/* Judged anew for each call: either process may have executed another program since the last. */
+static bool owns(sd_bus_message *message, uid_t uid, const struct hak_process *p)
 {
-	struct stat st;
+	struct hak_caller caller;
+	bool may;
 
-	return p && fstatat(p->seg->procfd, "maps", &st, 0) == 0 && st.st_uid == uid &&
-	       p->id.uid == uid;
+	if (!p || hak_askers_caller(message, &caller) < 0)
+		return false;
+	may = caller.uid == uid && hak_owner_may(&caller, p->seg->procfd);
+	if (caller.pidfd >= 0)
+		close(caller.pidfd);
+	return may;
 }
 
 static unsigned calls_of(const struct hak_bus *bus, uid_t uid)
@@ -159,7 +161,7 @@ static int run(struct hak_call *call, sd_bus_error *error)
 	int r;
 
 	if (call->pid && !p)
-		r = sd_bus_error_setf(error, HAK_BUS_NO_PROCESS, "Process %d ended", call->pid);
+		r = sd_bus_error_setf(error, HAK_BUS_NO_PROCESS, "Process %d ended, or executed another program", call->pid);
 	else
 		r = call->method->run(call, p, error);
 	if (r < 0 || !call->request)
@@ -232,7 +234,7 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	call = new_call(bus, message, uid, p, method);
 	if (!call)
 		return -ENOMEM;
-	if (uid == 0 || !method->action || (method->owner_may && owns(uid, p)))
+	if (uid == 0 || !method->action || (method->owner_may && owns(message, uid, p)))
 		return run(call, error);
 	snprintf(action, sizeof(action), HAK_BUS_NAME ".%s", method->action);
 	r = watch_caller(call);
