@@ -75,7 +75,7 @@ static const char *color_of(const char *result)
 	} colors[] = {
 		{ "applied", "green" }, { "done", "green" }, { "ok", "green" },
 		{ "pending", "yellow" }, { "clamped", "yellow" }, { "overridden", "yellow" },
-		{ "limited", "yellow" }, { "refused", "red" }, { "failed", "red" },
+		{ "limited", "yellow" }, { "unknown", "yellow" }, { "refused", "red" }, { "failed", "red" },
 		{ "missing", "red" },
 	};
 

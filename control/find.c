@@ -451,10 +451,22 @@ static void judge_library(struct hak_segment *seg, struct candidates *c)
 								     HAK_LIBRARY_DELETED;
 }
 
-static int open_process(struct hak_segment *seg)
+/* /proc shows nothing of it: it ended, or is not shown to us. */
+static int judge_hidden(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
+{
+	if (seg->pidfd < 0 || hak_segment_alive(seg) < 0)
+		return -ESRCH;
+	snprintf(why, HAK_WHY_TEXT, "/proc hides it from this user (hidepid=)");
+	return -EACCES;
+}
+
+static int open_process(struct hak_segment *seg, char why[HAK_WHY_TEXT])
 {
 	char path[32];
+	int r = hak_proc_check(why);
 
+	if (r < 0)
+		return r;
 	seg->pidfd = (int)syscall(SYS_pidfd_open, seg->pid, 0);
 	/* EINVAL, or since Linux 6.9 ENOENT: a thread that is no process's first */
 	if (seg->pidfd < 0 && errno != ENOSYS && errno != EPERM)
@@ -462,7 +474,7 @@ static int open_process(struct hak_segment *seg)
 	snprintf(path, sizeof(path), "/proc/%d", (int)seg->pid);
 	seg->procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (seg->procfd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT ? judge_hidden(seg, why) : -errno;
 	return 0;
 }
 
@@ -470,13 +482,13 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 {
 	struct candidates c = { 0 };
 	ssize_t n;
-	int r = open_process(seg);
+	int r = open_process(seg, why);
 
 	if (r < 0)
 		return r;
 	n = hak_proc_read(seg->procfd, "comm", seg->comm, sizeof(seg->comm));
 	if (n < 0)
-		return n == -ENOENT ? -ESRCH : (int)n;
+		return n == -ENOENT ? judge_hidden(seg, why) : (int)n;
 	seg->comm[strcspn(seg->comm, "\n")] = '\0';
 	r = hak_each_mapping(seg->procfd, see_candidate, &c);
 	if (r < 0)

@@ -33,15 +33,15 @@ static bool has_sys_nice(void)
 	return data[CAP_SYS_NICE / 32].effective & (1u << (CAP_SYS_NICE % 32));
 }
 
-/* A header line, then one for each device or file in use. */
-static bool has_swap(void)
+/* 1, 0, or -errno. A header line, then one for each device or file in use. */
+static int has_swap(void)
 {
 	FILE *f = fopen("/proc/swaps", "re");
 	char line[512];
 	int lines = 0;
 
 	if (!f)
-		return false;
+		return -errno;
 	while (lines < 2 && fgets(line, sizeof(line), f))
 		lines++;
 	fclose(f);
@@ -50,11 +50,19 @@ static bool has_swap(void)
 
 int hak_pageout_possible(char why[HAK_WHY_TEXT])
 {
+	int swap;
+
 	if (!has_sys_nice()) {
 		snprintf(why, HAK_WHY_TEXT, "paging out needs CAP_SYS_NICE (root)");
 		return -EPERM;
 	}
-	if (has_swap()) {
+	swap = has_swap();
+	if (swap < 0) {
+		snprintf(why, HAK_WHY_TEXT, "whether there is swap is unknown: /proc/swaps: %s",
+			 strerror(-swap));
+		return -ENODEV;
+	}
+	if (swap) {
 		snprintf(why, HAK_WHY_TEXT,
 			 "with swap, paging out could write memory in use to disk");
 		return -EBUSY;

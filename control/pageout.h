@@ -17,7 +17,7 @@
 #include "control/segment.h"
 
 /* 0 if this program may page out here; -EPERM without CAP_SYS_NICE, -EBUSY where there is swap,
- * -ENOSYS; `why` says so. */
+ * -ENODEV where that cannot be read, -ENOSYS; `why` says so. */
 int hak_pageout_possible(char why[HAK_WHY_TEXT]);
 
 /* 0; -EBUSY when another controller is attached, which is as good; -EACCES when the segment is not

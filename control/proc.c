@@ -2,13 +2,36 @@
 /* Small files of /proc, see proc.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "control/proc.h"
 
 #define STAT_BYTES 1024
+
+int hak_proc_check(char why[HAK_WHY_TEXT])
+{
+	char self[16], ours[16];
+	struct statfs fs;
+	ssize_t n;
+
+	if (statfs("/proc", &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC) {
+		snprintf(why, HAK_WHY_TEXT, "/proc is not mounted: no process can be looked at");
+		return -ENODEV;
+	}
+	n = readlink("/proc/self", self, sizeof(self) - 1);
+	self[n < 0 ? 0 : n] = '\0';
+	snprintf(ours, sizeof(ours), "%d", (int)getpid());
+	if (strcmp(self, ours) == 0)
+		return 0;
+	snprintf(why, HAK_WHY_TEXT, "/proc is that of another PID namespace: its numbers are not "
+		 "those of processes here");
+	return -ENODEV;
+}
 
 /* The kernel makes such a file whole at the first read: one that fills less than there is room for
  * has reached its end, and another would only say so. */

@@ -13,6 +13,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "control/value.h"
+
+/*
+ * Whether /proc can be relied on: 0; or, with a sentence, -ENODEV where none is mounted, or one of
+ * another PID namespace, whose numbers are those of other processes.
+ */
+int hak_proc_check(char why[HAK_WHY_TEXT]);
+
 /* The file's first bytes as a string; how many, or -errno and an empty string. */
 ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes);
 

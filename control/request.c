@@ -226,6 +226,9 @@ struct hak_request *hak_request_change(const struct hak_segment *seg,
 	return a;
 }
 
+/* All that a caller knows who looked away meanwhile. */
+static const char gone[] = "the process ended, or executed another program";
+
 /* What came of each change; *states as they are afterwards, NULL if they cannot be read. */
 static void judge_all(const struct hak_segment *seg, struct hak_request *a, int waited,
 		      struct hak_tunable_state **states)
@@ -237,7 +240,7 @@ static void judge_all(const struct hak_segment *seg, struct hak_request *a, int 
 		finish_all(a->outcome, a->n, "pending", why);
 	} else if (waited < 0) {
 		finish_all(a->outcome, a->n, "failed",
-			   waited == -ESRCH ? "the process ended" : strerror(-waited));
+			   waited == -ESRCH ? gone : strerror(-waited));
 	}
 	if (hak_tunables_read(seg, states) < 0)
 		*states = NULL;
@@ -356,7 +359,7 @@ static bool purge_result(const struct hak_segment *seg, struct purge *p, int wai
 		result = "done";
 		reason = "together with a later request, whose answer holds the bytes";
 	} else {
-		reason = waited == -ESRCH ? "the process ended" :
+		reason = waited == -ESRCH ? gone :
 			 strerror(waited ? -waited : (int)(p->answer.status & 0xfff));
 	}
 	hak_json_text(p->row, "result", result);

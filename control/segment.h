@@ -72,6 +72,7 @@ enum hak_segment_flags {
  *   -ESTALE		the only one it maps is another process's: a child just forked
  *   -ESRCH		no such process, or it ended meanwhile
  *   -EACCES, -EPERM	not ours to see
+ *   -ENODEV		there is no /proc, or another PID namespace's (proc.h)
  *   -EPROTONOSUPPORT	another major version of the layout
  *   -EBADMSG		it has one that is not valid
  *   -E2BIG		too many mappings to look through

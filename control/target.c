@@ -154,8 +154,12 @@ static int look_at_all(const struct hak_target *target, bool any, pid_t **ret, s
 
 static int find_pids(const struct hak_target *target, bool any, pid_t **ret, size_t *ret_n)
 {
+	char why[HAK_WHY_TEXT];
 	pid_t *list;
+	int r = hak_proc_check(why);
 
+	if (r < 0)
+		return r;
 	if (target->kind != HAK_TARGET_PID)
 		return look_at_all(target, any, ret, ret_n);
 	list = malloc(sizeof(*list));

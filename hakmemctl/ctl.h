@@ -137,6 +137,8 @@ struct ctl_ask {
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
+/* CTL_OK, or CTL_FAILED, said on stderr, where processes cannot be looked at (control/proc.h). */
+int ctl_check_proc(void);
 /* CTL_OK and the segment, where the target names one process; else an exit code, said on stderr. */
 int ctl_open_one(struct ctl *ctl, const char *target, unsigned segment_flags,
 		 struct hak_segment **ret);

@@ -2,8 +2,10 @@
 /*
  * hakmemctl doctor: tries out what hakmem needs on this machine, and says for each thing that is
  * missing what is lost and what to do about it. Every line comes from an attempt or from a file
- * read now. Exit code 1 when something that hakmem cannot do without is missing.
+ * read now; what neither can tell is "unknown". Exit code 1 when something that hakmem cannot do
+ * without is missing.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -22,12 +24,9 @@
 
 #include "control/missing.h"
 #include "control/pageout.h"
+#include "control/proc.h"
 #include "control/target.h"
 #include "hakmemctl/ctl.h"
-
-#ifndef CAP_CHECKPOINT_RESTORE
-#define CAP_CHECKPOINT_RESTORE 40
-#endif
 
 static const struct hak_column columns[] = {
 	{ "CHECK", "check", HAK_SHOW_TEXT },
@@ -37,7 +36,8 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static const char ok[] = "ok", limited[] = "limited", missing[] = "missing";
+static const char ok[] = "ok", limited[] = "limited", missing[] = "missing",
+		  unknown[] = "unknown";
 
 /* What one check came to. */
 struct finding {
@@ -56,6 +56,23 @@ static const char *first_line(const char *path, char *buf, size_t bytes)
 	if (f)
 		fclose(f);
 	return buf;
+}
+
+static void not_known(struct finding *f, const char *what, const char *why)
+{
+	snprintf(f->found, sizeof(f->found), "%s: %.200s", what, why);
+	f->result = unknown;
+}
+
+/* False, with an unknown finding, where /proc cannot be looked at. */
+static bool has_proc(struct finding *f)
+{
+	char why[HAK_WHY_TEXT];
+
+	if (hak_proc_check(why) == 0)
+		return true;
+	not_known(f, "not tried", why);
+	return false;
 }
 
 static bool has_capability(unsigned cap)
@@ -170,10 +187,10 @@ static int await_segment(pid_t pid, char why[HAK_WHY_TEXT])
 
 	for (int i = 0; i < 1000; i++) {
 		r = hak_segment_open(pid, 0, &seg, why);
-		if (r == 0) {
+		if (r == 0)
 			hak_segment_close(seg);
-			return 0;
-		}
+		if (r == 0 || r == -ENODEV)
+			return r;
 		if (waitpid(pid, NULL, WNOHANG) == pid)
 			return -ECHILD;
 		nanosleep(&tick, NULL);
@@ -201,10 +218,12 @@ static void check_preload(struct finding *f)
 	r = await_segment(pid, why);
 	if (r == 0)
 		snprintf(f->found, sizeof(f->found), "a process was started on it, found and read");
+	else if (r == -ENODEV)
+		not_known(f, "a process was started on it, and not found", why);
 	else
 		snprintf(f->found, sizeof(f->found), "%.200s",
 			 r == -ECHILD ? "the process ended at once" : why);
-	if (r < 0)
+	if (r < 0 && r != -ENODEV)
 		f->result = missing,
 		f->remedy = "run: hakmemctl run -- cat, and look at its messages";
 	close(in);
@@ -214,45 +233,112 @@ static void check_preload(struct finding *f)
 	}
 }
 
-static void check_proc(struct finding *f)
+/* How the /proc that processes are looked for in was mounted; -errno. */
+static int proc_options(char *out, size_t bytes)
 {
-	char line[1024];
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	bool hides = false;
+	char line[1024];
 
-	while (mounts && fgets(line, sizeof(line), mounts))
-		hides = hides || (strstr(line, " /proc ") && strstr(line, "hidepid=") &&
-				  !strstr(line, "hidepid=0"));
-	if (!mounts) {
-		snprintf(f->found, sizeof(f->found), "no /proc");
-		f->result = missing, f->remedy = "mount /proc";
-		return;
+	if (!mounts)
+		return -errno;
+	out[0] = '\0';
+	while (fgets(line, sizeof(line), mounts)) {
+		char at[256];
+		const char *options = strstr(line, " - proc ");
+
+		/* The one that was mounted last lies on top. */
+		if (options && sscanf(line, "%*s %*s %*s %*s %255s", at) == 1 &&
+		    strcmp(at, "/proc") == 0)
+			snprintf(out, bytes, "%s", options);
 	}
 	fclose(mounts);
-	snprintf(f->found, sizeof(f->found), "/proc %s",
-		 hides ? "hides other users' processes" : "shows all processes");
-	if (hides && geteuid() != 0)
+	return out[0] ? 0 : -ENOENT;
+}
+
+static void check_proc(struct finding *f)
+{
+	char options[1024];
+	bool hides;
+	int r = hak_proc_check(f->found);
+
+	if (r < 0) {
+		f->result = missing, f->remedy = "mount -t proc proc /proc";
+		return;
+	}
+	r = proc_options(options, sizeof(options));
+	if (r < 0) {
+		not_known(f, "how it is mounted: /proc/self/mountinfo", strerror(-r));
+		return;
+	}
+	hides = strstr(options, "hidepid=") && !strstr(options, "hidepid=0") &&
+		!strstr(options, "hidepid=off");
+	snprintf(f->found, sizeof(f->found), "/proc %s%s",
+		 hides ? "hides other users' processes" : "shows all processes",
+		 strstr(options, "subset=pid") ? ", and nothing else (subset=pid)" : "");
+	if (strstr(options, "subset=pid"))
+		f->result = limited, f->remedy = "mount -o remount,subset= /proc";
+	if (hides && !has_capability(CAP_SYS_PTRACE))
 		f->result = limited, f->remedy = "run hakmemctl as root to see others' processes";
 }
 
+/* Capabilities in a user namespace count for its own processes only. */
 static void check_others(struct finding *f)
 {
-	if (has_capability(CAP_SYS_PTRACE)) {
-		snprintf(f->found, sizeof(f->found), "all processes can be read and changed");
+	unsigned inside, outside, count;
+	char map[128];
+
+	if (!has_proc(f))
 		return;
+	if (sscanf(first_line("/proc/self/uid_map", map, sizeof(map)), "%u %u %u", &inside,
+		   &outside, &count) != 3) {
+		not_known(f, "which users there are", "/proc/self/uid_map cannot be read");
+	} else if (!has_capability(CAP_SYS_PTRACE) || !has_capability(CAP_DAC_READ_SEARCH)) {
+		snprintf(f->found, sizeof(f->found), "only processes of uid %u",
+			 (unsigned)geteuid());
+		f->result = limited, f->remedy = "run hakmemctl as root";
+	} else if (count != UINT32_MAX) {
+		snprintf(f->found, sizeof(f->found), "only processes of this user namespace");
+		f->result = limited, f->remedy = "run hakmemctl outside of it";
+	} else {
+		snprintf(f->found, sizeof(f->found), "all processes can be read and changed");
 	}
-	snprintf(f->found, sizeof(f->found), "only processes of uid %u", (unsigned)geteuid());
-	f->result = limited, f->remedy = "run hakmemctl as root";
+}
+
+/* What open_memfd() of control/find.c does for such programs, with a mapping of our own. */
+static int open_any_mapping(void)
+{
+	int dir = open("/proc/self/map_files", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -ENOENT;
+	struct dirent *entry;
+	DIR *d = dir < 0 ? NULL : fdopendir(dir);
+
+	if (!d)
+		return -errno;
+	while (fd == -ENOENT && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		fd = openat(dirfd(d), entry->d_name, O_PATH | O_CLOEXEC);
+		fd = fd < 0 ? -errno : fd;
+	}
+	closedir(d);
+	return fd;
 }
 
 static void check_closed(struct finding *f)
 {
-	if (has_capability(CAP_CHECKPOINT_RESTORE) || has_capability(CAP_SYS_ADMIN)) {
-		snprintf(f->found, sizeof(f->found), "also programs that close all descriptors");
+	int fd;
+
+	if (!has_proc(f))
 		return;
+	fd = open_any_mapping();
+	if (fd >= 0) {
+		snprintf(f->found, sizeof(f->found), "also programs that close all descriptors");
+		close(fd);
+	} else if (fd == -EPERM || fd == -EACCES) {
+		snprintf(f->found, sizeof(f->found), "not programs that close all descriptors");
+		f->result = limited, f->remedy = "run hakmemctl as root";
+	} else {
+		not_known(f, "/proc/self/map_files", strerror(-fd));
 	}
-	snprintf(f->found, sizeof(f->found), "not programs that close all descriptors");
-	f->result = limited, f->remedy = "run hakmemctl as root";
 }
 
 static void check_pageout(struct finding *f)
@@ -261,6 +347,8 @@ static void check_pageout(struct finding *f)
 
 	if (r == 0)
 		snprintf(f->found, sizeof(f->found), "lazily freed memory of sleeping processes");
+	else if (r == -ENODEV)
+		f->result = unknown;
 	else
 		f->result = limited, f->remedy = r == -EPERM ? "run hakmemctl purge as root" :
 				     "use control.agent=on in processes that sleep";
@@ -281,6 +369,10 @@ static void check_thp(struct finding *f)
 	char mode[128];
 
 	first_line("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
+	if (!mode[0] && access("/sys/kernel/mm", F_OK) < 0) {
+		not_known(f, "/sys/kernel/mm", strerror(errno));
+		return;
+	}
 	snprintf(f->found, sizeof(f->found), "%.100s",
 		 mode[0] ? mode : "no transparent huge pages");
 	if (!strstr(mode, "[madvise]") && !strstr(mode, "[always]"))
@@ -292,7 +384,10 @@ static void check_overcommit(struct finding *f)
 {
 	char mode[16];
 
-	first_line("/proc/sys/vm/overcommit_memory", mode, sizeof(mode));
+	if (!*first_line("/proc/sys/vm/overcommit_memory", mode, sizeof(mode))) {
+		not_known(f, "vm.overcommit_memory", "/proc/sys/vm cannot be read");
+		return;
+	}
 	snprintf(f->found, sizeof(f->found), "vm.overcommit_memory=%.8s", mode);
 	if (strcmp(mode, "2") == 0)
 		f->result = limited,
@@ -306,9 +401,15 @@ static void check_processes(struct finding *f)
 	unsigned good = 0, stale = 0, broken = 0;
 	pid_t *pids;
 	size_t n;
+	int error;
 
-	if (hak_target_pids(&all, &pids, &n) < 0)
+	if (!has_proc(f))
 		return;
+	error = hak_target_pids(&all, &pids, &n);
+	if (error < 0) {
+		not_known(f, "processes cannot be looked for", strerror(-error));
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		char why[HAK_WHY_TEXT];
 		struct hak_segment *seg;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/changes.h"
+#include "control/proc.h"
 #include "control/target.h"
 #include "hakmemctl/ctl.h"
 
@@ -66,6 +67,16 @@ static bool elsewhere(const struct ctl *ctl)
 	return ctl->host || ctl->machine;
 }
 
+int ctl_check_proc(void)
+{
+	char why[HAK_WHY_TEXT];
+
+	if (hak_proc_check(why) == 0)
+		return CTL_OK;
+	fprintf(stderr, "hakmemctl: %s\n", why);
+	return CTL_FAILED;
+}
+
 /* CTL_OK, or the exit code of a target that cannot be looked for. */
 static int find(struct ctl *ctl, const char *text, struct found *ret)
 {
@@ -77,6 +88,9 @@ static int find(struct ctl *ctl, const char *text, struct found *ret)
 		return ctl_usage(ctl, "%s", why);
 	if (elsewhere(ctl))
 		return CTL_OK;
+	r = ctl_check_proc();
+	if (r != CTL_OK)
+		return r;
 	r = hak_target_pids(&ret->target, &ret->pids, &ret->n);
 	if (r < 0) {
 		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));

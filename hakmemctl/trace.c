@@ -143,8 +143,11 @@ static int watch_target(struct trace *t, const struct hak_target *target)
 	bool only = target->kind == HAK_TARGET_PID;
 	pid_t *pids;
 	size_t n;
-	int r = hak_target_any_pids(target, &pids, &n);
+	int r = ctl_check_proc();
 
+	if (r != CTL_OK)
+		return r;
+	r = hak_target_any_pids(target, &pids, &n);
 	if (r < 0) {
 		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
 		return CTL_FAILED;

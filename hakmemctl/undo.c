@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,9 @@ static int same_process(const struct ctl_entry *e)
 		return -ESRCH;
 	r = hak_start_ticks(fd, &ticks);
 	close(fd);
-	return r < 0 || (e->start_ticks && ticks != e->start_ticks) ? -ESRCH : 0;
+	if (r < 0)	/* perhaps it is only hidden: opening its segment tells */
+		return kill(e->pid, 0) < 0 && errno == ESRCH ? -ESRCH : 0;
+	return e->start_ticks && ticks != e->start_ticks ? -ESRCH : 0;
 }
 
 /* True if the admin layer holds what the change left there; `reason` says what it holds else. */
@@ -186,7 +189,9 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "it takes one ID; see hakmemctl history");
 	if (hak_emit_check_columns(ctl_change_columns, CTL_CHANGE_COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
-	result = find_change(argv[optind], &all);
+	result = ctl_check_proc();
+	if (result == CTL_OK)
+		result = find_change(argv[optind], &all);
 	if (result != CTL_OK)
 		return result;
 	hak_change_id(id);

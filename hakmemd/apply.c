@@ -29,6 +29,7 @@
 #define EVENTS_NS	60000000000u
 /* Between two reloads. */
 #define REPAIRS_MAX	8u
+#define BUSY_NS		1000000000u	/* a lock that is held for longer is worth a word */
 
 /* -- writing ----------------------------------------------------------------------------------- */
 /* Row of hak_tunable_rows of the process's tunable; -1 if it is newer than we are. */
@@ -114,8 +115,14 @@ static bool may_tell(struct hak_process *p)
 static void trouble(struct hak_process *p, int error, const char *why)
 {
 	char shown[4 * HAK_WHY_TEXT];
+	uint64_t now = hak_monotonic_ns();
 
 	p->dirty_policy = error == -EBUSY;
+	/* Whoever changes tunables holds the lock for a moment. */
+	if (error == -EBUSY && !p->busy_since_ns)
+		p->busy_since_ns = now;
+	if (error == -EBUSY && now - p->busy_since_ns < BUSY_NS)
+		return;
 	if (strcmp(p->trouble, why) == 0)
 		return;
 	snprintf(p->trouble, sizeof(p->trouble), "%s", why);
@@ -127,6 +134,7 @@ static void trouble(struct hak_process *p, int error, const char *why)
 
 static void settle(struct hak_process *p)
 {
+	p->busy_since_ns = 0;
 	if (!p->trouble[0])
 		return;
 	p->trouble[0] = '\0';

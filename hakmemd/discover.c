@@ -14,7 +14,8 @@
  * - All that within a budget of time for each look; what was left comes first in the next one.
  * - The end of a known process is told by its pidfd.
  *
- * A process that ends while it is looked at is normal, and is no error anywhere here.
+ * A process that ends while it is looked at is normal, and is no error anywhere here. Nor is a
+ * segment that is not valid yet, since the process may be about to make it.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -40,6 +41,10 @@
 /* So many numbers are tried before listing all is cheaper. */
 #define TRY_MAX		128
 #define LIST_EVERY	32u	/* looks */
+/* A segment that is being made is not valid yet. What is wrong is said when it still is so long
+ * after it was first seen. */
+#define DOUBT_NS	10000000000u
+#define DOUBTFUL	16u	/* until then it is looked at once in so many looks, or twice that */
 
 /* One process that was seen. */
 struct seen {
@@ -50,6 +55,11 @@ struct seen {
 	struct hak_program program;	/* none while it is known */
 	bool known;		/* in the manager's table */
 	bool told;		/* its segment is bad, and that was said */
+	struct doubt {
+		uint64_t since_ns;	/* 0: there is none */
+		uint64_t ino;		/* of the segment */
+		int error;
+	} doubt;
 };
 
 struct hak_discovery {
@@ -112,6 +122,7 @@ static void renew(struct seen *s)
 	hak_program_close(&s->program);
 	s->looks = 0;
 	s->known = s->told = false;
+	s->doubt = (struct doubt){ 0 };
 }
 
 static int note(struct hak_discovery *d, pid_t pid, bool born)
@@ -230,20 +241,63 @@ static int on_end(sd_event_source *source, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-static void tell_bad(struct seen *s, int error, const char *why)
+static int see_stats(const struct hak_mapping *map, void *arg)
+{
+	if (strcmp(map->path, "/memfd:" HAK_STATS_NAME " (deleted)") != 0)
+		return 0;
+	*(uint64_t *)arg = map->ino;
+	return 1;
+}
+
+/* The inode of what it maps as its segment, 0 if unknown; and whether it can go on at all. */
+static bool is_stopped(int proc, pid_t pid, uint64_t *ret_ino)
+{
+	char name[16], state;
+	int procfd;
+
+	*ret_ino = 0;
+	snprintf(name, sizeof(name), "%d", (int)pid);
+	procfd = openat(proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (procfd < 0)
+		return true;
+	state = hak_proc_state(procfd);
+	hak_each_mapping(procfd, see_stats, ret_ino);
+	close(procfd);
+	return state == 'T' || state == 't';
+}
+
+/* True unless the same is wrong with the same segment as long ago. One that is stopped may have
+ * been stopped while it made its segment. */
+static bool in_doubt(struct hak_discovery *d, struct seen *s, int error)
+{
+	struct doubt now = { .since_ns = hak_monotonic_ns(), .error = error };
+	bool stopped = is_stopped(dirfd(d->proc), s->pid, &now.ino);
+
+	if (!stopped && s->doubt.since_ns && s->doubt.ino == now.ino && s->doubt.error == error)
+		return now.since_ns - s->doubt.since_ns < DOUBT_NS;
+	s->doubt = now;
+	return true;
+}
+
+static void tell_bad(struct hak_discovery *d, struct seen *s, int error, const char *why)
 {
 	char pid[16], shown[4 * HAK_WHY_TEXT];
 	const struct hak_field fields[] = { { "OBJECT_PID", pid }, { "HAKMEM_WHY", why } };
 
 	if (s->told || error == -EACCES || error == -EPERM)
 		return;
-	s->told = true;
 	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM) {
+		s->told = true;
 		hak_log(LOG_WARNING, "process %d: %s", (int)s->pid, strerror(-error));
 		return;
 	}
 	snprintf(pid, sizeof(pid), "%d", (int)s->pid);
 	hak_escape(why, shown, sizeof(shown));
+	if (in_doubt(d, s, error)) {
+		hak_log(LOG_DEBUG, "process %d is looked at again: %s", (int)s->pid, shown);
+		return;
+	}
+	s->told = true;
 	hak_event(LOG_NOTICE, HAK_MESSAGE_HOSTILE, fields, 2,
 		  "process %d is left alone: %s", (int)s->pid, shown);
 }
@@ -301,7 +355,7 @@ static void look_at(struct hak_discovery *d, struct seen *s)
 	s->known = r == 0;
 	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
 	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT)
-		tell_bad(s, r, why);
+		tell_bad(d, s, r, why);
 }
 
 static bool executed(struct hak_discovery *d, const struct seen *s)
@@ -331,6 +385,8 @@ static bool due(struct hak_discovery *d, struct seen *s)
 	if (s->looks < YOUNG)
 		return true;
 	pause = s->looks - YOUNG < 8 ? 2u << (s->looks - YOUNG) : OLDEST;
+	if (s->doubt.since_ns && !s->told && pause > DOUBTFUL)
+		pause = DOUBTFUL;
 	/* Not all of those that were first seen in one look in one look again. */
 	return d->manager->look - s->look >= pause + (unsigned)s->pid % pause;
 }
@@ -388,11 +444,17 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 int hak_discovery_start(struct hak_manager *m)
 {
 	struct hak_discovery *d = calloc(1, sizeof(*d));
+	char why[HAK_WHY_TEXT];
 	int r;
 
 	if (!d)
 		return -ENOMEM;
 	m->discovery = d;
+	r = hak_proc_check(why);
+	if (r < 0) {
+		hak_log(LOG_ERR, "%s", why);
+		return r;
+	}
 	d->manager = m;
 	d->first = true;
 	d->proc = opendir("/proc");

@@ -61,6 +61,7 @@ struct hak_process {
 	bool dirty_policy;			/* effect was not written yet: locked, or new */
 	unsigned repairs;			/* of our layer, since the last reload */
 	bool locked;				/* control.lock: can be seen, not changed */
+	uint64_t busy_since_ns;			/* its tunables are locked by another; 0: no */
 	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
 	struct hak_told told;			/* it may not flood the journal */
 	struct hak_program program;		/* that it runs */

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-# usage: hostile.py forged|lock PID
+# usage: hostile.py forged|unsealed|lock PID
 # A process that means no good. Says "ready" and stays.
 # forged: maps a memfd by the name of a segment, with a header's magic and nothing that is true.
+# unsealed: the same, but whole pages of zeros: a segment that is only begun.
 # lock: holds the lock by which writers of a process's tunables serialize.
 import fcntl
 import mmap
@@ -10,10 +11,11 @@ import struct
 import sys
 import time
 
-if sys.argv[1] == "forged":
+if sys.argv[1] in ("forged", "unsealed"):
     fd = os.memfd_create("hakmem-stats", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, 1 << 20)
-    os.pwrite(fd, b"HAKSTAT1" + b"\xff" * 4096, 0)
+    if sys.argv[1] == "forged":
+        os.pwrite(fd, b"HAKSTAT1" + b"\xff" * 4096, 0)
     kept = mmap.mmap(fd, 1 << 20)
 else:
     fds = "/proc/%s/fd" % sys.argv[2]
