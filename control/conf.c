@@ -13,6 +13,7 @@
 
 #include "control/conf.h"
 #include "control/grow.h"
+#include "control/root.h"
 
 /* -- one file ---------------------------------------------------------------------------------- */
 struct parser {
@@ -125,17 +126,13 @@ void hak_conf_parse(const char *path, const char *text, size_t bytes,
 	}
 }
 
-/* A regular file only: a FIFO put there would be waited for. */
-int hak_conf_text(const char *path, char **ret, size_t *ret_bytes)
+int hak_conf_text_of(int fd, char **ret, size_t *ret_bytes)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = 0;
+	char *text = malloc(HAK_CONF_MAX_BYTES + 2);
 	struct stat st;
 	size_t n = 0;
-	char *text;
+	int r = 0;
 
-	if (fd < 0)
-		return -errno;
-	text = malloc(HAK_CONF_MAX_BYTES + 2);
 	if (!text)
 		r = -ENOMEM;
 	else if (fstat(fd, &st) < 0)
@@ -153,7 +150,6 @@ int hak_conf_text(const char *path, char **ret, size_t *ret_bytes)
 			break;
 		n += (size_t)got;
 	}
-	close(fd);
 	if (r == 0 && n > HAK_CONF_MAX_BYTES)
 		r = -EFBIG;
 	if (r == 0 && memchr(text, '\0', n))
@@ -166,6 +162,17 @@ int hak_conf_text(const char *path, char **ret, size_t *ret_bytes)
 	*ret = text;
 	*ret_bytes = n;
 	return 0;
+}
+
+int hak_conf_text(const char *path, char **ret, size_t *ret_bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r;
+
+	if (fd < 0)
+		return -errno;
+	r = hak_conf_text_of(fd, ret, ret_bytes);
+	close(fd);
+	return r;
 }
 
 int hak_conf_read(const char *path, const struct hak_conf_reader *reader)
@@ -189,6 +196,7 @@ int hak_conf_read(const char *path, const struct hak_conf_reader *reader)
 struct list {
 	struct hak_conf_file *file;
 	size_t n, room;
+	int root;		/* below which the files are */
 };
 
 static bool has_name(const struct list *list, const char *name)
@@ -199,13 +207,24 @@ static bool has_name(const struct list *list, const char *name)
 	return false;
 }
 
-/* A link to /dev/null, or nothing in it. */
-static bool is_masked(const char *path)
+/* A link to /dev/null, which a root folder need not have, or nothing in it. */
+static bool is_masked(int root, const char *path)
 {
-	struct stat st, null;
+	int fd = hak_open_in(root, path, O_PATH | O_NOFOLLOW);
+	struct stat st = { .st_mode = 0 }, null;
+	char to[16];
 
-	if (stat(path, &st) < 0)
-		return false;
+	if (fd >= 0 && readlinkat(fd, "", to, sizeof(to)) == 9 && memcmp(to, "/dev/null", 9) == 0) {
+		close(fd);
+		return true;
+	}
+	if (fd >= 0)
+		close(fd);
+	fd = hak_open_in(root, path, O_PATH);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		st.st_mode = 0;
+	if (fd >= 0)
+		close(fd);
 	if (S_ISCHR(st.st_mode) && stat("/dev/null", &null) == 0)
 		return st.st_rdev == null.st_rdev;
 	return S_ISREG(st.st_mode) && st.st_size == 0;
@@ -225,19 +244,21 @@ static int add_file(struct list *list, const char *folder, const char *name)
 	if (asprintf(&file->path, "%s/%s", folder, name) < 0)
 		return -ENOMEM;
 	file->name = file->path + strlen(folder) + 1;
-	file->masked = is_masked(file->path);
+	file->masked = is_masked(list->root, file->path);
 	list->n++;
 	return 0;
 }
 
 static int add_folder(struct list *list, const char *folder, const char *suffix)
 {
-	DIR *d = opendir(folder);
+	int fd = hak_open_in(list->root, folder, O_RDONLY | O_DIRECTORY), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
-	int r = 0;
 
+	if (!d && fd >= 0)
+		close(fd);
 	if (!d)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd < 0 ? fd : -ENOMEM;
 	while (r == 0 && (entry = readdir(d))) {
 		size_t n = strlen(entry->d_name), s = strlen(suffix);
 
@@ -256,9 +277,10 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-int hak_conf_files(const char *path, const char *suffix, struct hak_conf_file **ret, size_t *ret_n)
+int hak_conf_files_in(int root, const char *path, const char *suffix, struct hak_conf_file **ret,
+		      size_t *ret_n)
 {
-	struct list list = { 0 };
+	struct list list = { .root = root };
 	int r = 0;
 
 	while (r == 0 && *path) {
@@ -280,6 +302,11 @@ int hak_conf_files(const char *path, const char *suffix, struct hak_conf_file **
 	*ret = list.file;
 	*ret_n = list.n;
 	return 0;
+}
+
+int hak_conf_files(const char *path, const char *suffix, struct hak_conf_file **ret, size_t *ret_n)
+{
+	return hak_conf_files_in(HAK_OWN_ROOT, path, suffix, ret, ret_n);
 }
 
 void hak_conf_files_free(struct hak_conf_file *files, size_t n)
@@ -311,7 +338,7 @@ static int add_first(struct list *list, const char *path, const char *name)
 
 int hak_conf_daemon_files(struct hak_conf_file **ret, size_t *ret_n)
 {
-	struct list list = { 0 }, more = { 0 };
+	struct list list = { .root = HAK_OWN_ROOT }, more = { .root = HAK_OWN_ROOT };
 	char *path = hak_conf_path("", "HAKMEMD_CONF_PATH");
 	char *folders = hak_conf_path("hakmemd.conf.d", "HAKMEMD_CONF_PATH");
 	int r = path && folders ? add_first(&list, path, "hakmemd.conf") : -ENOMEM;

@@ -43,6 +43,7 @@ int hak_conf_read(const char *path, const struct hak_conf_reader *reader);
 
 /* The whole file in a new string; -EFBIG beyond HAK_CONF_MAX_BYTES, -EINVAL with a NUL in it. */
 int hak_conf_text(const char *path, char **ret, size_t *ret_bytes);
+int hak_conf_text_of(int fd, char **ret, size_t *ret_bytes);
 
 struct hak_conf_file {
 	char *path;
@@ -56,6 +57,9 @@ struct hak_conf_file {
  * folder that is not there holds none.
  */
 int hak_conf_files(const char *path, const char *suffix, struct hak_conf_file **ret, size_t *ret_n);
+/* The same below a root folder, see control/root.h. */
+int hak_conf_files_in(int root, const char *path, const char *suffix, struct hak_conf_file **ret,
+		      size_t *ret_n);
 void hak_conf_files_free(struct hak_conf_file *files, size_t n);
 
 /* The folders hakmem/NAME ("": hakmem itself), in a new string: those of the environment

@@ -214,13 +214,4 @@ int ctl_find_library(char path[HAK_PATH_BYTES], char why[HAK_WHY_TEXT]);
  * memory. */
 char *ctl_preload_with(const char *library, const char *old);
 
-/* -- replace.c --------------------------------------------------------------------------------- */
-/* A file with this text in the place of what is there: 0, or -errno, and that is untouched. */
-int ctl_replace(const char *path, const char *text, size_t bytes);
-
-/* The same for what a user names: with the mode that it has or umask gives; what is no regular
- * file is written itself. The check is for before long work. Both 0, or -errno. */
-int ctl_output_check(const char *path);
-int ctl_output(const char *path, const char *text, size_t bytes);
-
 #endif

@@ -4,10 +4,8 @@
  */
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hakmemctl/unit.h"
@@ -72,18 +70,13 @@ static int read_elf(int fd, struct ctl_executable *ret)
 	return 0;
 }
 
-int ctl_executable_read(const char *path, struct ctl_executable *ret)
+int ctl_executable_read(int fd, struct ctl_executable *ret)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r;
 	struct ctl_executable e = { 0 };
 	unsigned char magic[4];
-	struct stat st;
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if (!S_ISREG(st.st_mode) || pread(fd, magic, sizeof(magic), 0) != sizeof(magic))
+	if (pread(fd, magic, sizeof(magic), 0) != sizeof(magic))
 		r = -ENOEXEC;
 	else if (memcmp(magic, ELFMAG, SELFMAG) == 0)
 		r = read_elf(fd, &e);
@@ -91,7 +84,6 @@ int ctl_executable_read(const char *path, struct ctl_executable *ret)
 		r = read_script(fd, &e);
 	else
 		r = -ENOEXEC;
-	close(fd);
 	if (r == 0)
 		*ret = e;
 	return r;

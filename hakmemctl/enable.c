@@ -3,9 +3,11 @@
  * hakmemctl enable and disable: a drop-in that puts the library into a service's LD_PRELOAD, in
  * front of what is there; and its removal, without a trace. Files alone: it works where no systemd
  * runs, and for a root folder that is not this machine's. Nothing is restarted: what to restart is
- * said.
+ * said. What is read, made and removed is named relative to descriptors of folders that the kernel
+ * found below that root.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/output.h"
 #include "hakmemctl/ctl.h"
 #include "hakmemctl/unit.h"
 
@@ -28,7 +31,8 @@ static const struct hak_column columns[] = {
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 struct command {
-	char root[PATH_MAX];	/* "" for this machine's / */
+	int root;		/* see control/root.h */
+	char root_name[PATH_MAX];
 	bool runtime, reload, changed;
 	struct json_object *rows;
 };
@@ -40,33 +44,84 @@ struct outcome {
 };
 
 /* -- files ------------------------------------------------------------------------------------- */
-/* The folder of a drop-in and all above it, as systemctl makes them. */
-static int make_folders(char *path)
-{
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		int r;
+/* A drop-in, by the folder that it is in or is to be in. */
+struct folder {
+	int fd, parent;		/* -1: not open */
+	const char *name;	/* in the parent */
+	char path[PATH_MAX];	/* as systemd sees it */
+};
 
-		*slash = '\0';
-		r = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
-		*slash = '/';
-		if (r < 0)
-			return r;
+static void folder_close(struct folder *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->parent >= 0)
+		close(f->parent);
+}
+
+/* Opens the next folder on the way, `path` from the root on; where it is missing it is made as
+ * systemctl makes it. */
+static int open_or_make(int root, int parent, const char *path, bool make)
+{
+	int fd = hak_open_in(root, path, O_PATH | O_DIRECTORY);
+
+	if (fd != -ENOENT || !make)
+		return fd;
+	if (mkdirat(parent, strrchr(path, '/') + 1, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	return hak_open_in(root, path, O_PATH | O_DIRECTORY);
+}
+
+/* The folder of this drop-in, and with `make` all above it, too. 0 or -errno, nothing is open. */
+static int folder_open(int root, const char *drop_in, bool make, struct folder *ret)
+{
+	char *slash;
+	int r = 0;
+
+	*ret = (struct folder){ .parent = -1, .fd = hak_open_in(root, "/", O_PATH | O_DIRECTORY) };
+	if (ret->fd < 0)
+		return ret->fd;
+	snprintf(ret->path, sizeof(ret->path), "%s", drop_in);
+	*strrchr(ret->path, '/') = '\0';
+	for (slash = ret->path; r == 0 && slash; slash = strchr(slash + 1, '/')) {
+		char *end = strchrnul(slash + 1, '/'), kept = *end;
+		int fd;
+
+		*end = '\0';
+		fd = open_or_make(root, ret->fd, ret->path, make);
+		*end = kept;
+		if (fd < 0) {
+			r = fd;
+			break;
+		}
+		if (ret->parent >= 0)
+			close(ret->parent);
+		ret->parent = ret->fd;
+		ret->fd = fd;
 	}
-	return 0;
+	ret->name = strrchr(ret->path, '/') + 1;
+	if (r < 0)
+		folder_close(ret);
+	return r;
+}
+
+/* Where there is nothing in it; of a link to a folder only the folder would go. */
+static void folder_remove(const struct folder *f)
+{
+	unlinkat(f->parent, f->name, AT_REMOVEDIR);
 }
 
 /* 0, -ENOENT, -EEXIST (somebody else's) or -errno. */
-static int is_ours(const char *path)
+static int is_ours(const struct folder *f)
 {
-	char line[sizeof(MARK) + 1] = "";
-	FILE *f = fopen(path, "re");
+	char line[sizeof(MARK)] = "";
+	int fd = hak_open_file_at(f->fd, CTL_DROP_IN), r;
 
-	if (!f)
-		return -errno;
-	if (!fgets(line, sizeof(line), f))
-		line[0] = '\0';
-	fclose(f);
-	return strncmp(line, MARK, strlen(MARK)) == 0 ? 0 : -EEXIST;
+	if (fd < 0)
+		return fd == -EINVAL || fd == -EISDIR || fd == -ELOOP ? -EEXIST : fd;
+	r = pread(fd, line, strlen(MARK), 0) < 0 ? -errno : strcmp(line, MARK) == 0 ? 0 : -EEXIST;
+	close(fd);
+	return r;
 }
 
 /* The value within double quotes, as systemd.syntax(7) has it; the library's own % doubled, for
@@ -114,13 +169,14 @@ static char *drop_in_text(const char *library, const char *old)
  * By the name that stays when the next version is installed. A folder that is another machine's has
  * it where this hakmemctl was made for.
  */
-static int library_path(const char *root, char path[HAK_PATH_BYTES], char why[HAK_WHY_TEXT])
+static int library_path(const struct command *cmd, char path[HAK_PATH_BYTES],
+			char why[HAK_WHY_TEXT])
 {
 	char stable[PATH_MAX], found[PATH_MAX];
 	const char *named = getenv("HAKMEM_LIB");
-	int r = 0;
+	int r = 0, fd;
 
-	if (!*root) {
+	if (cmd->root == HAK_OWN_ROOT) {
 		r = ctl_find_library(path, why);
 		if (r < 0)
 			return r;
@@ -131,9 +187,12 @@ static int library_path(const char *root, char path[HAK_PATH_BYTES], char why[HA
 	} else {
 		snprintf(path, HAK_PATH_BYTES, "%.500s",
 			 named && *named == '/' ? named : HAK_LIBDIR "/libhakmem.so.0");
-		r = ctl_in_root(root, path, found);
+		fd = hak_open_in(cmd->root, path, O_PATH);
+		if (fd >= 0)
+			close(fd);
+		r = fd < 0 ? fd : 0;
 		if (r < 0)
-			snprintf(why, HAK_WHY_TEXT, "%.200s is not in %.80s", path, root);
+			snprintf(why, HAK_WHY_TEXT, "%.200s is not in %.80s", path, cmd->root_name);
 	}
 	if (r == 0 && strpbrk(path, " :")) {
 		snprintf(why, HAK_WHY_TEXT,
@@ -156,7 +215,7 @@ static void tell_restart(const struct command *cmd, const struct ctl_unit *unit,
 	size_t stem = strcspn(unit->name, "@") + template;
 	const char *quote;
 
-	if (*cmd->root || !ctl_unit_runs(unit->name))
+	if (cmd->root != HAK_OWN_ROOT || !ctl_unit_runs(unit->name))
 		return;
 	/* To be pasted: a backslash and a star are not for the shell. */
 	quote = template || strchr(unit->name, '\\') ? "'" : "";
@@ -196,28 +255,33 @@ static void add_row(struct command *cmd, const char *unit, const struct outcome 
 static void enable_loaded(struct command *cmd, const struct ctl_unit *unit, const char *library,
 			  struct outcome *o)
 {
-	char full[2 * PATH_MAX], *old, *text;
+	struct folder folder;
+	char *old, *text;
 	int r;
 
 	ctl_unit_drop_in(unit, cmd->runtime, o->drop_in);
-	snprintf(full, sizeof(full), "%s%s", cmd->root, o->drop_in);
-	r = is_ours(full);
+	r = folder_open(cmd->root, o->drop_in, true, &folder);
+	if (r < 0) {
+		failed(o, r);
+		return;
+	}
+	r = is_ours(&folder);
 	if (r == -EEXIST) {
 		o->result = "refused";
 		snprintf(o->reason, sizeof(o->reason),
 			 "there is a file of that name which hakmemctl did not write");
+		folder_close(&folder);
 		return;
 	}
 	ctl_unit_preload(unit, false, &old);
 	text = drop_in_text(library, old);
 	free(old);
-	r = text ? make_folders(full) : -ENOMEM;
-	if (r == 0)
-		r = ctl_replace(full, text, strlen(text));
+	r = text ? hak_replace_at(folder.fd, CTL_DROP_IN, text, strlen(text)) : -ENOMEM;
 	free(text);
+	if (r < 0)
+		folder_remove(&folder);
+	folder_close(&folder);
 	if (r < 0) {
-		*strrchr(full, '/') = '\0';
-		rmdir(full);
 		failed(o, r);
 		return;
 	}
@@ -234,7 +298,7 @@ static int enable_one(struct command *cmd, const char *name)
 	struct ctl_unit *unit = NULL;
 	int r = ctl_unit_load(cmd->root, name, &unit, o.reason);
 
-	if (r == 0 && library_path(cmd->root, library, o.reason) == 0) {
+	if (r == 0 && library_path(cmd, library, o.reason) == 0) {
 		ctl_preloadable(unit, library, &verdict);
 		snprintf(o.reason, sizeof(o.reason), "%s", verdict.why);
 		if (!verdict.why[0])
@@ -249,27 +313,30 @@ static int enable_one(struct command *cmd, const char *name)
 static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool runtime,
 			  struct outcome *o)
 {
-	char full[2 * PATH_MAX];
+	struct folder folder;
 	int r;
 
 	ctl_unit_drop_in(unit, runtime, o->drop_in);
-	snprintf(full, sizeof(full), "%s%s", cmd->root, o->drop_in);
-	r = is_ours(full);
-	if (r == -ENOENT)
+	r = folder_open(cmd->root, o->drop_in, false, &folder);
+	if (r == 0) {
+		r = is_ours(&folder);
+		if (r == 0 && unlinkat(folder.fd, CTL_DROP_IN, 0) < 0)
+			r = -errno;
+		if (r == 0)
+			folder_remove(&folder);
+		folder_close(&folder);
+	}
+	if (r == -ENOENT || r == -ENOTDIR)
 		return 0;
 	if (r == -EEXIST) {
 		o->result = "refused";
 		snprintf(o->reason, sizeof(o->reason), "hakmemctl did not write this file");
 		return r;
 	}
-	if (r == 0 && unlink(full) < 0)
-		r = -errno;
 	if (r < 0) {
 		failed(o, r);
 		return r;
 	}
-	*strrchr(full, '/') = '\0';
-	rmdir(full);
 	cmd->changed = true;
 	return 1;
 }
@@ -318,18 +385,33 @@ static int disable_one(struct command *cmd, const char *name)
 }
 
 /* -- the verbs --------------------------------------------------------------------------------- */
-int ctl_root_option(struct ctl *ctl, char root[PATH_MAX])
+int ctl_root_option(struct ctl *ctl, int *root)
 {
-	if (!realpath(ctl->argument, root))
+	int fd = open(ctl->argument, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char path[PATH_MAX], why[HAK_WHY_TEXT];
+
+	if (fd < 0)
 		return ctl_usage(ctl, "--root: %.200s: %s", ctl->argument, strerror(errno));
-	if (strcmp(root, "/") == 0)
-		root[0] = '\0';
-	if (strchr(root, ':'))
-		return ctl_usage(ctl, "--root: it cannot have a colon: %.200s", root);
+	if (*root != HAK_OWN_ROOT)
+		close(*root);
+	*root = fd;
+	if (hak_path_in(HAK_OWN_ROOT, fd, path) == 0 && strcmp(path, "/") == 0) {
+		close(fd);
+		*root = HAK_OWN_ROOT;
+	} else if (hak_root_check(fd, why) < 0) {
+		fprintf(stderr, "hakmemctl: --root=%.200s: %s\n", ctl->argument, why);
+		return CTL_UNSUPPORTED;
+	}
 	return CTL_OK;
 }
 
-/* 0; else that was it, with ctl->failure. */
+static int root_option(struct ctl *ctl, struct command *cmd)
+{
+	snprintf(cmd->root_name, sizeof(cmd->root_name), "%s", ctl->argument);
+	return ctl_root_option(ctl, &cmd->root);
+}
+
+/* CTL_OK, or the exit code where that was it; -1 with ctl->failure. */
 static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 {
 	int option, r = CTL_OK;
@@ -343,7 +425,7 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 		else if (option == 'n')
 			cmd->reload = false;
 		else
-			r = ctl_root_option(ctl, cmd->root);
+			r = root_option(ctl, cmd);
 	}
 	if (r == CTL_OK && optind == argc)
 		r = ctl_usage(ctl, "it takes names of services");
@@ -355,7 +437,7 @@ static int reload(struct command *cmd)
 	char why[HAK_WHY_TEXT];
 	int r;
 
-	if (!cmd->changed || !cmd->reload || *cmd->root)
+	if (!cmd->changed || !cmd->reload || cmd->root != HAK_OWN_ROOT)
 		return CTL_OK;
 	r = ctl_reload_systemd(why);
 	if (r == 0 || r == -ENOTCONN)
@@ -367,13 +449,14 @@ static int reload(struct command *cmd)
 static int run(struct ctl *ctl, int argc, char **argv,
 	       int (*one)(struct command *cmd, const char *name))
 {
-	struct command cmd = { .root = "" };
+	struct command cmd = { .root = HAK_OWN_ROOT };
 	struct json_object *document;
 	char why[HAK_WHY_TEXT];
 	int r, printed, result = CTL_OK;
 
-	if (options(ctl, argc, argv, &cmd) != 0)
-		return ctl->failure;
+	r = options(ctl, argc, argv, &cmd);
+	if (r != CTL_OK)
+		return r < 0 ? ctl->failure : r;
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	document = hak_json_document(ctl->verb->name);

@@ -11,6 +11,7 @@
 
 #include "control/cgroup.h"
 #include "control/metrics.h"
+#include "control/output.h"
 #include "control/scrape.h"
 #include "hakmemctl/ctl.h"
 
@@ -89,19 +90,18 @@ static int print(struct ctl *ctl, const char *target, const struct request *requ
 
 static int replace(struct ctl *ctl, const char *target, const struct request *request)
 {
-	char *text = NULL;
+	char *text = NULL, why[HAK_WHY_TEXT] = "";
 	size_t bytes;
 	FILE *to = open_memstream(&text, &bytes);
-	int r = to ? print(ctl, target, request, to) : CTL_FAILED, error = 0;
+	int r = to ? print(ctl, target, request, to) : CTL_FAILED;
 
 	if (!to || fclose(to) != 0)
-		error = -ENOMEM;
+		snprintf(why, sizeof(why), "%s", strerror(ENOMEM));
 	else if (r == CTL_OK || r == CTL_NOTHING)
-		error = ctl_replace(request->output, text, bytes);
+		hak_output(request->output, text, bytes, why);
 	free(text);
-	if (error < 0) {
-		fprintf(stderr, "hakmemctl: cannot write %s: %s\n", request->output,
-			strerror(-error));
+	if (why[0]) {
+		fprintf(stderr, "hakmemctl: cannot write %s: %s\n", request->output, why);
 		r = CTL_FAILED;
 	}
 	return r;

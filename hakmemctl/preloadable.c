@@ -4,7 +4,9 @@
  * program one that has a glibc dynamic linker and heeds the environment, does what we write reach
  * it, can the library be read where the unit runs. What cannot be known from files is a note.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,9 +16,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "control/conf.h"
 #include "hakmemctl/unit.h"
 
-#define SCRIPTS_MAX 4		/* a script whose interpreter is a script... */
+#define SCRIPTS_MAX	4	/* a script whose interpreter is a script... */
+#define ENTRIES_MAX	4096u	/* looked at for one EnvironmentFile= with a pattern */
 
 /* For what systemd turns on NoNewPrivileges=, in services without CAP_SYS_ADMIN: systemd.exec(5).
  */
@@ -82,19 +86,19 @@ static bool no_new_privileges(const struct ctl_unit *unit)
 
 /* Of a program that gains privileges the dynamic linker ignores LD_PRELOAD (AT_SECURE). Under
  * NoNewPrivileges= it gains none; nor does it where root starts what root owns. */
-static void check_privileges(const struct ctl_unit *unit, const char *path, const char *shown,
+static void check_privileges(const struct ctl_unit *unit, int fd, const char *shown,
 			     struct ctl_verdict *v)
 {
 	struct stat st;
 	bool root = runs_as_root(unit);
 
-	if (no_new_privileges(unit) || stat(path, &st) < 0)
+	if (no_new_privileges(unit) || fstat(fd, &st) < 0)
 		return;
 	if (st.st_mode & S_ISUID && !(root && st.st_uid == 0))
 		refuse(v, "%.200s is setuid: the dynamic linker ignores LD_PRELOAD in it", shown);
 	if (st.st_mode & S_ISGID && st.st_mode & S_IXGRP && !(root && st.st_gid == 0))
 		refuse(v, "%.200s is setgid: the dynamic linker ignores LD_PRELOAD in it", shown);
-	if (!root && getxattr(path, "security.capability", NULL, 0) > 0)
+	if (!root && fgetxattr(fd, "security.capability", NULL, 0) > 0)
 		refuse(v, "%.200s has file capabilities: the dynamic linker ignores LD_PRELOAD in "
 		       "it; AmbientCapabilities= and NoNewPrivileges=yes in the unit do the same "
 		       "without", shown);
@@ -124,62 +128,84 @@ static char *program_of(const char *exec)
 	return ctl_next_word(&exec);
 }
 
-/* A name without a slash is looked for where systemd does. */
-static int find_program(const char *root, const char *name, char found[PATH_MAX])
+/* A descriptor to read, or -errno. A name without a slash is looked for where systemd does. */
+static int open_program(int root, const char *name)
 {
 	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
 					     "/usr/bin", "/sbin", "/bin" };
 	char path[PATH_MAX];
 
 	if (name[0] == '/')
-		return ctl_in_root(root, name, found);
+		return hak_open_file_in(root, name);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		int fd;
+
 		snprintf(path, sizeof(path), "%s/%.255s", places[i], name);
-		if (ctl_in_root(root, path, found) == 0)
-			return 0;
+		fd = hak_open_file_in(root, path);
+		if (fd != -ENOENT && fd != -ENOTDIR)
+			return fd;
 	}
 	return -ENOENT;
 }
 
+/* hakmemd or hakmem-exporter, by the name that the file has where links lead. */
+static bool watches_others(int root, int fd, struct ctl_verdict *v)
+{
+	char found[PATH_MAX];
+	const char *base = hak_path_in(root, fd, found) < 0 ? "" : strrchr(found, '/') + 1;
+
+	if (strcmp(base, "hakmemd") != 0 && strcmp(base, "hakmem-exporter") != 0)
+		return false;
+	refuse(v, "%s never runs on hakmem: it watches those that do", base);
+	return true;
+}
+
+/* A program of the unit that is open. 1: a script, and *e says what runs it; 0: all is said. */
+static int check_opened(const struct ctl_unit *unit, int root, int fd, const char *shown,
+			const struct ctl_executable *library, struct ctl_executable *e,
+			struct ctl_verdict *v)
+{
+	int r = fd < 0 ? fd : ctl_executable_read(fd, e);
+
+	if (r == -ENOEXEC || r == -EINVAL || r == -EISDIR) {
+		refuse(v, "%.200s is neither an ELF program nor a script", shown);
+		return 0;
+	}
+	if (r < 0) {
+		note(v, "%.200s was not looked at: %.60s", shown, strerror(-r));
+		return 0;
+	}
+	if (watches_others(root, fd, v))
+		return 0;
+	if (e->script)
+		return 1;
+	check_privileges(unit, fd, shown, v);
+	check_elf(e, library, shown, v);
+	return 0;
+}
+
 /* One program of the unit, and what runs it, if it is a script. */
-static void check_program(const struct ctl_unit *unit, const char *root, const char *name,
+static void check_program(const struct ctl_unit *unit, int root, const char *name,
 			  const struct ctl_executable *library, struct ctl_verdict *v)
 {
 	struct ctl_executable e = { .interpreter = "" };
-	char found[PATH_MAX], shown[PATH_MAX];
-	const char *base;
+	char shown[PATH_MAX];
+	int more = 1;
 
 	snprintf(shown, sizeof(shown), "%s", name);
-	for (int i = 0; i < SCRIPTS_MAX; i++) {
-		int r = find_program(root, shown, found);
+	for (int i = 0; more && i < SCRIPTS_MAX; i++) {
+		int fd = open_program(root, shown);
 
-		if (r == 0)
-			r = ctl_executable_read(found, &e);
-		if (r == -ENOEXEC) {
-			refuse(v, "%.200s is neither an ELF program nor a script", shown);
-			return;
-		}
-		if (r < 0) {
-			note(v, "%.200s was not looked at: %.60s", shown, strerror(-r));
-			return;
-		}
-		base = strrchr(found, '/') + 1;
-		if (strcmp(base, "hakmemd") == 0 || strcmp(base, "hakmem-exporter") == 0) {
-			refuse(v, "%s never runs on hakmem: it watches those that do", base);
-			return;
-		}
-		if (!e.script) {
-			check_privileges(unit, found, shown, v);
-			check_elf(&e, library, shown, v);
-			return;
-		}
-		if (i == 0)
+		more = check_opened(unit, root, fd, shown, library, &e, v);
+		if (fd >= 0)
+			close(fd);
+		if (more && i == 0)
 			note(v, "%.200s is a script: all that it starts runs on hakmem too", shown);
 		snprintf(shown, sizeof(shown), "%s", e.interpreter);
 	}
 }
 
-static void check_programs(const struct ctl_unit *unit, const char *root,
+static void check_programs(const struct ctl_unit *unit, int root,
 			   const struct ctl_executable *library, struct ctl_verdict *v)
 {
 	const struct ctl_setting *s;
@@ -199,47 +225,115 @@ static void check_programs(const struct ctl_unit *unit, const char *root,
 }
 
 /* -- the environment --------------------------------------------------------------------------- */
-/* True if the file assigns LD_PRELOAD. */
-static bool assigns_preload(const char *path)
+/* True if a line of the text assigns LD_PRELOAD. */
+static bool assigns_preload(const char *text)
 {
-	FILE *f = fopen(path, "re");
-	char line[4096];
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		const char *p = line + strspn(line, " \t");
-
-		found = strncmp(p, "LD_PRELOAD", 10) == 0 && p[10 + strspn(p + 10, " \t")] == '=';
+	for (const char *p = text; p; p = strchr(p, '\n')) {
+		p += strspn(p, " \t\r\n");
+		if (strncmp(p, "LD_PRELOAD", 10) == 0 && p[10 + strspn(p + 10, " \t")] == '=')
+			return true;
 	}
-	if (f)
-		fclose(f);
-	return found;
+	return false;
+}
+
+static void check_one_file(const struct ctl_unit *unit, const char *path, const char *name,
+			   struct ctl_verdict *v)
+{
+	int fd = hak_open_file_in(unit->root, path), r;
+	size_t bytes;
+	char *text;
+
+	if (fd == -ENOENT)
+		return;
+	r = fd < 0 ? fd : hak_conf_text_of(fd, &text, &bytes);
+	if (fd >= 0)
+		close(fd);
+	if (r < 0) {
+		note(v, "%.150s cannot be read (%.60s): an LD_PRELOAD there would win", path,
+		     r == -EINVAL ? "it is no regular text file" : strerror(-r));
+		return;
+	}
+	if (assigns_preload(text))
+		refuse(v, "%.200s (EnvironmentFile=) sets LD_PRELOAD, which wins over what a "
+		       "drop-in says: add the library there", name);
+	free(text);
+}
+
+/* glob() asks these, which it gives nothing but a path; how much it may ask is bounded, for the
+ * folders may be another's. */
+static int glob_root;
+static unsigned glob_entries;
+
+static void *glob_open(const char *path)
+{
+	int fd = hak_open_in(glob_root, path, O_RDONLY | O_DIRECTORY);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+static struct dirent *glob_read(void *d)
+{
+	return glob_entries && glob_entries-- ? readdir(d) : NULL;
+}
+
+static void glob_close(void *d)
+{
+	closedir(d);
+}
+
+static int glob_stat_by(const char *path, struct stat *st, int flags)
+{
+	int fd = hak_open_in(glob_root, path, O_PATH | flags), r;
+
+	if (fd < 0) {
+		errno = -fd;
+		return -1;
+	}
+	r = fstat(fd, st);
+	close(fd);
+	return r;
+}
+
+static int glob_stat(const char *path, struct stat *st)
+{
+	return glob_stat_by(path, st, 0);
+}
+
+static int glob_lstat(const char *path, struct stat *st)
+{
+	return glob_stat_by(path, st, O_NOFOLLOW);
 }
 
 static void check_environment_file(const struct ctl_unit *unit, const char *value,
 				   struct ctl_verdict *v)
 {
 	const char *name = value + (value[0] == '-');
-	char pattern[2 * PATH_MAX];
-	glob_t files;
+	glob_t files = {
+		.gl_opendir = glob_open, .gl_readdir = glob_read, .gl_closedir = glob_close,
+		.gl_stat = glob_stat, .gl_lstat = glob_lstat,
+	};
 
 	if (strchr(name, '%')) {
 		note(v, "EnvironmentFile=%.150s was not looked at: an LD_PRELOAD there would win",
 		     name);
 		return;
 	}
-	snprintf(pattern, sizeof(pattern), "%s%s", unit->root, name);
-	if (glob(pattern, GLOB_NOSORT, NULL, &files) != 0)
+	/* systemd leaves it out. */
+	if (*name != '/')
 		return;
-	for (size_t i = 0; i < files.gl_pathc; i++) {
-		if (access(files.gl_pathv[i], R_OK) < 0)
-			note(v, "%.200s cannot be read: an LD_PRELOAD there would win",
-			     files.gl_pathv[i]);
-		else if (assigns_preload(files.gl_pathv[i]))
-			refuse(v, "%.200s (EnvironmentFile=) sets LD_PRELOAD, which wins over what "
-			       "a drop-in says: add the library there", name);
+	glob_root = unit->root;
+	glob_entries = ENTRIES_MAX;
+	if (glob(name, GLOB_NOSORT | GLOB_ALTDIRFUNC, NULL, &files) == 0) {
+		for (size_t i = 0; i < files.gl_pathc; i++)
+			check_one_file(unit, files.gl_pathv[i], name, v);
+		globfree(&files);
 	}
-	globfree(&files);
+	if (!glob_entries)
+		note(v, "EnvironmentFile=%.100s was not looked at as a whole: there are too many "
+		     "files; an LD_PRELOAD there would win", name);
 }
 
 static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v)
@@ -337,29 +431,42 @@ static void check_hidden(const struct ctl_unit *unit, const char *library, struc
 }
 
 /* A service that is not root's needs to pass each folder on the way. */
-static void check_readable(const char *root, const char *library, struct ctl_verdict *v)
+static void check_readable(int root, const char *library, struct ctl_verdict *v)
 {
-	char path[PATH_MAX], found[PATH_MAX];
+	int fd = hak_open_in(root, library, O_PATH);
+	char found[PATH_MAX];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s", library);
-	if (ctl_in_root(root, path, found) < 0 || stat(found, &st) < 0)
+	if (fd < 0)
 		return;
-	if (!(st.st_mode & S_IROTH))
+	if (fstat(fd, &st) == 0 && !(st.st_mode & S_IROTH))
 		refuse(v, "%.200s is not readable for the unit's user", library);
+	if (hak_path_in(root, fd, found) < 0)
+		strcpy(found, "/");
+	close(fd);
 	while (strrchr(found, '/') > found) {
 		*strrchr(found, '/') = '\0';
-		if (stat(found, &st) == 0 && !(st.st_mode & S_IXOTH))
+		fd = hak_open_in(root, found, O_PATH);
+		if (fd >= 0 && fstat(fd, &st) == 0 && !(st.st_mode & S_IXOTH))
 			refuse(v, "%.150s may not be searched by the unit's user, and %.100s lies "
 			       "in it", found, library);
+		if (fd >= 0)
+			close(fd);
 	}
 }
 
-static void check_library(const struct ctl_unit *unit, const char *root, const char *library,
+static bool is_there(int root, const char *path)
+{
+	int fd = hak_open_in(root, path, O_PATH);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void check_library(const struct ctl_unit *unit, int root, const char *library,
 			  struct ctl_verdict *v)
 {
-	char found[PATH_MAX];
-
 	if (covered(unit, "NoExecPaths", library) > covered(unit, "ExecPaths", library))
 		refuse(v, "%.200s may not be executed in the unit (NoExecPaths=): name its folder "
 		       "in ExecPaths=, or in HAKMEM_LIB a library where it may be", library);
@@ -368,7 +475,7 @@ static void check_library(const struct ctl_unit *unit, const char *root, const c
 	if (ctl_unit_last(unit, "RootImage"))
 		refuse(v, "whether %.150s is in the unit's RootImage= cannot be told from here; "
 		       "BindReadOnlyPaths= would put it there", library);
-	else if (ctl_in_root(root, library, found) < 0)
+	else if (!is_there(root, library))
 		refuse(v, "%.150s is not in the unit's RootDirectory=%.80s; BindReadOnlyPaths= "
 		       "would put it there", library, ctl_unit_last(unit, "RootDirectory"));
 	check_hidden(unit, library, v);
@@ -386,37 +493,60 @@ static void check_security_modules(const struct ctl_unit *unit, struct ctl_verdi
 	if (profile)
 		note(v, "AppArmorProfile=%.60s has to allow the library to be mapped, and may "
 		     "scrub LD_PRELOAD; hakmemctl status shows what came of it", profile);
-	f = *unit->root ? NULL : fopen("/sys/fs/selinux/enforce", "re");
+	f = unit->root != HAK_OWN_ROOT ? NULL : fopen("/sys/fs/selinux/enforce", "re");
 	if (f && fread(&enforcing, 1, 1, f) == 1 && enforcing == '1')
 		note(v, "SELinux may scrub LD_PRELOAD; hakmemctl status shows what came of it");
 	if (f)
 		fclose(f);
 }
 
-void ctl_preloadable(const struct ctl_unit *unit, const char *library, struct ctl_verdict *ret)
+/* What counts as / in the unit: unit->root where it has no RootDirectory=. False: refused. */
+static bool open_unit_root(const struct ctl_unit *unit, int *ret, struct ctl_verdict *v)
 {
 	const char *own = ctl_unit_last(unit, "RootDirectory");
-	char path[PATH_MAX], root[PATH_MAX];
+	char why[HAK_WHY_TEXT];
+	int fd;
+
+	*ret = unit->root;
+	if (!own)
+		return true;
+	fd = hak_open_in(unit->root, own, O_PATH | O_DIRECTORY);
+	if (fd < 0) {
+		refuse(v, "RootDirectory=%.200s is not there", own);
+		return false;
+	}
+	/* The machine's own / needs no openat2(), but this does. */
+	if (hak_root_check(fd, why) < 0) {
+		refuse(v, "RootDirectory=%.100s: %.200s", own, why);
+		close(fd);
+		return false;
+	}
+	*ret = fd;
+	return true;
+}
+
+void ctl_preloadable(const struct ctl_unit *unit, const char *library, struct ctl_verdict *ret)
+{
+	int fd = hak_open_file_in(unit->root, library), root, r;
 	struct ctl_executable e;
-	int r = ctl_in_root(unit->root, library, path);
 
 	*ret = (struct ctl_verdict){ .notes = 0 };
-	if (r == 0)
-		r = ctl_executable_read(path, &e);
+	r = fd < 0 ? fd : ctl_executable_read(fd, &e);
+	if (fd >= 0)
+		close(fd);
 	if (r < 0) {
 		refuse(ret, "%.200s: %.60s", library, strerror(-r));
 		return;
 	}
 	if (strcmp(unit->name, "hakmemd.service") == 0)
 		refuse(ret, "hakmemd never runs on hakmem: it watches those that do");
-	snprintf(root, sizeof(root), "%s", unit->root);
-	if (own && ctl_in_root(unit->root, own, root) < 0) {
-		refuse(ret, "RootDirectory=%.200s is not there", own);
+	if (!open_unit_root(unit, &root, ret))
 		return;
-	}
 	check_environment(unit, ret);
 	if (!ctl_unit_last(unit, "RootImage"))
 		check_programs(unit, root, &e, ret);
 	check_library(unit, root, library, ret);
 	check_security_modules(unit, ret);
+	if (root != unit->root)
+		close(root);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/emit.h"
+#include "control/output.h"
 #include "control/target.h"
 #include "control/tunewrite.h"
 #include "hakmemctl/profile.h"
@@ -254,7 +255,7 @@ static int show(const struct profile *p, const struct request *q, FILE *to)
 /* Made whole before any of it is written: what there is no room for leaves nothing behind. */
 static int answer(const struct profile *p, const struct request *q)
 {
-	char *text = NULL;
+	char *text = NULL, why[HAK_WHY_TEXT] = "";
 	size_t bytes;
 	FILE *made = open_memstream(&text, &bytes);
 	int r = made ? show(p, q, made) : -ENOMEM;
@@ -263,13 +264,13 @@ static int answer(const struct profile *p, const struct request *q)
 		r = -ENOMEM;
 	errno = EIO;
 	if (r == 0 && q->output)
-		r = ctl_output(q->output, text, bytes);
+		r = hak_output(q->output, text, bytes, why);
 	else if (r == 0 && (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0))
 		r = -errno;
 	free(text);
 	if (r < 0)
 		fprintf(stderr, "hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
-			strerror(-r));
+			why[0] ? why : strerror(-r));
 	return r < 0 ? CTL_FAILED : CTL_OK;
 }
 
@@ -278,15 +279,15 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	const struct sigaction catch = { .sa_handler = interrupt };
 	struct profile p = { .ctl = ctl, .what = PROFILE_LIVE };
 	struct hak_segment *seg;
+	char why[HAK_WHY_TEXT];
 	struct request q;
 	int r;
 
 	if (parse(ctl, &p, &q, argc, argv) != 0)
 		return ctl->failure;
 	/* Before half a minute of work, not after it. */
-	r = q.output ? ctl_output_check(q.output) : 0;
-	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s: %s\n", q.output, strerror(-r));
+	if (q.output && hak_output_check(q.output, why) < 0) {
+		fprintf(stderr, "hakmemctl: %s: %s\n", q.output, why);
 		return CTL_FAILED;
 	}
 	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);

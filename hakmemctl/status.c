@@ -192,9 +192,10 @@ static bool add_process(int procfd, pid_t pid, void *arg)
 /* "yes", "runtime", "no"; "elsewhere" where somebody else's file names the library. */
 static void read_state(const struct ctl_unit *unit, struct status *s)
 {
-	char full[2 * PATH_MAX], *value;
+	char *value;
 	const struct ctl_setting *from = ctl_unit_preload(unit, true, &value);
 	struct stat st;
+	int fd = -1;
 
 	s->unit = unit->name;
 	s->on = value && strstr(value, "libhakmem.so");
@@ -204,9 +205,12 @@ static void read_state(const struct ctl_unit *unit, struct status *s)
 		snprintf(s->drop_in, sizeof(s->drop_in), "%s", from->path);
 	else if (unit->ours_etc || unit->ours_run)
 		ctl_unit_drop_in(unit, !unit->ours_etc, s->drop_in);
-	snprintf(full, sizeof(full), "%s%s", unit->root, s->drop_in);
-	if (s->drop_in[0] && stat(full, &st) == 0)
+	if (s->drop_in[0])
+		fd = hak_open_in(unit->root, s->drop_in, O_PATH);
+	if (fd >= 0 && fstat(fd, &st) == 0)
 		s->since = st.st_mtim;
+	if (fd >= 0)
+		close(fd);
 	free(value);
 }
 
@@ -222,7 +226,7 @@ static void add_idle(struct status *s)
 	json_object_array_add(s->rows, o);
 }
 
-static int add_unit(const char *root, const char *name, struct json_object *units,
+static int add_unit(int root, const char *name, struct json_object *units,
 		    struct json_object *rows)
 {
 	struct status s = { .rows = rows };
@@ -242,7 +246,7 @@ static int add_unit(const char *root, const char *name, struct json_object *unit
 	hak_json_text(o, "drop_in", s.drop_in[0] ? s.drop_in : NULL);
 	s.processes = json_object_new_array();
 	json_object_object_add(o, "processes", s.processes);
-	if (!*root)
+	if (root == HAK_OWN_ROOT)
 		each_process(unit->name, add_process, &s);
 	hak_json_bool(o, "restart", s.restart);
 	json_object_array_add(units, o);
@@ -255,11 +259,11 @@ static int add_unit(const char *root, const char *name, struct json_object *unit
 int verb_status(struct ctl *ctl, int argc, char **argv)
 {
 	struct json_object *document, *rows, *units;
-	char root[PATH_MAX] = "", why[HAK_WHY_TEXT];
-	int option, r = CTL_OK, result = CTL_OK;
+	int root = HAK_OWN_ROOT, option, r = CTL_OK, result = CTL_OK;
+	char why[HAK_WHY_TEXT];
 
 	while (r == CTL_OK && (option = ctl_option(ctl, argc, argv)) >= 0)
-		r = ctl_root_option(ctl, root);
+		r = ctl_root_option(ctl, &root);
 	if (r != CTL_OK)
 		return r;
 	if (option == -2)

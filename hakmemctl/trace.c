@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control/output.h"
 #include "control/target.h"
 #include "hakmemctl/trace.h"
 
@@ -270,27 +271,28 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 	return CTL_OK;
 }
 
-static int complain(const char *path, int error)
+static int complain(const char *path, const char *why)
 {
-	fprintf(stderr, "hakmemctl: %s: %s\n", path,
-		error == -ESRCH ? "no process was traced, so there is none to draw" :
-				  strerror(-error));
+	fprintf(stderr, "hakmemctl: %s: %s\n", path, why);
 	return CTL_FAILED;
 }
 
 static int draw(struct trace *t, const char *path)
 {
-	char *text = NULL;
+	char *text = NULL, why[HAK_WHY_TEXT];
 	size_t bytes;
 	FILE *to = open_memstream(&text, &bytes);
 	int r = to ? trace_map(t, to) : -ENOMEM;
 
 	if (to && fclose(to) != 0 && r == 0)
 		r = -ENOMEM;
-	if (r == 0)
-		r = ctl_output(path, text, bytes);
+	if (r < 0)
+		snprintf(why, sizeof(why), "%s", r == -ESRCH ?
+			 "no process was traced, so there is none to draw" : strerror(-r));
+	else
+		r = hak_output(path, text, bytes, why);
 	free(text);
-	return r < 0 ? complain(path, r) : CTL_OK;
+	return r < 0 ? complain(path, why) : CTL_OK;
 }
 
 static int answer(struct trace *t, const struct request *q)
@@ -334,9 +336,8 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		return CTL_NOTHING;
 	}
 	/* Before all the work, not after it. */
-	r = q.output ? ctl_output_check(q.output) : 0;
-	if (r < 0)
-		return complain(q.output, r);
+	if (q.output && hak_output_check(q.output, why) < 0)
+		return complain(q.output, why);
 	sigaction(SIGINT, &catch, NULL);
 	sigaction(SIGTERM, &catch, NULL);
 	sigaction(SIGHUP, &catch, NULL);

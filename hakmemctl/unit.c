@@ -4,17 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "control/conf.h"
-#include "control/missing.h"
 #include "hakmemctl/unit.h"
 
 /* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
@@ -27,40 +24,10 @@ static const char *const folders[] = {
 };
 #define FOLDERS (sizeof(folders) / sizeof(folders[0]))
 
-/* -- paths ------------------------------------------------------------------------------------- */
-int ctl_in_root(const char *root, const char *path, char ret[PATH_MAX])
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	char link[64];
-	int dir, fd;
-	ssize_t n;
-
-	if (!*root)
-		return realpath(path, ret) ? 0 : -errno;
-	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	n = -errno;
-	close(dir);
-	if (fd < 0)
-		return (int)n;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, ret, PATH_MAX - 1);
-	close(fd);
-	if (n < 0)
-		return -errno;
-	ret[n] = '\0';
-	return 0;
-}
-
-/* What systemd would call a path that we found below root. */
-static const char *seen_by_systemd(const char *root, const char *path)
-{
-	size_t n = strlen(root);
-
-	return strncmp(path, root, n) == 0 && path[n] == '/' ? path + n : path;
-}
+/* All files of a unit together, and what they set: more than a person writes, and less than what
+ * makes this program slow. */
+#define BYTES_MAX	(1u << 20)
+#define SETTINGS_MAX	2048u
 
 /* -- words ------------------------------------------------------------------------------------- */
 /* The character of so many digits, or -1. */
@@ -162,6 +129,7 @@ struct reader {
 	struct ctl_unit *unit;
 	bool manager;		/* its files: of those one setting counts */
 	int error;
+	const char *path;	/* as systemd sees it */
 };
 
 /* Settings that a unit may give more than once, and of which each counts. */
@@ -207,6 +175,10 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 		drop(unit, line->name);
 	if (!*line->value)
 		return 0;
+	if (unit->n == SETTINGS_MAX) {
+		reader->error = -E2BIG;
+		return 0;
+	}
 	grown = reallocarray(unit->settings, unit->n + 1, sizeof(*grown));
 	if (!grown) {
 		reader->error = -ENOMEM;
@@ -216,7 +188,7 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 	s = &grown[unit->n++];
 	s->name = strdup(line->name);
 	s->value = strdup(line->value);
-	snprintf(s->path, sizeof(s->path), "%s", seen_by_systemd(unit->root, line->path));
+	snprintf(s->path, sizeof(s->path), "%s", reader->path);
 	if (!s->name || !s->value)
 		reader->error = -ENOMEM;
 	return 0;
@@ -227,13 +199,37 @@ static void on_bad(const char *path, unsigned line, const char *section, const c
 {
 }
 
-static int read_file(struct ctl_unit *unit, const char *path, bool manager)
+static int cannot_read(const char *path, int error, char why[HAK_WHY_TEXT])
 {
-	struct reader reader = { .unit = unit, .manager = manager };
-	const struct hak_conf_reader callbacks = { .see = on_line, .bad = on_bad, .arg = &reader };
-	int r = hak_conf_read(path, &callbacks);
+	const char *text = error == -EFBIG ? "it is too large" :
+			   error == -E2BIG ? "with it there are more settings than are taken" :
+			   error == -EINVAL ? "it is no regular text file" : strerror(-error);
 
-	return r < 0 ? r : reader.error;
+	snprintf(why, HAK_WHY_TEXT, "%.200s: %.60s", path, text);
+	return error;
+}
+
+/* What is open there, which is closed; -errno of opening is fine. */
+static int read_opened(struct ctl_unit *unit, int fd, const char *path, bool manager,
+		       char why[HAK_WHY_TEXT])
+{
+	struct reader reader = { .unit = unit, .manager = manager, .path = path };
+	const struct hak_conf_reader callbacks = { .see = on_line, .bad = on_bad, .arg = &reader };
+	size_t bytes;
+	char *text;
+	int r = fd < 0 ? fd : hak_conf_text_of(fd, &text, &bytes);
+
+	if (fd >= 0)
+		close(fd);
+	if (r < 0)
+		return cannot_read(path, r, why);
+	unit->bytes += bytes;
+	if (unit->bytes > BYTES_MAX)
+		reader.error = -EFBIG;
+	else
+		hak_conf_parse(path, text, bytes, &callbacks);
+	free(text);
+	return reader.error < 0 ? cannot_read(path, reader.error, why) : 0;
 }
 
 /* -- files ------------------------------------------------------------------------------------- */
@@ -250,33 +246,35 @@ static void template_of(const char *name, char out[HAK_UNIT_NAME_BYTES])
 /* A link to /dev/null, which a root folder need not have. */
 static bool is_masked(const struct ctl_unit *unit, const char *folder, const char *name)
 {
-	char found[PATH_MAX], path[PATH_MAX + HAK_UNIT_NAME_BYTES + 1], to[16];
+	int fd = hak_open_in(unit->root, folder, O_PATH | O_DIRECTORY);
+	char to[16];
 	ssize_t n;
 
-	if (ctl_in_root(unit->root, folder, found) < 0)
+	if (fd < 0)
 		return false;
-	snprintf(path, sizeof(path), "%s/%s", found, name);
-	n = readlink(path, to, sizeof(to));
+	n = readlinkat(fd, name, to, sizeof(to));
+	close(fd);
 	return n == 9 && memcmp(to, "/dev/null", 9) == 0;
 }
 
-/* Finds the unit file; an alias gives the unit its own name. 0, -ENOENT, -ERFKILL. */
-static int find_fragment(struct ctl_unit *unit, const char *name, char found[PATH_MAX])
+/* Finds the unit file, which is unit->fragment then: a descriptor, -ENOENT, -ERFKILL or -errno. */
+static int find_fragment(struct ctl_unit *unit, const char *name)
 {
 	char path[PATH_MAX];
 	struct stat st;
+	int fd, r;
 
 	for (size_t i = 0; i < FOLDERS; i++) {
 		if (is_masked(unit, folders[i], name))
 			return -ERFKILL;
 		snprintf(path, sizeof(path), "%s/%s", folders[i], name);
-		if (ctl_in_root(unit->root, path, found) < 0)
+		fd = hak_open_in(unit->root, path, O_PATH);
+		if (fd < 0)
 			continue;
-		if (stat(found, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-			return -ERFKILL;
-		snprintf(unit->fragment, sizeof(unit->fragment), "%s",
-			 seen_by_systemd(unit->root, found));
-		return 0;
+		r = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ? -ERFKILL :
+		    hak_path_in(unit->root, fd, unit->fragment);
+		close(fd);
+		return r < 0 ? r : hak_open_file_in(unit->root, path);
 	}
 	return -ENOENT;
 }
@@ -299,11 +297,11 @@ static bool shorten(char name[HAK_UNIT_NAME_BYTES])
 	return true;
 }
 
-static int add_folder(char **list, const char *root, const char *folder, const char *name)
+static int add_folder(char **list, const char *folder, const char *name)
 {
 	char *longer;
 
-	if (asprintf(&longer, "%s%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", root, folder,
+	if (asprintf(&longer, "%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", folder,
 		     name) < 0)
 		return -ENOMEM;
 	free(*list);
@@ -311,12 +309,12 @@ static int add_folder(char **list, const char *root, const char *folder, const c
 	return 0;
 }
 
-static int add_folders(char **list, const char *root, const char *variant)
+static int add_folders(char **list, const char *variant)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < FOLDERS; i++)
-		r = add_folder(list, root, folders[i], variant);
+		r = add_folder(list, folders[i], variant);
 	return r;
 }
 
@@ -327,65 +325,75 @@ static int drop_in_folders(const struct ctl_unit *unit, char **ret)
 	int r;
 
 	*ret = NULL;
-	r = add_folders(ret, unit->root, unit->name);
+	r = add_folders(ret, unit->name);
 	template_of(unit->name, variant);
 	if (r == 0 && variant[0])
-		r = add_folders(ret, unit->root, variant);
+		r = add_folders(ret, variant);
 	strcpy(variant, unit->name);
 	while (r == 0 && shorten(variant))
-		r = add_folders(ret, unit->root, variant);
+		r = add_folders(ret, variant);
 	if (r == 0)
-		r = add_folders(ret, unit->root, "service");
+		r = add_folders(ret, "service");
 	return r;
 }
 
 /* All files of those folders, which are separated by colons. */
-static int read_folders(struct ctl_unit *unit, const char *path, bool manager)
+static int read_folders(struct ctl_unit *unit, const char *path, bool manager,
+			char why[HAK_WHY_TEXT])
 {
 	struct hak_conf_file *files;
 	size_t n;
-	int r = hak_conf_files(path, ".conf", &files, &n);
+	int r = hak_conf_files_in(unit->root, path, ".conf", &files, &n);
 
-	if (r < 0)
+	if (r < 0) {
+		snprintf(why, HAK_WHY_TEXT, "the files of %.200s: %.60s", unit->name,
+			 r == -E2BIG ? "there are too many in one place" : strerror(-r));
 		return r;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (!files[i].masked)
-			r = read_file(unit, files[i].path, manager);
+	}
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		int fd = files[i].masked ? -ENOENT :
+			 hak_open_file_in(unit->root, files[i].path);
+
+		/* Gone meanwhile, or a link that leads nowhere: to systemd it is not there. */
+		if (fd != -ENOENT)
+			r = read_opened(unit, fd, files[i].path, manager, why);
+	}
 	hak_conf_files_free(files, n);
 	return r;
 }
 
-static int read_drop_ins(struct ctl_unit *unit)
+static int read_drop_ins(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 {
 	char *path;
 	int r = drop_in_folders(unit, &path);
 
-	if (r == 0)
-		r = read_folders(unit, path, false);
+	r = r < 0 ? cannot_read(unit->name, r, why) : read_folders(unit, path, false, why);
 	free(path);
 	return r;
 }
 
 /* What the manager gives to all services; systemd-system.conf(5). */
-static int read_manager(struct ctl_unit *unit)
+static int read_manager(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 {
 	static const char *const places[] = { "/etc/systemd", "/run/systemd",
 					      "/usr/local/lib/systemd", "/usr/lib/systemd" };
-	char path[PATH_MAX], found[PATH_MAX], *path_list = NULL;
+	char path[PATH_MAX], *path_list = NULL;
 	bool have_main = false;
-	int r = 0;
+	int r = 0, fd;
 
 	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++) {
 		snprintf(path, sizeof(path), "%s/system.conf", places[i]);
-		if (!have_main && ctl_in_root(unit->root, path, found) == 0) {
+		fd = have_main ? -ENOENT : hak_open_file_in(unit->root, path);
+		if (fd != -ENOENT && fd != -ENOTDIR) {
 			have_main = true;
-			r = read_file(unit, found, true);
+			r = read_opened(unit, fd, path, true, why);
 		}
 	}
 	for (size_t i = 0; r == 0 && i < sizeof(places) / sizeof(places[0]); i++)
-		r = add_folder(&path_list, unit->root, places[i], "system.conf");
+		if (add_folder(&path_list, places[i], "system.conf") < 0)
+			r = cannot_read(unit->name, -ENOMEM, why);
 	if (r == 0)
-		r = read_folders(unit, path_list, true);
+		r = read_folders(unit, path_list, true, why);
 	free(path_list);
 	return r;
 }
@@ -398,11 +406,14 @@ void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_M
 
 static bool have_drop_in(const struct ctl_unit *unit, bool runtime)
 {
-	char path[PATH_MAX], full[2 * PATH_MAX];
+	char path[PATH_MAX];
+	int fd;
 
 	ctl_unit_drop_in(unit, runtime, path);
-	snprintf(full, sizeof(full), "%s%s", unit->root, path);
-	return access(full, F_OK) == 0;
+	fd = hak_open_in(unit->root, path, O_PATH);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 static void find_ours(struct ctl_unit *unit)
@@ -433,35 +444,36 @@ static int name_unit(struct ctl_unit *unit, const char *name, char why[HAK_WHY_T
 
 static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 {
-	char found[PATH_MAX], template[HAK_UNIT_NAME_BYTES];
+	char template[HAK_UNIT_NAME_BYTES];
 	const char *own;
-	int r = find_fragment(unit, unit->name, found);
+	int fd = find_fragment(unit, unit->name), r;
 
 	template_of(unit->name, template);
-	if (r == -ENOENT && template[0])
-		r = find_fragment(unit, template, found);
-	if (r == -ENOENT)
+	if (fd == -ENOENT && template[0])
+		fd = find_fragment(unit, template);
+	if (fd == -ENOENT)
 		snprintf(why, HAK_WHY_TEXT, "there is no unit %.200s", unit->name);
-	if (r == -ERFKILL)
+	else if (fd == -ERFKILL)
 		snprintf(why, HAK_WHY_TEXT, "%.200s is masked", unit->name);
-	if (r < 0)
-		return r;
-	own = strrchr(found, '/') + 1;
+	else if (fd < 0)
+		cannot_read(unit->name, fd, why);
+	if (fd < 0)
+		return fd;
+	own = strrchr(unit->fragment, '/') + 1;
 	/* A link to another unit's file is an alias; a file of whatever name elsewhere is not. */
 	if (!template[0] && strcmp(own, unit->name) != 0 && hak_unit_name_valid(own) &&
 	    strlen(own) < sizeof(unit->name))
 		strcpy(unit->name, own);
-	r = read_manager(unit);
-	if (r == 0)
-		r = read_file(unit, found, false);
-	if (r == 0)
-		r = read_drop_ins(unit);
-	if (r < 0)
-		snprintf(why, HAK_WHY_TEXT, "the files of %.200s: %s", unit->name, strerror(-r));
-	return r;
+	r = read_manager(unit, why);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = read_opened(unit, fd, unit->fragment, false, why);
+	return r < 0 ? r : read_drop_ins(unit, why);
 }
 
-int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
+int ctl_unit_named(int root, const char *name, struct ctl_unit **ret,
 		   char why[HAK_WHY_TEXT])
 {
 	struct ctl_unit *unit = calloc(1, sizeof(*unit));
@@ -482,7 +494,7 @@ int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
 	return 0;
 }
 
-int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
+int ctl_unit_load(int root, const char *name, struct ctl_unit **ret,
 		  char why[HAK_WHY_TEXT])
 {
 	struct ctl_unit *unit;

@@ -3,8 +3,10 @@
  * A systemd service as its files describe it: the unit file and all drop-ins, merged by systemd's
  * rules, whether or not a systemd runs. For enable, disable and status.
  *
- * `root` is the folder that counts as /, "" for the machine's own. Paths in a unit are those that
- * systemd sees; what lies behind one is found by ctl_in_root(), which follows links inside of root.
+ * `root` is a descriptor of the folder that counts as /, HAK_OWN_ROOT for the machine's own. Paths
+ * in a unit are those that systemd sees; what lies behind one is opened by control/root.h, which
+ * follows links inside of root. The files may be hostile: their number, size and settings are
+ * bounded, and nothing but regular files is read.
  * What a running systemd was told and never wrote down is not seen, but for what is in /run.
  */
 #ifndef HAK_CTL_UNIT_H
@@ -15,6 +17,7 @@
 #include <stddef.h>
 
 #include "control/cgroup.h"
+#include "control/root.h"
 #include "control/value.h"
 
 #define CTL_DROP_IN "50-hakmem.conf"
@@ -25,12 +28,13 @@ struct ctl_setting {
 };
 
 struct ctl_unit {
-	const char *root;
+	int root;
 	char name[HAK_UNIT_NAME_BYTES];	/* its own, where an alias was asked for */
 	char fragment[PATH_MAX];	/* as systemd sees it */
 	struct ctl_setting *settings;	/* of [Service], an empty one removed those before; and the
 					 * manager's DefaultEnvironment */
 	size_t n;
+	size_t bytes;			/* of all files read so far */
 	bool ours_etc, ours_run;	/* a drop-in of ours is there */
 };
 
@@ -38,11 +42,11 @@ struct ctl_unit {
  * 0, or with a sentence in `why`: -EINVAL (no name of a service), -ENOENT, -ERFKILL (masked), or
  * what the system said.
  */
-int ctl_unit_load(const char *root, const char *name, struct ctl_unit **ret,
+int ctl_unit_load(int root, const char *name, struct ctl_unit **ret,
 		  char why[HAK_WHY_TEXT]);
 /* By its name alone: whether or not there is such a unit, only drop-ins of ours are known of it. 0,
  * -EINVAL or -ENOMEM. */
-int ctl_unit_named(const char *root, const char *name, struct ctl_unit **ret,
+int ctl_unit_named(int root, const char *name, struct ctl_unit **ret,
 		   char why[HAK_WHY_TEXT]);
 void ctl_unit_free(struct ctl_unit *unit);	/* NULL is fine */
 
@@ -61,9 +65,6 @@ const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool wit
 
 /* The drop-in of ours, as systemd sees it. */
 void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_MAX]);
-
-/* Where a path of systemd's leads here: links followed, inside of root. 0 or -errno. */
-int ctl_in_root(const char *root, const char *path, char ret[PATH_MAX]);
 
 /* The next word of a setting in a new string, quotes and escapes resolved as systemd.syntax(7)
  * says; NULL at the end, and at an escape that is none, where systemd leaves out the rest too. */
@@ -88,13 +89,14 @@ struct ctl_executable {
 	bool script;
 };
 
-/* 0, -ENOEXEC (neither ELF nor script) or -errno. */
-int ctl_executable_read(const char *path, struct ctl_executable *ret);
+/* Of a regular file. 0, -ENOEXEC (neither ELF nor script) or -errno. */
+int ctl_executable_read(int fd, struct ctl_executable *ret);
 
 /* -- enable.c ---------------------------------------------------------------------------------- */
 struct ctl;
-/* --root, with "" for /; an exit code. */
-int ctl_root_option(struct ctl *ctl, char root[PATH_MAX]);
+/* --root: a descriptor for hak_open_in(), HAK_OWN_ROOT for /, in place of the one that is there; an
+ * exit code. */
+int ctl_root_option(struct ctl *ctl, int *root);
 
 /* -- status.c ---------------------------------------------------------------------------------- */
 /* Whether a process of that unit of this machine runs. */

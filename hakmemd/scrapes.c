@@ -227,15 +227,18 @@ static int listen_at(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0;
+	mode_t mask;
 
 	if (fd < 0)
 		return -errno;
 	strcpy(address.sun_path, path);
 	unlink(path);
-	/* The mode before anybody can connect: there is no listen() yet. */
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+	/* The file that bind() makes takes the descriptor's mode: no path is looked up again. */
+	mask = umask(0);
+	if (fchmod(fd, 0666) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, SOMAXCONN) < 0)
 		r = -errno;
+	umask(mask);
 	if (r < 0)
 		close(fd);
 	return r < 0 ? r : fd;

@@ -29,15 +29,44 @@ bool hak_self_on_hakmem(void)
 }
 
 /* -- the only one ------------------------------------------------------------------------------ */
-static int open_lock(const char *folder, const char *path)
+/* The folder, made where it is missing: one in which only root and this user can put anything. */
+static int open_folder(const char *path)
 {
-	int fd;
+	struct stat st;
+	int fd, r = 0;
 
-	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return -errno;
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if ((st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & S_IWOTH)
+		r = -ENOTUNIQ;
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+static int open_lock(const char *folder)
+{
+	int at = open_folder(folder), fd;
+	struct stat st;
+
+	if (at < 0)
+		return at;
 	/* Nobody else may open it: who can could hold the lock. */
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-	return fd < 0 ? -errno : fd;
+	fd = openat(at, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK,
+		    0600);
+	if (fd < 0)
+		fd = -errno;
+	close(at);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+		close(fd);
+		return -EINVAL;
+	}
+	return fd;
 }
 
 int hak_self_take(const char *folder)
@@ -47,7 +76,7 @@ int hak_self_take(const char *folder)
 	int fd, r = 0;
 
 	snprintf(path, sizeof(path), "%.400s/lock", folder);
-	fd = open_lock(folder, path);
+	fd = open_lock(folder);
 	if (fd < 0)
 		r = fd;
 	else if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
@@ -60,7 +89,9 @@ int hak_self_take(const char *folder)
 			"try policies out with --only=GLOB", holder, path);
 	} else {
 		hak_log(LOG_WARNING, "cannot lock %s (%s): no metrics are served, and another "
-			"hakmemd may be at work as well", path, strerror(-r));
+			"hakmemd may be at work as well", path,
+			r == -ENOTUNIQ ? "other users can write its folder" :
+			r == -EINVAL ? "it is no regular file" : strerror(-r));
 	}
 	if (fd >= 0)
 		close(fd);

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What root writes where another user prepared the place: hak_output() over files of every mode
+ * with links, descriptors and mappings held, over links, FIFOs and devices. Nothing may block, lead
+ * to another file, or leave the other user more than the right to read; and what is root's own goes
+ * on working, /dev/stdout and its like included.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "control/output.h"
+#include "tests/ctl/check.h"
+
+enum { USER = 65533, WATCHDOG_S = 240, SWAPS = 300 };
+static const char text[] = "what root wrote\n", old[] = "old\n", secret[] = "secret\n";
+
+/* -- files ------------------------------------------------------------------------------------- */
+static void put(const char *path, const char *what, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0 || write(fd, what, strlen(what)) != (ssize_t)strlen(what) ||
+	    fchmod(fd, mode) < 0)
+		err(99, "%s", path);
+	close(fd);
+}
+
+static bool holds(const char *path, const char *what)
+{
+	char got[256] = "";
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? -1 : read(fd, got, sizeof(got) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && strcmp(got, what) == 0;
+}
+
+static void folder(const char *path, uid_t uid, mode_t mode)
+{
+	if (mkdir(path, 0700) < 0 || chown(path, uid, uid) < 0 || chmod(path, mode) < 0)
+		err(99, "%s", path);
+}
+
+/* In a process of that user; what `run` answers. */
+static int as_user(int (*run)(const void *arg), const void *arg)
+{
+	pid_t pid;
+	int status;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (syscall(SYS_setgroups, 0, NULL) < 0 || setresgid(USER, USER, USER) < 0 ||
+		    setresuid(USER, USER, USER) < 0)
+			_exit(98);
+		_exit(run(arg));
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		errx(99, "no process of user %d", USER);
+	return WEXITSTATUS(status);
+}
+
+static int try_write(const void *path)
+{
+	return open(path, O_WRONLY) >= 0;
+}
+
+static void check_no_remains(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		CHECK(strncmp(entry->d_name, ".hakmem", 7) != 0, "%s/%s is left", path,
+		      entry->d_name);
+	if (d)
+		closedir(d);
+}
+
+/* -- over a file of another user --------------------------------------------------------------- */
+/* An ACL with all for the user: as the kernel keeps it in an attribute. */
+static int grant(const char *path, const char *attribute)
+{
+	const struct {
+		uint32_t version;
+		struct { uint16_t tag, perm; uint32_t id; } entry[5];
+	} acl = { 2, { { 1, 7, -1u }, { 2, 7, USER }, { 4, 5, -1u }, { 16, 7, -1u },
+		       { 32, 5, -1u } } };
+
+	return setxattr(path, attribute, &acl, sizeof(acl), 0);
+}
+
+struct held {
+	int fd;
+	char *map;
+	ino_t ino;
+};
+
+static int prepare_file(const void *mode)
+{
+	put("user/out", old, 0600);
+	return link("user/out", "user/hard") < 0 || chmod("user/out", *(const mode_t *)mode) < 0;
+}
+
+static void write_over(mode_t mode, bool acl)
+{
+	char why[HAK_WHY_TEXT] = "";
+	struct held held;
+	struct stat st;
+	int r;
+
+	CHECK(as_user(prepare_file, &mode) == 0, "the file was not prepared");
+	if (acl && grant("user/out", "system.posix_acl_access") < 0)
+		err(99, "an ACL");
+	/* Held as the user's processes would: a descriptor and a mapping that write. */
+	held.fd = open("user/out", O_RDWR);
+	held.map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, held.fd, 0);
+	if (held.map == MAP_FAILED || fstat(held.fd, &st) < 0)
+		err(99, "user/out");
+	held.ino = st.st_ino;
+
+	CHECK(hak_output_check("user/out", why) == 0, "%04o: %s", mode, why);
+	r = hak_output("user/out", text, strlen(text), why);
+	CHECK(r == 0, "%04o: %s", mode, why);
+	CHECK(lstat("user/out", &st) == 0 && st.st_ino != held.ino, "%04o: the same inode", mode);
+	CHECK(st.st_uid == 0 && st.st_nlink == 1, "%04o: of user %u, %u links", mode, st.st_uid,
+	      (unsigned)st.st_nlink);
+	CHECK((st.st_mode & 07777) == 0644, "%04o became %04o", mode, st.st_mode & 07777);
+	memcpy(held.map, "evil", 4);
+	CHECK(pwrite(held.fd, "evil", 4, 4) == 4 && ftruncate(held.fd, 8) == 0, "not held");
+	CHECK(holds("user/out", text), "%04o: what was held reaches the new file", mode);
+	CHECK(as_user(try_write, "user/out") == 0, "%04o: the user can open it to write", mode);
+	munmap(held.map, 4096);
+	close(held.fd);
+	unlink("user/out");
+	unlink("user/hard");
+	check_no_remains("user");
+}
+
+static void check_modes(void)
+{
+	static const mode_t modes[] = { 04777, 06777, 02777, 01777, 0666, 0777, 0400 };
+	char why[HAK_WHY_TEXT];
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		write_over(modes[i], false);
+	/* The same with an ACL of the file, and one of the folder for new files. */
+	if (grant("user", "system.posix_acl_default") < 0) {
+		printf("ACLs not tried: %s\n", strerror(errno));
+	} else {
+		write_over(0666, true);
+		removexattr("user", "system.posix_acl_default");
+	}
+	umask(077);
+	CHECK(hak_output("user/out", text, strlen(text), why) == 0, "%s", why);
+	CHECK(stat("user/out", &st) == 0 && (st.st_mode & 07777) == 0600, "umask 077: %04o",
+	      st.st_mode & 07777);
+	umask(022);
+	unlink("user/out");
+}
+
+/* -- where a path leads ------------------------------------------------------------------------ */
+struct way {
+	const char *path;
+	const char *link;	/* what is put there first, by `by`; NULL: nothing */
+	const char *at;		/* the link itself, where it is not the path */
+	uid_t by;
+	int want;
+	const char *lands;	/* where the text is then; NULL: nowhere */
+};
+
+static const struct way ways[] = {
+	{ "user/out", "../root/secret", .by = USER, .want = -ELOOP },
+	{ "user/out", "../root/secret", .by = 0, .want = -ELOOP },
+	{ "sticky/out", "../root/secret", .by = USER, .want = -ELOOP },
+	{ "open/out", "../root/secret", .by = 0, .want = -ELOOP },
+	{ "group/out", "../root/secret", .by = 0, .want = -ELOOP },
+	{ "group-sticky/out", "../root/secret", .by = USER, .want = -ELOOP },
+	{ "user/way/secret", "../root", "user/way", USER, -ELOOP },
+	{ "sticky/way/new", "../root", "sticky/way", USER, -ELOOP },
+	{ "open/way/new", "../root", "open/way", 0, -ELOOP },
+	{ "root/in/out", "../user", "root/in", 0, 0, "user/out" },
+	{ "sticky/out", "../root/target", .by = 0, .want = 0, .lands = "root/target" },
+	{ "sticky/way/target", "../root", "sticky/way", 0, 0, "root/target" },
+	{ "root/out", "target", .by = 0, .want = 0, .lands = "root/target" },
+	{ "root/out", "../root/./target", .by = 0, .want = 0, .lands = "root/target" },
+	{ "root/out", "../user/out", .by = 0, .want = 0, .lands = "user/out" },
+	{ "root/out", "out", .by = 0, .want = -ELOOP },
+	{ "root/out", "no/such", .by = 0, .want = -ENOENT },
+	{ "root/../root//target", NULL, .want = 0, .lands = "root/target" },
+	{ "user/../root/target", NULL, .want = 0, .lands = "root/target" },
+	{ "root/secret/x", NULL, .want = -ENOTDIR },
+	{ "root", NULL, .want = -EISDIR },
+	{ "root/", NULL, .want = -EISDIR },
+	{ "root/.", NULL, .want = -EISDIR },
+	{ "..", NULL, .want = -EISDIR },
+	{ "/", NULL, .want = -EISDIR },
+	{ "root/none/", NULL, .want = -ENOENT },
+	{ "", NULL, .want = -ENOENT },
+};
+
+static void check_way(const struct way *w)
+{
+	const char *at = w->at ? w->at : w->path;
+	char why[HAK_WHY_TEXT] = "";
+	struct stat st;
+	int r;
+
+	if (w->link && (symlink(w->link, at) < 0 || lchown(at, w->by, w->by) < 0))
+		err(99, "%s", at);
+	r = hak_output_check(w->path, why);
+	CHECK(r == w->want, "check of %s -> %s: %d, not %d: %s", w->path, w->link, r, w->want, why);
+	r = hak_output(w->path, text, strlen(text), why);
+	CHECK(r == w->want, "%s -> %s: %d, not %d: %s", w->path, w->link, r, w->want, why);
+	CHECK(r == 0 || why[0], "%s: no reason", w->path);
+	CHECK(holds("root/secret", secret), "%s -> %s changed the secret", w->path, w->link);
+	CHECK(access("root/new", F_OK) < 0, "%s -> %s made root/new", w->path, w->link);
+	if (w->lands)
+		CHECK(holds(w->lands, text), "%s -> %s is not in %s", w->path, w->link, w->lands);
+	if (w->lands)
+		unlink(w->lands);
+	if (w->link)
+		CHECK(lstat(at, &st) == 0 && S_ISLNK(st.st_mode) && unlink(at) == 0,
+		      "%s: the link is gone", at);
+}
+
+static void check_ways(void)
+{
+	char path[5000], why[HAK_WHY_TEXT];
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		check_way(&ways[i]);
+	memset(path, 'x', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	CHECK(hak_output(path, text, 1, why) == -ENAMETOOLONG, "5000 letters");
+	path[300] = '\0';
+	CHECK(hak_output(path, text, 1, why) == -ENAMETOOLONG, "300 letters");
+}
+
+/* A folder that the user exchanges for a link, again and again, while root writes below it. */
+static void check_swaps(void)
+{
+	char why[HAK_WHY_TEXT];
+	pid_t pid;
+
+	folder("user/way", USER, 0755);
+	if (symlink("../root", "user/swap") < 0)
+		err(99, "user/swap");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			syscall(SYS_renameat2, AT_FDCWD, "user/way", AT_FDCWD, "user/swap", 2);
+	}
+	for (int i = 0; i < SWAPS; i++) {
+		hak_output("user/way/secret", text, strlen(text), why);
+		hak_output("user/way/new", text, strlen(text), why);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	CHECK(holds("root/secret", secret), "a race changed the secret");
+	CHECK(access("root/new", F_OK) < 0, "a race made root/new");
+}
+
+/* -- FIFOs, devices, sockets ------------------------------------------------------------------- */
+struct special {
+	const char *path;
+	mode_t kind;
+	unsigned major, minor;
+	uid_t owner;
+	int want;
+	const char *says;
+};
+
+static const struct special specials[] = {
+	{ "user/out", S_IFIFO, .owner = USER, .want = -EPERM, .says = "FIFO" },
+	{ "user/out", S_IFIFO, .owner = 0, .want = -EPERM, .says = "FIFO" },
+	{ "sticky/out", S_IFIFO, .owner = USER, .want = -EPERM, .says = "FIFO" },
+	{ "open/out", S_IFIFO, .owner = 0, .want = -EPERM, .says = "FIFO" },
+	{ "user/out", S_IFCHR, 1, 3, USER, -EPERM, "device" },
+	{ "sticky/out", S_IFCHR, 1, 3, USER, -EPERM, "device" },
+	{ "root/out", S_IFCHR, 1, 3, 0, 0, "" },
+	{ "root/out", S_IFCHR, 1, 7, 0, -ENOSPC, "No space" },
+	{ "root/out", S_IFBLK, 7, 250, 0, -EINVAL, "block device" },
+	{ "root/out", S_IFSOCK, 0, 0, 0, -EINVAL, "socket" },
+};
+
+static void check_specials(void)
+{
+	for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++) {
+		const struct special *s = &specials[i];
+		dev_t device = (dev_t)s->major << 8 | s->minor;
+		char why[HAK_WHY_TEXT] = "";
+		struct stat st;
+		int r;
+
+		if (mknod(s->path, s->kind | 0666, device) < 0) {
+			printf("%s of kind %o not tried: %s\n", s->path, s->kind, strerror(errno));
+			continue;
+		}
+		if (chown(s->path, s->owner, s->owner) < 0)
+			err(99, "%s", s->path);
+		r = hak_output(s->path, text, strlen(text), why);
+		/* A sandbox may forbid to open devices. */
+		CHECK(r == s->want || (S_ISCHR(s->kind) && s->owner == 0 && r == -EACCES),
+		      "%s, kind %o of %u: %d, not %d: %s", s->path, s->kind, s->owner, r, s->want,
+		      why);
+		CHECK(r != s->want || strstr(why, s->says), "%s: %s", s->path, why);
+		CHECK(lstat(s->path, &st) == 0 && (st.st_mode & S_IFMT) == s->kind,
+		      "row %zu: it went", i);
+		unlink(s->path);
+	}
+}
+
+/* Root's own FIFO is waited for and written. */
+static void check_fifo(void)
+{
+	char why[HAK_WHY_TEXT], got[sizeof(text)] = "";
+	pid_t pid;
+	int status;
+
+	if (mkfifo("root/out", 0600) < 0)
+		err(99, "root/out");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open("root/out", O_RDONLY);
+
+		_exit(read(fd, got, sizeof(got)) != (ssize_t)strlen(text) ||
+		      strcmp(got, text) != 0);
+	}
+	CHECK(hak_output("root/out", text, strlen(text), why) == 0, "%s", why);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "not what was written");
+	unlink("root/out");
+}
+
+/* -- descriptors of this process --------------------------------------------------------------- */
+static void check_descriptor(const char *format, int fd, int read_from)
+{
+	char path[64], why[HAK_WHY_TEXT] = "", got[sizeof(text)] = "";
+	int r;
+
+	snprintf(path, sizeof(path), format, fd);
+	r = hak_output(path, text, strlen(text), why);
+	CHECK(r == 0, "%s: %s", path, why);
+	CHECK(r < 0 || (read(read_from, got, sizeof(got)) == (ssize_t)strlen(text) &&
+			strcmp(got, text) == 0), "%s: %s", path, got);
+}
+
+static void check_descriptors(void)
+{
+	char why[HAK_WHY_TEXT];
+	int pipes[2], sockets[2], fd, out;
+
+	if (pipe(pipes) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) < 0)
+		err(99, "pipe");
+	check_descriptor("/dev/fd/%d", pipes[1], pipes[0]);
+	check_descriptor("/proc/self/fd/%d", pipes[1], pipes[0]);
+	/* A socket cannot be opened again. */
+	check_descriptor("/dev/fd/%d", sockets[1], sockets[0]);
+	fflush(stdout);
+	out = dup(1);
+	dup2(pipes[1], 1);
+	check_descriptor("/dev/stdout", 1, pipes[0]);
+	/* Behind what is there, as with >>; and what this program has printed comes first. */
+	put("root/target", "before ", 0600);
+	fd = open("root/target", O_WRONLY | O_APPEND);
+	dup2(fd, 1);
+	printf("printed ");
+	CHECK(hak_output("/dev/stdout", text, strlen(text), why) == 0, "%s", why);
+	fflush(stdout);
+	dup2(out, 1);
+	CHECK(holds("root/target", "before printed what root wrote\n"), "/dev/stdout by >>");
+	unlink("root/target");
+
+	close(fd);
+	fd = open("/dev/null", O_RDONLY);
+	snprintf(why, sizeof(why), "/dev/fd/%d", fd);
+	CHECK(hak_output_check(why, why) == -EBADF, "a descriptor to read: %s", why);
+	close(fd);
+	fd = open("root/secret", O_RDWR | O_CLOEXEC);
+	snprintf(why, sizeof(why), "/dev/fd/%d", fd);
+	CHECK(hak_output(why, text, 1, why) == -EBADF, "a descriptor of its own: %s", why);
+	close(fd);
+	CHECK(hak_output("/dev/fd/999", text, 1, why) < 0, "no descriptor");
+	CHECK(holds("root/secret", secret), "the secret changed");
+}
+
+/* -- as another user --------------------------------------------------------------------------- */
+static int write_as_user(const void *path)
+{
+	char why[HAK_WHY_TEXT];
+	int r = hak_output_check(path, why);
+
+	return r < 0 ? -r : -hak_output(path, text, strlen(text), why);
+}
+
+static int check_as_user(const void *path)
+{
+	char why[HAK_WHY_TEXT];
+
+	return -hak_output_check(path, why);
+}
+
+/* What fails at the end leaves nothing. */
+static void check_failure(void)
+{
+	int fd = open("root", O_PATH | O_DIRECTORY);
+
+	folder("root/folder", 0, 0755);
+	CHECK(hak_replace_at(fd, "folder", text, strlen(text)) == -EISDIR, "a file for a folder");
+	close(fd);
+	check_no_remains("root");
+}
+
+static void check_unprivileged(void)
+{
+	put("sticky/out", old, 0666);
+	put("root/out", old, 0666);
+	CHECK(as_user(write_as_user, "sticky/out") == EPERM, "root's file in a sticky folder");
+	CHECK(as_user(check_as_user, "sticky/out") == EPERM, "known only after the work");
+	CHECK(as_user(write_as_user, "root/out") == EACCES, "a file in root's folder");
+	CHECK(as_user(write_as_user, "root/target") == EACCES, "a new file in root's folder");
+	CHECK(holds("sticky/out", old) && holds("root/out", old), "they changed");
+	CHECK(as_user(write_as_user, "sticky/theirs") == 0, "a file of their own");
+	CHECK(as_user(write_as_user, "/dev/null") == 0, "/dev/null");
+	CHECK(holds("sticky/theirs", text), "what they wrote");
+}
+
+int main(void)
+{
+	const char *tmp = getenv("HAK_TMP");
+
+	if (geteuid() != 0) {
+		puts("SKIP: needs root");
+		return 77;
+	}
+	if (!tmp || chdir(tmp) < 0)
+		err(99, "HAK_TMP");
+	alarm(WATCHDOG_S);
+	umask(022);
+	folder("place", 0, 0755);
+	if (chdir("place") < 0)
+		err(99, "place");
+	folder("user", USER, 0755);
+	folder("sticky", 0, 01777);
+	folder("open", 0, 0777);
+	folder("group", 0, 0775);
+	folder("group-sticky", 0, 01775);
+	folder("root", 0, 0755);
+	put("root/secret", secret, 0600);
+	check_modes();
+	check_ways();
+	check_specials();
+	check_fifo();
+	check_descriptors();
+	check_unprivileged();
+	check_failure();
+	check_swaps();
+	check_no_remains("root");
+	check_no_remains("sticky");
+	return check_end();
+}
