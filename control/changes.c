@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/changes.h"
+#include "control/escape.h"
 #include "control/identity.h"
 #include "control/json.h"
 
@@ -34,12 +35,21 @@ struct entry {
 	int n;
 };
 
-/* NULL: this field is left out. */
+/* Escaped; NULL: this field is left out. */
 static void add(struct entry *e, const char *name, const char *value)
 {
-	char *text;
+	char *text, *escaped;
 
-	if (!value || e->n == FIELDS_MAX || asprintf(&text, "%s=%s", name, value) < 0)
+	if (!value || e->n == FIELDS_MAX)
+		return;
+	escaped = malloc(4 * strlen(value) + 1);
+	if (!escaped)
+		return;
+	hak_escape(value, escaped, 4 * strlen(value) + 1);
+	if (asprintf(&text, "%s=%s", name, escaped) < 0)
+		text = NULL;
+	free(escaped);
+	if (!text)
 		return;
 	e->field[e->n++] = (struct iovec){ text, strlen(text) };
 }

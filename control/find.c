@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "control/escape.h"
 #include "control/missing.h"
 #include "control/proc.h"
 #include "control/segment.h"
@@ -486,10 +487,10 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 
 	if (r < 0)
 		return r;
-	n = hak_proc_read(seg->procfd, "comm", seg->comm, sizeof(seg->comm));
+	n = hak_proc_read_comm(seg->procfd, "comm", seg->comm, sizeof(seg->comm));
 	if (n < 0)
 		return n == -ENOENT ? judge_hidden(seg, why) : (int)n;
-	seg->comm[strcspn(seg->comm, "\n")] = '\0';
+	hak_escape_in_place(seg->comm, sizeof(seg->comm));
 	r = hak_each_mapping(seg->procfd, see_candidate, &c);
 	if (r < 0)
 		return r;

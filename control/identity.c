@@ -65,10 +65,9 @@ int hak_identity_refresh(int procfd, struct hak_identity *id)
 
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
-	n = hak_proc_read(procfd, "comm", now.comm, sizeof(now.comm));
+	n = hak_proc_read_comm(procfd, "comm", now.comm, sizeof(now.comm));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
-	now.comm[strcspn(now.comm, "\n")] = '\0';
 	groups = malloc(sizeof(*groups));
 	if (!groups)
 		return -ENOMEM;

@@ -4,7 +4,8 @@
  *
  * For: hakmemd, hakmemctl. Read from /proc through a descriptor of /proc/PID, never from the
  * process's own memory: the command is what ps shows, not the arguments, which a hostile process
- * could make us wait for. All strings are a stranger's: escape them before they are printed.
+ * could make us wait for. The strings are raw, as policies match them: escape them
+ * before they are shown.
  */
 #ifndef HAK_IDENTITY_H
 #define HAK_IDENTITY_H

@@ -80,6 +80,55 @@ void hak_json_part(struct json_object *o, const char *key, uint64_t part, uint64
 		hak_json_null(o, key);
 }
 
+static struct json_object *escape_string(struct json_object *o)
+{
+	size_t n = (size_t)json_object_get_string_len(o), used;
+	char *escaped = malloc(4 * n + 1);
+
+	if (!escaped)
+		errx(1, "out of memory");
+	used = hak_escape_bytes(json_object_get_string(o), n, escaped, 4 * n + 1);
+	json_object_set_string_len(o, escaped, (int)used);
+	free(escaped);
+	return o;
+}
+
+static struct json_object *escape_members(struct json_object *o)
+{
+	struct json_object *clean = json_object_new_object();
+
+	json_object_object_foreach(o, key, value) {
+		char *escaped = malloc(4 * strlen(key) + 1);
+
+		if (!escaped)
+			errx(1, "out of memory");
+		hak_escape(key, escaped, 4 * strlen(key) + 1);
+		add(clean, escaped, hak_json_escape(json_object_get(value)));
+		free(escaped);
+	}
+	json_object_put(o);
+	return clean;
+}
+
+struct json_object *hak_json_escape(struct json_object *o)
+{
+	switch (json_object_get_type(o)) {
+	case json_type_string:
+		return escape_string(o);
+	case json_type_object:
+		return escape_members(o);
+	case json_type_array:
+		for (size_t i = 0; i < json_object_array_length(o); i++) {
+			struct json_object *element = json_object_array_get_idx(o, i);
+
+			json_object_array_put_idx(o, i, hak_json_escape(json_object_get(element)));
+		}
+		return o;
+	default:
+		return o;
+	}
+}
+
 uint64_t hak_json_get(struct json_object *o, const char *key)
 {
 	struct json_object *value;

@@ -3,7 +3,8 @@
  * JSON documents, which is how our programs answer programs.
  *
  * For: hakmemctl, hakmemd. Numbers are raw. Strings go in through hak_json_text(), which escapes
- * them, so that neither a terminal nor a JSON parser ever meets a stranger's bytes.
+ * them; a document that arrives goes through hak_json_escape(). What is in a document can be
+ * printed.
  */
 #ifndef HAK_JSON_H
 #define HAK_JSON_H
@@ -31,6 +32,9 @@ void hak_json_ratio(struct json_object *o, const char *key, double value); /* up
 void hak_json_part(struct json_object *o, const char *key, uint64_t part, uint64_t whole);
 uint64_t hak_json_get(struct json_object *o, const char *key);			/* 0 if absent */
 const char *hak_json_get_text(struct json_object *o, const char *key);		/* NULL if absent */
+
+/* The document with every string and every key in it escaped. Takes it over; it may be another. */
+struct json_object *hak_json_escape(struct json_object *o);
 
 /* 0 or -EIO. */
 int hak_emit_json(FILE *to, struct json_object *document, enum hak_json_mode mode);

@@ -54,6 +54,15 @@ ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes)
 	return n;
 }
 
+ssize_t hak_proc_read_comm(int dir, const char *name, char *buf, size_t bytes)
+{
+	ssize_t n = hak_proc_read(dir, name, buf, bytes);
+
+	if (n > 0 && buf[n - 1] == '\n')
+		buf[--n] = '\0';
+	return n;
+}
+
 /* Where the field begins; NULL. The command in field 2 may hold any character, ')' included. */
 static const char *find_field(const char *text, unsigned field)
 {

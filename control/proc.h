@@ -24,6 +24,10 @@ int hak_proc_check(char why[HAK_WHY_TEXT]);
 /* The file's first bytes as a string; how many, or -errno and an empty string. */
 ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes);
 
+/* The same of /proc/PID/comm, raw, without the line end that the kernel adds: a name may hold
+ * others. */
+ssize_t hak_proc_read_comm(int dir, const char *name, char *buf, size_t bytes);
+
 /* A number of /proc/PID/stat by its place, from 4 on (proc(5)). 0; -EIO: there is none; -errno. */
 int hak_proc_stat(int procfd, unsigned field, uint64_t *ret);
 

@@ -126,16 +126,9 @@ static struct json_object *counters_json(const struct hak_segment *seg,
 					 const struct hak_snapshot *snap)
 {
 	struct json_object *o = json_object_new_object();
-	char name[HAK_NAME_BYTES];
 
-	for (uint32_t i = 0; i < snap->counters; i++) {
-		/* Keys are escaped like values. */
-		snprintf(name, sizeof(name), "%s", seg->counter[i].name);
-		for (char *p = name; *p; p++)
-			if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
-				*p = '?';
-		hak_json_number(o, name, snap->total[i]);
-	}
+	for (uint32_t i = 0; i < snap->counters; i++)
+		hak_json_number(o, seg->counter[i].name, snap->total[i]);
 	return o;
 }
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/escape.h"
 #include "control/missing.h"
 #include "control/segment.h"
 
@@ -131,6 +132,21 @@ static int check_tunable(const struct hak_tunable_desc *d, char why[HAK_WHY_TEXT
 	return 0;
 }
 
+/*
+ * Everything that reads these names afterwards, here and in the programs, takes them for printable.
+ * A name that is not is longer now, and cut where it fills its field: it is no name of ours.
+ */
+static void escape_names(struct hak_segment *seg)
+{
+	hak_escape_in_place(seg->header.version, sizeof(seg->header.version));
+	for (uint32_t i = 0; i < seg->header.counters; i++)
+		hak_escape_in_place(seg->counter[i].name, sizeof(seg->counter[i].name));
+	for (uint32_t i = 0; i < seg->header.tunables; i++) {
+		hak_escape_in_place(seg->tunable[i].name, sizeof(seg->tunable[i].name));
+		hak_escape_in_place(seg->tunable[i].values, sizeof(seg->tunable[i].values));
+	}
+}
+
 /* `n` descriptors of `size` bytes, of which the first `want` are known here, packed into a new
  * array. */
 static int copy_table(int fd, uint64_t off, uint32_t n, uint32_t size, size_t want, void **ret)
@@ -217,12 +233,12 @@ int hak_segment_load(struct hak_segment *seg, int stats_fd, char why[HAK_WHY_TEX
 	r = check_header(&seg->header, (uint64_t)st.st_size, why);
 	if (r < 0)
 		return r;
-	seg->header.version[sizeof(seg->header.version) - 1] = '\0';
 	r = copy_tables(seg, stats_fd, why);
 	if (r < 0) {
 		hak_segment_unload(seg);
 		return r;
 	}
+	escape_names(seg);
 	seg->stats_ino = st.st_ino;
 	seg->stats_fd = stats_fd;
 	return 0;

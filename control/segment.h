@@ -15,7 +15,8 @@
  *   - the header and the descriptors are copied once, validated as copies, never read again; the
  * rest is read by pread with offsets that were checked against the copy. The stats memfd is never
  * mapped;
- *   - names may hold any byte: whoever prints them escapes them (emit.h);
+ *   - names may hold any byte, and are escaped when they are copied (escape.h); the path of the
+ * library stays raw, as it is opened;
  *   - no command line and no environment is read: a page of a process may take for ever to arrive.
  * What it may do is lie about itself.
  *
@@ -44,7 +45,7 @@ enum hak_library_state { HAK_LIBRARY_OK, HAK_LIBRARY_DELETED, HAK_LIBRARY_REPLAC
 struct hak_segment {
 	pid_t pid;			/* as we see it */
 	uid_t uid;
-	char comm[HAK_COMM_BYTES];	/* unescaped */
+	char comm[HAK_COMM_BYTES];	/* escaped */
 	int pidfd, procfd;		/* -1: the kernel has no pidfds; /proc/PID */
 	int stats_fd, tune_fd; /* read-only; read-write if asked for and allowed, -1 if it cannot be
 				  reached */
@@ -52,7 +53,7 @@ struct hak_segment {
 	bool nowait;			/* HAK_SEGMENT_NOWAIT */
 	int64_t clock_ns;		/* its CLOCK_BOOTTIME minus ours: time namespaces */
 	uint64_t stats_ino;
-	char library[HAK_PATH_BYTES];	/* unescaped, as in maps; the program, if linked into it */
+	char library[HAK_PATH_BYTES];	/* raw, as in maps; the program, if linked into it */
 	enum hak_library_state library_state;
 
 	struct hak_stats_header header;	/* the validated copy */

@@ -69,16 +69,11 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 
 static bool has_comm(int procdir, const char *pid, const char *comm)
 {
-	char path[32], buf[HAK_COMM_BYTES];
-	ssize_t n;
+	char path[32], raw[HAK_COMM_BYTES];
 
 	snprintf(path, sizeof(path), "%.16s/comm", pid);
-	n = hak_proc_read(procdir, path, buf, sizeof(buf));
-	if (n <= 0)
-		return false;
-	if (buf[n - 1] == '\n')
-		buf[n - 1] = '\0';
-	return strcmp(buf, comm) == 0;
+	return hak_proc_read_comm(procdir, path, raw, sizeof(raw)) > 0 &&
+	       strcmp(raw, comm) == 0;
 }
 
 /* Whether the process is one of those that are meant, before its mappings are looked at. */

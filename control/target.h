@@ -27,7 +27,7 @@ enum hak_target_kind {
 struct hak_target {
 	enum hak_target_kind kind;
 	pid_t pid;
-	char comm[HAK_COMM_BYTES];
+	char comm[HAK_COMM_BYTES];	/* raw */
 	char path[HAK_CGROUP_BYTES];	/* UNIT: its name; CGROUP: without the prefix */
 };
 

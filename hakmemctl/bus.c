@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking hakmemd, on this machine's system bus or another's. What comes from there is checked like
- * any stranger's: JSON of the shape expected, and nothing in it that a terminal would act on.
+ * Asking hakmemd, on this machine's system bus or another's. That one may be of another version, or
+ * belong to whom this machine does not trust: its documents are made printable and checked here
+ * (control/documents.h), and so are the texts of its errors.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,12 +11,16 @@
 #include <systemd/sd-bus.h>
 
 #include "control/bus.h"
+#include "control/documents.h"
+#include "control/escape.h"
 #include "hakmemctl/ctl.h"
 
 /* What a person may take to type a password. */
 #define PATIENCE_US 300000000u
 
 struct ctl_call {
+	pid_t pid;
+	enum hak_document document;	/* a row of the answer */
 	sd_bus_slot *slot;
 	sd_bus_message *reply;
 	bool done;
@@ -71,11 +76,12 @@ static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r,
 		{ SD_BUS_ERROR_UNKNOWN_OBJECT, -ESRCH },
 		{ SD_BUS_ERROR_UNKNOWN_METHOD, -ENOSYS },
 	};
+	char text[280];
 
 	if (!sd_bus_error_is_set(error) || strncmp(error->name, "System.Error.", 13) == 0)
 		return not_reached(ctl, r, why);
-	snprintf(why, HAK_WHY_TEXT, "hakmemd: %.280s",
-		 error->message ? error->message : error->name);
+	hak_escape(error->message ? error->message : error->name, text, sizeof(text));
+	snprintf(why, HAK_WHY_TEXT, "hakmemd: %s", text);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(known[i].name, error->name) == 0) {
 			if (known[i].error == -ENOENT)
@@ -101,49 +107,38 @@ static int new_call(struct ctl *ctl, const char *path, const char *interface, co
 }
 
 /* -- answers ----------------------------------------------------------------------------------- */
-static bool text_is_clean(const char *text)
+static bool is_about(struct json_object *o, pid_t pid)
 {
-	for (; text && *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 127)
-			return false;
-	return true;
+	return hak_json_get(o, "pid") == (uint64_t)pid;
 }
 
-static bool is_clean(struct json_object *o)
+static int makes_no_sense(const char *wrong, char why[HAK_WHY_TEXT])
 {
-	if (json_object_is_type(o, json_type_string))
-		return text_is_clean(json_object_get_string(o));
-	if (json_object_is_type(o, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(o); i++)
-			if (!is_clean(json_object_array_get_idx(o, i)))
-				return false;
-	} else if (json_object_is_type(o, json_type_object)) {
-		json_object_object_foreach(o, key, value)
-			if (!text_is_clean(key) || !is_clean(value))
-				return false;
-	}
-	return true;
+	snprintf(why, HAK_WHY_TEXT, "hakmemd gave an answer that makes no sense: %.200s", wrong);
+	return -EBADMSG;
 }
 
-/* The document in the last argument that is left, an object or an array of objects. */
-static int read_json(sd_bus_message *reply, bool array, struct json_object **ret,
-		     char why[HAK_WHY_TEXT])
+/* The document in the last argument that is left, about process `pid`. */
+static int read_json(sd_bus_message *reply, pid_t pid, enum hak_document document, bool rows,
+		     struct json_object **ret, char why[HAK_WHY_TEXT])
 {
+	char wrong[HAK_WHY_TEXT] = "it has no text";
 	struct json_object *o = NULL;
+	bool good = true;
 	const char *text;
-	bool good;
 	int r = sd_bus_message_read(reply, "s", &text);
 
 	if (r >= 0)
-		o = json_tokener_parse(text);
-	good = o && is_clean(o) &&
-	       json_object_is_type(o, array ? json_type_array : json_type_object);
-	for (size_t i = 0; good && array && i < json_object_array_length(o); i++)
-		good = json_object_is_type(json_object_array_get_idx(o, i), json_type_object);
-	if (!good) {
+		r = hak_document_read(text, document, rows, &o, wrong);
+	if (r >= 0 && !rows)
+		good = is_about(o, pid);
+	for (size_t i = 0; r >= 0 && rows && i < json_object_array_length(o); i++)
+		good = good && is_about(json_object_array_get_idx(o, i), pid);
+	if (!good)
+		snprintf(wrong, sizeof(wrong), "it is about another process");
+	if (r < 0 || !good) {
 		json_object_put(o);
-		snprintf(why, HAK_WHY_TEXT, "hakmemd gave an answer that makes no sense");
-		return -EBADMSG;
+		return makes_no_sense(wrong, why);
 	}
 	*ret = o;
 	return 0;
@@ -157,7 +152,12 @@ static int read_found(sd_bus_message *reply, struct ctl_process **ret, size_t *r
 	size_t n = 0;
 	int r = sd_bus_message_enter_container(reply, 'a', "(uuso)");
 
-	while (r >= 0 && (r = sd_bus_message_read(reply, "(uuso)", &pid, &uid, &comm, &path)) > 0) {
+	while (r >= 0 &&
+	       (r = sd_bus_message_read(reply, "(uuso)", &pid, &uid, &comm, &path)) > 0) {
+		if (pid == 0 || pid > INT32_MAX) {
+			r = -EBADMSG;
+			break;
+		}
 		grown = realloc(list, (n + 1) * sizeof(*list));
 		if (grown)
 			list = grown;
@@ -200,10 +200,10 @@ int ctl_bus_find(struct ctl *ctl, const char *target, bool start_it, struct ctl_
 		r = sd_bus_message_append(m, "s", target);
 	if (r >= 0)
 		r = sd_bus_call(ctl->bus, m, 0, &error, &reply);
-	if (r >= 0)
-		r = read_found(reply, ret, ret_n);
 	if (r < 0)
 		r = error_of(ctl, &error, r, why);
+	else if (read_found(reply, ret, ret_n) < 0)
+		r = makes_no_sense("it lists no processes", why);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(reply);
 	sd_bus_message_unref(m);
@@ -213,7 +213,8 @@ int ctl_bus_find(struct ctl *ctl, const char *target, bool start_it, struct ctl_
 int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report what,
 		   bool ask_user, struct json_object **ret, char why[HAK_WHY_TEXT])
 {
-	bool array = what == HAK_REPORT_VALUES || what == HAK_REPORT_TUNABLES;
+	bool rows;
+	enum hak_document document = hak_document_of(what, &rows);
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *m = NULL, *reply = NULL;
 	int r = new_call(ctl, p->path, HAK_BUS_PROCESS, "Describe", ask_user, &m);
@@ -222,7 +223,8 @@ int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report
 		r = sd_bus_message_append(m, "s", hak_report_word(what));
 	if (r >= 0)
 		r = sd_bus_call(ctl->bus, m, PATIENCE_US, &error, &reply);
-	r = r < 0 ? error_of(ctl, &error, r, why) : read_json(reply, array, ret, why);
+	r = r < 0 ? error_of(ctl, &error, r, why) :
+	    read_json(reply, p->pid, document, rows, ret, why);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(reply);
 	sd_bus_message_unref(m);
@@ -276,6 +278,10 @@ int ctl_bus_ask(struct ctl *ctl, const struct ctl_process *p, const struct ctl_a
 	sd_bus_message *m = NULL;
 	int r = call ? new_call(ctl, p->path, HAK_BUS_PROCESS, method, true, &m) : -ENOMEM;
 
+	if (call) {
+		call->pid = p->pid;
+		call->document = ask->wishes ? HAK_DOCUMENT_CHANGE : HAK_DOCUMENT_PURGE;
+	}
 	if (r >= 0)
 		r = change ? append_changes(m, ask) : ask->wishes ? append_resets(m, ask) :
 		    sd_bus_message_append(m, "st", hak_purge_level_word(ask->purge->level),
@@ -310,10 +316,9 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 	if (call->done && sd_bus_message_is_method_error(call->reply, NULL)) {
 		r = error_of(ctl, sd_bus_message_get_error(call->reply), -EIO, why);
 	} else {
-		if (call->done)
-			r = skip_to_json(call->reply);
 		r = r < 0 ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why) :
-		    read_json(call->reply, true, ret, why);
+		    skip_to_json(call->reply) < 0 ? makes_no_sense("it has no text", why) :
+		    read_json(call->reply, call->pid, call->document, true, ret, why);
 	}
 	sd_bus_slot_unref(call->slot);
 	sd_bus_message_unref(call->reply);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "control/conf.h"
+#include "control/escape.h"
 #include "control/policy.h"
 #include "hakmemctl/ctl.h"
 
@@ -18,11 +19,12 @@ static int print_all(FILE *to, const struct hak_conf_file *files, size_t n)
 	int result = CTL_OK;
 
 	for (size_t i = 0; i < n; i++) {
+		char *text, path[4 * HAK_PATH_BYTES];
 		size_t bytes;
-		char *text;
 		int r;
 
-		fprintf(to, "# %s%s\n", files[i].path, files[i].masked ? " (masked)" : "");
+		hak_escape(files[i].path, path, sizeof(path));
+		fprintf(to, "# %s%s\n", path, files[i].masked ? " (masked)" : "");
 		if (files[i].masked)
 			continue;
 		r = hak_conf_text(files[i].path, &text, &bytes);
@@ -31,7 +33,7 @@ static int print_all(FILE *to, const struct hak_conf_file *files, size_t n)
 			result = CTL_FAILED;
 			continue;
 		}
-		fwrite(text, 1, bytes, to);
+		hak_put_lines(to, text, bytes);
 		fputs(bytes && text[bytes - 1] != '\n' ? "\n\n" : "\n", to);
 		free(text);
 	}

@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "control/changes.h"
+#include "control/escape.h"
 #include "hakmemctl/changelog.h"
 
 #if HAK_SYSTEMD
 #include <systemd/sd-journal.h>
 
-/* False, and "", if the entry has no such field; longer ones are cut. */
+/* Escaped. False, and "", if the entry has no such field; longer ones are cut. */
 static bool get(sd_journal *j, const char *name, char *out, size_t bytes)
 {
 	size_t n, skip = strlen(name) + 1;
@@ -22,7 +23,7 @@ static bool get(sd_journal *j, const char *name, char *out, size_t bytes)
 	out[0] = '\0';
 	if (sd_journal_get_data(j, name, &data, &n) < 0 || n < skip)
 		return false;
-	snprintf(out, bytes, "%.*s", (int)(n - skip), (const char *)data + skip);
+	hak_escape_bytes((const char *)data + skip, n - skip, out, bytes);
 	return true;
 }
 

@@ -10,14 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/escape.h"
 #include "control/schema.h"
 #include "control/target.h"
 #include "hakmemctl/changelog.h"
 #include "hakmemctl/ctl.h"
 
+/* Escaped it would be another name: what cannot be printed is not offered. */
 static void offer(const char *word, const char *candidate)
 {
-	if (strncmp(candidate, word, strlen(word)) == 0)
+	if (strncmp(candidate, word, strlen(word)) == 0 && hak_is_printable(candidate))
 		puts(candidate);
 }
 

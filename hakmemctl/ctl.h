@@ -196,6 +196,10 @@ void ctl_say_wait(const char *what, uint64_t ns);
 FILE *ctl_pager_begin(struct ctl *ctl);
 void ctl_pager_end(FILE *to);
 
+/* -- guard.c ----------------------------------------------------------------------------------- */
+/* From here on stderr escapes what is written to it (control/escape.h). */
+void ctl_guard_stderr(void);
+
 /* -- get.c ------------------------------------------------------------------------------------- */
 /* The tunables of the target: those named, or all, or with `changed` those that differ from their
  * default. */

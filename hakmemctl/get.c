@@ -62,8 +62,11 @@ static int add_named(struct get *get, struct json_object *rows)
 			json_object_array_add(get->rows, json_object_get(row));
 			continue;
 		}
-		fprintf(stderr, "hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
-			hak_json_get(any, "pid"), get->names[i]);
+		if (any)
+			fprintf(stderr, "hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
+				hak_json_get(any, "pid"), get->names[i]);
+		else
+			fprintf(stderr, "hakmemctl: a process has no tunables at all\n");
 		result = CTL_FAILED;
 	}
 	return result;

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/escape.h"
 #include "control/target.h"
 #include "hakmemctl/changelog.h"
 #include "hakmemctl/ctl.h"
@@ -72,11 +73,14 @@ static void who_text(const char *who, char out[CTL_WHO_BYTES])
 /* Processes may be gone: what counts is what the entry says of them. */
 static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 {
+	char comm[4 * HAK_COMM_BYTES];
+
 	switch (target->kind) {
 	case HAK_TARGET_PID:
 		return e->pid == target->pid;
 	case HAK_TARGET_COMM:
-		return strcmp(e->command, target->comm) == 0;
+		hak_escape(target->comm, comm, sizeof(comm));
+		return strcmp(e->command, comm) == 0;
 	case HAK_TARGET_UNIT:
 		return hak_unit_is(e->unit, target->path);
 	default:

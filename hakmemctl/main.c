@@ -195,6 +195,7 @@ int main(int argc, char **argv)
 	int r;
 
 	setlocale(LC_ALL, "");
+	ctl_guard_stderr();
 	argv[0] = (char[]){ "hakmemctl" };	/* getopt complains in its name */
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 		argv[1] += 2;	/* what every program has */

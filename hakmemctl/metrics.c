@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "control/cgroup.h"
+#include "control/escape.h"
 #include "control/metrics.h"
 #include "control/output.h"
 #include "control/scrape.h"
@@ -78,7 +79,8 @@ static int of_daemon(const struct request *request, FILE *to)
 		fprintf(stderr, "hakmemctl: %s\n", why);
 		return r == -EACCES ? CTL_DENIED : CTL_FAILED;
 	}
-	r = fwrite(text, 1, bytes, to) == bytes ? CTL_OK : CTL_FAILED;
+	hak_put_lines(to, text, bytes);
+	r = ferror(to) ? CTL_FAILED : CTL_OK;
 	free(text);
 	return r;
 }

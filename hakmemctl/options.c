@@ -133,14 +133,14 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 int ctl_usage(struct ctl *ctl, const char *format, ...)
 {
 	const char *space = *ctl->verb->name ? " " : "";
+	char text[1024];
 	va_list args;
 
 	if (format) {
-		fprintf(stderr, "hakmemctl%s%s: ", space, ctl->verb->name);
 		va_start(args, format);
-		vfprintf(stderr, format, args);
+		vsnprintf(text, sizeof(text), format, args);
 		va_end(args);
-		fputc('\n', stderr);
+		fprintf(stderr, "hakmemctl%s%s: %s\n", space, ctl->verb->name, text);
 	}
 	fprintf(stderr, "Try 'hakmemctl%s%s --help'.\n", space, ctl->verb->name);
 	return ctl->failure = CTL_USAGE;

@@ -5,12 +5,14 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "control/escape.h"
 #include "hakmemctl/ctl.h"
 
 int verb_version(struct ctl *ctl, int argc, char **argv)
 {
 	char path[HAK_PATH_BYTES], why[HAK_WHY_TEXT], layout[32];
 	struct json_object *document;
+	char shown[4 * HAK_PATH_BYTES];
 	int found;
 
 	if (ctl_option(ctl, argc, argv) != -1)
@@ -21,7 +23,8 @@ int verb_version(struct ctl *ctl, int argc, char **argv)
 	snprintf(layout, sizeof(layout), "%u.%u", HAK_ABI_MAJOR, HAK_ABI_MINOR);
 	if (ctl->json == HAK_JSON_OFF) {
 		printf("hakmemctl %s, segment layout %s\n", PACKAGE_VERSION, layout);
-		printf("library %s\n", found < 0 ? why : path);
+		hak_escape(found < 0 ? why : path, shown, sizeof(shown));
+		printf("library %s\n", shown);
 		return CTL_OK;
 	}
 	document = hak_json_document("version");

@@ -194,7 +194,7 @@ static int get_origins(sd_bus *bus, const char *path, const char *interface, con
 /* -- methods ----------------------------------------------------------------------------------- */
 static int bad_argument(sd_bus_error *error, const char *why)
 {
-	return sd_bus_error_set(error, HAK_BUS_BAD_ARGUMENT, why);
+	return hak_bus_error(error, HAK_BUS_BAD_ARGUMENT, "%s", why);
 }
 
 static int run_get_counters(struct hak_call *call, struct hak_process *p, sd_bus_error *error)
@@ -204,8 +204,8 @@ static int run_get_counters(struct hak_call *call, struct hak_process *p, sd_bus
 	int r = hak_snapshot_take(p->seg, &snap);
 
 	if (r < 0)
-		return sd_bus_error_setf(error, HAK_BUS_UNREADABLE, "Its counters: %s",
-					 strerror(-r));
+		return hak_bus_error(error, HAK_BUS_UNREADABLE, "Its counters: %s",
+				     strerror(-r));
 	r = sd_bus_message_new_method_return(hak_call_message(call), &reply);
 	if (r >= 0)
 		r = sd_bus_message_open_container(reply, 'a', "{st}");
@@ -248,8 +248,8 @@ static int run_describe(struct hak_call *call, struct hak_process *p, sd_bus_err
 				    "Describe() takes list, stats, classes, values or tunables");
 	r = hak_report_make(p->seg, what, false, &o);
 	if (r < 0)
-		return sd_bus_error_setf(error, r == -ESRCH ? HAK_BUS_NO_PROCESS :
-					 HAK_BUS_UNREADABLE, "%s", strerror(-r));
+		return hak_bus_error(error, r == -ESRCH ? HAK_BUS_NO_PROCESS :
+				     HAK_BUS_UNREADABLE, "%s", strerror(-r));
 	return reply_json(hak_call_message(call), o);
 }
 
@@ -275,8 +275,8 @@ static int read_wish(sd_bus_error *error, struct hak_wish *wish, const char *nam
 		     const char *text)
 {
 	if (!*name || strlen(name) >= sizeof(wish->name))
-		return sd_bus_error_setf(error, HAK_BUS_NO_TUNABLE, "\"%.60s\" is no tunable",
-					 name);
+		return hak_bus_error(error, HAK_BUS_NO_TUNABLE, "\"%.60s\" is no tunable",
+				     name);
 	memset(wish, 0, sizeof(*wish));
 	memcpy(wish->name, name, strlen(name));
 	wish->text = text;
@@ -309,11 +309,11 @@ static int run_set(struct hak_call *call, struct hak_process *p, sd_bus_error *e
 		return r;
 	index = hak_segment_tunable(p->seg, name);
 	if (index < 0)
-		return sd_bus_error_setf(error, HAK_BUS_NO_TUNABLE,
-					 "The process has no tunable \"%s\"", name);
+		return hak_bus_error(error, HAK_BUS_NO_TUNABLE,
+				     "The process has no tunable \"%s\"", name);
 	spec = hak_spec_of_desc(&p->seg->tunable[index]);
 	if (hak_value_parse(&spec, text, &value, why) < 0)
-		return sd_bus_error_set(error, HAK_BUS_BAD_VALUE, why);
+		return hak_bus_error(error, HAK_BUS_BAD_VALUE, "%s", why);
 	wishes.wish = &wish;
 	return hak_call_wait(call, hak_request_change(p->seg, &wishes), TIMEOUT_US);
 }
@@ -327,8 +327,8 @@ static int add_wish(struct hak_wish *wishes, size_t *n, const char *name, const 
 		return bad_argument(error, "There are not that many tunables");
 	for (size_t i = 0; i < *n; i++)
 		if (strcmp(wishes[i].name, name) == 0)
-			return sd_bus_error_setf(error, HAK_BUS_BAD_ARGUMENT,
-						 "%s is given twice", name);
+			return hak_bus_error(error, HAK_BUS_BAD_ARGUMENT,
+					     "%s is given twice", name);
 	r = read_wish(error, &wishes[*n], name, text);
 	if (r >= 0)
 		(*n)++;

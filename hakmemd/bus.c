@@ -60,6 +60,18 @@ static int get_problems(sd_bus *b, const char *path, const char *interface, cons
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+int hak_bus_error(sd_bus_error *error, const char *name, const char *format, ...)
+{
+	char raw[HAK_WHY_TEXT], text[4 * HAK_WHY_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	hak_escape(raw, text, sizeof(text));
+	return sd_bus_error_set(error, name, text);
+}
+
 static bool is_meant(const struct hak_process *p, const struct hak_target *target)
 {
 	struct hak_cgroups groups;
@@ -128,14 +140,14 @@ static int on_list_processes(sd_bus_message *m, void *arg, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	if (hak_target_parse(text, &target, why) < 0)
-		return sd_bus_error_set(error, HAK_BUS_BAD_TARGET, why);
+		return hak_bus_error(error, HAK_BUS_BAD_TARGET, "%s", why);
 	list = select_processes(bus->manager, &target, &n);
 	if (!list)
 		return -ENOMEM;
 	if (target.kind == HAK_TARGET_PID && n == 0)
-		r = sd_bus_error_setf(error, HAK_BUS_NO_PROCESS,
-				      "process %d does not run hakmem, or does not exist",
-				      (int)target.pid);
+		r = hak_bus_error(error, HAK_BUS_NO_PROCESS,
+				  "process %d does not run hakmem, or does not exist",
+				  (int)target.pid);
 	if (r >= 0)
 		r = sd_bus_message_new_method_return(m, &reply);
 	if (r >= 0)
@@ -163,8 +175,8 @@ static int on_get_process(sd_bus_message *m, void *arg, sd_bus_error *error)
 		return r;
 	p = pid && pid <= INT32_MAX ? hak_manager_find(bus->manager, (pid_t)pid, 0) : NULL;
 	if (!p)
-		return sd_bus_error_setf(error, HAK_BUS_NO_PROCESS,
-					 "process %u does not run hakmem, or does not exist", pid);
+		return hak_bus_error(error, HAK_BUS_NO_PROCESS,
+				     "process %u does not run hakmem, or does not exist", pid);
 	hak_bus_process_path(p, path);
 	return sd_bus_reply_method_return(m, "o", path);
 }
@@ -256,8 +268,8 @@ static int run_show_policy(struct hak_call *call, struct hak_process *p, sd_bus_
 		if (strcmp(bus->manager->policies->policy[i]->name, name) == 0)
 			policy = bus->manager->policies->policy[i];
 	if (!policy)
-		return sd_bus_error_setf(error, HAK_BUS_NO_POLICY, "There is no policy \"%.100s\"",
-					 name);
+		return hak_bus_error(error, HAK_BUS_NO_POLICY, "There is no policy \"%.100s\"",
+				     name);
 	r = sd_bus_message_new_method_return(m, &reply);
 	if (r >= 0)
 		r = append_policy(reply, policy);
@@ -273,7 +285,7 @@ static int run_reload(struct hak_call *call, struct hak_process *p, sd_bus_error
 
 	(void)p;
 	if (r < 0)
-		return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED, "%s", strerror(-r));
+		return hak_bus_error(error, SD_BUS_ERROR_FAILED, "%s", strerror(-r));
 	return sd_bus_reply_method_return(hak_call_message(call), "");
 }
 
@@ -452,8 +464,8 @@ static int on_any(sd_bus_message *message, void *arg, sd_bus_error *error)
 		return 0;
 	r = hak_askers_begin(bus->askers, message);
 	if (r == -EDQUOT)
-		return sd_bus_error_set(error, HAK_BUS_LIMIT,
-					"This user's questions take too much time");
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "This user's questions take too much time");
 	return r < 0;
 }
 

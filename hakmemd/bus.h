@@ -56,6 +56,13 @@ struct hak_bus {
 int hak_bus_start(struct hak_manager *m, const char *address, struct hak_bus **ret);
 void hak_bus_stop(struct hak_bus *bus);
 
+/*
+ * sd_bus_error_setf() with the text escaped: it holds what callers and processes made up, and D-Bus
+ * takes no text that is cut amid a character.
+ */
+int hak_bus_error(sd_bus_error *error, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* -- bus-process.c ----------------------------------------------------------------------------- */
 /* The objects below HAK_BUS_PROCESSES, on a new connection. */
 int hak_bus_add_processes(struct hak_bus *bus);

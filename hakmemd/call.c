@@ -161,7 +161,8 @@ static int run(struct hak_call *call, sd_bus_error *error)
 	int r;
 
 	if (call->pid && !p)
-		r = sd_bus_error_setf(error, HAK_BUS_NO_PROCESS, "Process %d ended, or executed another program", call->pid);
+		r = hak_bus_error(error, HAK_BUS_NO_PROCESS,
+				  "Process %d ended, or executed another program", call->pid);
 	else
 		r = call->method->run(call, p, error);
 	if (r < 0 || !call->request)
@@ -180,8 +181,8 @@ static void judged(int result, const char *why, void *arg)
 	call->polkit = sd_bus_slot_unref(call->polkit);
 	if (result < 0) {
 		free_call(call);
-		r = sd_bus_error_set(&error, result == -ENOTUNIQ ? HAK_BUS_WANTS_USER :
-				     HAK_BUS_DENIED, why);
+		r = hak_bus_error(&error, result == -ENOTUNIQ ? HAK_BUS_WANTS_USER :
+				  HAK_BUS_DENIED, "%s", why);
 	} else {
 		r = run(call, &error);
 	}
@@ -222,15 +223,15 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	int r;
 
 	if (!is_small(message))
-		return sd_bus_error_setf(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
-					 ARGUMENTS_BYTES);
+		return hak_bus_error(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
+				     ARGUMENTS_BYTES);
 	r = hak_askers_uid(bus->askers, message, &uid);
 	if (r < 0)
-		return sd_bus_error_setf(error, HAK_BUS_DENIED, "Nobody knows who asks");
+		return hak_bus_error(error, HAK_BUS_DENIED, "Nobody knows who asks");
 	if (bus->calls_n >= HAK_CALLS_MAX || (uid && calls_of(bus, uid) >= HAK_CALLS_OF_USER))
-		return sd_bus_error_setf(error, HAK_BUS_LIMIT,
-					 "%u calls of this user wait for an answer already",
-					 calls_of(bus, uid));
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "%u calls of this user wait for an answer already",
+				     calls_of(bus, uid));
 	call = new_call(bus, message, uid, p, method);
 	if (!call)
 		return -ENOMEM;

@@ -79,11 +79,12 @@ __attribute__((format(printf, 5, 0)))
 static void say(int level, const char *message_id, const struct hak_field *fields, size_t n,
 		const char *format, va_list args)
 {
-	char text[MESSAGE_BYTES];
+	char raw[MESSAGE_BYTES], text[MESSAGE_BYTES];
 
 	if (level > highest)
 		return;
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(raw, sizeof(raw), format, args);
+	hak_escape(raw, text, sizeof(text));
 	if (to_journal())
 		send_journal(level, message_id, fields, n, text);
 	else

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * JSON documents that arrive: read from text, made printable, and checked against documents.def, so
+ * that code behind this relies on the keys.
+ *
+ * For: hakmemctl, tests. Plain memory, no state.
+ */
+#ifndef HAK_DOCUMENTS_H
+#define HAK_DOCUMENTS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "control/report.h"
+
+/* In the order in which their rows are in documents.def. */
+enum hak_document {
+	HAK_DOCUMENT_NONE,
+	HAK_DOCUMENT_PROCESS,
+	HAK_DOCUMENT_LIST,
+	HAK_DOCUMENT_STATS,
+	HAK_DOCUMENT_CLASSES,
+	HAK_DOCUMENT_MEMORY,
+	HAK_DOCUMENT_USE,
+	HAK_DOCUMENT_TIER,
+	HAK_DOCUMENT_CLASS,
+	HAK_DOCUMENT_WHALE,
+	HAK_DOCUMENT_COUNTERS,
+	HAK_DOCUMENT_VALUE,
+	HAK_DOCUMENT_LAYERS,
+	HAK_DOCUMENT_TUNABLE,
+	HAK_DOCUMENT_CHANGE,
+	HAK_DOCUMENT_PURGE,
+};
+
+enum hak_document_kind {
+	HAK_KIND_NUMBER, HAK_KIND_RATIO, HAK_KIND_TEXT, HAK_KIND_BOOL, HAK_KIND_OBJECT,
+	HAK_KIND_ROWS, HAK_KIND_ALL_OF,
+};
+
+enum hak_document_need { HAK_NEED_MUST, HAK_NEED_NULL, HAK_NEED_MAY };
+
+struct hak_document_key {
+	enum hak_document document;
+	const char *name;
+	enum hak_document_kind kind;
+	enum hak_document_need need;
+	enum hak_document inner;
+};
+
+extern const struct hak_document_key hak_document_keys[];
+extern const size_t hak_document_keys_n;
+
+/* The longest text that is read, and how deep and how long what is in it may be: many times what
+ * there is. */
+#define HAK_DOCUMENT_BYTES	(8u << 20)
+#define HAK_DOCUMENT_DEPTH	16
+#define HAK_DOCUMENT_ROWS	4096u
+
+/* What `what` is about a process, and whether it is an array of such. */
+enum hak_document hak_document_of(enum hak_report what, bool *ret_rows);
+
+/*
+ * An object with the keys of `document`, or with `rows` an array of them. 0; -EBADMSG, with what is
+ * wrong in `why`: "no `rss`", "`memory.rss` is not a number".
+ */
+int hak_document_read(const char *text, enum hak_document document, bool rows,
+		      struct json_object **ret, char why[HAK_WHY_TEXT]);
+
+/* The check alone. */
+int hak_document_check(struct json_object *o, enum hak_document document, bool rows,
+		       char why[HAK_WHY_TEXT]);
+
+#endif
