@@ -75,8 +75,8 @@ static const char *color_of(const char *result)
 	} colors[] = {
 		{ "applied", "green" }, { "done", "green" }, { "ok", "green" },
 		{ "pending", "yellow" }, { "clamped", "yellow" }, { "overridden", "yellow" },
-		{ "limited", "yellow" }, { "unknown", "yellow" }, { "refused", "red" }, { "failed", "red" },
-		{ "missing", "red" },
+		{ "limited", "yellow" }, { "unknown", "yellow" }, { "refused", "red" },
+		{ "failed", "red" }, { "missing", "red" },
 	};
 
 	for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++)

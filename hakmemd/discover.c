@@ -44,7 +44,7 @@
 /* A segment that is being made is not valid yet. What is wrong is said when it still is so long
  * after it was first seen. */
 #define DOUBT_NS	10000000000u
-#define DOUBTFUL	16u	/* until then it is looked at once in so many looks, or twice that */
+#define DOUBTFUL	16u	/* until then it is looked at once in so many looks, or twice */
 
 /* One process that was seen. */
 struct seen {

@@ -103,7 +103,7 @@ static bool yama;
 static int root_ns = -1;	/* of the caller that has made it */
 static int word = 4711;		/* what the callers read */
 
-/* -- processes that are what is asked ------------------------------------------------------------ */
+/* -- processes that are what is asked ---------------------------------------------------------- */
 static void must(bool good, const char *what)
 {
 	if (good)
@@ -123,7 +123,7 @@ static void set_capabilities(uint64_t permitted)
 	};
 
 	must(syscall(SYS_capset, &header, data) == 0, "capset");
-	for (unsigned cap = 0; cap < 32; cap++)	/* kept over an exec, as AmbientCapabilities= does */
+	for (unsigned cap = 0; cap < 32; cap++)	/* kept over an exec */
 		if (permitted & 1ull << cap)
 			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
 }
@@ -302,7 +302,7 @@ static void end(struct helper *h)
 	waitpid(h->pid, NULL, 0);
 }
 
-/* -- who says what ------------------------------------------------------------------------------- */
+/* -- who says what ----------------------------------------------------------------------------- */
 static struct helper running[CALLERS];
 static unsigned yes_both, no_both, no_listed;
 
@@ -415,7 +415,7 @@ static void add(const struct process *p)
 	batch[batch_n++] = *p;
 }
 
-/* -- the table ----------------------------------------------------------------------------------- */
+/* -- the table --------------------------------------------------------------------------------- */
 static void every_id(struct process p, const struct ids *uids, size_t n)
 {
 	static const gid_t gids[] = { A, B };
@@ -484,7 +484,7 @@ static void every_program(void)
 	}
 }
 
-/* -- what the bus does not know, or knows better ---------------------------------------------- */
+/* -- what the bus does not know, or knows better ----------------------------------------------- */
 static void bus_knows_less(void)
 {
 	const struct process plain = { PLAIN(A) };
@@ -523,7 +523,7 @@ static void bus_knows_less(void)
 	close(procfd);
 }
 
-/* -- life ---------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 static void copy_program(const char *name, mode_t mode, uid_t uid)
 {
 	char path[300], command[700];
