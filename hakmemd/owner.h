@@ -7,9 +7,9 @@
  * The kernel judges by the caller's credentials at the moment of the access. The daemon has those
  * that the bus took when the caller connected: user, groups, process and security label. The rest
  * is read from /proc, where the caller may have executed a setuid program since. So /proc only
- * takes rights away here: a caller whose process shows other ids than the bus does is not an owner, and
- * capabilities of the caller do not count at all. The primary group, which the bus does not name,
- * has to be one of the groups that the bus does name.
+ * takes rights away here: a caller whose process shows other ids than the bus does is not an
+ * owner, and capabilities of the caller do not count at all. The primary group, which the bus
+ * does not name, has to be one of the groups that the bus does name.
  *
  * The answer is "no" whenever something cannot be determined; polkit is asked then. The kernel says
  * yes and this module says no to:
