@@ -272,7 +272,7 @@ int verb_status(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "it takes names of services");
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
-	if (!*root && ctl_check_proc() != CTL_OK)
+	if (root == HAK_OWN_ROOT && ctl_check_proc() != CTL_OK)
 		return CTL_FAILED;
 	document = hak_json_document("status");
 	units = json_object_new_array();
