@@ -330,11 +330,10 @@ int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes)
 
 /* ---- tables ---- */
 
-/* Out of memory dumps: the kernel's, and those that a debugger takes of a live process. */
-static void leave_out(void *p, size_t bytes)
+void hak_os_dump(void *p, size_t bytes, bool yes)
 {
-	if (!hak_os_sandboxed())
-		advise(CALL_META, p, bytes, MADV_DONTDUMP);
+	if (bytes && !hak_os_sandboxed())
+		advise(CALL_META, p, bytes, yes ? MADV_DODUMP : MADV_DONTDUMP);
 }
 
 /*
@@ -368,7 +367,7 @@ void *hak_os_reserve(size_t bytes, bool readable)
 		r = map_anon(CALL_META, NULL, bytes + hak_page, PROT_NONE, MAP_NORESERVE);
 		if (failed(r))
 			return NULL;
-		leave_out((void *)r, bytes + hak_page);
+		hak_os_dump((void *)r, bytes + hak_page, false);
 	}
 	atomic_store_explicit(&seed, (char *)r + bytes, memory_order_relaxed);
 	if (readable && counted(CALL_META, bytes,
@@ -402,7 +401,7 @@ void *hak_os_reserve_at(void *p, size_t bytes)
 	}
 	if (failed(r))
 		return NULL;
-	leave_out(p, bytes);
+	hak_os_dump(p, bytes, false);
 	return p;
 }
 
@@ -440,8 +439,7 @@ int hak_os_enable_kept(void *p, size_t bytes)
 	if (r)
 		return r;
 	hak_count(HAK_C_MEM_META, (int64_t)bytes);
-	if (!hak_os_sandboxed())
-		advise(CALL_META, p, bytes, MADV_DODUMP);
+	hak_os_dump(p, bytes, true);
 	return 0;
 }
 

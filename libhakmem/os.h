@@ -62,6 +62,8 @@ void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NUL
 size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
 int hak_os_enable(void *p, size_t bytes);		/* zeroed, read-write from now on */
 int hak_os_enable_kept(void *p, size_t bytes);		/* what fork does to it stays so */
+/* Whether it is part of memory dumps, the kernel's and a debugger's; as it was, in a sandbox. */
+void hak_os_dump(void *p, size_t bytes, bool yes);
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
 /* MADV_KEEPONFORK and back: of a signal handler, under whatever lock it came, and not counted. */
 int hak_os_keep_on_fork(void *p, size_t bytes, bool keep);

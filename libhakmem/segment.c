@@ -147,17 +147,6 @@ static void *map_shared(void *at, size_t bytes, int prot, int fd, size_t offset)
 	return failed(r) ? NULL : (void *)r;
 }
 
-/*
- * Whether what is mapped there is part of memory dumps. Holes of a memfd are not: whoever reads
- * them, as a dump does, has them filled.
- */
-static void dump(void *p, size_t bytes, bool yes)
-{
-	if (bytes && !hak_os_sandboxed())
-		hak_sys(SYS_madvise, (long)p, (long)bytes, yes ? MADV_DODUMP : MADV_DONTDUMP, 0, 0,
-			0);
-}
-
 /* Private zeroes over whatever is mapped there. */
 static int map_private_over(void *at, size_t bytes, int prot)
 {
@@ -165,7 +154,7 @@ static int map_private_over(void *at, size_t bytes, int prot)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 
 	if (!failed(r) && prot == PROT_NONE)
-		dump(at, bytes, false);
+		hak_os_dump(at, bytes, false);
 	return failed(r) ? (int)r : 0;
 }
 
@@ -219,7 +208,7 @@ int hak_segment_populate(unsigned int first, unsigned int count)
 	if (!r && from < to)
 		r = populate(p, to - from);
 	if (!r)
-		dump(p, to - from, true);
+		hak_os_dump(p, to - from, true);
 	if (r) {
 		r = map_private_over(p, to - from, PROT_READ | PROT_WRITE);
 		if (r)
@@ -242,7 +231,8 @@ static int map_heaps(int fd, const struct layout *l, unsigned int slots)
 	if (used < heaps_bytes() &&
 	    !map_shared(base + used, heaps_bytes() - used, PROT_NONE, fd, l->heaps + used))
 		return -ENOMEM;
-	dump(base + used, heaps_bytes() - used, false);
+	/* whoever reads the holes of a memfd, as a dump does, has them filled */
+	hak_os_dump(base + used, heaps_bytes() - used, false);
 	if (!used || map_shared(base, used, PROT_READ | PROT_WRITE, fd, l->heaps))
 		return 0;
 	map_private_over(base + used, heaps_bytes() - used, PROT_NONE);
@@ -414,7 +404,7 @@ static int map_stats(const struct layout *l)
 		return -ENOMEM;
 	seg.live = p;
 	seg.lazy = (void *)((char *)p + (l->lazy - l->live));
-	dump(seg.lazy, l->heaps - l->lazy, false);
+	hak_os_dump(seg.lazy, l->heaps - l->lazy, false);
 	return map_heaps(seg.stats_fd.fd, l, seg.writable);
 }
 
@@ -648,7 +638,7 @@ void hak_segment_lazy_prepare(void)
 	seg.lazy_ready = !populate(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
 	if (!seg.lazy_ready)
 		return;
-	dump(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page), true);
+	hak_os_dump(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page), true);
 	hak_lazy_use(seg.lazy);
 }
 

@@ -113,16 +113,18 @@ static enum kind classify(const char *call, unsigned long *bytes)
 	if (sscanf(call, "munmap(%*[^,], %lu%n", bytes, &has) == 1 && has)
 		return MUNMAP;
 	if (sscanf(call, "mremap(%*[^,], %*[^,], %lu%n", bytes, &has) == 1 && has)
-		return MREMAP;
+		/* a table grows from a page; a whale grows in place or moves to where it is told */
+		return strstr(call, ", MREMAP_MAYMOVE)") ? METADATA : MREMAP;
 	if (sscanf(call, "mincore(%*[^,], %lu%n", bytes, &has) == 1 && has)
 		return METADATA;
 	if (sscanf(call, "mprotect(%*[^,], %lu%n", bytes, &has) == 1 && has)
-		return strstr(call, "PROT_READ|PROT_WRITE") ? METADATA : KINDS;
+		return strstr(call, "PROT_READ") ? METADATA : KINDS;
 	if (sscanf(call, "madvise(%*[^,], %lu%n", bytes, &has) != 1 || !has)
 		return KINDS;
 	return strstr(call, "MADV_DONTNEED")  ? DONTNEED :
 	       strstr(call, "MADV_FREE")      ? FREE :
 	       strstr(call, "MADV_WIPEONFORK") ? METADATA :
+	       strstr(call, "DUMP")	      ? METADATA :
 	       strstr(call, "HUGEPAGE")       ? HUGEPAGE :
 						KINDS;
 }
