@@ -32,7 +32,7 @@
 #define HAK_STATS_MAGIC		"HAKSTAT1"
 #define HAK_TUNE_MAGIC		"HAKTUNE1"
 #define HAK_ABI_MAJOR		0
-#define HAK_ABI_MINOR		1
+#define HAK_ABI_MINOR		2
 
 /* No valid stats memfd is larger; a reader refuses anything above. */
 #define HAK_STATS_MAX_BYTES	(64u << 20)
@@ -155,6 +155,8 @@ struct hak_stats_header {
 	uint32_t slab_classes;
 	uint32_t locked;		/* control.lock: writes from outside are ignored */
 	uint32_t debug;			/* built with invariant checks */
+	int32_t tune_fd;		/* the process's descriptor of the tune memfd; -1: none */
+	uint32_t reserved32;
 };
 
 /* What one tunable came to: written by the process; to be read after hak_ack.applied. */

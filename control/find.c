@@ -2,9 +2,11 @@
 /*
  * Finding and opening a process's two memfds (segment.h), and the files of /proc that tell whose
  * they are. The order of the steps is the defence: see segment.h.
+ *
+ * hakmem-stats has no descriptor in the process: its mapping is opened, or its memory read where it
+ * is mapped. The header that is read so names the descriptor of hakmem-tune. The descriptors of a
+ * process are never listed: it decides how many there are.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,10 +28,6 @@
 #define MAPS_MAX_BYTES	(16u << 20)
 /* A real process maps its segment in a few pieces, and a just forked one its parent's as well. */
 #define CANDIDATES	8
-/* The library takes the lowest free descriptor from here on; nearly always one of the first. */
-#define FD_FIRST	100
-#define FD_NEAR		16
-#define FDS_MAX		65536
 
 static const char stats_path[] = "/memfd:" HAK_STATS_NAME " (deleted)";
 static const char tune_path[] = "/memfd:" HAK_TUNE_NAME " (deleted)";
@@ -130,9 +128,9 @@ static bool parse_mapping(char *line, struct hak_mapping *map)
 {
 	int path = 0;
 
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %" SCNx32 ":%" SCNx32 " %" SCNu64 " %n",
-		   &map->start, &map->end, map->perms, &map->major, &map->minor, &map->ino,
-		   &path) < 6)
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %" SCNx32 ":%" SCNx32 " %" SCNu64
+		   " %n", &map->start, &map->end, map->perms, &map->offset, &map->major,
+		   &map->minor, &map->ino, &path) < 7)
 		return false;
 	map->path = line + path;
 	return path > 0;
@@ -204,21 +202,36 @@ bool hak_maybe_segment(int procdir, const char *pid)
 	return found;
 }
 
+/* One memfd, by its mappings. */
+struct candidate {
+	uint64_t ino;
+	unsigned pieces;
+	struct hak_piece piece[HAK_PIECES];
+};
+
 struct candidates {
-	struct hak_mapping stats[CANDIDATES], tune[CANDIDATES];
+	struct candidate stats[CANDIDATES], tune[CANDIDATES];
 	unsigned stats_n, tune_n;
 	char library[HAK_PATH_BYTES];
 	uint64_t code;
 };
 
-/* Another piece of a mapping already seen adds nothing. */
-static void note(struct hak_mapping *seen, unsigned *n, const struct hak_mapping *map)
+static void note(struct candidate *seen, unsigned *n, const struct hak_mapping *map)
 {
-	for (unsigned i = 0; i < *n; i++)
-		if (seen[i].ino == map->ino)
+	struct candidate *c = seen;
+
+	while (c < seen + *n && c->ino != map->ino)
+		c++;
+	if (c == seen + *n) {
+		if (*n == CANDIDATES)
 			return;
-	if (*n < CANDIDATES)
-		seen[(*n)++] = *map;
+		++*n;
+		c->ino = map->ino;
+	}
+	if (c->pieces < HAK_PIECES)
+		c->piece[c->pieces++] = (struct hak_piece){
+			.start = map->start, .bytes = map->end - map->start, .offset = map->offset
+		};
 }
 
 /* The filesystem that memfds live on, by way of one of our own. */
@@ -266,9 +279,9 @@ static int see_code(const struct hak_mapping *map, void *arg)
 }
 
 /* -- opening ----------------------------------------------------------------------------------- */
-/* `path` (below /proc/PID) opened as `mode` if it is the memfd that `map` shows; -ENOENT if it is
+/* `path` (below /proc/PID) opened as `mode` if it is the memfd of that inode; -ENOENT if it is
  * something else. */
-static int open_checked(int procfd, const char *path, const struct hak_mapping *map, int mode)
+static int open_checked(int procfd, const char *path, uint64_t ino, int mode)
 {
 	char self[64];
 	struct statx st;
@@ -280,7 +293,7 @@ static int open_checked(int procfd, const char *path, const struct hak_mapping *
 	/* What the kernel knows already: asking a filesystem of the stranger's could take for ever.
 	 */
 	if (statx(look, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
-	    S_ISREG(st.stx_mode) && st.stx_ino == map->ino &&
+	    S_ISREG(st.stx_mode) && st.stx_ino == ino &&
 	    is_memfd_device(st.stx_dev_major, st.stx_dev_minor)) {
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
 		fd = open(self, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -291,73 +304,43 @@ static int open_checked(int procfd, const char *path, const struct hak_mapping *
 	return fd;
 }
 
-static int try_fd(int procfd, const char *number, const struct hak_mapping *map, int mode)
+/* By any of its mappings: the limits of one can have moved since they were read. */
+static int open_mapped(int procfd, const struct candidate *c, int mode)
 {
-	char path[32], link[sizeof(stats_path)];
-	ssize_t n;
+	char path[64];
+	int fd = -ENOENT;
 
-	snprintf(path, sizeof(path), "fd/%.16s", number);
-	n = readlinkat(procfd, path, link, sizeof(link));
-	if (n < 0 || (size_t)n != strlen(map->path) || memcmp(link, map->path, (size_t)n) != 0)
-		return -ENOENT;
-	return open_checked(procfd, path, map, mode);
-}
-
-static int open_by_fd(int procfd, const struct hak_mapping *map, int mode)
-{
-	char number[16];
-	struct dirent *entry;
-	unsigned seen = 0;
-	int fd, dir;
-	DIR *d;
-
-	for (int i = FD_FIRST; i < FD_FIRST + FD_NEAR; i++) {
-		snprintf(number, sizeof(number), "%d", i);
-		fd = try_fd(procfd, number, map, mode);
-		if (fd != -ENOENT)
-			return fd;
+	for (unsigned i = 0; i < c->pieces && fd == -ENOENT; i++) {
+		snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, c->piece[i].start,
+			 c->piece[i].start + c->piece[i].bytes);
+		fd = open_checked(procfd, path, c->ino, mode);
 	}
-	dir = openat(procfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	d = fdopendir(dir);
-	if (!d) {
-		close(dir);
-		return -ENOMEM;
-	}
-	fd = -ENOENT;
-	while (fd == -ENOENT && seen++ < FDS_MAX && (entry = readdir(d)))
-		if (isdigit((unsigned char)entry->d_name[0]))
-			fd = try_fd(procfd, entry->d_name, map, mode);
-	closedir(d);
 	return fd;
 }
 
-/* By descriptor, which needs no privilege, else by mapping, where the program has closed its
- * descriptors. */
-static int open_memfd(int procfd, const struct hak_mapping *map, int mode)
+/* By the descriptor that the process says it has, which needs no privilege, else by mapping. */
+static int open_tune_memfd(const struct hak_segment *seg, const struct candidate *c, int mode)
 {
-	char path[64];
-	int fd = open_by_fd(procfd, map, mode);
+	char path[32];
+	int fd = -ENOENT;
 
-	if (fd != -ENOENT)
-		return fd;
-	snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
-	return open_checked(procfd, path, map, mode);
+	if (seg->header.tune_fd >= 0) {
+		snprintf(path, sizeof(path), "fd/%d", (int)seg->header.tune_fd);
+		fd = open_checked(seg->procfd, path, c->ino, mode);
+	}
+	return fd >= 0 ? fd : open_mapped(seg->procfd, c, mode);
 }
 
 /* The tune memfd that the header names. Without it the process can be read, and not changed. */
 static void open_tune(struct hak_segment *seg, const struct candidates *c, bool write)
 {
 	for (unsigned i = 0; i < c->tune_n; i++) {
-		struct hak_mapping map = c->tune[i];
 		struct stat st;
 		int fd, seals;
 
-		if (map.ino != seg->header.tune_ino)
+		if (c->tune[i].ino != seg->header.tune_ino)
 			continue;
-		map.path = tune_path;
-		fd = open_memfd(seg->procfd, &map, write ? O_RDWR : O_RDONLY);
+		fd = open_tune_memfd(seg, &c->tune[i], write ? O_RDWR : O_RDONLY);
 		if (fd < 0)
 			continue;
 		seals = fcntl(fd, F_GET_SEALS);
@@ -372,6 +355,72 @@ static void open_tune(struct hak_segment *seg, const struct candidates *c, bool 
 	}
 }
 
+/* Says what keeps us from the memory of a process, whose mappings we may see. */
+static void say_refused(char why[HAK_WHY_TEXT])
+{
+	char scope[4] = "";
+	int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, scope, sizeof(scope) - 1) <= 0)
+			scope[0] = '\0';
+		close(fd);
+	}
+	if (scope[0] >= '1' && scope[0] <= '9')
+		snprintf(why, HAK_WHY_TEXT,
+			 "kernel.yama.ptrace_scope=%c: only root and hakmemd can read it",
+			 scope[0]);
+	else
+		snprintf(why, HAK_WHY_TEXT,
+			 "the kernel refuses its memory: only root and hakmemd can read it");
+}
+
+/* Whether the mapping is still where it was noted: then it lies in the memory that was opened. */
+static int see_first_piece(const struct hak_mapping *map, void *arg)
+{
+	const struct candidate *c = arg;
+
+	return map->start == c->piece[0].start && map->ino == c->ino &&
+	       map->offset == c->piece[0].offset;
+}
+
+/* Its memory, to be read at the mappings of hakmem-stats. */
+static int open_memory(struct hak_segment *seg, const struct candidate *c, char why[HAK_WHY_TEXT])
+{
+	int fd = openat(seg->procfd, "mem", O_RDONLY | O_CLOEXEC), r;
+
+	if (fd < 0) {
+		r = -errno;
+		if (r == -EACCES || r == -EPERM)
+			say_refused(why);
+		return r;
+	}
+	r = hak_each_mapping(seg->procfd, see_first_piece, (void *)c);
+	if (r != 1) {
+		close(fd);
+		return r < 0 ? r : -ESTALE;
+	}
+	seg->pieces = c->pieces;
+	memcpy(seg->piece, c->piece, sizeof(seg->piece));
+	seg->stats_ino = c->ino;
+	return fd;
+}
+
+static int open_stats_memfd(struct hak_segment *seg, const struct candidate *c,
+			    char why[HAK_WHY_TEXT])
+{
+	int fd = open_mapped(seg->procfd, c, O_RDONLY);
+
+	seg->pieces = 0;
+	why[0] = '\0';
+	if (fd == -EPERM && (!seg->nowait || seg->uid == geteuid()))
+		fd = open_memory(seg, c, why);
+	if (fd < 0 && !why[0])
+		snprintf(why, HAK_WHY_TEXT, "%s", fd == -EPERM || fd == -EACCES ?
+			 "only root and hakmemd can read it" : strerror(-fd));
+	return fd;
+}
+
 /* Whether the segment is this process's own and not what it inherited. */
 static int check_identity(const struct hak_segment *seg, uint32_t own_pid, uint64_t start_ns)
 {
@@ -382,9 +431,6 @@ static int check_identity(const struct hak_segment *seg, uint32_t own_pid, uint6
 		return -ESTALE;
 	return created + tick < start_ns ? -ESTALE : 0;
 }
-
-static const char closed_descriptors[] =
-	"it closed the descriptors of its segment; only root can reach it";
 
 static int open_stats(struct hak_segment *seg, const struct candidates *c, char why[HAK_WHY_TEXT])
 {
@@ -398,16 +444,10 @@ static int open_stats(struct hak_segment *seg, const struct candidates *c, char 
 		return r;
 	seg->clock_ns = clock_difference(seg->procfd);
 	for (unsigned i = 0; i < c->stats_n; i++) {
-		struct hak_mapping map = c->stats[i];
-		int fd;
+		int fd = open_stats_memfd(seg, &c->stats[i], why);
 
-		map.path = stats_path;
-		fd = open_memfd(seg->procfd, &map, O_RDONLY);
 		if (fd < 0) {
 			result = fd;
-			snprintf(why, HAK_WHY_TEXT, "%s",
-				 result == -EPERM || result == -EACCES ? closed_descriptors :
-				 strerror(-result));
 			continue;
 		}
 		r = hak_segment_load(seg, fd, why);

@@ -20,6 +20,8 @@
 #include "control/segment.h"
 
 #define STATS_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE)
+/* Of layout 0.1. What later fields hold is unknown in a shorter header. */
+#define HEADER_BYTES_MIN offsetof(struct hak_stats_header, tune_fd)
 
 __attribute__((format(printf, 2, 3)))
 static int bad(char why[HAK_WHY_TEXT], const char *format, ...)
@@ -32,7 +34,7 @@ static int bad(char why[HAK_WHY_TEXT], const char *format, ...)
 	return -EBADMSG;
 }
 
-static int read_at(int fd, uint64_t offset, void *buf, size_t bytes)
+static int read_at(int fd, uint64_t offset, void *buf, size_t bytes, int at_end)
 {
 	char *to = buf;
 
@@ -44,15 +46,46 @@ static int read_at(int fd, uint64_t offset, void *buf, size_t bytes)
 		if (n < 0)
 			return -errno;
 		if (n == 0)
-			return -EBADMSG;
+			return at_end;
 		to += n, offset += (uint64_t)n, bytes -= (size_t)n;
 	}
 	return 0;
 }
 
+/* The piece that begins with `offset` or holds it; -EBADMSG if that byte is not mapped. */
+static int read_piece(const struct hak_segment *seg, uint64_t offset, void *buf, size_t *bytes)
+{
+	for (unsigned i = 0; i < seg->pieces; i++) {
+		const struct hak_piece *p = &seg->piece[i];
+		uint64_t into = offset - p->offset;
+		int r;
+
+		if (offset < p->offset || into >= p->bytes)
+			continue;
+		if (*bytes > p->bytes - into)
+			*bytes = (size_t)(p->bytes - into);
+		/* Nothing is read where the address space is gone, by exit or exec. */
+		r = read_at(seg->stats_fd, p->start + into, buf, *bytes, -ESRCH);
+		return r == -EIO ? -EBADMSG : r;
+	}
+	return -EBADMSG;
+}
+
 int hak_segment_read(const struct hak_segment *seg, uint64_t offset, void *buf, size_t bytes)
 {
-	return read_at(seg->stats_fd, offset, buf, bytes);
+	char *to = buf;
+
+	if (!seg->pieces)
+		return read_at(seg->stats_fd, offset, buf, bytes, -EBADMSG);
+	while (bytes) {
+		size_t n = bytes;
+		int r = read_piece(seg, offset, to, &n);
+
+		if (r < 0)
+			return r;
+		to += n, offset += n, bytes -= n;
+	}
+	return 0;
 }
 
 /* -- validation -------------------------------------------------------------------------------- */
@@ -75,7 +108,7 @@ static int check_header(const struct hak_stats_header *h, uint64_t file_bytes,
 	}
 	if (h->file_bytes != file_bytes)
 		return bad(why, "its segment claims another size than it has");
-	if (h->header_bytes < sizeof(*h) || h->header_bytes > file_bytes)
+	if (h->header_bytes < HEADER_BYTES_MIN || h->header_bytes > file_bytes)
 		return bad(why, "its segment's header has a wrong size");
 	if (h->counters > HAK_MAX_COUNTERS || h->tunables > HAK_MAX_TUNABLES ||
 	    h->classes > HAK_READER_CLASSES || h->heaps_max > HAK_MAX_HEAPS ||
@@ -149,13 +182,14 @@ static void escape_names(struct hak_segment *seg)
 
 /* `n` descriptors of `size` bytes, of which the first `want` are known here, packed into a new
  * array. */
-static int copy_table(int fd, uint64_t off, uint32_t n, uint32_t size, size_t want, void **ret)
+static int copy_table(const struct hak_segment *seg, uint64_t off, uint32_t n, uint32_t size,
+		      size_t want, void **ret)
 {
 	char *from = calloc(n + 1, size), *to = calloc(n + 1, want);
 	int r = -ENOMEM;
 
 	if (from && to)
-		r = read_at(fd, off, from, (size_t)n * size);
+		r = hak_segment_read(seg, off, from, (size_t)n * size);
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		memcpy(to + i * want, from + (size_t)i * size, want);
 	free(from);
@@ -166,23 +200,23 @@ static int copy_table(int fd, uint64_t off, uint32_t n, uint32_t size, size_t wa
 	return r;
 }
 
-static int copy_tables(struct hak_segment *seg, int fd, char why[HAK_WHY_TEXT])
+static int copy_tables(struct hak_segment *seg, char why[HAK_WHY_TEXT])
 {
 	const struct hak_stats_header *h = &seg->header;
 	void *p;
 	int r;
 
-	r = copy_table(fd, h->counters_off, h->counters, h->counter_desc_bytes,
+	r = copy_table(seg, h->counters_off, h->counters, h->counter_desc_bytes,
 		       sizeof(*seg->counter), &p);
 	if (r < 0)
 		return r;
 	seg->counter = p;
-	r = copy_table(fd, h->tunables_off, h->tunables, h->tunable_desc_bytes,
+	r = copy_table(seg, h->tunables_off, h->tunables, h->tunable_desc_bytes,
 		       sizeof(*seg->tunable), &p);
 	if (r < 0)
 		return r;
 	seg->tunable = p;
-	r = copy_table(fd, h->classes_off, h->classes, sizeof(uint32_t), sizeof(uint32_t), &p);
+	r = copy_table(seg, h->classes_off, h->classes, sizeof(uint32_t), sizeof(uint32_t), &p);
 	if (r < 0)
 		return r;
 	seg->class_size = p;
@@ -212,36 +246,75 @@ void hak_segment_unload(struct hak_segment *seg)
 	seg->class_size = NULL;
 }
 
-int hak_segment_load(struct hak_segment *seg, int stats_fd, char why[HAK_WHY_TEXT])
+/* Size of hakmem-stats: of the memfd, or as far as it is mapped. */
+static int size_of(struct hak_segment *seg, uint64_t *ret, char why[HAK_WHY_TEXT])
 {
 	struct stat st;
-	int seals, r;
+	int seals;
 
-	seals = fcntl(stats_fd, F_GET_SEALS);
+	*ret = 0;
+	for (unsigned i = 0; i < seg->pieces; i++) {
+		const struct hak_piece *p = &seg->piece[i];
+
+		/* no sum: the kernel lets a mapping reach to the last offset there is */
+		if (p->offset > HAK_STATS_MAX_BYTES || p->bytes > HAK_STATS_MAX_BYTES)
+			return bad(why, "its segment is too large");
+		if (p->offset + p->bytes > *ret)
+			*ret = p->offset + p->bytes;
+	}
+	if (seg->pieces)
+		return 0;
+	seals = fcntl(seg->stats_fd, F_GET_SEALS);
 	if (seals < 0 || (seals & STATS_SEALS) != STATS_SEALS)
 		return bad(why, "its segment is not sealed");
-	if (fstat(stats_fd, &st) < 0)
+	if (fstat(seg->stats_fd, &st) < 0)
 		return -errno;
-	if (st.st_size < (off_t)sizeof(seg->header))
+	*ret = (uint64_t)st.st_size;
+	seg->stats_ino = st.st_ino;
+	return 0;
+}
+
+static int load(struct hak_segment *seg, char why[HAK_WHY_TEXT])
+{
+	uint64_t bytes;
+	int r = size_of(seg, &bytes, why);
+
+	if (r < 0)
+		return r;
+	if (bytes < sizeof(seg->header))
 		return bad(why, "its segment is too short");
-	if (st.st_size > (off_t)HAK_STATS_MAX_BYTES)
+	if (bytes > HAK_STATS_MAX_BYTES)
 		return bad(why, "its segment is too large");
 	snprintf(why, HAK_WHY_TEXT, "its segment cannot be read");
-	r = read_at(stats_fd, 0, &seg->header, sizeof(seg->header));
+	r = hak_segment_read(seg, 0, &seg->header, sizeof(seg->header));
 	if (r < 0)
 		return r;
-	r = check_header(&seg->header, (uint64_t)st.st_size, why);
+	/* A mapping ends with a page, the file within it. */
+	if (seg->pieces && seg->header.file_bytes <= bytes &&
+	    bytes - seg->header.file_bytes < (uint64_t)sysconf(_SC_PAGESIZE))
+		bytes = seg->header.file_bytes;
+	r = check_header(&seg->header, bytes, why);
 	if (r < 0)
 		return r;
-	r = copy_tables(seg, stats_fd, why);
-	if (r < 0) {
-		hak_segment_unload(seg);
-		return r;
-	}
-	escape_names(seg);
-	seg->stats_ino = st.st_ino;
+	if (seg->header.header_bytes < HEADER_BYTES_MIN + sizeof(seg->header.tune_fd))
+		seg->header.tune_fd = -1;
+	r = copy_tables(seg, why);
+	if (r == 0)
+		escape_names(seg);
+	return r;
+}
+
+int hak_segment_load(struct hak_segment *seg, int stats_fd, char why[HAK_WHY_TEXT])
+{
+	int r;
+
 	seg->stats_fd = stats_fd;
-	return 0;
+	r = load(seg, why);
+	if (r < 0) {
+		seg->stats_fd = -1;	/* remains the caller's */
+		hak_segment_unload(seg);
+	}
+	return r;
 }
 
 /* -- use --------------------------------------------------------------------------------------- */
@@ -271,7 +344,7 @@ int hak_segment_read_tune(const struct hak_segment *seg, struct hak_tune *ret)
 
 	if (seg->tune_fd < 0)
 		return -EACCES;
-	r = read_at(seg->tune_fd, 0, ret, sizeof(*ret));
+	r = read_at(seg->tune_fd, 0, ret, sizeof(*ret), -EBADMSG);
 	if (r < 0)
 		return r;
 	if (memcmp(ret->magic, HAK_TUNE_MAGIC, sizeof(ret->magic)) != 0 ||

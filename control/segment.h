@@ -15,6 +15,11 @@
  *   - the header and the descriptors are copied once, validated as copies, never read again; the
  * rest is read by pread with offsets that were checked against the copy. The stats memfd is never
  * mapped;
+ *   - the stats memfd is opened through /proc/PID/map_files, for which the reader needs
+ * CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN. A reader without them reads the same bytes from
+ * /proc/PID/mem, at the addresses of the mappings. A page of memory may take for ever to arrive
+ * (userfaultfd, FUSE), which the process decides: a reader that may not wait (HAK_SEGMENT_NOWAIT)
+ * reads so only from processes of its own user, who can stop the reader anyway;
  *   - names may hold any byte, and are escaped when they are copied (escape.h); the path of the
  * library stays raw, as it is opened;
  *   - no command line and no environment is read: a page of a process may take for ever to arrive.
@@ -40,6 +45,9 @@
 #define HAK_READER_CLASSES	512u
 #define HAK_READER_HEAP_BYTES	65536u
 
+/* Mappings of one memfd that are looked at; the library has five. */
+#define HAK_PIECES		16u
+
 enum hak_library_state { HAK_LIBRARY_OK, HAK_LIBRARY_DELETED, HAK_LIBRARY_REPLACED };
 
 struct hak_segment {
@@ -47,8 +55,12 @@ struct hak_segment {
 	uid_t uid;
 	char comm[HAK_COMM_BYTES];	/* escaped */
 	int pidfd, procfd;		/* -1: the kernel has no pidfds; /proc/PID */
-	int stats_fd, tune_fd; /* read-only; read-write if asked for and allowed, -1 if it cannot be
-				  reached */
+	int stats_fd;			/* the memfd, read-only; the process's memory if `pieces` */
+	int tune_fd;			/* -1: cannot be reached; else as tune_writable says */
+	unsigned pieces;
+	struct hak_piece {		/* where bytes of hakmem-stats lie in its memory */
+		uint64_t start, bytes, offset;
+	} piece[HAK_PIECES];
 	bool tune_writable;
 	bool nowait;			/* HAK_SEGMENT_NOWAIT */
 	int64_t clock_ns;		/* its CLOCK_BOOTTIME minus ours: time namespaces */
@@ -87,13 +99,14 @@ int hak_segment_alive(const struct hak_segment *seg);
 
 /*
  * The part of hak_segment_open() that needs no process: checks and copies what lies behind
- * `stats_fd`, which becomes the segment's on success; seg->stats_fd is -1 before. For tests, and
- * for fuzzing above all. -EBADMSG, -EPROTONOSUPPORT, -ENOMEM or the error of a read.
+ * `stats_fd` (and seg->pieces, if any), which becomes the segment's on success; seg->stats_fd is -1
+ * before. For tests, and for fuzzing above all. -EBADMSG, -EPROTONOSUPPORT, -ENOMEM or the error of
+ * a read.
  */
 int hak_segment_load(struct hak_segment *seg, int stats_fd, char why[HAK_WHY_TEXT]);
 void hak_segment_unload(struct hak_segment *seg);
 
-/* Whole reads from the stats memfd; -EBADMSG for a short one. */
+/* Whole reads of hakmem-stats; -EBADMSG for a short one, -ESRCH if the process's memory is gone. */
 int hak_segment_read(const struct hak_segment *seg, uint64_t offset, void *buf, size_t bytes);
 
 /* A copy of the tune page, its magic and its owner checked: -EBADMSG where they are gone (a hole
@@ -119,7 +132,7 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact);
 
 /* One line of maps. `path` points into the line. */
 struct hak_mapping {
-	uint64_t start, end, ino;
+	uint64_t start, end, offset, ino;
 	uint32_t major, minor;
 	char perms[5];
 	const char *path;

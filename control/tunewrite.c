@@ -75,6 +75,21 @@ static bool is_tune_page(const struct hak_tune *tune, const struct hak_segment *
 	       tune->abi_major == HAK_ABI_MAJOR && tune->stats_ino == seg->stats_ino;
 }
 
+void hak_tune_say_unreachable(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
+{
+	static const char cannot[] = "its tunables cannot be opened for writing";
+	static const char who[] = "only root and hakmemd can change it";
+
+	if (geteuid() == 0)
+		snprintf(why, HAK_WHY_TEXT, "%s", cannot);
+	else if (seg->header.tune_fd < 0)
+		snprintf(why, HAK_WHY_TEXT, "%s, it keeps no descriptor of them (control.fd, or a "
+			 "low limit of descriptors): %s", cannot, who);
+	else
+		snprintf(why, HAK_WHY_TEXT, "%s, descriptor %d does not lead there any more: %s",
+			 cannot, (int)seg->header.tune_fd, who);
+}
+
 /* The page, mapped and locked. Its seals keep it from being shrunk, so that touching it never
  * faults for good. */
 static int begin(const struct hak_segment *seg, struct hak_tune **ret, char why[HAK_WHY_TEXT])
@@ -88,7 +103,7 @@ static int begin(const struct hak_segment *seg, struct hak_tune **ret, char why[
 		return -EPERM;
 	}
 	if (!seg->tune_writable) {
-		snprintf(why, HAK_WHY_TEXT, "its tunables cannot be opened for writing");
+		hak_tune_say_unreachable(seg, why);
 		return -EACCES;
 	}
 	r = lock_writer(seg, why);

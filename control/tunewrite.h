@@ -35,6 +35,9 @@ int hak_tune_write(const struct hak_segment *seg, enum hak_origin origin,
 		   const struct hak_change *changes, size_t n, uint64_t *ret,
 		   char why[HAK_WHY_TEXT]);
 
+/* Why a segment that was opened for writing is not writable, and who can change it. */
+void hak_tune_say_unreachable(const struct hak_segment *seg, char why[HAK_WHY_TEXT]);
+
 /* Until the process has applied that generation or a later one: 0, -ETIMEDOUT (it sleeps), -ESRCH.
  */
 int hak_tune_wait(const struct hak_segment *seg, uint64_t generation, uint64_t timeout_ns);

@@ -304,7 +304,7 @@ static void check_others(struct finding *f)
 	}
 }
 
-/* What open_memfd() of control/find.c does for such programs, with a mapping of our own. */
+/* What open_memfd() of control/find.c does, with a mapping of our own. */
 static int open_any_mapping(void)
 {
 	int dir = open("/proc/self/map_files", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -ENOENT;
@@ -323,22 +323,32 @@ static int open_any_mapping(void)
 	return fd;
 }
 
-static void check_closed(struct finding *f)
+static void check_reading(struct finding *f)
 {
+	char scope[16];
 	int fd;
 
 	if (!has_proc(f))
 		return;
 	fd = open_any_mapping();
 	if (fd >= 0) {
-		snprintf(f->found, sizeof(f->found), "also programs that close all descriptors");
+		snprintf(f->found, sizeof(f->found), "segments are opened by their mappings");
 		close(fd);
-	} else if (fd == -EPERM || fd == -EACCES) {
-		snprintf(f->found, sizeof(f->found), "not programs that close all descriptors");
-		f->result = limited, f->remedy = "run hakmemctl as root";
-	} else {
-		not_known(f, "/proc/self/map_files", strerror(-fd));
+		return;
 	}
+	if (fd != -EPERM && fd != -EACCES) {
+		not_known(f, "/proc/self/map_files", strerror(-fd));
+		return;
+	}
+	first_line("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope));
+	if (scope[0] == '\0' || scope[0] == '0') {
+		snprintf(f->found, sizeof(f->found), "segments are read from processes' memory");
+		return;
+	}
+	snprintf(f->found, sizeof(f->found), "kernel.yama.ptrace_scope=%.1s forbids to read memory",
+		 scope);
+	f->result = limited;
+	f->remedy = "start hakmemd, run hakmemctl as root, or sysctl kernel.yama.ptrace_scope=0";
 }
 
 static void check_pageout(struct finding *f)
@@ -443,7 +453,7 @@ static const struct {
 	{ "library", check_library },
 	{ "preloading", check_preload },
 	{ "other users", check_others },
-	{ "closed descriptors", check_closed },
+	{ "reading", check_reading },
 	{ "page-out", check_pageout },
 	{ "lazy free", check_lazy_free },
 	{ "huge pages", check_thp },

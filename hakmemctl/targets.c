@@ -14,6 +14,7 @@
 #include "control/changes.h"
 #include "control/proc.h"
 #include "control/target.h"
+#include "control/tunewrite.h"
 #include "hakmemctl/ctl.h"
 
 int ctl_exit_code(int error)
@@ -53,10 +54,12 @@ static bool passed_over(const struct hak_target *target, int error)
 struct found {
 	struct hak_target target;
 	const char *text;
-	pid_t *pids;
+	pid_t *pids;		/* negated: we may not open it, and hakmemd is to try */
 	size_t n;
 	bool matched;
-	int denied;		/* error of a PID that we may not open; 0 */
+	int denied;		/* error of the last of these; 0: there is none */
+	void (*failed)(pid_t pid, const char *why, void *arg);
+	void *arg;		/* of `failed` */
 	char why[HAK_WHY_TEXT];	/* of that, or of the last one of `all` that others keep to
 				 * themselves */
 	size_t kept;		/* how many those are */
@@ -113,26 +116,47 @@ static int complain(struct found *f, pid_t pid, int error, const char *why,
 	return ctl_exit_code(error);
 }
 
-/* NULL, with *code, if it is not to be had. A PID that is denied is left for hakmemd to try. */
+static void leave_to_daemon(struct found *f, pid_t pid, int error, const char *why)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->pids[i] == pid)
+			f->pids[i] = -pid;
+	f->denied = error;
+	snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+/* The segment, if it is as it is needed. One that is shut for everybody says so itself. */
+static int open_for(pid_t pid, unsigned flags, struct hak_segment **ret, char why[HAK_WHY_TEXT])
+{
+	int r = hak_segment_open(pid, flags, ret, why);
+
+	if (r < 0 || !(flags & HAK_SEGMENT_WRITE) || (*ret)->tune_writable || (*ret)->header.locked)
+		return r;
+	hak_tune_say_unreachable(*ret, why);
+	hak_segment_close(*ret);
+	return -EACCES;
+}
+
+/* NULL, with *code, if it is not to be had. What is denied is left for hakmemd to try. */
 static struct hak_segment *open_one(struct found *f, pid_t pid, unsigned flags,
 				    void (*failed)(pid_t pid, const char *why, void *arg),
 				    void *arg, int *code)
 {
 	char why[HAK_WHY_TEXT];
 	struct hak_segment *seg;
-	int r = hak_segment_open(pid, flags, &seg, why);
+	int r = open_for(pid, flags, &seg, why);
 
 	*code = CTL_OK;
 	if (r == 0) {
 		f->matched = true;
 		return seg;
 	}
-	if (f->target.kind == HAK_TARGET_PID && ctl_exit_code(r) == CTL_DENIED) {
-		f->denied = r;
-		memcpy(f->why, why, sizeof(why));
-	} else {
+	f->failed = failed;
+	f->arg = arg;
+	if (ctl_exit_code(r) == CTL_DENIED)
+		leave_to_daemon(f, pid, r, why);
+	else
 		*code = complain(f, pid, r, why, failed, arg);
-	}
 	return NULL;
 }
 
@@ -185,10 +209,29 @@ int ctl_open_one(struct ctl *ctl, const char *text, unsigned flags, struct hak_s
 /* -- by way of hakmemd ------------------------------------------------------------------------- */
 static bool looked_at(const struct found *f, pid_t pid)
 {
-	for (size_t i = 0; i < f->n && !f->denied; i++)
+	for (size_t i = 0; i < f->n; i++)
 		if (f->pids[i] == pid)
 			return true;
 	return false;
+}
+
+/* About those left to hakmemd that it does not have either. */
+static int complain_left(struct found *f, const struct ctl_process *has, size_t n)
+{
+	int result = CTL_OK;
+
+	for (size_t i = 0; i < f->n; i++) {
+		size_t k = 0;
+		int r;
+
+		while (k < n && has[k].pid != -f->pids[i])
+			k++;
+		if (f->pids[i] > 0 || k < n)
+			continue;
+		r = complain(f, -f->pids[i], f->denied, f->why, f->failed, f->arg);
+		result = result ? result : r;
+	}
+	return result;
 }
 
 /*
@@ -209,8 +252,7 @@ static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **re
 	else
 		r = ctl_bus_find(ctl, f->text, f->denied || elsewhere(ctl), &all, &n, why);
 	if (r < 0 && !elsewhere(ctl))
-		return f->denied ? complain(f, f->target.pid, f->denied, f->why, NULL, NULL) :
-		       CTL_OK;
+		return complain_left(f, NULL, 0);
 	if (r == -ESRCH)
 		return complain(f, f->target.pid, r, why, NULL, NULL);
 	if (r < 0) {
@@ -226,7 +268,7 @@ static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **re
 	}
 	*ret = all;
 	*ret_n = kept;
-	return CTL_OK;
+	return complain_left(f, all, kept);
 }
 
 /* Of everything there is, what others would have to allow us is not worth a word beside what we
@@ -260,9 +302,8 @@ int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
 		}
 		result = result ? result : r;
 	}
-	if (f.denied)
-		result = complain(&f, f.target.pid, f.denied, f.why, NULL, NULL);
-	return done(&f, result);
+	r = complain_left(&f, NULL, 0);
+	return done(&f, result ? result : r);
 }
 
 static int report_here(struct found *f, const struct ctl_report *report, void *arg)

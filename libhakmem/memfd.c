@@ -19,8 +19,11 @@
 
 #if HAK_CONTROL
 
-/* Out of the way of programs, but low: fork copies the table up to the highest. */
-enum { FD_FIRST = 100, FD_LAST = 999 };
+/*
+ * Above what programs use and list of their own, but low: fork copies the table up to the highest
+ * descriptor, and the kernel allocates tables of 256, 512, 1024 numbers.
+ */
+enum { FD_FIRST = 256, FD_LAST = 999 };
 
 static void close_fd(int fd)
 {
@@ -68,18 +71,11 @@ int hak_memfd_seal(const struct hak_memfd *m, int more)
 			    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more, 0, 0, 0);
 }
 
-/*
- * A duplicate between FD_FIRST and FD_LAST; below a smaller limit the last ten numbers; else
- * none.
- */
+/* A duplicate between FD_FIRST and FD_LAST; where the limit or the program leaves none: none. */
 void hak_memfd_settle(struct hak_memfd *m)
 {
-	struct rlimit limit;
 	long to = hak_sys(SYS_fcntl, m->fd, F_DUPFD_CLOEXEC, FD_FIRST, 0, 0, 0);
 
-	if (to == -EINVAL && !hak_sys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0) &&
-	    limit.rlim_cur > 20)
-		to = hak_sys(SYS_fcntl, m->fd, F_DUPFD_CLOEXEC, (long)limit.rlim_cur - 10, 0, 0, 0);
 	close_fd(m->fd);
 	m->fd = to < 0 ? -1 : (int)to;
 	if (to > FD_LAST)

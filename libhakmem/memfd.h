@@ -38,11 +38,11 @@ int hak_memfd_write(const struct hak_memfd *m, const void *p, size_t bytes, size
 /* F_SEAL_SEAL, SHRINK, GROW and `more`. */
 int hak_memfd_seal(const struct hak_memfd *m, int more);
 /*
- * Out of the programs' way, once all that needs the descriptor is done. It may get lost on the
- * way: -1.
+ * Out of the program's way, once all that needs the low number is done; the number is final then.
+ * -1 where no number from 256 to 999 is free below the soft limit.
  */
 void hak_memfd_settle(struct hak_memfd *m);
-/* Before anybody else may know of it. */
+/* The descriptor is not needed any more; the inode's number is kept. */
 void hak_memfd_discard(struct hak_memfd *m);
 
 void hak_memfd_close(struct hak_memfd *m); /* if it is ours */

@@ -2,10 +2,14 @@
 /*
  * The two memfds of a process. See segment.h for the rules and control/abi.h for the layout.
  *
- * hakmem-stats, by page: header, descriptors and class sizes (written once by pwrite, not mapped
- * here); struct live; the lazy table; the heaps' counters. Only pages that are in use exist: what
- * a process pays at start is counted in pages, since the first touch of one costs more than any of
- * the system calls below.
+ * hakmem-stats, by page: header, descriptors and class sizes (written once by pwrite, mapped for
+ * readers alone and never touched here); struct live; the lazy table; the heaps' counters. Only
+ * pages that are in use exist: what a process pays at start is counted in pages, since the first
+ * touch of one costs more than any of the system calls below.
+ *
+ * All of hakmem-stats is mapped from the start, so that its descriptor can be closed: a heap's
+ * counters are made accessible by mprotect, and a reader reaches each byte through the mappings.
+ * Of hakmem-tune one descriptor stays, for whom and when it does not: ARCHITECTURE.md.
  */
 #include "segment.h"
 
@@ -22,6 +26,7 @@
 #include "stats.h"
 #include "stop.h"
 #include "sys.h"
+#include "tune.h"
 
 /* ---- what is published once ---- */
 
@@ -54,6 +59,7 @@ struct live {
 	_Atomic uint64_t proc[HAK_PROC_COUNTERS];
 	struct hak_ack ack;
 };
+/* Behind it is a hole, which nobody touches. */
 #define LIVE_USED (offsetof(struct live, ack.value) + HAK_TUNABLES * sizeof(struct hak_ack_value))
 
 /* Bytes of one element of hak_heap_block.hot, two counters of 8 bytes. */
@@ -83,7 +89,8 @@ _Static_assert(COUNTERS <= HAK_MAX_COUNTERS, "readers refuse more");
 /* ---- state ---- */
 
 static struct {
-	struct live *live; /* mapping of [layout.live, layout.heaps) */
+	char *constant; /* mapping of [0, layout.heaps), read-only up to layout.live */
+	struct live *live; /* within it */
 	struct hak_lazy_table *lazy; /* within it; its pages exist once lazy_ready */
 	struct hak_tune *tune; /* mapping of the tune memfd */
 	struct hak_memfd stats_fd, tune_fd;
@@ -315,6 +322,7 @@ static void fill_header(struct hak_stats_header *h, const struct layout *l)
 		.heap_stride = HAK_HEAP_STRIDE,
 		.heaps_max = hak_heap_max(),
 		.debug = HAK_DEBUG,
+		.tune_fd = seg.tune_fd.fd,
 	};
 	h->counters_off = (uint32_t)at;
 	at += sizeof(counter_desc);
@@ -353,8 +361,11 @@ static void fill_tune(struct hak_tune *to, const struct hak_tune *layers)
 	__builtin_memcpy(to->magic, HAK_TUNE_MAGIC, sizeof(to->magic));
 }
 
-/* The tune memfd, mapped and sealed. */
-static int create_tune(const struct hak_tune *layers)
+/*
+ * The tune memfd, mapped and sealed. Where nobody outside may write to the page, nobody needs its
+ * descriptor.
+ */
+static int create_tune(const struct hak_tune *layers, bool locked)
 {
 	int r = hak_memfd_new(&seg.tune_fd, HAK_TUNE_NAME);
 	void *p;
@@ -371,7 +382,14 @@ static int create_tune(const struct hak_tune *layers)
 		return -ENOMEM;
 	seg.tune = p;
 	fill_tune(seg.tune, layers);
-	return hak_memfd_seal(&seg.tune_fd, 0);
+	r = hak_memfd_seal(&seg.tune_fd, 0);
+	if (r)
+		return r;
+	if (locked || !hak_tun(HAK_T_CONTROL_FD))
+		hak_memfd_discard(&seg.tune_fd);
+	else
+		hak_memfd_settle(&seg.tune_fd);
+	return 0;
 }
 
 /* Content and size of the stats memfd. */
@@ -397,33 +415,39 @@ static int fill_stats(const struct layout *l, bool fresh, bool locked)
 
 static int map_stats(const struct layout *l)
 {
-	void *p = map_shared(seg.live, l->heaps - l->live, PROT_READ | PROT_WRITE, seg.stats_fd.fd,
-			     l->live);
+	char *p = map_shared(seg.constant, l->heaps, PROT_READ | PROT_WRITE, seg.stats_fd.fd, 0);
+	int r;
 
 	if (!p)
 		return -ENOMEM;
-	seg.live = p;
-	seg.lazy = (void *)((char *)p + (l->lazy - l->live));
+	seg.constant = p;
+	seg.live = (void *)(p + l->live);
+	seg.lazy = (void *)(p + l->lazy);
 	hak_os_dump(seg.lazy, l->heaps - l->lazy, false);
-	return map_heaps(seg.stats_fd.fd, l, seg.writable);
+	/* No stray pointer of the program's changes what readers go by. */
+	r = (int)hak_sys(SYS_mprotect, (long)p, (long)l->live, PROT_READ, 0, 0, 0);
+	return r ? r : map_heaps(seg.stats_fd.fd, l, seg.writable);
 }
 
+/* Sealed, and its descriptor closed: the mappings are all that is needed from then on. */
 static int create_stats(const struct layout *l, bool fresh, bool locked)
 {
 	int r = hak_memfd_new(&seg.stats_fd, HAK_STATS_NAME);
 
-	if (!r)
-		r = fill_stats(l, fresh, locked);
-	if (!r)
-		r = map_stats(l);
 	if (r)
 		return r;
-	/* Not before: it forbids writable mappings. */
-	r = hak_memfd_seal(&seg.stats_fd, F_SEAL_FUTURE_WRITE);
-	if (r) {
-		unshare(0, seg.writable);
-		unshare_unused();
+	r = fill_stats(l, fresh, locked);
+	if (!r)
+		r = map_stats(l);
+	if (!r) {
+		/* Not before: it forbids writable mappings. */
+		r = hak_memfd_seal(&seg.stats_fd, F_SEAL_FUTURE_WRITE);
+		if (r) {
+			unshare(0, seg.writable);
+			unshare_unused();
+		}
 	}
+	hak_memfd_discard(&seg.stats_fd);
 	return r;
 }
 
@@ -438,26 +462,26 @@ static int check_limits(const struct layout *l)
 
 /*
  * What stays mapped after the segment is gone: whoever loaded a pointer into it just before may
- * still use it. The next segment takes the same addresses.
+ * still use it. The next segment takes the same addresses. With `answers` a controller that reads
+ * the process's memory still finds the last ones there.
  */
-static void cover_small_maps(void)
+static void cover_small_maps(bool answers)
 {
 	struct layout l = layout_of_pages();
+	size_t kept = l.live + hak_align_up(LIVE_USED, hak_page);
 
 	hak_ack = NULL;
 	hak_lazy_use(NULL);
 	seg.lazy_ready = false;
 	set_exists(false);
-	if (seg.live)
-		map_private_over(seg.live, l.heaps - l.live, PROT_READ | PROT_WRITE);
+	if (seg.constant && answers && !make_private(seg.live, kept - l.live)) {
+		map_private_over(seg.constant, l.live, PROT_READ | PROT_WRITE);
+		map_private_over(seg.constant + kept, l.heaps - kept, PROT_READ | PROT_WRITE);
+	} else if (seg.constant) {
+		map_private_over(seg.constant, l.heaps, PROT_READ | PROT_WRITE);
+	}
 	if (seg.tune)
 		map_private_over(seg.tune, hak_page, PROT_READ | PROT_WRITE);
-}
-
-static void close_own(void)
-{
-	hak_memfd_close(&seg.tune_fd);
-	hak_memfd_close(&seg.stats_fd);
 }
 
 static int create(const struct hak_tune *layers, bool fresh, bool locked)
@@ -466,18 +490,15 @@ static int create(const struct hak_tune *layers, bool fresh, bool locked)
 	int r = check_limits(&l);
 
 	if (!r)
-		r = create_tune(layers);
+		r = create_tune(layers, locked);
 	if (!r)
 		r = create_stats(&l, fresh, locked);
 	if (r) {
 		hak_memfd_discard(&seg.tune_fd);
-		hak_memfd_discard(&seg.stats_fd);
-		cover_small_maps();
+		cover_small_maps(false);
 		return r;
 	}
 	seg.tune->stats_ino = seg.stats_fd.ino;
-	hak_memfd_settle(&seg.tune_fd);
-	hak_memfd_settle(&seg.stats_fd);
 	set_exists(true);
 	hak_ack = &seg.live->ack;
 	publish_populated(seg.writable);
@@ -499,8 +520,8 @@ int hak_segment_create(const struct hak_tune *layers, bool locked)
 	hak_lock(HAK_LOCK_ZOMBIE);
 	hak_lock(HAK_LOCK_REGISTRY);
 	if (hak_heap_base() && alone()) {
-		/* those of a segment that was dropped while there were other threads */
-		close_own();
+		/* that of a segment that was dropped while there were other threads */
+		hak_memfd_close(&seg.tune_fd);
 		r = create(layers, false, locked);
 		/* of threads that ended before they moved: no business of the new segment's */
 		if (!r && atomic_exchange_explicit(&hak_segment_leaving, false,
@@ -562,10 +583,10 @@ int hak_segment_drop(bool may_close)
 	if (hak_page > HAK_HEAP_STRIDE && !alone())
 		return -EBUSY;
 	hak_stats_move(NULL);
-	cover_small_maps();
+	cover_small_maps(true);
 	drop_slots();
 	if (may_close && !hak_os_sandboxed())
-		close_own();
+		hak_memfd_close(&seg.tune_fd);
 	return 0;
 }
 
@@ -596,7 +617,7 @@ bool hak_segment_unshare(void)
 		return true;
 	if (hak_os_sandboxed())
 		return false;
-	r = make_private(seg.live, hak_align_up(sizeof(*seg.live), hak_page));
+	r = make_private(seg.live, hak_align_up(LIVE_USED, hak_page));
 	if (!r && seg.lazy_ready)
 		r = make_private(seg.lazy, hak_align_up(sizeof(*seg.lazy), hak_page));
 	if (!r && seg.writable)
@@ -614,7 +635,7 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 		return r;
 	atomic_store_explicit(&hak_segment_leaving, false, memory_order_relaxed);
 	if (!hak_os_sandboxed())
-		close_own();
+		hak_memfd_close(&seg.tune_fd);
 	/* The new one is mapped over the old one. */
 	if (exists() && layers && !hak_os_sandboxed()) {
 		hak_lazy_use(NULL);
@@ -624,7 +645,7 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 	}
 	if (r) {
 		cover_heaps();
-		cover_small_maps();
+		cover_small_maps(false);
 	}
 	return r;
 }

@@ -23,6 +23,11 @@
 struct peer {
 	pid_t pid;
 	int stats_fd, tune_fd;
+	int by_memory; /* stats_fd is the memory of the process; else its memfd */
+	unsigned pieces;
+	struct {
+		size_t start, end, offset;
+	} piece[16];
 	ino_t stats_ino, tune_ino;
 	struct hak_stats_header h;
 	struct hak_counter_desc counter[HAK_MAX_COUNTERS];
@@ -90,6 +95,50 @@ static inline int peer_open_inode(pid_t pid, ino_t ino, int flags)
 	return -1;
 }
 
+/* Its memfd, for which one must be root, else its memory where the memfd is mapped. */
+static inline int peer_open_stats(struct peer *p)
+{
+	char path[96], line[512];
+	unsigned long ino;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", p->pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f) && p->pieces < 16)
+		if (sscanf(line, "%zx-%zx %*s %zx %*s %lu", &p->piece[p->pieces].start,
+			   &p->piece[p->pieces].end, &p->piece[p->pieces].offset, &ino) == 4 &&
+		    ino == p->stats_ino && strstr(line, "/memfd:" HAK_STATS_NAME))
+			p->pieces++;
+	if (f)
+		fclose(f);
+	for (unsigned i = 0; i < p->pieces; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/map_files/%zx-%zx", p->pid,
+			 p->piece[i].start, p->piece[i].end);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	p->by_memory = 1;
+	snprintf(path, sizeof(path), "/proc/%d/mem", p->pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static inline ssize_t peer_pread(struct peer *p, void *to, size_t bytes, size_t offset)
+{
+	if (!p->by_memory)
+		return pread(p->stats_fd, to, bytes, offset);
+	for (unsigned i = 0; i < p->pieces; i++) {
+		size_t length = p->piece[i].end - p->piece[i].start;
+		size_t into = offset - p->piece[i].offset;
+
+		if (offset >= p->piece[i].offset && into < length)
+			return pread(p->stats_fd, to, bytes, p->piece[i].start + into);
+	}
+	return -1;
+}
+
 /* False: no segment of its own. A child's mapping of its parent's does not count. */
 static inline int peer_try_open(struct peer *p, pid_t pid)
 {
@@ -99,8 +148,8 @@ static inline int peer_try_open(struct peer *p, pid_t pid)
 	p->stats_ino = peer_mapped(pid, "/memfd:" HAK_STATS_NAME);
 	if (!p->stats_ino)
 		return 0;
-	p->stats_fd = peer_open_inode(pid, p->stats_ino, O_RDONLY);
-	if (p->stats_fd < 0 || pread(p->stats_fd, &p->h, sizeof(p->h), 0) != sizeof(p->h) ||
+	p->stats_fd = peer_open_stats(p);
+	if (p->stats_fd < 0 || peer_pread(p, &p->h, sizeof(p->h), 0) != sizeof(p->h) ||
 	    p->h.pid != (uint32_t)pid)
 		return 0;
 	/* Not from the mappings: a child of a controller maps its parent's target, too. */
@@ -109,9 +158,9 @@ static inline int peer_try_open(struct peer *p, pid_t pid)
 	if (p->tune_fd < 0)
 		return 0;
 	CHECK(p->h.counters <= HAK_MAX_COUNTERS && p->h.tunables <= HAK_MAX_TUNABLES);
-	CHECK(pread(p->stats_fd, p->counter, p->h.counters * sizeof(p->counter[0]),
+	CHECK(peer_pread(p, p->counter, p->h.counters * sizeof(p->counter[0]),
 		    p->h.counters_off) == (ssize_t)(p->h.counters * sizeof(p->counter[0])));
-	CHECK(pread(p->stats_fd, p->tunable, p->h.tunables * sizeof(p->tunable[0]),
+	CHECK(peer_pread(p, p->tunable, p->h.tunables * sizeof(p->tunable[0]),
 		    p->h.tunables_off) == (ssize_t)(p->h.tunables * sizeof(p->tunable[0])));
 	p->tune = mmap(NULL, sizeof(*p->tune), PROT_READ | PROT_WRITE, MAP_SHARED, p->tune_fd, 0);
 	CHECK(p->tune != MAP_FAILED);
@@ -137,7 +186,7 @@ static inline void peer_close(struct peer *p)
 
 static inline void peer_read(struct peer *p, void *to, size_t bytes, size_t offset)
 {
-	CHECK(pread(p->stats_fd, to, bytes, offset) == (ssize_t)bytes);
+	CHECK(peer_pread(p, to, bytes, offset) == (ssize_t)bytes);
 }
 
 static inline int peer_index(struct peer *p, const char *tunable)

@@ -22,14 +22,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* A memfd at the lowest free number from 100 on, as the library has it. */
+/* A memfd at the lowest free number from 256 on, as the library has that of its tunables. */
 static int make_memfd(const char *name, size_t bytes, void **map)
 {
 	int low = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), fd;
 
 	if (low < 0)
 		err(99, "memfd_create");
-	fd = fcntl(low, F_DUPFD_CLOEXEC, 100);
+	fd = fcntl(low, F_DUPFD_CLOEXEC, 256);
 	close(low);
 	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
 		err(99, "memfd");
@@ -136,6 +136,7 @@ void fake_create(struct fake *f)
 	if (fstat(f->stats_fd, &stats) < 0 || fstat(f->tune_fd, &tune) < 0)
 		err(99, "fstat");
 	h.tune_ino = tune.st_ino;
+	h.tune_fd = f->tune_fd;
 	h.created_ns = now_ns();
 	memcpy(f->map, &h, sizeof(h));
 	f->header = (void *)f->map;
