@@ -19,6 +19,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "control/budget.h"
 #include "control/escape.h"
 #include "control/missing.h"
 #include "control/proc.h"
@@ -28,6 +29,7 @@
 #define MAPS_MAX_BYTES	(16u << 20)
 /* A real process maps its segment in a few pieces, and a just forked one its parent's as well. */
 #define CANDIDATES	8
+#define EXACT_MAX_BYTES	(4ull << 30)
 
 static const char stats_path[] = "/memfd:" HAK_STATS_NAME " (deleted)";
 static const char tune_path[] = "/memfd:" HAK_TUNE_NAME " (deleted)";
@@ -111,29 +113,52 @@ static int64_t clock_difference(int procfd)
 uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 {
 	char buf[1024], *p;
+	uint64_t kept = 0;
 
-	if (exact && hak_proc_read(seg->procfd, "smaps_rollup", buf, sizeof(buf)) > 0) {
-		p = strstr(buf, "\nRss:");
-		if (p)
-			return strtoull(p + strlen("\nRss:"), NULL, 10) << 10;
-	}
 	if (hak_proc_read(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strchr(buf, ' ');
-	return p ? strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+	if (p)
+		kept = strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+	/* One read that cannot be stopped, and as long as the process has pages. */
+	if (!exact || (hak_budget_is_set() && kept > EXACT_MAX_BYTES) ||
+	    hak_proc_read(seg->procfd, "smaps_rollup", buf, sizeof(buf)) <= 0)
+		return kept;
+	p = strstr(buf, "\nRss:");
+	return p ? strtoull(p + strlen("\nRss:"), NULL, 10) << 10 : kept;
 }
 
 /* -- mappings ---------------------------------------------------------------------------------- */
+/* The number at *at, which is moved behind it and the one character `end`; false if it is none. */
+static bool parse_number(char **at, int base, char end, uint64_t *ret)
+{
+	char *from = *at;
+
+	*ret = strtoull(from, at, base);
+	return *at != from && *(*at)++ == end;
+}
+
+/* By hand, for a process may have a million of them: "START-END PERMS OFFSET MAJOR:MINOR INO
+ * PATH".
+ */
 static bool parse_mapping(char *line, struct hak_mapping *map)
 {
-	int path = 0;
+	uint64_t major_, minor_;
+	char *at = line;
 
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %" SCNx32 ":%" SCNx32 " %" SCNu64
-		   " %n", &map->start, &map->end, map->perms, &map->offset, &map->major,
-		   &map->minor, &map->ino, &path) < 7)
+	if (!parse_number(&at, 16, '-', &map->start) || !parse_number(&at, 16, ' ', &map->end) ||
+	    strnlen(at, 5) < 5 || at[4] != ' ')
 		return false;
-	map->path = line + path;
-	return path > 0;
+	memcpy(map->perms, at, 4);
+	map->perms[4] = '\0';
+	at += 5;
+	if (!parse_number(&at, 16, ' ', &map->offset) || !parse_number(&at, 16, ':', &major_) ||
+	    !parse_number(&at, 16, ' ', &minor_) || !parse_number(&at, 10, ' ', &map->ino))
+		return false;
+	map->major = (uint32_t)major_;
+	map->minor = (uint32_t)minor_;
+	map->path = at + strspn(at, " ");
+	return true;
 }
 
 int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void *arg), void *arg)
@@ -168,35 +193,38 @@ int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void 
 			break;
 		have = (size_t)(buf + have - line);
 		memmove(buf, line, have);
-		if (total > MAPS_MAX_BYTES || have == sizeof(buf) - 1) {
+		if (total > MAPS_MAX_BYTES || have == sizeof(buf) - 1)
 			r = -E2BIG;
+		else if (hak_budget_spent())
+			r = -ETIME;
+		if (r)
 			break;
-		}
 	}
 	close(fd);
 	return r;
 }
 
-bool hak_maybe_segment(int procdir, const char *pid)
+int hak_maybe_segment(int procdir, const char *pid)
 {
 	static const char needle[] = "/memfd:" HAK_STATS_NAME;
 	enum { KEEP = sizeof(needle) - 2 };	/* of what was read last: the name may be cut */
 	char buf[KEEP + 32768], name[32];
 	size_t total = 0;
-	bool found = false;
+	int fd, found = 0;
 	ssize_t n;
-	int fd;
 
 	snprintf(name, sizeof(name), "%.16s/maps", pid);
 	fd = openat(procdir, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return 0;
 	memset(buf, 0, KEEP);
 	while (!found && total < MAPS_MAX_BYTES &&
 	       (n = read(fd, buf + KEEP, sizeof(buf) - KEEP)) > 0) {
-		found = memmem(buf, KEEP + (size_t)n, needle, sizeof(needle) - 1);
+		found = memmem(buf, KEEP + (size_t)n, needle, sizeof(needle) - 1) != NULL;
 		memmove(buf, buf + n, KEEP);
 		total += (size_t)n;
+		if (!found && hak_budget_spent())
+			found = -ETIME;
 	}
 	close(fd);
 	return found;
@@ -331,8 +359,9 @@ static int open_tune_memfd(const struct hak_segment *seg, const struct candidate
 	return fd >= 0 ? fd : open_mapped(seg->procfd, c, mode);
 }
 
-/* The tune memfd that the header names. Without it the process can be read, and not changed. */
-static void open_tune(struct hak_segment *seg, const struct candidates *c, bool write)
+/* The tune memfd that the header names. Without it the process can be read, and not changed. 0, or
+ * -ETIME. */
+static int open_tune(struct hak_segment *seg, const struct candidates *c, bool write)
 {
 	for (unsigned i = 0; i < c->tune_n; i++) {
 		struct stat st;
@@ -349,10 +378,11 @@ static void open_tune(struct hak_segment *seg, const struct candidates *c, bool 
 		    st.st_size <= (off_t)HAK_TUNE_MAX_BYTES) {
 			seg->tune_fd = fd;
 			seg->tune_writable = write;
-			return;
+			return 0;
 		}
 		close(fd);
 	}
+	return 0;
 }
 
 /* Says what keeps us from the memory of a process, whose mappings we may see. */
@@ -446,6 +476,8 @@ static int open_stats(struct hak_segment *seg, const struct candidates *c, char 
 	for (unsigned i = 0; i < c->stats_n; i++) {
 		int fd = open_stats_memfd(seg, &c->stats[i], why);
 
+		if (fd == -ETIME)
+			return fd;
 		if (fd < 0) {
 			result = fd;
 			continue;
@@ -543,8 +575,12 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 	r = open_stats(seg, &c, why);
 	if (r < 0)
 		return r;
-	open_tune(seg, &c, flags & HAK_SEGMENT_WRITE);
+	r = open_tune(seg, &c, flags & HAK_SEGMENT_WRITE);
+	if (r < 0)
+		return r;
 	judge_library(seg, &c);
+	if (hak_budget_spent())
+		return -ETIME;
 	return hak_segment_alive(seg);
 }
 
@@ -563,6 +599,8 @@ int hak_segment_open(pid_t pid, unsigned flags, struct hak_segment **ret, char w
 	if (r < 0) {
 		if (r == -ESRCH)
 			snprintf(why, HAK_WHY_TEXT, "no such process");
+		else if (r == -ETIME)
+			snprintf(why, HAK_WHY_TEXT, "looking at it takes too long: it is left out");
 		else if (!why[0])
 			snprintf(why, HAK_WHY_TEXT, "%s", strerror(-r));
 		hak_segment_close(seg);

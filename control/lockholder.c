@@ -15,8 +15,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "control/budget.h"
 #include "control/escape.h"
 #include "control/lockholder.h"
+
+/* Of the processor, for all processes; for those of one user; for one process. */
+#define ALL_NS		300000000
+#define USER_NS		50000000
+#define PROCESS_NS	10000000
 
 /* The first and last byte of a lock stand at the end of its line. */
 static bool holds(int piddir, const char *number, unsigned byte)
@@ -34,7 +40,7 @@ static bool holds(int piddir, const char *number, unsigned byte)
 			close(fd);
 		return false;
 	}
-	while (!found && fgets(line, sizeof(line), f)) {
+	while (!found && !hak_budget_spent() && fgets(line, sizeof(line), f)) {
 		unsigned long long first, last = ~0ull;
 		char *inode = strncmp(line, "lock:", 5) == 0 ? strrchr(line, ':') : NULL;
 
@@ -59,7 +65,7 @@ static bool process_holds(int piddir, const struct stat *file, unsigned byte)
 			close(fds);
 		return false;
 	}
-	while (!found && (entry = readdir(d))) {
+	while (!found && !hak_budget_spent() && (entry = readdir(d))) {
 		struct statx st;
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
@@ -93,6 +99,7 @@ static void name_process(int piddir, const char *pid, char *out, size_t bytes)
 
 int hak_lock_holder(int fd, unsigned byte, char *out, size_t bytes)
 {
+	struct hak_shares *shares;
 	struct dirent *entry;
 	struct stat file;
 	int r = -ENOENT;
@@ -103,7 +110,15 @@ int hak_lock_holder(int fd, unsigned byte, char *out, size_t bytes)
 	d = opendir("/proc");
 	if (!d)
 		return -errno;
+	shares = calloc(1, sizeof(*shares));
+	if (!shares) {
+		closedir(d);
+		return -ENOMEM;
+	}
+	shares->pass_ns = ALL_NS, shares->user_ns = USER_NS, shares->piece_ns = PROCESS_NS;
+	hak_shares_begin(shares);
 	while (r < 0 && (entry = readdir(d))) {
+		struct stat process;
 		int piddir;
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
@@ -111,12 +126,16 @@ int hak_lock_holder(int fd, unsigned byte, char *out, size_t bytes)
 		piddir = openat(dirfd(d), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (piddir < 0)
 			continue;
-		if (process_holds(piddir, &file, byte)) {
-			name_process(piddir, entry->d_name, out, bytes);
-			r = 0;
+		if (fstat(piddir, &process) == 0 && hak_share_enter(shares, process.st_uid, NULL)) {
+			if (process_holds(piddir, &file, byte)) {
+				name_process(piddir, entry->d_name, out, bytes);
+				r = 0;
+			}
+			hak_share_leave(shares, NULL);
 		}
 		close(piddir);
 	}
+	free(shares);
 	closedir(d);
 	return r;
 }

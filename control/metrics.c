@@ -159,16 +159,19 @@ static const bool *counters(void)
 static void take_counter(const struct hak_segment *seg, const struct hak_snapshot *snap,
 			 const struct hak_counter_row *row, uint64_t *out)
 {
+	int index;
+
 	if (!by_tier(row)) {
 		*out = hak_total(seg, snap, row->id);
 		return;
 	}
 	memset(out, 0, HAK_TIER_WHALE * sizeof(*out));
-	for (uint32_t c = 0; c < snap->classes; c++) {
+	index = hak_segment_counter(seg, row->id);
+	for (uint32_t c = 0; index >= 0 && c < snap->classes; c++) {
 		enum hak_tier tier = hak_tier_of(seg->class_size[c]);
 
 		if (tier < HAK_TIER_WHALE)
-			out[tier] += hak_of_class(seg, snap, row->id, c);
+			out[tier] += snap->by_class[(size_t)index * snap->classes + c];
 	}
 }
 
@@ -476,7 +479,18 @@ static void put_pressure(enum hak_metrics_format format, FILE *to)
 	fclose(f);
 }
 
-int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, FILE *to)
+static void put_put_off(enum hak_metrics_format format, uint64_t put_off, FILE *to)
+{
+	const char *end = format == HAK_METRICS_PROMETHEUS ? "_total" : "";
+
+	fprintf(to, "# HELP hakmem_daemon_put_off%s How often hakmemd put off or refused work for "
+		"a user that took more than that user's share of its time.\n"
+		"# TYPE hakmem_daemon_put_off%s counter\n"
+		"hakmem_daemon_put_off_total %" PRIu64 "\n", end, end, put_off);
+}
+
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format,
+		      uint64_t put_off, FILE *to)
 {
 	bool open = format == HAK_METRICS_OPENMETRICS;
 	unsigned first = 0;
@@ -496,8 +510,10 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 			for (unsigned j = 0; j < f.n; j++)
 				put_sample(to, &f, j, s);
 	}
-	if (m->source == HAK_METRICS_DAEMON)
+	if (m->source == HAK_METRICS_DAEMON) {
+		put_put_off(format, put_off, to);
 		put_pressure(format, to);
+	}
 	if (open)
 		fputs("# EOF\n", to);
 	return ferror(to) ? -EIO : 0;

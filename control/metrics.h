@@ -103,8 +103,10 @@ void hak_figures_fold(struct hak_figures *base, const struct hak_figures *more);
 void hak_figures_save(const struct hak_figures *f, FILE *to);
 bool hak_figures_load(struct hak_figures *f, const char *line);
 
-/* 0 or -EIO. OpenMetrics ends with its "# EOF". */
-int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, FILE *to);
+/* 0 or -EIO. OpenMetrics ends with its "# EOF". `put_off` is the daemon's own counter of work that
+ * took too long; hakmemctl has none. */
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format,
+		      uint64_t put_off, FILE *to);
 
 /*
  * The counters of all series, to be read back by another start or another version of the same

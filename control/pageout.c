@@ -14,11 +14,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "control/budget.h"
 #include "control/missing.h"
 #include "control/pageout.h"
 #include "control/tunewrite.h"
 
 #define BATCH		16	/* ranges in one system call */
+#define PIECE_BYTES	(16u << 20)	/* of one range in one: it cannot be stopped */
 #define SEQ_ATTEMPTS	100
 #define MAX_BYTES	(64ull << 30)
 #define MAX_NS		(5ull * 1000000000)
@@ -189,25 +191,46 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 	return plan->next == plan->lazy_n;
 }
 
+/* Takes up to PIECE_BYTES, in up to BATCH ranges, from the parts that begin at *part. */
+static unsigned take_batch(struct iovec **part, struct iovec *end, struct iovec batch[BATCH])
+{
+	size_t room = PIECE_BYTES;
+	unsigned n = 0;
+
+	for (; *part < end && n < BATCH && room; n++) {
+		struct iovec *from = *part;
+
+		batch[n] = *from;
+		if (batch[n].iov_len > room)
+			batch[n].iov_len = room;
+		room -= batch[n].iov_len;
+		from->iov_base = (char *)from->iov_base + batch[n].iov_len;
+		from->iov_len -= batch[n].iov_len;
+		*part += from->iov_len == 0;
+	}
+	return n;
+}
+
 /* One bad range fails its batch half-way; the rest of the batch is then tried range by range. */
 static int page_out(int pidfd, struct iovec *part, unsigned parts)
 {
+	struct iovec *end = part + parts, batch[BATCH];
 	uint64_t start = hak_monotonic_ns();
+	unsigned n;
 	int r = 0;
 
-	for (unsigned i = 0; i < parts && hak_monotonic_ns() - start < MAX_NS; ) {
-		unsigned n = parts - i < BATCH ? parts - i : BATCH;
-
-		if (syscall(SYS_process_madvise, pidfd, part + i, n, MADV_PAGEOUT, 0) < 0) {
+	while (hak_monotonic_ns() - start < MAX_NS && (n = take_batch(&part, end, batch))) {
+		if (syscall(SYS_process_madvise, pidfd, batch, n, MADV_PAGEOUT, 0) < 0) {
 			if (errno == ESRCH || errno == EPERM || errno == ENOSYS)
 				return -errno;
-			for (unsigned j = i; j < i + n; j++)
-				if (syscall(SYS_process_madvise, pidfd, part + j, 1, MADV_PAGEOUT,
+			for (unsigned j = 0; j < n; j++)
+				if (syscall(SYS_process_madvise, pidfd, batch + j, 1, MADV_PAGEOUT,
 					    0) < 0 &&
 				    r == 0)
 					r = -errno;
 		}
-		i += n;
+		if (part < end && hak_budget_spent())
+			return -ETIME;
 	}
 	return r;
 }

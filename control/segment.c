@@ -119,7 +119,8 @@ static int check_header(const struct hak_stats_header *h, uint64_t file_bytes,
 	    h->tunable_desc_bytes < sizeof(struct hak_tunable_desc) ||
 	    h->tunable_desc_bytes > 4096 || h->counter_desc_bytes % 8 || h->tunable_desc_bytes % 8)
 		return bad(why, "its segment's descriptors have a wrong size");
-	if (h->heap_stride > HAK_READER_HEAP_BYTES || h->heap_stride % 8 || h->proc_bytes % 8)
+	if (h->heap_stride > HAK_READER_HEAP_BYTES || h->heap_stride % 8 || h->proc_bytes % 8 ||
+	    h->proc_bytes > HAK_READER_HEAP_BYTES)
 		return bad(why, "its segment's heaps have a wrong size");
 	if (!lies_within(h, h->counters_off, (uint64_t)h->counters * h->counter_desc_bytes) ||
 	    !lies_within(h, h->tunables_off, (uint64_t)h->tunables * h->tunable_desc_bytes) ||

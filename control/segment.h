@@ -43,7 +43,7 @@
 
 /* Upper bounds of what a valid segment holds, beyond those of abi.h. */
 #define HAK_READER_CLASSES	512u
-#define HAK_READER_HEAP_BYTES	65536u
+#define HAK_READER_HEAP_BYTES	65536u	/* and of what is the process's */
 
 /* Mappings of one memfd that are looked at; the library has five. */
 #define HAK_PIECES		16u
@@ -89,6 +89,7 @@ enum hak_segment_flags {
  *   -EPROTONOSUPPORT	another major version of the layout
  *   -EBADMSG		it has one that is not valid
  *   -E2BIG		too many mappings to look through
+ *   -ETIME		the budget (budget.h) was spent before it was known what it has
  *   other		what the system said
  */
 int hak_segment_open(pid_t pid, unsigned flags, struct hak_segment **ret, char why[HAK_WHY_TEXT]);
@@ -126,8 +127,8 @@ uint64_t hak_segment_now_ns(const struct hak_segment *seg);
 /* CLOCK_MONOTONIC, for how long we wait. */
 uint64_t hak_monotonic_ns(void);
 
-/* Resident bytes: exact (smaps_rollup) and slow, or as the kernel keeps count (statm); 0 if
- * unknown. */
+/* Resident bytes: exact (smaps_rollup) and slow, or as the kernel keeps count (statm), which with a
+ * budget is what there is of processes beyond 4 GiB; 0 if unknown. */
 uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact);
 
 /* One line of maps. `path` points into the line. */
@@ -141,12 +142,12 @@ struct hak_mapping {
 /*
  * Calls `see` for each mapping of the process, in order of address, until it answers non-zero,
  * which is returned; 0 at the end; -errno. -E2BIG after 16 MiB of text, some hundred times what a
- * real process has.
+ * real process has; -ETIME when the budget (budget.h) is spent.
  */
 int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void *arg), void *arg);
 
-/* True if the process maps something by the name of a segment; cheap, proves nothing. `procdir` is
- * /proc. */
-bool hak_maybe_segment(int procdir, const char *pid);
+/* 1 if the process maps something by the name of a segment, 0 if not; cheap, proves nothing.
+ * `procdir` is /proc. -ETIME: the budget (budget.h) was spent before that was known. */
+int hak_maybe_segment(int procdir, const char *pid);
 
 #endif

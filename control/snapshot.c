@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/budget.h"
 #include "control/schema.h"
 #include "control/snapshot.h"
 
@@ -59,8 +60,11 @@ static int add_heaps(const struct hak_segment *seg, struct hak_snapshot *snap)
 		n = snap->heaps - first < at_once ? snap->heaps - first : at_once;
 		r = hak_segment_read(seg, h->heaps_off + (uint64_t)first * h->heap_stride, buf,
 				     (size_t)n * h->heap_stride);
-		for (uint32_t i = 0; r == 0 && i < n; i++)
+		for (uint32_t i = 0; r == 0 && i < n; i++) {
 			add_heap(seg, snap, buf + (size_t)i * h->heap_stride);
+			if (hak_budget_spent())
+				r = -ETIME;
+		}
 	}
 	free(buf);
 	return r;

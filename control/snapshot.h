@@ -24,7 +24,8 @@ struct hak_snapshot {
 	uint64_t *by_class;	/* [counters][classes]; zeros for scopes that have no classes */
 };
 
-/* 0, -ENOMEM or the error of a read; *ret needs hak_snapshot_free() after success only. */
+/* 0, -ENOMEM, -ETIME (budget.h) or the error of a read; *ret needs hak_snapshot_free() after
+ * success only. */
 int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret);
 void hak_snapshot_free(struct hak_snapshot *snap);
 

@@ -11,11 +11,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/grow.h"
 #include "control/proc.h"
 #include "control/target.h"
+
+/* Of our processor, for one command: what others' processes may take in all, those of one user, and
+ * one process at a time. */
+#define ALL_NS		10000000000
+#define USER_NS		500000000
+#define PROCESS_NS	20000000
 
 /* The kernel keeps this much of a process's name. */
 #define COMM_LENGTH 15
@@ -118,7 +125,25 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int look_at_all(const struct hak_target *target, bool any, pid_t **ret, size_t *ret_n)
+/* Also one that there is no time for: opening it will tell. */
+static bool may_have_segment(int procdir, const char *pid, struct hak_shares *shares)
+{
+	struct stat st;
+	int maybe;
+
+	if (!shares)
+		return hak_maybe_segment(procdir, pid);
+	if (fstatat(procdir, pid, &st, 0) < 0)
+		return false;
+	if (!hak_share_enter(shares, st.st_uid, NULL))
+		return true;
+	maybe = hak_maybe_segment(procdir, pid);
+	hak_share_leave(shares, NULL);
+	return maybe;
+}
+
+static int look_at_all(const struct hak_target *target, bool any, struct hak_shares *shares,
+		       pid_t **ret, size_t *ret_n)
 {
 	DIR *d = opendir("/proc");
 	size_t n = 0, room = 0;
@@ -132,7 +157,7 @@ static int look_at_all(const struct hak_target *target, bool any, pid_t **ret, s
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		if (is_meant(dirfd(d), entry->d_name, target) &&
-		    (any || hak_maybe_segment(dirfd(d), entry->d_name)))
+		    (any || may_have_segment(dirfd(d), entry->d_name, shares)))
 			r = append(&list, &n, &room, (pid_t)atoi(entry->d_name));
 	}
 	closedir(d);
@@ -147,7 +172,8 @@ static int look_at_all(const struct hak_target *target, bool any, pid_t **ret, s
 	return 0;
 }
 
-static int find_pids(const struct hak_target *target, bool any, pid_t **ret, size_t *ret_n)
+static int find_pids(const struct hak_target *target, bool any, struct hak_shares *shares,
+		     pid_t **ret, size_t *ret_n)
 {
 	char why[HAK_WHY_TEXT];
 	pid_t *list;
@@ -156,7 +182,7 @@ static int find_pids(const struct hak_target *target, bool any, pid_t **ret, siz
 	if (r < 0)
 		return r;
 	if (target->kind != HAK_TARGET_PID)
-		return look_at_all(target, any, ret, ret_n);
+		return look_at_all(target, any, shares, ret, ret_n);
 	list = malloc(sizeof(*list));
 	if (!list)
 		return -ENOMEM;
@@ -166,12 +192,40 @@ static int find_pids(const struct hak_target *target, bool any, pid_t **ret, siz
 	return 0;
 }
 
-int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
+int hak_target_pids(const struct hak_target *target, struct hak_shares *shares, pid_t **ret,
+		    size_t *ret_n)
 {
-	return find_pids(target, false, ret, ret_n);
+	return find_pids(target, false, shares, ret, ret_n);
+}
+
+void hak_target_shares(struct hak_shares *ret)
+{
+	*ret = (struct hak_shares){ .pass_ns = ALL_NS, .user_ns = USER_NS,
+				    .piece_ns = PROCESS_NS };
+	hak_shares_begin(ret);
+}
+
+int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct hak_segment **ret,
+		    char why[HAK_WHY_TEXT])
+{
+	char path[32];
+	struct stat st;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	if (!shares || stat(path, &st) < 0)
+		return hak_segment_open(pid, flags, ret, why);
+	if (!hak_share_enter(shares, st.st_uid, NULL)) {
+		snprintf(why, HAK_WHY_TEXT, "looking at processes of user %u takes too long: this "
+			 "one is left out", (unsigned)st.st_uid);
+		return -ETIME;
+	}
+	r = hak_segment_open(pid, flags, ret, why);
+	hak_share_leave(shares, NULL);
+	return r;
 }
 
 int hak_target_any_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)
 {
-	return find_pids(target, target->kind == HAK_TARGET_COMM, ret, ret_n);
+	return find_pids(target, target->kind == HAK_TARGET_COMM, NULL, ret, ret_n);
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "control/budget.h"
 #include "control/cgroup.h"
 #include "control/segment.h"
 
@@ -36,12 +37,21 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 
 /*
  * The pids of the target, rising, in a new array for the caller to free. A PID is taken as it is;
- * the others are those that look as if they had a segment. 0 or -errno; none found is 0 and *ret_n
- * = 0.
+ * the others are those that look as if they had a segment, or for which there is no time left in
+ * `shares` (NULL: they may take as long as it takes). 0 or -errno; none found is 0 and *ret_n = 0.
  */
-int hak_target_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n);
+int hak_target_pids(const struct hak_target *target, struct hak_shares *shares, pid_t **ret,
+		    size_t *ret_n);
 
 /* The same, but those of comm:NAME whether or not they run hakmem. */
 int hak_target_any_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n);
+
+/* For one command that looks at many processes. */
+void hak_target_shares(struct hak_shares *ret);
+
+/* hak_segment_open() within `shares` (NULL: however long it takes): -ETIME also where there is
+ * no time left for that user's processes. */
+int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct hak_segment **ret,
+		    char why[HAK_WHY_TEXT]);
 
 #endif

@@ -88,17 +88,19 @@ static void offer_groups(const char *word, const struct hak_segment *seg)
 static void offer_targets(const char *word)
 {
 	const struct hak_target all = { .kind = HAK_TARGET_ALL };
+	struct hak_shares shares;
 	pid_t *pids;
 	size_t n;
 
 	offer(word, "all");
-	if (hak_target_pids(&all, &pids, &n) < 0)
+	hak_target_shares(&shares);
+	if (hak_target_pids(&all, &shares, &pids, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		char why[HAK_WHY_TEXT], text[5 + HAK_COMM_BYTES];
 		struct hak_segment *seg;
 
-		if (hak_segment_open(pids[i], 0, &seg, why) < 0)
+		if (hak_target_open(&shares, pids[i], 0, &seg, why) < 0)
 			continue;
 		snprintf(text, sizeof(text), "%d", (int)seg->pid);
 		offer(word, text);

@@ -409,13 +409,15 @@ static void check_processes(struct finding *f)
 {
 	const struct hak_target all = { .kind = HAK_TARGET_ALL };
 	unsigned good = 0, stale = 0, broken = 0;
+	struct hak_shares shares;
 	pid_t *pids;
 	size_t n;
 	int error;
 
 	if (!has_proc(f))
 		return;
-	error = hak_target_pids(&all, &pids, &n);
+	hak_target_shares(&shares);
+	error = hak_target_pids(&all, &shares, &pids, &n);
 	if (error < 0) {
 		not_known(f, "processes cannot be looked for", strerror(-error));
 		return;
@@ -423,7 +425,7 @@ static void check_processes(struct finding *f)
 	for (size_t i = 0; i < n; i++) {
 		char why[HAK_WHY_TEXT];
 		struct hak_segment *seg;
-		int r = hak_segment_open(pids[i], 0, &seg, why);
+		int r = hak_target_open(&shares, pids[i], 0, &seg, why);
 
 		broken += r < 0 && ctl_exit_code(r) != CTL_NOTHING;
 		if (r < 0)

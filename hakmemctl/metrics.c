@@ -63,7 +63,7 @@ static int of_processes(struct ctl *ctl, const char *target, const struct reques
 		return CTL_FAILED;
 	r = ctl_each(ctl, target, 0, add_process, m);
 	/* That there is nothing to count is an answer too, for a collector. */
-	if ((r == CTL_OK || r == CTL_NOTHING) && hak_metrics_write(m, request->format, to) < 0)
+	if ((r == CTL_OK || r == CTL_NOTHING) && hak_metrics_write(m, request->format, 0, to) < 0)
 		r = CTL_FAILED;
 	hak_metrics_free(m);
 	return r;

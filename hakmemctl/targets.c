@@ -54,6 +54,7 @@ static bool passed_over(const struct hak_target *target, int error)
 struct found {
 	struct hak_target target;
 	const char *text;
+	struct hak_shares shares;	/* of our time; none for a PID */
 	pid_t *pids;		/* negated: we may not open it, and hakmemd is to try */
 	size_t n;
 	bool matched;
@@ -80,6 +81,12 @@ int ctl_check_proc(void)
 	return CTL_FAILED;
 }
 
+/* A process that was asked for by its PID may take as long as it takes. */
+static struct hak_shares *shares_of(struct found *f)
+{
+	return f->target.kind == HAK_TARGET_PID ? NULL : &f->shares;
+}
+
 /* CTL_OK, or the exit code of a target that cannot be looked for. */
 static int find(struct ctl *ctl, const char *text, struct found *ret)
 {
@@ -94,7 +101,8 @@ static int find(struct ctl *ctl, const char *text, struct found *ret)
 	r = ctl_check_proc();
 	if (r != CTL_OK)
 		return r;
-	r = hak_target_pids(&ret->target, &ret->pids, &ret->n);
+	hak_target_shares(&ret->shares);
+	r = hak_target_pids(&ret->target, shares_of(ret), &ret->pids, &ret->n);
 	if (r < 0) {
 		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
 		return CTL_FAILED;
@@ -126,9 +134,10 @@ static void leave_to_daemon(struct found *f, pid_t pid, int error, const char *w
 }
 
 /* The segment, if it is as it is needed. One that is shut for everybody says so itself. */
-static int open_for(pid_t pid, unsigned flags, struct hak_segment **ret, char why[HAK_WHY_TEXT])
+static int open_for(struct found *f, pid_t pid, unsigned flags, struct hak_segment **ret,
+		    char why[HAK_WHY_TEXT])
 {
-	int r = hak_segment_open(pid, flags, ret, why);
+	int r = hak_target_open(shares_of(f), pid, flags, ret, why);
 
 	if (r < 0 || !(flags & HAK_SEGMENT_WRITE) || (*ret)->tune_writable || (*ret)->header.locked)
 		return r;
@@ -144,7 +153,7 @@ static struct hak_segment *open_one(struct found *f, pid_t pid, unsigned flags,
 {
 	char why[HAK_WHY_TEXT];
 	struct hak_segment *seg;
-	int r = open_for(pid, flags, &seg, why);
+	int r = open_for(f, pid, flags, &seg, why);
 
 	*code = CTL_OK;
 	if (r == 0) {
@@ -306,6 +315,22 @@ int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
 	return done(&f, result ? result : r);
 }
 
+static const char too_long[] = "reading its counters takes too long: it is left out";
+
+static int report_one(struct found *f, struct hak_segment *seg, enum hak_report what,
+		      struct json_object **ret)
+{
+	struct hak_shares *shares = shares_of(f);
+	int r;
+
+	if (shares && !hak_share_enter(shares, seg->uid, NULL))
+		return -ETIME;
+	r = hak_report_make(seg, what, true, ret);
+	if (shares)
+		hak_share_leave(shares, NULL);
+	return r;
+}
+
 static int report_here(struct found *f, const struct ctl_report *report, void *arg)
 {
 	int r, result = CTL_OK;
@@ -315,9 +340,9 @@ static int report_here(struct found *f, const struct ctl_report *report, void *a
 		struct json_object *o;
 
 		if (seg) {
-			r = hak_report_make(seg, report->what, true, &o);
-			r = r < 0 ? complain(f, seg->pid, r, strerror(-r), report->failed, arg) :
-			    report->each(o, arg);
+			r = report_one(f, seg, report->what, &o);
+			r = r < 0 ? complain(f, seg->pid, r, r == -ETIME ? too_long : strerror(-r),
+					     report->failed, arg) : report->each(o, arg);
 			hak_segment_close(seg);
 		}
 		result = result ? result : r;

@@ -175,7 +175,7 @@ static void write_layer(struct hak_process *p, bool all)
 	settle(p);
 }
 
-void hak_apply(struct hak_process *p)
+void hak_apply_later(struct hak_process *p)
 {
 	struct hak_manager *m = p->manager;
 
@@ -184,6 +184,12 @@ void hak_apply(struct hak_process *p)
 	hak_policy_effect(m->policies, &p->id, &p->effect);
 	m->pressure_stale = true;
 	p->repairs = 0;
+	p->dirty_policy = true;
+}
+
+void hak_apply(struct hak_process *p)
+{
+	hak_apply_later(p);
 	write_layer(p, true);
 }
 

@@ -2,20 +2,31 @@
 /* Who asks on the bus, see askers.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "control/budget.h"
 #include "control/segment.h"
 #include "hakmemd/askers.h"
-#include "hakmemd/turns.h"
 
 #define SENDERS		64u	/* connections whose user is remembered */
 #define NAME_BYTES	24u	/* ":1.4711"; longer ones are asked for each time */
 #define USERS		32u
 #define SHARE		10u	/* one part in so many */
 #define FREE_NS		250000000
+/* Refusals that are answered: at once, and one more each time that so long has passed. */
+#define ANSWERS		64u
+#define ANSWER_NS	10000000u
+/* In one turn of the event loop. */
+#define DRAIN_NS	2000000
+/* Answers that dbus-daemon has not taken yet, before it is waited for; how long, at a time. */
+#define UNSENT_MAX	16u
+#define ROOM_MS		100
+#define ROOM_TRIES	10u
+#define ASK_US		5000000u	/* dbus-daemon answers by then, or not at all */
 /* Before the bus's own sources, so that nothing else is counted. */
 #define PRIORITY	(SD_EVENT_PRIORITY_NORMAL - 10)
 
@@ -29,6 +40,7 @@ struct user {
 	uid_t uid;
 	int64_t left_ns;	/* of its time, as of `seen_ns` */
 	uint64_t seen_ns;
+	uint64_t answers_ns;	/* when the refusals answered so far will be paid for */
 };
 
 struct hak_askers {
@@ -37,29 +49,74 @@ struct hak_askers {
 	struct user users[USERS];
 	struct user *now;	/* whose message is looked at; NULL: nobody's that counts */
 	int64_t begun_ns;	/* of our processor time */
+	sd_bus *bus;
+	const char *address;
+	sd_bus *asking;		/* on which dbus-daemon is asked; NULL: not yet */
+	uint64_t *refusals;
+	bool refused;		/* the message before */
 };
 
-static int after(sd_event_source *source, void *arg)
+static void charge(struct hak_askers *a)
 {
-	struct hak_askers *a = arg;
-
 	if (!a->now)
-		return 0;
+		return;
 	a->now->left_ns -= hak_processor_ns() - a->begun_ns;
 	/* A quarter of a second after the last question there is time again. */
 	if (a->now->left_ns < -FREE_NS / (int64_t)SHARE)
 		a->now->left_ns = -FREE_NS / (int64_t)SHARE;
 	a->now = NULL;
+}
+
+static bool has_room(const struct hak_askers *a)
+{
+	uint64_t unsent;
+
+	return sd_bus_get_n_queued_write(a->bus, &unsent) < 0 || unsent <= UNSENT_MAX;
+}
+
+/*
+ * Lets dbus-daemon take what it asked for before it gets more. Not by sd_bus_flush(), which waits
+ * for what comes in, too, and so does not wait at all while there are questions: it would keep the
+ * processor from the one it waits for.
+ */
+static void wait_for_room(struct hak_askers *a)
+{
+	struct pollfd p = { .fd = sd_bus_get_fd(a->bus), .events = POLLOUT };
+
+	for (unsigned i = 0; i < ROOM_TRIES && !has_room(a); i++) {
+		if (poll(&p, 1, ROOM_MS) < 0 || sd_bus_process(a->bus, NULL) < 0)
+			return;
+		charge(a);
+	}
+}
+
+static int after(sd_event_source *source, void *arg)
+{
+	struct hak_askers *a = arg;
+	int64_t end_ns = hak_processor_ns() + DRAIN_NS;
+
+	charge(a);
+	wait_for_room(a);
+	while (a->refused && hak_processor_ns() < end_ns) {
+		a->refused = false;
+		if (sd_bus_process(a->bus, NULL) <= 0)
+			break;
+		charge(a);
+	}
 	return 0;
 }
 
-int hak_askers_new(sd_event *event, struct hak_askers **ret)
+int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *refused,
+		   struct hak_askers **ret)
 {
 	struct hak_askers *a = calloc(1, sizeof(*a));
 	int r;
 
 	if (!a)
 		return -ENOMEM;
+	a->bus = bus;
+	a->address = address;
+	a->refusals = refused;
 	r = sd_event_add_post(event, &a->after, after, a);
 	if (r >= 0)
 		r = sd_event_source_set_priority(a->after, PRIORITY);
@@ -76,6 +133,7 @@ void hak_askers_free(struct hak_askers *a)
 	if (!a)
 		return;
 	sd_event_source_disable_unref(a->after);
+	sd_bus_close_unref(a->asking);
 	free(a);
 }
 
@@ -88,11 +146,61 @@ static struct sender *place_of(struct hak_askers *a, const char *name)
 	return &a->senders[sum % SENDERS];
 }
 
+static int open_asking(struct hak_askers *a)
+{
+	int r;
+
+	if (a->asking)
+		return 0;
+	r = sd_bus_new(&a->asking);
+	if (r >= 0)
+		r = sd_bus_set_address(a->asking, a->address);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(a->asking, true);
+	if (r >= 0)
+		r = sd_bus_negotiate_fds(a->asking, false);
+	if (r >= 0)
+		r = sd_bus_set_method_call_timeout(a->asking, ASK_US);
+	if (r >= 0)
+		r = sd_bus_start(a->asking);
+	return r;
+}
+
+/* Nothing but dbus-daemon's greeting and its answers is to come in. */
+static bool is_disturbed(struct hak_askers *a)
+{
+	sd_bus_message *m = NULL;
+	bool disturbed = false;
+	int r;
+
+	while (!disturbed && (r = sd_bus_process(a->asking, &m)) != 0) {
+		const char *sender = m ? sd_bus_message_get_sender(m) : NULL;
+
+		disturbed = r < 0 || (sender && sender[0] == ':');
+		m = sd_bus_message_unref(m);
+	}
+	return disturbed;
+}
+
+static int ask_uid(struct hak_askers *a, const char *name, uid_t *ret)
+{
+	sd_bus_creds *creds = NULL;
+	int r = open_asking(a);
+
+	if (r >= 0)
+		r = sd_bus_get_name_creds(a->asking, name, SD_BUS_CREDS_EUID, &creds);
+	if (r >= 0)
+		r = sd_bus_creds_get_euid(creds, ret);
+	sd_bus_creds_unref(creds);
+	if (a->asking && ((r < 0 && r != -ENXIO) || is_disturbed(a)))
+		a->asking = sd_bus_close_unref(a->asking);
+	return r;
+}
+
 /* A name on the bus is one connection's, and no other's later. */
 int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
 {
 	const char *name = sd_bus_message_get_sender(message);
-	sd_bus_creds *creds = NULL;
 	struct sender *s;
 	int r;
 
@@ -103,10 +211,7 @@ int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
 		*ret = s->uid;
 		return 0;
 	}
-	r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &creds);
-	if (r >= 0)
-		r = sd_bus_creds_get_euid(creds, ret);
-	sd_bus_creds_unref(creds);
+	r = ask_uid(a, name, ret);
 	if (r >= 0 && strlen(name) < NAME_BYTES) {
 		strcpy(s->name, name);
 		s->uid = *ret;
@@ -224,6 +329,17 @@ static struct user *user_of(struct hak_askers *a, uid_t uid)
 	return oldest;
 }
 
+/* Whether a refusal is answered. */
+static bool is_answered(struct user *u, uint64_t now)
+{
+	if (u->answers_ns < now)
+		u->answers_ns = now;
+	if (u->answers_ns - now >= ANSWERS * ANSWER_NS)
+		return false;
+	u->answers_ns += ANSWER_NS;
+	return true;
+}
+
 int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 {
 	uint64_t now = hak_monotonic_ns(), passed;
@@ -243,5 +359,9 @@ int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 		u->left_ns = FREE_NS;
 	a->now = u;
 	a->begun_ns = hak_processor_ns();
-	return u->left_ns > 0 ? 0 : -EDQUOT;
+	if (u->left_ns > 0)
+		return 0;
+	a->refused = true;
+	++*a->refusals;
+	return is_answered(u, now) ? -EDQUOT : -EBUSY;
 }

@@ -4,6 +4,14 @@
  * quarter of a second that is free. Beyond that they are refused unseen, so that no user keeps
  * others waiting. Root is not counted.
  *
+ * The bus hands us one message after the other, whoever sent it, so that refusing has to be faster
+ * than dbus-daemon is: a refusal is answered a hundred times in a second, and those beyond that are
+ * thrown away. Those that are there are thrown away together, in one turn of the event loop.
+ *
+ * Which user that is, dbus-daemon is asked over a connection of its own: on the one that the
+ * questions come in by, its answer would arrive behind all of them. Where others write to that
+ * connection, too, it is replaced by a new one.
+ *
  * Time is what the processor spends from the arrival of a message until the event loop goes on. For
  * bus.c and call.c.
  */
@@ -17,8 +25,10 @@
 
 struct hak_askers;
 
-/* 0 or -errno. For one connection: names on another bus are others'. */
-int hak_askers_new(sd_event *event, struct hak_askers **ret);
+/* 0 or -errno. For one connection: names on another bus are others'. `address` is the bus's, and
+ * stays; `refused` counts refusals. */
+int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *refused,
+		   struct hak_askers **ret);
 void hak_askers_free(struct hak_askers *a);	/* NULL is fine */
 
 /* The user behind a message: 0, or -errno when nobody is there any more. */
@@ -29,7 +39,7 @@ int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret);
 int hak_askers_caller(sd_bus_message *message, struct hak_caller *ret);
 
 /* A message of a stranger's came in. 0: it may be looked at, and is counted from now on; -EDQUOT:
- * it may not; or as hak_askers_uid(). */
+ * it may not; -EBUSY: nor is it answered; or as hak_askers_uid(). */
 int hak_askers_begin(struct hak_askers *a, sd_bus_message *message);
 
 #endif

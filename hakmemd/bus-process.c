@@ -197,6 +197,12 @@ static int bad_argument(sd_bus_error *error, const char *why)
 	return hak_bus_error(error, HAK_BUS_BAD_ARGUMENT, "%s", why);
 }
 
+/* Why its segment cannot be read. */
+static const char *reason(int error)
+{
+	return error == -ETIME ? "reading them takes too long" : strerror(-error);
+}
+
 static int run_get_counters(struct hak_call *call, struct hak_process *p, sd_bus_error *error)
 {
 	struct hak_snapshot snap;
@@ -204,8 +210,7 @@ static int run_get_counters(struct hak_call *call, struct hak_process *p, sd_bus
 	int r = hak_snapshot_take(p->seg, &snap);
 
 	if (r < 0)
-		return hak_bus_error(error, HAK_BUS_UNREADABLE, "Its counters: %s",
-				     strerror(-r));
+		return hak_bus_error(error, HAK_BUS_UNREADABLE, "Its counters: %s", reason(r));
 	r = sd_bus_message_new_method_return(hak_call_message(call), &reply);
 	if (r >= 0)
 		r = sd_bus_message_open_container(reply, 'a', "{st}");
@@ -249,7 +254,7 @@ static int run_describe(struct hak_call *call, struct hak_process *p, sd_bus_err
 	r = hak_report_make(p->seg, what, false, &o);
 	if (r < 0)
 		return hak_bus_error(error, r == -ESRCH ? HAK_BUS_NO_PROCESS :
-				     HAK_BUS_UNREADABLE, "%s", strerror(-r));
+				     HAK_BUS_UNREADABLE, "%s", reason(r));
 	return reply_json(hak_call_message(call), o);
 }
 

@@ -11,8 +11,6 @@
 #include "hakmemd/bus.h"
 #include "hakmemd/journal.h"
 
-/* Answers that dbus-daemon has not taken yet, before we wait for it. */
-#define UNSENT_MAX	16u
 /* The answer to RequestName(). */
 #define NAME_IS_OURS	1u
 #define AGAIN_MIN_US	1000000u
@@ -36,6 +34,8 @@ static int get_count(sd_bus *b, const char *path, const char *interface, const c
 	(void)b, (void)path, (void)interface, (void)error;
 	if (strcmp(property, "Processes") == 0)
 		return sd_bus_message_append(reply, "u", (uint32_t)m->processes_n);
+	if (strcmp(property, "PutOff") == 0)
+		return sd_bus_message_append(reply, "t", hak_manager_put_off(m));
 	if (strcmp(property, "Policies") == 0)
 		return sd_bus_message_append(reply, "u", (uint32_t)m->policies->n);
 	return sd_bus_message_append(reply, "t", m->returned_bytes);
@@ -316,6 +316,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_PROPERTY("Problems", "a(sus)", get_problems, 0,
 			SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
 	SD_BUS_PROPERTY("ReturnedBytes", "t", get_count, 0, 0),
+	SD_BUS_PROPERTY("PutOff", "t", get_count, 0, 0),
 	METHOD("ListProcesses", "s", P(target), "a(uuso)", P(processes), on_list_processes),
 	METHOD("GetProcess", "u", P(pid), "o", P(process), on_get_process),
 	METHOD("ListPolicies", "", "", "a(ssu)", P(policies), on_list_policies),
@@ -449,23 +450,22 @@ static bool is_question(sd_bus_message *message)
 }
 
 /*
- * Before anything is answered: dbus-daemon has to take what it asked for before it gets more, and
- * whoever asked too much, or is gone, is not answered.
+ * Before anything is answered: who asked too much, or is gone, is not served.
  */
 static int on_any(sd_bus_message *message, void *arg, sd_bus_error *error)
 {
 	struct hak_bus *bus = arg;
-	uint64_t unsent;
 	int r;
 
-	if (sd_bus_get_n_queued_write(bus->bus, &unsent) >= 0 && unsent > UNSENT_MAX)
-		sd_bus_flush(bus->bus);
 	if (!is_question(message))
 		return 0;
 	r = hak_askers_begin(bus->askers, message);
 	if (r == -EDQUOT)
 		return hak_bus_error(error, HAK_BUS_LIMIT,
 				     "This user's questions take too much time");
+	if (r < 0 && r != -ENXIO && r != -EBUSY)
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "dbus-daemon does not say who asks: %s", strerror(-r));
 	return r < 0;
 }
 
@@ -498,10 +498,12 @@ static const char *system_address(void)
 
 static int connect_bus(struct hak_bus *bus)
 {
-	int r = hak_askers_new(bus->manager->event, &bus->askers);
+	int r = sd_bus_new(&bus->bus);
 
 	if (r >= 0)
-		r = sd_bus_new(&bus->bus);
+		r = hak_askers_new(bus->manager->event, bus->bus,
+				   bus->address ? bus->address : system_address(),
+				   &bus->manager->refused, &bus->askers);
 	if (r >= 0)
 		r = sd_bus_set_description(bus->bus, "hakmemd");
 	if (r >= 0)

@@ -20,6 +20,8 @@
 #define TIMEOUT_MAX_US	300000000u
 /* What a call may bring: many times what all tunables by name and value are. */
 #define ARGUMENTS_BYTES	16384u
+/* Of our processor, to carry out or to answer: what a process has to tell may be long. */
+#define CALL_NS		50000000
 
 struct hak_call {
 	struct hak_bus *bus;
@@ -158,13 +160,16 @@ static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message, u
 static int run(struct hak_call *call, sd_bus_error *error)
 {
 	struct hak_process *p = process_of(call);
+	struct hak_budget budget;
 	int r;
 
+	hak_budget_enter(&budget, CALL_NS);
 	if (call->pid && !p)
 		r = hak_bus_error(error, HAK_BUS_NO_PROCESS,
 				  "Process %d ended, or executed another program", call->pid);
 	else
 		r = call->method->run(call, p, error);
+	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
 	if (r < 0 || !call->request)
 		free_call(call);
 	return r < 0 ? r : 1;
@@ -266,10 +271,13 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	struct hak_request *request = call->request;
 	char id[HAK_CHANGE_ID_BYTES], who[40];
 	struct json_object *rows;
+	struct hak_budget budget;
 	int r;
 
 	call->request = NULL;
+	hak_budget_enter(&budget, CALL_NS);
 	rows = hak_request_answer(p->seg, request, waited);
+	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
 	count_returned(p, rows);
 	hak_change_id(id);
 	snprintf(who, sizeof(who), "user %u", (unsigned)call->uid);

@@ -11,7 +11,10 @@
  *   may take its time, down to once in OLDEST looks or two. Looking at means to search its maps.
  * - One that executes another program is new (program.h). Where its program cannot be watched, its
  *   executable is compared each OLD looks.
- * - All that within a budget of time for each look; what was left comes first in the next one.
+ * - All that in slices of a bounded time, with pauses between them that are many times as long, and
+ *   each user with a share of its own (control/budget.h): the processes of a user who makes looking
+ *   at them dear wait for each other, and for as long as it takes. One that takes too long is put
+ *   off, and gets more time the next time.
  * - The end of a known process is told by its pidfd.
  *
  * A process that ends while it is looked at is normal, and is no error anywhere here. Nor is a
@@ -26,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,7 +41,18 @@
 #define YOUNG		4u
 #define OLD		16u
 #define OLDEST		512u	/* a power of two */
-#define BUDGET_NS	10000000u
+/* Of our processor, in one slice: all processes, those of one user, one process. */
+#define SLICE_NS	10000000
+#define USER_NS		5000000
+#define PROCESS_NS	5000000
+/* The first look is one slice, so that whoever waits for our start finds all processes known. */
+#define FIRST_NS	300000000
+#define FIRST_USER_NS	50000000
+/* Pauses are so many times what the slice before took. */
+#define PAUSE		9u
+#define PAUSE_MIN_US	1000u
+/* Numbers in the table between looks at the clock. */
+#define CLOCK_EVERY	128u
 /* So many numbers are tried before listing all is cheaper. */
 #define TRY_MAX		128
 #define LIST_EVERY	32u	/* looks */
@@ -60,6 +75,7 @@ struct seen {
 		uint64_t ino;		/* of the segment */
 		int error;
 	} doubt;
+	struct hak_turn turn;	/* of discovery->shares */
 };
 
 struct hak_discovery {
@@ -68,7 +84,13 @@ struct hak_discovery {
 	DIR *proc;
 	struct seen *seen;	/* open addressing by pid; a power of two, at most half full */
 	size_t room, n;
-	size_t next;		/* where the last look ran out of time */
+	size_t next;		/* place in the table that is looked at next */
+	size_t left;		/* how many places are left in this look */
+	struct hak_shares shares;
+	uint64_t next_us;	/* when the next look begins */
+	bool looking;		/* a look has begun, and has not come to all places */
+	bool listing;		/* a list of all is not complete */
+	size_t listed_n;
 	pid_t youngest;
 	unsigned listed;	/* look at which all were listed */
 	unsigned scan;
@@ -111,7 +133,7 @@ static int rebuild(struct hak_discovery *d, size_t live)
 	}
 	free(d->seen);
 	d->seen = table;
-	d->room = room;
+	d->room = d->left = room;
 	d->next = 0;
 	return 0;
 }
@@ -147,22 +169,36 @@ static int note(struct hak_discovery *d, pid_t pid, bool born)
 	return 0;
 }
 
-static int list_all(struct hak_discovery *d)
+/* Goes on with the list of all for as long as a slice may last. */
+static int list_more(struct hak_discovery *d)
 {
+	struct hak_budget budget;
 	struct dirent *entry;
-	size_t listed = 0;
+	int r = 0;
 
-	d->scan++;
-	rewinddir(d->proc);
-	while ((entry = readdir(d->proc))) {
+	hak_budget_enter(&budget, d->first ? FIRST_NS : SLICE_NS);
+	while (r == 0 && !hak_budget_spent() && (entry = readdir(d->proc))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		if (note(d, atoi(entry->d_name), false) < 0)
-			return -ENOMEM;
-		listed++;
+		r = note(d, atoi(entry->d_name), false);
+		d->listed_n++;
 	}
+	if (hak_budget_leave(&budget) && r == 0)
+		return 0;
+	d->listing = false;
 	/* Mostly the same; the dead are cleared away when they are many. */
-	return d->n > listed + listed / 4 + 64 ? rebuild(d, listed) : 0;
+	if (r == 0 && d->n > d->listed_n + d->listed_n / 4 + 64)
+		r = rebuild(d, d->listed_n);
+	return r;
+}
+
+static int list_all(struct hak_discovery *d)
+{
+	d->scan++;
+	d->listing = true;
+	d->listed_n = 0;
+	rewinddir(d->proc);
+	return list_more(d);
 }
 
 /* The numbers behind `from`, up to `to`; threads have some of them, and those no pidfd. */
@@ -201,8 +237,10 @@ static int see_inode(const struct hak_mapping *map, void *arg)
 static bool maps_segment(const struct hak_segment *seg)
 {
 	uint64_t ino = seg->stats_ino;
+	int r = hak_each_mapping(seg->procfd, see_inode, &ino);
 
-	return hak_each_mapping(seg->procfd, see_inode, &ino) == 1;
+	/* Too long to look through says nothing. */
+	return r == 1 || r == -ETIME;
 }
 
 bool hak_discovery_still(struct hak_process *p)
@@ -315,7 +353,12 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 		r = hak_segment_alive(seg);
 	if (r == 0 && seg->pidfd >= 0)
 		r = sd_event_add_io(m->event, &p->end, seg->pidfd, EPOLLIN, on_end, p);
+	/* A user may end thousands at once. */
+	if (r >= 0 && p->end)
+		r = sd_event_source_set_priority(p->end, HAK_ENDS_PRIORITY);
 	if (r < 0) {
+		if (p)
+			sd_event_source_disable_unref(p->end);
 		free(p);
 		hak_segment_close(seg);
 		return r;
@@ -344,18 +387,39 @@ static void look_at(struct hak_discovery *d, struct seen *s)
 	hak_program_close(&s->program);
 	if (hak_program_open(proc, name, &s->program) == -ENOENT) {
 		renew(s);
-		s->last = d->scan - 1;	/* until it is listed again */
+		s->last = d->scan - 2;	/* until it is listed again */
 		return;
 	}
-	if (!hak_maybe_segment(proc, name))
+	if (hak_maybe_segment(proc, name) != 1)
 		return;
 	r = hak_segment_open(s->pid, HAK_SEGMENT_WRITE | HAK_SEGMENT_NOWAIT, &seg, why);
 	if (r == 0)
 		r = add(d->manager, seg, &s->program);
 	s->known = r == 0;
 	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
-	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT)
+	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT && r != -ETIME)
 		tell_bad(d, s, r, why);
+}
+
+/* Within the share of the user whose process it is: the owner of its folder, whatever it says of
+ * itself. */
+static void look_in_share(struct hak_discovery *d, struct seen *s)
+{
+	struct stat st;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%d", (int)s->pid);
+	if (fstatat(dirfd(d->proc), name, &st, 0) < 0) {
+		renew(s);
+		s->last = d->scan - 2;
+		return;
+	}
+	if (!hak_share_enter(&d->shares, st.st_uid, &s->turn))
+		return;
+	look_at(d, s);
+	/* It gets twice the time in the next look, up to a limit. */
+	if (hak_share_leave(&d->shares, &s->turn) && !s->known && s->turn.late < HAK_LATE_MAX)
+		s->looks = 0;
 }
 
 static bool executed(struct hak_discovery *d, const struct seen *s)
@@ -407,37 +471,89 @@ static int find_new(struct hak_discovery *d)
 	return list_all(d);
 }
 
-static void look(struct hak_discovery *d)
+/* Those that no list had for long are gone; while one is made, those of the last one are there. */
+static bool is_listed(const struct hak_discovery *d, const struct seen *s)
 {
-	uint64_t start = hak_monotonic_ns();
-	size_t i;
-
-	if (find_new(d) < 0)
-		hak_log(LOG_WARNING, "out of memory; some processes were not looked at");
-	i = d->next;
-	for (size_t n = 0; n < d->room; n++, i++) {
-		struct seen *s = &d->seen[i & (d->room - 1)];
-
-		if (!s->pid || s->last != d->scan || !due(d, s))
-			continue;
-		look_at(d, s);
-		if (!d->first && hak_monotonic_ns() - start > BUDGET_NS)
-			break;
-	}
-	d->next = i & (d->room - 1);
-	d->first = false;
+	return s->pid && (s->last == d->scan || (d->listing && s->last == d->scan - 1));
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
+/* True if there is more to do. */
+static bool slice(struct hak_discovery *d)
+{
+	const int64_t end_ns = hak_processor_ns() + d->shares.pass_ns;
+
+	if (d->listing && list_more(d) < 0)
+		hak_log(LOG_WARNING, "out of memory; some processes were not looked at");
+	if (!d->left && d->shares.waits)
+		d->left = d->room;
+	hak_shares_begin(&d->shares);
+	for (; d->left; d->left--) {
+		struct seen *s = &d->seen[d->next++ & (d->room - 1)];
+
+		if (is_listed(d, s) && due(d, s))
+			look_in_share(d, s);
+		if (d->shares.left_ns <= 0 ||
+		    (d->left % CLOCK_EVERY == 0 && hak_processor_ns() > end_ns)) {
+			d->left--;
+			break;
+		}
+	}
+	return d->left || d->listing || d->shares.waits;
+}
+
+static void begin(struct hak_discovery *d)
+{
+	d->looking = true;
+	hak_manager_look(d->manager);
+	hak_shares_look(&d->shares);
+	if (!d->listing && find_new(d) < 0)
+		hak_log(LOG_WARNING, "out of memory; some processes were not looked at");
+	d->left = d->room;
+}
+
+/* When the next slice is, or look: after the end of this one, since nobody knows how long it
+ * took. */
+static void pause_from_now(struct hak_discovery *d, uint64_t begun_us, bool more)
+{
+	uint64_t now_us = hak_monotonic_ns() / 1000, pause_us = (now_us - begun_us) * PAUSE;
+
+	if (pause_us < PAUSE_MIN_US)
+		pause_us = PAUSE_MIN_US;
+	sd_event_source_set_time(d->timer, more || now_us + pause_us > d->next_us ?
+				 now_us + pause_us : d->next_us);
+}
+
+static int on_timer(sd_event_source *source, uint64_t unused, void *arg)
 {
 	struct hak_discovery *d = arg;
-	uint64_t now;
+	uint64_t begun_us = hak_monotonic_ns() / 1000;
+	bool more;
 
-	hak_manager_tick(d->manager);
-	look(d);
-	sd_event_now(d->manager->event, CLOCK_MONOTONIC, &now);
-	sd_event_source_set_time(source, now + d->manager->conf.look_us);
+	if (!d->looking && begun_us >= d->next_us)
+		begin(d);
+	more = hak_manager_slice(d->manager);
+	more |= slice(d);
+	if (d->looking && !d->manager->at && !d->left) {
+		hak_manager_looked(d->manager);
+		d->looking = d->first = false;
+		d->next_us = hak_monotonic_ns() / 1000 + d->manager->conf.look_us;
+	}
+	pause_from_now(d, begun_us, more);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+void hak_discovery_hurry(struct hak_manager *m)
+{
+	/* Those that were looked at in this look are, once more. */
+	hak_shares_look(&m->shares);
+	m->at = m->processes;
+	if (m->discovery)
+		pause_from_now(m->discovery, hak_monotonic_ns() / 1000, true);
+}
+
+uint64_t hak_discovery_put_off(const struct hak_manager *m)
+{
+	return m->discovery ? m->discovery->shares.put_off : 0;
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -463,9 +579,14 @@ int hak_discovery_start(struct hak_manager *m)
 	r = rebuild(d, 0);
 	if (r < 0)
 		return r;
-	look(d);
-	return sd_event_add_time_relative(m->event, &d->timer, CLOCK_MONOTONIC, m->conf.look_us,
-					  m->conf.look_us / 10, on_timer, d);
+	d->shares = (struct hak_shares){ .pass_ns = FIRST_NS, .user_ns = FIRST_USER_NS,
+					 .piece_ns = PROCESS_NS, .secret = m->shares.secret };
+	begin(d);
+	slice(d);
+	d->shares.pass_ns = SLICE_NS;
+	d->shares.user_ns = USER_NS;
+	return sd_event_add_time_relative(m->event, &d->timer, CLOCK_MONOTONIC, PAUSE_MIN_US, 0,
+					  on_timer, d);
 }
 
 void hak_discovery_stop(struct hak_manager *m)

@@ -4,13 +4,16 @@
  * byte from the network reaches the daemon: it needs no privilege, only the daemon's socket.
  *
  * One thread serves, one connection limit; the main thread ends connections on which nothing was
- * answered for long, however many bytes drip in. A request costs the daemon nothing when another
- * was answered less than a second ago. Only GET and HEAD of /metrics are answered.
+ * answered for long, however many bytes drip in. When there are many connections, each new one ends
+ * the one that has waited longest for its request, among those of the peer that has most of them:
+ * who asks at once is answered at once, however many are silent. A request costs the daemon nothing
+ * when another was answered less than a second ago. Only GET and HEAD of /metrics are answered.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +26,9 @@
 #include "control/scrape.h"
 
 #define DEFAULT_LISTEN	"127.0.0.1:9964"
-#define CONNECTIONS	32
+#define CONNECTIONS	256
+#define CROWD		192	/* beyond these, for a new one an old one ends */
+#define PEERS		64u	/* kinds of peers that are told apart, by a hash */
 #define TIMEOUT_S	2		/* of silence */
 #define PATIENCE_S	5		/* to ask, and to read the answer; up to twice that */
 #define MEMORY_BYTES	16384	/* of one request: its line and headers */
@@ -39,7 +44,9 @@ struct text {
 /* One that is connected. */
 struct place {
 	bool taken;
+	bool ending;		/* it was shut down, and will be closed */
 	int fd;
+	unsigned peer;		/* below PEERS */
 	uint64_t since_ns;	/* it came, or was answered last */
 };
 
@@ -127,6 +134,48 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 }
 
 /* -- connections ------------------------------------------------------------------------------- */
+/* All of one address are one peer; of IPv6, all of one network. */
+static unsigned peer_of(int fd)
+{
+	struct sockaddr_storage from = { 0 };
+	socklen_t bytes = sizeof(from);
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&from;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&from;
+	uint64_t key = 0;
+
+	if (getpeername(fd, (struct sockaddr *)&from, &bytes) < 0)
+		return 0;
+	if (from.ss_family == AF_INET)
+		key = v4->sin_addr.s_addr;
+	else if (from.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		memcpy(&key, v6->sin6_addr.s6_addr + 12, 4);
+	else if (from.ss_family == AF_INET6)
+		memcpy(&key, v6->sin6_addr.s6_addr, sizeof(key));
+	return (unsigned)(key * 0x9e3779b97f4a7c15u >> 58) % PEERS;
+}
+
+/* Under the lock: if there are too many, one of the peer with most of them is told to end. */
+static void make_room(struct exporter *e)
+{
+	unsigned of_peer[PEERS] = { 0 }, n = 0, most = 0;
+	struct place *oldest = NULL;
+
+	for (struct place *p = e->places; p < e->places + CONNECTIONS; p++)
+		if (p->taken && !p->ending)
+			n++, of_peer[p->peer]++;
+	if (n <= CROWD)
+		return;
+	for (unsigned i = 0; i < PEERS; i++)
+		if (of_peer[i] > of_peer[most])
+			most = i;
+	for (struct place *p = e->places; p < e->places + CONNECTIONS; p++)
+		if (p->taken && !p->ending && p->peer == most &&
+		    (!oldest || p->since_ns < oldest->since_ns))
+			oldest = p;
+	oldest->ending = true;
+	shutdown(oldest->fd, SHUT_RDWR);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode what)
 {
@@ -142,11 +191,13 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 		while (place < e->places + CONNECTIONS && place->taken)
 			place++;
 		if (place < e->places + CONNECTIONS) {
-			place->taken = true;
+			*place = (struct place){ .taken = true };
 			place->fd = MHD_get_connection_info(
 				connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 			place->since_ns = hak_monotonic_ns();
+			place->peer = peer_of(place->fd);
 			*context = place;
+			make_room(e);
 		}
 	}
 	pthread_mutex_unlock(&e->lock);

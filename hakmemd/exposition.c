@@ -17,40 +17,52 @@
 
 #define STORE_NAME	"hakmem-metrics"
 #define FRESH_NS	500000000u	/* a flood of questions looks at processes this often */
-#define READ_NS		100000000	/* the processes of one text */
+/* Of our processor, for one text: all processes, those of one user, one process. */
+#define READ_NS		50000000
+#define READ_USER_NS	10000000
+#define READ_ONE_NS	5000000
 #define CLAIM_TICKS	60		/* then what a former run knew and we do not is gone */
 
 /* What one process adds to one series: what it counted beyond `base`. */
-struct part {
-	struct part *next;
-	const struct hak_process *process;	/* NULL: of a former run, not seen again yet */
+struct hak_part {
+	struct hak_part *next, **at;		/* in a list of exposition's; what points here */
+	const struct hak_process *process;	/* NULL: unclaimed */
 	uint64_t ino, created_ns;		/* of the segment: an exec makes another one */
 	struct hak_series *series;		/* NULL until it is read for the first time */
 	struct hak_figures base;		/* counters alone */
 	struct hak_figures last;		/* what is in the series */
 	uint64_t purges, returned_bytes;	/* as told by the manager */
-	struct hak_turn turn;			/* of exposition->reading */
+	struct hak_turn turn;			/* of exposition->shares */
 };
 
 struct hak_exposition {
 	struct hak_manager *manager;
 	struct hak_metrics *metrics;
-	struct part *parts;
+	struct hak_part *parts;		/* of processes */
+	struct hak_part *unclaimed;	/* of a former run, their processes not seen again yet */
 	struct hak_scrapes *scrapes;
 	uint64_t read_ns;
-	struct hak_turns reading;
+	struct hak_shares shares;
 	unsigned ticks;
 	bool unsaved;
 	struct hak_store *store;
 };
 
 /* -- what processes add ------------------------------------------------------------------------ */
-static struct part *part_of(struct hak_exposition *e, const struct hak_process *p)
+static void link_part(struct hak_part **list, struct hak_part *part)
 {
-	for (struct part *part = e->parts; part; part = part->next)
-		if (part->process == p)
-			return part;
-	return NULL;
+	part->at = list;
+	part->next = *list;
+	if (part->next)
+		part->next->at = &part->next;
+	*list = part;
+}
+
+static void unlink_part(struct hak_part *part)
+{
+	*part->at = part->next;
+	if (part->next)
+		part->next->at = part->at;
 }
 
 static struct hak_series *series_of(struct hak_exposition *e, const struct hak_process *p)
@@ -65,7 +77,7 @@ static struct hak_series *series_of(struct hak_exposition *e, const struct hak_p
 }
 
 /* The part ends here; what is counted from now on is another's. */
-static void part_cut(struct part *part)
+static void part_cut(struct hak_part *part)
 {
 	if (part->series)
 		hak_series_retire(part->series, &part->last);
@@ -79,7 +91,7 @@ static bool drifted(const struct hak_process *p)
 	return p->dirty_policy || p->trouble[0];
 }
 
-static void part_read(struct hak_exposition *e, struct part *part)
+static void part_read(struct hak_exposition *e, struct hak_part *part)
 {
 	const struct hak_process *p = part->process;
 	struct hak_series *series = series_of(e, p);
@@ -111,10 +123,10 @@ static void part_read(struct hak_exposition *e, struct part *part)
 }
 
 /* Gives back a part that a former run left for this very process. */
-static struct part *claim(struct hak_exposition *e, const struct hak_process *p)
+static struct hak_part *claim(struct hak_exposition *e, const struct hak_process *p)
 {
-	for (struct part *part = e->parts; part; part = part->next)
-		if (!part->process && part->ino == p->seg->stats_ino &&
+	for (struct hak_part *part = e->unclaimed; part; part = part->next)
+		if (part->ino == p->seg->stats_ino &&
 		    part->created_ns == p->seg->header.created_ns)
 			return part;
 	return NULL;
@@ -123,41 +135,44 @@ static struct part *claim(struct hak_exposition *e, const struct hak_process *p)
 static void on_added(struct hak_process *p, void *arg)
 {
 	struct hak_exposition *e = arg;
-	struct part *part = claim(e, p);
+	struct hak_part *part = claim(e, p);
 
-	if (!part) {
+	if (part) {
+		unlink_part(part);
+	} else {
 		part = calloc(1, sizeof(*part));
 		if (!part)
 			return;
 		part->ino = p->seg->stats_ino;
 		part->created_ns = p->seg->header.created_ns;
-		part->next = e->parts;
-		e->parts = part;
 	}
+	link_part(&e->parts, part);
 	part->process = p;
+	p->part = part;
 }
 
 static void on_removed(struct hak_process *p, void *arg)
 {
 	struct hak_exposition *e = arg;
-	struct part *part;
+	struct hak_part *part = p->part;
+	struct hak_budget budget;
 
-	for (struct part **at = &e->parts; *at; at = &(*at)->next) {
-		part = *at;
-		if (part->process != p)
-			continue;
-		part_read(e, part);
-		part_cut(part);
-		*at = part->next;
-		free(part);
-		e->unsaved = true;
+	if (!part)
 		return;
-	}
+	/* The last time: what it counted since the time before is lost if it takes too long. */
+	hak_budget_enter(&budget, READ_ONE_NS);
+	part_read(e, part);
+	e->manager->reads_put_off += hak_budget_leave(&budget);
+	part_cut(part);
+	unlink_part(part);
+	free(part);
+	p->part = NULL;
+	e->unsaved = true;
 }
 
 static void on_purged(struct hak_process *p, uint64_t bytes, const char *why, void *arg)
 {
-	struct part *part = part_of(arg, p);
+	struct hak_part *part = p->part;
 
 	if (!part)
 		return;
@@ -166,12 +181,9 @@ static void on_purged(struct hak_process *p, uint64_t bytes, const char *why, vo
 }
 
 /* -- over a restart ---------------------------------------------------------------------------- */
-static void write_sums(FILE *to, void *arg)
+static void write_parts(const struct hak_part *part, FILE *to)
 {
-	const struct hak_exposition *e = arg;
-
-	hak_metrics_save(e->metrics, to);
-	for (const struct part *part = e->parts; part; part = part->next) {
+	for (; part; part = part->next) {
 		struct hak_figures seen = part->base;
 
 		hak_figures_fold(&seen, &part->last);
@@ -180,25 +192,27 @@ static void write_sums(FILE *to, void *arg)
 	}
 }
 
+static void write_sums(FILE *to, void *arg)
+{
+	const struct hak_exposition *e = arg;
+
+	hak_metrics_save(e->metrics, to);
+	write_parts(e->parts, to);
+	write_parts(e->unclaimed, to);
+}
+
 static void save(struct hak_exposition *e)
 {
 	if (e->store && hak_store_save(e->store, write_sums, e) == 0)
 		e->unsaved = false;
 }
 
-/* Processes that ended while no daemon ran: what they counted until then is in the sums. */
-static void forget_unclaimed(struct hak_exposition *e)
+static void free_parts(struct hak_part **list)
 {
-	struct part **at = &e->parts;
+	while (*list) {
+		struct hak_part *part = *list;
 
-	while (*at) {
-		struct part *part = *at;
-
-		if (part->process) {
-			at = &part->next;
-			continue;
-		}
-		*at = part->next;
+		unlink_part(part);
 		free(part);
 	}
 }
@@ -207,8 +221,10 @@ static void on_tick(struct hak_manager *m, void *arg)
 {
 	struct hak_exposition *e = arg;
 
+	/* Their processes ended while no daemon ran: what they counted until then is in the sums.
+	 */
 	if (++e->ticks == CLAIM_TICKS)
-		forget_unclaimed(e);
+		free_parts(&e->unclaimed);
 	if (e->unsaved)
 		save(e);
 }
@@ -220,7 +236,7 @@ static void load(struct hak_exposition *e, char *text)
 
 	while ((line = strsep(&text, "\n"))) {
 		uint64_t ino, created_ns;
-		struct part *part;
+		struct hak_part *part;
 
 		if (hak_series_load(e->metrics, line, &sum))
 			continue;
@@ -234,12 +250,11 @@ static void load(struct hak_exposition *e, char *text)
 			return;
 		part->ino = ino;
 		part->created_ns = created_ns;
-		part->next = e->parts;
-		e->parts = part;
+		link_part(&e->unclaimed, part);
 		sum = &part->base;
 	}
 	/* What the manager tells begins at 0 again. */
-	for (struct part *part = e->parts; part; part = part->next)
+	for (struct hak_part *part = e->unclaimed; part; part = part->next)
 		part->base.value[HAK_FIGURE_ASKED] = part->base.value[HAK_FIGURE_RETURNED] = 0;
 }
 
@@ -247,12 +262,13 @@ static void load(struct hak_exposition *e, char *text)
 /* Who has no turn stays as it was. */
 static void read_parts(struct hak_exposition *e)
 {
-	hak_turns_begin(&e->reading, READ_NS);
-	for (struct part *part = e->parts; part; part = part->next) {
-		if (!part->process || !hak_turn_begin(&e->reading, &part->turn))
+	hak_shares_look(&e->shares);
+	hak_shares_begin(&e->shares);
+	for (struct hak_part *part = e->parts; part; part = part->next) {
+		if (!hak_share_enter(&e->shares, part->process->id.uid, &part->turn))
 			continue;
 		part_read(e, part);
-		hak_turn_end(&e->reading, &part->turn);
+		e->manager->reads_put_off += hak_share_leave(&e->shares, &part->turn);
 	}
 }
 
@@ -272,7 +288,7 @@ static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *r
 	to = open_memstream(ret, ret_bytes);
 	if (!to)
 		return -ENOMEM;
-	r = hak_metrics_write(e->metrics, format, to);
+	r = hak_metrics_write(e->metrics, format, hak_manager_put_off(e->manager), to);
 	if (fclose(to) != 0)
 		r = -ENOMEM;
 	if (r < 0)
@@ -296,6 +312,8 @@ int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_e
 	if (!e)
 		return -ENOMEM;
 	e->manager = m;
+	e->shares = (struct hak_shares){ .pass_ns = READ_NS, .user_ns = READ_USER_NS,
+					 .piece_ns = READ_ONE_NS, .secret = m->shares.secret };
 	snprintf(path, sizeof(path), "%.400s/metrics", folder);
 	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
 	if (r == 0)
@@ -318,17 +336,13 @@ int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_e
 
 void hak_exposition_stop(struct hak_exposition *e)
 {
-	struct part *next;
-
 	if (!e)
 		return;
 	if (e->metrics)
 		save(e);
 	hak_scrapes_stop(e->scrapes);
-	for (struct part *part = e->parts; part; part = next) {
-		next = part->next;
-		free(part);
-	}
+	free_parts(&e->parts);
+	free_parts(&e->unclaimed);
 	hak_store_close(e->store);
 	hak_metrics_free(e->metrics);
 	free(e);

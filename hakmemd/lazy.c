@@ -4,6 +4,7 @@
  * free lazily and publish the ranges. A table that has not changed from one look to the next is one
  * that nobody reused anything of: its ranges are paged out, once.
  */
+#include <errno.h>
 #include <stddef.h>
 
 #include "control/pageout.h"
@@ -40,8 +41,9 @@ void hak_lazy_look(struct hak_process *p)
 		return;
 	if (head.seq % 2 == 0 && head.count && head.seq == p->lazy_seq &&
 	    head.seq != p->lazy_done_seq) {
-		p->lazy_done_seq = head.seq;
-		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
+		/* What there was no time for is left for another look. */
+		if (hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes) != -ETIME)
+			p->lazy_done_seq = head.seq;
 		if (bytes)
 			hak_tell_purged(p, bytes, "lazy");
 	}

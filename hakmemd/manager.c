@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <systemd/sd-daemon.h>
 
 #include "control/escape.h"
@@ -15,7 +16,10 @@
 
 #define SWAP_EVERY	32u	/* looks */
 #define NAMES_EVERY	64u
-#define MEASURE_NS	10000000	/* in one look */
+/* Of our processor, in one slice of a look: all processes, those of one user, one process. */
+#define SLICE_NS	10000000
+#define USER_NS		5000000
+#define PROCESS_NS	5000000
 
 /* -- life -------------------------------------------------------------------------------------- */
 /* Swap may come and go. */
@@ -36,6 +40,10 @@ int hak_manager_new(sd_event *event, struct hak_manager **ret)
 	if (!m)
 		return hak_log_error(-ENOMEM, "cannot start");
 	m->event = sd_event_ref(event);
+	m->shares = (struct hak_shares){ .pass_ns = SLICE_NS, .user_ns = USER_NS,
+					 .piece_ns = PROCESS_NS };
+	if (getrandom(&m->shares.secret, sizeof(m->shares.secret), GRND_NONBLOCK) < 0)
+		m->shares.secret = (uint32_t)hak_monotonic_ns();
 	m->can_page_out = true;
 	look_for_page_out(m);
 	*ret = m;
@@ -140,6 +148,8 @@ void hak_process_remove(struct hak_process *p)
 	struct hak_process **at = bucket_of(m, p->id.pid);
 
 	hak_log(LOG_DEBUG, "process %d is gone", (int)p->id.pid);
+	if (m->at == p)
+		m->at = p->next;
 	TELL(m, removed, p);
 	while (*at != p)
 		at = &(*at)->next_hash;
@@ -159,43 +169,70 @@ void hak_process_remove(struct hak_process *p)
 /* -- the look at all of them ------------------------------------------------------------------- */
 /* A user may get a name while its processes run: the name service came later, or somebody was
  * added. */
-static void name_users(struct hak_manager *m)
+static void name_user(struct hak_process *p)
 {
 	char before[HAK_USER_BYTES];
 
-	if (!hak_policy_needs_user(m->policies))
+	if (!hak_policy_needs_user(p->manager->policies))
 		return;
-	hak_identity_forget_users();
-	for (struct hak_process *p = m->processes; p; p = p->next) {
-		memcpy(before, p->id.user, sizeof(before));
-		hak_identity_name_user(&p->id);
-		if (strcmp(before, p->id.user) == 0)
-			continue;
-		hak_apply(p);
-		hak_process_changed(p);
-	}
+	memcpy(before, p->id.user, sizeof(before));
+	hak_identity_name_user(&p->id);
+	if (strcmp(before, p->id.user) == 0)
+		return;
+	hak_apply(p);
+	hak_process_changed(p);
 }
 
-void hak_manager_tick(struct hak_manager *m)
+void hak_manager_look(struct hak_manager *m)
 {
-	struct hak_process *p, *next;
-
 	if (++m->look % SWAP_EVERY == 0)
 		look_for_page_out(m);
 	if (m->look % NAMES_EVERY == 0)
-		name_users(m);
-	hak_turns_begin(&m->measuring, MEASURE_NS);
-	for (p = m->processes; p; p = next) {
-		next = p->next;
-		if (!hak_discovery_still(p)) {
-			hak_process_remove(p);
-			continue;
-		}
-		hak_discovery_refresh(p);
-		hak_apply_look(p);
-		hak_purge_look(p);
-		hak_lazy_look(p);
+		hak_identity_forget_users();
+	hak_shares_look(&m->shares);
+	m->at = m->processes;
+}
+
+/* False: it is gone. */
+static bool look_at(struct hak_process *p)
+{
+	if (!hak_discovery_still(p)) {
+		hak_process_remove(p);
+		return false;
 	}
+	if (p->manager->look % NAMES_EVERY == 0)
+		name_user(p);
+	hak_discovery_refresh(p);
+	hak_apply_look(p);
+	if (p->reloaded) {
+		p->reloaded = false;
+		hak_process_changed(p);
+	}
+	hak_purge_look(p);
+	hak_lazy_look(p);
+	return true;
+}
+
+bool hak_manager_slice(struct hak_manager *m)
+{
+	struct hak_shares *s = &m->shares;
+	struct hak_process *p;
+
+	if (!m->at && s->waits)
+		m->at = m->processes;
+	hak_shares_begin(s);
+	while ((p = m->at)) {
+		if (s->left_ns <= 0)
+			return true;
+		m->at = p->next;
+		if (hak_share_enter(s, p->id.uid, &p->turn))
+			hak_share_leave(s, look_at(p) ? &p->turn : NULL);
+	}
+	return s->waits;
+}
+
+void hak_manager_looked(struct hak_manager *m)
+{
 	if (m->pressure_stale)
 		hak_pressure_update(m);
 	hak_state_save(m);
@@ -203,14 +240,22 @@ void hak_manager_tick(struct hak_manager *m)
 	TELL(m, tick, m);
 }
 
+uint64_t hak_manager_put_off(const struct hak_manager *m)
+{
+	return m->shares.put_off + hak_discovery_put_off(m) + m->refused + m->reads_put_off;
+}
+
 void hak_manager_status(struct hak_manager *m)
 {
-	char returned[HAK_VALUE_TEXT], status[sizeof(m->status)];
+	char returned[HAK_VALUE_TEXT], late[40] = "", status[sizeof(m->status)];
+	uint64_t put_off = hak_manager_put_off(m);
 
 	hak_bytes_format(m->returned_bytes, returned);
-	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned",
+	if (put_off)
+		snprintf(late, sizeof(late), ", put off %llu times", (unsigned long long)put_off);
+	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned%s",
 		 m->processes_n, m->processes_n == 1 ? "" : "es",
-		 m->policies->n, m->policies->n == 1 ? "y" : "ies", returned);
+		 m->policies->n, m->policies->n == 1 ? "y" : "ies", returned, late);
 	if (strcmp(status, m->status) == 0)
 		return;
 	strcpy(m->status, status);
@@ -256,10 +301,11 @@ int hak_manager_reload(struct hak_manager *m)
 	m->state_stale = true;
 	hak_identity_forget_users();
 	for (struct hak_process *p = m->processes; p; p = p->next) {
-		hak_apply(p);
-		hak_process_changed(p);
+		hak_apply_later(p);
+		p->reloaded = true;
 	}
 	hak_policy_free(old);
+	hak_discovery_hurry(m);
 	hak_pressure_update(m);
 	TELL(m, reloaded, m);
 	hak_log(LOG_INFO, "%zu polic%s in force, %zu problem%s", policies->n,

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "control/budget.h"
 #include "control/identity.h"
 #include "control/policy.h"
 #include "control/segment.h"
@@ -27,9 +28,9 @@
 #include "control/tunewrite.h"
 #include "hakmemd/conf.h"
 #include "hakmemd/program.h"
-#include "hakmemd/turns.h"
 
 struct hak_manager;
+struct hak_part;
 struct hak_pressure;
 
 /* How much was told of a process, or of a user's, in a minute. */
@@ -78,7 +79,6 @@ struct hak_process {
 	uint64_t active_ns;			/* when that was last seen to have moved */
 	uint64_t measured_ns;			/* 0: never, 1: must be anew */
 	uint64_t digest;			/* of all counters then */
-	struct hak_turn measured_turn;		/* of manager->measuring */
 	bool idle_purged;			/* since then */
 
 	/* lazy.c */
@@ -87,6 +87,9 @@ struct hak_process {
 
 	uint64_t returned_bytes;		/* by purges that we asked for, and paged out */
 	unsigned looks;				/* since it is known */
+	struct hak_turn turn;			/* of manager->shares */
+	bool reloaded;				/* since then it was not looked at */
+	struct hak_part *part;			/* exposition.c's; NULL: it has none */
 };
 
 /* One change of a value, whoever made it. */
@@ -111,6 +114,8 @@ struct hak_observer {
 #define HAK_OBSERVERS 8
 /* Of the event sources by which strangers ask: all else goes first, and they go in turn. */
 #define HAK_QUESTIONS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+/* Of those that tell of a process's end; a look finds them as well. */
+#define HAK_ENDS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
 /* Taken from one process in one look, so that none keeps us from the others. */
 #define HAK_PAGE_OUT_BYTES (1ull << 30)
 #define HAK_BUCKETS 1024	/* a power of two */
@@ -124,6 +129,8 @@ struct hak_manager {
 	struct hak_process *bucket[HAK_BUCKETS];	/* by pid */
 	size_t processes_n;
 
+	uint64_t refused;			/* calls on the bus; bus.c counts */
+	uint64_t reads_put_off;			/* for metrics and calls */
 	bool state_stale;			/* what state.c keeps has changed */
 	uint64_t returned_bytes;		/* since the first start, over restarts */
 
@@ -131,7 +138,8 @@ struct hak_manager {
 	unsigned observers_n;
 	unsigned look;				/* counts the looks at all processes */
 	struct hak_told told[HAK_TOLD_USERS];	/* of users other than root */
-	struct hak_turns measuring;		/* for limits, in each look */
+	struct hak_shares shares;		/* of the looks at those that are known */
+	struct hak_process *at;			/* who is next in this look; NULL: it is over */
 	const char *only;			/* glob of commands; NULL: all processes */
 	bool can_page_out;
 	bool pressure_stale;			/* triggers are not those that the effects want */
@@ -158,8 +166,17 @@ int hak_manager_observe(struct hak_manager *m, const struct hak_observer *observ
 /* NULL if there is none; start_ticks 0: whichever has that pid now. */
 struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t start_ticks);
 
-/* Each look of discovery passes here: answers, values that others changed, limits. */
-void hak_manager_tick(struct hak_manager *m);
+/*
+ * A look at all that are known, in slices of a bounded time: answers, values that others changed,
+ * limits. hak_manager_slice() is called until it answers false: all were looked at.
+ * hak_manager_looked() ends the look as soon as manager->at is NULL, though processes of users that
+ * take more than their share may still wait for theirs.
+ */
+void hak_manager_look(struct hak_manager *m);
+bool hak_manager_slice(struct hak_manager *m);
+void hak_manager_looked(struct hak_manager *m);
+/* How often work for others was put off or refused, since it took too much time. */
+uint64_t hak_manager_put_off(const struct hak_manager *m);
 void hak_manager_status(struct hak_manager *m);	/* STATUS= for systemctl, if it changed */
 
 /* To all observers; bytes are added up on the way. */
@@ -175,6 +192,9 @@ void hak_process_remove(struct hak_process *p);
 /* -- discover.c -------------------------------------------------------------------------------- */
 int hak_discovery_start(struct hak_manager *m);
 void hak_discovery_stop(struct hak_manager *m);
+uint64_t hak_discovery_put_off(const struct hak_manager *m);
+/* There is work for the next slice. */
+void hak_discovery_hurry(struct hak_manager *m);
 /* False when it has executed another program, or ended. */
 bool hak_discovery_still(struct hak_process *p);
 /* Now and then: its user, command or group may be others by now, and so its policies. */
@@ -186,6 +206,8 @@ void hak_apply_first(struct hak_process *p);
 /* Works out which policies apply and writes what differs from the process's policy layer; layers
  * that no policy wants any more are removed. */
 void hak_apply(struct hak_process *p);
+/* The same, but what is to be written is written in a look. */
+void hak_apply_later(struct hak_process *p);
 /* Takes up what the process, or another controller, changed since the last look. */
 void hak_apply_look(struct hak_process *p);
 

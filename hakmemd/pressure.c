@@ -24,7 +24,12 @@
 #define WORTH_BYTES	(256u << 10)	/* cached less than this is not worth a request */
 #define IDLE_NS		2000000000u
 #define AGE_US		1000000u
-#define MEASURE_NS	500000000u
+/* Of our processor, to measure: all processes, those of one user, one process. */
+#define MEASURE_NS	50000000
+#define MEASURE_USER_NS	10000000
+#define MEASURE_ONE_NS	5000000
+/* Triggers that the processes of a user other than root make. */
+#define OF_USER_MAX	64u
 /* What the kernel grants to those without CAP_SYS_RESOURCE: windows of whole 2 s. */
 #define STEP_US		2000000u
 #define LITTLE_BYTES	(1u << 20)
@@ -34,6 +39,7 @@ struct trigger {
 	struct trigger *next;
 	struct hak_manager *manager;
 	char *cgroup;			/* "" for the host */
+	uid_t uid;			/* whose process wanted it first; 0 for the host */
 	uint64_t threshold_us, window_us, cooldown_us;
 	unsigned action;
 	bool wanted;
@@ -47,6 +53,7 @@ struct trigger {
 
 struct hak_pressure {
 	struct trigger *triggers;
+	struct hak_shares shares;	/* of the time to measure */
 	char *mount;			/* of version 2 of the control groups; NULL: none */
 };
 
@@ -80,18 +87,21 @@ static unsigned purge_worst(struct trigger *t)
 {
 	struct hak_manager *m = t->manager;
 	struct candidate *all = calloc(m->processes_n + 1, sizeof(*all));
-	uint64_t start = hak_monotonic_ns();
+	struct hak_shares *shares = &m->pressure->shares;
 	unsigned asked = 0;
 	size_t n = 0;
 
 	if (!all)
 		return 0;
+	hak_shares_begin(shares);
 	for (struct hak_process *p = m->processes; p; p = p->next) {
 		if (!within(p, t->cgroup))
 			continue;
 		/* Who cannot be measured any more in that time counts as it did the last time. */
-		if (hak_monotonic_ns() - start < MEASURE_NS)
+		if (hak_share_enter(shares, p->id.uid, NULL)) {
 			hak_purge_measure(p, AGE_US);
+			hak_share_leave(shares, NULL);
+		}
 		if (p->cached_bytes < WORTH_BYTES)
 			continue;
 		all[n].p = p;
@@ -222,6 +232,15 @@ static struct trigger *find(struct hak_pressure *pressure, const struct trigger 
 	return NULL;
 }
 
+static bool may_have_more(const struct hak_pressure *pressure, uid_t uid)
+{
+	unsigned n = 0;
+
+	for (const struct trigger *t = pressure->triggers; uid && t; t = t->next)
+		n += t->uid == uid;
+	return n < OF_USER_MAX;
+}
+
 static void want(struct hak_manager *m, const struct trigger *like)
 {
 	struct trigger *t = find(m->pressure, like);
@@ -229,7 +248,7 @@ static void want(struct hak_manager *m, const struct trigger *like)
 	int r;
 
 	if (!t) {
-		t = malloc(sizeof(*t));
+		t = may_have_more(m->pressure, like->uid) ? malloc(sizeof(*t)) : NULL;
 		if (!t)
 			return;
 		*t = *like;
@@ -293,7 +312,7 @@ void hak_pressure_update(struct hak_manager *m)
 		if (!p->effect.pressure || !p->id.cgroup[0] || strcmp(p->id.cgroup, "/") == 0)
 			continue;
 		group_of(p, group);
-		like = (struct trigger){ .cgroup = group,
+		like = (struct trigger){ .cgroup = group, .uid = p->id.uid,
 					 .threshold_us = p->effect.threshold_us,
 					 .window_us = p->effect.window_us,
 					 .cooldown_us = p->effect.cooldown_us,
@@ -317,6 +336,9 @@ int hak_pressure_start(struct hak_manager *m)
 	if (!m->pressure)
 		return -ENOMEM;
 	m->pressure->mount = hak_cgroup_mount();
+	m->pressure->shares = (struct hak_shares){
+		.pass_ns = MEASURE_NS, .user_ns = MEASURE_USER_NS, .piece_ns = MEASURE_ONE_NS,
+		.secret = m->shares.secret };
 	hak_pressure_update(m);
 	return 0;
 }

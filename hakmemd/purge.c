@@ -205,19 +205,6 @@ static void look_for_answer(struct hak_process *p)
 }
 
 /* -- limits ------------------------------------------------------------------------------------ */
-/* Who had no turn counts as before. */
-static void measure_in_turn(struct hak_process *p)
-{
-	struct hak_turns *turns = &p->manager->measuring;
-
-	if (p->measured_ns && hak_monotonic_ns() - p->measured_ns < LIMIT_AGE_US * NS_PER_US)
-		return;
-	if (!hak_turn_begin(turns, &p->measured_turn))
-		return;
-	hak_purge_measure(p, 0);
-	hak_turn_end(turns, &p->measured_turn);
-}
-
 static void look_at_limits(struct hak_process *p)
 {
 	const struct hak_effect *e = &p->effect;
@@ -225,7 +212,7 @@ static void look_at_limits(struct hak_process *p)
 
 	if (e->cached_max == UINT64_MAX && e->idle_purge_us == 0)
 		return;
-	measure_in_turn(p);
+	hak_purge_measure(p, LIMIT_AGE_US);
 	idle_ns = p->measured_ns - p->active_ns;
 	if (p->cached_bytes > e->cached_max) {
 		hak_purge_process(p, HAK_PURGE_DIRTY, "limit");

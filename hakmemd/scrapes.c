@@ -35,6 +35,7 @@ struct client {
 	struct hak_scrapes *scrapes;
 	int fd;				/* -1: this place is free */
 	uid_t uid;
+	uint64_t since_ns;		/* it came */
 	sd_event_source *io, *timer;
 	char line[LINE_BYTES];
 	size_t line_bytes;
@@ -115,7 +116,6 @@ static void client_end(struct client *c)
 	text_leave(s, c->text);
 	*c = (struct client){ .scrapes = s, .fd = -1 };
 	s->busy--;
-	sd_event_source_set_enabled(s->accept, SD_EVENT_ON);
 }
 
 /* 0: go on when there is room; 1: all is sent; -errno. */
@@ -196,6 +196,18 @@ static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_uid)
 	return n < CLIENTS_OF_USER;
 }
 
+/* Some user has no time left to ask, or to read: the one who came first. */
+static void make_room(struct hak_scrapes *s)
+{
+	struct client *oldest = NULL;
+
+	for (struct client *c = s->clients; c < s->clients + CLIENTS_MAX; c++)
+		if (c->fd >= 0 && c->uid && (!oldest || c->since_ns < oldest->since_ns))
+			oldest = c;
+	if (s->busy == CLIENTS_MAX && oldest)
+		client_end(oldest);
+}
+
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct hak_scrapes *s = arg;
@@ -209,12 +221,17 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
 		close(client);
 		return 0;
 	}
-	while (c->fd >= 0)
+	make_room(s);
+	while (c < s->clients + CLIENTS_MAX && c->fd >= 0)
 		c++;
+	if (c == s->clients + CLIENTS_MAX) {
+		close(client);
+		return 0;
+	}
 	c->fd = client;
 	c->uid = uid;
-	if (++s->busy == CLIENTS_MAX)
-		sd_event_source_set_enabled(s->accept, SD_EVENT_OFF);
+	c->since_ns = hak_monotonic_ns();
+	s->busy++;
 	if (sd_event_add_io(s->event, &c->io, client, EPOLLIN, on_client, c) < 0 ||
 	    sd_event_source_set_priority(c->io, HAK_QUESTIONS_PRIORITY) < 0 ||
 	    sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, CLIENT_US, 0, on_time,

@@ -42,7 +42,7 @@ static char *text(void)
 	size_t bytes;
 	FILE *to = open_memstream(&out, &bytes);
 
-	CHECK(to && hak_metrics_write(m, HAK_METRICS_OPENMETRICS, to) == 0, "written");
+	CHECK(to && hak_metrics_write(m, HAK_METRICS_OPENMETRICS, 0, to) == 0, "written");
 	fclose(to);
 	return out;
 }

@@ -9,7 +9,11 @@
  * usage: caller -f N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
  * The same call N times, as fast as the bus takes them, reading no answer until all are sent; then
  * a line, and nothing is read any more until stdin ends. -r N: all answers are read, and the line
- * says "refused" if one of them was LimitExceeded, else "answered".
+ * says "answered"; "refused" as soon as one of them is LimitExceeded, for others may never come.
+ *
+ * usage: caller -t N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
+ * The same call N times, each a tenth of a second after the answer to the one before; for each, a
+ * line with the milliseconds that it took.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -17,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
+#include <time.h>
 #include <unistd.h>
 
 static char **arg;
@@ -121,7 +126,7 @@ static int read_answers(sd_bus *bus, unsigned n)
 	bool refused = false;
 	int r = 0;
 
-	while (r >= 0 && n) {
+	while (r >= 0 && n && !refused) {
 		sd_bus_message *m = NULL;
 
 		r = sd_bus_process(bus, &m);
@@ -160,24 +165,50 @@ static int flood(sd_bus *bus, unsigned calls, bool reads, char **argv)
 	return r < 0;
 }
 
+static int measure(sd_bus *bus, unsigned n, char **argv)
+{
+	struct timespec from, to;
+	sd_bus_message *m = NULL;
+	int r = 0;
+
+	while (r >= 0 && n--) {
+		r = new_call(bus, argv, &m);
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		if (r >= 0)
+			r = sd_bus_call(bus, m, 120000000, NULL, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		m = sd_bus_message_unref(m);
+		printf("%.3f\n", (double)(to.tv_sec - from.tv_sec) * 1e3 +
+		       (double)(to.tv_nsec - from.tv_nsec) / 1e6);
+		usleep(100000);
+	}
+	if (r < 0)
+		puts(strerror(-r));
+	sd_bus_flush_close_unref(bus);
+	return r < 0;
+}
+
 int main(int argc, char **argv)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *m = NULL, *reply = NULL;
-	bool interactive = false, reads = false;
+	bool interactive = false, reads = false, timed = false;
 	unsigned n = 0;
 	sd_bus *bus;
 	int r, option;
 
-	while ((option = getopt(argc, argv, "+if:r:")) != -1) {
+	while ((option = getopt(argc, argv, "+if:r:t:")) != -1) {
 		if (option == 'i')
 			interactive = true;
 		else
 			n = (unsigned)atoi(optarg);
 		reads |= option == 'r';
+		timed |= option == 't';
 	}
 	if (argc - optind < 3 || sd_bus_open_system(&bus) < 0)
 		return 2;
+	if (timed)
+		return measure(bus, n, argv + optind);
 	if (n)
 		return flood(bus, n, reads, argv + optind);
 	r = new_call(bus, argv + optind, &m);

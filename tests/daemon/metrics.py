@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-SAMPLE = re.compile(r'^([a-z_]+)\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\} ([0-9.]+)$')
+SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? ([0-9.]+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -41,7 +41,7 @@ def parse(text, openmetrics):
         counter = types[family] == "counter"
         assert name == family + ("_total" if counter and openmetrics else ""), line
         assert not counter or name.endswith("_total"), line
-        key = (name, tuple(sorted(LABEL.findall(match[2]))))
+        key = (name, tuple(sorted(LABEL.findall(match[2] or ""))))
         assert key not in samples, f"twice: {line}"
         assert not any(label == "pid" for label, _ in key[1]), line
         samples[key] = float(match[3])

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Bounds on work that others cause, see budget.h. */
+#include <time.h>
+#include <unistd.h>
+
+#include "control/budget.h"
+
+static int64_t processor(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t (*clock_)(void) = processor;
+static __thread struct hak_budget *current;
+
+int64_t hak_processor_ns(void)
+{
+	return clock_();
+}
+
+void hak_processor_clock(int64_t (*clock)(void))
+{
+	clock_ = clock ? clock : processor;
+}
+
+/* -- a budget ---------------------------------------------------------------------------------- */
+void hak_budget_enter(struct hak_budget *b, int64_t ns)
+{
+	b->outer = current;
+	b->end_ns = clock_() + ns;
+	b->spent = false;
+	if (b->outer && b->outer->end_ns < b->end_ns)
+		b->end_ns = b->outer->end_ns;
+	current = b;
+}
+
+bool hak_budget_leave(struct hak_budget *b)
+{
+	current = b->outer;
+	return b->spent;
+}
+
+bool hak_budget_spent(void)
+{
+	if (!current)
+		return false;
+	if (!current->spent)
+		current->spent = clock_() >= current->end_ns;
+	return current->spent;
+}
+
+bool hak_budget_is_set(void)
+{
+	return current;
+}
+
+/* -- shares ------------------------------------------------------------------------------------ */
+static struct hak_share *share_of(struct hak_shares *s, uid_t uid)
+{
+	uint32_t hash = ((uint32_t)uid ^ s->secret) * 2654435761u;
+
+	if (uid == 0 || uid == geteuid())
+		return &s->free;
+	return &s->share[(hash ^ hash >> 16) & (HAK_SHARES - 1)];
+}
+
+void hak_shares_begin(struct hak_shares *s)
+{
+	s->pass++;
+	s->left_ns = s->pass_ns;
+	s->waits = false;
+}
+
+void hak_shares_look(struct hak_shares *s)
+{
+	s->look++;
+}
+
+/* The share as it is in this pass and in this look. */
+static void bring_up(const struct hak_shares *s, struct hak_share *share)
+{
+	int64_t more = share == &s->free ? s->pass_ns : s->user_ns;
+
+	if (!share->pass || share->pass != s->pass) {
+		/* Passes in which it asked for nothing pay what it owes, too. */
+		unsigned passed = share->pass ? s->pass - share->pass : 1;
+
+		for (; passed && share->left_ns < more; passed--)
+			share->left_ns += more;
+		if (share->left_ns > more)
+			share->left_ns = more;
+		share->pass = s->pass;
+	}
+	if (!share->round || share->look != s->look) {
+		if (!share->waits)
+			share->round++;
+		share->waits = false;
+		share->look = s->look;
+	}
+}
+
+bool hak_share_enter(struct hak_shares *s, uid_t uid, struct hak_turn *turn)
+{
+	struct hak_share *share = share_of(s, uid);
+
+	bring_up(s, share);
+	if (turn && turn->round == share->round)
+		return false;
+	if (s->left_ns <= 0 || share->left_ns <= 0) {
+		s->waits = share->waits = true;
+		return false;
+	}
+	s->now = share;
+	hak_budget_enter(&s->budget, s->piece_ns << (turn ? turn->late : 0));
+	s->begun_ns = clock_();
+	return true;
+}
+
+bool hak_share_leave(struct hak_shares *s, struct hak_turn *turn)
+{
+	bool spent = hak_budget_leave(&s->budget);
+	int64_t took_ns = clock_() - s->begun_ns;
+
+	s->left_ns -= took_ns;
+	s->now->left_ns -= took_ns;
+	s->put_off += spent;
+	if (!turn)
+		return spent;
+	turn->round = s->now->round;
+	if (spent && turn->late < HAK_LATE_MAX)
+		turn->late++;
+	/* One that needed more needs it again. */
+	if (!spent && turn->late && took_ns < s->piece_ns << (turn->late - 1))
+		turn->late--;
+	return spent;
+}

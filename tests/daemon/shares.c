@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/budget.h by a clock that moves only when the test says so: a budget ends loops; a pass
+ * ends when its time is over; a user whose processes are dear keeps no other user's waiting, owes
+ * what it took too much, and serves each of its own before it serves one of them twice; what is put
+ * off is counted, and gets more time the next time.
+ */
+#include "control/budget.h"
+#include "tests/ctl/check.h"
+
+#define MS 1000000
+enum { PASS = 10 * MS, USER = 4 * MS, PIECE = 2 * MS, DEAR = 50, HONEST = 20, USERS = 3 };
+
+static int64_t now_ns = 1;
+
+static int64_t now(void)
+{
+	return now_ns;
+}
+
+/* Takes `ns` of work in steps of a tenth of a millisecond, or until the budget is spent. */
+static bool work(int64_t ns)
+{
+	for (; ns > 0; ns -= MS / 10) {
+		if (hak_budget_spent())
+			return false;
+		now_ns += MS / 10;
+	}
+	return true;
+}
+
+static void check_budget(void)
+{
+	struct hak_budget outer, inner;
+
+	CHECK(!hak_budget_is_set() && work(1000 * MS), "without a budget nothing is spent");
+	hak_budget_enter(&outer, 3 * MS);
+	CHECK(hak_budget_is_set(), "there is one");
+	hak_budget_enter(&inner, MS);
+	CHECK(work(MS / 2), "half of it");
+	CHECK(!work(MS), "more than it");
+	CHECK(hak_budget_leave(&inner), "the inner one was spent");
+	CHECK(work(MS), "the outer one was not");
+	hak_budget_enter(&inner, 100 * MS);
+	CHECK(!work(10 * MS), "an inner one ends with the outer one");
+	CHECK(hak_budget_leave(&inner) && !hak_budget_leave(&outer), "the outer one was not asked");
+	CHECK(!hak_budget_is_set(), "none is left");
+}
+
+static struct hak_shares shares;
+static struct hak_turn dear[DEAR], honest[USERS][HONEST];
+static unsigned dear_served[DEAR], served[USERS][HONEST];
+
+/* All of both kinds in one pass; how long it took. */
+static int64_t pass(int64_t dear_ns)
+{
+	int64_t begun = now_ns;
+
+	hak_shares_begin(&shares);
+	for (unsigned i = 0; i < DEAR; i++) {
+		if (!hak_share_enter(&shares, 1000, &dear[i]))
+			continue;
+		work(dear_ns);
+		hak_share_leave(&shares, &dear[i]);
+		dear_served[i]++;
+	}
+	for (unsigned u = 0; u < USERS; u++)
+		for (unsigned i = 0; i < HONEST; i++) {
+			if (!hak_share_enter(&shares, 2000 + u, &honest[u][i]))
+				continue;
+			work(MS / 10);
+			hak_share_leave(&shares, &honest[u][i]);
+			served[u][i]++;
+		}
+	return now_ns - begun;
+}
+
+/* By which no honest user has the account of the dear one. */
+static void find_secret(void)
+{
+	for (;; shares.secret++) {
+		bool apart = true;
+
+		hak_shares_begin(&shares);
+		while (hak_share_enter(&shares, 1000, NULL)) {
+			work(MS);
+			hak_share_leave(&shares, NULL);
+		}
+		for (unsigned u = 0; u < USERS && apart; u++) {
+			apart = hak_share_enter(&shares, 2000 + u, NULL);
+			if (apart)
+				hak_share_leave(&shares, NULL);
+		}
+		if (apart)
+			break;
+	}
+	shares = (struct hak_shares){ .pass_ns = PASS, .user_ns = USER, .piece_ns = PIECE,
+				      .secret = shares.secret };
+}
+
+static void check_shares(void)
+{
+	unsigned looks = 0, least = ~0u, most = 0;
+
+	for (unsigned look = 0; look < 30; look++, looks++) {
+		hak_shares_look(&shares);
+		CHECK(pass(100 * MS) <= PASS + (PIECE << HAK_LATE_MAX), "look %u takes %d ms", look,
+		      (int)(PASS / MS));
+		/* Where the dear one overdrew the pass itself, the honest ones come in the next. */
+		while (shares.waits && served[0][0] <= look)
+			pass(100 * MS);
+	}
+	for (unsigned u = 0; u < USERS; u++)
+		for (unsigned i = 0; i < HONEST; i++)
+			CHECK(served[u][i] == looks, "process %u of user %u was served %u times "
+			      "in %u looks", i, u, served[u][i], looks);
+	for (unsigned i = 0; i < DEAR; i++) {
+		least = dear_served[i] < least ? dear_served[i] : least;
+		most = dear_served[i] > most ? dear_served[i] : most;
+	}
+	CHECK(most - least <= 1, "of the dear ones, some were served %u times, some %u", least,
+	      most);
+	CHECK(shares.put_off > 0, "put off %u times", (unsigned)shares.put_off);
+}
+
+/* A piece that takes 5 ms is done as soon as it was put off often enough. */
+static void check_late(void)
+{
+	struct hak_shares s = { .pass_ns = PASS, .user_ns = USER, .piece_ns = MS };
+	struct hak_turn turn = { 0 };
+	unsigned tries = 0;
+	bool done = false;
+
+	for (unsigned passes = 0; !done && passes < 100; passes++) {
+		hak_shares_look(&s);
+		hak_shares_begin(&s);
+		if (!hak_share_enter(&s, 1000, &turn))
+			continue;
+		done = work(5 * MS);
+		hak_share_leave(&s, &turn);
+		tries++;
+	}
+	CHECK(done && tries == 4 && s.put_off == 3, "done %d after %u tries, %u put off", done,
+	      tries, (unsigned)s.put_off);
+	for (unsigned i = 0; i < 10; i++)
+		s.put_off = 0, hak_shares_look(&s), hak_shares_begin(&s);
+	CHECK(hak_share_enter(&s, 1000, &turn) && work(5 * MS) && !hak_share_leave(&s, &turn),
+	      "it needs as much again");
+	CHECK(!hak_share_enter(&s, 1000, &turn) && !s.waits, "it was done in this look");
+	CHECK(!hak_share_enter(&s, 1000, NULL) && s.waits, "there is no more in this pass");
+}
+
+/* Three shares at once, since nothing stopped it, are paid by the two passes that follow. */
+static void check_debt(void)
+{
+	struct hak_shares s = { .pass_ns = 10 * PASS, .user_ns = USER, .piece_ns = MS };
+	unsigned refused = 0;
+
+	hak_shares_begin(&s);
+	CHECK(hak_share_enter(&s, 1000, NULL), "a first time");
+	now_ns += 3 * USER;
+	hak_share_leave(&s, NULL);
+	for (hak_shares_begin(&s); !hak_share_enter(&s, 1000, NULL); hak_shares_begin(&s))
+		refused++;
+	CHECK(refused == 2, "refused in %u passes", refused);
+	hak_share_leave(&s, NULL);
+}
+
+/* Root's processes are bounded by the pass alone, and the users together. */
+static void check_all(void)
+{
+	struct hak_shares s = { .pass_ns = PASS, .user_ns = USER, .piece_ns = MS };
+	unsigned n = 0;
+
+	hak_shares_begin(&s);
+	while (hak_share_enter(&s, 0, NULL)) {
+		work(MS);
+		hak_share_leave(&s, NULL);
+		n++;
+	}
+	CHECK(n == PASS / MS, "%u pieces in a pass of %d", n, PASS / MS);
+	/* And so are those of many users. */
+	n = 0;
+	hak_shares_begin(&s);
+	for (uid_t uid = 1000; uid < 1100; uid++) {
+		if (!hak_share_enter(&s, uid, NULL))
+			continue;
+		work(MS);
+		hak_share_leave(&s, NULL);
+		n++;
+	}
+	CHECK(n == PASS / MS && s.waits, "%u users have their turn in a pass", n);
+}
+
+int main(void)
+{
+	hak_processor_clock(now);
+	shares = (struct hak_shares){ .pass_ns = 100 * PASS, .user_ns = USER, .piece_ns = PIECE };
+	check_budget();
+	find_secret();
+	check_shares();
+	check_late();
+	check_debt();
+	check_all();
+	return check_end();
+}
