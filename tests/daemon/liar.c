@@ -2,8 +2,8 @@
 /*
  * Plays hakmemd for hakmemctl, and lies: liar HAKMEMCTL. Every document that hakmemctl may be given
  * is made by control/report.c and control/request.c from a segment of the test's own, and then
- * served without a key, with a key of another type, with keys of a newer version, with strings for a
- * terminal; and hakmemctl is run on each. It may refuse an answer or print it, but never crash, and
+ * served without a key, with a key of another type, with keys of a newer version, with strings for
+ * a terminal; and hakmemctl is run on each. It may refuse an answer or print it, but never crash, and
  * never print what a terminal would act on.
  *
  * liar --hold: is a process whose segment holds such strings, for hakmemd.
@@ -359,7 +359,8 @@ static void lie_about(struct document *d, struct json_object *whole, struct json
 	json_object_object_add(o, name, truth);
 }
 
-/* Every key of `o`, and of what is in it; of arrays the first element, of counters the first few. */
+/* Every key of `o`, and of what is in it; of arrays the first element, of counters the first few.
+ */
 static void lie_about_all(struct document *d, struct json_object *whole, struct json_object *o,
 			  enum hak_document document)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer: any text as a document that arrives from hakmemd. The first byte chooses which. What is
- * accepted must pass its check again, hold nothing that a terminal would act on, and read back.
+ * libFuzzer: any text as a document that arrives from hakmemd. The first byte chooses which. What
+ * is accepted must pass its check again, hold nothing that a terminal would act on, and read back.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer: any text as a service's files below a root: the unit, split at zero bytes into the unit
- * file, a drop-in, an environment file and the executable. What hakmemctl enable, disable and status
- * read of a service is read.
+ * libFuzzer: any text as a service's files below a root, split at zero bytes into the unit file, a
+ * drop-in, an environment file and the executable. What hakmemctl enable, disable and status read
+ * of a service is read.
  */
 #include <fcntl.h>
 #include <stdint.h>
