@@ -2,9 +2,9 @@
 /*
  * Plays hakmemd for hakmemctl, and lies: liar HAKMEMCTL. Every document that hakmemctl may be given
  * is made by control/report.c and control/request.c from a segment of the test's own, and then
- * served without a key, with a key of another type, with keys of a newer version, with strings for
- * a terminal; and hakmemctl is run on each. It may refuse an answer or print it, but never crash, and
- * never print what a terminal would act on.
+ * served without a key, with a key of another type, with keys of a newer version, with strings that
+ * a terminal would act on; and hakmemctl is run on each. It may refuse an answer or print it, but
+ * never crash, and never print what a terminal would act on.
  *
  * liar --hold: is a process whose segment holds such strings, for hakmemd.
  */
