@@ -8,6 +8,7 @@
 #include "lock.h"
 #include "meta.h"
 #include "purge.h"
+#include "room.h"
 #include "stats.h"
 #include "stop.h"
 #include "tune.h"
@@ -185,6 +186,22 @@ static void set_kind(struct hak_extent *e, enum hak_extent_kind kind)
 	count_kind(e, 1);
 }
 
+static bool is_whole(const struct hak_extent *e)
+{
+	return atomic_load_explicit(&e->whole, memory_order_relaxed);
+}
+
+static void set_whole(struct hak_extent *e, bool whole)
+{
+	atomic_store_explicit(&e->whole, whole, memory_order_relaxed);
+}
+
+/* Nothing of it is memory. Only for extents with no unit in use: nobody makes any then. */
+static bool is_reserved(const struct hak_extent *e)
+{
+	return !is_whole(e) && next_set(e->made, 0) == HAK_EXTENT_UNITS;
+}
+
 #if HAK_DEBUG
 static unsigned int count_bits(const uint64_t *map)
 {
@@ -202,6 +219,8 @@ void hak_extent_check(const struct hak_extent *e)
 	for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++) {
 		hak_assert(!(e->dirty[w] & e->used[w]));
 		hak_assert(!(e->young[w] & ~e->dirty[w]));
+		/* `made` is changed without this lock, but not while no unit is in use */
+		hak_assert(e->used_units || is_whole(e) || !(e->dirty[w] & ~e->made[w]));
 	}
 }
 #else
@@ -226,20 +245,27 @@ static void mark_granules(struct hak_extent *e, enum hak_extent_kind kind)
 	}
 }
 
+/* An extent that becomes used beside the others that are: is it made memory piece by piece? */
+static bool by_pieces(void)
+{
+	enum { FEW = 2 };	/* one of slabs and one of runs, most often */
+
+	return __atomic_load_n(&extents, __ATOMIC_RELAXED) < FEW &&
+	       hak_tun(HAK_T_THP_MODE) == HAK_THP_OFF;
+}
+
 /* Whole, or reserved. */
 static char *map_base(struct hak_extent *e)
 {
-	enum { FEW = 2 };	/* one of slabs and one of runs, most often */
-	bool few = __atomic_load_n(&extents, __ATOMIC_RELAXED) < FEW &&
-		   hak_tun(HAK_T_THP_MODE) == HAK_THP_OFF;
-	char *p = few ? hak_os_reserve_aligned(HAK_EXTENT) : NULL;
+	bool pieces = by_pieces();
+	char *p = pieces ? hak_os_reserve_aligned(HAK_EXTENT) : NULL;
 
 	if (p)
 		return p;
 	p = hak_os_map(HAK_EXTENT, HAK_EXTENT);
 	if (p)
-		atomic_store_explicit(&e->whole, true, memory_order_relaxed);
-	else if (!few)
+		set_whole(e, true);
+	else if (!pieces)
 		p = hak_os_reserve_aligned(HAK_EXTENT);
 	return p;
 }
@@ -273,6 +299,13 @@ bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes)
 	return made;
 }
 
+static void advise_new(struct hak_extent *e)
+{
+	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ALWAYS &&
+	    !hak_os_hugepage(e->base, HAK_EXTENT, true))
+		e->thp = true;
+}
+
 static struct hak_extent *map_extent(void)
 {
 	struct hak_extent *e = hak_meta_get(HAK_META_EXTENT);
@@ -286,9 +319,7 @@ static struct hak_extent *map_extent(void)
 		hak_meta_put(HAK_META_EXTENT, e);
 		return NULL;
 	}
-	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ALWAYS &&
-	    !hak_os_hugepage(e->base, HAK_EXTENT, true))
-		e->thp = true;
+	advise_new(e);
 	hak_mapped_extent(HAK_EXTENT);
 	hak_count(HAK_C_MEM_CLEAN, HAK_EXTENT);
 	return e;
@@ -396,11 +427,11 @@ static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int un
 }
 
 /* A FREE extent of which no purger holds units: those count as used until they are given back. */
-static struct hak_extent *idle_free(void)
+static struct hak_extent *idle_free(bool reserved)
 {
 	struct hak_extent *e = rows[HAK_EXTENT_FREE][0];
 
-	while (e && e->used_units)
+	while (e && (e->used_units || is_reserved(e) != reserved))
 		e = e->next;
 	return e;
 }
@@ -408,7 +439,7 @@ static struct hak_extent *idle_free(void)
 /* A free extent, for the kind; the granules are marked before any pointer into it can exist. */
 static struct hak_extent *revive(enum hak_extent_kind kind)
 {
-	struct hak_extent *e = idle_free();
+	struct hak_extent *e = idle_free(false);
 
 	if (!e)
 		return NULL;
@@ -445,6 +476,57 @@ static void put_back(const struct range *r, bool clean)
 	hak_extent_check(e);
 }
 
+/* How many FREE extents are kept, beyond the age at which they are looked at. */
+static unsigned int most_free(void)
+{
+	uint64_t room = hak_room_data() / HAK_EXTENT, most = hak_tun(HAK_T_SUPERSLAB_RETAIN);
+
+	if (!hak_tun(HAK_T_SUPERSLAB_ENABLE))
+		return 0;
+	return (unsigned int)(most < room ? most : room);
+}
+
+/* One more extent is FREE. A limit on the process does not wait until it is old. Lock held. */
+static bool keep_free(void)
+{
+	unsigned int most = most_free();
+
+	return most && (free_extents <= most || hak_likely(hak_room_data() == UINT64_MAX));
+}
+
+/* Takes the extent off all lists, for a system call. */
+static void detach(struct hak_extent *e)
+{
+	unlink_row(e);
+	unlink_all(e);
+	count_kind(e, -1);
+	if (e->kind == HAK_EXTENT_FREE)
+		free_extents--;
+}
+
+static void reattach(struct hak_extent *e)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	e->kind = HAK_EXTENT_FREE;
+	free_extents++;
+	count_kind(e, 1);
+	link_all(e);
+	link_row(e);
+	hak_unlock(HAK_LOCK_EXTENT);
+}
+
+/*
+ * Of a reserved extent, on no list any more, the whole becomes memory, where map_base() would map
+ * it whole. Refused, it is made piece by piece.
+ */
+static void reopen(struct hak_extent *e)
+{
+	if (by_pieces() || hak_os_remap_fresh(e->base, HAK_EXTENT))
+		return;
+	set_whole(e, true);
+	advise_new(e);
+}
+
 static bool want_thp(struct hak_extent *e)
 {
 	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE) &&
@@ -454,7 +536,7 @@ static bool want_thp(struct hak_extent *e)
 static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned int align,
 		  struct hak_extent **ret, bool *ret_zero, bool *ret_new)
 {
-	struct hak_extent *e, *mapped = NULL;
+	struct hak_extent *e;
 	unsigned int at = 0;
 	bool thp;
 
@@ -466,12 +548,17 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		e = revive(kind);
 	}
 	if (!e) {
+		e = idle_free(true);
+		if (e)
+			detach(e);
 		hak_unlock(HAK_LOCK_EXTENT);
-		mapped = map_extent();
-		if (!mapped)
+		if (e)
+			reopen(e);
+		else
+			e = map_extent();
+		if (!e)
 			return NULL;
 		hak_lock(HAK_LOCK_EXTENT);
-		e = mapped;
 		e->life = life;
 		e->kind = (uint8_t)kind;
 		e->longest = HAK_EXTENT_UNITS;
@@ -531,32 +618,6 @@ char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned in
 		if (*ret_new)
 			return NULL;
 	}
-}
-
-static bool keep_free(void)
-{
-	return hak_tun(HAK_T_SUPERSLAB_ENABLE) && hak_tun(HAK_T_SUPERSLAB_RETAIN);
-}
-
-/* Takes the extent off all lists for unmapping. */
-static void detach(struct hak_extent *e)
-{
-	unlink_row(e);
-	unlink_all(e);
-	count_kind(e, -1);
-	if (e->kind == HAK_EXTENT_FREE)
-		free_extents--;
-}
-
-static void reattach(struct hak_extent *e)
-{
-	hak_lock(HAK_LOCK_EXTENT);
-	e->kind = HAK_EXTENT_FREE;
-	free_extents++;
-	count_kind(e, 1);
-	link_all(e);
-	link_row(e);
-	hak_unlock(HAK_LOCK_EXTENT);
 }
 
 void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)
@@ -736,6 +797,37 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 	}
 }
 
+/*
+ * FREE extents without pages, since `before_ms`, become reservations again; one that cannot is given
+ * up, unless munmap refuses it too.
+ */
+static void close_free(uint64_t before_ms)
+{
+	for (;;) {
+		struct hak_extent *e;
+
+		hak_lock(HAK_LOCK_EXTENT);
+		e = rows[HAK_EXTENT_FREE][0];
+		while (e && (e->used_units || is_reserved(e) || e->dirty_units ||
+			     (int64_t)(e->free_ms - before_ms) > 0))
+			e = e->next;
+		if (e)
+			detach(e);
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (!e)
+			return;
+		if (hak_os_reserve_over(e->base, HAK_EXTENT)) {
+			if (!unmap_extent(e))
+				reattach(e);
+			return;
+		}
+		memset(e->made, 0, sizeof(e->made));
+		set_whole(e, false);
+		e->thp = false;	/* advice goes with the old mapping */
+		reattach(e);
+	}
+}
+
 /* What is free now has been so for long: it goes with the next purge. */
 static void make_old(void)
 {
@@ -752,8 +844,7 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	unsigned int n;
 
 	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
-	bytes = unmap_free(unmap ? 0 : (unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN),
-			   unmap ? now_ms : now_ms - age_ms);
+	bytes = unmap_free(unmap ? 0 : most_free(), unmap ? now_ms : now_ms - age_ms);
 	if (all)
 		make_old();
 	/* Ends: what was tried is clean or young, and so is what is freed meanwhile. */
@@ -769,8 +860,9 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	if (!all)
 		make_old();
 	/* what emptied while we held some of it */
-	if (!keep_free())
+	if (!most_free())
 		bytes += unmap_free(0, hak_os_now_ms());
+	close_free(now_ms - age_ms);
 	return bytes;
 }
 
@@ -786,8 +878,5 @@ void hak_extent_abandon(void)
 
 void hak_extent_tuned(void)
 {
-	if (!keep_free())
-		unmap_free(0, hak_os_now_ms());
-	else
-		unmap_free((unsigned int)hak_tun(HAK_T_SUPERSLAB_RETAIN), hak_os_now_ms());
+	unmap_free(most_free(), hak_os_now_ms());
 }

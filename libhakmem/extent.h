@@ -7,7 +7,9 @@
  *
  * An extent is mapped whole, or only reserved, and its units are made memory as they are needed:
  * the first extents of a process, of which a small program uses little, and those for which the
- * kernel has no 2 MiB left (RLIMIT_MEMLOCK under mlockall, RLIMIT_DATA).
+ * kernel has no 2 MiB left (RLIMIT_MEMLOCK under mlockall, RLIMIT_DATA). A FREE extent that is kept
+ * for long becomes a reservation again, so that nobody is charged for it (Committed_AS, RLIMIT_DATA):
+ * `whole` and `made` are cleared only then, while it has no unit in use and is on no list.
  *
  * Everything in struct hak_extent is guarded by HAK_LOCK_EXTENT, but for start[], whole and made.
  * No system call is made under the lock: units to be given back are marked used, the lock dropped,
@@ -15,8 +17,8 @@
  *
  * Invariants (checked by hak_extent_check in debug builds):
  *   dirty & used == 0 and young & ~dirty == 0; used_units = popcount(used); dirty_units =
- *   popcount(dirty); a free unit that is not dirty reads as zeros; an extent is on the list of its
- *   kind and fill, or FREE and on the free list.
+ *   popcount(dirty); a dirty unit is memory; a free unit that is not dirty is reserved or reads as
+ *   zeros; an extent is on the list of its kind and fill, or FREE and on the free list.
  */
 #ifndef HAK_EXTENT_H
 #define HAK_EXTENT_H
@@ -42,7 +44,7 @@ struct hak_extent {
 	uint8_t life;				/* see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
 	uint16_t longest;			/* upper bound of the longest hole, in units */
-	_Atomic bool whole;			/* all of it is memory; never cleared */
+	_Atomic bool whole;			/* all of it is memory */
 	uint64_t free_ms;			/* when it became FREE */
 	uint64_t used[HAK_EXTENT_WORDS];
 	uint64_t dirty[HAK_EXTENT_WORDS];	/* free, may have pages that are not zero */
@@ -82,13 +84,14 @@ void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned
 
 /*
  * Gives pages of free units back to the kernel. all = false: those dirty since before the last call
- * with all = false; extents FREE for longer than `age_ms` beyond superslab.retain are unmapped. all
- * = true: every dirty unit; with `unmap` every FREE extent is unmapped too. Returns bytes given
- * back. HAK_LOCK_PURGE held, no other.
+ * with all = false; extents FREE for longer than `age_ms` beyond superslab.retain are unmapped, the
+ * others reserved (the kernel charges nobody for them). all = true: every dirty unit; with
+ * `unmap` every FREE extent is unmapped too. Returns bytes given back. HAK_LOCK_PURGE held, no
+ * other.
  */
 uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms);
 
-/* superslab.enable or superslab.retain changed. */
+/* superslab.enable, superslab.retain or a limit on the process (room.h) changed. */
 void hak_extent_tuned(void);
 
 /*

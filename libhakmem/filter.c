@@ -34,6 +34,7 @@ static void try_memory_calls(void)
 {
 	static const int advice[] = { MADV_WIPEONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE };
 	struct utsname name;
+	struct rlimit limit;
 	long p = hak_sys(SYS_mmap, 0, (long)hak_page, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -43,6 +44,8 @@ static void try_memory_calls(void)
 		hak_sys(SYS_madvise, p, (long)hak_page, advice[i], 0, 0, 0);
 	hak_sys(SYS_munmap, p, (long)hak_page, 0, 0, 0, 0);
 	hak_sys(SYS_uname, (long)&name, 0, 0, 0, 0, 0);
+	hak_sys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+	hak_sys(SYS_prlimit64, 0, RLIMIT_DATA, 0, (long)&limit, 0, 0);
 }
 
 /* A trial of its own: systemd's @system-service, under which most services run, has all calls but

@@ -266,6 +266,24 @@ int hak_os_remap_fresh(void *p, size_t bytes)
 	return map_over(CALL_MMAP, p, bytes, 0);
 }
 
+/*
+ * Only a new mapping gives up what the old one was charged for: mprotect does not, where a page was
+ * ever touched. Without MAP_NORESERVE, or what is opened later would not be charged for either.
+ */
+int hak_os_close(void *p, size_t bytes)
+{
+	long r = map_anon(CALL_MMAP, p, bytes, PROT_NONE, MAP_FIXED);
+
+	return failed(r) ? (int)r : 0;
+}
+
+int hak_os_open(void *p, size_t bytes)
+{
+	return (int)counted(CALL_META, bytes,
+			    &(struct args){ SYS_mprotect, (long)p, (long)bytes,
+					    PROT_READ | PROT_WRITE });
+}
+
 static int advise(enum call call, void *p, size_t bytes, int advice)
 {
 	return (int)counted(call, bytes,
@@ -391,6 +409,19 @@ void *hak_os_reserve_aligned(size_t bytes)
 	return p + head;
 }
 
+/* Not by mmap: MCL_FUTURE would lock that, and count it. */
+int hak_os_reserve_over(void *p, size_t bytes)
+{
+	void *r = hak_os_reserve(bytes, false);
+	int e = r ? hak_os_move(r, bytes, p, bytes) : -ENOMEM;
+
+	if (r && e) {
+		hak_os_unmap(r, bytes);
+		hak_os_reserve_at(p, bytes);	/* in case that the kernel unmapped it first */
+	}
+	return e;
+}
+
 void *hak_os_reserve_at(void *p, size_t bytes)
 {
 	long r = map_anon(CALL_META, p, bytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
@@ -405,14 +436,24 @@ void *hak_os_reserve_at(void *p, size_t bytes)
 	return p;
 }
 
-size_t hak_os_address_limit(void)
+static size_t limit_of(int resource)
 {
 	struct rlimit rl;
 
-	if (hak_sys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&rl, 0, 0) ||
+	if (hak_sys(SYS_prlimit64, 0, resource, 0, (long)&rl, 0, 0) ||
 	    rl.rlim_cur == RLIM_INFINITY)
 		return SIZE_MAX;
 	return rl.rlim_cur;
+}
+
+size_t hak_os_address_limit(void)
+{
+	return limit_of(RLIMIT_AS);
+}
+
+size_t hak_os_data_limit(void)
+{
+	return limit_of(RLIMIT_DATA);
 }
 
 /*
@@ -432,9 +473,7 @@ int hak_os_enable(void *p, size_t bytes)
 
 int hak_os_enable_kept(void *p, size_t bytes)
 {
-	int r = (int)counted(CALL_META, bytes,
-			     &(struct args){ SYS_mprotect, (long)p, (long)bytes,
-					     PROT_READ | PROT_WRITE });
+	int r = hak_os_open(p, bytes);
 
 	if (r)
 		return r;

@@ -35,9 +35,17 @@ void hak_os_init(void);			/* page size; idempotent, callable before constructors
  */
 void *hak_os_map(size_t bytes, size_t align);
 /*
- * Replaces our own mapping by fresh zeroed memory, attributes cleared. 0 or -errno, the old one
- * kept on failure.
+ * Closes our own memory: the pages go, nothing may touch the address space, and nobody is charged
+ * for it (Committed_AS, RLIMIT_DATA). What was done to the mapping by mlock, madvise and the like
+ * is undone. 0 or -errno, the old mapping kept on failure.
  */
+int hak_os_close(void *p, size_t bytes);
+/*
+ * Opens closed memory again: zeroed, charged for. -errno: the kernel refuses the charge or the
+ * mapping that it takes; part of it may be open then.
+ */
+int hak_os_open(void *p, size_t bytes);
+/* Replaces a reservation of ours by zeroed memory. 0 or -errno: it is a reservation. */
 int hak_os_remap_fresh(void *p, size_t bytes);
 /* 0, or -errno: the caller keeps the mapping. */
 int hak_os_unmap(void *p, size_t bytes);
@@ -52,14 +60,17 @@ int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
 
 /*
  * For tables, and for extents that are made piece by piece: address space that cannot be touched,
- * is not locked by mlockall(MCL_FUTURE), and is not part of memory dumps; then pieces of it
- * enabled, to which none of that applies.
+ * is not charged for, not locked by mlockall(MCL_FUTURE), and is not part of memory dumps; then
+ * pieces of it enabled, to which none of that applies.
  */
 /* PROT_READ: reads as zeros; else PROT_NONE */
 void *hak_os_reserve(size_t bytes, bool readable);
 void *hak_os_reserve_aligned(size_t bytes);	/* to `bytes`, a power of two */
+int hak_os_reserve_over(void *p, size_t bytes);	/* our own mapping; kept on failure */
 void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NULL: taken */
-size_t hak_os_address_limit(void);		/* RLIMIT_AS; SIZE_MAX: none */
+/* SIZE_MAX: none. Not in a sandbox. */
+size_t hak_os_address_limit(void);		/* RLIMIT_AS */
+size_t hak_os_data_limit(void);			/* RLIMIT_DATA */
 int hak_os_enable(void *p, size_t bytes);		/* zeroed, read-write from now on */
 int hak_os_enable_kept(void *p, size_t bytes);		/* what fork does to it stays so */
 /* Whether it is part of memory dumps, the kernel's and a debugger's; as it was, in a sandbox. */

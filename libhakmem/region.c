@@ -44,6 +44,7 @@ void hak_region_set_state(struct hak_region *r, enum hak_region_state state)
 {
 	if (hak_likely(r->state == state))
 		return;
+	hak_assert(!r->closed);
 	count_state(r->state, -(int64_t)r->bytes);
 	r->state = (uint8_t)state;
 	count_state(r->state, (int64_t)r->bytes);
@@ -85,6 +86,18 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 	return r;
 }
 
+int hak_region_open(struct hak_region *r)
+{
+	int e;
+
+	if (hak_likely(!r->closed))
+		return 0;
+	hak_assert(r->state == HAK_REGION_CLEAN && r->zero);
+	e = hak_os_open(r->base, r->bytes);
+	r->closed = e;
+	return e;
+}
+
 /* The granule is cleared before the address can be somebody else's. */
 bool hak_region_unmap(struct hak_region *r)
 {
@@ -97,6 +110,8 @@ bool hak_region_unmap(struct hak_region *r)
 		return true;
 	}
 	hak_count(HAK_C_UNMAP_KEPT, 1);
+	if (r->closed)
+		return false;
 	if (!hak_os_dontneed(r->base, r->bytes)) {
 		hak_region_set_state(r, HAK_REGION_CLEAN);
 		r->zero = true;
@@ -159,22 +174,41 @@ static bool give_back(uint64_t mode, char *p, size_t bytes)
 	case HAK_EVICT_FREE:
 		return !hak_os_free(p, bytes);
 	case HAK_EVICT_REMAP:
-		return !hak_os_remap_fresh(p, bytes);
+		return !hak_os_close(p, bytes);
 	default:
 		return !hak_os_dontneed(p, bytes);
 	}
+}
+
+static void closed(struct hak_region *r)
+{
+	r->closed = true;
+	r->thp = false;	/* advice goes with the old mapping */
+}
+
+/*
+ * A row of neighbours without pages. One call where it works; else each alone, and what still
+ * fails stays open.
+ */
+static void close_row(struct hak_region **r, unsigned int n, size_t bytes)
+{
+	bool all = n > 1 && !hak_os_close(r[0]->base, bytes);
+
+	for (unsigned int i = 0; i < n; i++)
+		if (all || !hak_os_close(r[i]->base, r[i]->bytes))
+			closed(r[i]);
 }
 
 static void evicted(struct hak_region *r, uint64_t mode)
 {
 	bool lazy = mode == HAK_EVICT_FREE;
 
-	if (mode == HAK_EVICT_REMAP)
-		r->thp = false;	/* advice goes with the old mapping */
 	hak_count(HAK_C_RING_EVICTIONS, 1);
 	hak_count(HAK_C_RING_EVICTED_BYTES, (int64_t)r->bytes);
 	hak_region_set_state(r, lazy ? HAK_REGION_LAZY : HAK_REGION_CLEAN);
 	r->zero = !lazy;
+	if (mode == HAK_EVICT_REMAP)
+		closed(r);
 	hak_probe(hakmem, region_evict, (uintptr_t)r->base, r->bytes, mode);
 }
 
@@ -189,6 +223,8 @@ static bool evict_alone(struct hak_region *r, uint64_t mode)
 		if (!begun || !give_back(means[i], r->base, r->bytes))
 			continue;
 		evicted(r, means[i]);
+		if (means[i] == HAK_EVICT_DONTNEED)
+			close_row(&r, 1, r->bytes);
 		return true;
 	}
 	return false;
@@ -210,6 +246,8 @@ static uint64_t evict_row(struct hak_region **r, unsigned int n, uint64_t mode)
 	if (give_back(mode, r[0]->base, bytes)) {
 		for (unsigned int i = 0; i < n; i++)
 			evicted(r[i], mode);
+		if (mode == HAK_EVICT_DONTNEED)
+			close_row(r, n, bytes);
 		return resident;
 	}
 	for (unsigned int i = 0; i < n; i++) {

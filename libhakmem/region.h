@@ -12,6 +12,11 @@
  *   LAZY   MADV_FREEd: each page is either the old one or zero
  * `zero` is set last, for fresh mappings and after an eviction of the whole region succeeded, and
  * cleared when it is handed out.
+ *
+ * The kernel charges for memory that may be written, touched or not: to all programs where
+ * vm.overcommit_memory is 2, to this one by RLIMIT_DATA. So a CLEAN region is `closed` (PROT_NONE)
+ * and opened when it is handed out. One that cannot be closed is not kept, unless munmap refuses it
+ * as well.
  */
 #ifndef HAK_REGION_H
 #define HAK_REGION_H
@@ -31,6 +36,7 @@ struct hak_region {
 	bool in_use;			/* a program has it */
 	bool zero;
 	bool thp;			/* advised for huge pages */
+	bool closed;			/* PROT_NONE; CLEAN */
 	bool sampled;			/* in use, and a profiler was told (sample.h) */
 	/* times it was found filled when freed; thp.mode=adaptive */
 	uint8_t filled;
@@ -52,6 +58,8 @@ struct hak_region *hak_region_map(size_t bytes, size_t align);
  * the region is still the caller's.
  */
 bool hak_region_unmap(struct hak_region *r);
+/* Memory to be used, if it was closed. 0 or -errno: part of it may be open then. */
+int hak_region_open(struct hak_region *r);
 /* The region is the caller's alone. */
 void hak_region_set_state(struct hak_region *r, enum hak_region_state state);
 /* Its mapping grew by so many bytes, or shrank. */
@@ -62,8 +70,8 @@ void hak_region_advise(struct hak_region *r);
 /* What happens to regions that are evicted now: a value of region.evict. `forced`: not "keep". */
 uint64_t hak_region_evict_mode(bool forced);
 /*
- * Gives the pages of n regions back, neighbours by one call; r is sorted by address. `mode` is
- * neither "keep" nor "munmap". Returns bytes that were resident.
+ * Gives the pages of n regions back and closes them, neighbours by one call; r is sorted by
+ * address. `mode` is neither "keep" nor "munmap". Returns bytes that were resident.
  */
 uint64_t hak_region_evict(struct hak_region **r, unsigned int n, uint64_t mode);
 

@@ -9,6 +9,7 @@
 #include "meta.h"
 #include "os.h"
 #include "purge.h"
+#include "room.h"
 #include "segment.h"
 #include "stats.h"
 #include "stop.h"
@@ -20,6 +21,8 @@
 #define BATCH_MAX	256u
 #define NEVER		0x40000000u	/* epochs ago: nothing is that old */
 #define HOT_PUTS	64u	/* whales freed within an epoch by which a thread earns a front */
+#define LAZY_LEAST	(256u << 20) /* LAZY bytes that may stay however little may be dirty */
+#define LOOK_BYTES	(16u << 20) /* more in the ring than at the last look at the limits */
 
 /* All under HAK_LOCK_RING. */
 static struct {
@@ -28,6 +31,8 @@ static struct {
 	uint32_t regions;
 	uint64_t bytes;		/* address space */
 	_Atomic uint64_t dirty;	/* bytes of DIRTY regions; also read without the lock */
+	_Atomic uint64_t lazy;	/* of LAZY ones, likewise */
+	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were looked at */
 	uint64_t bits[(BUCKETS + 63) / 64];	/* buckets that are not empty */
 	struct hak_region *spare;	/* a descriptor for the next split */
 	/* threads with a front, and what they may keep there: as if it were in the ring */
@@ -42,9 +47,45 @@ static uint64_t ring_dirty(void)
 	return atomic_load_explicit(&ring.dirty, memory_order_relaxed);
 }
 
-static void ring_dirty_add(int64_t n)	/* HAK_LOCK_RING: one writer at a time */
+static uint64_t ring_lazy(void)
 {
-	atomic_store_explicit(&ring.dirty, ring_dirty() + (uint64_t)n, memory_order_relaxed);
+	return atomic_load_explicit(&ring.lazy, memory_order_relaxed);
+}
+
+static uint64_t ring_fronts(void)
+{
+	return atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
+}
+
+/* The kernel charges for them; HAK_LOCK_RING: one writer at a time. */
+static void count_charged(const struct hak_region *r, int64_t bytes)
+{
+	if (r->state == HAK_REGION_DIRTY)
+		atomic_store_explicit(&ring.dirty, ring_dirty() + (uint64_t)bytes,
+				      memory_order_relaxed);
+	else if (r->state == HAK_REGION_LAZY)
+		atomic_store_explicit(&ring.lazy, ring_lazy() + (uint64_t)bytes,
+				      memory_order_relaxed);
+}
+
+static uint64_t within_room(uint64_t bytes)
+{
+	uint64_t room = hak_room_data();
+
+	return bytes < room ? bytes : room;
+}
+
+/* DIRTY regions, fronts included. */
+static uint64_t most_dirty(void)
+{
+	return within_room(hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0);
+}
+
+static uint64_t most_lazy(void)
+{
+	uint64_t most = hak_tun(HAK_T_REGION_EVICT_BYTES);
+
+	return within_room(most > LAZY_LEAST ? most : LAZY_LEAST);
 }
 
 static unsigned int bucket_of(size_t bytes)
@@ -120,16 +161,14 @@ static void count_in(const struct hak_region *r)
 {
 	ring.regions++;
 	ring.bytes += r->bytes;
-	if (r->state == HAK_REGION_DIRTY)
-		ring_dirty_add((int64_t)r->bytes);
+	count_charged(r, (int64_t)r->bytes);
 }
 
 static void count_out(const struct hak_region *r)
 {
 	ring.regions--;
 	ring.bytes -= r->bytes;
-	if (r->state == HAK_REGION_DIRTY)
-		ring_dirty_add(-(int64_t)r->bytes);
+	count_charged(r, -(int64_t)r->bytes);
 }
 
 /* Marks a region's ends, by which neighbours find it. */
@@ -166,7 +205,10 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 	if (hak_granule_kind(g) != HAK_KEPT)
 		return NULL;
 	n = atomic_load_explicit(&g->word, memory_order_relaxed);
-	return n->life == ring.life && n->state == r->state && n->thp == r->thp ? n : NULL;
+	return n->life == ring.life && n->state == r->state && n->closed == r->closed &&
+			       n->thp == r->thp ?
+		       n :
+		       NULL;
 }
 
 static void absorb(struct hak_region *r, struct hak_region *n)
@@ -261,6 +303,7 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 				     .life = r->life,
 				     .zero = r->zero,
 				     .thp = r->thp,
+				     .closed = r->closed,
 				     .epoch = r->epoch };
 	r->base += bytes;
 	r->bytes -= bytes;
@@ -352,16 +395,16 @@ static void list_front(struct hak_front *f)
  */
 static void earn_front(struct hak_front *f, size_t bytes, uint32_t epoch)
 {
-	uint64_t kept = atomic_load_explicit(&ring.front_bytes, memory_order_relaxed) + bytes;
+	uint64_t kept = ring_fronts() + bytes;
 
 	if (atomic_load_explicit(&f->epoch, memory_order_relaxed) != epoch) {
 		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
 		f->puts = 0;
 	}
 	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) ||
-	    kept > hak_tun(HAK_T_REGION_EVICT_BYTES) / 2 ||
+	    kept > most_dirty() / 2 ||
 	    ring.regions + ring.fronts >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
-	    ring.bytes + kept > hak_tun(HAK_T_WHALE_RING_BYTES))
+	    ring.bytes + kept > hak_ring_most_bytes())
 		return;
 	drop_front(f);	/* a smaller one, perhaps */
 	list_front(f);
@@ -411,24 +454,23 @@ static uint64_t unmap_list(struct hak_region *r)
 
 /*
  * Up to `max` regions in one of the states, oldest first, leave the ring. Those put there in epoch
- * `before` or later stay, unless more than `over` is dirty.
+ * `before` or later stay, unless more than `over` is in those states.
  */
 static unsigned int take(struct hak_region **out, unsigned int max, unsigned int states,
 			 uint32_t before, uint64_t over)
 {
 	unsigned int n = 0;
-	uint64_t dirty;
+	uint64_t left;
 
 	hak_lock(HAK_LOCK_RING);
-	dirty = ring_dirty();
+	left = (states & DIRTY ? ring_dirty() : 0) + (states & LAZY ? ring_lazy() : 0);
 	for (struct hak_region *r = ring.oldest, *newer; r && n < max; r = newer) {
 		newer = r->newer;
 		if (!(states >> r->state & 1))
 			continue;
-		if ((int32_t)(r->epoch - before) >= 0 && dirty <= over)
+		if ((int32_t)(r->epoch - before) >= 0 && left <= over)
 			continue;	/* joined regions may be older than their place says */
-		if (r->state == HAK_REGION_DIRTY)
-			dirty -= r->bytes;
+		left -= r->bytes;
 		ring_remove(r);
 		out[n++] = r;
 	}
@@ -440,7 +482,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 static bool over(uint64_t slots, uint64_t bytes)
 {
 	return ring.regions + ring.fronts > slots ||
-	       ring.bytes + atomic_load_explicit(&ring.front_bytes, memory_order_relaxed) > bytes;
+	       ring.bytes + ring_fronts() > bytes;
 }
 
 /* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
@@ -464,7 +506,7 @@ static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
  */
 static struct hak_region *over_tuned(void)
 {
-	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_tun(HAK_T_WHALE_RING_BYTES);
+	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_ring_most_bytes();
 
 	if (hak_likely(!over(slots, bytes)))
 		return NULL;
@@ -473,14 +515,21 @@ static struct hak_region *over_tuned(void)
 
 static void put_back(struct hak_region **r, unsigned int n)
 {
-	struct hak_region *list;
+	struct hak_region *list, *open = NULL;
 
 	hak_lock(HAK_LOCK_RING);
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
+		if (hak_unlikely(r[i]->state == HAK_REGION_CLEAN && !r[i]->closed)) {
+			r[i]->next = open;
+			open = r[i];
+			continue;
+		}
 		ring_add(r[i], false);	/* neighbours evicted in one go become one region */
+	}
 	list = over_tuned();
 	hak_unlock(HAK_LOCK_RING);
 	unmap_list(list);
+	unmap_list(open);
 }
 
 /* Returns how many regions were tried; *bytes grows by what was given back. */
@@ -542,7 +591,7 @@ uint64_t hak_ring_empty(void)
 
 void hak_ring_tuned(void)
 {
-	shrink_to(hak_tun(HAK_T_WHALE_RING_SLOTS), hak_tun(HAK_T_WHALE_RING_BYTES));
+	shrink_to(hak_tun(HAK_T_WHALE_RING_SLOTS), hak_ring_most_bytes());
 }
 
 /* ---- for whales ---- */
@@ -563,34 +612,76 @@ struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, s
 	return r;
 }
 
-static void evict_over_budget(void)
+/* The oldest, one batch. False: nothing went. HAK_LOCK_PURGE held. */
+static bool evict_over(uint64_t dirty, uint64_t lazy)
 {
-	uint64_t budget = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
-	uint64_t fronts = atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
-	uint64_t bytes = 0;
+	/* what a limit on the process leaves no room for goes even with region.evict=keep */
+	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
+	uint32_t before = hak_purge_epoch() - NEVER;
+	uint64_t was = 2 * ring_dirty() + ring_lazy();	/* what is dirty may become lazy first */
 
-	budget -= fronts < budget ? fronts : budget;
-	if (hak_likely(ring_dirty() <= budget))
+	if (ring_dirty() > dirty)
+		evict_batch(mode, DIRTY, before, dirty, &bytes);
+	if (hak_unlikely(ring_lazy() > lazy))
+		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &bytes);
+	return 2 * ring_dirty() + ring_lazy() < was;
+}
+
+static void evict_over_budget(bool all)
+{
+	uint64_t dirty = most_dirty(), lazy = most_lazy(), fronts = ring_fronts();
+
+	dirty -= fronts < dirty ? fronts : dirty;
+	if (hak_likely(ring_dirty() <= dirty && ring_lazy() <= lazy))
 		return;
 	/* Not when somebody purges already: what is over now will be seen at the next free. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
 		return;
-	evict_batch(hak_region_evict_mode(false), DIRTY, hak_purge_epoch() - NEVER, budget, &bytes);
+	while (evict_over(dirty, lazy) && all)
+		;
 	hak_unlock(HAK_LOCK_PURGE);
 }
 
 void hak_ring_put(struct hak_front *f, struct hak_region *r)
 {
 	struct hak_region *list;
+	bool look;
 
 	hak_lock(HAK_LOCK_RING);
 	earn_front(f, r->bytes, r->epoch);
 	ring_add(r, true);
 	list = over_tuned();
+	look = ring.bytes > ring.looked + LOOK_BYTES;
 	hak_unlock(HAK_LOCK_RING);
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
-	evict_over_budget();
+	evict_over_budget(false);
+	if (hak_unlikely(look))
+		hak_purge_look_at_limits();
+}
+
+uint64_t hak_ring_kept(void)
+{
+	uint64_t kept;
+
+	hak_lock(HAK_LOCK_RING);
+	kept = ring.bytes + ring_fronts();
+	ring.looked = ring.bytes;
+	hak_unlock(HAK_LOCK_RING);
+	return kept;
+}
+
+void hak_ring_fit(void)
+{
+	struct hak_region *list;
+
+	hak_lock(HAK_LOCK_RING);
+	if (ring_fronts() > most_dirty() / 2)
+		drop_fronts(hak_purge_epoch() + 1);
+	list = over_tuned();
+	hak_unlock(HAK_LOCK_RING);
+	unmap_list(list);
+	evict_over_budget(true);
 }
 
 void hak_ring_abandon(void)
@@ -603,5 +694,5 @@ void hak_ring_abandon(void)
 
 bool hak_ring_holds_dirty(void)
 {
-	return ring_dirty() || atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
+	return ring_dirty() || ring_fronts();
 }

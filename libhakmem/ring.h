@@ -8,7 +8,7 @@
  * larger than asked; of a larger one the first part is handed out and the rest stays. A region that
  * comes back is joined with neighbours in the ring whose pages are in the same state: a program
  * that goes through many sizes uses one piece of memory, not one per size. whale.ring_slots and
- * whale.ring_bytes bound the ring. HAK_LOCK_RING guards ring, lists, state, HAK_KEPT granules and
+ * whale.ring_bytes bound the ring, and so do limits on the process (room.h). HAK_LOCK_RING guards ring, lists, state, HAK_KEPT granules and
  * lazy table; no system call is made under it: a region to be evicted or unmapped leaves the ring
  * first and comes back when it is clean.
  *
@@ -26,7 +26,9 @@
 
 #include "hak.h"
 #include "region.h"
+#include "room.h"
 #include "stop.h"
+#include "tune.h"
 
 struct hak_front {
 	_Atomic(struct hak_region *) region;
@@ -69,6 +71,14 @@ static inline struct hak_region *hak_front_put(struct hak_front *f, struct hak_r
 	return before;
 }
 
+/* Address space that the ring may have. */
+static inline uint64_t hak_ring_most_bytes(void)
+{
+	uint64_t most = hak_tun(HAK_T_WHALE_RING_BYTES), room = hak_room_address();
+
+	return most < room ? most : room;
+}
+
 /* The thread ends: what it kept goes to the ring. */
 void hak_front_leave(struct hak_front *f);
 
@@ -80,6 +90,10 @@ struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, s
 				size_t align);
 /* A region, DIRTY and of the present epoch, comes back. */
 void hak_ring_put(struct hak_front *f, struct hak_region *r);
+/* Bytes kept, for a look at the limits on the process: another one follows when they grow. */
+uint64_t hak_ring_kept(void);
+/* There is less room (room.h): what there is none for goes. */
+void hak_ring_fit(void);
 
 /* Gives the mapping up; where munmap refuses, the region waits in the ring whatever its limits:
  * free never fails. */

@@ -589,6 +589,7 @@ void hak_tune_sandbox(void)
 			return;
 		hak_heap_attach();
 	}
+	hak_purge_look_at_limits();	/* for the last time */
 	/* first, so that no other thread starts an agent once this one is gone */
 	hak_lock(HAK_LOCK_TUNE);
 	hak_os_enter_sandbox();

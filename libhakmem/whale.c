@@ -56,14 +56,26 @@ static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t b
 	return r->base;
 }
 
-/* `other`: what the thread's front held, and did not fit. */
+/* Out of the ring, open. `other`: what the thread's front held, and did not fit. */
+static struct hak_region *kept(struct hak_front *f, struct hak_region *other, size_t want,
+			       size_t align)
+{
+	struct hak_region *r = hak_ring_get(f, other, want, align);
+
+	if (hak_likely(!r || !hak_region_open(r)))
+		return r;
+	/* As much memory, or one mapping more, is refused: a fresh one, unless that is as well. */
+	hak_ring_unmap(r);
+	return NULL;
+}
+
 static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_front *f,
 				     struct hak_region *other, size_t bytes, size_t align,
 				     bool *ret_zero)
 {
 	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
 	size_t want = whale_bytes(bytes);
-	struct hak_region *r = hak_ring_get(f, other, want, align);
+	struct hak_region *r = kept(f, other, want, align);
 	bool hit = r;
 
 	if (hak_likely(hit)) {
@@ -128,7 +140,7 @@ void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region 
 		atomic_store_explicit(&f->epoch, r->epoch, memory_order_relaxed);
 		r = hak_front_put(f, r);
 	} else if (hak_unlikely(!hak_tun(HAK_T_WHALE_RING_SLOTS) ||
-				r->bytes > hak_tun(HAK_T_WHALE_RING_BYTES))) {
+				r->bytes > hak_ring_most_bytes())) {
 		hak_heap_count1(c, WHALE_UNKEPT);
 		hak_ring_unmap(r);
 		return;

@@ -412,7 +412,8 @@ static void evicts_by_dontneed(void)
 {
 	uint64_t p;
 
-	check_evictions(evict_one(0, &p), (struct evictions){ .dontneed = 1, .evictions = 1 });
+	check_evictions(evict_one(0, &p), (struct evictions){ .mmap = 1, .dontneed = 1,
+							  .evictions = 1 });
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB && present_bytes(&r, p, 2 * MIB) == 0);
 	CHECK(count(&r, "mem.lazy") == 0);
 }
@@ -460,11 +461,13 @@ static void region_free_force(void)
 	uint64_t p;
 
 	start(&r, "purge.delay_ms=0");
-	check_evictions(evict_one(1, &p), (struct evictions){ .dontneed = 1, .evictions = 1 });
+	check_evictions(evict_one(1, &p), (struct evictions){ .mmap = 1, .dontneed = 1,
+							  .evictions = 1 });
 	set(&r, "region.free_force", 1);
 	evicts_by_free();
 	set(&r, "region.free_force", 0);
-	check_evictions(evict_one(1, &p), (struct evictions){ .dontneed = 1, .evictions = 1 });
+	check_evictions(evict_one(1, &p), (struct evictions){ .mmap = 1, .dontneed = 1,
+							  .evictions = 1 });
 	finish(&r);
 }
 

@@ -327,6 +327,87 @@ static void refused_is_kept(void)
 	refused(16384, 65536, HAKMEM_PURGE_CACHE);
 }
 
+static uint64_t status_bytes(const char *field)
+{
+	return (uint64_t)proc_kib("/proc/self/status", field) * 1024;
+}
+
+/*
+ * What is kept, a region or an extent, cannot be closed: it is not kept. Nor can it be unmapped: it
+ * is, and still zero.
+ */
+static void closing_is_refused(size_t size, size_t bytes, enum hak_fault call)
+{
+	for (uint32_t unmap_too = 0; unmap_too < 2; unmap_too++) {
+		uint64_t mapped = counter("mem.mapped"), clean = counter("mem.clean");
+		char *p = memset(take(size), 0xa5, size), *q;
+
+		free(p);
+		fault_arm(call, 0, UINT32_MAX, EAGAIN);
+		fault_arm(HAK_FAULT_MUNMAP, 0, unmap_too * UINT32_MAX, ENOMEM);
+		purge(HAKMEM_PURGE_DIRTY);
+		fault_disarm(call);
+		fault_disarm(HAK_FAULT_MUNMAP);
+		CHECKF(counter("mem.mapped") == mapped + unmap_too * bytes, "%lu bytes mapped",
+		       counter("mem.mapped") - mapped);
+		CHECKF(counter("mem.clean") == clean + unmap_too * bytes, "%lu bytes clean",
+		       counter("mem.clean") - clean);
+		check_books();
+		q = take_zeroed(size);
+		CHECK(!unmap_too || q == p);
+		free(q);
+		purge(HAKMEM_PURGE_ALL);
+	}
+}
+
+/* A kept region cannot be opened: a fresh mapping serves, and the region is gone. */
+static void opening_is_refused(size_t size, enum hak_fault call)
+{
+	uint64_t mapped, data;
+	void *p = take(size);
+
+	memset(p, 0xa5, size);
+	data = status_bytes("\nVmData:");
+	free(p);
+	purge(HAKMEM_PURGE_DIRTY);
+	CHECKF(status_bytes("\nVmData:") + size / 2 < data, "%zu bytes: still charged", size);
+	mapped = counter("mem.mapped");
+	fault_arm(call, 0, 1, ENOMEM);
+	p = take_zeroed(size);
+	CHECKF(!fault_disarm(call), "%zu bytes: nothing was opened", size);
+	CHECKF(counter("mem.mapped") == mapped, "%zu bytes: %lu mapped, were %lu", size,
+	       counter("mem.mapped"), mapped);
+	check_books();
+	memset(p, 0xa5, size);
+	free(p);
+	purge(HAKMEM_PURGE_DIRTY);
+	free(take_zeroed(size));
+	purge(HAKMEM_PURGE_ALL);
+}
+
+static void closed_regions(void)
+{
+	void *others[2];
+
+	hazard_begin();
+	for (int i = 0; i < 2; i++) {
+		/* all descriptors are there: what is opened next is a region or an extent */
+		free(take(3 * MIB));
+		free(take(900000));
+		purge(HAKMEM_PURGE_ALL);
+	}
+	closing_is_refused(3 * MIB, 3 * MIB, HAK_FAULT_MMAP);
+	opening_is_refused(3 * MIB, HAK_FAULT_META);
+	set("superslab.retain", "4");
+	closing_is_refused(900000, 2 * MIB, HAK_FAULT_MREMAP);
+	/* a third extent, which would be made memory by one call */
+	for (int i = 0; i < 2; i++)
+		others[i] = take(900000);
+	opening_is_refused(900000, HAK_FAULT_MMAP);
+	for (int i = 0; i < 2; i++)
+		free(others[i]);
+}
+
 /* Nothing gives the pages of kept whales back: they are as they were left. */
 static void nothing_evicts(void)
 {
@@ -501,6 +582,7 @@ static const struct tcase cases[] = {
 	{ "tables_fail", tables_fail, 120, QUIET, stops_prepare },
 	{ "all_fail_10_23", all_fail, 120, QUIET, stops_prepare },
 	{ "refused_is_kept_23", refused_is_kept, 60, QUIET, stops_prepare },
+	{ "closed_regions_10_22", closed_regions, 60, QUIET, stops_prepare },
 	{ "nothing_evicts_9_10", nothing_evicts, 60, QUIET, stops_prepare },
 	{ "no_memory_13", no_memory, 60, QUIET, stops_prepare },
 	{ "touches_nothing_under_locks_24", touches_nothing_under_locks, 60, QUIET, stops_prepare },

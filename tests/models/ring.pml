@@ -5,13 +5,14 @@
  * Stands for, in libhakmem/whale.c: hak_whale_alloc, hak_whale_free, hak_whale_resize
  * (its move); in libhakmem/ring.c: hak_ring_get, hak_ring_put, over_limits,
  * hak_ring_unmap, evict_batch with take, hak_region_evict and put_back,
- * hak_ring_tuned.
+ * hak_ring_tuned; hak_region_open.
  *
  * Three addresses in a row, each with a region or without; one thread allocates,
  * writes, reallocates and frees a whale; one purges; one changes the limit from 3 to 0
  * to 1 (STRANGER: instead, one maps and unmaps whales that fit nothing in the ring); all
  * for ever. Shown: nobody gives back or unmaps what a program has; what is called zero
- * is zero; the byte map knows a whale in use and nothing else; with nobody in the middle
+ * is zero; what a program has is open, and what the ring has without pages is closed; the
+ * byte map knows a whale in use and nothing else; with nobody in the middle
  * of something the ring is within its limit. Calls to the kernel are steps of their own
  * and made without HAK_LOCK_RING: between them everything else can happen. MADV_FREE
  * leaves the old content or zeros; any call may refuse.
@@ -29,6 +30,12 @@
  *	-> content
  * BREAK_ZERO_KEPT: what is handed out still counts as zero
  *	-> content
+ * BREAK_NOT_OPENED: a closed region is handed out as it is
+ *	-> closed
+ * BREAK_OPEN_KEPT: a region that could not be closed goes back to the ring
+ *	-> closed
+ * BREAK_OPEN_IN_PLACE: a closed region is opened before it left the ring
+ *	-> held
  * BREAK_BACK_OVER_LIMIT: what was purged goes back whatever the limit is by now
  *	-> <=slots
  * BREAK_LIMIT_READ_EARLY: free reads the limit before it has the lock
@@ -54,6 +61,7 @@ byte held[REGIONS];		/* one of the above */
 bit map[REGIONS];		/* the byte map: free() takes it for a whale */
 bit zero[REGIONS];		/* region->zero */
 bit dirty[REGIONS];		/* region->state */
+bit closed[REGIONS];		/* region->closed */
 bit content[REGIONS];		/* ghost: not all zeros */
 #ifdef STRANGER
 byte slots = 1;			/* whale.ring_slots */
@@ -92,7 +100,7 @@ inline munmap(r)
 	d_step {
 		assert(MINE(r));
 		held[r] = NOBODY;
-		content[r] = 0; zero[r] = 0; dirty[r] = 0
+		content[r] = 0; zero[r] = 0; dirty[r] = 0; closed[r] = 0
 	}
 }
 
@@ -146,8 +154,29 @@ inline map_region(r)
 	}
 }
 
+/* mprotect; the kernel may refuse it, and then the region is given up. */
+inline hak_region_open(r)
+{
+	if
+	:: closed[r] ->
+		if
+		:: d_step { assert(MINE(r)); closed[r] = 0 }
+		:: unmap_region(r); r = NIL
+		fi
+	:: else
+	fi
+}
+
 inline hak_whale_alloc()
 {
+#ifdef BREAK_OPEN_IN_PLACE
+	lock();
+	if
+	:: atomic { IN_RING -> ring_get(r); unlock() };
+		d_step { assert(held[r] == RING); closed[r] = 0; r = NIL }
+	:: atomic { r = NIL; unlock() }
+	fi;
+#endif
 #ifdef BREAK_GET_UNLOCKED
 	if
 	:: atomic { IN_RING -> ring_get(r) }
@@ -171,6 +200,12 @@ inline hak_whale_alloc()
 	};
 	unlock();
 #endif
+#ifndef BREAK_NOT_OPENED
+	if
+	:: r != NIL -> hak_region_open(r)
+	:: else
+	fi;
+#endif
 	if
 	:: r == NIL -> map_region(r)
 	:: else
@@ -178,7 +213,7 @@ inline hak_whale_alloc()
 	if
 	:: r != NIL ->
 		atomic {
-			assert(MINE(r));
+			assert(MINE(r) && !closed[r]);
 			assert(!zero[r] || !content[r]);	/* calloc */
 #ifndef BREAK_ZERO_KEPT
 			zero[r] = 0;
@@ -287,7 +322,11 @@ inline evict_row(from, to)
 	:: i <= to ->
 		if
 		:: give_back(i);
-			d_step { dirty[i] = 0; zero[i] = 1 }
+			d_step { dirty[i] = 0; zero[i] = 1 };
+			if
+			:: closed[i] = 1
+			:: !ok -> skip				/* mapping over is refused */
+			fi
 		:: d_step { assert(MINE(i)); dirty[i] = 0 }	/* MADV_FREE */
 #ifdef BREAK_ZERO_AFTER_FREE
 			; zero[i] = 1
@@ -329,9 +368,27 @@ proctype purger()
 		:: !taken[0] && !taken[1] && taken[2] -> evict_row(2, 2)
 		:: !taken[0] && !taken[1] && !taken[2]
 		fi;
+#ifndef BREAK_OPEN_KEPT
+		/* under the lock there, unmapped after it */
+		x = 0;
+		do
+		:: x < REGIONS ->
+			if
+			:: taken[x] && zero[x] && !closed[x] ->
+				taken[x] = 0;
+				unmap_region(x)
+			:: else
+			fi;
+			x++
+		:: else -> break
+		od;
+#endif
 		lock();
 		/* put_back; over the limit they go one by one here, in a list there */
 		atomic {
+			assert(!(taken[0] && zero[0] && !closed[0]) &&
+			       !(taken[1] && zero[1] && !closed[1]) &&
+			       !(taken[2] && zero[2] && !closed[2]));
 			held[0] = (taken[0] -> RING : held[0]); taken[0] = 0;
 			held[1] = (taken[1] -> RING : held[1]); taken[1] = 0;
 			held[2] = (taken[2] -> RING : held[2]); taken[2] = 0

@@ -129,6 +129,8 @@ static void check_region(const struct hak_region *r)
 	MUST(!n || n->base + n->bytes != r->base, "not joined");
 	MUST(r->state != HAK_REGION_CLEAN || r->zero, "clean and not zero");
 	MUST(r->state == HAK_REGION_CLEAN || !r->zero, "zero and not clean");
+	MUST(r->closed == (r->state == HAK_REGION_CLEAN), "state %u, %sclosed", r->state,
+	     r->closed ? "" : "not ");
 }
 
 static void check_limits(void)
@@ -183,7 +185,8 @@ static void check_all(void)
 		MUST(!ring.bucket[b] == !(ring.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
 	}
 	MUST(n == ring.regions && n == buckets, "%u regions, %u, %u", n, ring.regions, buckets);
-	MUST(bytes == ring.bytes && dirty == ring_dirty(), "%" PRIu64, bytes);
+	MUST(bytes == ring.bytes && dirty == ring_dirty() && lazy == ring_lazy(), "%" PRIu64,
+	     bytes);
 	if (f) {
 		MUST(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
 		bytes += f->bytes;
