@@ -476,7 +476,7 @@ static void put_back(const struct range *r, bool clean)
 	hak_extent_check(e);
 }
 
-/* How many FREE extents are kept, beyond the age at which they are looked at. */
+/* How many FREE extents are kept however old they are. */
 static unsigned int most_free(void)
 {
 	uint64_t room = hak_room_data() / HAK_EXTENT, most = hak_tun(HAK_T_SUPERSLAB_RETAIN);
