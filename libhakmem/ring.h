@@ -8,9 +8,9 @@
  * larger than asked; of a larger one the first part is handed out and the rest stays. A region that
  * comes back is joined with neighbours in the ring whose pages are in the same state: a program
  * that goes through many sizes uses one piece of memory, not one per size. whale.ring_slots and
- * whale.ring_bytes bound the ring, and so do limits on the process (room.h). HAK_LOCK_RING guards ring, lists, state, HAK_KEPT granules and
- * lazy table; no system call is made under it: a region to be evicted or unmapped leaves the ring
- * first and comes back when it is clean.
+ * whale.ring_bytes bound the ring, and so do limits on the process (room.h). HAK_LOCK_RING guards
+ * ring, lists, state, HAK_KEPT granules and lazy table; no system call is made under it: a region
+ * to be evicted or unmapped leaves the ring first and comes back when it is clean.
  *
  * Fronts: a thread that frees whales again and again keeps the last one for itself, in front of the
  * ring, and gets it back without a lock or a mark while its whales are of one size. Only the thread

@@ -15,7 +15,7 @@
 
 #include "hak.h"
 
-/* Bytes that may be kept; UINT64_MAX: there is no limit. Relaxed: a hint, as old as the last look. */
+/* Bytes that may be kept; UINT64_MAX: no limit. Relaxed: a hint, as old as the last look. */
 extern HAK_HIDDEN struct hak_room {
 	_Atomic uint64_t address;	/* mapped at all (RLIMIT_AS) */
 	_Atomic uint64_t data;		/* mapped and charged for (RLIMIT_DATA as well) */
