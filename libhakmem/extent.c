@@ -798,8 +798,8 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 }
 
 /*
- * FREE extents without pages, since `before_ms`, become reservations again; one that cannot is given
- * up, unless munmap refuses it too.
+ * FREE extents without pages, since `before_ms`, become reservations again; one that cannot is
+ * given up, unless munmap refuses it too.
  */
 static void close_free(uint64_t before_ms)
 {

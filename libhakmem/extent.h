@@ -8,8 +8,9 @@
  * An extent is mapped whole, or only reserved, and its units are made memory as they are needed:
  * the first extents of a process, of which a small program uses little, and those for which the
  * kernel has no 2 MiB left (RLIMIT_MEMLOCK under mlockall, RLIMIT_DATA). A FREE extent that is kept
- * for long becomes a reservation again, so that nobody is charged for it (Committed_AS, RLIMIT_DATA):
- * `whole` and `made` are cleared only then, while it has no unit in use and is on no list.
+ * for long becomes a reservation again, so that nobody is charged for it (Committed_AS,
+ * RLIMIT_DATA): `whole` and `made` are cleared only then, while it has no unit in use and is on no
+ * list.
  *
  * Everything in struct hak_extent is guarded by HAK_LOCK_EXTENT, but for start[], whole and made.
  * No system call is made under the lock: units to be given back are marked used, the lock dropped,
