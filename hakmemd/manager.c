@@ -300,9 +300,17 @@ int hak_manager_reload(struct hak_manager *m)
 	m->policies = policies;
 	m->state_stale = true;
 	hak_identity_forget_users();
+	/* Most are written before the reload is said to be done; the rest in the next slices. */
+	hak_shares_begin(&m->shares);
 	for (struct hak_process *p = m->processes; p; p = p->next) {
-		hak_apply_later(p);
-		p->reloaded = true;
+		if (hak_share_enter(&m->shares, p->id.uid, NULL)) {
+			hak_apply(p);
+			hak_process_changed(p);
+			hak_share_leave(&m->shares, NULL);
+		} else {
+			hak_apply_later(p);
+			p->reloaded = true;
+		}
 	}
 	hak_policy_free(old);
 	hak_discovery_hurry(m);
