@@ -351,7 +351,8 @@ int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes)
 void hak_os_dump(void *p, size_t bytes, bool yes)
 {
 	if (bytes && !hak_os_sandboxed())
-		advise(CALL_META, p, bytes, yes ? MADV_DODUMP : MADV_DONTDUMP);
+		hak_sys(SYS_madvise, (long)p, (long)bytes, yes ? MADV_DODUMP : MADV_DONTDUMP, 0, 0,
+			0);
 }
 
 /*

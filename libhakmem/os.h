@@ -73,7 +73,10 @@ size_t hak_os_address_limit(void);		/* RLIMIT_AS */
 size_t hak_os_data_limit(void);			/* RLIMIT_DATA */
 int hak_os_enable(void *p, size_t bytes);		/* zeroed, read-write from now on */
 int hak_os_enable_kept(void *p, size_t bytes);		/* what fork does to it stays so */
-/* Whether it is part of memory dumps, the kernel's and a debugger's; as it was, in a sandbox. */
+/*
+ * Whether it is part of memory dumps, the kernel's and a debugger's; in a sandbox as it was. In a
+ * child of a signal handler under whatever lock it came, and not counted.
+ */
 void hak_os_dump(void *p, size_t bytes, bool yes);
 int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
 /* MADV_KEEPONFORK and back: of a signal handler, under whatever lock it came, and not counted. */

@@ -124,7 +124,6 @@ static enum kind classify(const char *call, unsigned long *bytes)
 	return strstr(call, "MADV_DONTNEED")  ? DONTNEED :
 	       strstr(call, "MADV_FREE")      ? FREE :
 	       strstr(call, "MADV_WIPEONFORK") ? METADATA :
-	       strstr(call, "DUMP")	      ? METADATA :
 	       strstr(call, "HUGEPAGE")       ? HUGEPAGE :
 						KINDS;
 }

@@ -763,7 +763,7 @@ static void freed_under_mcl_future_8m_21(void)
 	CHECKF(again >= n / 2 * 9 / 10, "%zu of %zu blocks again", again, n / 2);
 }
 
-static pthread_barrier_t all_there;
+static pthread_barrier_t has_it, all_there;
 
 static void *allocates_a_little(void *arg)
 {
@@ -771,13 +771,17 @@ static void *allocates_a_little(void *arg)
 
 	(void)arg;
 	CHECK(p && q);
+	pthread_barrier_wait(&has_it);
 	pthread_barrier_wait(&all_there);
 	free(p);
 	free(q);
 	return NULL;
 }
 
-/* More than the slots made at first: each thread has a heap of its own all the same. */
+/*
+ * More than the slots made at first: each thread has a heap of its own all the same. They begin one
+ * after the other: four that each map an extent at once would have all that may be locked.
+ */
 static void threads_under_mcl_future_8m_21(void)
 {
 	enum { THREADS = 40 };
@@ -790,8 +794,11 @@ static void threads_under_mcl_future_8m_21(void)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 32768);
 	pthread_barrier_init(&all_there, NULL, THREADS);
-	for (i = 0; i < THREADS; i++)
+	pthread_barrier_init(&has_it, NULL, 2);
+	for (i = 0; i < THREADS; i++) {
 		CHECK(pthread_create(&t[i], &attr, allocates_a_little, NULL) == 0);
+		pthread_barrier_wait(&has_it);
+	}
 	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
 	CHECKF(counter("heap.unpublished") == 0, "%lu without a heap",
