@@ -81,7 +81,29 @@ static inline ino_t peer_mapped(pid_t pid, const char *name)
 	return ino;
 }
 
-/* Opens the descriptor of the process that has this inode; -1 if it keeps none. */
+/* By its mapping, for which one must be root; -1. */
+static inline int peer_open_mapped(pid_t pid, ino_t ino, int flags)
+{
+	char path[96], line[512], range[64];
+	unsigned long its;
+	int fd = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	while (f && fd < 0 && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63s %*s %*s %*s %lu", range, &its) != 2 || its != ino ||
+		    !strstr(line, "/memfd:"))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/map_files/%s", pid, range);
+		fd = open(path, flags | O_CLOEXEC);
+	}
+	if (f)
+		fclose(f);
+	return fd;
+}
+
+/* Opens the memfd by the descriptor that the process keeps, else by its mapping; -1. */
 static inline int peer_open_inode(pid_t pid, ino_t ino, int flags)
 {
 	char path[64];
@@ -92,7 +114,7 @@ static inline int peer_open_inode(pid_t pid, ino_t ino, int flags)
 		if (stat(path, &st) == 0 && st.st_ino == ino && S_ISREG(st.st_mode))
 			return open(path, flags | O_CLOEXEC);
 	}
-	return -1;
+	return peer_open_mapped(pid, ino, flags);
 }
 
 /* Its memfd, for which one must be root, else its memory where the memfd is mapped. */

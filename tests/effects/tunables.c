@@ -759,6 +759,7 @@ static void control_lock(void)
 	struct remote s;
 	uint64_t munmaps, g;
 
+	need_root();	/* no descriptor is kept */
 	start(&s, "control.lock=on");
 	g = peer_set(&s.p, "whale.ring_slots", 0);
 	WAIT_FOR(nudge(&s) && peer_has_applied(&s.p, g));
