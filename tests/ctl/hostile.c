@@ -208,7 +208,7 @@ static const struct liar liars[] = {
 	{ "lazy table behind the end", lazy_behind, NULL, BAD, "outside" },
 	{ "lazy table long", lazy_many, NULL, BAD, "more rows" },
 	{ "process counters behind the end", proc_behind, NULL, BAD, "outside" },
-	{ "process counters long", proc_long, NULL, BAD, "outside" },
+	{ "process counters long", proc_long, NULL, BAD, "wrong size" },
 	{ "heaps behind the end", heaps_behind, NULL, BAD, "outside" },
 	{ "heaps wide", heaps_wide, NULL, BAD, "heaps" },
 	{ "heaps crooked", heaps_crooked, NULL, BAD, "heaps" },

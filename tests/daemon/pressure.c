@@ -53,6 +53,9 @@ char *hak_cgroup_mount(void)
 	return NULL;
 }
 
+/* Time enough for all. */
+#define PLENTY { .pass_ns = INT64_MAX / 4, .user_ns = INT64_MAX / 4, .piece_ns = INT64_MAX / 4 }
+
 /* -- the test ---------------------------------------------------------------------------------- */
 static struct hak_process *add(struct hak_manager *m, const char *cgroup, uint64_t cached,
 			       uint64_t idle_ns)
@@ -80,7 +83,8 @@ static unsigned fire(struct trigger *t)
 
 static void test_order(void)
 {
-	struct hak_manager m = { .processes = NULL };
+	struct hak_pressure pressure = { .shares = PLENTY };
+	struct hak_manager m = { .pressure = &pressure };
 	struct trigger host = { .manager = &m, .cgroup = (char[]){ "" }, .fd = -1,
 				.action = HAK_PURGE_ALL };
 	struct trigger unit = { .manager = &m, .cgroup = (char[]){ "/a.slice/b.service" },
@@ -119,7 +123,8 @@ static unsigned pause_of(struct trigger *t)
 
 static void test_backoff(void)
 {
-	struct hak_manager m = { .processes = NULL };
+	struct hak_pressure pressure = { .shares = PLENTY };
+	struct hak_manager m = { .pressure = &pressure };
 	struct trigger t = { .manager = &m, .cgroup = (char[]){ "" }, .fd = -1,
 			     .cooldown_us = 10000000 };
 	unsigned want = 10, s;

@@ -114,7 +114,8 @@ static enum kind classify(const char *call, unsigned long *bytes)
 		return MUNMAP;
 	if (sscanf(call, "mremap(%*[^,], %*[^,], %lu%n", bytes, &has) == 1 && has)
 		/* a table grows from a page; a whale grows in place or moves to where it is told */
-		return strstr(call, ", MREMAP_MAYMOVE)") ? METADATA : MREMAP;
+		return strstr(call, "MREMAP_MAYMOVE") && !strstr(call, "MREMAP_FIXED") ? METADATA :
+										 MREMAP;
 	if (sscanf(call, "mincore(%*[^,], %lu%n", bytes, &has) == 1 && has)
 		return METADATA;
 	if (sscanf(call, "mprotect(%*[^,], %lu%n", bytes, &has) == 1 && has)

@@ -62,6 +62,7 @@ bit map[REGIONS];		/* the byte map: free() takes it for a whale */
 bit zero[REGIONS];		/* region->zero */
 bit dirty[REGIONS];		/* region->state */
 bit closed[REGIONS];		/* region->closed */
+bit gone[REGIONS];		/* region->state is CLEAN: evicted, whatever `zero` says */
 bit content[REGIONS];		/* ghost: not all zeros */
 #ifdef STRANGER
 byte slots = 1;			/* whale.ring_slots */
@@ -100,7 +101,8 @@ inline munmap(r)
 	d_step {
 		assert(MINE(r));
 		held[r] = NOBODY;
-		content[r] = 0; zero[r] = 0; dirty[r] = 0; closed[r] = 0
+		content[r] = 0; zero[r] = 0; dirty[r] = 0; closed[r] = 0;
+		gone[r] = 0
 	}
 }
 
@@ -220,6 +222,7 @@ inline hak_whale_alloc()
 #endif
 			assert(!map[r]);
 			map[r] = 1;
+			gone[r] = 0;
 			content[r] = 1; dirty[r] = 1		/* the program writes */
 		}
 	:: else
@@ -322,7 +325,7 @@ inline evict_row(from, to)
 	:: i <= to ->
 		if
 		:: give_back(i);
-			d_step { dirty[i] = 0; zero[i] = 1 };
+			d_step { dirty[i] = 0; zero[i] = 1; gone[i] = 1 };
 			if
 			:: closed[i] = 1
 			:: !ok -> skip				/* mapping over is refused */
@@ -374,7 +377,7 @@ proctype purger()
 		do
 		:: x < REGIONS ->
 			if
-			:: taken[x] && zero[x] && !closed[x] ->
+			:: taken[x] && gone[x] && !closed[x] ->
 				taken[x] = 0;
 				unmap_region(x)
 			:: else
@@ -386,9 +389,9 @@ proctype purger()
 		lock();
 		/* put_back; over the limit they go one by one here, in a list there */
 		atomic {
-			assert(!(taken[0] && zero[0] && !closed[0]) &&
-			       !(taken[1] && zero[1] && !closed[1]) &&
-			       !(taken[2] && zero[2] && !closed[2]));
+			assert(!(taken[0] && gone[0] && !closed[0]) &&
+			       !(taken[1] && gone[1] && !closed[1]) &&
+			       !(taken[2] && gone[2] && !closed[2]));
 			held[0] = (taken[0] -> RING : held[0]); taken[0] = 0;
 			held[1] = (taken[1] -> RING : held[1]); taken[1] = 0;
 			held[2] = (taken[2] -> RING : held[2]); taken[2] = 0
