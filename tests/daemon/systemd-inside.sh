@@ -223,7 +223,7 @@ $slots=60
 END
 systemctl reload hakmemd
 systemd-run -q --unit=closed -p Environment=LD_PRELOAD=$library -p User=nobody /bin/bash -c '
-	for fd in {100..120}; do eval "exec $fd>&-"; done
+	for fd in {256..280}; do eval "exec $fd>&-"; done
 	while read -r -t 1000 line; do :; done < <(exec sleep 1000)' || fail "systemd-run"
 closed=$(main_pid closed)
 # It sleeps, so that its answer may be long in coming.
