@@ -15,7 +15,7 @@
 #include "control/missing.h"
 #include "control/root.h"
 
-/* The kernel answers EAGAIN where a ".." and a rename meet; whoever renames for ever gets an error.
+/* The kernel answers EAGAIN where a ".." and a rename meet. Renames without end give an error.
  */
 #define TRIES 64
 

@@ -26,7 +26,7 @@ static void write_all(const char *text, size_t n)
 	}
 }
 
-/* What cannot be said is lost: there is nobody to say it to. */
+/* An error of stderr itself cannot be reported. */
 static ssize_t put(void *unused, const char *text, size_t n)
 {
 	bool ends = n && text[n - 1] == '\n';

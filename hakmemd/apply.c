@@ -118,7 +118,7 @@ static void trouble(struct hak_process *p, int error, const char *why)
 	uint64_t now = hak_monotonic_ns();
 
 	p->dirty_policy = error == -EBUSY;
-	/* Whoever changes tunables holds the lock for a moment. */
+	/* A change of tunables holds the lock for a moment. */
 	if (error == -EBUSY && !p->busy_since_ns)
 		p->busy_since_ns = now;
 	if (error == -EBUSY && now - p->busy_since_ns < BUSY_NS)

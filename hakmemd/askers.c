@@ -236,7 +236,7 @@ static int read_groups(sd_bus_message *reply, struct hak_caller *ret)
 	return sd_bus_message_exit_container(reply);
 }
 
-/* With a NUL at its end, or without. One that is too long is cut, and so is nobody else's. */
+/* With a NUL at its end, or without. One that is too long is cut, and equals no other. */
 static int read_label(sd_bus_message *reply, struct hak_caller *ret)
 {
 	const void *label;
