@@ -16,8 +16,9 @@
 #include "sys.h"
 #include "tune.h"
 
-#define SMALL_LIMIT	((size_t)1 << 30)	/* under an RLIMIT_AS below this, */
-#define SMALL_SLOTS	64u			/* so many heaps; further threads share one */
+/* A slot for each so many bytes of RLIMIT_AS: a 256th of it. Further threads share a heap. */
+#define LIMIT_PER_SLOT	(256 * 2 * (size_t)HAK_HEAP_STRIDE)
+#define FEWEST_SLOTS	64u
 /* destructor rounds we wait out, so that others' destructors still find the heap */
 #define REARM_ROUNDS	2u
 
@@ -28,7 +29,7 @@ struct hak_heap *hak_heaps;
 static char *base;		/* of the caches; their counters at + HAK_HEAP_DELTA */
 
 /* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
-static unsigned int slots;		/* reserved */
+static unsigned int slots;		/* reserved; whole chunks */
 static unsigned int enabled;		/* slots with memory behind */
 static _Atomic unsigned int used;	/* slots ever handed out */
 static _Atomic unsigned int live;
@@ -175,16 +176,24 @@ static char *reserve_pair(size_t bytes)
 	return low;
 }
 
+static unsigned int slots_under(size_t limit)
+{
+	size_t n = limit / LIMIT_PER_SLOT / HAK_HEAP_CHUNK * HAK_HEAP_CHUNK;
+
+	if (n < FEWEST_SLOTS)
+		return FEWEST_SLOTS;
+	return n < HAK_MAX_HEAPS ? (unsigned int)n : HAK_MAX_HEAPS;
+}
+
 bool hak_heap_reserve(void)
 {
-	unsigned int n = HAK_MAX_HEAPS;
+	unsigned int n;
 
 	if (base)
 		return true;
 	hak_os_init();
 	hak_filter_look();
-	if (hak_os_address_limit() < SMALL_LIMIT)
-		n = SMALL_SLOTS;
+	n = slots_under(hak_os_address_limit());
 	hak_heaps = hak_os_reserve(sizeof(struct hak_heap) * n, false);
 	base = hak_heaps ? reserve_pair((size_t)n * HAK_HEAP_STRIDE) : NULL;
 	if (!base)
@@ -193,6 +202,26 @@ bool hak_heap_reserve(void)
 	hak_os_wipe_on_fork(base, (size_t)n * HAK_HEAP_STRIDE);
 	slots = n;
 	return true;
+}
+
+void hak_heap_fit(void)
+{
+	unsigned int n = slots_under(hak_os_address_limit());
+	size_t records, bytes;
+
+	hak_lock(HAK_LOCK_REGISTRY);
+	if (n < enabled)
+		n = enabled < FEWEST_SLOTS ? FEWEST_SLOTS : enabled;
+	if (base && n < slots) {
+		records = hak_align_up(sizeof(struct hak_heap) * n, hak_page);
+		bytes = (size_t)(slots - n) * HAK_HEAP_STRIDE;
+		hak_os_unmap((char *)hak_heaps + records,
+			     hak_align_up(sizeof(struct hak_heap) * slots, hak_page) - records);
+		hak_os_unmap(base + (size_t)n * HAK_HEAP_STRIDE, bytes);
+		hak_os_unmap(base + (size_t)n * HAK_HEAP_STRIDE + HAK_HEAP_DELTA, bytes);
+		slots = n;
+	}
+	hak_unlock(HAK_LOCK_REGISTRY);
 }
 
 void hak_heap_keep_on_fork(bool keep)

@@ -156,6 +156,8 @@ char *hak_heap_base(void);
 unsigned int hak_heap_max(void);		/* slots reserved */
 /* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
 bool hak_heap_reserve(void);
+/* RLIMIT_AS is there now, or lower: slots that it has no room for and nobody uses are unmapped. */
+void hak_heap_fit(void);
 unsigned int hak_heap_count(void);
 unsigned int hak_heap_live(void);	/* heaps with a thread whose destructor is still to come */
 struct hak_heap_block *hak_heap_block_at(unsigned int i);

@@ -141,6 +141,7 @@ void hak_purge_look_at_limits(void)
 {
 	if (hak_likely(!hak_room_look(hak_ring_kept())))
 		return;
+	hak_heap_fit();
 	hak_ring_fit();
 	hak_extent_tuned();
 }
