@@ -30,6 +30,12 @@ void *memset(void *, int, size_t) __asm__("hak_memset") HAK_HIDDEN;
 int memcmp(const void *, const void *, size_t) __asm__("hak_memcmp") HAK_HIDDEN;
 size_t strlen(const char *) __asm__("hak_strlen") HAK_HIDDEN;
 int strcmp(const char *, const char *) __asm__("hak_strcmp") HAK_HIDDEN;
+#ifdef __clang__
+/* GCC calls by these names what it makes of its built-in functions; for clang the assembler does. */
+__asm__("memcpy = hak_memcpy\n\tmemmove = hak_memmove\n\tmemset = hak_memset\n\t"
+	"memcmp = hak_memcmp\n\tbcmp = hak_memcmp\n\tstrlen = hak_strlen\n\t"
+	"strcmp = hak_strcmp");
+#endif
 #endif
 
 /*

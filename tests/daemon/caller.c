@@ -161,7 +161,27 @@ static int flood(sd_bus *bus, unsigned calls, bool reads, char **argv)
 	fflush(stdout);
 	while (read(STDIN_FILENO, &(char){ 0 }, 1) > 0)
 		;
-	sd_bus_close_unref(bus);
+	return r < 0;
+}
+
+static int call_once(sd_bus *bus, bool interactive, char **argv)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *m = NULL, *reply = NULL;
+	int r = new_call(bus, argv, &m);
+
+	if (r >= 0)
+		r = sd_bus_message_set_allow_interactive_authorization(m, interactive);
+	if (r >= 0)
+		r = sd_bus_call(bus, m, 120000000, &error, &reply);
+	if (r < 0)
+		printf("%s %s\n", error.name ? error.name : "-", error.message ? error.message :
+		       strerror(-r));
+	else
+		print(reply, "\n");
+	sd_bus_error_free(&error);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(m);
 	return r < 0;
 }
 
@@ -184,14 +204,11 @@ static int measure(sd_bus *bus, unsigned n, char **argv)
 	}
 	if (r < 0)
 		puts(strerror(-r));
-	sd_bus_flush_close_unref(bus);
 	return r < 0;
 }
 
 int main(int argc, char **argv)
 {
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-	sd_bus_message *m = NULL, *reply = NULL;
 	bool interactive = false, reads = false, timed = false;
 	unsigned n = 0;
 	sd_bus *bus;
@@ -208,22 +225,11 @@ int main(int argc, char **argv)
 	if (argc - optind < 3 || sd_bus_open_system(&bus) < 0)
 		return 2;
 	if (timed)
-		return measure(bus, n, argv + optind);
-	if (n)
-		return flood(bus, n, reads, argv + optind);
-	r = new_call(bus, argv + optind, &m);
-	if (r >= 0)
-		r = sd_bus_message_set_allow_interactive_authorization(m, interactive);
-	if (r >= 0)
-		r = sd_bus_call(bus, m, 120000000, &error, &reply);
-	if (r < 0)
-		printf("%s %s\n", error.name ? error.name : "-", error.message ? error.message :
-		       strerror(-r));
+		r = measure(bus, n, argv + optind);
+	else if (n)
+		r = flood(bus, n, reads, argv + optind);
 	else
-		print(reply, "\n");
-	sd_bus_error_free(&error);
-	sd_bus_message_unref(reply);
-	sd_bus_message_unref(m);
-	sd_bus_flush_close_unref(bus);
-	return r < 0;
+		r = call_once(bus, interactive, argv + optind);
+	sd_bus_close_unref(bus);
+	return r;
 }
