@@ -24,11 +24,11 @@ cat >bus.conf <<END_CONF
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
 	"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><listen>$DBUS_SYSTEM_BUS_ADDRESS</listen>
-<limit name="max_replies_per_connection">50000</limit>
 <policy context="default"><allow user="*"/><allow own="*"/>
 <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>
 END_CONF
-env -u NOTIFY_SOCKET dbus-daemon --config-file=bus.conf --nofork &
+# It says of each call beyond its limit that there was one.
+env -u NOTIFY_SOCKET dbus-daemon --config-file=bus.conf --nofork 2>/dev/null &
 for ((i = 0; i < 20; i++)); do
 	LD_PRELOAD=$tmp/libhakmem.so "${daemon_user[@]}" sleep 100000 &
 	honest=$!
@@ -71,8 +71,8 @@ t=$(now)
 timeout 120 "$build/hakmemctl/hakmemctl" --no-pager list -q >list 2>&1
 echo "hakmemctl list     $(since "$t") s, exit $?, $(grep -c sleep list) of 20 there," \
 	"$(grep -c 'too long' list) left out"
-for i in 1 2 3 4; do
-	"${nobody[@]}" timeout 20 ./caller -f 10000 /org/hakmem/Hakmem1 \
+for ((i = 0; i < 40; i++)); do
+	"${nobody[@]}" timeout 20 ./caller -f 1000 /org/hakmem/Hakmem1 \
 		org.freedesktop.DBus.ObjectManager GetManagedObjects >/dev/null \
 		< <(exec sleep 5) &
 done
