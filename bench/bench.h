@@ -42,8 +42,8 @@
 #define BENCH_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Ends the program with one line on stderr; the runner reports it as failed. */
-__attribute__((format(printf, 1, 2), noreturn, unused))
-static void bench_die(const char *format, ...)
+__attribute__((format(printf, 1, 2), noreturn, unused)) static void bench_die(const char *format,
+									      ...)
 {
 	char line[512];
 	va_list ap;
@@ -110,7 +110,7 @@ BENCH_BLIND static void bench_null_free(void *p)
 
 struct bench_clock {
 	uint64_t wall_ns;
-	uint64_t cpu_ns;	/* of all threads of this process */
+	uint64_t cpu_ns; /* of all threads of this process */
 	uint64_t cycles;
 };
 
@@ -182,9 +182,9 @@ static inline void bench_bind(unsigned int n)
 /* ---- phases: a stretch of work bounded by operations or by time ---- */
 
 struct bench_phase {
-	uint64_t ops;		/* stop after so many; 0: by time */
+	uint64_t ops; /* stop after so many; 0: by time */
 	uint64_t until_ns;
-	uint64_t done;		/* the workload adds what it did */
+	uint64_t done; /* the workload adds what it did */
 	struct bench_clock start, end;
 };
 
@@ -316,11 +316,11 @@ static inline size_t bench_page_size(void)
 /* ---- options: --name NUMBER[k|M|G] (binary), --name WORD, or a bare --name ---- */
 
 struct bench_option {
-	const char *name;		/* NULL ends the table */
+	const char *name; /* NULL ends the table */
 	uint64_t *value;
 	const char *help;
-	const char *const *words;	/* the value is the index of one of these */
-	bool flag;			/* takes no value, sets 1 */
+	const char *const *words; /* the value is the index of one of these */
+	bool flag;		  /* takes no value, sets 1 */
 };
 
 static inline uint64_t bench_parse(const struct bench_option *option, const char *text)
@@ -414,7 +414,7 @@ static inline long bench_proc_kib(const char *path, const char *key)
 		}
 		have = (size_t)(end - line);
 		if (have == sizeof(buf))
-			have = 0;	/* a line that long is a path, not a figure */
+			have = 0; /* a line that long is a path, not a figure */
 		memmove(buf, line, have);
 	}
 	close(fd);

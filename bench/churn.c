@@ -22,7 +22,7 @@ static const struct bench_option options[] = {
 	{ "ops", &ops, "pairs to do, 0: as many as fit in --ms", NULL, false },
 	{ "ms", &ms, "time to measure", NULL, false },
 	{ "null", &null, "the loop alone: no allocator is called", NULL, true },
-	{ 0 }
+	{ 0 },
 };
 
 static uint32_t sizes[BENCH_SIZES];
@@ -33,8 +33,8 @@ typedef void *alloc_fn(size_t size);
 typedef void free_fn(void *block);
 
 /* Inlined with constant functions: the calls are direct in each copy. */
-static inline __attribute__((always_inline))
-void pairs(uint32_t n, uint32_t first, alloc_fn *alloc, free_fn *release)
+static inline __attribute__((always_inline)) void pairs(uint32_t n, uint32_t first, alloc_fn *alloc,
+							free_fn *release)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		void *p = alloc(sizes[(first + i) % BENCH_SIZES]);
@@ -46,8 +46,8 @@ void pairs(uint32_t n, uint32_t first, alloc_fn *alloc, free_fn *release)
 	}
 }
 
-static inline __attribute__((always_inline))
-void one_batch(uint32_t n, uint32_t first, alloc_fn *alloc, free_fn *release)
+static inline __attribute__((always_inline)) void one_batch(uint32_t n, uint32_t first,
+							    alloc_fn *alloc, free_fn *release)
 {
 	void **const block = blocks;
 	const uint32_t *const at = order;
@@ -77,8 +77,8 @@ void one_batch(uint32_t n, uint32_t first, alloc_fn *alloc, free_fn *release)
 }
 
 /* About 10,000 pairs, which is how often the clock is looked at; returns how many. */
-static inline __attribute__((always_inline))
-uint32_t stretch(uint32_t first, alloc_fn *alloc, free_fn *release)
+static inline __attribute__((always_inline)) uint32_t stretch(uint32_t first, alloc_fn *alloc,
+							      free_fn *release)
 {
 	uint32_t n = (uint32_t)batch, done = 0;
 

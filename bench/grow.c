@@ -22,7 +22,7 @@ static const struct bench_option options[] = {
 	{ "step", &step, "bytes for --by step", NULL, false },
 	{ "ops", &ops, "reallocs to do, 0: as many as fit in --ms", NULL, false },
 	{ "ms", &ms, "time to measure", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
 static char **blocks;

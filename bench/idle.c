@@ -32,7 +32,7 @@ static const struct bench_option options[] = {
 	{ "asleep-ms", &asleep, "time without calls", NULL, false },
 	{ "idle-ms", &light, "time with light traffic", NULL, false },
 	{ "stir", &stir, "pairs every 10 ms of light traffic", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
 struct block {

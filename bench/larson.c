@@ -23,10 +23,10 @@ static const struct bench_option options[] = {
 	{ "ops", &ops, "blocks to replace, by all threads together", NULL, false },
 	{ "min", &min, "smallest size", NULL, false },
 	{ "max", &max, "largest size", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
-struct line {			/* of succession */
+struct line { /* of succession */
 	void **blocks;
 	struct bench_rng rng;
 	uint64_t generations_left;

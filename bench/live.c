@@ -16,7 +16,7 @@ static const struct bench_option options[] = {
 	{ "min", &min, "smallest size", NULL, false },
 	{ "max", &max, "largest size", NULL, false },
 	{ "null", &null, "the loop alone: no allocator is called", NULL, true },
-	{ 0 }
+	{ 0 },
 };
 
 static uint32_t sizes[BENCH_SIZES];
@@ -25,8 +25,8 @@ static void **blocks;
 typedef void *alloc_fn(size_t size);
 typedef void free_fn(void *block);
 
-static inline __attribute__((always_inline))
-void replace(struct bench_rng *rng, uint64_t n, alloc_fn *alloc, free_fn *release)
+static inline __attribute__((always_inline)) void replace(struct bench_rng *rng, uint64_t n,
+							  alloc_fn *alloc, free_fn *release)
 {
 	uint32_t slots = (uint32_t)count;
 	void **const block = blocks;

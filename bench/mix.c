@@ -16,7 +16,7 @@ static const struct bench_option options[] = {
 	{ "min", &min, "smallest size", NULL, false },
 	{ "max", &max, "largest size", NULL, false },
 	{ "touch", &touch, "what is written", bench_touch_names, false },
-	{ 0 }
+	{ 0 },
 };
 
 static uint32_t sizes[BENCH_SIZES];

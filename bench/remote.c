@@ -16,9 +16,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define RING 4096u
+#define RING  4096u
 #define BATCH 32u
-#define SPIN 200u
+#define SPIN  200u
 
 enum pattern { PIPE, ALL };
 
@@ -32,7 +32,7 @@ static const struct bench_option options[] = {
 	{ "ops", &ops, "blocks to send, by all threads together", NULL, false },
 	{ "min", &min, "smallest size", NULL, false },
 	{ "max", &max, "largest size", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
 /* head is written by the sender (release, pairs with receive()), tail by the receiver. */
@@ -44,7 +44,7 @@ struct ring {
 	void *slots[RING] __attribute__((aligned(64)));
 };
 
-static struct ring *rings;	/* rings[to * threads + from] */
+static struct ring *rings; /* rings[to * threads + from] */
 static uint32_t sizes[BENCH_SIZES];
 static pthread_barrier_t ready;
 

@@ -18,7 +18,7 @@ static uint64_t count = 1;
 
 static const struct bench_option options[] = {
 	{ "count", &count, "times to run the command", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
 struct total {

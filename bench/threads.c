@@ -17,7 +17,7 @@ static const struct bench_option options[] = {
 	{ "count", &count, "blocks of each thread", NULL, false },
 	{ "min", &min, "smallest size", NULL, false },
 	{ "max", &max, "largest size", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
 struct guest {

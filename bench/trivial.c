@@ -16,7 +16,7 @@ static const struct bench_option options[] = {
 	{ "threads", &threads, "threads that allocate", NULL, false },
 	{ "count", &count, "sizes each thread uses, in steps of 1/8", NULL, false },
 	{ "quiet", &quiet, "print nothing", NULL, true },
-	{ 0 }
+	{ 0 },
 };
 
 static pthread_barrier_t in_use, measured;

@@ -21,7 +21,7 @@ static const struct bench_option options[] = {
 	{ "calloc", &zero, "calloc instead of malloc", NULL, true },
 	{ "ops", &ops, "blocks to allocate, 0: as many as fit in --ms", NULL, false },
 	{ "ms", &ms, "time to measure", NULL, false },
-	{ 0 }
+	{ 0 },
 };
 
 static void **blocks;

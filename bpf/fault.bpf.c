@@ -14,10 +14,10 @@
 #include "bpf/blocks.bpf.h"
 
 /* Kernel and program share addresses, the kernel has those with the top bit set. */
-#define KERNEL_ADDRESS(a)	((long)(a) < 0)
+#define KERNEL_ADDRESS(a) ((long)(a) < 0)
 /* Of gfp_t, unchanged since 4.x. */
-#define GFP_MOVABLE_	0x08u
-#define GFP_ZERO_	0x100u
+#define GFP_MOVABLE_ 0x08u
+#define GFP_ZERO_    0x100u
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -70,13 +70,15 @@ int hak_fault_load(struct hak_session *s)
 
 static int attach_end(struct hak_session *s, struct bpf_program *program, int cpu, uint64_t config)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
-					.config = config, .sample_period = 1,
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
+					.size = sizeof(attr),
+					.config = config,
+					.sample_period = 1,
 					.sample_type = PERF_SAMPLE_ADDR };
 	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 
 	if (fd < 0)
-		return errno == ENODEV ? 0 : -errno;	/* that processor is off */
+		return errno == ENODEV ? 0 : -errno; /* that processor is off */
 	return hak_session_add_link(s, bpf_program__attach_perf_event(program, fd));
 }
 
@@ -100,9 +102,11 @@ static void lacks_perf(struct hak_session *s, int error)
 	char level[16];
 
 	if (error == -EACCES &&
-	    hak_proc_read(AT_FDCWD, "/proc/sys/kernel/perf_event_paranoid", level,
-			  sizeof(level)) > 0 && atoi(level) > 2)
-		hak_session_lacks(s, what, "perf does not tell them: with "
+	    hak_proc_read(AT_FDCWD, "/proc/sys/kernel/perf_event_paranoid", level, sizeof(level)) >
+		    0 &&
+	    atoi(level) > 2)
+		hak_session_lacks(s, what,
+				  "perf does not tell them: with "
 				  "kernel.perf_event_paranoid=%d that takes CAP_SYS_ADMIN",
 				  atoi(level));
 	else

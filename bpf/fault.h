@@ -12,8 +12,8 @@
 
 enum hak_fault {
 	HAK_FAULT_MINOR,
-	HAK_FAULT_THP,		/* minor, and given a huge page */
-	HAK_FAULT_MAJOR,	/* waited for a disk */
+	HAK_FAULT_THP,	 /* minor, and given a huge page */
+	HAK_FAULT_MAJOR, /* waited for a disk */
 	HAK_FAULTS,
 };
 
@@ -21,16 +21,16 @@ enum hak_fault {
 
 struct hak_fault_totals {
 	__u64 faults[HAK_FAULTS];
-	__u64 timed[HAK_FAULTS];	/* of these, those whose beginning was seen as well */
-	__u64 ns[HAK_FAULTS];		/* of the timed ones */
+	__u64 timed[HAK_FAULTS]; /* of these, those whose beginning was seen as well */
+	__u64 ns[HAK_FAULTS];	 /* of the timed ones */
 	__u64 ns_slots[HAK_FAULTS][HAK_HISTOGRAM_SLOTS];
-	__u64 refilled;			/* bytes given back and populated again within T */
-	__u64 refilled_fresh;	/* of these, bytes that took memory, not a file's cache */
-	__u64 refilled_lazy;		/* of these, bytes that MADV_FREE had given back */
-	__u64 refilled_late;		/* bytes populated again after T */
-	__u64 distance_slots[HAK_HISTOGRAM_SLOTS];	/* pages, by ns since then; late too */
-	__u64 zeroed;			/* bytes cleared for the program */
-	__u64 tables;			/* bytes of pages cleared for page tables and the like */
+	__u64 refilled;	      /* bytes given back and populated again within T */
+	__u64 refilled_fresh; /* of these, bytes that took memory, not a file's cache */
+	__u64 refilled_lazy;  /* of these, bytes that MADV_FREE had given back */
+	__u64 refilled_late;  /* bytes populated again after T */
+	__u64 distance_slots[HAK_HISTOGRAM_SLOTS]; /* pages, by ns since then; late too */
+	__u64 zeroed;				   /* bytes cleared for the program */
+	__u64 tables; /* bytes of pages cleared for page tables and the like */
 };
 
 /* Of one owner, on each processor. */

@@ -13,8 +13,8 @@
 
 struct wanted {
 	uint64_t address;
-	const char *path;		/* NULL: by the address */
-	char name[48];			/* of its link */
+	const char *path; /* NULL: by the address */
+	char name[48];	  /* of its link */
 };
 
 int hak_same_mapped(const char *mapped, const char *path)
@@ -29,8 +29,8 @@ static int see(const struct hak_mapping *map, void *arg)
 {
 	struct wanted *w = arg;
 
-	if (w->path ? !hak_same_mapped(map->path, w->path) :
-		      w->address < map->start || w->address >= map->end)
+	if (w->path ? !hak_same_mapped(map->path, w->path)
+		    : w->address < map->start || w->address >= map->end)
 		return 0;
 	snprintf(w->name, sizeof(w->name), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
 	return 1;
@@ -47,8 +47,8 @@ static int open_wanted(pid_t pid, struct wanted *w)
 	if (procfd < 0)
 		return -errno;
 	r = hak_each_mapping(procfd, see, w);
-	fd = r <= 0 ? (r ? r : -ENOENT) :
-		      openat(procfd, w->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = r <= 0 ? (r ? r : -ENOENT)
+		    : openat(procfd, w->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (r > 0 && fd < 0)
 		fd = -errno;
 	close(procfd);

@@ -8,7 +8,7 @@
 #ifndef HAK_BPF_NUMBER_BPF_H
 #define HAK_BPF_NUMBER_BPF_H
 
-#define LEVELS_MAX	33	/* of namespaces in each other, that the kernel makes */
+#define LEVELS_MAX 33 /* of namespaces in each other, that the kernel makes */
 
 /* `ns`: the loader's namespace, 0: the first. 0: no number there. */
 static __always_inline __u32 number_of(struct task_struct *task, __u32 ns)

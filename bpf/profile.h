@@ -11,17 +11,17 @@
 
 #include "bpf/space.h"
 
-#define HAK_PROFILE_LIVE_MAX	(1 << 17)	/* sampled blocks in use at one time */
+#define HAK_PROFILE_LIVE_MAX (1 << 17) /* sampled blocks in use at one time */
 
 struct hak_profile_options {
-	__u32 regs_words, regs_sp;	/* pt_regs of this machine, in words */
+	__u32 regs_words, regs_sp; /* pt_regs of this machine, in words */
 };
 
 /* Sums of all processors. */
 struct hak_profile_totals {
 	__u64 samples, weight, frees;
-	__u64 lost, lost_weight;	/* samples without a stack: no room in the ring buffer */
-	__u64 unfollowed;		/* samples whose free will not be seen: too many in use */
+	__u64 lost, lost_weight; /* samples without a stack: no room in the ring buffer */
+	__u64 unfollowed;	 /* samples whose free will not be seen: too many in use */
 };
 
 #endif

@@ -13,7 +13,7 @@
 #include "bpf/session.h"
 #include "bpf/profile.skel.h"
 
-#define POLL_MOST	64
+#define POLL_MOST 64
 
 struct hak_sampler {
 	struct profile_bpf *bpf;
@@ -21,7 +21,7 @@ struct hak_sampler {
 	struct bpf_link *link[2];
 	void (*sample)(const struct hak_site_event *e, void *arg);
 	void *arg;
-	unsigned taken;			/* by this call of hak_sampler_poll() */
+	unsigned taken; /* by this call of hak_sampler_poll() */
 };
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -66,8 +66,8 @@ static int attach(struct hak_sampler *s, pid_t pid, const char *library, char wh
 		if (r == -ENOENT) {
 			snprintf(why, HAK_WHY_TEXT,
 				 "%.200s has no probe otel_memory:%s: it is older than this "
-				 "hakmemctl, or of a machine without probes", library,
-				 probes[i].name);
+				 "hakmemctl, or of a machine without probes",
+				 library, probes[i].name);
 			r = -EOPNOTSUPP;
 			break;
 		}

@@ -21,18 +21,17 @@
 #include "control/grow.h"
 
 #ifndef SYS_fsopen
-#define SYS_fsopen	430
-#define SYS_fsconfig	431
-#define SYS_fsmount	432
+#define SYS_fsopen   430
+#define SYS_fsconfig 431
+#define SYS_fsmount  432
 #endif
-#define POLL_MOST	512	/* events dealt with by one poll */
-#define FIRST_PID_NS	0xeffffffcu	/* PROC_PID_INIT_INO of linux/proc_ns.h */
-#define FSCONFIG_CMD_CREATE_ 6	/* of linux/mount.h, which quarrels with sys/mount.h */
+#define POLL_MOST	     512	 /* events dealt with by one poll */
+#define FIRST_PID_NS	     0xeffffffcu /* PROC_PID_INIT_INO of linux/proc_ns.h */
+#define FSCONFIG_CMD_CREATE_ 6		 /* of linux/mount.h, which quarrels with sys/mount.h */
 
 static const char *const shared_names[HAK_SHARED_MAPS] = {
-	[HAK_MAP_PROCS] = "procs",	[HAK_MAP_NOTES] = "notes",
-	[HAK_MAP_EVENTS] = "events",	[HAK_MAP_CGROUPS] = "cgroups",
-	[HAK_MAP_BLOCKS] = "blocks",	[HAK_MAP_THREADS] = "threads",
+	[HAK_MAP_PROCS] = "procs",     [HAK_MAP_NOTES] = "notes",   [HAK_MAP_EVENTS] = "events",
+	[HAK_MAP_CGROUPS] = "cgroups", [HAK_MAP_BLOCKS] = "blocks", [HAK_MAP_THREADS] = "threads",
 };
 
 /* -- for the questions ------------------------------------------------------------------------- */
@@ -134,8 +133,10 @@ static int open_tracefs(void)
 
 int hak_open_tracepoint(const char *name)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr),
-					.sample_period = 1, .wakeup_events = 1 };
+	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT,
+					.size = sizeof(attr),
+					.sample_period = 1,
+					.wakeup_events = 1 };
 	char path[96], text[24] = "";
 	int tracefs = open_tracefs(), fd, r;
 
@@ -220,7 +221,8 @@ int hak_bpf_refused(int error, char why[HAK_WHY_TEXT])
 		return -EOPNOTSUPP;
 	}
 	if (error == -EPERM || error == -EACCES)
-		snprintf(why, HAK_WHY_TEXT, "BPF programs may not be loaded: that takes root, or "
+		snprintf(why, HAK_WHY_TEXT,
+			 "BPF programs may not be loaded: that takes root, or "
 			 "CAP_BPF and CAP_PERFMON");
 	else if (error == -ENOSYS)
 		snprintf(why, HAK_WHY_TEXT, "this kernel has no BPF");
@@ -353,7 +355,7 @@ size_t hak_session_watched(const struct hak_session *s)
 
 	while (bpf_map_get_next_key(s->shared[HAK_MAP_PROCS], previous, &key) == 0) {
 		previous = &key;
-		if (++n > 1 << 16)	/* keys change while they are walked */
+		if (++n > 1 << 16) /* keys change while they are walked */
 			break;
 	}
 	return n;

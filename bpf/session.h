@@ -32,7 +32,7 @@ struct bpf_program;
 
 struct hak_session_options {
 	uint64_t window_ns;
-	int cgroup_fd;			/* of a v2 cgroup whose processes are watched; or -1 */
+	int cgroup_fd; /* of a v2 cgroup whose processes are watched; or -1 */
 	bool events, sites;
 	/* Called by hak_session_poll(); struct hak_site_event for HAK_EVENT_SITE. */
 	void (*told)(const struct hak_event *e, void *arg);
@@ -42,13 +42,18 @@ struct hak_session_options {
 #define HAK_MISSING_MAX 16
 
 struct hak_missing {
-	const char *what;		/* is not in the figures */
+	const char *what; /* is not in the figures */
 	char why[160];
 };
 
 enum hak_shared_map {
-	HAK_MAP_PROCS, HAK_MAP_NOTES, HAK_MAP_EVENTS, HAK_MAP_CGROUPS, HAK_MAP_BLOCKS,
-	HAK_MAP_THREADS, HAK_SHARED_MAPS,
+	HAK_MAP_PROCS,
+	HAK_MAP_NOTES,
+	HAK_MAP_EVENTS,
+	HAK_MAP_CGROUPS,
+	HAK_MAP_BLOCKS,
+	HAK_MAP_THREADS,
+	HAK_SHARED_MAPS,
 };
 
 struct life_bpf;
@@ -61,8 +66,8 @@ struct ring_buffer;
 struct hak_session {
 	struct hak_session_options options;
 	struct hak_filter filter;
-	int shared[HAK_SHARED_MAPS];	/* -1: not made yet */
-	struct bpf_link **link;		/* all but those of skeletons */
+	int shared[HAK_SHARED_MAPS]; /* -1: not made yet */
+	struct bpf_link **link;	     /* all but those of skeletons */
 	size_t links, links_room;
 	struct life_bpf *life;
 	struct space_bpf *space;
@@ -70,9 +75,9 @@ struct hak_session {
 	struct flush_bpf *flush;
 	struct vmas_bpf *vmas;
 	struct ring_buffer *ring;
-	unsigned taken;			/* events, by this poll */
-	bool space_everywhere;		/* system calls by the tracepoints of all of them */
-	bool knows_freed;		/* which pages calls freed */
+	unsigned taken;	       /* events, by this poll */
+	bool space_everywhere; /* system calls by the tracepoints of all of them */
+	bool knows_freed;      /* which pages calls freed */
 	struct hak_missing missing[HAK_MISSING_MAX];
 	size_t missing_n;
 };
@@ -151,8 +156,7 @@ void hak_space_each_site(const struct hak_session *s,
 				     void *arg),
 			 void *arg);
 /* Return addresses by frame pointers: how many. */
-size_t hak_space_stack(const struct hak_session *s, int32_t stack,
-		       uint64_t ret[HAK_STACK_DEPTH]);
+size_t hak_space_stack(const struct hak_session *s, int32_t stack, uint64_t ret[HAK_STACK_DEPTH]);
 void hak_space_close(struct hak_session *s);
 
 int hak_fault_load(struct hak_session *s);

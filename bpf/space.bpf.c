@@ -14,20 +14,20 @@
 #include "bpf/space.h"
 #include "bpf/blocks.bpf.h"
 
-#define MAP_FIXED_	0x10
-#define MAP_POPULATE_	0x8000
-#define MREMAP_FIXED_	2
-#define MREMAP_DONTUNMAP_	4
-#define ERRNO_MAX	4095
-#define ENOMEM_		12
+#define MAP_FIXED_	  0x10
+#define MAP_POPULATE_	  0x8000
+#define MREMAP_FIXED_	  2
+#define MREMAP_DONTUNMAP_ 4
+#define ERRNO_MAX	  4095
+#define ENOMEM_		  12
 /* Where bpf_loop() is not to be had. */
-#define BLOCKS_UNROLLED	32
+#define BLOCKS_UNROLLED 32
 /* Far fewer than the table holds: one range must not push all others out, nor take long. */
-#define BLOCKS_MAX	2048
+#define BLOCKS_MAX 2048
 /* A range larger than that from which no memory was freed is not followed: it was reserved only. */
-#define EMPTY_MAX	(64ULL << 20)
-#define IOVECS_MAX	64
-#define REGIONS_MAX	16	/* looked at from each end of what is to be replaced */
+#define EMPTY_MAX   (64ULL << 20)
+#define IOVECS_MAX  64
+#define REGIONS_MAX 16 /* looked at from each end of what is to be replaced */
 
 /* linux/mman.h; the same everywhere but on alpha, mips, parisc and xtensa. */
 enum advice {
@@ -41,7 +41,7 @@ enum advice {
 };
 
 const volatile struct hak_numbers numbers;
-const volatile __u8 pages_told;		/* page_free() is loaded */
+const volatile __u8 pages_told; /* page_free() is loaded */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -92,16 +92,16 @@ enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
 
 /* What is done to the blocks of a range. */
 struct walk {
-	__u64 owner, start, end, now;	/* whole pages */
-	__u64 found, late;		/* pages: met within T, met later than that */
+	__u64 owner, start, end, now; /* whole pages */
+	__u64 found, late;	      /* pages: met within T, met later than that */
 	__u32 what, pad;
 };
 
 /* What a call that returned came to. */
 struct outcome {
-	__u64 address, bytes;	/* that it was about */
-	__u64 given;		/* bytes given back */
-	__u64 freed;		/* pages of memory that the kernel got */
+	__u64 address, bytes; /* that it was about */
+	__u64 given;	      /* bytes given back */
+	__u64 freed;	      /* pages of memory that the kernel got */
 	__u32 lazy, pad;
 };
 
@@ -186,8 +186,8 @@ __noinline int visit_block(struct walk *walk, __u32 i)
 	if (base >= walk->end)
 		return 1;
 	first = base < walk->start ? (walk->start - base) >> shift : 0;
-	last = base + (1 << HAK_BLOCK_SHIFT) > walk->end ? (walk->end - base) >> shift :
-							   (1 << HAK_BLOCK_SHIFT) >> shift;
+	last = base + (1 << HAK_BLOCK_SHIFT) > walk->end ? (walk->end - base) >> shift
+							 : (1 << HAK_BLOCK_SHIFT) >> shift;
 	block = bpf_map_lookup_elem(&blocks, &key);
 	if (!block && gives) {
 		if (bpf_map_update_elem(&blocks, &key, (const void *)&no_block, BPF_NOEXIST) == 0)
@@ -229,7 +229,7 @@ __noinline int walk_range(struct walk *range)
 
 	if (!range || range->end <= range->start)
 		return 0;
-	walk = *range;	/* bpf_loop() takes what is on the stack only */
+	walk = *range; /* bpf_loop() takes what is on the stack only */
 	n = ((walk.end - 1) >> HAK_BLOCK_SHIFT) - (walk.start >> HAK_BLOCK_SHIFT) + 1;
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
 		most = BLOCKS_MAX;
@@ -348,8 +348,7 @@ static __always_inline void replace(struct walk *walk, struct hak_thread *t, str
 }
 
 static __always_inline void mmap_done(struct room *room, struct hak_space_totals *totals,
-				      struct hak_thread *t, __u64 at,
-				      struct outcome *out)
+				      struct hak_thread *t, __u64 at, struct outcome *out)
 {
 	struct walk *walk = &room->walk;
 	__u64 bytes = pages_up(t->arg[1]);
@@ -596,7 +595,7 @@ static __always_inline void enter(__u32 nr, const __u64 arg[5])
 /* The address of a mmap and its kin, or an error; madvise answers 0, process_madvise bytes. */
 static __always_inline bool failed(struct hak_thread *t, long result)
 {
-	if (t->call == HAK_CALL_BRK)	/* answers where the end is, whatever was asked for */
+	if (t->call == HAK_CALL_BRK) /* answers where the end is, whatever was asked for */
 		return t->arg[0] && (__u64)result != t->arg[0];
 	return (unsigned long)result >= (unsigned long)-ERRNO_MAX;
 }
@@ -604,12 +603,12 @@ static __always_inline bool failed(struct hak_thread *t, long result)
 /* What meets a hole is carried out on both sides of it, and says that it met one. */
 static __always_inline bool carried_out(struct hak_thread *t, long result)
 {
-	return !failed(t, result) || (result == -ENOMEM_ && (t->call == HAK_CALL_DONTNEED ||
-							     t->call == HAK_CALL_FREE));
+	return !failed(t, result) ||
+	       (result == -ENOMEM_ && (t->call == HAK_CALL_DONTNEED || t->call == HAK_CALL_FREE));
 }
 
 static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_totals *totals,
-				       __u64 given, __u64 freed, __u64 ns, __u64 now)
+					__u64 given, __u64 freed, __u64 ns, __u64 now)
 {
 	struct hak_space_owner *owner = bpf_map_lookup_elem(&space_owners, &proc->owner);
 	__u64 vmas = BPF_CORE_READ(current_mm(), map_count), before;

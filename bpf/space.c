@@ -14,8 +14,9 @@
 #include "bpf/space.skel.h"
 #include "control/missing.h"
 
-static const char *const calls[] = { "mmap", "munmap", "mremap", "brk", "madvise",
-				     "process_madvise" };
+static const char *const calls[] = {
+	"mmap", "munmap", "mremap", "brk", "madvise", "process_madvise"
+};
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 
 static int load(struct hak_session *s, bool everywhere, bool pages)
@@ -27,8 +28,12 @@ static int load(struct hak_session *s, bool everywhere, bool pages)
 		return -errno;
 	b->rodata->filter = s->filter;
 	b->rodata->numbers = (struct hak_numbers){
-		.mmap = SYS_mmap, .munmap = SYS_munmap, .mremap = SYS_mremap, .brk = SYS_brk,
-		.madvise = SYS_madvise, .process_madvise = SYS_process_madvise,
+		.mmap = SYS_mmap,
+		.munmap = SYS_munmap,
+		.mremap = SYS_mremap,
+		.brk = SYS_brk,
+		.madvise = SYS_madvise,
+		.process_madvise = SYS_process_madvise,
 	};
 	bpf_program__set_autoload(b->progs.calls_enter, !everywhere);
 	bpf_program__set_autoload(b->progs.calls_exit, !everywhere);
@@ -98,8 +103,8 @@ int hak_space_start(struct hak_session *s)
 	}
 	if (s->space_everywhere) {
 		r = hak_session_add_link(s, bpf_program__attach(s->space->progs.all_exit));
-		return r ? r :
-			   hak_session_add_link(s, bpf_program__attach(s->space->progs.all_enter));
+		return r ? r
+			 : hak_session_add_link(s, bpf_program__attach(s->space->progs.all_enter));
 	}
 	for (size_t i = 0; i < CALLS; i++) {
 		r = attach_one(s, s->space->progs.calls_exit, "exit", calls[i]);

@@ -20,8 +20,8 @@ enum hak_call {
 	HAK_CALL_DONTNEED,
 	HAK_CALL_FREE,
 	HAK_CALL_POPULATE,
-	HAK_CALL_HUGEPAGE,		/* and NOHUGEPAGE */
-	HAK_CALL_ADVISE,		/* any other advice */
+	HAK_CALL_HUGEPAGE, /* and NOHUGEPAGE */
+	HAK_CALL_ADVISE,   /* any other advice */
 	HAK_CALL_PROCESS_MADVISE,
 	HAK_CALLS,
 };
@@ -37,35 +37,35 @@ struct hak_numbers {
  */
 struct hak_call_totals {
 	__u64 calls, failed;
-	__u64 bytes;		/* that the calls which succeeded were about */
-	__u64 given;		/* bytes of address space they gave back */
-	__u64 freed;		/* bytes of memory that the kernel got meanwhile */
-	__u64 ns;		/* from entry to return, failures included */
+	__u64 bytes; /* that the calls which succeeded were about */
+	__u64 given; /* bytes of address space they gave back */
+	__u64 freed; /* bytes of memory that the kernel got meanwhile */
+	__u64 ns;    /* from entry to return, failures included */
 	__u64 ns_slots[HAK_HISTOGRAM_SLOTS];
 };
 
 /* On each processor; readers add up. */
 struct hak_space_totals {
 	struct hak_call_totals call[HAK_CALLS];
-	__u64 given_lazy;		/* bytes, of all given: by MADV_FREE, whoever called it */
-	__u64 size_slots[HAK_HISTOGRAM_SLOTS];		/* calls that gave back, by bytes */
-	__u64 maps;			/* mmaps that made something */
-	__u64 exact;			/* of these, those that got a range unmapped within T */
+	__u64 given_lazy; /* bytes, of all given: by MADV_FREE, whoever called it */
+	__u64 size_slots[HAK_HISTOGRAM_SLOTS]; /* calls that gave back, by bytes */
+	__u64 maps;			       /* mmaps that made something */
+	__u64 exact; /* of these, those that got a range unmapped within T */
 	__u64 exact_bytes;
-	__u64 overlapping;		/* those that met a page unmapped within T */
+	__u64 overlapping; /* those that met a page unmapped within T */
 	__u64 overlapping_bytes;
-	__u64 exact_slots[HAK_HISTOGRAM_SLOTS];		/* by ns between munmap and mmap */
-	__u64 populated;		/* bytes populated again by a call, within T */
+	__u64 exact_slots[HAK_HISTOGRAM_SLOTS]; /* by ns between munmap and mmap */
+	__u64 populated;			/* bytes populated again by a call, within T */
 	__u64 populated_late;
-	__u64 populated_slots[HAK_HISTOGRAM_SLOTS];	/* pages of both, by ns since then */
-	__u64 vmas_changed;		/* sum of the differences that calls made to their number */
+	__u64 populated_slots[HAK_HISTOGRAM_SLOTS]; /* pages of both, by ns since then */
+	__u64 vmas_changed; /* sum of the differences that calls made to their number */
 };
 
 /* Of one owner, on each processor. */
 struct hak_space_owner {
 	__u64 calls, given, freed, ns;
-	__u64 vmas;		/* after its last call */
-	__u64 vmas_ns;		/* when that was: of several processors' the latest holds */
+	__u64 vmas;    /* after its last call */
+	__u64 vmas_ns; /* when that was: of several processors' the latest holds */
 	__u64 vmas_most;
 };
 
@@ -73,7 +73,7 @@ struct hak_space_owner {
  * the stack says which. */
 struct hak_site_key {
 	__u64 owner, sp, return_ip;
-	__s32 stack;		/* of the table of stacks; negative: none */
+	__s32 stack; /* of the table of stacks; negative: none */
 	__u32 call;
 };
 
@@ -85,10 +85,10 @@ struct hak_site_event {
 	struct hak_event head;
 	struct hak_site_key key;
 	__u64 regs[HAK_REGS_MAX];
-	__u64 stack_bytes;	/* copied, from sp on */
+	__u64 stack_bytes; /* copied, from sp on */
 	__u8 stack[HAK_STACK_COPY];
 };
 
-#define HAK_STACK_DEPTH		64	/* return addresses by frame pointers */
+#define HAK_STACK_DEPTH 64 /* return addresses by frame pointers */
 
 #endif

@@ -16,13 +16,13 @@
 #include "bpf/mapped.h"
 #include "bpf/symbols.h"
 
-#define HAK_MANGLED_BYTES 1024	/* what libsupc++ takes at most */
+#define HAK_MANGLED_BYTES 1024 /* what libsupc++ takes at most */
 
 struct hak_symbols {
 	pid_t pid;
 	Dwfl *dwfl;
 	bool attached;
-	const struct hak_site_event *site;	/* while it is unwound */
+	const struct hak_site_event *site; /* while it is unwound */
 };
 
 /* One unwinding. */
@@ -197,7 +197,7 @@ static bool first_registers(Dwfl_Thread *thread, void *arg)
 #if defined(__x86_64__)
 	/* From the order of pt_regs to DWARF's: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
 	static const unsigned char order[] = { 10, 12, 11, 5, 13, 14, 4, 19, 9,
-					       8, 7, 6, 3, 2, 1, 0, 16 };
+					       8,  7,  6,  3, 2,  1,  0, 16 };
 	Dwarf_Word word[sizeof(order)];
 
 	for (size_t i = 0; i < sizeof(order); i++)

@@ -25,13 +25,13 @@ struct hak_symbols;
 /* What is known of one address; strings live as long as the symbols. */
 struct hak_symbol {
 	uint64_t address;
-	const char *function;		/* as the file has it; NULL: unknown */
-	uint64_t offset;		/* into the function, or into the module without one */
-	const char *module;		/* path; NULL: no mapped file */
-	uint64_t module_offset;		/* as build id and file have it */
+	const char *function;	/* as the file has it; NULL: unknown */
+	uint64_t offset;	/* into the function, or into the module without one */
+	const char *module;	/* path; NULL: no mapped file */
+	uint64_t module_offset; /* as build id and file have it */
 	unsigned char build_id[32];
-	size_t build_id_bytes;		/* 0: none */
-	const char *source;		/* NULL: unknown */
+	size_t build_id_bytes; /* 0: none */
+	const char *source;    /* NULL: unknown */
 	int line;
 };
 

@@ -13,9 +13,9 @@
 enum hak_vma_kind { HAK_VMA_ANONYMOUS, HAK_VMA_HEAP, HAK_VMA_STACK, HAK_VMA_FILE };
 
 struct hak_vma {
-	__u64 start, end, flags;	/* flags: vm_flags */
+	__u64 start, end, flags; /* flags: vm_flags */
 	__u32 pid, kind;
-	char name[32];			/* last part of the file's path, cut */
+	char name[32]; /* last part of the file's path, cut */
 };
 
 #endif

@@ -27,20 +27,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HAK_STATS_NAME		"hakmem-stats"
-#define HAK_TUNE_NAME		"hakmem-tune"
-#define HAK_STATS_MAGIC		"HAKSTAT1"
-#define HAK_TUNE_MAGIC		"HAKTUNE1"
-#define HAK_ABI_MAJOR		0
-#define HAK_ABI_MINOR		2
+#define HAK_STATS_NAME	"hakmem-stats"
+#define HAK_TUNE_NAME	"hakmem-tune"
+#define HAK_STATS_MAGIC "HAKSTAT1"
+#define HAK_TUNE_MAGIC	"HAKTUNE1"
+#define HAK_ABI_MAJOR	0
+#define HAK_ABI_MINOR	2
 
 /* No valid stats memfd is larger; a reader refuses anything above. */
-#define HAK_STATS_MAX_BYTES	(64u << 20)
-#define HAK_TUNE_MAX_BYTES	(64u << 10)
-#define HAK_MAX_HEAPS		4096u
-#define HAK_MAX_TUNABLES	48u
-#define HAK_MAX_COUNTERS	1024u
-#define HAK_NAME_BYTES		40
+#define HAK_STATS_MAX_BYTES (64u << 20)
+#define HAK_TUNE_MAX_BYTES  (64u << 10)
+#define HAK_MAX_HEAPS	    4096u
+#define HAK_MAX_TUNABLES    48u
+#define HAK_MAX_COUNTERS    1024u
+#define HAK_NAME_BYTES	    40
 
 enum hak_scope { HAK_SCOPE_HOT, HAK_SCOPE_CLASS, HAK_SCOPE_HEAP, HAK_SCOPE_PROC };
 /*
@@ -112,15 +112,15 @@ enum hak_proc_counter {
 #undef HAK_CTR_HOT
 #undef COUNTER
 
-#define HAK_SLAB_CLASSES	64u	/* 16 bytes to 16 KiB, blocks of slabs */
-#define HAK_RUN_CLASSES		48u	/* above 16 KiB, below 1 MiB, page runs */
-#define HAK_CLASSES		(HAK_SLAB_CLASSES + HAK_RUN_CLASSES)
+#define HAK_SLAB_CLASSES 64u /* 16 bytes to 16 KiB, blocks of slabs */
+#define HAK_RUN_CLASSES	 48u /* above 16 KiB, below 1 MiB, page runs */
+#define HAK_CLASSES	 (HAK_SLAB_CLASSES + HAK_RUN_CLASSES)
 
 struct hak_counter_desc {
 	uint16_t id;
 	uint8_t kind, unit, scope, reserved8;
-	uint16_t stride;	/* HOT, CLASS: bytes from one class to the next */
-	uint32_t offset;	/* PROC: into proc[]; else into struct hak_heap_block; bytes */
+	uint16_t stride; /* HOT, CLASS: bytes from one class to the next */
+	uint32_t offset; /* PROC: into proc[]; else into struct hak_heap_block; bytes */
 	uint32_t reserved32;
 	char name[HAK_NAME_BYTES];
 };
@@ -130,68 +130,70 @@ struct hak_tunable_desc {
 	uint8_t type, unit, when, reserved8[3];
 	uint64_t dflt, min, max;
 	char name[HAK_NAME_BYTES];
-	char values[56];	/* ENUM: "a|b|c" */
+	char values[56]; /* ENUM: "a|b|c" */
 };
 
 struct hak_stats_header {
 	char magic[8];
 	uint32_t abi_major, abi_minor;
-	uint32_t header_bytes;		/* sizeof(struct hak_stats_header) of the writer */
-	uint32_t pid;			/* as the process's own pid namespace sees it */
-	uint64_t file_bytes;		/* size of the memfd */
-	uint64_t created_ns;		/* CLOCK_BOOTTIME; never before its process's start time */
-	uint64_t tune_ino;		/* inode of the tune memfd that belongs to this one */
-	uint64_t code;			/* an address of the library's: tells the file it is in */
-	char version[24];		/* of the library */
+	uint32_t header_bytes;		 /* sizeof(struct hak_stats_header) of the writer */
+	uint32_t pid;			 /* as the process's own pid namespace sees it */
+	uint64_t file_bytes;		 /* size of the memfd */
+	uint64_t created_ns;		 /* CLOCK_BOOTTIME; never before its process's start time */
+	uint64_t tune_ino;		 /* inode of the tune memfd that belongs to this one */
+	uint64_t code;			 /* an address of the library's: tells the file it is in */
+	char version[24];		 /* of the library */
 	uint32_t counters, counters_off; /* struct hak_counter_desc[], elements and byte offset */
 	uint32_t counter_desc_bytes;
-	uint32_t tunables, tunables_off;	/* struct hak_tunable_desc[] */
+	uint32_t tunables, tunables_off; /* struct hak_tunable_desc[] */
 	uint32_t tunable_desc_bytes;
-	uint32_t classes, classes_off;		/* u32[] */
+	uint32_t classes, classes_off; /* u32[] */
 	uint32_t ack_off, ack_bytes;
 	uint32_t lazy_off, lazy_ranges;
 	uint32_t proc_off, proc_bytes;
 	uint32_t heaps_off, heap_stride, heaps_max;
 	uint32_t slab_classes;
-	uint32_t locked;		/* control.lock: writes from outside are ignored */
-	uint32_t debug;			/* built with invariant checks */
-	int32_t tune_fd;		/* the process's descriptor of the tune memfd; -1: none */
+	uint32_t locked; /* control.lock: writes from outside are ignored */
+	uint32_t debug;	 /* built with invariant checks */
+	int32_t tune_fd; /* the process's descriptor of the tune memfd; -1: none */
 	uint32_t reserved32;
 };
 
 /* What one tunable came to: written by the process; to be read after hak_ack.applied. */
 struct hak_ack_value {
-	uint64_t value;			/* in force */
-	uint64_t asked;			/* of the winning layer, before clamping */
-	uint64_t layer[HAK_ORIGINS];	/* default, program, environment; the others: hak_tune */
-	uint32_t set;			/* bit per origin: that layer is set and not expired */
-	uint32_t origin;		/* of the value in force */
-	uint32_t clamped, refused;	/* refused: START after start, or control.lock */
+	uint64_t value;		     /* in force */
+	uint64_t asked;		     /* of the winning layer, before clamping */
+	uint64_t layer[HAK_ORIGINS]; /* default, program, environment; the others: hak_tune */
+	uint32_t set;		     /* bit per origin: that layer is set and not expired */
+	uint32_t origin;	     /* of the value in force */
+	uint32_t clamped, refused;   /* refused: START after start, or control.lock */
 };
 
 #define HAK_ANSWERS 8u
 struct hak_purge_answer {
-	uint64_t seq;			/* odd while being written */
-	uint64_t id;			/* of the request */
-	uint64_t bytes;			/* of free memory given back, touched or not */
+	uint64_t seq;	/* odd while being written */
+	uint64_t id;	/* of the request */
+	uint64_t bytes; /* of free memory given back, touched or not */
 	uint64_t ns;
-	uint32_t level, status;		/* status: 0 or errno */
+	uint32_t level, status; /* status: 0 or errno */
 };
 
 struct hak_ack {
-	uint64_t applied;		/* even generation_seq last applied; stored after values */
-	uint32_t heaps_populated;	/* slots [0, this) have pages and may be read */
-	uint32_t agent;			/* 1 while a thread waits on hak_tune.wake */
-	struct hak_purge_answer answer[HAK_ANSWERS];	/* to request id at [id % HAK_ANSWERS] */
+	uint64_t applied;	  /* even generation_seq last applied; stored after values */
+	uint32_t heaps_populated; /* slots [0, this) have pages and may be read */
+	uint32_t agent;		  /* 1 while a thread waits on hak_tune.wake */
+	struct hak_purge_answer answer[HAK_ANSWERS]; /* to request id at [id % HAK_ANSWERS] */
 	struct hak_ack_value value[HAK_MAX_TUNABLES];
 };
 
 #define HAK_LAZY_RANGES 255u
 struct hak_lazy_table {
-	uint64_t seq;			/* odd while being written */
+	uint64_t seq; /* odd while being written */
 	uint32_t count;
-	uint32_t overflow;		/* ranges that found no room since it was last empty */
-	struct { uint64_t addr, bytes; } range[HAK_LAZY_RANGES];
+	uint32_t overflow; /* ranges that found no room since it was last empty */
+	struct {
+		uint64_t addr, bytes;
+	} range[HAK_LAZY_RANGES];
 };
 
 enum hak_heap_state { HAK_HEAP_UNUSED, HAK_HEAP_LIVE, HAK_HEAP_DEAD };
@@ -199,9 +201,11 @@ enum hak_heap_state { HAK_HEAP_UNUSED, HAK_HEAP_LIVE, HAK_HEAP_DEAD };
 /* One heap's counters. malloc and free reach hot[] at a constant distance from the heap itself. */
 #define HAK_HEAP_STRIDE 8192u
 struct hak_heap_block {
-	struct { uint64_t allocs, frees; } hot[HAK_CLASSES];
+	struct {
+		uint64_t allocs, frees;
+	} hot[HAK_CLASSES];
 	uint64_t heap[HAK_HEAP_COUNTERS];
-	uint32_t state, reserved;	/* enum hak_heap_state */
+	uint32_t state, reserved; /* enum hak_heap_state */
 	uint64_t cls[HAK_CLASS_COUNTERS][HAK_CLASSES];
 };
 _Static_assert(sizeof(struct hak_heap_block) <= HAK_HEAP_STRIDE, "a heap's counters fit its slot");
@@ -212,7 +216,7 @@ enum hak_purge_level { HAK_PURGE_CACHE = 1, HAK_PURGE_DIRTY = 2, HAK_PURGE_ALL =
 /* One outside layer of one tunable. Written inside an odd generation_seq only. */
 struct hak_tune_slot {
 	uint64_t value;
-	uint64_t deadline_ns;		/* CLOCK_BOOTTIME; 0: none */
+	uint64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
 	uint32_t set;
 	uint32_t writer_pid;
 	uint32_t writer_uid;
@@ -232,16 +236,18 @@ struct hak_tune {
 	 * wake + 1 and FUTEX_WAKE. Compared by signed difference.
 	 */
 	uint64_t generation_seq;
-	uint64_t purge_request;		/* id << 8 | level, one store; 0: none yet; ids grow by 1 */
-	uint32_t wake;			/* futex (shared): +1 after every change, then FUTEX_WAKE */
+	uint64_t purge_request; /* id << 8 | level, one store; 0: none yet; ids grow by 1 */
+	uint32_t wake;		/* futex (shared): +1 after every change, then FUTEX_WAKE */
 	uint32_t reserved32;
 	uint8_t reserved[64];
-	struct { struct hak_tune_slot policy, admin; } slot[HAK_MAX_TUNABLES];
+	struct {
+		struct hak_tune_slot policy, admin;
+	} slot[HAK_MAX_TUNABLES];
 };
 _Static_assert(sizeof(struct hak_tune) <= 4096, "one page");
 
 /* OFD locks on the tune memfd, F_OFD_SETLK only: byte 0 whoever writes, byte 1 who can page out. */
-#define HAK_LOCK_WRITER		0
-#define HAK_LOCK_PAGEOUT	1
+#define HAK_LOCK_WRITER	 0
+#define HAK_LOCK_PAGEOUT 1
 
 #endif

@@ -47,24 +47,24 @@ bool hak_budget_spent(void);
 bool hak_budget_is_set(void);
 
 /* -- shares ------------------------------------------------------------------------------------ */
-#define HAK_SHARES 256u	/* a power of two */
+#define HAK_SHARES 256u /* a power of two */
 
 struct hak_share {
-	int64_t left_ns;	/* in `pass`; below 0: owed */
-	unsigned pass;		/* 0: never asked for */
+	int64_t left_ns; /* in `pass`; below 0: owed */
+	unsigned pass;	 /* 0: never asked for */
 	unsigned look, round;
-	bool waits;		/* in this look, a piece of the user's was not done */
+	bool waits; /* in this look, a piece of the user's was not done */
 };
 
 struct hak_shares {
 	/* Set by the owner, at any time. */
-	int64_t pass_ns;	/* of all users in one pass */
-	int64_t user_ns;	/* of that, for one user */
-	int64_t piece_ns;	/* the first time; see struct hak_turn */
+	int64_t pass_ns;  /* of all users in one pass */
+	int64_t user_ns;  /* of that, for one user */
+	int64_t piece_ns; /* the first time; see struct hak_turn */
 	uint32_t secret;
 
-	uint64_t put_off;	/* pieces that were begun and not ended, ever */
-	bool waits;		/* in this pass, a piece was not done */
+	uint64_t put_off; /* pieces that were begun and not ended, ever */
+	bool waits;	  /* in this pass, a piece was not done */
 
 	int64_t left_ns;
 	unsigned pass, look;
@@ -76,8 +76,8 @@ struct hak_shares {
 
 /* Of one piece of work that comes again and again. */
 struct hak_turn {
-	unsigned round;		/* of its user, in which it was done last */
-	uint8_t late;		/* how often in a row it was put off: it gets more time */
+	unsigned round; /* of its user, in which it was done last */
+	uint8_t late;	/* how often in a row it was put off: it gets more time */
 };
 
 /* 2^this times `piece_ns` is what a piece gets at most. */

@@ -33,8 +33,7 @@ char *hak_cgroup_mount(void)
 	size_t room = 0;
 
 	while (f && !mount && getline(&line, &room, f) > 0)
-		if (strstr(line, " - cgroup2 ") &&
-		    sscanf(line, "%*s %*s %*s %*s %ms", &path) == 1)
+		if (strstr(line, " - cgroup2 ") && sscanf(line, "%*s %*s %*s %*s %ms", &path) == 1)
 			mount = path;
 	free(line);
 	if (f)
@@ -58,7 +57,7 @@ static const char *next_line(const char *at, struct line *ret)
 		const char *end = strchr(at, '\n'), *first, *second = NULL;
 
 		if (!end)
-			return NULL;	/* cut off: not a whole line */
+			return NULL; /* cut off: not a whole line */
 		first = memchr(at, ':', (size_t)(end - at));
 		if (first)
 			second = memchr(first + 1, ':', (size_t)(end - first - 1));

@@ -13,8 +13,8 @@
 
 #include <stdbool.h>
 
-#define HAK_CGROUP_BYTES 1024	/* longer paths count as none; systemd's are below 256 */
-#define HAK_UNIT_NAME_BYTES 256	/* systemd's own limit */
+#define HAK_CGROUP_BYTES    1024 /* longer paths count as none; systemd's are below 256 */
+#define HAK_UNIT_NAME_BYTES 256	 /* systemd's own limit */
 
 /* All lines of one process's file. */
 struct hak_cgroups {

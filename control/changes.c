@@ -68,7 +68,7 @@ static bool changed(struct json_object *row)
 	const char *result = hak_json_get_text(row, "result");
 
 	if (!hak_json_get_text(row, "name"))
-		return false;	/* of a purge */
+		return false; /* of a purge */
 	for (size_t i = 0; result && i < sizeof(results) / sizeof(results[0]); i++)
 		if (strcmp(result, results[i]) == 0)
 			return true;
@@ -130,8 +130,7 @@ static void send_row(struct json_object *row, const char *id, const char *who, c
 		free(e.field[i].iov_base);
 }
 
-void hak_changes_journal(struct json_object *rows, const char *id, const char *who,
-			 const char *why)
+void hak_changes_journal(struct json_object *rows, const char *id, const char *who, const char *why)
 {
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
@@ -141,8 +140,7 @@ void hak_changes_journal(struct json_object *rows, const char *id, const char *w
 	}
 }
 #else
-void hak_changes_journal(struct json_object *rows, const char *id, const char *who,
-			 const char *why)
+void hak_changes_journal(struct json_object *rows, const char *id, const char *who, const char *why)
 {
 }
 #endif

@@ -13,27 +13,27 @@
 
 #include <json-c/json.h>
 
-#define HAK_MESSAGE_TUNABLE	"2ec758b08de447379b7fcf0bc7d5e3c8"
+#define HAK_MESSAGE_TUNABLE "2ec758b08de447379b7fcf0bc7d5e3c8"
 
 /* Of every entry: OBJECT_PID= and */
-#define HAK_FIELD_START		"HAKMEM_START"		/* of the process, in ticks since boot */
-#define HAK_FIELD_UNIT		"HAKMEM_UNIT"
-#define HAK_FIELD_COMMAND	"HAKMEM_COMMAND"
-#define HAK_FIELD_TUNABLE	"HAKMEM_TUNABLE"
-#define HAK_FIELD_OLD		"HAKMEM_OLD"		/* in force before, as text */
-#define HAK_FIELD_NEW		"HAKMEM_NEW"
-#define HAK_FIELD_RESULT	"HAKMEM_RESULT"		/* "pending": NEW is still to come */
-#define HAK_FIELD_WHO		"HAKMEM_WHO"
-#define HAK_FIELD_WHY		"HAKMEM_WHY"
-#define HAK_FIELD_RULE		"HAKMEM_RULE"
+#define HAK_FIELD_START	  "HAKMEM_START" /* of the process, in ticks since boot */
+#define HAK_FIELD_UNIT	  "HAKMEM_UNIT"
+#define HAK_FIELD_COMMAND "HAKMEM_COMMAND"
+#define HAK_FIELD_TUNABLE "HAKMEM_TUNABLE"
+#define HAK_FIELD_OLD	  "HAKMEM_OLD" /* in force before, as text */
+#define HAK_FIELD_NEW	  "HAKMEM_NEW"
+#define HAK_FIELD_RESULT  "HAKMEM_RESULT" /* "pending": NEW is still to come */
+#define HAK_FIELD_WHO	  "HAKMEM_WHO"
+#define HAK_FIELD_WHY	  "HAKMEM_WHY"
+#define HAK_FIELD_RULE	  "HAKMEM_RULE"
 /* Of a change of the admin layer; a layer that is not set has no value, and so no field. */
-#define HAK_FIELD_CHANGE	"HAKMEM_CHANGE"		/* its id */
-#define HAK_FIELD_LAYER_OLD	"HAKMEM_LAYER_OLD"
-#define HAK_FIELD_LAYER_UNTIL	"HAKMEM_LAYER_UNTIL"	/* deadline of the old value, boottime ns */
-#define HAK_FIELD_LAYER_NEW	"HAKMEM_LAYER_NEW"
+#define HAK_FIELD_CHANGE      "HAKMEM_CHANGE" /* its id */
+#define HAK_FIELD_LAYER_OLD   "HAKMEM_LAYER_OLD"
+#define HAK_FIELD_LAYER_UNTIL "HAKMEM_LAYER_UNTIL" /* deadline of the old value, boottime ns */
+#define HAK_FIELD_LAYER_NEW   "HAKMEM_LAYER_NEW"
 
-#define HAK_CHANGE_ID_BYTES	13
-void hak_change_id(char ret[HAK_CHANGE_ID_BYTES]);	/* a new one */
+#define HAK_CHANGE_ID_BYTES 13
+void hak_change_id(char ret[HAK_CHANGE_ID_BYTES]); /* a new one */
 
 /* The rows of an answer to hak_request_change() that changed something. `who` and `why` are for
  * people. */

@@ -20,8 +20,8 @@ struct parser {
 	const char *path;
 	const struct hak_conf_reader *reader;
 	char section[64];
-	bool in_section;	/* a proper one; what stands below a bad head was told already */
-	bool skip;		/* lines below a bad head */
+	bool in_section; /* a proper one; what stands below a bad head was told already */
+	bool skip;	 /* lines below a bad head */
 };
 
 static char *trim(char *text)
@@ -72,7 +72,8 @@ static void take_line(struct parser *p, unsigned number, char *text)
 		return;
 	equals = strchr(text, '=');
 	if (!p->in_section) {
-		bad(p, number, "it stands before the first [Section], and so is left out, as all "
+		bad(p, number,
+		    "it stands before the first [Section], and so is left out, as all "
 		    "up to there");
 		p->skip = true;
 		return;
@@ -182,8 +183,10 @@ int hak_conf_read(const char *path, const struct hak_conf_reader *reader)
 	int r = hak_conf_text(path, &text, &bytes);
 
 	if (r < 0) {
-		reader->bad(path, 0, "", r == -EFBIG ? "it is too large" :
-					 r == -EINVAL ? "it is no text file" : strerror(-r),
+		reader->bad(path, 0, "",
+			    r == -EFBIG	   ? "it is too large"
+			    : r == -EINVAL ? "it is no text file"
+					   : strerror(-r),
 			    reader->arg);
 		return r;
 	}
@@ -196,7 +199,7 @@ int hak_conf_read(const char *path, const struct hak_conf_reader *reader)
 struct list {
 	struct hak_conf_file *file;
 	size_t n, room;
-	int root;		/* below which the files are */
+	int root; /* below which the files are */
 };
 
 static bool has_name(const struct list *list, const char *name)
@@ -374,9 +377,10 @@ char *hak_conf_path(const char *name, const char *variable)
 
 	if (given && *given)
 		return strdup(given);
-	if (asprintf(&path, "/etc/hakmem%s%s:/run/hakmem%s%s:/usr/local/lib/hakmem%s%s:"
-			    "/usr/lib/hakmem%s%s", slash, name, slash, name, slash, name, slash,
-		     name) < 0)
+	if (asprintf(&path,
+		     "/etc/hakmem%s%s:/run/hakmem%s%s:/usr/local/lib/hakmem%s%s:"
+		     "/usr/lib/hakmem%s%s",
+		     slash, name, slash, name, slash, name, slash, name) < 0)
 		return NULL;
 	return path;
 }

@@ -16,14 +16,14 @@
 #include "control/value.h"
 
 /* A file, and a line of one, beyond which nothing that a person wrote goes. */
-#define HAK_CONF_MAX_BYTES	(256u << 10)
-#define HAK_CONF_LINE_BYTES	4096u
-#define HAK_CONF_MAX_FILES	1024u
+#define HAK_CONF_MAX_BYTES  (256u << 10)
+#define HAK_CONF_LINE_BYTES 4096u
+#define HAK_CONF_MAX_FILES  1024u
 
 struct hak_conf_line {
 	const char *path;
 	unsigned line;
-	const char *section, *name, *value;	/* trimmed; value may be "" */
+	const char *section, *name, *value; /* trimmed; value may be "" */
 };
 
 /* `see` answers 0, or a negative errno with a sentence in `why`: the line is bad. */
@@ -47,7 +47,7 @@ int hak_conf_text_of(int fd, char **ret, size_t *ret_bytes);
 
 struct hak_conf_file {
 	char *path;
-	const char *name;	/* points into path, behind the last / */
+	const char *name; /* points into path, behind the last / */
 	bool masked;
 };
 

@@ -143,9 +143,8 @@ static int check_others(struct json_object *o, const struct hak_document_key *ke
 {
 	int r = 0;
 
-	json_object_object_foreach(o, name, value)
-		if (r == 0 && !has_row(key->document, name))
-			r = check_value(value, key, at, name, why);
+	json_object_object_foreach(o, name, value) if (r == 0 && !has_row(key->document, name))
+		r = check_value(value, key, at, name, why);
 	return r;
 }
 

@@ -34,8 +34,13 @@ enum hak_document {
 };
 
 enum hak_document_kind {
-	HAK_KIND_NUMBER, HAK_KIND_RATIO, HAK_KIND_TEXT, HAK_KIND_BOOL, HAK_KIND_OBJECT,
-	HAK_KIND_ROWS, HAK_KIND_ALL_OF,
+	HAK_KIND_NUMBER,
+	HAK_KIND_RATIO,
+	HAK_KIND_TEXT,
+	HAK_KIND_BOOL,
+	HAK_KIND_OBJECT,
+	HAK_KIND_ROWS,
+	HAK_KIND_ALL_OF,
 };
 
 enum hak_document_need { HAK_NEED_MUST, HAK_NEED_NULL, HAK_NEED_MAY };
@@ -53,9 +58,9 @@ extern const size_t hak_document_keys_n;
 
 /* The longest text that is read, and how deep and how long what is in it may be: many times what
  * there is. */
-#define HAK_DOCUMENT_BYTES	(8u << 20)
-#define HAK_DOCUMENT_DEPTH	16
-#define HAK_DOCUMENT_ROWS	4096u
+#define HAK_DOCUMENT_BYTES (8u << 20)
+#define HAK_DOCUMENT_DEPTH 16
+#define HAK_DOCUMENT_ROWS  4096u
 
 /* What `what` is about a process, and whether it is an array of such. */
 enum hak_document hak_document_of(enum hak_report what, bool *ret_rows);

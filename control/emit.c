@@ -73,10 +73,10 @@ static const char *color_of(const char *result)
 	static const struct {
 		const char *word, *color;
 	} colors[] = {
-		{ "applied", "green" }, { "done", "green" }, { "ok", "green" },
+		{ "applied", "green" },	 { "done", "green" },	  { "ok", "green" },
 		{ "pending", "yellow" }, { "clamped", "yellow" }, { "overridden", "yellow" },
 		{ "limited", "yellow" }, { "unknown", "yellow" }, { "refused", "red" },
-		{ "failed", "red" }, { "missing", "red" },
+		{ "failed", "red" },	 { "missing", "red" },
 	};
 
 	for (size_t i = 0; i < sizeof(colors) / sizeof(colors[0]); i++)

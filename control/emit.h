@@ -19,18 +19,18 @@ enum hak_show {
 	HAK_SHOW_NUMBER,
 	HAK_SHOW_BYTES,
 	HAK_SHOW_NS,
-	HAK_SHOW_RESULT,	/* text, coloured by what it means: applied, pending, refused... */
+	HAK_SHOW_RESULT, /* text, coloured by what it means: applied, pending, refused... */
 };
 
 struct hak_column {
 	const char *head, *key;
 	enum hak_show show;
-	bool hidden;		/* shown only when asked for by -o */
+	bool hidden; /* shown only when asked for by -o */
 };
 
 struct hak_style {
 	bool legend, color;
-	const char *columns;	/* "PID,COMM", any case; NULL: all that are not hidden */
+	const char *columns; /* "PID,COMM", any case; NULL: all that are not hidden */
 };
 
 /* 0, -EINVAL (style->columns names an unknown one; `why` lists what there is), -ENOMEM, -EIO. */

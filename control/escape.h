@@ -27,7 +27,7 @@ void hak_escape(const char *text, char *out, size_t bytes);
 size_t hak_escape_bytes(const char *text, size_t n, char *out, size_t room);
 
 /* The same in the `bytes` that the text is in: what does not fit any more is cut. */
-#define HAK_ESCAPE_MAX 1024	/* bytes; more are cut as well */
+#define HAK_ESCAPE_MAX 1024 /* bytes; more are cut as well */
 void hak_escape_in_place(char *text, size_t bytes);
 
 /* True if hak_escape() would change nothing. */

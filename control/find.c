@@ -25,11 +25,11 @@
 #include "control/proc.h"
 #include "control/segment.h"
 
-#define TUNE_SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define MAPS_MAX_BYTES	(16u << 20)
+#define TUNE_SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define MAPS_MAX_BYTES (16u << 20)
 /* A real process maps its segment in a few pieces, and a just forked one its parent's as well. */
 #define CANDIDATES	8
-#define EXACT_MAX_BYTES	(4ull << 30)
+#define EXACT_MAX_BYTES (4ull << 30)
 
 static const char stats_path[] = "/memfd:" HAK_STATS_NAME " (deleted)";
 static const char tune_path[] = "/memfd:" HAK_TUNE_NAME " (deleted)";
@@ -70,7 +70,7 @@ static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 	p = strstr(buf, "\nNSpid:");
 	if (!p)
 		return 0;
-	for (p += strlen("\nNSpid:"); *p == '\t' || *p == ' '; )
+	for (p += strlen("\nNSpid:"); *p == '\t' || *p == ' ';)
 		*ret_own_pid = (uint32_t)strtoul(p, &p, 10);
 	return 0;
 }
@@ -207,7 +207,7 @@ int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void 
 int hak_maybe_segment(int procdir, const char *pid)
 {
 	static const char needle[] = "/memfd:" HAK_STATS_NAME;
-	enum { KEEP = sizeof(needle) - 2 };	/* of what was read last: the name may be cut */
+	enum { KEEP = sizeof(needle) - 2 }; /* of what was read last: the name may be cut */
 	char buf[KEEP + 32768], name[32];
 	size_t total = 0;
 	int fd, found = 0;
@@ -257,9 +257,9 @@ static void note(struct candidate *seen, unsigned *n, const struct hak_mapping *
 		c->ino = map->ino;
 	}
 	if (c->pieces < HAK_PIECES)
-		c->piece[c->pieces++] = (struct hak_piece){
-			.start = map->start, .bytes = map->end - map->start, .offset = map->offset
-		};
+		c->piece[c->pieces++] = (struct hak_piece){ .start = map->start,
+							    .bytes = map->end - map->start,
+							    .offset = map->offset };
 }
 
 /* The filesystem that memfds live on, by way of one of our own. */
@@ -446,8 +446,9 @@ static int open_stats_memfd(struct hak_segment *seg, const struct candidate *c,
 	if (fd == -EPERM && (!seg->nowait || seg->uid == geteuid()))
 		fd = open_memory(seg, c, why);
 	if (fd < 0 && !why[0])
-		snprintf(why, HAK_WHY_TEXT, "%s", fd == -EPERM || fd == -EACCES ?
-			 "only root and hakmemd can read it" : strerror(-fd));
+		snprintf(why, HAK_WHY_TEXT, "%s",
+			 fd == -EPERM || fd == -EACCES ? "only root and hakmemd can read it"
+						       : strerror(-fd));
 	return fd;
 }
 
@@ -520,8 +521,8 @@ static void judge_library(struct hak_segment *seg, struct candidates *c)
 	seg->library[n - (sizeof(deleted) - 1)] = '\0';
 	for (unsigned i = 0; i < sizeof(trusted) / sizeof(trusted[0]); i++)
 		look = look || strncmp(seg->library, trusted[i], strlen(trusted[i])) == 0;
-	seg->library_state = look && stat(seg->library, &st) == 0 ? HAK_LIBRARY_REPLACED :
-								     HAK_LIBRARY_DELETED;
+	seg->library_state = look && stat(seg->library, &st) == 0 ? HAK_LIBRARY_REPLACED
+								  : HAK_LIBRARY_DELETED;
 }
 
 /* /proc shows nothing of it: it ended, or is not shown to us. */
@@ -567,9 +568,12 @@ static int open_segment(struct hak_segment *seg, unsigned flags, char why[HAK_WH
 	if (r < 0)
 		return r;
 	if (c.stats_n == 0) {
-		snprintf(why, HAK_WHY_TEXT, "it %s", c.library[0] ?
-			 "has hakmem loaded, but no segment: control=off, a sandbox, a limit, or "
-			 "a malloc of its own (hakmem(7))" : "does not run hakmem");
+		const char *what = "does not run hakmem";
+
+		if (c.library[0])
+			what = "has hakmem loaded, but no segment: control=off, a sandbox, a "
+			       "limit, or a malloc of its own (hakmem(7))";
+		snprintf(why, HAK_WHY_TEXT, "it %s", what);
 		return -ENOENT;
 	}
 	r = open_stats(seg, &c, why);

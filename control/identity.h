@@ -16,19 +16,19 @@
 #include "control/cgroup.h"
 #include "control/segment.h"
 
-#define HAK_USER_BYTES	33
+#define HAK_USER_BYTES 33
 
 struct hak_identity {
 	pid_t pid;
-	uint64_t start_ticks;	/* since boot: with the pid, what no other process has */
-	uid_t uid;			/* effective */
+	uint64_t start_ticks; /* since boot: with the pid, what no other process has */
+	uid_t uid;	      /* effective */
 	char comm[HAK_COMM_BYTES];
-	char exe[HAK_PATH_BYTES];	/* "" when it cannot be read */
-	char cgroup[HAK_CGROUP_BYTES];	/* "/" and what follows it; "" when it has none */
-	char unit[HAK_UNIT_NAME_BYTES];	/* "redis.service"; "" outside of units */
-	char user_unit[HAK_UNIT_NAME_BYTES];	/* of that user's own manager; "" elsewhere */
-	char slice[HAK_UNIT_NAME_BYTES];	/* the innermost; "-.slice" if it is in none */
-	char user[HAK_USER_BYTES];	/* name, or number where there is no name; see below */
+	char exe[HAK_PATH_BYTES];	     /* "" when it cannot be read */
+	char cgroup[HAK_CGROUP_BYTES];	     /* "/" and what follows it; "" when it has none */
+	char unit[HAK_UNIT_NAME_BYTES];	     /* "redis.service"; "" outside of units */
+	char user_unit[HAK_UNIT_NAME_BYTES]; /* of that user's own manager; "" elsewhere */
+	char slice[HAK_UNIT_NAME_BYTES];     /* the innermost; "-.slice" if it is in none */
+	char user[HAK_USER_BYTES];	     /* name, or number where there is no name; see below */
 };
 
 /* 0, -ESRCH when the process is gone, or what the system said. `user` is left "". */

@@ -97,7 +97,8 @@ static struct json_object *escape_members(struct json_object *o)
 {
 	struct json_object *clean = json_object_new_object();
 
-	json_object_object_foreach(o, key, value) {
+	json_object_object_foreach(o, key, value)
+	{
 		char *escaped = malloc(4 * strlen(key) + 1);
 
 		if (!escaped)

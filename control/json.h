@@ -22,7 +22,7 @@ enum hak_json_mode { HAK_JSON_OFF, HAK_JSON_SHORT, HAK_JSON_PRETTY };
 
 /* {"schema":1,"verb":VERB} */
 struct json_object *hak_json_document(const char *verb);
-void hak_json_text(struct json_object *o, const char *key, const char *text);	/* NULL: null */
+void hak_json_text(struct json_object *o, const char *key, const char *text); /* NULL: null */
 void hak_json_number(struct json_object *o, const char *key, uint64_t value);
 void hak_json_signed(struct json_object *o, const char *key, int64_t value);
 void hak_json_bool(struct json_object *o, const char *key, bool value);
@@ -30,8 +30,8 @@ void hak_json_null(struct json_object *o, const char *key);
 void hak_json_ratio(struct json_object *o, const char *key, double value); /* up to 4 decimals */
 /* The ratio of the two; null where there is no whole. */
 void hak_json_part(struct json_object *o, const char *key, uint64_t part, uint64_t whole);
-uint64_t hak_json_get(struct json_object *o, const char *key);			/* 0 if absent */
-const char *hak_json_get_text(struct json_object *o, const char *key);		/* NULL if absent */
+uint64_t hak_json_get(struct json_object *o, const char *key);	       /* 0 if absent */
+const char *hak_json_get_text(struct json_object *o, const char *key); /* NULL if absent */
 
 /* The document with every string and every key in it escaped. Takes it over; it may be another. */
 struct json_object *hak_json_escape(struct json_object *o);

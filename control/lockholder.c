@@ -20,9 +20,9 @@
 #include "control/lockholder.h"
 
 /* Of the processor, for all processes; for those of one user; for one process. */
-#define ALL_NS		300000000
-#define USER_NS		50000000
-#define PROCESS_NS	10000000
+#define ALL_NS	   300000000
+#define USER_NS	   50000000
+#define PROCESS_NS 10000000
 
 /* The first and last byte of a lock stand at the end of its line. */
 static bool holds(int piddir, const char *number, unsigned byte)

@@ -16,7 +16,7 @@
 struct hak_series {
 	char unit[HAK_LABEL_BYTES], command[HAK_LABEL_BYTES], policy[HAK_LABEL_BYTES];
 	struct hak_figures sum;
-	struct hak_series *next;	/* in the order they were made */
+	struct hak_series *next; /* in the order they were made */
 };
 
 struct hak_metrics {
@@ -27,34 +27,42 @@ struct hak_metrics {
 
 /* One name, with the figures [first, first + n) behind it. */
 struct family {
-	char name[FAMILY_BYTES];	/* with its unit, without _total */
-	const char *help, *unit, *label;	/* unit "": none; label NULL: one figure alone */
-	const char *const *words;	/* of the label, or NULL: tiers */
+	char name[FAMILY_BYTES];	 /* with its unit, without _total */
+	const char *help, *unit, *label; /* unit "": none; label NULL: one figure alone */
+	const char *const *words;	 /* of the label, or NULL: tiers */
 	unsigned first, n;
 	bool counter, nanoseconds, daemon;
 };
 
 static const char *const state_words[] = { "in_use", "thread_cached", "slab_free", "dirty",
-					  "lazy",   "clean",	     "reserved" };
+					   "lazy",   "clean",	      "reserved" };
 
 static const struct {
 	const char *name, *help, *unit;
 	unsigned first, n;
 	bool counter, daemon;
 } derived[] = {
-	{ "hakmem_memory_bytes", "Address space mapped for blocks, by state; the sum of all states "
-	  "is hakmem_mem_mapped_bytes.", "bytes", HAK_FIGURE_IN_USE, 7 },
-	{ "hakmem_requested_bytes", "Bytes asked for of those in use: for blocks below 1 MiB "
-	  "estimated from samples.", "bytes", HAK_FIGURE_REQUESTED, 1 },
+	{ "hakmem_memory_bytes",
+	  "Address space mapped for blocks, by state; the sum of all states "
+	  "is hakmem_mem_mapped_bytes.",
+	  "bytes", HAK_FIGURE_IN_USE, 7 },
+	{ "hakmem_requested_bytes",
+	  "Bytes asked for of those in use: for blocks below 1 MiB "
+	  "estimated from samples.",
+	  "bytes", HAK_FIGURE_REQUESTED, 1 },
 	{ "hakmem_resident_bytes", "RSS of the processes, whatever it belongs to.", "bytes",
 	  HAK_FIGURE_RSS, 1 },
 	{ "hakmem_processes", "Processes that run on hakmem.", "", HAK_FIGURE_PROCESSES, 1 },
-	{ "hakmem_pending", "Processes that have not taken up a change of tunables: they sleep, or "
-	  "are stopped.", "", HAK_FIGURE_PENDING, 1 },
+	{ "hakmem_pending",
+	  "Processes that have not taken up a change of tunables: they sleep, or "
+	  "are stopped.",
+	  "", HAK_FIGURE_PENDING, 1 },
 	{ "hakmem_agents_stalled", "Of the pending ones, those with an agent, which should have.",
 	  "", HAK_FIGURE_STALLED, 1 },
-	{ "hakmem_policy_drifted", "Processes in which a value that a policy asks for is not in "
-	  "force.", "", HAK_FIGURE_DRIFTED, 1, .daemon = true },
+	{ "hakmem_policy_drifted",
+	  "Processes in which a value that a policy asks for is not in "
+	  "force.",
+	  "", HAK_FIGURE_DRIFTED, 1, .daemon = true },
 	{ "hakmem_daemon_purges", "Purges that hakmemd asked for and that were answered.", "",
 	  HAK_FIGURE_ASKED, 1, .counter = true, .daemon = true },
 	{ "hakmem_daemon_returned_bytes", "Bytes that processes gave back in those purges.",
@@ -62,7 +70,8 @@ static const struct {
 };
 #define DERIVED (sizeof(derived) / sizeof(derived[0]))
 _Static_assert(sizeof(state_words) / sizeof(state_words[0]) ==
-		       HAK_FIGURE_RESERVED - HAK_FIGURE_IN_USE + 1, "a word for each state");
+		       HAK_FIGURE_RESERVED - HAK_FIGURE_IN_USE + 1,
+	       "a word for each state");
 
 /* -- names ------------------------------------------------------------------------------------- */
 static bool by_tier(const struct hak_counter_row *row)
@@ -96,8 +105,10 @@ static void name_family(struct family *f, const struct hak_counter_row *row)
 		f->name[strlen(f->name) - 3] = '\0';
 	else if (ends_with(f->name, "_count"))
 		f->name[strlen(f->name) - 6] = '\0';
-	f->unit = row->unit == HAK_UNIT_BYTES ? "bytes" : row->unit == HAK_UNIT_NS ? "seconds" :
-		  row->unit == HAK_UNIT_CYCLES ? "cycles" : "";
+	f->unit = row->unit == HAK_UNIT_BYTES	 ? "bytes"
+		  : row->unit == HAK_UNIT_NS	 ? "seconds"
+		  : row->unit == HAK_UNIT_CYCLES ? "cycles"
+						 : "";
 	if (*f->unit && !ends_with(f->name, f->unit)) {
 		size_t used = strlen(f->name);
 
@@ -467,15 +478,19 @@ static void put_pressure(enum hak_metrics_format format, FILE *to)
 
 	if (!f)
 		return;
-	fprintf(to, "# HELP hakmem_host_pressure_seconds%s Time for which processes of this "
+	fprintf(to,
+		"# HELP hakmem_host_pressure_seconds%s Time for which processes of this "
 		"machine waited for memory: some of them, or all (full).\n"
-		"# TYPE hakmem_host_pressure_seconds%s counter\n", end, end);
+		"# TYPE hakmem_host_pressure_seconds%s counter\n",
+		end, end);
 	if (format == HAK_METRICS_OPENMETRICS)
 		fputs("# UNIT hakmem_host_pressure_seconds seconds\n", to);
 	while (fgets(line, sizeof(line), f))
 		if (sscanf(line, "%7s %*s %*s %*s total=%" SCNu64, share, &us) == 2)
-			fprintf(to, "hakmem_host_pressure_seconds_total{share=\"%s\"} %" PRIu64
-				".%06" PRIu64 "\n", share, us / 1000000, us % 1000000);
+			fprintf(to,
+				"hakmem_host_pressure_seconds_total{share=\"%s\"} %" PRIu64
+				".%06" PRIu64 "\n",
+				share, us / 1000000, us % 1000000);
 	fclose(f);
 }
 
@@ -483,14 +498,16 @@ static void put_put_off(enum hak_metrics_format format, uint64_t put_off, FILE *
 {
 	const char *end = format == HAK_METRICS_PROMETHEUS ? "_total" : "";
 
-	fprintf(to, "# HELP hakmem_daemon_put_off%s How often hakmemd put off or refused work for "
+	fprintf(to,
+		"# HELP hakmem_daemon_put_off%s How often hakmemd put off or refused work for "
 		"a user that took more than that user's share of its time.\n"
 		"# TYPE hakmem_daemon_put_off%s counter\n"
-		"hakmem_daemon_put_off_total %" PRIu64 "\n", end, end, put_off);
+		"hakmem_daemon_put_off_total %" PRIu64 "\n",
+		end, end, put_off);
 }
 
-int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format,
-		      uint64_t put_off, FILE *to)
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, uint64_t put_off,
+		      FILE *to)
 {
 	bool open = format == HAK_METRICS_OPENMETRICS;
 	unsigned first = 0;

@@ -20,18 +20,18 @@
 
 #include "control/snapshot.h"
 
-#define HAK_SERIES_MAX		512u
-#define HAK_SERIES_OF_UNIT	64u	/* and its "other" */
-#define HAK_LABEL_BYTES		256u	/* longer ones are cut */
+#define HAK_SERIES_MAX	   512u
+#define HAK_SERIES_OF_UNIT 64u	/* and its "other" */
+#define HAK_LABEL_BYTES	   256u /* longer ones are cut */
 
 /* How many figures one row of counters.def makes: one for each tier that has classes, else one. */
-#define HAK_FIGURES_HOT		HAK_TIER_WHALE
-#define HAK_FIGURES_CLASS	HAK_TIER_WHALE
-#define HAK_FIGURES_HEAP	1
-#define HAK_FIGURES_PROC	1
+#define HAK_FIGURES_HOT	  HAK_TIER_WHALE
+#define HAK_FIGURES_CLASS HAK_TIER_WHALE
+#define HAK_FIGURES_HEAP  1
+#define HAK_FIGURES_PROC  1
 enum {
 	HAK_COUNTER_FIGURES = 0
-#define COUNTER(id, scope, ...) + HAK_FIGURES_##scope
+#define COUNTER(id, scope, ...) +HAK_FIGURES_##scope
 #include "control/counters.def"
 #undef COUNTER
 };
@@ -48,12 +48,12 @@ enum hak_derived_figure {
 	HAK_FIGURE_REQUESTED,
 	HAK_FIGURE_RSS,
 	HAK_FIGURE_PROCESSES,
-	HAK_FIGURE_PENDING,		/* processes that have not taken up a change or a request */
-	HAK_FIGURE_STALLED,		/* of those, such that run an agent */
+	HAK_FIGURE_PENDING, /* processes that have not taken up a change or a request */
+	HAK_FIGURE_STALLED, /* of those, such that run an agent */
 	/* Only a daemon knows these; hak_figures_take() leaves them 0. */
-	HAK_FIGURE_DRIFTED,		/* processes in which a policy is not in force */
-	HAK_FIGURE_ASKED,		/* counter: purges it asked for and got an answer to */
-	HAK_FIGURE_RETURNED,		/* counter: bytes of those answers */
+	HAK_FIGURE_DRIFTED,  /* processes in which a policy is not in force */
+	HAK_FIGURE_ASKED,    /* counter: purges it asked for and got an answer to */
+	HAK_FIGURE_RETURNED, /* counter: bytes of those answers */
 	HAK_FIGURES
 };
 
@@ -63,7 +63,7 @@ struct hak_figures {
 };
 
 struct hak_labels {
-	const char *unit, *command, *policy;	/* NULL: "" */
+	const char *unit, *command, *policy; /* NULL: "" */
 };
 
 enum hak_metrics_format { HAK_METRICS_OPENMETRICS, HAK_METRICS_PROMETHEUS };
@@ -80,7 +80,7 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 
 /* 0 or -ENOMEM. */
 int hak_metrics_new(enum hak_metrics_source source, struct hak_metrics **ret);
-void hak_metrics_free(struct hak_metrics *m);	/* NULL is fine */
+void hak_metrics_free(struct hak_metrics *m); /* NULL is fine */
 
 /* The series of these labels, made if need be; NULL: out of memory. While no process is in it (see
  * hak_series_move()) it lives until the next call. */
@@ -105,8 +105,8 @@ bool hak_figures_load(struct hak_figures *f, const char *line);
 
 /* 0 or -EIO. OpenMetrics ends with its "# EOF". `put_off` is the daemon's own counter of work that
  * took too long; hakmemctl has none. */
-int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format,
-		      uint64_t put_off, FILE *to);
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, uint64_t put_off,
+		      FILE *to);
 
 /*
  * The counters of all series, to be read back by another start or another version of the same

@@ -17,8 +17,8 @@
 #include "control/escape.h"
 #include "control/output.h"
 
-#define LINKS_MAX	40	/* as the kernel has it */
-#define NAMES_TRIED	16
+#define LINKS_MAX   40 /* as the kernel has it */
+#define NAMES_TRIED 16
 
 /* -- a new file in an opened folder ------------------------------------------------------------ */
 static int write_all(int fd, const char *text, size_t bytes)
@@ -104,16 +104,16 @@ static bool put_by_us(const struct stat *folder, const struct stat *entry)
 
 /* -- where a path leads ------------------------------------------------------------------------ */
 struct place {
-	int folder;		/* O_PATH */
-	int own;		/* a descriptor of this process, where that is meant; or -1 */
+	int folder; /* O_PATH */
+	int own;    /* a descriptor of this process, where that is meant; or -1 */
 	bool exists;
-	struct stat st;		/* of what exists, never a link */
+	struct stat st; /* of what exists, never a link */
 	char name[NAME_MAX + 1];
 };
 
 struct walk {
-	struct place *at;	/* folder: how far it is */
-	char rest[PATH_MAX];	/* of the path */
+	struct place *at;    /* folder: how far it is */
+	char rest[PATH_MAX]; /* of the path */
 	unsigned links;
 	char *why;
 };
@@ -198,8 +198,10 @@ static int take_link(struct walk *w, int link, const struct stat *st, bool last)
 	if (put_by_us(&folder, st))
 		return follow(w, link);
 	hak_escape(w->at->name, shown, sizeof(shown));
-	snprintf(w->why, HAK_WHY_TEXT, "\"%.60s\" is a symbolic link in a folder that other users "
-		 "can write, and is not followed: name the file itself", shown);
+	snprintf(w->why, HAK_WHY_TEXT,
+		 "\"%.60s\" is a symbolic link in a folder that other users "
+		 "can write, and is not followed: name the file itself",
+		 shown);
 	return -ELOOP;
 }
 
@@ -269,13 +271,16 @@ static int check_replaceable(const struct place *p, const struct stat *folder,
 	if (faccessat(p->folder, ".", W_OK | X_OK, 0) < 0) {
 		int r = -errno;
 
-		snprintf(why, HAK_WHY_TEXT, "its folder: %.60s; the file is not written in its "
-			 "place, a new one replaces it", strerror(-r));
+		snprintf(why, HAK_WHY_TEXT,
+			 "its folder: %.60s; the file is not written in its "
+			 "place, a new one replaces it",
+			 strerror(-r));
 		return r;
 	}
 	if (p->exists && folder->st_mode & S_ISVTX && geteuid() != 0 &&
 	    folder->st_uid != geteuid() && p->st.st_uid != geteuid()) {
-		snprintf(why, HAK_WHY_TEXT, "it is another user's file in a folder with the sticky "
+		snprintf(why, HAK_WHY_TEXT,
+			 "it is another user's file in a folder with the sticky "
 			 "bit, and cannot be replaced");
 		return -EPERM;
 	}
@@ -285,13 +290,15 @@ static int check_replaceable(const struct place *p, const struct stat *folder,
 static int check_special(const struct place *p, const struct stat *folder, char why[HAK_WHY_TEXT])
 {
 	if (!S_ISCHR(p->st.st_mode) && !S_ISFIFO(p->st.st_mode)) {
-		snprintf(why, HAK_WHY_TEXT, "it is a %s; regular files, character devices and "
+		snprintf(why, HAK_WHY_TEXT,
+			 "it is a %s; regular files, character devices and "
 			 "FIFOs can be written",
 			 S_ISSOCK(p->st.st_mode) ? "socket" : "block device");
 		return -EINVAL;
 	}
 	if (!put_by_us(folder, &p->st)) {
-		snprintf(why, HAK_WHY_TEXT, "it is a %s in a folder that other users can write, "
+		snprintf(why, HAK_WHY_TEXT,
+			 "it is a %s in a folder that other users can write, "
 			 "and is not opened: only root or this user may be able to put it there",
 			 S_ISFIFO(p->st.st_mode) ? "FIFO" : "device");
 		return -EPERM;

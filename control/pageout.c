@@ -19,11 +19,11 @@
 #include "control/pageout.h"
 #include "control/tunewrite.h"
 
-#define BATCH		16	/* ranges in one system call */
-#define PIECE_BYTES	(16u << 20)	/* of one range in one: it cannot be stopped */
-#define SEQ_ATTEMPTS	100
-#define MAX_BYTES	(64ull << 30)
-#define MAX_NS		(5ull * 1000000000)
+#define BATCH	     16		 /* ranges in one system call */
+#define PIECE_BYTES  (16u << 20) /* of one range in one: it cannot be stopped */
+#define SEQ_ATTEMPTS 100
+#define MAX_BYTES    (64ull << 30)
+#define MAX_NS	     (5ull * 1000000000)
 
 static bool has_sys_nice(void)
 {
@@ -109,9 +109,9 @@ struct range {
 };
 
 struct plan {
-	struct range lazy[HAK_LAZY_RANGES];	/* as published, sorted */
+	struct range lazy[HAK_LAZY_RANGES]; /* as published, sorted */
 	unsigned lazy_n, next;
-	struct iovec part[2 * HAK_LAZY_RANGES];	/* what of them is private and anonymous */
+	struct iovec part[2 * HAK_LAZY_RANGES]; /* what of them is private and anonymous */
 	unsigned parts;
 	uint64_t bytes, max_bytes;
 };
@@ -174,8 +174,8 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 	while (plan->next < plan->lazy_n && plan->lazy[plan->next].end <= map->start)
 		plan->next++;
 	for (unsigned i = plan->next; i < plan->lazy_n && plan->lazy[i].start < map->end; i++) {
-		uint64_t start =
-			plan->lazy[i].start > map->start ? plan->lazy[i].start : map->start;
+		uint64_t start = plan->lazy[i].start > map->start ? plan->lazy[i].start
+								  : map->start;
 		uint64_t end = plan->lazy[i].end < map->end ? plan->lazy[i].end : map->end;
 
 		if (end <= start || !is_private_anonymous(map))

@@ -10,17 +10,17 @@
 
 #include "control/policy.h"
 
-#define US		1000u	/* nanoseconds */
-#define PATTERNS_MAX	256u	/* of one kind in one file */
-#define LINES_MAX	16u	/* of one file that are told to be bad */
-#define COMM_LENGTH	15	/* as much as the kernel keeps */
+#define US	     1000u /* nanoseconds */
+#define PATTERNS_MAX 256u  /* of one kind in one file */
+#define LINES_MAX    16u   /* of one file that are told to be bad */
+#define COMM_LENGTH  15	   /* as much as the kernel keeps */
 
-#define THRESHOLD_US	150000u
-#define WINDOW_US	2000000u
-#define COOLDOWN_US	10000000u
+#define THRESHOLD_US 150000u
+#define WINDOW_US    2000000u
+#define COOLDOWN_US  10000000u
 /* The kernel's own bounds on the window of a trigger. */
-#define WINDOW_MIN_US	500000u
-#define WINDOW_MAX_US	10000000u
+#define WINDOW_MIN_US 500000u
+#define WINDOW_MAX_US 10000000u
 
 enum how { TIME, TIME_OR_SHARE, LEVEL, BYTES };
 
@@ -38,12 +38,15 @@ static const struct setting {
 };
 
 static const char *const match_words[HAK_MATCHES] = {
-	[HAK_MATCH_UNIT] = "Unit", [HAK_MATCH_CGROUP] = "Cgroup", [HAK_MATCH_EXE] = "Exe",
-	[HAK_MATCH_COMMAND] = "Command", [HAK_MATCH_USER] = "User", [HAK_MATCH_SLICE] = "Slice",
+	[HAK_MATCH_UNIT] = "Unit",	 [HAK_MATCH_CGROUP] = "Cgroup", [HAK_MATCH_EXE] = "Exe",
+	[HAK_MATCH_COMMAND] = "Command", [HAK_MATCH_USER] = "User",	[HAK_MATCH_SLICE] = "Slice",
 };
 
 static const struct hak_spec bytes_spec = {
-	.name = "CachedMax", .values = "", .type = HAK_TYPE_UINT, .unit = HAK_UNIT_BYTES,
+	.name = "CachedMax",
+	.values = "",
+	.type = HAK_TYPE_UINT,
+	.unit = HAK_UNIT_BYTES,
 	.max = UINT64_MAX,
 };
 
@@ -96,8 +99,10 @@ static int take_match(struct hak_policy *policy, const char *name, const char *v
 	while (kind < HAK_MATCHES && strcmp(match_words[kind], name) != 0)
 		kind++;
 	if (kind == HAK_MATCHES) {
-		snprintf(why, HAK_WHY_TEXT, "there is no \"%.40s\" in [Match]; there are Unit, "
-			 "Cgroup, Exe, Command, User and Slice", name);
+		snprintf(why, HAK_WHY_TEXT,
+			 "there is no \"%.40s\" in [Match]; there are Unit, "
+			 "Cgroup, Exe, Command, User and Slice",
+			 name);
 		return -EINVAL;
 	}
 	if (!*value) {
@@ -109,8 +114,10 @@ static int take_match(struct hak_policy *policy, const char *name, const char *v
 		size_t n = strcspn(value, " \t");
 
 		if (path && !strchr("/*?[", *value)) {
-			snprintf(why, HAK_WHY_TEXT, "\"%.80s\" is no path; %s= takes those that "
-				 "begin with / or a wildcard", value, name);
+			snprintf(why, HAK_WHY_TEXT,
+				 "\"%.80s\" is no path; %s= takes those that "
+				 "begin with / or a wildcard",
+				 value, name);
 			return -EINVAL;
 		}
 		if (count_patterns(policy->pattern[kind]) == PATTERNS_MAX) {
@@ -200,8 +207,10 @@ static int take_tunable(struct hak_policy *policy, const char *name, const char 
 		return 0;
 	}
 	if (row->when == HAK_WHEN_START) {
-		snprintf(why, HAK_WHY_TEXT, "%s takes effect at the start of a process only; set "
-			 "it in HAKMEM=", row->name);
+		snprintf(why, HAK_WHY_TEXT,
+			 "%s takes effect at the start of a process only; set "
+			 "it in HAKMEM=",
+			 row->name);
 		return -EINVAL;
 	}
 	spec = hak_spec_of_row(row);
@@ -231,8 +240,10 @@ static int parse_time(const struct setting *s, const char *value, uint64_t *ret,
 	if (ns / US < s->min_us || ns / US > s->max_us) {
 		hak_ns_format(s->min_us * US, min);
 		hak_ns_format(s->max_us * US, max);
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is out of range; %s takes a time from %s "
-			 "to %s", value, s->name, s->min_us ? min : "0", max);
+		snprintf(why, HAK_WHY_TEXT,
+			 "\"%.40s\" is out of range; %s takes a time from %s "
+			 "to %s",
+			 value, s->name, s->min_us ? min : "0", max);
 		return -ERANGE;
 	}
 	*ret = ns / US;
@@ -248,8 +259,10 @@ static int parse_share(const char *value, uint64_t *ret, char why[HAK_WHY_TEXT])
 	if (sscanf(value, "%4u%%%n", &whole, &end) != 1 || !end)
 		sscanf(value, "%4u.%1u%%%n", &whole, &tenths, &end);
 	if (!end || value[end] || whole * 10 + tenths < 1 || whole * 10 + tenths > 1000) {
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no share of the window; Threshold takes "
-			 "0.1%% to 100%%, or a time", value);
+		snprintf(why, HAK_WHY_TEXT,
+			 "\"%.40s\" is no share of the window; Threshold takes "
+			 "0.1%% to 100%%, or a time",
+			 value);
 		return -EINVAL;
 	}
 	*ret = whole * 10 + tenths;
@@ -267,14 +280,16 @@ static int parse_setting(struct hak_policy *policy, unsigned i, const char *valu
 		*ret = hak_purge_level_of(value);
 		if (*ret)
 			return 0;
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no level; Action takes cache, dirty or "
-			 "all", value);
+		snprintf(why, HAK_WHY_TEXT,
+			 "\"%.40s\" is no level; Action takes cache, dirty or "
+			 "all",
+			 value);
 		return -EINVAL;
 	case BYTES:
 		return hak_value_parse(&bytes_spec, value, ret, why);
 	default:
-		r = share ? parse_share(value, ret, why) :
-			    parse_time(&settings[i], value, ret, why);
+		r = share ? parse_share(value, ret, why)
+			  : parse_time(&settings[i], value, ret, why);
 		if (r == 0 && settings[i].how == TIME_OR_SHARE)
 			policy->threshold_is_percent = share;
 		return r;
@@ -315,8 +330,7 @@ struct loading {
 	unsigned bad_lines;
 };
 
-static int add_problem(struct hak_policy_set *set, const char *path, unsigned line,
-		       const char *why)
+static int add_problem(struct hak_policy_set *set, const char *path, unsigned line, const char *why)
 {
 	struct hak_policy_problem *grown, problem = { .line = line };
 
@@ -345,8 +359,10 @@ static int see(const struct hak_conf_line *line, void *arg, char why[HAK_WHY_TEX
 		return take_tunable(l->policy, line->name, line->value, why);
 	if (strcmp(line->section, "Pressure") == 0 || strcmp(line->section, "Limit") == 0)
 		return take_setting(l->policy, line, why);
-	snprintf(why, HAK_WHY_TEXT, "there is no section [%s]; there are [Match], [Tunables], "
-		 "[Pressure] and [Limit]", line->section);
+	snprintf(why, HAK_WHY_TEXT,
+		 "there is no section [%s]; there are [Match], [Tunables], "
+		 "[Pressure] and [Limit]",
+		 line->section);
 	return -EINVAL;
 }
 
@@ -417,10 +433,12 @@ int hak_policy_add(struct hak_policy_set *set, const char *path, const char *tex
 		add_problem(set, path, 0, why);
 	}
 	if (l.bad_match || !matches_by_anything(l.policy)) {
-		add_problem(set, path, 0, l.bad_match ?
-			    "left out, since it is not clear which processes it is for" :
-			    "left out: [Match] must say which processes it is for; Command=* are "
-			    "all");
+		const char *what = "left out, since it is not clear which processes it is for";
+
+		if (!l.bad_match)
+			what = "left out: [Match] must say which processes it is for; "
+			       "Command=* are all";
+		add_problem(set, path, 0, what);
 		free_policy(l.policy);
 		return 0;
 	}
@@ -450,8 +468,10 @@ static int add_file(struct hak_policy_set *set, const char *path)
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		add_problem(set, path, 0, r == -EFBIG ? "it is too large" :
-					  r == -EINVAL ? "it is no text file" : strerror(-r));
+		add_problem(set, path, 0,
+			    r == -EFBIG	   ? "it is too large"
+			    : r == -EINVAL ? "it is no text file"
+					   : strerror(-r));
 		return 0;
 	}
 	r = hak_policy_add(set, path, text, bytes);
@@ -633,8 +653,7 @@ void hak_policy_effect(const struct hak_policy_set *set, const struct hak_identi
 	*ret = e;
 }
 
-void hak_setting_format(const struct hak_policy *policy, unsigned setting,
-			char out[HAK_VALUE_TEXT])
+void hak_setting_format(const struct hak_policy *policy, unsigned setting, char out[HAK_VALUE_TEXT])
 {
 	uint64_t value = policy->setting[setting];
 

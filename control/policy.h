@@ -42,28 +42,28 @@ enum hak_setting {
 };
 
 struct hak_policy {
-	char *name;			/* of the file, without .policy */
+	char *name; /* of the file, without .policy */
 	char *path;
 	char **pattern[HAK_MATCHES];	/* NULL, or globs ended by NULL: one of them must match */
 	uint32_t exact, globs;		/* bits of what it matches by, without and with wildcards */
 	uint32_t letters;		/* other than wildcards in its globs, at least */
-	uint64_t tunable[HAK_TUNABLES];	/* values, in the order of hak_tunable_rows */
+	uint64_t tunable[HAK_TUNABLES]; /* values, in the order of hak_tunable_rows */
 	bool has_tunable[HAK_TUNABLES];
-	uint64_t setting[HAK_SETTINGS];	/* see hak_effect for units */
+	uint64_t setting[HAK_SETTINGS]; /* see hak_effect for units */
 	bool has[HAK_SETTINGS];
-	bool threshold_is_percent;	/* of the window, in thousandths */
+	bool threshold_is_percent; /* of the window, in thousandths */
 };
 
 struct hak_policy_problem {
 	char *path;
-	unsigned line;		/* 0: of the file as a whole */
+	unsigned line; /* 0: of the file as a whole */
 	char *why;
 };
 
 struct hak_policy_set {
-	struct hak_policy **policy;	/* in order of precedence */
+	struct hak_policy **policy; /* in order of precedence */
 	size_t n;
-	struct hak_conf_file *file;	/* all that were found, bad and masked ones too */
+	struct hak_conf_file *file; /* all that were found, bad and masked ones too */
 	size_t files_n;
 	struct hak_policy_problem *problem;
 	size_t problems_n;
@@ -71,7 +71,7 @@ struct hak_policy_set {
 
 /* From the folders of `path`, see hak_conf_files(). 0 or -errno; bad files are no error. */
 int hak_policy_load(const char *path, struct hak_policy_set **ret);
-void hak_policy_free(struct hak_policy_set *set);	/* or NULL */
+void hak_policy_free(struct hak_policy_set *set); /* or NULL */
 
 /* One policy from a text alone, added to the set; problems too. For tests and fuzzing. */
 int hak_policy_add(struct hak_policy_set *set, const char *path, const char *text, size_t bytes);
@@ -86,23 +86,23 @@ bool hak_policy_needs_user(const struct hak_policy_set *set);
 
 /* What a process is to get, and from which policy each piece comes. NULL: from none. */
 struct hak_effect {
-	const struct hak_policy *first;		/* the strongest that matches */
-	unsigned matched;			/* how many match */
+	const struct hak_policy *first; /* the strongest that matches */
+	unsigned matched;		/* how many match */
 	const struct hak_policy *tunable_of[HAK_TUNABLES];
 	const struct hak_policy *of[HAK_SETTINGS];
 	uint64_t tunable[HAK_TUNABLES];
-	bool pressure;				/* some policy has a [Pressure] section for it */
-	uint64_t threshold_us, window_us;	/* defaults filled in: 150 ms, 2 s */
-	uint64_t cooldown_us;			/* 10 s */
-	unsigned action;			/* enum hak_purge_level; dirty */
-	uint64_t cached_max;			/* bytes; UINT64_MAX: no limit */
-	uint64_t idle_purge_us;			/* 0: never */
+	bool pressure;			  /* some policy has a [Pressure] section for it */
+	uint64_t threshold_us, window_us; /* defaults filled in: 150 ms, 2 s */
+	uint64_t cooldown_us;		  /* 10 s */
+	unsigned action;		  /* enum hak_purge_level; dirty */
+	uint64_t cached_max;		  /* bytes; UINT64_MAX: no limit */
+	uint64_t idle_purge_us;		  /* 0: never */
 };
 void hak_policy_effect(const struct hak_policy_set *set, const struct hak_identity *id,
 		       struct hak_effect *ret);
 
 const char *hak_match_word(unsigned match);	/* "Unit" */
-const char *hak_setting_word(unsigned setting);	/* "Threshold" */
+const char *hak_setting_word(unsigned setting); /* "Threshold" */
 
 /* The value of a policy's setting as it would be written into a file. */
 void hak_setting_format(const struct hak_policy *policy, unsigned setting,

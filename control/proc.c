@@ -28,7 +28,8 @@ int hak_proc_check(char why[HAK_WHY_TEXT])
 	snprintf(ours, sizeof(ours), "%d", (int)getpid());
 	if (strcmp(self, ours) == 0)
 		return 0;
-	snprintf(why, HAK_WHY_TEXT, "/proc is that of another PID namespace: its numbers are not "
+	snprintf(why, HAK_WHY_TEXT,
+		 "/proc is that of another PID namespace: its numbers are not "
 		 "those of processes here");
 	return -ENODEV;
 }

@@ -11,10 +11,8 @@
 #include "control/snapshot.h"
 
 static const char *const words[] = {
-	[HAK_REPORT_LIST] = "list",
-	[HAK_REPORT_STATS] = "stats",
-	[HAK_REPORT_CLASSES] = "classes",
-	[HAK_REPORT_VALUES] = "values",
+	[HAK_REPORT_LIST] = "list",	    [HAK_REPORT_STATS] = "stats",
+	[HAK_REPORT_CLASSES] = "classes",   [HAK_REPORT_VALUES] = "values",
 	[HAK_REPORT_TUNABLES] = "tunables",
 };
 #define WORDS (sizeof(words) / sizeof(words[0]))
@@ -184,7 +182,10 @@ static struct json_object *tiers_json(const struct hak_segment *seg,
 static struct json_object *classes_json(const struct hak_segment *seg,
 					const struct hak_snapshot *snap)
 {
-	static const struct { const char *key; uint16_t id; } keys[] = {
+	static const struct {
+		const char *key;
+		uint16_t id;
+	} keys[] = {
 		{ "allocs", HAK_ID_ALLOCS },
 		{ "frees", HAK_ID_FREES },
 		{ "refilled", HAK_ID_REFILLED },

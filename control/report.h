@@ -13,15 +13,15 @@
 #include "control/segment.h"
 
 enum hak_report {
-	HAK_REPORT_LIST,	/* an object: who it is, sums */
-	HAK_REPORT_STATS,	/* an object: all counters */
-	HAK_REPORT_CLASSES,	/* the same with every size class */
-	HAK_REPORT_VALUES,	/* an array: each tunable, in force and by origin */
-	HAK_REPORT_TUNABLES,	/* an array: each tunable's type, range and default */
+	HAK_REPORT_LIST,     /* an object: who it is, sums */
+	HAK_REPORT_STATS,    /* an object: all counters */
+	HAK_REPORT_CLASSES,  /* the same with every size class */
+	HAK_REPORT_VALUES,   /* an array: each tunable, in force and by origin */
+	HAK_REPORT_TUNABLES, /* an array: each tunable's type, range and default */
 };
 
 const char *hak_report_word(enum hak_report what);
-int hak_report_of(const char *word, enum hak_report *ret);	/* 0 or -EINVAL */
+int hak_report_of(const char *word, enum hak_report *ret); /* 0 or -EINVAL */
 
 /* `exact`: resident memory by smaps_rollup, which takes long for large processes, where a report
  * says it at all but in lists. 0; -ESRCH, it ended meanwhile; or the error of a read. */

@@ -19,8 +19,8 @@
 struct outcome {
 	struct hak_change change;
 	char name[HAK_NAME_BYTES];
-	const char *result;	/* NULL: to be written, or judged when the process has answered */
-	bool was_known, was_set;	/* the admin layer before, where it could be read */
+	const char *result;	 /* NULL: to be written, or judged when the process has answered */
+	bool was_known, was_set; /* the admin layer before, where it could be read */
 	uint64_t was, was_until_ns, was_in_force;
 	char reason[HAK_WHY_TEXT];
 };
@@ -39,14 +39,13 @@ struct hak_request {
 	bool is_purge;
 	struct purge purge;
 	uint64_t for_ns;
-	uint64_t generation;	/* 0: nothing was written */
+	uint64_t generation; /* 0: nothing was written */
 	size_t n;
-	struct outcome outcome[];	/* [n] */
+	struct outcome outcome[]; /* [n] */
 };
 
 /* Why it has not answered yet; `then` is what it does as soon as it wakes. */
-static void why_pending(const struct hak_segment *seg, const char *then,
-			char why[HAK_WHY_TEXT])
+static void why_pending(const struct hak_segment *seg, const char *then, char why[HAK_WHY_TEXT])
 {
 	if (hak_segment_stopped(seg))
 		snprintf(why, HAK_WHY_TEXT, "it is stopped; %s when it goes on", then);
@@ -239,8 +238,7 @@ static void judge_all(const struct hak_segment *seg, struct hak_request *a, int 
 		why_pending(seg, "applied", why);
 		finish_all(a->outcome, a->n, "pending", why);
 	} else if (waited < 0) {
-		finish_all(a->outcome, a->n, "failed",
-			   waited == -ESRCH ? gone : strerror(-waited));
+		finish_all(a->outcome, a->n, "failed", waited == -ESRCH ? gone : strerror(-waited));
 	}
 	if (hak_tunables_read(seg, states) < 0)
 		*states = NULL;
@@ -359,8 +357,9 @@ static bool purge_result(const struct hak_segment *seg, struct purge *p, int wai
 		result = "done";
 		reason = "together with a later request, whose answer holds the bytes";
 	} else {
-		reason = waited == -ESRCH ? gone :
-			 strerror(waited ? -waited : (int)(p->answer.status & 0xfff));
+		reason = waited == -ESRCH
+				 ? gone
+				 : strerror(waited ? -waited : (int)(p->answer.status & 0xfff));
 	}
 	hak_json_text(p->row, "result", result);
 	hak_json_text(p->row, "reason", reason);
@@ -407,16 +406,17 @@ static struct json_object *purge_answer(const struct hak_segment *seg, struct pu
 int hak_request_wait(const struct hak_segment *seg, struct hak_request *a, uint64_t timeout_ns)
 {
 	if (a->is_purge)
-		return a->purge.error ? 0 :
-		       hak_purge_wait(seg, a->purge.id, timeout_ns, &a->purge.answer);
+		return a->purge.error
+			       ? 0
+			       : hak_purge_wait(seg, a->purge.id, timeout_ns, &a->purge.answer);
 	return a->generation ? hak_tune_wait(seg, a->generation, timeout_ns) : 0;
 }
 
 struct json_object *hak_request_answer(const struct hak_segment *seg, struct hak_request *a,
 				       int waited)
 {
-	struct json_object *rows = a->is_purge ? purge_answer(seg, &a->purge, waited) :
-				   change_answer(seg, a, waited);
+	struct json_object *rows = a->is_purge ? purge_answer(seg, &a->purge, waited)
+					       : change_answer(seg, a, waited);
 
 	hak_request_free(a);
 	return rows;

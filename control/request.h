@@ -19,21 +19,21 @@
 
 struct hak_wish {
 	char name[HAK_NAME_BYTES];
-	const char *text;	/* the value; NULL: reset. Not kept */
+	const char *text; /* the value; NULL: reset. Not kept */
 };
 
 struct hak_wishes {
 	const struct hak_wish *wish;
-	size_t n;		/* 0: reset every tunable that has an admin layer */
-	uint64_t for_ns;	/* 0: for good */
+	size_t n;	 /* 0: reset every tunable that has an admin layer */
+	uint64_t for_ns; /* 0: for good */
 	bool dry_run;
 };
 
 struct hak_purge_how {
 	enum hak_purge_level level;
-	bool attach;		/* become the page-out controller for the time of the request */
-	bool page_out;		/* take afterwards what was freed lazily */
-	bool exact;		/* resident memory by smaps_rollup */
+	bool attach;   /* become the page-out controller for the time of the request */
+	bool page_out; /* take afterwards what was freed lazily */
+	bool exact;    /* resident memory by smaps_rollup */
 };
 
 struct hak_request;
@@ -51,6 +51,6 @@ int hak_request_wait(const struct hak_segment *seg, struct hak_request *request,
 /* Frees the request. `waited` is what hak_request_wait() returned last. */
 struct json_object *hak_request_answer(const struct hak_segment *seg, struct hak_request *request,
 				       int waited);
-void hak_request_free(struct hak_request *request);	/* without an answer */
+void hak_request_free(struct hak_request *request); /* without an answer */
 
 #endif

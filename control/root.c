@@ -52,7 +52,8 @@ int hak_root_check(int root, char why[HAK_WHY_TEXT])
 		snprintf(why, HAK_WHY_TEXT, "%s", strerror(-probe));
 		return probe;
 	}
-	snprintf(why, HAK_WHY_TEXT, "openat2() is missing here (%.60s), without which links could "
+	snprintf(why, HAK_WHY_TEXT,
+		 "openat2() is missing here (%.60s), without which links could "
 		 "lead out of the folder: Linux 5.6 has it, and a sandbox has to permit it",
 		 strerror(-probe));
 	return -EOPNOTSUPP;

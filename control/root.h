@@ -15,7 +15,7 @@
 
 #include "control/value.h"
 
-#define HAK_OWN_ROOT AT_FDCWD	/* this process's own /: paths are opened as they are */
+#define HAK_OWN_ROOT AT_FDCWD /* this process's own /: paths are opened as they are */
 
 /* Whether that folder, which is open, can be one: 0, or -EOPNOTSUPP without openat2(), with a
  * sentence. */

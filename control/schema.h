@@ -20,14 +20,14 @@
 
 struct hak_tunable_row {
 	uint16_t id;
-	uint8_t type, unit, when;	/* enum hak_type, hak_unit, hak_when */
+	uint8_t type, unit, when; /* enum hak_type, hak_unit, hak_when */
 	uint64_t dflt, min, max;
 	const char *name, *values, *doc;
 };
 
 struct hak_counter_row {
 	uint16_t id;
-	uint8_t scope, kind, unit;	/* enum hak_scope, hak_kind, hak_unit */
+	uint8_t scope, kind, unit; /* enum hak_scope, hak_kind, hak_unit */
 	const char *name, *doc;
 };
 

@@ -14,8 +14,8 @@
 
 #include "control/metrics.h"
 
-#define HAK_METRICS_SOCKET	"/run/hakmem/metrics"
-#define HAK_METRICS_MAX_BYTES	(64u << 20)
+#define HAK_METRICS_SOCKET    "/run/hakmem/metrics"
+#define HAK_METRICS_MAX_BYTES (64u << 20)
 
 /* -EINVAL if there is none of that name. */
 int hak_metrics_format_of(const char *word, enum hak_metrics_format *ret);

@@ -23,8 +23,8 @@
 /* Of layout 0.1. What later fields hold is unknown in a shorter header. */
 #define HEADER_BYTES_MIN offsetof(struct hak_stats_header, tune_fd)
 
-__attribute__((format(printf, 2, 3)))
-static int bad(char why[HAK_WHY_TEXT], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int bad(char why[HAK_WHY_TEXT], const char *format,
+						     ...)
 {
 	va_list args;
 
@@ -102,8 +102,8 @@ static int check_header(const struct hak_stats_header *h, uint64_t file_bytes,
 	if (memcmp(h->magic, HAK_STATS_MAGIC, sizeof(h->magic)) != 0)
 		return bad(why, "its segment does not begin with %s", HAK_STATS_MAGIC);
 	if (h->abi_major != HAK_ABI_MAJOR) {
-		bad(why, "its segment has layout %u, this program reads layout %u",
-		    h->abi_major, HAK_ABI_MAJOR);
+		bad(why, "its segment has layout %u, this program reads layout %u", h->abi_major,
+		    HAK_ABI_MAJOR);
 		return -EPROTONOSUPPORT;
 	}
 	if (h->file_bytes != file_bytes)
@@ -151,7 +151,7 @@ static int check_counter(const struct hak_stats_header *h, const struct hak_coun
 	else if (d->scope == HAK_SCOPE_HOT || d->scope == HAK_SCOPE_CLASS)
 		end += h->classes ? (uint64_t)(h->classes - 1) * d->stride : 0;
 	else if (d->scope != HAK_SCOPE_HEAP)
-		return 0;	/* of a kind added later: shown as unknown */
+		return 0; /* of a kind added later: shown as unknown */
 	if (end > limit || d->offset % 8 || d->stride % 8)
 		return bad(why, "counter %u of its segment lies outside it", d->id);
 	return 0;
@@ -312,7 +312,7 @@ int hak_segment_load(struct hak_segment *seg, int stats_fd, char why[HAK_WHY_TEX
 	seg->stats_fd = stats_fd;
 	r = load(seg, why);
 	if (r < 0) {
-		seg->stats_fd = -1;	/* remains the caller's */
+		seg->stats_fd = -1; /* remains the caller's */
 		hak_segment_unload(seg);
 	}
 	return r;

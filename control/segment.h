@@ -38,45 +38,45 @@
 #include "control/abi.h"
 #include "control/value.h"
 
-#define HAK_COMM_BYTES 64	/* 15 and a NUL for processes; kernel threads have longer ones */
+#define HAK_COMM_BYTES 64 /* 15 and a NUL for processes; kernel threads have longer ones */
 #define HAK_PATH_BYTES 512
 
 /* Upper bounds of what a valid segment holds, beyond those of abi.h. */
-#define HAK_READER_CLASSES	512u
-#define HAK_READER_HEAP_BYTES	65536u	/* and of what is the process's */
+#define HAK_READER_CLASSES    512u
+#define HAK_READER_HEAP_BYTES 65536u /* and of what is the process's */
 
 /* Mappings of one memfd that are looked at; the library has five. */
-#define HAK_PIECES		16u
+#define HAK_PIECES 16u
 
 enum hak_library_state { HAK_LIBRARY_OK, HAK_LIBRARY_DELETED, HAK_LIBRARY_REPLACED };
 
 struct hak_segment {
-	pid_t pid;			/* as we see it */
+	pid_t pid; /* as we see it */
 	uid_t uid;
-	char comm[HAK_COMM_BYTES];	/* escaped */
-	int pidfd, procfd;		/* -1: the kernel has no pidfds; /proc/PID */
-	int stats_fd;			/* the memfd, read-only; the process's memory if `pieces` */
-	int tune_fd;			/* -1: cannot be reached; else as tune_writable says */
+	char comm[HAK_COMM_BYTES]; /* escaped */
+	int pidfd, procfd;	   /* -1: the kernel has no pidfds; /proc/PID */
+	int stats_fd;		   /* the memfd, read-only; the process's memory if `pieces` */
+	int tune_fd;		   /* -1: cannot be reached; else as tune_writable says */
 	unsigned pieces;
-	struct hak_piece {		/* where bytes of hakmem-stats lie in its memory */
+	struct hak_piece { /* where bytes of hakmem-stats lie in its memory */
 		uint64_t start, bytes, offset;
 	} piece[HAK_PIECES];
 	bool tune_writable;
-	bool nowait;			/* HAK_SEGMENT_NOWAIT */
-	int64_t clock_ns;		/* its CLOCK_BOOTTIME minus ours: time namespaces */
+	bool nowait;	  /* HAK_SEGMENT_NOWAIT */
+	int64_t clock_ns; /* its CLOCK_BOOTTIME minus ours: time namespaces */
 	uint64_t stats_ino;
-	char library[HAK_PATH_BYTES];	/* raw, as in maps; the program, if linked into it */
+	char library[HAK_PATH_BYTES]; /* raw, as in maps; the program, if linked into it */
 	enum hak_library_state library_state;
 
-	struct hak_stats_header header;	/* the validated copy */
-	struct hak_counter_desc *counter;	/* [header.counters] */
-	struct hak_tunable_desc *tunable;	/* [header.tunables] */
-	uint32_t *class_size;		/* [header.classes] */
+	struct hak_stats_header header;	  /* the validated copy */
+	struct hak_counter_desc *counter; /* [header.counters] */
+	struct hak_tunable_desc *tunable; /* [header.tunables] */
+	uint32_t *class_size;		  /* [header.classes] */
 };
 
 enum hak_segment_flags {
-	HAK_SEGMENT_WRITE = 1,		/* the tune memfd is wanted for writing */
-	HAK_SEGMENT_NOWAIT = 2,		/* a writer's lock held by another is -EBUSY at once */
+	HAK_SEGMENT_WRITE = 1,	/* the tune memfd is wanted for writing */
+	HAK_SEGMENT_NOWAIT = 2, /* a writer's lock held by another is -EBUSY at once */
 };
 
 /*

@@ -15,13 +15,13 @@
 enum hak_tier { HAK_TIER_TINY, HAK_TIER_MID, HAK_TIER_L25, HAK_TIER_WHALE, HAK_TIERS };
 
 struct hak_snapshot {
-	uint64_t time_ns;	/* CLOCK_BOOTTIME of the process */
-	uint64_t applied;	/* generation of tunables last applied */
-	uint32_t heaps;		/* slots read: the heaps there ever were at one time */
+	uint64_t time_ns; /* CLOCK_BOOTTIME of the process */
+	uint64_t applied; /* generation of tunables last applied */
+	uint32_t heaps;	  /* slots read: the heaps there ever were at one time */
 	uint32_t agent;
 	uint32_t counters, classes;
-	uint64_t *total;	/* [counters], in the order of the segment's descriptors */
-	uint64_t *by_class;	/* [counters][classes]; zeros for scopes that have no classes */
+	uint64_t *total;    /* [counters], in the order of the segment's descriptors */
+	uint64_t *by_class; /* [counters][classes]; zeros for scopes that have no classes */
 };
 
 /* 0, -ENOMEM, -ETIME (budget.h) or the error of a read; *ret needs hak_snapshot_free() after
@@ -40,7 +40,7 @@ struct hak_use {
 	uint64_t allocs, frees;
 	uint64_t in_use, in_use_bytes;
 	uint64_t requested_bytes;
-	uint64_t cached, cached_bytes;	/* in thread caches */
+	uint64_t cached, cached_bytes; /* in thread caches */
 };
 
 enum hak_tier hak_tier_of(uint32_t class_size);
@@ -55,24 +55,24 @@ struct hak_use hak_tier_use(const struct hak_segment *seg, const struct hak_snap
 struct hak_memory {
 	uint64_t in_use;	/* usable bytes of blocks in use */
 	uint64_t requested;	/* what was asked for of those: an estimate */
-	uint64_t thread_cached;	/* freed blocks in thread caches */
+	uint64_t thread_cached; /* freed blocks in thread caches */
 	uint64_t slab_free;	/* free or not yet carved within slabs and runs in use */
 	uint64_t dirty; /* free, resident as far as touched, waiting for the purge or for reuse */
-	uint64_t lazy;		/* lazily freed: in RSS until the kernel wants it */
-	uint64_t clean;		/* free, nothing behind it */
-	uint64_t reserved;	/* mapped and not yet used for anything */
+	uint64_t lazy;	/* lazily freed: in RSS until the kernel wants it */
+	uint64_t clean; /* free, nothing behind it */
+	uint64_t reserved; /* mapped and not yet used for anything */
 	uint64_t mapped;
-	uint64_t metadata;	/* the allocator's own tables, not part of mapped */
+	uint64_t metadata; /* the allocator's own tables, not part of mapped */
 };
 struct hak_memory hak_memory_of(const struct hak_segment *seg, const struct hak_snapshot *snap);
 
 /* What is in force for one tunable, and why. */
 struct hak_tunable_state {
-	struct hak_ack_value ack;	/* of the process */
+	struct hak_ack_value ack;		/* of the process */
 	struct hak_tune_slot slot[HAK_ORIGINS]; /* POLICY and ADMIN as written from outside; zeros
 						   if unreadable */
-	uint64_t expires_ns;	/* left of the deadline of the layer in force; 0: none */
-	bool pending;		/* written from outside, not yet applied */
+	uint64_t expires_ns; /* left of the deadline of the layer in force; 0: none */
+	bool pending;	     /* written from outside, not yet applied */
 };
 
 /* Whether that layer holds a value: as written from outside, whether the process has taken it up or

@@ -20,9 +20,9 @@
 
 /* Of our processor, for one command: what others' processes may take in all, those of one user, and
  * one process at a time. */
-#define ALL_NS		10000000000
-#define USER_NS		500000000
-#define PROCESS_NS	20000000
+#define ALL_NS	   10000000000
+#define USER_NS	   500000000
+#define PROCESS_NS 20000000
 
 /* The kernel keeps this much of a process's name. */
 #define COMM_LENGTH 15
@@ -48,8 +48,10 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 			memcpy(ret->path, text + 7, strlen(text + 7) + 1);
 			return 0;
 		}
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\": behind cgroup: goes a path from the root "
-			 "of the control groups, such as /system.slice", text);
+		snprintf(why, HAK_WHY_TEXT,
+			 "\"%.40s\": behind cgroup: goes a path from the root "
+			 "of the control groups, such as /system.slice",
+			 text);
 		return -EINVAL;
 	}
 	if (hak_unit_name_valid(text)) {
@@ -65,8 +67,10 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 		    snprintf(service, sizeof(service), "%.80s.service", text) < 0 ||
 		    !hak_unit_name_valid(service))
 			strcpy(service, "nginx.service");
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is no target: give a PID, a unit such "
-			 "as %s or user.slice, cgroup:/PATH, comm:NAME or all", text, service);
+		snprintf(why, HAK_WHY_TEXT,
+			 "\"%.40s\" is no target: give a PID, a unit such "
+			 "as %s or user.slice, cgroup:/PATH, comm:NAME or all",
+			 text, service);
 		return -EINVAL;
 	}
 	ret->kind = HAK_TARGET_PID;
@@ -79,8 +83,7 @@ static bool has_comm(int procdir, const char *pid, const char *comm)
 	char path[32], raw[HAK_COMM_BYTES];
 
 	snprintf(path, sizeof(path), "%.16s/comm", pid);
-	return hak_proc_read_comm(procdir, path, raw, sizeof(raw)) > 0 &&
-	       strcmp(raw, comm) == 0;
+	return hak_proc_read_comm(procdir, path, raw, sizeof(raw)) > 0 && strcmp(raw, comm) == 0;
 }
 
 /* Whether the process is one of those that are meant, before its mappings are looked at. */
@@ -200,8 +203,7 @@ int hak_target_pids(const struct hak_target *target, struct hak_shares *shares, 
 
 void hak_target_shares(struct hak_shares *ret)
 {
-	*ret = (struct hak_shares){ .pass_ns = ALL_NS, .user_ns = USER_NS,
-				    .piece_ns = PROCESS_NS };
+	*ret = (struct hak_shares){ .pass_ns = ALL_NS, .user_ns = USER_NS, .piece_ns = PROCESS_NS };
 	hak_shares_begin(ret);
 }
 
@@ -216,8 +218,10 @@ int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct
 	if (!shares || stat(path, &st) < 0)
 		return hak_segment_open(pid, flags, ret, why);
 	if (!hak_share_enter(shares, st.st_uid, NULL)) {
-		snprintf(why, HAK_WHY_TEXT, "looking at processes of user %u takes too long: this "
-			 "one is left out", (unsigned)st.st_uid);
+		snprintf(why, HAK_WHY_TEXT,
+			 "looking at processes of user %u takes too long: this "
+			 "one is left out",
+			 (unsigned)st.st_uid);
 		return -ETIME;
 	}
 	r = hak_segment_open(pid, flags, ret, why);

@@ -19,8 +19,8 @@
 
 enum hak_target_kind {
 	HAK_TARGET_PID,
-	HAK_TARGET_UNIT,	/* slices too: all that lies below */
-	HAK_TARGET_CGROUP,	/* in any hierarchy, and all that lies below */
+	HAK_TARGET_UNIT,   /* slices too: all that lies below */
+	HAK_TARGET_CGROUP, /* in any hierarchy, and all that lies below */
 	HAK_TARGET_COMM,
 	HAK_TARGET_ALL,
 };
@@ -28,8 +28,8 @@ enum hak_target_kind {
 struct hak_target {
 	enum hak_target_kind kind;
 	pid_t pid;
-	char comm[HAK_COMM_BYTES];	/* raw */
-	char path[HAK_CGROUP_BYTES];	/* UNIT: its name; CGROUP: without the prefix */
+	char comm[HAK_COMM_BYTES];   /* raw */
+	char path[HAK_CGROUP_BYTES]; /* UNIT: its name; CGROUP: without the prefix */
 };
 
 /* 0, or -EINVAL with a sentence in `why`. */

@@ -22,11 +22,11 @@
 
 /* A writer needs microseconds; 50 attempts of 2 ms are for one that was scheduled away in between.
  */
-#define LOCK_ATTEMPTS	50
-#define LOCK_PAUSE_NS	2000000
+#define LOCK_ATTEMPTS 50
+#define LOCK_PAUSE_NS 2000000
 /* Pauses while waiting for an answer: from what an agent needs to what a person notices. */
-#define PAUSE_MIN_NS	50000
-#define PAUSE_MAX_NS	20000000
+#define PAUSE_MIN_NS 50000
+#define PAUSE_MAX_NS 20000000
 
 static int lock_writer(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 {
@@ -83,8 +83,10 @@ void hak_tune_say_unreachable(const struct hak_segment *seg, char why[HAK_WHY_TE
 	if (geteuid() == 0)
 		snprintf(why, HAK_WHY_TEXT, "%s", cannot);
 	else if (seg->header.tune_fd < 0)
-		snprintf(why, HAK_WHY_TEXT, "%s, it keeps no descriptor of them (control.fd, or a "
-			 "low limit of descriptors): %s", cannot, who);
+		snprintf(why, HAK_WHY_TEXT,
+			 "%s, it keeps no descriptor of them (control.fd, or a "
+			 "low limit of descriptors): %s",
+			 cannot, who);
 	else
 		snprintf(why, HAK_WHY_TEXT, "%s, descriptor %d does not lead there any more: %s",
 			 cannot, (int)seg->header.tune_fd, who);
@@ -191,8 +193,9 @@ int hak_tune_write(const struct hak_segment *seg, enum hak_origin origin,
 	for (size_t i = 0; i < n; i++) {
 		uint32_t slot = changes[i].index;
 
-		write_slot(origin == HAK_ORIGIN_POLICY ? &tune->slot[slot].policy :
-			   &tune->slot[slot].admin, &changes[i]);
+		write_slot(origin == HAK_ORIGIN_POLICY ? &tune->slot[slot].policy
+						       : &tune->slot[slot].admin,
+			   &changes[i]);
 	}
 	__atomic_store_n(&tune->generation_seq, generation + 1, __ATOMIC_RELEASE);
 	*ret = generation + 1;

@@ -16,8 +16,8 @@
 
 /* One outside layer of one tunable, to be set or removed. */
 struct hak_change {
-	uint32_t index;		/* in the segment's tunables */
-	bool set;		/* false: remove the layer; value and deadline are ignored */
+	uint32_t index; /* in the segment's tunables */
+	bool set;	/* false: remove the layer; value and deadline are ignored */
 	uint64_t value;
 	uint64_t deadline_ns; /* in the process's CLOCK_BOOTTIME, see hak_segment_now_ns(); 0: none
 			       */

@@ -19,19 +19,30 @@ struct suffix {
 
 /* Ordered from large to small; a formatter takes the first that divides its value. */
 static const struct suffix byte_suffixes[] = {
-	{ "E", 1ull << 60 }, { "P", 1ull << 50 }, { "T", 1ull << 40 }, { "G", 1ull << 30 },
-	{ "M", 1ull << 20 }, { "K", 1ull << 10 }, { "B", 1 }, { "", 1 },
-	{ "EiB", 1ull << 60 }, { "PiB", 1ull << 50 }, { "TiB", 1ull << 40 }, { "GiB", 1ull << 30 },
-	{ "MiB", 1ull << 20 }, { "KiB", 1ull << 10 }, { NULL, 0 }
+	{ "E", 1ull << 60 },
+	{ "P", 1ull << 50 },
+	{ "T", 1ull << 40 },
+	{ "G", 1ull << 30 },
+	{ "M", 1ull << 20 },
+	{ "K", 1ull << 10 },
+	{ "B", 1 },
+	{ "", 1 },
+	{ "EiB", 1ull << 60 },
+	{ "PiB", 1ull << 50 },
+	{ "TiB", 1ull << 40 },
+	{ "GiB", 1ull << 30 },
+	{ "MiB", 1ull << 20 },
+	{ "KiB", 1ull << 10 },
+	{ NULL, 0 },
 };
 static const struct suffix ms_suffixes[] = {
-	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }, { "", 1 },
-	{ "min", 60000 }, { "sec", 1000 }, { NULL, 0 }
+	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 },  { "s", 1000 }, { "ms", 1 },
+	{ "", 1 },	   { "min", 60000 }, { "sec", 1000 }, { NULL, 0 },
 };
 static const struct suffix ns_suffixes[] = {
 	{ "d", 86400000000000 }, { "h", 3600000000000 }, { "m", 60000000000 }, { "s", 1000000000 },
-	{ "ms", 1000000 }, { "us", 1000 }, { "ns", 1 }, { "", 1000000000 }, { "min", 60000000000 },
-	{ "sec", 1000000000 }, { NULL, 0 }
+	{ "ms", 1000000 },	 { "us", 1000 },	 { "ns", 1 },	       { "", 1000000000 },
+	{ "min", 60000000000 },	 { "sec", 1000000000 },	 { NULL, 0 },
 };
 static const struct suffix no_suffixes[] = { { "", 1 }, { NULL, 0 } };
 
@@ -49,14 +60,22 @@ static const struct suffix *suffixes_of(unsigned unit)
 
 struct hak_spec hak_spec_of_row(const struct hak_tunable_row *row)
 {
-	return (struct hak_spec){ .name = row->name, .values = row->values, .type = row->type,
-				  .unit = row->unit, .min = row->min, .max = row->max };
+	return (struct hak_spec){ .name = row->name,
+				  .values = row->values,
+				  .type = row->type,
+				  .unit = row->unit,
+				  .min = row->min,
+				  .max = row->max };
 }
 
 struct hak_spec hak_spec_of_desc(const struct hak_tunable_desc *desc)
 {
-	return (struct hak_spec){ .name = desc->name, .values = desc->values, .type = desc->type,
-				  .unit = desc->unit, .min = desc->min, .max = desc->max };
+	return (struct hak_spec){ .name = desc->name,
+				  .values = desc->values,
+				  .type = desc->type,
+				  .unit = desc->unit,
+				  .min = desc->min,
+				  .max = desc->max };
 }
 
 /* -- parsing ----------------------------------------------------------------------------------- */
@@ -86,7 +105,7 @@ static enum fault parse_number(const char *text, const struct suffix *suffixes, 
 	if (digits && *p == '.') {
 		digits = false;
 		for (p++; *p >= '0' && *p <= '9'; p++, digits = true) {
-			if (scale >= 1000000000000)	/* finer than a byte of a TiB */
+			if (scale >= 1000000000000) /* finer than a byte of a TiB */
 				continue;
 			number = number * 10 + (unsigned)(*p - '0');
 			scale *= 10;
@@ -106,7 +125,7 @@ static enum fault parse_number(const char *text, const struct suffix *suffixes, 
 	total = number / scale * suffixes->times + number % scale * suffixes->times / scale;
 	if (total > UINT64_MAX)
 		return TOO_LARGE;
-	if (number && !total)		/* what 0 means was not asked for */
+	if (number && !total) /* what 0 means was not asked for */
 		return NOT_WHOLE;
 	*ret = (uint64_t)total;
 	return OK;

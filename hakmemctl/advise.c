@@ -86,8 +86,8 @@ static void estimate_json(struct json_object *o, const char *key, double value, 
 	hak_json_text(c, "how", how);
 }
 
-static struct json_object *advice_json(const struct advice_watch *w,
-				       const struct advice_rule *rule, const struct advice *a)
+static struct json_object *advice_json(const struct advice_watch *w, const struct advice_rule *rule,
+				       const struct advice *a)
 {
 	const struct advice_setting *now = &w->figures.setting[rule->tunable];
 	const struct hak_tunable_row *row = advice_tunable(rule);
@@ -159,8 +159,11 @@ static void print_expected(FILE *to, struct json_object *expected)
 	hak_bytes_format((uint64_t)(bytes < 0 ? -bytes : bytes), text);
 	fprintf(to, "    CPU   %+.1f %% of a processor, estimated: %s\n", 100 * share,
 		hak_json_get_text(cpu, "how"));
-	fprintf(to, "    RSS   %s%s, estimated: %s\n", bytes < 0 ? "-" : bytes ? "+" : "", text,
-		hak_json_get_text(rss, "how"));
+	fprintf(to, "    RSS   %s%s, estimated: %s\n",
+		bytes < 0 ? "-"
+		: bytes	  ? "+"
+			  : "",
+		text, hak_json_get_text(rss, "how"));
 }
 
 static void print_advice(FILE *to, struct json_object *a, uint64_t pid)
@@ -191,7 +194,8 @@ static void print_process(FILE *to, struct json_object *p, const char *untraced)
 
 	hak_ns_format(span_ns, span);
 	hak_bytes_format(hak_json_get(f, "rss"), rss);
-	fprintf(to, "%s (%" PRIu64 "), %s: %.1f %% of a processor, RSS %s, %" PRIu64
+	fprintf(to,
+		"%s (%" PRIu64 "), %s: %.1f %% of a processor, RSS %s, %" PRIu64
 		" allocations, %" PRIu64 " of them whales\n",
 		hak_json_get_text(p, "comm"), hak_json_get(p, "pid"), span,
 		span_ns ? 100.0 * (double)hak_json_get(f, "cpu_ns") / (double)span_ns : 0, rss,

@@ -18,21 +18,21 @@
 #include "control/request.h"
 #include "hakmemctl/advise.h"
 
-#define WAIT_NS		2000000000u	/* for a process to obey */
-#define GRACE_NS	10000000000u	/* beyond our time, until the value ends by itself */
-#define HELPED		0.9		/* what falls less than by a tenth may as well be chance */
-#define SETTLE		4		/* of the span, one part: the old value's effects fade */
+#define WAIT_NS	 2000000000u  /* for a process to obey */
+#define GRACE_NS 10000000000u /* beyond our time, until the value ends by itself */
+#define HELPED	 0.9	      /* what falls less than by a tenth may as well be chance */
+#define SETTLE	 4	      /* of the span, one part: the old value's effects fade */
 
 struct apply {
 	struct advice_watch *w;
 	const struct advice_trial *trial;
 	const struct advice_rule *rule;
-	const struct hak_tunable_row *row;	/* NULL: a purge */
+	const struct hak_tunable_row *row; /* NULL: a purge */
 	struct advice advice;
-	uint32_t index;				/* of the tunable in the segment */
-	struct hak_tune_slot before, ours;	/* the admin layer */
+	uint32_t index;			   /* of the tunable in the segment */
+	struct hak_tune_slot before, ours; /* the admin layer */
 	struct advice_figures first, second;
-	char name[4 * HAK_COMM_BYTES];		/* of the process, fit to print */
+	char name[4 * HAK_COMM_BYTES]; /* of the process, fit to print */
 	char result[24], reason[HAK_WHY_TEXT];
 };
 
@@ -222,8 +222,8 @@ static int find(struct apply *a)
 		break;
 	}
 	if (!a->rule) {
-		fprintf(stderr, "hakmemctl: no rule has an advice \"%.16s\" for %s\n",
-			a->trial->id, a->name);
+		fprintf(stderr, "hakmemctl: no rule has an advice \"%.16s\" for %s\n", a->trial->id,
+			a->name);
 		return CTL_NOTHING;
 	}
 	return CTL_OK;
@@ -331,8 +331,9 @@ static void print(const struct apply *a)
 
 static int failed(const struct apply *a, int r)
 {
-	const char *why = r == -EINTR ? "interrupted; nothing is left of it" :
-			  r == -ESRCH ? "it ended meanwhile" : strerror(-r);
+	const char *why = r == -EINTR	? "interrupted; nothing is left of it"
+			  : r == -ESRCH ? "it ended meanwhile"
+					: strerror(-r);
 
 	fprintf(stderr, "hakmemctl: process %d: %s\n", (int)a->w->seg->pid, why);
 	return ctl_exit_code(r);
@@ -350,7 +351,7 @@ int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_tr
 		return r;
 	if (a.row && trial->for_ns && trial->for_ns < trial->span_ns + trial->span_ns / SETTLE)
 		return ctl_usage(ctl, "--for ends before it is measured, which takes --seconds and "
-				 "a quarter");
+				      "a quarter");
 	r = measure(&a, &a.first);
 	if (r < 0)
 		return failed(&a, r);

@@ -15,9 +15,9 @@
 #include "control/proc.h"
 #include "hakmemctl/advise.h"
 
-#define SAMPLES		20	/* of a span, at least */
-#define TICK_MOST_NS	250000000u
-#define TICK_LEAST_NS	1000000u
+#define SAMPLES	      20 /* of a span, at least */
+#define TICK_MOST_NS  250000000u
+#define TICK_LEAST_NS 1000000u
 
 static volatile sig_atomic_t interrupted;
 
@@ -81,7 +81,9 @@ int advice_watch_open(struct hak_segment *seg, struct advice_watch *ret)
 		unit = strstr(id.user_unit, ".service") ? id.user_unit : "";
 	slash = strrchr(id.exe, '/');
 	snprintf(ret->subject, sizeof(ret->subject), "%s",
-		 *unit ? unit : slash && slash[1] ? slash + 1 : id.comm);
+		 *unit		     ? unit
+		 : slash && slash[1] ? slash + 1
+				     : id.comm);
 	return 0;
 }
 
@@ -181,8 +183,7 @@ static void add_up(struct advice_watch *w, const struct hak_snapshot *last)
 /* A deadline that is over leaves its value in the page. */
 static bool stands(const struct hak_segment *seg, const struct hak_tune_slot *slot)
 {
-	return slot->set &&
-	       (!slot->deadline_ns || slot->deadline_ns > hak_segment_now_ns(seg));
+	return slot->set && (!slot->deadline_ns || slot->deadline_ns > hak_segment_now_ns(seg));
 }
 
 static void read_settings(struct advice_watch *w)

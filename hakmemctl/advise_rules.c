@@ -14,26 +14,26 @@
 
 /* -- when a rule speaks ------------------------------------------------------------------------ */
 /* What costs less of the process's time than that is not worth a setting. */
-#define COST_LEAST		0.01
+#define COST_LEAST 0.01
 /* Fewer events are an accident: a start, a configuration read again. */
-#define EVENTS_LEAST		16
+#define EVENTS_LEAST 16
 /* A ring that misses less than that holds what its program uses; what is left are new sizes. */
-#define MISSES_LEAST		0.1
+#define MISSES_LEAST 0.1
 /* More than half of what was given back was taken again: it was given back for nothing. */
-#define REFILL_MOST		0.5
-#define RETURNED_LEAST		((uint64_t)4 << 20)
+#define REFILL_MOST    0.5
+#define RETURNED_LEAST ((uint64_t)4 << 20)
 /* Below both, what is cached is small beside what the program itself uses. */
-#define CACHED_LEAST		0.3
-#define CACHED_LEAST_BYTES	((uint64_t)16 << 20)
+#define CACHED_LEAST	   0.3
+#define CACHED_LEAST_BYTES ((uint64_t)16 << 20)
 /* The share of blocks that went back to their slabs and came again, from which on it may matter. */
-#define ROUND_TRIPS_LEAST	0.05
+#define ROUND_TRIPS_LEAST 0.05
 /* That much of its budget a cache held at some moment, if the budget is what limits it. */
-#define CACHE_FULL		0.25
+#define CACHE_FULL 0.25
 /* From that many calls a second on, their number counts, and not what they are about. */
-#define MADVISE_PER_S		1000
-#define BATCH_FACTOR		4
+#define MADVISE_PER_S 1000
+#define BATCH_FACTOR  4
 /* No delay is advised beyond that: memory that nobody used for minutes is not a cache. */
-#define DELAY_MOST_MS		600000
+#define DELAY_MOST_MS 600000
 
 #define MS 1000000u
 
@@ -182,8 +182,8 @@ static bool refilled(const struct advice_figures *f, struct advice *ret)
 		 "of %s given back, %s were needed again, nearly all within %s; the kernel took "
 		 "%.1f %% of the process's time for memory",
 		 back, again, distance, 100 * ratio(f->kernel_ns, f->cpu_ns));
-	ret->cpu = -of_one_processor(f, f->kernel_ns) *
-		   fmin(1, ratio(f->refilled_bytes, f->returned));
+	ret->cpu =
+		-of_one_processor(f, f->kernel_ns) * fmin(1, ratio(f->refilled_bytes, f->returned));
 	ret->cpu_how = "the traced time in faults and calls, times the part that was refilled";
 	return true;
 }
@@ -236,8 +236,7 @@ static bool cached_unused(const struct advice_figures *f, struct advice *ret)
 {
 	char cached[HAK_VALUE_TEXT], span[HAK_VALUE_TEXT];
 
-	if (f->dirty_least < CACHED_LEAST_BYTES ||
-	    !at_least(f->dirty_least, f->rss, CACHED_LEAST))
+	if (f->dirty_least < CACHED_LEAST_BYTES || !at_least(f->dirty_least, f->rss, CACHED_LEAST))
 		return false;
 	hak_bytes_format(f->dirty_least, cached);
 	hak_ns_format(f->span_ns, span);
@@ -257,8 +256,7 @@ static bool delay_shorter(const struct advice_figures *f, struct advice *ret)
 	uint64_t dflt = hak_tunable_row_find("purge.delay_ms")->dflt;
 
 	ret->value = f->span_ns / MS > dflt ? f->span_ns / MS : dflt;
-	return f->slow && setting(f, HAK_TID_PURGE_DELAY_MS) > ret->value &&
-	       cached_unused(f, ret);
+	return f->slow && setting(f, HAK_TID_PURGE_DELAY_MS) > ret->value && cached_unused(f, ret);
 }
 
 static bool idle_purge(const struct advice_figures *f, struct advice *ret)

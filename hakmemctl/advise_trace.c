@@ -9,8 +9,8 @@
 #include "bpf/session.h"
 #include "hakmemctl/advise.h"
 
-#define WINDOW_NS	1000000000u	/* taken again within that: given back for nothing */
-#define MOST_OF_THEM	0.95
+#define WINDOW_NS    1000000000u /* taken again within that: given back for nothing */
+#define MOST_OF_THEM 0.95
 
 int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEXT])
 {

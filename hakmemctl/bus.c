@@ -20,7 +20,7 @@
 
 struct ctl_call {
 	pid_t pid;
-	enum hak_document document;	/* a row of the answer */
+	enum hak_document document; /* a row of the answer */
 	sd_bus_slot *slot;
 	sd_bus_message *reply;
 	bool done;
@@ -31,7 +31,7 @@ struct ctl_call {
  * would not be about a process. */
 static int not_reached(const struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
 {
-	if (ctl->host)	/* ssh has said why; that the pipe to it closed says nothing */
+	if (ctl->host) /* ssh has said why; that the pipe to it closed says nothing */
 		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh", ctl->host);
 	else if (ctl->machine)
 		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of container %s: %s",
@@ -64,10 +64,12 @@ void ctl_bus_close(struct ctl *ctl)
 }
 
 /* From the name of an error to what exit codes are made of. */
-static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r,
-		    char why[HAK_WHY_TEXT])
+static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r, char why[HAK_WHY_TEXT])
 {
-	static const struct { const char *name; int error; } known[] = {
+	static const struct {
+		const char *name;
+		int error;
+	} known[] = {
 		{ HAK_BUS_NO_PROCESS, -ESRCH },
 		{ HAK_BUS_DENIED, -EACCES },
 		{ HAK_BUS_WANTS_USER, -EACCES },
@@ -85,9 +87,10 @@ static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r,
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(known[i].name, error->name) == 0) {
 			if (known[i].error == -ENOENT)
-				snprintf(why, HAK_WHY_TEXT, "hakmemd does not run%s, and could "
-					 "not be started", ctl->host || ctl->machine ? " there" :
-					 "");
+				snprintf(why, HAK_WHY_TEXT,
+					 "hakmemd does not run%s, and could "
+					 "not be started",
+					 ctl->host || ctl->machine ? " there" : "");
 			return known[i].error;
 		}
 	return -EIO;
@@ -152,8 +155,7 @@ static int read_found(sd_bus_message *reply, struct ctl_process **ret, size_t *r
 	size_t n = 0;
 	int r = sd_bus_message_enter_container(reply, 'a', "(uuso)");
 
-	while (r >= 0 &&
-	       (r = sd_bus_message_read(reply, "(uuso)", &pid, &uid, &comm, &path)) > 0) {
+	while (r >= 0 && (r = sd_bus_message_read(reply, "(uuso)", &pid, &uid, &comm, &path)) > 0) {
 		if (pid == 0 || pid > INT32_MAX) {
 			r = -EBADMSG;
 			break;
@@ -223,8 +225,8 @@ int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report
 		r = sd_bus_message_append(m, "s", hak_report_word(what));
 	if (r >= 0)
 		r = sd_bus_call(ctl->bus, m, PATIENCE_US, &error, &reply);
-	r = r < 0 ? error_of(ctl, &error, r, why) :
-	    read_json(reply, p->pid, document, rows, ret, why);
+	r = r < 0 ? error_of(ctl, &error, r, why)
+		  : read_json(reply, p->pid, document, rows, ret, why);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(reply);
 	sd_bus_message_unref(m);
@@ -283,9 +285,11 @@ int ctl_bus_ask(struct ctl *ctl, const struct ctl_process *p, const struct ctl_a
 		call->document = ask->wishes ? HAK_DOCUMENT_CHANGE : HAK_DOCUMENT_PURGE;
 	}
 	if (r >= 0)
-		r = change ? append_changes(m, ask) : ask->wishes ? append_resets(m, ask) :
-		    sd_bus_message_append(m, "st", hak_purge_level_word(ask->purge->level),
-					  ask->timeout_ns / 1000);
+		r = change	  ? append_changes(m, ask)
+		    : ask->wishes ? append_resets(m, ask)
+				  : sd_bus_message_append(m, "st",
+							  hak_purge_level_word(ask->purge->level),
+							  ask->timeout_ns / 1000);
 	if (r >= 0)
 		r = sd_bus_call_async(ctl->bus, &call->slot, m, answered, call,
 				      PATIENCE_US + ask->timeout_ns / 1000);
@@ -316,9 +320,10 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 	if (call->done && sd_bus_message_is_method_error(call->reply, NULL)) {
 		r = error_of(ctl, sd_bus_message_get_error(call->reply), -EIO, why);
 	} else {
-		r = r < 0 ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why) :
-		    skip_to_json(call->reply) < 0 ? makes_no_sense("it has no text", why) :
-		    read_json(call->reply, call->pid, call->document, true, ret, why);
+		r = r < 0 ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why)
+		    : skip_to_json(call->reply) < 0
+			    ? makes_no_sense("it has no text", why)
+			    : read_json(call->reply, call->pid, call->document, true, ret, why);
 	}
 	sd_bus_slot_unref(call->slot);
 	sd_bus_message_unref(call->reply);

@@ -83,7 +83,8 @@ int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, voi
 		snprintf(why, HAK_WHY_TEXT, "the journal cannot be read: %s", strerror(-r));
 		return r;
 	}
-	SD_JOURNAL_FOREACH(j) {
+	SD_JOURNAL_FOREACH(j)
+	{
 		read_entry(j, &e);
 		if (e.pid <= 0 || !e.tunable[0])
 			continue;
@@ -98,7 +99,8 @@ int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, voi
 int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
 		   char why[HAK_WHY_TEXT])
 {
-	snprintf(why, HAK_WHY_TEXT, "this hakmemctl was built without libsystemd, which reads the "
+	snprintf(why, HAK_WHY_TEXT,
+		 "this hakmemctl was built without libsystemd, which reads the "
 		 "journal");
 	return -ENOSYS;
 }

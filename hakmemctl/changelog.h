@@ -16,10 +16,10 @@
 #include "control/value.h"
 
 struct ctl_entry {
-	uint64_t time_us;		/* CLOCK_REALTIME */
+	uint64_t time_us; /* CLOCK_REALTIME */
 	pid_t pid;
-	uint64_t start_ticks;		/* 0: unknown */
-	uid_t uid;			/* of who wrote the entry */
+	uint64_t start_ticks; /* 0: unknown */
+	uid_t uid;	      /* of who wrote the entry */
 	bool trusted;
 	/* "" where the entry has no such field; unescaped. */
 	char change[32], unit[256], command[64], tunable[64];

@@ -136,8 +136,8 @@ static void offer_counters(const char *word)
 static void offer_units(const char *word)
 {
 	static const char *const folders[] = { "/etc/systemd/system", "/run/systemd/system",
-					      "/usr/local/lib/systemd/system",
-					      "/usr/lib/systemd/system" };
+					       "/usr/local/lib/systemd/system",
+					       "/usr/lib/systemd/system" };
 	struct dirent *entry;
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {

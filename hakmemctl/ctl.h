@@ -25,7 +25,7 @@ enum {
 	CTL_OK,
 	CTL_FAILED,
 	CTL_USAGE,
-	CTL_NOTHING,		/* no process matched */
+	CTL_NOTHING, /* no process matched */
 	CTL_DENIED,
 	CTL_UNSUPPORTED,
 };
@@ -38,7 +38,7 @@ struct ctl_option {
 	const char *name;
 	int letter;
 	enum ctl_argument argument;
-	const char *argument_name;	/* a word for the help; "a|b|c" also completes */
+	const char *argument_name; /* a word for the help; "a|b|c" also completes */
 	const char *help;
 };
 
@@ -49,23 +49,23 @@ struct ctl {
 	enum hak_json_mode json;
 	bool legend, use_pager, color;
 	const char *columns;
-	const char *argument;		/* of the option that ctl_option() returned last */
-	const char *host, *machine;	/* of --host and --machine; NULL: here */
-	struct sd_bus *bus;		/* NULL: not opened yet */
-	pid_t agent;			/* 0: none was started */
-	int failure;			/* exit code for a bad command line, or for --help */
+	const char *argument;	    /* of the option that ctl_option() returned last */
+	const char *host, *machine; /* of --host and --machine; NULL: here */
+	struct sd_bus *bus;	    /* NULL: not opened yet */
+	pid_t agent;		    /* 0: none was started */
+	int failure;		    /* exit code for a bad command line, or for --help */
 };
 
 struct ctl_verb {
 	const char *name, *arguments, *help;
 	int (*run)(struct ctl *ctl, int argc, char **argv);
-	const struct ctl_option *options;	/* ended by one without a name; or NULL */
+	const struct ctl_option *options; /* ended by one without a name; or NULL */
 	bool first_ends; /* options end at the first argument: the rest is another's command line */
 	bool hidden;
-	bool remote;		/* takes --host and --machine */
+	bool remote; /* takes --host and --machine */
 };
 
-extern const struct ctl_verb ctl_verbs[];	/* ended by one without a name */
+extern const struct ctl_verb ctl_verbs[]; /* ended by one without a name */
 extern const struct ctl_option ctl_common_options[];
 
 int verb_list(struct ctl *ctl, int argc, char **argv);
@@ -104,7 +104,7 @@ int ctl_option(struct ctl *ctl, int argc, char **argv);
 /* One line on stderr with a pointer to --help; returns CTL_USAGE, which is ctl->failure then. */
 int ctl_usage(struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void ctl_help(const struct ctl_verb *verb);	/* NULL: all verbs */
+void ctl_help(const struct ctl_verb *verb); /* NULL: all verbs */
 
 /* -- targets.c --------------------------------------------------------------------------------- */
 /*
@@ -121,7 +121,7 @@ int ctl_each(struct ctl *ctl, const char *target, unsigned segment_flags,
 struct ctl_report {
 	enum hak_report what;
 	int (*each)(struct json_object *report, void *arg);
-	void (*failed)(pid_t pid, const char *why, void *arg);	/* NULL: stderr */
+	void (*failed)(pid_t pid, const char *why, void *arg); /* NULL: stderr */
 };
 int ctl_report_each(struct ctl *ctl, const char *target, const struct ctl_report *report,
 		    void *arg);
@@ -130,10 +130,10 @@ int ctl_report_each(struct ctl *ctl, const char *target, const struct ctl_report
  * together. Their answers go into `rows`, an array.
  */
 struct ctl_ask {
-	const struct hak_wishes *wishes;	/* one of these two */
+	const struct hak_wishes *wishes; /* one of these two */
 	const struct hak_purge_how *purge;
 	uint64_t timeout_ns;		/* for all answers, from when the last process was asked */
-	const char *change, *who, *why;	/* of wishes, for the journal: control/changes.h */
+	const char *change, *who, *why; /* of wishes, for the journal: control/changes.h */
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
@@ -143,7 +143,7 @@ int ctl_check_proc(void);
 int ctl_open_one(struct ctl *ctl, const char *target, unsigned segment_flags,
 		 struct hak_segment **ret);
 
-int ctl_exit_code(int error);	/* of a negative errno */
+int ctl_exit_code(int error); /* of a negative errno */
 
 /* -- bus.c ------------------------------------------------------------------------------------- */
 /*
@@ -153,7 +153,7 @@ int ctl_exit_code(int error);	/* of a negative errno */
  */
 struct ctl_process {
 	pid_t pid;
-	char *path;		/* of its object */
+	char *path; /* of its object */
 };
 struct ctl_call;
 

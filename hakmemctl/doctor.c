@@ -36,8 +36,7 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static const char ok[] = "ok", limited[] = "limited", missing[] = "missing",
-		  unknown[] = "unknown";
+static const char ok[] = "ok", limited[] = "limited", missing[] = "missing", unknown[] = "unknown";
 
 /* What one check came to. */
 struct finding {
@@ -360,16 +359,18 @@ static void check_pageout(struct finding *f)
 	else if (r == -ENODEV)
 		f->result = unknown;
 	else
-		f->result = limited, f->remedy = r == -EPERM ? "run hakmemctl purge as root" :
-				     "use control.agent=on in processes that sleep";
+		f->result = limited,
+		f->remedy = r == -EPERM ? "run hakmemctl purge as root"
+					: "use control.agent=on in processes that sleep";
 }
 
 static void check_lazy_free(struct finding *f)
 {
 	bool safe = kernel_version() >= 5018;
 
-	snprintf(f->found, sizeof(f->found), safe ? "region.evict=free may be used" :
-		 "region.evict=free is taken for dontneed on this kernel");
+	snprintf(f->found, sizeof(f->found),
+		 safe ? "region.evict=free may be used"
+		      : "region.evict=free is taken for dontneed on this kernel");
 	if (!safe)
 		f->result = limited, f->remedy = "region.free_force=on if nothing uses O_DIRECT";
 }
@@ -448,18 +449,12 @@ static const struct {
 	const char *name;
 	void (*run)(struct finding *f);
 } checks[] = {
-	{ "kernel", check_kernel },
-	{ "sealed memory", check_memfd },
-	{ "pidfd", check_pidfd },
-	{ "/proc", check_proc },
-	{ "library", check_library },
-	{ "preloading", check_preload },
-	{ "other users", check_others },
-	{ "reading", check_reading },
-	{ "page-out", check_pageout },
-	{ "lazy free", check_lazy_free },
-	{ "huge pages", check_thp },
-	{ "overcommit", check_overcommit },
+	{ "kernel", check_kernel },	  { "sealed memory", check_memfd },
+	{ "pidfd", check_pidfd },	  { "/proc", check_proc },
+	{ "library", check_library },	  { "preloading", check_preload },
+	{ "other users", check_others },  { "reading", check_reading },
+	{ "page-out", check_pageout },	  { "lazy free", check_lazy_free },
+	{ "huge pages", check_thp },	  { "overcommit", check_overcommit },
 	{ "processes", check_processes },
 };
 

@@ -22,16 +22,14 @@
 #define MARK "# Written by hakmemctl enable; hakmemctl disable removes it."
 
 static const struct hak_column columns[] = {
-	{ "UNIT", "unit", HAK_SHOW_TEXT },
-	{ "RESULT", "result", HAK_SHOW_RESULT },
-	{ "REASON", "reason", HAK_SHOW_TEXT },
-	{ "DROP-IN", "drop_in", HAK_SHOW_TEXT },
+	{ "UNIT", "unit", HAK_SHOW_TEXT },     { "RESULT", "result", HAK_SHOW_RESULT },
+	{ "REASON", "reason", HAK_SHOW_TEXT }, { "DROP-IN", "drop_in", HAK_SHOW_TEXT },
 	{ "NEXT", "next", HAK_SHOW_TEXT },
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 struct command {
-	int root;		/* see control/root.h */
+	int root; /* see control/root.h */
 	char root_name[PATH_MAX];
 	bool runtime, reload, changed;
 	struct json_object *rows;
@@ -46,9 +44,9 @@ struct outcome {
 /* -- files ------------------------------------------------------------------------------------- */
 /* A drop-in, by the folder that it is in or is to be in. */
 struct folder {
-	int fd, parent;		/* -1: not open */
-	const char *name;	/* in the parent */
-	char path[PATH_MAX];	/* as systemd sees it */
+	int fd, parent;	     /* -1: not open */
+	const char *name;    /* in the parent */
+	char path[PATH_MAX]; /* as systemd sees it */
 };
 
 static void folder_close(struct folder *f)
@@ -349,8 +347,7 @@ static int load_to_disable(const struct command *cmd, const char *name, struct c
 	char ignored[HAK_WHY_TEXT];
 	int r = ctl_unit_load(cmd->root, name, ret, why);
 
-	if ((r != -ENOENT && r != -ERFKILL) ||
-	    ctl_unit_named(cmd->root, name, &unit, ignored) < 0)
+	if ((r != -ENOENT && r != -ERFKILL) || ctl_unit_named(cmd->root, name, &unit, ignored) < 0)
 		return r;
 	if (!unit->ours_etc && !unit->ours_run) {
 		ctl_unit_free(unit);

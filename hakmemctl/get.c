@@ -27,7 +27,7 @@ struct get {
 	struct json_object *rows;
 	char **names;
 	int names_n;
-	bool changed;		/* only what differs from its default: `tunables --changed` */
+	bool changed; /* only what differs from its default: `tunables --changed` */
 };
 
 static bool is_changed(struct json_object *row)
@@ -91,7 +91,9 @@ int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool
 {
 	const struct ctl_report report = { HAK_REPORT_VALUES, add_process, NULL };
 	struct json_object *document = hak_json_document(ctl->verb->name);
-	struct get get = { .rows = json_object_new_array(), .names = names, .names_n = names_n,
+	struct get get = { .rows = json_object_new_array(),
+			   .names = names,
+			   .names_n = names_n,
 			   .changed = changed };
 	char why[HAK_WHY_TEXT];
 	int r, printed;

@@ -30,7 +30,7 @@ static const struct hak_column columns[] = {
 	{ "WHY", "why", HAK_SHOW_TEXT },
 	{ "RULE", "rule", HAK_SHOW_TEXT, .hidden = true },
 };
-#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+#define COLUMNS	      (sizeof(columns) / sizeof(columns[0]))
 #define LINES_DEFAULT 100
 
 struct command {

@@ -36,10 +36,10 @@ static int add_process(struct json_object *o, void *arg)
 
 static void add_failure(pid_t pid, const char *why, void *arg)
 {
-	static const char *const unknown[] = { "comm",  "uid",     "version", "abi",
-					      "heaps", "rss",     "in_use",  "thread_cached",
-					      "dirty", "lazy",    "agent",   "locked",
-					      "debug", "changed", "library", "library_state" };
+	static const char *const unknown[] = { "comm",	"uid",	   "version", "abi",
+					       "heaps", "rss",	   "in_use",  "thread_cached",
+					       "dirty", "lazy",	   "agent",   "locked",
+					       "debug", "changed", "library", "library_state" };
 	struct json_object *rows = arg, *o = json_object_new_object();
 
 	hak_json_number(o, "pid", (uint64_t)pid);

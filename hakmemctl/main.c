@@ -13,33 +13,36 @@
 
 #include "hakmemctl/ctl.h"
 
-#define NONE	CTL_NO_ARGUMENT, NULL
-#define TIMEOUT	{ "timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for an answer" }
+#define NONE CTL_NO_ARGUMENT, NULL
+#define TIMEOUT                                                                        \
+	{                                                                              \
+		"timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for an answer" \
+	}
 
 static const struct ctl_option stats_options[] = {
 	{ "classes", 'c', NONE, "also show every size class that was used" },
 	{ "watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS", "show again every SECS seconds (2)" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option set_options[] = {
 	{ "for", 'f', CTL_ARGUMENT, "TIME", "the process takes the value back after that (10m)" },
 	{ "dry-run", 'n', NONE, "say what would come of it, change nothing" },
 	TIMEOUT,
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option reset_options[] = {
 	TIMEOUT,
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option purge_options[] = {
 	{ "level", 'l', CTL_ARGUMENT, "cache|dirty|all",
 	  "thread caches only, free pages too (default), all that is kept" },
 	TIMEOUT,
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option tunables_options[] = {
 	{ "changed", 'c', NONE, "of running processes, those that differ from their default" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option trace_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long (10, or until the command ends)" },
@@ -47,7 +50,7 @@ static const struct ctl_option trace_options[] = {
 	{ "events", 'e', NONE, "each call and each refill as it happens" },
 	{ "map", 'm', NONE, "also draw the address space" },
 	{ "output", 'o', CTL_ARGUMENT, "FILE", "the drawing, as SVG" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option profile_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long (30)" },
@@ -57,7 +60,7 @@ static const struct ctl_option profile_options[] = {
 	{ "output", 'o', CTL_ARGUMENT, "FILE", "write there; without another format, for pprof" },
 	{ "folded", 'F', NONE, "folded stacks, a line each" },
 	{ "svg", 'S', NONE, "a flame graph" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option advise_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long to measure (5)" },
@@ -65,31 +68,34 @@ static const struct ctl_option advise_options[] = {
 	{ "for", 'f', CTL_ARGUMENT, "TIME", "apply: what helps stays that long" },
 	{ "keep", 'k', NONE, "apply: what helps stays" },
 	{ "force", 'F', NONE, "apply: also over what an administrator has set" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option run_options[] = {
 	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option history_options[] = {
 	{ "lines", 'l', CTL_ARGUMENT, "N", "no more than the last N changes (100)" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option undo_options[] = {
 	{ "force", 'f', NONE, "also what was changed since" },
 	TIMEOUT,
-	{ NULL }
+	{ NULL },
 };
-#define ROOT { "root", 'R', CTL_ARGUMENT, "FOLDER", "of a system that does not run" }
+#define ROOT                                                                         \
+	{                                                                            \
+		"root", 'R', CTL_ARGUMENT, "FOLDER", "of a system that does not run" \
+	}
 static const struct ctl_option enable_options[] = {
 	{ "runtime", 'r', NONE, "in /run: until the next boot" },
 	{ "no-reload", 'n', NONE, "do not have systemd read its files again" },
 	ROOT,
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option status_options[] = {
 	ROOT,
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option metrics_options[] = {
 	{ "format", 'f', CTL_ARGUMENT, "openmetrics|prometheus",
@@ -97,11 +103,11 @@ static const struct ctl_option metrics_options[] = {
 	{ "write", 'w', CTL_ARGUMENT, "FILE", "replace FILE, for a textfile collector" },
 	{ "daemon", 'd', CTL_OPTIONAL_ARGUMENT, "SOCKET",
 	  "of hakmemd, which also counts processes that ended" },
-	{ NULL }
+	{ NULL },
 };
 static const struct ctl_option doctor_options[] = {
 	{ "report", 'r', NONE, "all that a bug report should hold" },
-	{ NULL }
+	{ NULL },
 };
 
 const struct ctl_option ctl_common_options[] = {
@@ -112,37 +118,37 @@ const struct ctl_option ctl_common_options[] = {
 	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "ask hakmemd on that host, by ssh" },
 	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "ask hakmemd in that container" },
 	{ "help", 'h', NONE, "this text" },
-	{ NULL }
+	{ NULL },
 };
 
 const struct ctl_verb ctl_verbs[] = {
 	{ "list", "", "the processes that run hakmem", verb_list, .remote = true },
-	{ "stats", "TARGET", "memory by state, tiers, caches and system calls",
-	  verb_stats, stats_options, .remote = true },
-	{ "get", "TARGET [NAME]...", "tunables in force and where they come from",
-	  verb_get, .remote = true },
-	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes",
-	  verb_set, set_options, .remote = true },
+	{ "stats", "TARGET", "memory by state, tiers, caches and system calls", verb_stats,
+	  stats_options, .remote = true },
+	{ "get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get,
+	  .remote = true },
+	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes", verb_set,
+	  set_options, .remote = true },
 	{ "reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
 	  verb_reset, reset_options, .remote = true },
-	{ "purge", "TARGET", "have free memory given back to the kernel",
-	  verb_purge, purge_options, .remote = true },
+	{ "purge", "TARGET", "have free memory given back to the kernel", verb_purge, purge_options,
+	  .remote = true },
 	{ "trace", "TARGET|-- COMMAND...", "what the kernel pays, and what is taken again",
 	  verb_trace, trace_options },
-	{ "profile", "TARGET", "who allocates, and who holds what was allocated",
-	  verb_profile, profile_options },
+	{ "profile", "TARGET", "who allocates, and who holds what was allocated", verb_profile,
+	  profile_options },
 	{ "advise", "TARGET|apply ID TARGET", "which tunable to change, why, what that brings",
 	  verb_advise, advise_options },
-	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults",
-	  verb_tunables, tunables_options, .remote = true },
+	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults", verb_tunables,
+	  tunables_options, .remote = true },
 	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
 	  verb_run, run_options, .first_ends = true },
-	{ "enable", "UNIT...", "put services on hakmem, from their next start on",
-	  verb_enable, enable_options },
+	{ "enable", "UNIT...", "put services on hakmem, from their next start on", verb_enable,
+	  enable_options },
 	{ "disable", "UNIT...", "take them off again", verb_disable, enable_options },
-	{ "status", "UNIT...", "whether services are on hakmem, and what to restart",
-	  verb_status, status_options },
+	{ "status", "UNIT...", "whether services are on hakmem, and what to restart", verb_status,
+	  status_options },
 	{ "history", "[TARGET]", "who changed what, when and why", verb_history, history_options },
 	{ "undo", "ID", "take a change back", verb_undo, undo_options },
 	{ "metrics", "[TARGET]", "counters and memory by unit and command, for Prometheus",
@@ -150,13 +156,13 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",
 	  "what policies say, for whom, and whether it is in force", verb_policy },
 	{ "cat-config", "", "the configuration of hakmemd, file by file", verb_cat_config },
-	{ "doctor", "", "what works on this machine, what is missing, the remedy",
-	  verb_doctor, doctor_options },
+	{ "doctor", "", "what works on this machine, what is missing, the remedy", verb_doctor,
+	  doctor_options },
 	{ "version", "", "this program's version, and which library it starts", verb_version },
 	{ "help", "[VERB]", "this text, or that of one verb", verb_help },
-	{ "__complete", "WORD...", "candidates for a shell",
-	  verb_complete, .first_ends = true, .hidden = true },
-	{ NULL }
+	{ "__complete", "WORD...", "candidates for a shell", verb_complete, .first_ends = true,
+	  .hidden = true },
+	{ NULL },
 };
 
 static const struct ctl_verb *verb_named(const char *name)
@@ -188,7 +194,9 @@ int main(int argc, char **argv)
 {
 	static const struct ctl_verb none = { .name = "", .arguments = "", .first_ends = true };
 	struct ctl ctl = {
-		.verb = &none, .legend = true, .use_pager = true,
+		.verb = &none,
+		.legend = true,
+		.use_pager = true,
 		.color = isatty(STDOUT_FILENO) && !(getenv("NO_COLOR") && *getenv("NO_COLOR")),
 	};
 	const struct ctl_verb *verb;
@@ -196,9 +204,9 @@ int main(int argc, char **argv)
 
 	setlocale(LC_ALL, "");
 	ctl_guard_stderr();
-	argv[0] = (char[]){ "hakmemctl" };	/* getopt complains in its name */
+	argv[0] = (char[]){ "hakmemctl" }; /* getopt complains in its name */
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
-		argv[1] += 2;	/* what every program has */
+		argv[1] += 2; /* what every program has */
 	if (ctl_option(&ctl, argc, argv) != -1)
 		return ctl.failure;
 	if (optind == argc) {

@@ -18,8 +18,8 @@
 
 struct request {
 	enum hak_metrics_format format;
-	const char *output;	/* NULL: stdout */
-	const char *daemon;	/* its socket; NULL: look at processes */
+	const char *output; /* NULL: stdout */
+	const char *daemon; /* its socket; NULL: look at processes */
 };
 
 static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)

@@ -96,10 +96,8 @@ static int check_columns(struct ctl *ctl, const struct hak_column *columns, size
 
 /* -- list -------------------------------------------------------------------------------------- */
 static const struct hak_column list_columns[] = {
-	{ "NAME", "name", HAK_SHOW_TEXT },
-	{ "MATCH", "match", HAK_SHOW_TEXT },
-	{ "SETS", "sets", HAK_SHOW_NUMBER },
-	{ "STATE", "state", HAK_SHOW_TEXT },
+	{ "NAME", "name", HAK_SHOW_TEXT },   { "MATCH", "match", HAK_SHOW_TEXT },
+	{ "SETS", "sets", HAK_SHOW_NUMBER }, { "STATE", "state", HAK_SHOW_TEXT },
 	{ "FILE", "file", HAK_SHOW_TEXT },
 };
 #define LIST_COLUMNS (sizeof(list_columns) / sizeof(list_columns[0]))
@@ -258,8 +256,10 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 			}
 		if (found)
 			continue;
-		fprintf(stderr, "hakmemctl: there is no policy %s; see hakmemctl policy "
-			"list\n", argv[i]);
+		fprintf(stderr,
+			"hakmemctl: there is no policy %s; see hakmemctl policy "
+			"list\n",
+			argv[i]);
 		r = CTL_NOTHING;
 	}
 	printed = answer(ctl, &cmd, "show", show_columns, SHOW_COLUMNS);
@@ -268,12 +268,9 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 
 /* -- test -------------------------------------------------------------------------------------- */
 static const struct hak_column test_columns[] = {
-	{ "PID", "pid", HAK_SHOW_NUMBER },
-	{ "COMM", "comm", HAK_SHOW_TEXT },
-	{ "UNIT", "unit", HAK_SHOW_TEXT },
-	{ "NAME", "name", HAK_SHOW_TEXT },
-	{ "VALUE", "value", HAK_SHOW_TEXT },
-	{ "POLICY", "policy", HAK_SHOW_TEXT },
+	{ "PID", "pid", HAK_SHOW_NUMBER },   { "COMM", "comm", HAK_SHOW_TEXT },
+	{ "UNIT", "unit", HAK_SHOW_TEXT },   { "NAME", "name", HAK_SHOW_TEXT },
+	{ "VALUE", "value", HAK_SHOW_TEXT }, { "POLICY", "policy", HAK_SHOW_TEXT },
 };
 #define TEST_COLUMNS (sizeof(test_columns) / sizeof(test_columns[0]))
 
@@ -316,8 +313,8 @@ static int test_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 		return r;
 	for (unsigned i = 0; i < HAK_TUNABLES + HAK_SETTINGS; i++) {
 		bool tunable = i < HAK_TUNABLES;
-		const struct hak_policy *of =
-			tunable ? effect.tunable_of[i] : effect.of[i - HAK_TUNABLES];
+		const struct hak_policy *of = tunable ? effect.tunable_of[i]
+						      : effect.of[i - HAK_TUNABLES];
 		struct json_object *o;
 
 		if (!of)
@@ -328,8 +325,9 @@ static int test_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 		else
 			hak_setting_format(of, i - HAK_TUNABLES, value);
 		o = row_of(seg, &id);
-		hak_json_text(o, "name", tunable ? hak_tunable_rows[i].name :
-						   hak_setting_word(i - HAK_TUNABLES));
+		hak_json_text(o, "name",
+			      tunable ? hak_tunable_rows[i].name
+				      : hak_setting_word(i - HAK_TUNABLES));
 		hak_json_text(o, "value", value);
 		hak_json_text(o, "policy", of->name);
 		json_object_array_add(cmd->rows, o);
@@ -362,14 +360,10 @@ static int policy_test(struct ctl *ctl, int argc, char **argv)
 
 /* -- verify ------------------------------------------------------------------------------------ */
 static const struct hak_column verify_columns[] = {
-	{ "PID", "pid", HAK_SHOW_NUMBER },
-	{ "COMM", "comm", HAK_SHOW_TEXT },
-	{ "NAME", "name", HAK_SHOW_TEXT },
-	{ "WANTED", "wanted", HAK_SHOW_TEXT },
-	{ "IN-FORCE", "in_force", HAK_SHOW_TEXT },
-	{ "ORIGIN", "origin", HAK_SHOW_TEXT },
-	{ "POLICY", "policy", HAK_SHOW_TEXT },
-	{ "RESULT", "result", HAK_SHOW_RESULT },
+	{ "PID", "pid", HAK_SHOW_NUMBER },	   { "COMM", "comm", HAK_SHOW_TEXT },
+	{ "NAME", "name", HAK_SHOW_TEXT },	   { "WANTED", "wanted", HAK_SHOW_TEXT },
+	{ "IN-FORCE", "in_force", HAK_SHOW_TEXT }, { "ORIGIN", "origin", HAK_SHOW_TEXT },
+	{ "POLICY", "policy", HAK_SHOW_TEXT },	   { "RESULT", "result", HAK_SHOW_RESULT },
 };
 #define VERIFY_COLUMNS (sizeof(verify_columns) / sizeof(verify_columns[0]))
 
@@ -405,8 +399,8 @@ static void verify_one(struct command *cmd, const struct hak_segment *seg,
 
 	if (of)
 		format_tunable((unsigned)at, effect->tunable[at], wanted);
-	result = of && hak_value_parse(&spec, wanted, &number, why) < 0 ?
-		 "refused" : judge(s, of, number);
+	result = of && hak_value_parse(&spec, wanted, &number, why) < 0 ? "refused"
+									: judge(s, of, number);
 	if (!result)
 		return;
 	if (strcmp(result, "ok") != 0 && strcmp(result, "pending") != 0)
@@ -471,7 +465,9 @@ int verb_policy(struct ctl *ctl, int argc, char **argv)
 		const char *word;
 		int (*run)(struct ctl *ctl, int argc, char **argv);
 	} commands[] = {
-		{ "list", policy_list }, { "show", policy_show }, { "test", policy_test },
+		{ "list", policy_list },
+		{ "show", policy_show },
+		{ "test", policy_test },
 		{ "verify", policy_verify },
 	};
 

@@ -19,16 +19,27 @@
 #include "control/conf.h"
 #include "hakmemctl/unit.h"
 
-#define SCRIPTS_MAX	4	/* a script whose interpreter is a script... */
-#define ENTRIES_MAX	4096u	/* looked at for one EnvironmentFile= with a pattern */
+#define SCRIPTS_MAX 4	  /* a script whose interpreter is a script... */
+#define ENTRIES_MAX 4096u /* looked at for one EnvironmentFile= with a pattern */
 
 /* For what systemd turns on NoNewPrivileges=, in services without CAP_SYS_ADMIN: systemd.exec(5).
  */
 static const char *const implies_no_new_privileges[] = {
-	"DynamicUser",	     "LockPersonality",	 "MemoryDenyWriteExecute", "PrivateDevices",
-	"ProtectClock",	     "ProtectHostname",	 "ProtectKernelLogs",	   "ProtectKernelModules",
-	"ProtectKernelTunables", "RestrictAddressFamilies", "RestrictNamespaces",
-	"RestrictRealtime",  "RestrictSUIDSGID", "SystemCallArchitectures", "SystemCallFilter",
+	"DynamicUser",
+	"LockPersonality",
+	"MemoryDenyWriteExecute",
+	"PrivateDevices",
+	"ProtectClock",
+	"ProtectHostname",
+	"ProtectKernelLogs",
+	"ProtectKernelModules",
+	"ProtectKernelTunables",
+	"RestrictAddressFamilies",
+	"RestrictNamespaces",
+	"RestrictRealtime",
+	"RestrictSUIDSGID",
+	"SystemCallArchitectures",
+	"SystemCallFilter",
 	"SystemCallLog",
 };
 
@@ -99,9 +110,11 @@ static void check_privileges(const struct ctl_unit *unit, int fd, const char *sh
 	if (st.st_mode & S_ISGID && st.st_mode & S_IXGRP && !(root && st.st_gid == 0))
 		refuse(v, "%.200s is setgid: the dynamic linker ignores LD_PRELOAD in it", shown);
 	if (!root && fgetxattr(fd, "security.capability", NULL, 0) > 0)
-		refuse(v, "%.200s has file capabilities: the dynamic linker ignores LD_PRELOAD in "
+		refuse(v,
+		       "%.200s has file capabilities: the dynamic linker ignores LD_PRELOAD in "
 		       "it; AmbientCapabilities= and NoNewPrivileges=yes in the unit do the same "
-		       "without", shown);
+		       "without",
+		       shown);
 }
 
 static void check_elf(const struct ctl_executable *e, const struct ctl_executable *library,
@@ -110,8 +123,10 @@ static void check_elf(const struct ctl_executable *e, const struct ctl_executabl
 	if (!e->elf64 || e->machine != library->machine)
 		refuse(v, "%.200s is of another architecture than the library", shown);
 	else if (!e->dynamic)
-		refuse(v, "%.200s is linked statically: there is no dynamic linker to heed "
-		       "LD_PRELOAD", shown);
+		refuse(v,
+		       "%.200s is linked statically: there is no dynamic linker to heed "
+		       "LD_PRELOAD",
+		       shown);
 	else if (strstr(e->interpreter, "musl"))
 		refuse(v, "%.200s is linked with musl (%.80s), hakmem is for glibc", shown,
 		       e->interpreter);
@@ -132,7 +147,7 @@ static char *program_of(const char *exec)
 static int open_program(int root, const char *name)
 {
 	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
-					     "/usr/bin", "/sbin", "/bin" };
+					      "/usr/bin",	 "/sbin",	   "/bin" };
 	char path[PATH_MAX];
 
 	if (name[0] == '/')
@@ -254,8 +269,10 @@ static void check_one_file(const struct ctl_unit *unit, const char *path, const 
 		return;
 	}
 	if (assigns_preload(text))
-		refuse(v, "%.200s (EnvironmentFile=) sets LD_PRELOAD, which wins over what a "
-		       "drop-in says: add the library there", name);
+		refuse(v,
+		       "%.200s (EnvironmentFile=) sets LD_PRELOAD, which wins over what a "
+		       "drop-in says: add the library there",
+		       name);
 	free(text);
 }
 
@@ -312,8 +329,11 @@ static void check_environment_file(const struct ctl_unit *unit, const char *valu
 {
 	const char *name = value + (value[0] == '-');
 	glob_t files = {
-		.gl_opendir = glob_open, .gl_readdir = glob_read, .gl_closedir = glob_close,
-		.gl_stat = glob_stat, .gl_lstat = glob_lstat,
+		.gl_opendir = glob_open,
+		.gl_readdir = glob_read,
+		.gl_closedir = glob_close,
+		.gl_stat = glob_stat,
+		.gl_lstat = glob_lstat,
 	};
 
 	if (strchr(name, '%')) {
@@ -332,8 +352,10 @@ static void check_environment_file(const struct ctl_unit *unit, const char *valu
 		globfree(&files);
 	}
 	if (!glob_entries)
-		note(v, "EnvironmentFile=%.100s was not looked at as a whole: there are too many "
-		     "files; an LD_PRELOAD there would win", name);
+		note(v,
+		     "EnvironmentFile=%.100s was not looked at as a whole: there are too many "
+		     "files; an LD_PRELOAD there would win",
+		     name);
 }
 
 static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v)
@@ -357,15 +379,19 @@ static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v
 	}
 	for (size_t i = 0; (s = ctl_unit_nth(unit, "PassEnvironment", i)); i++)
 		if (strstr(s->value, "LD_PRELOAD"))
-			note(v, "PassEnvironment= in %.200s: what LD_PRELOAD the manager itself "
-			     "has is not known, and is replaced", s->path);
+			note(v,
+			     "PassEnvironment= in %.200s: what LD_PRELOAD the manager itself "
+			     "has is not known, and is replaced",
+			     s->path);
 	/* Drop-ins are read in the order of their names, wherever they lie. */
 	s = ctl_unit_preload(unit, false, &value);
 	ctl_unit_drop_in(unit, false, ours);
 	if (s && strcmp(s->name, "Environment") == 0 && strcmp(s->path, unit->fragment) != 0 &&
 	    strcmp(strrchr(s->path, '/') + 1, CTL_DROP_IN) > 0)
-		refuse(v, "%.200s sets LD_PRELOAD after " CTL_DROP_IN ", and so wins: add the "
-		       "library there", s->path);
+		refuse(v,
+		       "%.200s sets LD_PRELOAD after " CTL_DROP_IN ", and so wins: add the "
+		       "library there",
+		       s->path);
 	free(value);
 }
 
@@ -448,8 +474,10 @@ static void check_readable(int root, const char *library, struct ctl_verdict *v)
 		*strrchr(found, '/') = '\0';
 		fd = hak_open_in(root, found, O_PATH);
 		if (fd >= 0 && fstat(fd, &st) == 0 && !(st.st_mode & S_IXOTH))
-			refuse(v, "%.150s may not be searched by the unit's user, and %.100s lies "
-			       "in it", found, library);
+			refuse(v,
+			       "%.150s may not be searched by the unit's user, and %.100s lies "
+			       "in it",
+			       found, library);
 		if (fd >= 0)
 			close(fd);
 	}
@@ -468,16 +496,22 @@ static void check_library(const struct ctl_unit *unit, int root, const char *lib
 			  struct ctl_verdict *v)
 {
 	if (covered(unit, "NoExecPaths", library) > covered(unit, "ExecPaths", library))
-		refuse(v, "%.200s may not be executed in the unit (NoExecPaths=): name its folder "
-		       "in ExecPaths=, or in HAKMEM_LIB a library where it may be", library);
+		refuse(v,
+		       "%.200s may not be executed in the unit (NoExecPaths=): name its folder "
+		       "in ExecPaths=, or in HAKMEM_LIB a library where it may be",
+		       library);
 	if (bound(unit, library))
 		return;
 	if (ctl_unit_last(unit, "RootImage"))
-		refuse(v, "whether %.150s is in the unit's RootImage= cannot be told from here; "
-		       "BindReadOnlyPaths= would put it there", library);
+		refuse(v,
+		       "whether %.150s is in the unit's RootImage= cannot be told from here; "
+		       "BindReadOnlyPaths= would put it there",
+		       library);
 	else if (!is_there(root, library))
-		refuse(v, "%.150s is not in the unit's RootDirectory=%.80s; BindReadOnlyPaths= "
-		       "would put it there", library, ctl_unit_last(unit, "RootDirectory"));
+		refuse(v,
+		       "%.150s is not in the unit's RootDirectory=%.80s; BindReadOnlyPaths= "
+		       "would put it there",
+		       library, ctl_unit_last(unit, "RootDirectory"));
 	check_hidden(unit, library, v);
 	if (!runs_as_root(unit))
 		check_readable(root, library, v);
@@ -491,8 +525,10 @@ static void check_security_modules(const struct ctl_unit *unit, struct ctl_verdi
 	FILE *f;
 
 	if (profile)
-		note(v, "AppArmorProfile=%.60s has to allow the library to be mapped, and may "
-		     "scrub LD_PRELOAD; hakmemctl status shows what came of it", profile);
+		note(v,
+		     "AppArmorProfile=%.60s has to allow the library to be mapped, and may "
+		     "scrub LD_PRELOAD; hakmemctl status shows what came of it",
+		     profile);
 	f = unit->root != HAK_OWN_ROOT ? NULL : fopen("/sys/fs/selinux/enforce", "re");
 	if (f && fread(&enforcing, 1, 1, f) == 1 && enforcing == '1')
 		note(v, "SELinux may scrub LD_PRELOAD; hakmemctl status shows what came of it");

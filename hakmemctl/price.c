@@ -14,7 +14,7 @@
 #include "hakmemctl/price.h"
 
 #define ROUNDS 31
-#define BLOCK (2ul << 20)
+#define BLOCK  (2ul << 20)
 
 static int rising(const void *a, const void *b)
 {
@@ -78,8 +78,8 @@ struct victim {
 	uint64_t gaps_ns;
 };
 
-#define GAP_NS		300	/* longer than any look at the clock */
-#define GAP_MOST_NS	20000	/* shorter than losing the processor */
+#define GAP_NS	    300	  /* longer than any look at the clock */
+#define GAP_MOST_NS 20000 /* shorter than losing the processor */
 
 static void *look_at_clock(void *arg)
 {

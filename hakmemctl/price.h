@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 struct ctl_prices {
-	uint64_t minor_fault_ns;	/* median, small page */
-	uint64_t clear_block_ns;	/* clearing 2 MiB that are not in a cache */
-	uint64_t shootdown_ns;	/* what an interrupted processor loses; 0: not to be found out */
-	uint64_t map_ns;		/* an mmap and its munmap, no page touched */
+	uint64_t minor_fault_ns; /* median, small page */
+	uint64_t clear_block_ns; /* clearing 2 MiB that are not in a cache */
+	uint64_t shootdown_ns;	 /* what an interrupted processor loses; 0: not to be found out */
+	uint64_t map_ns;	 /* an mmap and its munmap, no page touched */
 };
 void ctl_prices(struct ctl_prices *ret);
 

@@ -21,9 +21,9 @@
 #include "control/tunewrite.h"
 #include "hakmemctl/profile.h"
 
-#define TICK_MS		100
-#define GRACE_NS	10000000000ull	/* beyond our time, until sampling ends by itself */
-#define APPLY_NS	2000000000ull	/* that a process may take to obey */
+#define TICK_MS	 100
+#define GRACE_NS 10000000000ull /* beyond our time, until sampling ends by itself */
+#define APPLY_NS 2000000000ull	/* that a process may take to obey */
 static const char tunable[] = "profile.sample_bytes";
 
 enum shape { REPORT, PPROF, FOLDED, SVG };
@@ -152,7 +152,9 @@ static int sampling_on(const struct hak_segment *seg, const struct request *q,
 	*ret_before = (struct hak_change){ .index = (uint32_t)index,
 					   .set = admin->set && !admin->deadline_ns,
 					   .value = admin->value };
-	*ret_on = (struct hak_change){ .index = (uint32_t)index, .set = true, .value = q->rate,
+	*ret_on = (struct hak_change){ .index = (uint32_t)index,
+				       .set = true,
+				       .value = q->rate,
 				       .deadline_ns = now + q->ns + GRACE_NS };
 	r = write_layer(seg, ret_on, &generation);
 	if (r == 0 && hak_tune_wait(seg, generation, APPLY_NS) == -ETIMEDOUT)
@@ -175,7 +177,8 @@ static void sampling_off(const struct hak_segment *seg, const struct hak_change 
 	if (!now->set || now->value != on->value || now->deadline_ns != on->deadline_ns)
 		fprintf(stderr,
 			"hakmemctl: process %d: %s was changed by another meanwhile, and is left "
-			"as it is; the profile may not be whole\n", (int)seg->pid, tunable);
+			"as it is; the profile may not be whole\n",
+			(int)seg->pid, tunable);
 	else if (write_layer(seg, before, &generation) == 0)
 		hak_tune_wait(seg, generation, APPLY_NS);
 }

@@ -25,7 +25,7 @@ enum profile_what { PROFILE_ALLOC, PROFILE_LIVE, PROFILE_WHATS };
 struct profile_stack {
 	uint64_t frame[HAK_FRAMES_MAX];
 	size_t frames;
-	struct profile_sums sums[PROFILE_WHATS];	/* handed out; in use at the end */
+	struct profile_sums sums[PROFILE_WHATS]; /* handed out; in use at the end */
 };
 
 /* By its number; stack 0 with weight 0: it was lost. */
@@ -38,20 +38,20 @@ struct profile {
 	struct ctl *ctl;
 	pid_t pid;
 	char comm[HAK_COMM_BYTES], library[HAK_PATH_BYTES];
-	enum profile_what what;		/* what is asked for */
+	enum profile_what what; /* what is asked for */
 	uint64_t rate, started_ns, ns;
 	time_t began;
 	struct hak_symbols *symbols;
 	struct profile_stack *stack;
 	size_t stacks, stacks_room;
-	uint32_t *bucket;		/* of stacks by hash; index + 1 */
+	uint32_t *bucket; /* of stacks by hash; index + 1 */
 	size_t buckets;
 	struct profile_sample *sample;
 	size_t samples, samples_room;
-	unsigned strays;		/* stacks that ended in a file we did not know */
+	unsigned strays; /* stacks that ended in a file we did not know */
 	struct hak_profile_totals totals;
 	struct profile_sums sums[PROFILE_WHATS];
-	bool failed;			/* out of memory: sums are not whole */
+	bool failed; /* out of memory: sums are not whole */
 };
 
 /* -- profile_stacks.c -------------------------------------------------------------------------- */

@@ -14,11 +14,11 @@
 #include "control/value.h"
 #include "hakmemctl/profile.h"
 
-#define WIDTH		1200.
-#define ROW		18.
-#define LETTER		6.8		/* of the font, at its size, about */
-#define LEAST		.3		/* what is narrower is left out */
-#define NAME_BYTES	2048
+#define WIDTH	   1200.
+#define ROW	   18.
+#define LETTER	   6.8 /* of the font, at its size, about */
+#define LEAST	   .3  /* what is narrower is left out */
+#define NAME_BYTES 2048
 
 struct node {
 	char *name;
@@ -148,8 +148,10 @@ static void draw(FILE *to, const struct node *n, double all, double x, double y)
 	hak_bytes_format((uint64_t)(n->bytes + .5), size);
 	fputs("<g><title>", to);
 	put_text(to, n->name, SIZE_MAX);
-	fprintf(to, " %s, %.1f %%</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
-		"height=\"%.0f\" fill=\"", size, 100 * n->bytes / all, x, y, width, ROW - 1);
+	fprintf(to,
+		" %s, %.1f %%</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+		"height=\"%.0f\" fill=\"",
+		size, 100 * n->bytes / all, x, y, width, ROW - 1);
 	put_colour(to, n->name);
 	fputs("\"/>", to);
 	if (width > 4 * LETTER) {
@@ -181,7 +183,8 @@ int profile_write_svg(const struct profile *p, FILE *to)
 	hak_bytes_format((uint64_t)(root.bytes + .5), bytes);
 	hak_bytes_format(p->rate, rate);
 	hak_ns_format(p->ns, ns);
-	fprintf(to, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
+	fprintf(to,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
 		"viewBox=\"0 0 %.0f %.0f\" font-family=\"monospace\" font-size=\"11\">\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"3\" y=\"14\">",
 		WIDTH, height, WIDTH, height);

@@ -25,9 +25,9 @@ struct tables {
 	struct bytes out;
 	char **string;
 	size_t strings, strings_room;
-	uint64_t *location;		/* address of each */
+	uint64_t *location; /* address of each */
 	size_t locations, locations_room;
-	char **module;			/* path of each mapping */
+	char **module; /* path of each mapping */
 	size_t modules, modules_room;
 	bool failed;
 };
@@ -227,8 +227,7 @@ static void compose(struct tables *t)
 	put_number(&t->out, 10, p->ns);
 	value_type(t, 11, "space", "bytes");
 	put_number(&t->out, 12, p->rate);
-	put_number(&t->out, 14, string(t, p->what == PROFILE_LIVE ? "inuse_space" :
-								    "alloc_space"));
+	put_number(&t->out, 14, string(t, p->what == PROFILE_LIVE ? "inuse_space" : "alloc_space"));
 	for (size_t i = 0; i < t->strings; i++)
 		put_block(&t->out, 6, t->string[i], strlen(t->string[i]));
 	t->failed |= t->out.failed;
@@ -236,7 +235,7 @@ static void compose(struct tables *t)
 
 static int write_gzip(const struct bytes *b, FILE *to)
 {
-	enum { GZIP = 15 + 16, MEMORY = 8 };	/* zlib.h, deflateInit2() */
+	enum { GZIP = 15 + 16, MEMORY = 8 }; /* zlib.h, deflateInit2() */
 	z_stream z = { .next_in = (void *)b->p };
 	unsigned char *out;
 	uLong room;
@@ -244,8 +243,8 @@ static int write_gzip(const struct bytes *b, FILE *to)
 
 	if (b->n > UINT32_MAX / 2)
 		return -EFBIG;
-	if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, GZIP, MEMORY,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, GZIP, MEMORY, Z_DEFAULT_STRATEGY) !=
+	    Z_OK)
 		return -ENOMEM;
 	room = deflateBound(&z, b->n);
 	out = malloc(room);

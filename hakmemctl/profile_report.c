@@ -9,9 +9,9 @@
 #include "control/value.h"
 #include "hakmemctl/profile.h"
 
-#define STACKS_SHOWN	20
-#define FRAMES_SHOWN	6
-#define NAME_BYTES	2048
+#define STACKS_SHOWN 20
+#define FRAMES_SHOWN 6
+#define NAME_BYTES   2048
 
 static const char *const words[PROFILE_WHATS] = {
 	[PROFILE_ALLOC] = "allocated",
@@ -32,8 +32,7 @@ static void add_sums(const struct profile *p, struct json_object *o,
 		struct json_object *s = json_object_new_object();
 
 		hak_json_number(s, "bytes", (uint64_t)(sums[what].bytes + .5));
-		hak_json_number(s, "error_bytes",
-				(uint64_t)(error_of(p, sums[what].bytes) + .5));
+		hak_json_number(s, "error_bytes", (uint64_t)(error_of(p, sums[what].bytes) + .5));
 		hak_json_number(s, "blocks", (uint64_t)(sums[what].blocks + .5));
 		json_object_object_add(o, words[what], s);
 	}

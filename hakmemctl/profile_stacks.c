@@ -9,8 +9,8 @@
 #include "control/grow.h"
 #include "hakmemctl/profile.h"
 
-#define STRAYS_MAX	16		/* times that we look for files mapped meanwhile */
-#define SAMPLES_MAX	(1 << 26)	/* their numbers come from a map that others could write */
+#define STRAYS_MAX  16	      /* times that we look for files mapped meanwhile */
+#define SAMPLES_MAX (1 << 26) /* their numbers come from a map that others could write */
 
 static uint64_t hash(const uint64_t *frame, size_t n)
 {

@@ -23,8 +23,7 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static int run(struct ctl *ctl, const char *target, enum hak_purge_level level,
-	       uint64_t timeout_ns)
+static int run(struct ctl *ctl, const char *target, enum hak_purge_level level, uint64_t timeout_ns)
 {
 	struct hak_purge_how how = { .level = level, .exact = true };
 	struct ctl_ask ask = { .purge = &how, .timeout_ns = timeout_ns };

@@ -17,7 +17,7 @@
 
 struct command {
 	struct hak_wish wishes[CHANGES_MAX];
-	size_t n;		/* 0: reset everything */
+	size_t n; /* 0: reset everything */
 	uint64_t for_ns, timeout_ns;
 	bool dry_run;
 };

@@ -31,7 +31,8 @@ static struct json_object *member(struct json_object *o, const char *key)
 
 static void print_memory(FILE *to, struct json_object *m)
 {
-	static const struct { const char *key, *label, *remark;
+	static const struct {
+		const char *key, *label, *remark;
 	} lines[] = {
 		{ "in_use", "in use", "usable bytes of blocks in use" },
 		{ "requested", "  requested", "estimated from samples; exact for whales" },
@@ -81,8 +82,7 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 	print_cycles(to, whale, "put_cycles", "put");
 	hak_bytes_format(hak_json_get(c, "ring.bytes"), bytes);
 	hak_bytes_format(hak_json_get(c, "ring.dirty_bytes"), dirty);
-	fprintf(to,
-		"\n  kept: %" PRIu64 " %s, %s, of it %s not evicted; %" PRIu64 " %s\n", regions,
+	fprintf(to, "\n  kept: %" PRIu64 " %s, %s, of it %s not evicted; %" PRIu64 " %s\n", regions,
 		regions == 1 ? "region" : "regions", bytes, dirty, evictions,
 		evictions == 1 ? "eviction" : "evictions");
 }
@@ -95,7 +95,8 @@ static void print_group(FILE *to, const char *title, const char *const *prefixes
 
 	fprintf(to, "\n%s\n", title);
 	for (; *prefixes; prefixes++) {
-		json_object_object_foreach(counters, name, value) {
+		json_object_object_foreach(counters, name, value)
+		{
 			char text[160];
 			int n;
 
@@ -155,7 +156,8 @@ static struct json_object *call_rows(struct json_object *counters)
 {
 	struct json_object *rows = json_object_new_array();
 
-	json_object_object_foreach(counters, name, value) {
+	json_object_object_foreach(counters, name, value)
+	{
 		char kind[HAK_NAME_BYTES], key[HAK_NAME_BYTES + 16];
 		const char *end = strstr(name, ".calls");
 		struct json_object *o;
@@ -205,8 +207,8 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	static const char *const refill[] = { "refill.", NULL };
 	static const char *const frees[] = { "free.", "remote.", "pool.", NULL };
 	static const char *const rest[] = { "slow.",  "realloc.", "calloc.", "superslab.",
-					   "slab.",  "extent.",  "heap.",   "process.",
-					   "purge.", "control.", NULL };
+					    "slab.",  "extent.",  "heap.",   "process.",
+					    "purge.", "control.", NULL };
 	struct json_object *counters = member(p, "counters"), *rows;
 	const char *library = hak_json_get_text(p, "library_state");
 

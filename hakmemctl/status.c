@@ -35,7 +35,7 @@ static const struct hak_column columns[] = {
 struct status {
 	struct json_object *rows, *processes;
 	const char *unit, *enabled;
-	char drop_in[PATH_MAX];	/* "" or what sets LD_PRELOAD */
+	char drop_in[PATH_MAX]; /* "" or what sets LD_PRELOAD */
 	bool on;		/* it should run on hakmem */
 	struct timespec since;	/* of that file's last change */
 	bool restart;
@@ -107,7 +107,7 @@ static int maps_library(const struct hak_mapping *map, void *arg)
 
 /* What it is, and what to do about it. */
 struct judgement {
-	int on;			/* 1, 0; -1: unknown */
+	int on; /* 1, 0; -1: unknown */
 	bool restart;
 	char version[sizeof(((struct hak_stats_header *)0)->version) + 1];
 	char note[HAK_WHY_TEXT];
@@ -144,7 +144,8 @@ static void judge_without(const struct status *s, int procfd, int error, const c
 		j->restart = true;
 		snprintf(j->note, sizeof(j->note), "it started before");
 	} else if (s->on) {
-		snprintf(j->note, sizeof(j->note), "it started after, without the library: was "
+		snprintf(j->note, sizeof(j->note),
+			 "it started after, without the library: was "
 			 "systemd reloaded, does it clear its environment?");
 	}
 }
@@ -199,8 +200,10 @@ static void read_state(const struct ctl_unit *unit, struct status *s)
 
 	s->unit = unit->name;
 	s->on = value && strstr(value, "libhakmem.so");
-	s->enabled = unit->ours_etc ? "yes" : unit->ours_run ? "runtime" :
-		     s->on ? "elsewhere" : "no";
+	s->enabled = unit->ours_etc   ? "yes"
+		     : unit->ours_run ? "runtime"
+		     : s->on	      ? "elsewhere"
+				      : "no";
 	if (s->on)
 		snprintf(s->drop_in, sizeof(s->drop_in), "%s", from->path);
 	else if (unit->ours_etc || unit->ours_run)
@@ -226,8 +229,7 @@ static void add_idle(struct status *s)
 	json_object_array_add(s->rows, o);
 }
 
-static int add_unit(int root, const char *name, struct json_object *units,
-		    struct json_object *rows)
+static int add_unit(int root, const char *name, struct json_object *units, struct json_object *rows)
 {
 	struct status s = { .rows = rows };
 	struct json_object *o;

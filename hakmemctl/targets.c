@@ -54,14 +54,14 @@ static bool passed_over(const struct hak_target *target, int error)
 struct found {
 	struct hak_target target;
 	const char *text;
-	struct hak_shares shares;	/* of our time; none for a PID */
-	pid_t *pids;		/* negated: we may not open it, and hakmemd is to try */
+	struct hak_shares shares; /* of our time; none for a PID */
+	pid_t *pids;		  /* negated: we may not open it, and hakmemd is to try */
 	size_t n;
 	bool matched;
-	int denied;		/* error of the last of these; 0: there is none */
+	int denied; /* error of the last of these; 0: there is none */
 	void (*failed)(pid_t pid, const char *why, void *arg);
 	void *arg;		/* of `failed` */
-	char why[HAK_WHY_TEXT];	/* of that, or of the last one of `all` that others keep to
+	char why[HAK_WHY_TEXT]; /* of that, or of the last one of `all` that others keep to
 				 * themselves */
 	size_t kept;		/* how many those are */
 };
@@ -183,8 +183,10 @@ static int done(struct found *f, int result)
 	if (f->matched)
 		return result;
 	if (f->kept) {
-		fprintf(stderr, "hakmemctl: of others' processes %zu run hakmem, and none of "
-			"yours: %s\n", f->kept, f->why);
+		fprintf(stderr,
+			"hakmemctl: of others' processes %zu run hakmem, and none of "
+			"yours: %s\n",
+			f->kept, f->why);
 		return CTL_DENIED;
 	}
 	fprintf(stderr, "hakmemctl: no process%s that runs hakmem can be seen\n",
@@ -342,7 +344,8 @@ static int report_here(struct found *f, const struct ctl_report *report, void *a
 		if (seg) {
 			r = report_one(f, seg, report->what, &o);
 			r = r < 0 ? complain(f, seg->pid, r, r == -ETIME ? too_long : strerror(-r),
-					     report->failed, arg) : report->each(o, arg);
+					     report->failed, arg)
+				  : report->each(o, arg);
 			hak_segment_close(seg);
 		}
 		result = result ? result : r;
@@ -366,8 +369,8 @@ int ctl_report_each(struct ctl *ctl, const char *text, const struct ctl_report *
 		struct json_object *o;
 		char why[HAK_WHY_TEXT];
 
-		r = ctl_bus_report(ctl, &others[i], report->what,
-				   f.target.kind != HAK_TARGET_ALL, &o, why);
+		r = ctl_bus_report(ctl, &others[i], report->what, f.target.kind != HAK_TARGET_ALL,
+				   &o, why);
 		if (r < 0)
 			r = refused(&f, others[i].pid, r, why, report->failed, arg);
 		else
@@ -381,7 +384,7 @@ int ctl_report_each(struct ctl *ctl, const char *text, const struct ctl_report *
 /* -- all answers together ---------------------------------------------------------------------- */
 struct asked {
 	pid_t pid;
-	struct hak_segment *seg;	/* NULL: by way of hakmemd */
+	struct hak_segment *seg; /* NULL: by way of hakmemd */
 	struct hak_request *request;
 	struct ctl_call *call;
 	char why[HAK_WHY_TEXT];
@@ -435,16 +438,16 @@ static int ask_here(struct found *f, const struct ctl_ask *ask, struct asked *as
 		result = result ? result : r;
 		if (!a->seg)
 			continue;
-		a->request = ask->wishes ? hak_request_change(a->seg, ask->wishes) :
-			     hak_request_purge(a->seg, ask->purge);
+		a->request = ask->wishes ? hak_request_change(a->seg, ask->wishes)
+					 : hak_request_purge(a->seg, ask->purge);
 		if (!a->request)
 			result = result ? result : CTL_FAILED;
 	}
 	return result;
 }
 
-static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask,
-		     struct asked *a, uint64_t deadline_ns)
+static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask, struct asked *a,
+		     uint64_t deadline_ns)
 {
 	struct json_object *rows;
 	int r = a->error;

@@ -22,9 +22,9 @@
 #define TICK_MS 50
 
 struct request {
-	uint64_t ns;			/* 0: until the command ends */
+	uint64_t ns; /* 0: until the command ends */
 	const char *output;
-	char **command;			/* NULL: a target */
+	char **command; /* NULL: a target */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -287,8 +287,9 @@ static int draw(struct trace *t, const char *path)
 	if (to && fclose(to) != 0 && r == 0)
 		r = -ENOMEM;
 	if (r < 0)
-		snprintf(why, sizeof(why), "%s", r == -ESRCH ?
-			 "no process was traced, so there is none to draw" : strerror(-r));
+		snprintf(why, sizeof(why), "%s",
+			 r == -ESRCH ? "no process was traced, so there is none to draw"
+				     : strerror(-r));
 	else
 		r = hak_output(path, text, bytes, why);
 	free(text);
@@ -314,8 +315,9 @@ static int answer(struct trace *t, const struct request *q)
 int verb_trace(struct ctl *ctl, int argc, char **argv)
 {
 	struct trace t = { .ctl = ctl, .moment_ns = TICK_MS * 1000000 };
-	struct hak_session_options options = { .cgroup_fd = -1, .sites = true, .told = trace_told,
-					       .arg = &t };
+	struct hak_session_options options = {
+		.cgroup_fd = -1, .sites = true, .told = trace_told, .arg = &t
+	};
 	/* Waiting ends, writing what was told goes on. */
 	const struct sigaction catch = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
 	struct hak_target target = { 0 };

@@ -20,36 +20,36 @@
 #include "hakmemctl/price.h"
 
 #define TRACE_SITES_MAX 8192
-#define TRACE_MOMENTS	310		/* that a picture shows apart */
+#define TRACE_MOMENTS	310 /* that a picture shows apart */
 
 /* What hakmem's own counters say; zeros before the process had any. */
 struct trace_kept {
-	uint64_t hits, misses;		/* whales served from what is kept, or not */
+	uint64_t hits, misses; /* whales served from what is kept, or not */
 	uint64_t evictions, evicted_bytes;
 };
 
 struct trace_process {
 	pid_t pid;
-	uint64_t owner;			/* of the last exec */
+	uint64_t owner; /* of the last exec */
 	char comm[HAK_COMM_BYTES], allocator[24];
 	enum { BORN_BEFORE, BORN_FORKED, BORN_EXEC, BORN_MET } born;
 	bool ended;
-	size_t parent;			/* index of whom it was forked from, +1; its owner then */
+	size_t parent; /* index of whom it was forked from, +1; its owner then */
 	uint64_t parents_owner;
-	uint64_t vmas_first, vmas_last;	/* 0: unknown */
+	uint64_t vmas_first, vmas_last; /* 0: unknown */
 	struct hak_symbols *symbols;
-	bool of_32_bits;		/* its system calls are not seen */
+	bool of_32_bits; /* its system calls are not seen */
 	bool on_hakmem;
 	struct trace_kept kept_first, kept_last;
-	struct hak_vma *after;		/* regions when it was looked at last, for the map */
+	struct hak_vma *after; /* regions when it was looked at last, for the map */
 	size_t after_n;
 };
 
 /* A place that gives memory back, unwound when it was first seen. */
 struct trace_site {
 	struct hak_site_key key;
-	const struct hak_symbols *symbols;	/* NULL: nothing is known of its files */
-	uint64_t path;			/* a number for the frames, whatever process they are of */
+	const struct hak_symbols *symbols; /* NULL: nothing is known of its files */
+	uint64_t path; /* a number for the frames, whatever process they are of */
 	uint64_t address[HAK_FRAMES_MAX];
 	size_t frames;
 };
@@ -64,16 +64,16 @@ struct trace {
 	struct hak_session *session;
 	uint64_t window_ns, started_ns, stopped_ns;
 	bool events;
-	const char *target;		/* as given, or the command's name */
+	const char *target; /* as given, or the command's name */
 	struct trace_process *process;
 	size_t processes, processes_room;
 	struct trace_site *site;
 	size_t sites, sites_room;
 	bool map;
-	struct trace_moment *moment;	/* for the map */
+	struct trace_moment *moment; /* for the map */
 	size_t moments, moments_room;
-	uint64_t moment_ns;		/* from one to the next, at least */
-	pid_t command;			/* 0: none, or it has ended */
+	uint64_t moment_ns; /* from one to the next, at least */
+	pid_t command;	    /* 0: none, or it has ended */
 };
 
 /* -- trace_watch.c ----------------------------------------------------------------------------- */

@@ -21,7 +21,7 @@ struct figures {
 	struct ctl_prices prices;
 	uint64_t given, given_calls, freed, call_ns;
 	uint64_t refilled, late, fault_ns, faults, untimed;
-	__u64 distance[HAK_HISTOGRAM_SLOTS];	/* pages */
+	__u64 distance[HAK_HISTOGRAM_SLOTS]; /* pages */
 };
 
 static void collect(struct figures *f, struct trace *t)
@@ -261,10 +261,10 @@ static void process_json(struct json_object *rows, const struct figures *f,
 	hak_json_number(o, "refilled_bytes", fault.refilled);
 	v = child(o, "regions");
 	hak_json_number(v, "first", p->vmas_first);
-	hak_json_number(v, "last", p->vmas_last > space.vmas && !p->ended ? p->vmas_last :
-									   space.vmas);
-	hak_json_number(v, "most", space.vmas_most > p->vmas_first ? space.vmas_most :
-								     p->vmas_first);
+	hak_json_number(v, "last",
+			p->vmas_last > space.vmas && !p->ended ? p->vmas_last : space.vmas);
+	hak_json_number(v, "most",
+			space.vmas_most > p->vmas_first ? space.vmas_most : p->vmas_first);
 	if (p->on_hakmem)
 		kept_json(o, &p->kept_first, &p->kept_last);
 	else
@@ -302,7 +302,7 @@ static void processes_json(struct json_object *o, const struct figures *f)
 /* -- call sites -------------------------------------------------------------------------------- */
 /* One row of the answer: several keys may be one path, of several threads or processes. */
 struct place {
-	const struct trace_site *site;	/* NULL: told too late to be unwound */
+	const struct trace_site *site; /* NULL: told too late to be unwound */
 	uint32_t call;
 	uint64_t calls, bytes, freed, ns;
 };
@@ -391,7 +391,7 @@ static struct json_object *frame_json(const struct hak_symbols *symbols, uint64_
 	return o;
 }
 
-#define PLACES_SHOWN 10	/* in JSON; people get the first few */
+#define PLACES_SHOWN 10 /* in JSON; people get the first few */
 
 static void sites_json(struct json_object *o, const struct figures *f)
 {
@@ -417,8 +417,7 @@ static void sites_json(struct json_object *o, const struct figures *f)
 			hak_json_part(row, "share", p.place[i].bytes, p.bytes);
 		frames = list(row, "frames");
 		for (size_t j = 0; site && j < site->frames; j++)
-			json_object_array_add(frames,
-					      frame_json(site->symbols, site->address[j]));
+			json_object_array_add(frames, frame_json(site->symbols, site->address[j]));
 		json_object_array_add(rows, row);
 	}
 	free(p.place);
@@ -436,7 +435,10 @@ static void missing_json(struct json_object *rows, const char *what, const char 
 
 static void doubts_json(struct json_object *o, const struct figures *f)
 {
-	static const struct { const char *key; enum hak_note note; } lost[] = {
+	static const struct {
+		const char *key;
+		enum hak_note note;
+	} lost[] = {
 		{ "events", HAK_NOTE_LOST_EVENTS },
 		{ "processes", HAK_NOTE_LOST_PROCS },
 		{ "threads", HAK_NOTE_LOST_THREADS },
@@ -449,10 +451,10 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
 		hak_json_number(c, lost[i].key, hak_session_note(s, lost[i].note));
 	/* Given back and not known of any more: they may have been refilled unseen. */
-	hak_json_number(c, "unfollowed_bytes",
-			(hak_session_dropped_pages(s) +
-			 hak_session_note(s, HAK_NOTE_PAGES_UNFOLLOWED))
-				<< s->filter.page_shift);
+	hak_json_number(
+		c, "unfollowed_bytes",
+		(hak_session_dropped_pages(s) + hak_session_note(s, HAK_NOTE_PAGES_UNFOLLOWED))
+			<< s->filter.page_shift);
 	hak_json_bool(o, "all_calls_taxed", s->space_everywhere);
 	rows = list(o, "missing");
 	for (size_t i = 0; i < s->missing_n; i++)

@@ -14,17 +14,14 @@
 #include "control/proc.h"
 #include "hakmemctl/trace.h"
 
-#define OBJECTS_MAX	1024
-#define ENTRIES_MAX	512	/* program headers, and what is in the dynamic section */
+#define OBJECTS_MAX 1024
+#define ENTRIES_MAX 512 /* program headers, and what is in the dynamic section */
 
 static const struct {
 	const char *file, *name;
 } mallocs[] = {
-	{ "libhakmem.so", "hakmem" },
-	{ "libjemalloc", "jemalloc" },
-	{ "libtcmalloc", "tcmalloc" },
-	{ "libmimalloc", "mimalloc" },
-	{ "libc.so.6", "glibc" },
+	{ "libhakmem.so", "hakmem" },  { "libjemalloc", "jemalloc" }, { "libtcmalloc", "tcmalloc" },
+	{ "libmimalloc", "mimalloc" }, { "libc.so.6", "glibc" },
 };
 
 static bool read_at(int mem, uint64_t address, void *to, size_t bytes)

@@ -19,24 +19,24 @@
 
 enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
 
-#define WIDTH		960
-#define MARGIN		20
-#define BAR_MOST	620	/* for the largest area; others by the logarithm of their size */
-#define BAR_LEAST	40
-#define BAR_HEIGHT	26
-#define ROW_HEIGHT	38
-#define COLUMN_WIDTH	4
-#define AREAS_SHOWN	40
-#define SAMPLED_PAGES	512	/* of one column, read from pagemap at once */
+#define WIDTH	      960
+#define MARGIN	      20
+#define BAR_MOST      620 /* for the largest area; others by the logarithm of their size */
+#define BAR_LEAST     40
+#define BAR_HEIGHT    26
+#define ROW_HEIGHT    38
+#define COLUMN_WIDTH  4
+#define AREAS_SHOWN   40
+#define SAMPLED_PAGES 512 /* of one column, read from pagemap at once */
 
-#define VM_ACCESS	7	/* VM_READ, VM_WRITE, VM_EXEC */
+#define VM_ACCESS 7 /* VM_READ, VM_WRITE, VM_EXEC */
 
 /* A run of regions that touch, and of addresses that were regions. */
 struct area {
 	uint64_t start, end;
 	bool accessible;
 	const struct hak_vma *largest;	/* NULL: unmapped meanwhile */
-	uint64_t pages[STATES], active;	/* active: pages given back or taken again */
+	uint64_t pages[STATES], active; /* active: pages given back or taken again */
 };
 
 struct column {
@@ -105,7 +105,9 @@ static int add_area(struct picture *pic, uint64_t start, uint64_t end, const str
 		return -ENOMEM;
 	pic->area = grown;
 	pic->area[pic->areas++] = (struct area){
-		.start = start, .end = end, .largest = vma,
+		.start = start,
+		.end = end,
+		.largest = vma,
 		.accessible = vma && vma->flags & VM_ACCESS,
 	};
 	return 0;
@@ -218,8 +220,8 @@ static int columns_of(const struct picture *pic, const struct area *a, int most)
 	int size = log2_of(pages), pixels;
 
 	pixels = BAR_LEAST + (most ? (BAR_MOST - BAR_LEAST) * size / most : 0);
-	return (uint64_t)pixels / COLUMN_WIDTH < pages ? pixels / COLUMN_WIDTH :
-							 (int)(pages ? pages : 1);
+	return (uint64_t)pixels / COLUMN_WIDTH < pages ? pixels / COLUMN_WIDTH
+						       : (int)(pages ? pages : 1);
 }
 
 static void draw_label(const struct picture *pic, const struct area *a, int y)
@@ -261,8 +263,9 @@ static void draw_bar(const struct picture *pic, struct column *column, int n, in
 			if (height == 0)
 				continue;
 			from += height;
-			fprintf(pic->to, "<rect x='%d' y='%.1f' width='%d' height='%.1f' "
-					 "fill='url(#%s)'/>\n",
+			fprintf(pic->to,
+				"<rect x='%d' y='%.1f' width='%d' height='%.1f' "
+				"fill='url(#%s)'/>\n",
 				x + i * COLUMN_WIDTH, y + BAR_HEIGHT - from, same * COLUMN_WIDTH,
 				height, states[s].id);
 		}
@@ -344,27 +347,32 @@ static void draw_times(const struct picture *pic, int y)
 		double x = WIDTH - MARGIN - BAR_MOST +
 			   (double)BAR_MOST * (double)(t->moment[i - 1].ns - t->started_ns) /
 				   (double)span;
-		double width = (double)BAR_MOST *
-			       (double)(t->moment[i].ns - t->moment[i - 1].ns) / (double)span;
-		double given = 30.0 * (double)(t->moment[i].given - t->moment[i - 1].given) /
-			       (double)most;
+		double width = (double)BAR_MOST * (double)(t->moment[i].ns - t->moment[i - 1].ns) /
+			       (double)span;
+		double given =
+			30.0 * (double)(t->moment[i].given - t->moment[i - 1].given) / (double)most;
 		double again = 30.0 * (double)(t->moment[i].refilled - t->moment[i - 1].refilled) /
 			       (double)most;
 
 		if (again > 0)
-			fprintf(pic->to, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' "
-					 "fill='url(#refilled)'/>\n",
+			fprintf(pic->to,
+				"<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' "
+				"fill='url(#refilled)'/>\n",
 				x, y + 32 - again, width, again);
 		if (given > 0)
-			fprintf(pic->to, "<rect x='%.1f' y='%d' width='%.1f' height='%.1f' "
-					 "fill='url(#given)' stroke='#4a6fa5' "
-					 "stroke-width='.3'/>\n", x, y + 34, width, given);
+			fprintf(pic->to,
+				"<rect x='%.1f' y='%d' width='%.1f' height='%.1f' "
+				"fill='url(#given)' stroke='#4a6fa5' "
+				"stroke-width='.3'/>\n",
+				x, y + 34, width, given);
 	}
 	fprintf(pic->to, "<path d='M%d %dh%d' stroke='#000'/>\n", WIDTH - MARGIN - BAR_MOST, y + 33,
 		BAR_MOST);
 	hak_ns_format(span, text);
-	fprintf(pic->to, "<text x='%d' y='%d' class='small'>up: taken again; down: given back; "
-			 "across: %s</text>\n", WIDTH - MARGIN - BAR_MOST, y + 76, text);
+	fprintf(pic->to,
+		"<text x='%d' y='%d' class='small'>up: taken again; down: given back; "
+		"across: %s</text>\n",
+		WIDTH - MARGIN - BAR_MOST, y + 76, text);
 }
 
 static void draw_legend(const struct picture *pic, int y)
@@ -374,8 +382,10 @@ static void draw_legend(const struct picture *pic, int y)
 	for (int s = 0; s < STATES; s++) {
 		if (pic->pagemap < 0 ? s == RESIDENT || s == LAZY : s == UNKNOWN)
 			continue;
-		fprintf(pic->to, "<rect x='%d' y='%d' width='24' height='14' fill='url(#%s)' "
-				 "stroke='#000'/>\n", x, y, states[s].id);
+		fprintf(pic->to,
+			"<rect x='%d' y='%d' width='24' height='14' fill='url(#%s)' "
+			"stroke='#000'/>\n",
+			x, y, states[s].id);
 		fprintf(pic->to, "<text x='%d' y='%d'>%s</text>\n", x + 30, y + 12,
 			states[s].label);
 		x += 50 + 8 * (int)strlen(states[s].label);
@@ -402,12 +412,13 @@ static int draw(struct picture *pic)
 	if (shown)
 		qsort(pic->area, shown, sizeof(pic->area[0]), by_start);
 	height = y + (int)shown * ROW_HEIGHT + 40;
-	fprintf(pic->to, "<?xml version='1.0' encoding='UTF-8'?>\n"
-			 "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
-			 "viewBox='0 0 %d %d'>\n"
-			 "<style>text{font:12px monospace}.small{font-size:11px}"
-			 ".title{font-size:16px}</style>\n"
-			 "<rect width='100%%' height='100%%' fill='#fff'/>\n",
+	fprintf(pic->to,
+		"<?xml version='1.0' encoding='UTF-8'?>\n"
+		"<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
+		"viewBox='0 0 %d %d'>\n"
+		"<style>text{font:12px monospace}.small{font-size:11px}"
+		".title{font-size:16px}</style>\n"
+		"<rect width='100%%' height='100%%' fill='#fff'/>\n",
 		WIDTH, height, WIDTH, height);
 	fputs(patterns, pic->to);
 	fprintf(pic->to, "<text x='%d' y='32' class='title'>Address space of %d ", MARGIN,
@@ -420,8 +431,10 @@ static int draw(struct picture *pic)
 	for (size_t i = 0; i < shown; i++, y += ROW_HEIGHT)
 		draw_area(pic, &pic->area[i], columns, most, y);
 	if (pic->areas > shown)
-		fprintf(pic->to, "<text x='%d' y='%d' class='small'>and %zu more areas, in which "
-				 "less happened</text>\n", MARGIN, y + 14, pic->areas - shown);
+		fprintf(pic->to,
+			"<text x='%d' y='%d' class='small'>and %zu more areas, in which "
+			"less happened</text>\n",
+			MARGIN, y + 14, pic->areas - shown);
 	fputs("</svg>\n", pic->to);
 	free(columns);
 	return 0;
@@ -444,8 +457,8 @@ static void add_block(const struct hak_block_key *key, const struct hak_block *b
 	for (unsigned page = 0; page < 1u << (HAK_BLOCK_SHIFT - g->pic->page_shift);) {
 		unsigned from = page;
 
-		while (page < 512 && (block->given[page / 64] | block->again[page / 64]) >>
-					     (page % 64) & 1)
+		while (page < 512 &&
+		       (block->given[page / 64] | block->again[page / 64]) >> (page % 64) & 1)
 			page++;
 		if (page == from) {
 			page++;

@@ -17,7 +17,7 @@
 struct report {
 	FILE *to;
 	struct json_object *o;
-	bool color, blocks;	/* blocks: the terminal can show them */
+	bool color, blocks; /* blocks: the terminal can show them */
 	int width;
 };
 
@@ -158,29 +158,32 @@ static void print_summary(const struct report *r)
 		fprintf(r->to, "Memory freed  %8s  by these calls\n",
 			bytes(number(g, "freed_bytes")));
 	if (number(g, "lazy_bytes"))
-		fprintf(r->to, "Freed lazily  %8s  (MADV_FREE), to be taken when the kernel needs "
-			       "it\n",
+		fprintf(r->to,
+			"Freed lazily  %8s  (MADV_FREE), to be taken when the kernel needs "
+			"it\n",
 			bytes(number(g, "lazy_bytes")));
 	fprintf(r->to, "Taken again   %8s  within %s: %s%d %% of the address space",
 		bytes(number(f, "bytes")), time_of(number(r->o, "window_ns")),
 		least ? "at least " : "", percent(real(f, "ratio")));
 	if (member(f, "ratio_of_memory") && !least)
-		fprintf(r->to, ", about %d %% of the memory",
-			percent(real(f, "ratio_of_memory")));
+		fprintf(r->to, ", about %d %% of the memory", percent(real(f, "ratio_of_memory")));
 	if (number(f, "late_bytes"))
 		fprintf(r->to, "; %s later", bytes(number(f, "late_bytes")));
-	fprintf(r->to, "\nMapped again  %8" PRIu64 "  of %" PRIu64
-		       " maps got exactly what was unmapped before: %d %%\n",
+	fprintf(r->to,
+		"\nMapped again  %8" PRIu64 "  of %" PRIu64
+		" maps got exactly what was unmapped before: %d %%\n",
 		number(a, "exact"), number(a, "maps"), percent(real(a, "exact_ratio")));
 	if (k)
-		fprintf(r->to, "Kept          %8" PRIu64 "  of %" PRIu64
-			       " blocks of 1 MiB and more came from hakmem's ring, without a call: "
-			       "%d %%\n",
+		fprintf(r->to,
+			"Kept          %8" PRIu64 "  of %" PRIu64
+			" blocks of 1 MiB and more came from hakmem's ring, without a call: "
+			"%d %%\n",
 			number(k, "hits"), number(k, "hits") + number(k, "misses"),
 			percent(real(k, "ratio")));
 	if (least)
 		fputs("A page that MADV_FREE gave back and that is used again before the kernel "
-		      "takes it\nmakes no fault: such reuse is not seen.\n", r->to);
+		      "takes it\nmakes no fault: such reuse is not seen.\n",
+		      r->to);
 }
 
 /* From a histogram in nanoseconds, rows of four times the time each. */
@@ -233,8 +236,8 @@ static void print_calls(const struct report *r)
 		fprintf(r->to, "  %-17s %7" PRIu64 " %6" PRIu64 " %8s %8s %8s %8s %8s\n",
 			hak_json_get_text(c, "call"), number(c, "calls"), number(c, "failed"),
 			bytes(number(c, "bytes")), bytes(number(c, "given_bytes")),
-			bytes(number(c, "freed_bytes")),
-			time_of(number(c, "ns")), time_of(number(c, "mean_ns")));
+			bytes(number(c, "freed_bytes")), time_of(number(c, "ns")),
+			time_of(number(c, "mean_ns")));
 	}
 }
 
@@ -244,8 +247,7 @@ static void print_faults(const struct report *r)
 			   *cost = member(r->o, "cost");
 	char text[100];
 
-	snprintf(text, sizeof(text), "%-19s %7s %42s %8s", "Page faults", "FAULTS", "TIME",
-		 "MEAN");
+	snprintf(text, sizeof(text), "%-19s %7s %42s %8s", "Page faults", "FAULTS", "TIME", "MEAN");
 	head(r, text);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *f = json_object_array_get_idx(rows, i);
@@ -260,8 +262,9 @@ static void print_faults(const struct report *r)
 		bytes(number(r->o, "zeroed_bytes")),
 		time_of(number(cost, "zeroing_within_ns_estimated")));
 	if (tlb)
-		fprintf(r->to, "  TLB shootdowns: %" PRIu64 " sent to other processors, %" PRIu64
-			       " interrupts taken\n",
+		fprintf(r->to,
+			"  TLB shootdowns: %" PRIu64 " sent to other processors, %" PRIu64
+			" interrupts taken\n",
 			number(tlb, "shootdowns"), number(tlb, "interrupts"));
 }
 
@@ -280,9 +283,9 @@ static void print_regions(const struct report *r)
 	fputs("\nRegions (VMAs): ", r->to);
 	if (json_object_array_length(rows) == 1)
 		fprintf(r->to, "%" PRIu64 " at the start, %" PRIu64 " at the end, ", first, last);
-	fprintf(r->to, "at most %" PRIu64 " in one process; made or removed by calls: %" PRIu64
-		       "\n",
-		most, number(r->o, "regions_changed"));
+	fprintf(r->to,
+		"at most %" PRIu64 " in one process; made or removed by calls: %" PRIu64 "\n", most,
+		number(r->o, "regions_changed"));
 }
 
 static void print_cost(const struct report *r)
@@ -340,8 +343,10 @@ static void print_sites(const struct report *r)
 				fputs(r->blocks ? " ← " : " < ", r->to);
 			print_frame(r, json_object_array_get_idx(frames, j));
 		}
-		fputs(n == 0 ? "not known: its program had ended\n" :
-		      n > FRAMES_SHOWN ? (r->blocks ? " ← …\n" : " < ...\n") : "\n", r->to);
+		fputs(n == 0		 ? "not known: its program had ended\n"
+		      : n > FRAMES_SHOWN ? (r->blocks ? " ← …\n" : " < ...\n")
+					 : "\n",
+		      r->to);
 	}
 }
 
@@ -349,13 +354,15 @@ static void print_doubts(const struct report *r)
 {
 	struct json_object *lost = member(r->o, "lost"), *rows = member(r->o, "missing");
 
-	fprintf(r->to, "\nLost: %" PRIu64 " events, %" PRIu64 " calls and faults, %" PRIu64
-		       " call sites, %" PRIu64 " processes; not followed %s\n",
+	fprintf(r->to,
+		"\nLost: %" PRIu64 " events, %" PRIu64 " calls and faults, %" PRIu64
+		" call sites, %" PRIu64 " processes; not followed %s\n",
 		number(lost, "events"), number(lost, "threads"), number(lost, "sites"),
 		number(lost, "processes"), bytes(number(lost, "unfollowed_bytes")));
 	if (json_object_get_boolean(member(r->o, "all_calls_taxed")))
 		fputs("System calls were watched where all pass, which slows each of the machine a "
-		      "little:\ntracefs cannot be reached.\n", r->to);
+		      "little:\ntracefs cannot be reached.\n",
+		      r->to);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *m = json_object_array_get_idx(rows, i);
 
@@ -376,7 +383,9 @@ static int terminal_width(void)
 
 void trace_report(FILE *to, struct ctl *ctl, struct json_object *document)
 {
-	struct report r = { .to = to, .o = document, .color = ctl->color,
+	struct report r = { .to = to,
+			    .o = document,
+			    .color = ctl->color,
 			    .blocks = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
 			    .width = terminal_width() };
 

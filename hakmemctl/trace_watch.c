@@ -216,8 +216,7 @@ void trace_note_moment(struct trace *t, bool last)
 	hak_space_read(t->session, &space);
 	hak_fault_read(t->session, &fault);
 	m = &t->moment[t->moments++];
-	*m = (struct trace_moment){ .ns = now,
-				    .refilled = fault.refilled + space.populated };
+	*m = (struct trace_moment){ .ns = now, .refilled = fault.refilled + space.populated };
 	for (int i = 0; i < HAK_CALLS; i++)
 		m->given += space.call[i].given;
 }
@@ -252,8 +251,8 @@ static uint64_t path_of(const struct trace_site *site)
 	uint64_t h = site->frames;
 
 	for (size_t i = 0; i < site->frames; i++) {
-		uint64_t place = site->symbols ?
-			hak_symbols_place(site->symbols, site->address[i]) : 0;
+		uint64_t place = site->symbols ? hak_symbols_place(site->symbols, site->address[i])
+					       : 0;
 
 		/* What is in no file is its process's own. */
 		if (!place)

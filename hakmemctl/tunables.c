@@ -34,9 +34,8 @@ static void add_own(struct json_object *rows)
 	for (size_t i = 0; i < hak_tunable_rows_n; i++) {
 		const struct hak_tunable_row *row = &hak_tunable_rows[i];
 		struct hak_spec spec = hak_spec_of_row(row);
-		struct json_object *o =
-			hak_report_tunable(json_object_new_object(), row->id, &spec, row->dflt,
-					   row->when);
+		struct json_object *o = hak_report_tunable(json_object_new_object(), row->id, &spec,
+							   row->dflt, row->when);
 
 		hak_json_text(o, "doc", row->doc);
 		json_object_array_add(rows, o);

@@ -70,7 +70,7 @@ static int same_process(const struct ctl_entry *e)
 		return -ESRCH;
 	r = hak_start_ticks(fd, &ticks);
 	close(fd);
-	if (r < 0)	/* perhaps it is only hidden: opening its segment tells */
+	if (r < 0) /* perhaps it is only hidden: opening its segment tells */
 		return kill(e->pid, 0) < 0 && errno == ESRCH ? -ESRCH : 0;
 	return e->start_ticks && ticks != e->start_ticks ? -ESRCH : 0;
 }
@@ -162,8 +162,10 @@ static int find_change(const char *id, struct entries *all)
 		return ctl_exit_code(r);
 	}
 	if (all->n == 0) {
-		fprintf(stderr, "hakmemctl: the journal has no change %.40s that you may read; see "
-			"hakmemctl history\n", id);
+		fprintf(stderr,
+			"hakmemctl: the journal has no change %.40s that you may read; see "
+			"hakmemctl history\n",
+			id);
 		return CTL_NOTHING;
 	}
 	return CTL_OK;

@@ -16,18 +16,20 @@
 
 /* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
 static const char *const folders[] = {
-	"/etc/systemd/system.control",	"/run/systemd/system.control", "/run/systemd/transient",
-	"/run/systemd/generator.early", "/etc/systemd/system",	     "/etc/systemd/system.attached",
-	"/run/systemd/system",		"/run/systemd/system.attached", "/run/systemd/generator",
-	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system",  "/lib/systemd/system",
+	"/etc/systemd/system.control", "/run/systemd/system.control",
+	"/run/systemd/transient",      "/run/systemd/generator.early",
+	"/etc/systemd/system",	       "/etc/systemd/system.attached",
+	"/run/systemd/system",	       "/run/systemd/system.attached",
+	"/run/systemd/generator",      "/usr/local/lib/systemd/system",
+	"/usr/lib/systemd/system",     "/lib/systemd/system",
 	"/run/systemd/generator.late",
 };
 #define FOLDERS (sizeof(folders) / sizeof(folders[0]))
 
 /* All files of a unit together, and what they set: more than a person writes, and less than what
  * makes this program slow. */
-#define BYTES_MAX	(1u << 20)
-#define SETTINGS_MAX	2048u
+#define BYTES_MAX    (1u << 20)
+#define SETTINGS_MAX 2048u
 
 /* -- words ------------------------------------------------------------------------------------- */
 /* The character of so many digits, or -1. */
@@ -80,11 +82,20 @@ static bool unescape(const char **at, char **out)
 		return true;
 	}
 	switch (**at) {
-	case 'x': n = 2; break;
-	case 'u': n = 4; break;
-	case 'U': n = 8; break;
-	case '0' ... '3': n = 3, skip = 0, base = 8; break;
-	default: return false;
+	case 'x':
+		n = 2;
+		break;
+	case 'u':
+		n = 4;
+		break;
+	case 'U':
+		n = 8;
+		break;
+	case '0' ... '3':
+		n = 3, skip = 0, base = 8;
+		break;
+	default:
+		return false;
 	}
 	c = digits(*at + skip, n, base);
 	if (c < 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
@@ -127,18 +138,18 @@ char *ctl_next_word(const char **at)
 /* -- settings ---------------------------------------------------------------------------------- */
 struct reader {
 	struct ctl_unit *unit;
-	bool manager;		/* its files: of those one setting counts */
+	bool manager; /* its files: of those one setting counts */
 	int error;
-	const char *path;	/* as systemd sees it */
+	const char *path; /* as systemd sees it */
 };
 
 /* Settings that a unit may give more than once, and of which each counts. */
 static bool is_list(const char *name)
 {
 	static const char *const lists[] = {
-		"BindPaths", "BindReadOnlyPaths", "DefaultEnvironment", "Environment",
-		"EnvironmentFile", "ExecPaths", "ExecStart", "InaccessiblePaths", "NoExecPaths",
-		"PassEnvironment", "TemporaryFileSystem", "UnsetEnvironment",
+		"BindPaths",	   "BindReadOnlyPaths", "DefaultEnvironment",  "Environment",
+		"EnvironmentFile", "ExecPaths",		"ExecStart",	       "InaccessiblePaths",
+		"NoExecPaths",	   "PassEnvironment",	"TemporaryFileSystem", "UnsetEnvironment",
 	};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -201,9 +212,10 @@ static void on_bad(const char *path, unsigned line, const char *section, const c
 
 static int cannot_read(const char *path, int error, char why[HAK_WHY_TEXT])
 {
-	const char *text = error == -EFBIG ? "it is too large" :
-			   error == -E2BIG ? "with it there are more settings than are taken" :
-			   error == -EINVAL ? "it is no regular text file" : strerror(-error);
+	const char *text = error == -EFBIG    ? "it is too large"
+			   : error == -E2BIG  ? "with it there are more settings than are taken"
+			   : error == -EINVAL ? "it is no regular text file"
+					      : strerror(-error);
 
 	snprintf(why, HAK_WHY_TEXT, "%.200s: %.60s", path, text);
 	return error;
@@ -271,8 +283,9 @@ static int find_fragment(struct ctl_unit *unit, const char *name)
 		fd = hak_open_in(unit->root, path, O_PATH);
 		if (fd < 0)
 			continue;
-		r = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ? -ERFKILL :
-		    hak_path_in(unit->root, fd, unit->fragment);
+		r = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0
+			    ? -ERFKILL
+			    : hak_path_in(unit->root, fd, unit->fragment);
 		close(fd);
 		return r < 0 ? r : hak_open_file_in(unit->root, path);
 	}
@@ -301,8 +314,8 @@ static int add_folder(char **list, const char *folder, const char *name)
 {
 	char *longer;
 
-	if (asprintf(&longer, "%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", folder,
-		     name) < 0)
+	if (asprintf(&longer, "%s%s%s/%s.d", *list ? *list : "", *list ? ":" : "", folder, name) <
+	    0)
 		return -ENOMEM;
 	free(*list);
 	*list = longer;
@@ -351,8 +364,7 @@ static int read_folders(struct ctl_unit *unit, const char *path, bool manager,
 		return r;
 	}
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		int fd = files[i].masked ? -ENOENT :
-			 hak_open_file_in(unit->root, files[i].path);
+		int fd = files[i].masked ? -ENOENT : hak_open_file_in(unit->root, files[i].path);
 
 		/* Gone meanwhile, or a link that leads nowhere: to systemd it is not there. */
 		if (fd != -ENOENT)
@@ -473,8 +485,7 @@ static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 	return r < 0 ? r : read_drop_ins(unit, why);
 }
 
-int ctl_unit_named(int root, const char *name, struct ctl_unit **ret,
-		   char why[HAK_WHY_TEXT])
+int ctl_unit_named(int root, const char *name, struct ctl_unit **ret, char why[HAK_WHY_TEXT])
 {
 	struct ctl_unit *unit = calloc(1, sizeof(*unit));
 	int r;
@@ -494,8 +505,7 @@ int ctl_unit_named(int root, const char *name, struct ctl_unit **ret,
 	return 0;
 }
 
-int ctl_unit_load(int root, const char *name, struct ctl_unit **ret,
-		  char why[HAK_WHY_TEXT])
+int ctl_unit_load(int root, const char *name, struct ctl_unit **ret, char why[HAK_WHY_TEXT])
 {
 	struct ctl_unit *unit;
 	int r = ctl_unit_named(root, name, &unit, why);

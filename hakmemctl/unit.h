@@ -24,31 +24,29 @@
 
 struct ctl_setting {
 	char *name, *value;
-	char path[PATH_MAX];	/* of the file, as systemd sees it */
+	char path[PATH_MAX]; /* of the file, as systemd sees it */
 };
 
 struct ctl_unit {
 	int root;
-	char name[HAK_UNIT_NAME_BYTES];	/* its own, where an alias was asked for */
+	char name[HAK_UNIT_NAME_BYTES]; /* its own, where an alias was asked for */
 	char fragment[PATH_MAX];	/* as systemd sees it */
 	struct ctl_setting *settings;	/* of [Service], an empty one removed those before; and the
 					 * manager's DefaultEnvironment */
 	size_t n;
-	size_t bytes;			/* of all files read so far */
-	bool ours_etc, ours_run;	/* a drop-in of ours is there */
+	size_t bytes;		 /* of all files read so far */
+	bool ours_etc, ours_run; /* a drop-in of ours is there */
 };
 
 /*
  * 0, or with a sentence in `why`: -EINVAL (no name of a service), -ENOENT, -ERFKILL (masked), or
  * what the system said.
  */
-int ctl_unit_load(int root, const char *name, struct ctl_unit **ret,
-		  char why[HAK_WHY_TEXT]);
+int ctl_unit_load(int root, const char *name, struct ctl_unit **ret, char why[HAK_WHY_TEXT]);
 /* By its name alone: whether or not there is such a unit, only drop-ins of ours are known of it. 0,
  * -EINVAL or -ENOMEM. */
-int ctl_unit_named(int root, const char *name, struct ctl_unit **ret,
-		   char why[HAK_WHY_TEXT]);
-void ctl_unit_free(struct ctl_unit *unit);	/* NULL is fine */
+int ctl_unit_named(int root, const char *name, struct ctl_unit **ret, char why[HAK_WHY_TEXT]);
+void ctl_unit_free(struct ctl_unit *unit); /* NULL is fine */
 
 /* The last value of that setting, or the `i`th; NULL if there is none. */
 const char *ctl_unit_last(const struct ctl_unit *unit, const char *name);
@@ -73,8 +71,8 @@ char *ctl_next_word(const char **at);
 /* -- preloadable.c ----------------------------------------------------------------------------- */
 #define CTL_NOTES 8
 struct ctl_verdict {
-	char why[HAK_WHY_TEXT];		/* why it cannot be, "" if it can */
-	char note[CTL_NOTES][HAK_WHY_TEXT];	/* what to know about it all the same */
+	char why[HAK_WHY_TEXT];		    /* why it cannot be, "" if it can */
+	char note[CTL_NOTES][HAK_WHY_TEXT]; /* what to know about it all the same */
 	size_t notes;
 };
 
@@ -83,9 +81,9 @@ void ctl_preloadable(const struct ctl_unit *unit, const char *library, struct ct
 
 /* -- elf.c ------------------------------------------------------------------------------------- */
 struct ctl_executable {
-	unsigned machine;		/* e_machine */
+	unsigned machine; /* e_machine */
 	bool elf64, dynamic;
-	char interpreter[PATH_MAX];	/* of ELF: the dynamic linker; of a script: what runs it */
+	char interpreter[PATH_MAX]; /* of ELF: the dynamic linker; of a script: what runs it */
 	bool script;
 };
 

@@ -24,12 +24,12 @@
 
 /* A process may change its values as it likes; so many of them are told in a minute, of one and of
  * all of one user. Those of root are the machine's own. */
-#define EVENTS_MAX	64u
-#define EVENTS_OF_USER	1024u
-#define EVENTS_NS	60000000000u
+#define EVENTS_MAX     64u
+#define EVENTS_OF_USER 1024u
+#define EVENTS_NS      60000000000u
 /* Between two reloads. */
-#define REPAIRS_MAX	8u
-#define BUSY_NS		1000000000u	/* a lock that is held for longer is worth a word */
+#define REPAIRS_MAX 8u
+#define BUSY_NS	    1000000000u /* a lock that is held for longer is worth a word */
 
 /* -- writing ----------------------------------------------------------------------------------- */
 /* Row of hak_tunable_rows of the process's tunable; -1 if it is newer than we are. */
@@ -207,8 +207,7 @@ static void name_writer(const struct hak_value_change *change, char *out, size_t
 	if (change->new.origin == HAK_ORIGIN_POLICY)
 		snprintf(out, bytes, "policy %s", change->rule ? change->rule : "");
 	else if (change->new.origin == HAK_ORIGIN_ADMIN)
-		snprintf(out, bytes, "user %u, process %u", change->writer_uid,
-			 change->writer_pid);
+		snprintf(out, bytes, "user %u, process %u", change->writer_uid, change->writer_pid);
 	else
 		snprintf(out, bytes, "%s", hak_origin_word(change->new.origin));
 }
@@ -317,7 +316,9 @@ static bool values_moved(const struct hak_process *p)
 static int read_generation(const struct hak_process *p, uint64_t *ret)
 {
 	return pread(p->seg->tune_fd, ret, sizeof(*ret),
-		     offsetof(struct hak_tune, generation_seq)) == (ssize_t)sizeof(*ret) ? 0 : -EIO;
+		     offsetof(struct hak_tune, generation_seq)) == (ssize_t)sizeof(*ret)
+		       ? 0
+		       : -EIO;
 }
 
 void hak_apply_first(struct hak_process *p)

@@ -12,48 +12,48 @@
 #include "control/segment.h"
 #include "hakmemd/askers.h"
 
-#define SENDERS		64u	/* connections whose user is remembered */
-#define NAME_BYTES	24u	/* ":1.4711"; longer ones are asked for each time */
-#define USERS		32u
-#define SHARE		10u	/* one part in so many */
-#define FREE_NS		250000000
+#define SENDERS	   64u /* connections whose user is remembered */
+#define NAME_BYTES 24u /* ":1.4711"; longer ones are asked for each time */
+#define USERS	   32u
+#define SHARE	   10u /* one part in so many */
+#define FREE_NS	   250000000
 /* Refusals that are answered: at once, and one more each time that so long has passed. */
-#define ANSWERS		64u
-#define ANSWER_NS	10000000u
+#define ANSWERS	  64u
+#define ANSWER_NS 10000000u
 /* In one turn of the event loop. */
-#define DRAIN_NS	2000000
+#define DRAIN_NS 2000000
 /* Answers that dbus-daemon has not taken yet, before it is waited for; how long, at a time. */
-#define UNSENT_MAX	16u
-#define ROOM_MS		100
-#define ROOM_TRIES	10u
-#define ASK_US		5000000u	/* dbus-daemon answers by then, or not at all */
+#define UNSENT_MAX 16u
+#define ROOM_MS	   100
+#define ROOM_TRIES 10u
+#define ASK_US	   5000000u /* dbus-daemon answers by then, or not at all */
 /* Before the bus's own sources, so that nothing else is counted. */
-#define PRIORITY	(SD_EVENT_PRIORITY_NORMAL - 10)
+#define PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
 
 struct sender {
-	char name[NAME_BYTES];	/* "": this place is free */
+	char name[NAME_BYTES]; /* "": this place is free */
 	uid_t uid;
 };
 
 struct user {
 	bool known;
 	uid_t uid;
-	int64_t left_ns;	/* of its time, as of `seen_ns` */
+	int64_t left_ns; /* of its time, as of `seen_ns` */
 	uint64_t seen_ns;
-	uint64_t answers_ns;	/* when the refusals answered so far will be paid for */
+	uint64_t answers_ns; /* when the refusals answered so far will be paid for */
 };
 
 struct hak_askers {
 	sd_event_source *after;
 	struct sender senders[SENDERS];
 	struct user users[USERS];
-	struct user *now;	/* whose message is looked at; NULL: nobody's that counts */
-	int64_t begun_ns;	/* of our processor time */
+	struct user *now; /* whose message is looked at; NULL: nobody's that counts */
+	int64_t begun_ns; /* of our processor time */
 	sd_bus *bus;
 	const char *address;
-	sd_bus *asking;		/* on which dbus-daemon is asked; NULL: not yet */
+	sd_bus *asking; /* on which dbus-daemon is asked; NULL: not yet */
 	uint64_t *refusals;
-	bool refused;		/* the message before */
+	bool refused; /* the message before */
 };
 
 static void charge(struct hak_askers *a)

@@ -29,7 +29,7 @@ struct hak_askers;
  * stays; `refused` counts refusals. */
 int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *refused,
 		   struct hak_askers **ret);
-void hak_askers_free(struct hak_askers *a);	/* NULL is fine */
+void hak_askers_free(struct hak_askers *a); /* NULL is fine */
 
 /* The user behind a message: 0, or -errno when nobody is there any more. */
 int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret);

@@ -13,9 +13,9 @@
 #include "control/report.h"
 #include "hakmemd/bus.h"
 
-#define TUNABLES	hak_tunable_rows_n
+#define TUNABLES hak_tunable_rows_n
 /* What a purge or a change waits for unless the caller says otherwise. */
-#define TIMEOUT_US	1000000u
+#define TIMEOUT_US 1000000u
 
 /* -- paths ------------------------------------------------------------------------------------- */
 void hak_bus_process_path(const struct hak_process *p, char ret[HAK_BUS_PATH_BYTES])
@@ -86,7 +86,9 @@ static int get_text(sd_bus *bus, const char *path, const char *interface, const 
 		    sd_bus_message *reply, void *arg, sd_bus_error *error)
 {
 	const struct hak_process *p = arg;
-	const struct { const char *property, *text; } texts[] = {
+	const struct {
+		const char *property, *text;
+	} texts[] = {
 		{ "Command", p->id.comm },
 		{ "Executable", p->id.exe },
 		{ "ControlGroup", p->id.cgroup },
@@ -185,8 +187,7 @@ static int get_origins(sd_bus *bus, const char *path, const char *interface, con
 		char name[4 * HAK_NAME_BYTES];
 
 		hak_escape(p->seg->tunable[i].name, name, sizeof(name));
-		r = sd_bus_message_append(reply, "{ss}", name,
-					  hak_origin_word(p->value[i].origin));
+		r = sd_bus_message_append(reply, "{ss}", name, hak_origin_word(p->value[i].origin));
 	}
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -232,8 +233,7 @@ static int run_get_counters(struct hak_call *call, struct hak_process *p, sd_bus
 static int reply_json(sd_bus_message *message, struct json_object *o)
 {
 	int r = sd_bus_reply_method_return(
-		message, "s",
-		json_object_to_json_string_ext(o, JSON_C_TO_STRING_NOSLASHESCAPE));
+		message, "s", json_object_to_json_string_ext(o, JSON_C_TO_STRING_NOSLASHESCAPE));
 
 	json_object_put(o);
 	return r;
@@ -253,8 +253,8 @@ static int run_describe(struct hak_call *call, struct hak_process *p, sd_bus_err
 				    "Describe() takes list, stats, classes, values or tunables");
 	r = hak_report_make(p->seg, what, false, &o);
 	if (r < 0)
-		return hak_bus_error(error, r == -ESRCH ? HAK_BUS_NO_PROCESS :
-				     HAK_BUS_UNREADABLE, "%s", reason(r));
+		return hak_bus_error(error, r == -ESRCH ? HAK_BUS_NO_PROCESS : HAK_BUS_UNREADABLE,
+				     "%s", reason(r));
 	return reply_json(hak_call_message(call), o);
 }
 
@@ -276,12 +276,10 @@ static int answer_set(sd_bus_message *message, struct json_object *rows)
 }
 
 /* D-Bus has no NULL, and a name of a tunable is bounded. */
-static int read_wish(sd_bus_error *error, struct hak_wish *wish, const char *name,
-		     const char *text)
+static int read_wish(sd_bus_error *error, struct hak_wish *wish, const char *name, const char *text)
 {
 	if (!*name || strlen(name) >= sizeof(wish->name))
-		return hak_bus_error(error, HAK_BUS_NO_TUNABLE, "\"%.60s\" is no tunable",
-				     name);
+		return hak_bus_error(error, HAK_BUS_NO_TUNABLE, "\"%.60s\" is no tunable", name);
 	memset(wish, 0, sizeof(*wish));
 	memcpy(wish->name, name, strlen(name));
 	wish->text = text;
@@ -314,8 +312,8 @@ static int run_set(struct hak_call *call, struct hak_process *p, sd_bus_error *e
 		return r;
 	index = hak_segment_tunable(p->seg, name);
 	if (index < 0)
-		return hak_bus_error(error, HAK_BUS_NO_TUNABLE,
-				     "The process has no tunable \"%s\"", name);
+		return hak_bus_error(error, HAK_BUS_NO_TUNABLE, "The process has no tunable \"%s\"",
+				     name);
 	spec = hak_spec_of_desc(&p->seg->tunable[index]);
 	if (hak_value_parse(&spec, text, &value, why) < 0)
 		return hak_bus_error(error, HAK_BUS_BAD_VALUE, "%s", why);
@@ -332,8 +330,8 @@ static int add_wish(struct hak_wish *wishes, size_t *n, const char *name, const 
 		return bad_argument(error, "There are not that many tunables");
 	for (size_t i = 0; i < *n; i++)
 		if (strcmp(wishes[i].name, name) == 0)
-			return hak_bus_error(error, HAK_BUS_BAD_ARGUMENT,
-					     "%s is given twice", name);
+			return hak_bus_error(error, HAK_BUS_BAD_ARGUMENT, "%s is given twice",
+					     name);
 	r = read_wish(error, &wishes[*n], name, text);
 	if (r >= 0)
 		(*n)++;
@@ -421,13 +419,20 @@ static const struct hak_method purge = { "purge", true, run_purge, answer_purge 
 /* One handler for all: what differs is in the table. */
 static int on_call(sd_bus_message *m, void *arg, sd_bus_error *error)
 {
-	static const struct { const char *member; const struct hak_method *method; } methods[] = {
-		{ "GetCounters", &get_counters }, { "Describe", &describe }, { "Set", &set },
-		{ "Change", &change }, { "Reset", &reset }, { "Purge", &purge },
+	static const struct {
+		const char *member;
+		const struct hak_method *method;
+	} methods[] = {
+		{ "GetCounters", &get_counters },
+		{ "Describe", &describe },
+		{ "Set", &set },
+		{ "Change", &change },
+		{ "Reset", &reset },
+		{ "Purge", &purge },
 	};
 	struct hak_process *p = arg;
-	struct hak_bus *bus = sd_bus_slot_get_userdata(sd_bus_get_current_slot(
-		sd_bus_message_get_bus(m)));
+	struct hak_bus *bus =
+		sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(m)));
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
 		if (strcmp(methods[i].member, sd_bus_message_get_member(m)) == 0)
@@ -435,9 +440,9 @@ static int on_call(sd_bus_message *m, void *arg, sd_bus_error *error)
 	return -ENOSYS;
 }
 
-#define CONSTANT	SD_BUS_VTABLE_PROPERTY_CONST
-#define SIGNALS		SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
-#define ANYBODY		SD_BUS_VTABLE_UNPRIVILEGED
+#define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
+#define SIGNALS	 SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define ANYBODY	 SD_BUS_VTABLE_UNPRIVILEGED
 #define METHOD(member, in, in_names, out, out_names) \
 	SD_BUS_METHOD_WITH_NAMES(member, in, in_names, out, out_names, on_call, ANYBODY)
 #define P SD_BUS_PARAM
@@ -478,8 +483,9 @@ static void make_tunables_vtable(void)
 	*v++ = (sd_bus_vtable)SD_BUS_PROPERTY("Origins", "a{ss}", get_origins, 0, SIGNALS);
 	for (size_t i = 0; i < TUNABLES; i++) {
 		const struct hak_tunable_row *row = &hak_tunable_rows[i];
-		const char *type = row->type == HAK_TYPE_BOOL ? "b" :
-				   row->type == HAK_TYPE_ENUM ? "s" : "t";
+		const char *type = row->type == HAK_TYPE_BOOL	? "b"
+				   : row->type == HAK_TYPE_ENUM ? "s"
+								: "t";
 
 		property_of(row, tunable_names[i]);
 		*v++ = (sd_bus_vtable)SD_BUS_PROPERTY(tunable_names[i], type, get_tunable, 0,

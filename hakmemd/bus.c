@@ -12,9 +12,9 @@
 #include "hakmemd/journal.h"
 
 /* The answer to RequestName(). */
-#define NAME_IS_OURS	1u
-#define AGAIN_MIN_US	1000000u
-#define AGAIN_MAX_US	60000000u
+#define NAME_IS_OURS 1u
+#define AGAIN_MIN_US 1000000u
+#define AGAIN_MAX_US 60000000u
 
 static int connect_bus(struct hak_bus *bus);
 
@@ -370,7 +370,10 @@ static void reloaded(struct hak_manager *m, void *arg)
 }
 
 static const struct hak_observer observer = {
-	.added = added, .removed = removed, .changed = changed, .value = value,
+	.added = added,
+	.removed = removed,
+	.changed = changed,
+	.value = value,
 	.reloaded = reloaded,
 };
 
@@ -423,8 +426,7 @@ static int try_again(struct hak_bus *bus)
 
 	if (!bus->again)
 		r = sd_event_add_time(bus->manager->event, &bus->again, CLOCK_MONOTONIC,
-				      hak_monotonic_ns() / 1000 + bus->again_us, 0, on_again,
-				      bus);
+				      hak_monotonic_ns() / 1000 + bus->again_us, 0, on_again, bus);
 	bus->again_us = bus->again_us * 2 < AGAIN_MAX_US ? bus->again_us * 2 : AGAIN_MAX_US;
 	return r;
 }
@@ -464,8 +466,8 @@ static int on_any(sd_bus_message *message, void *arg, sd_bus_error *error)
 		return hak_bus_error(error, HAK_BUS_LIMIT,
 				     "This user's questions take too much time");
 	if (r < 0 && r != -ENXIO && r != -EBUSY)
-		return hak_bus_error(error, HAK_BUS_LIMIT,
-				     "dbus-daemon does not say who asks: %s", strerror(-r));
+		return hak_bus_error(error, HAK_BUS_LIMIT, "dbus-daemon does not say who asks: %s",
+				     strerror(-r));
 	return r < 0;
 }
 
@@ -523,8 +525,7 @@ static int connect_bus(struct hak_bus *bus)
 	if (r >= 0)
 		r = add_objects(bus);
 	if (r >= 0)
-		r = sd_bus_request_name_async(bus->bus, NULL, HAK_BUS_NAME,
-					      0, on_named, bus);
+		r = sd_bus_request_name_async(bus->bus, NULL, HAK_BUS_NAME, 0, on_named, bus);
 	if (r < 0) {
 		bus->bus = sd_bus_unref(bus->bus);
 		hak_askers_free(bus->askers);
@@ -545,8 +546,7 @@ int hak_bus_start(struct hak_manager *m, const char *address, struct hak_bus **r
 	bus->address = address ? strdup(address) : NULL;
 	r = address && !bus->address ? -ENOMEM : connect_bus(bus);
 	if (r < 0 && !address) {
-		hak_log(LOG_INFO, "there is no bus to be had (%s); going on without",
-			strerror(-r));
+		hak_log(LOG_INFO, "there is no bus to be had (%s); going on without", strerror(-r));
 		r = 0;
 	}
 	if (r >= 0)

@@ -29,22 +29,22 @@
 #define HAK_BUS_PATH_BYTES 96
 
 /* Unanswered calls of one user, and of all. */
-#define HAK_CALLS_OF_USER	32u
-#define HAK_CALLS_MAX		256u
+#define HAK_CALLS_OF_USER 32u
+#define HAK_CALLS_MAX	  256u
 
 struct hak_call;
 
 struct hak_bus {
 	struct hak_manager *manager;
 	sd_bus *bus;
-	char *address;			/* NULL: the system's */
-	bool ready;			/* the name is ours; before that nobody listens */
-	sd_event_source *again;		/* connects anew after the connection broke */
+	char *address;		/* NULL: the system's */
+	bool ready;		/* the name is ours; before that nobody listens */
+	sd_event_source *again; /* connects anew after the connection broke */
 	uint64_t again_us;
 	struct hak_askers *askers;
-	struct hak_call *calls;		/* list */
+	struct hak_call *calls; /* list */
 	unsigned calls_n;
-	sd_event_source *look;		/* for answers of processes; off while no call waits */
+	sd_event_source *look; /* for answers of processes; off while no call waits */
 	uint64_t look_us;
 };
 
@@ -80,8 +80,8 @@ void hak_bus_value_changed(struct hak_bus *bus, const struct hak_process *p, uin
  * hak_call_wait(), or returns a negative errno or sd_bus_error_setf().
  */
 struct hak_method {
-	const char *action;		/* behind HAK_BUS_NAME "."; for polkit */
-	bool owner_may;			/* the process's own user needs nobody's leave */
+	const char *action; /* behind HAK_BUS_NAME "."; for polkit */
+	bool owner_may;	    /* the process's own user needs nobody's leave */
 	int (*run)(struct hak_call *call, struct hak_process *p, sd_bus_error *error);
 	/* The answer to a request; takes `rows` over. */
 	int (*answer)(sd_bus_message *message, struct json_object *rows);

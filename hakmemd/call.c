@@ -15,25 +15,25 @@
 #include "hakmemd/journal.h"
 
 /* Pauses between looks for answers, from what an agent needs to what a person notices. */
-#define LOOK_MIN_US	500u
-#define LOOK_MAX_US	50000u
-#define TIMEOUT_MAX_US	300000000u
+#define LOOK_MIN_US    500u
+#define LOOK_MAX_US    50000u
+#define TIMEOUT_MAX_US 300000000u
 /* What a call may bring: many times what all tunables by name and value are. */
-#define ARGUMENTS_BYTES	16384u
+#define ARGUMENTS_BYTES 16384u
 /* Of our processor, to carry out or to answer: what a process has to tell may be long. */
-#define CALL_NS		50000000
+#define CALL_NS 50000000
 
 struct hak_call {
 	struct hak_bus *bus;
 	struct hak_call *prev, *next;
 	sd_bus_message *message;
 	const struct hak_method *method;
-	uid_t uid;			/* of the caller */
-	pid_t pid;			/* 0: about no process */
+	uid_t uid; /* of the caller */
+	pid_t pid; /* 0: about no process */
 	uint64_t start_ticks;
-	sd_bus_slot *polkit;		/* the question that is out */
-	sd_bus_track *caller;		/* tells when nobody waits any more */
-	struct hak_request *request;	/* what the process is asked */
+	sd_bus_slot *polkit;	     /* the question that is out */
+	sd_bus_track *caller;	     /* tells when nobody waits any more */
+	struct hak_request *request; /* what the process is asked */
 	uint64_t deadline_ns;
 };
 
@@ -68,8 +68,8 @@ static void free_call(struct hak_call *call)
 
 static struct hak_process *process_of(const struct hak_call *call)
 {
-	return call->pid ? hak_manager_find(call->bus->manager, call->pid, call->start_ticks) :
-	       NULL;
+	return call->pid ? hak_manager_find(call->bus->manager, call->pid, call->start_ticks)
+			 : NULL;
 }
 
 /* -- who asks ---------------------------------------------------------------------------------- */
@@ -143,8 +143,11 @@ static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message, u
 
 	if (!call)
 		return NULL;
-	*call = (struct hak_call){ .bus = bus, .message = sd_bus_message_ref(message),
-				   .method = method, .uid = uid, .next = bus->calls };
+	*call = (struct hak_call){ .bus = bus,
+				   .message = sd_bus_message_ref(message),
+				   .method = method,
+				   .uid = uid,
+				   .next = bus->calls };
 	if (p) {
 		call->pid = p->id.pid;
 		call->start_ticks = p->id.start_ticks;
@@ -186,8 +189,8 @@ static void judged(int result, const char *why, void *arg)
 	call->polkit = sd_bus_slot_unref(call->polkit);
 	if (result < 0) {
 		free_call(call);
-		r = hak_bus_error(&error, result == -ENOTUNIQ ? HAK_BUS_WANTS_USER :
-				  HAK_BUS_DENIED, "%s", why);
+		r = hak_bus_error(&error, result == -ENOTUNIQ ? HAK_BUS_WANTS_USER : HAK_BUS_DENIED,
+				  "%s", why);
 	} else {
 		r = run(call, &error);
 	}

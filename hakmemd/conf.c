@@ -47,8 +47,9 @@ static void store(struct hak_conf *conf, const struct row *row, uint64_t value)
 
 static int parse(const struct row *row, const char *text, uint64_t *ret, char why[HAK_WHY_TEXT])
 {
-	static const struct hak_spec on_off = { .name = "it", .values = "",
-						.type = HAK_TYPE_BOOL, .max = 1 };
+	static const struct hak_spec on_off = {
+		.name = "it", .values = "", .type = HAK_TYPE_BOOL, .max = 1
+	};
 	char min[HAK_VALUE_TEXT], max[HAK_VALUE_TEXT];
 	uint64_t ns;
 	int r;
@@ -68,8 +69,10 @@ static int parse(const struct row *row, const char *text, uint64_t *ret, char wh
 		*ret = ns / 1000;
 		hak_ns_format(row->min_us * 1000, min);
 		hak_ns_format(row->max_us * 1000, max);
-		snprintf(why, HAK_WHY_TEXT, "\"%.40s\" is out of range; %s takes a time from %s to "
-			 "%s", text, row->name, row->min_us ? min : "0", max);
+		snprintf(why, HAK_WHY_TEXT,
+			 "\"%.40s\" is out of range; %s takes a time from %s to "
+			 "%s",
+			 text, row->name, row->min_us ? min : "0", max);
 		return *ret < row->min_us || *ret > row->max_us ? -ERANGE : 0;
 	}
 }

@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 struct hak_conf {
-	uint64_t look_us;		/* [Daemon] LookEvery=: between looks for new processes */
-	bool page_out;			/* PageOut=: attach, and take lazily freed pages away */
-	uint64_t page_out_us;		/* PageOutEvery= */
-	bool pressure;			/* [HostPressure] Enable= */
+	uint64_t look_us;     /* [Daemon] LookEvery=: between looks for new processes */
+	bool page_out;	      /* PageOut=: attach, and take lazily freed pages away */
+	uint64_t page_out_us; /* PageOutEvery= */
+	bool pressure;	      /* [HostPressure] Enable= */
 	uint64_t threshold_us, window_us, cooldown_us;
-	unsigned action;		/* enum hak_purge_level */
+	unsigned action; /* enum hak_purge_level */
 };
 
 /* From hakmemd.conf and hakmemd.conf.d/ as they are now; bad lines are logged and left out. 0 or

@@ -38,61 +38,61 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-#define YOUNG		4u
-#define OLD		16u
-#define OLDEST		512u	/* a power of two */
+#define YOUNG  4u
+#define OLD    16u
+#define OLDEST 512u /* a power of two */
 /* Of our processor, in one slice: all processes, those of one user, one process. */
-#define SLICE_NS	10000000
-#define USER_NS		5000000
-#define PROCESS_NS	5000000
+#define SLICE_NS   10000000
+#define USER_NS	   5000000
+#define PROCESS_NS 5000000
 /* The first look is one slice, so that whoever waits for our start finds all processes known. */
-#define FIRST_NS	300000000
-#define FIRST_USER_NS	50000000
+#define FIRST_NS      300000000
+#define FIRST_USER_NS 50000000
 /* Pauses are so many times what the slice before took. */
-#define PAUSE		9u
-#define PAUSE_MIN_US	1000u
+#define PAUSE	     9u
+#define PAUSE_MIN_US 1000u
 /* Numbers in the table between looks at the clock. */
-#define CLOCK_EVERY	128u
+#define CLOCK_EVERY 128u
 /* So many numbers are tried before listing all is cheaper. */
-#define TRY_MAX		128
-#define LIST_EVERY	32u	/* looks */
+#define TRY_MAX	   128
+#define LIST_EVERY 32u /* looks */
 /* A segment that is being made is not valid yet. What is wrong is said when it still is so long
  * after it was first seen. */
-#define DOUBT_NS	10000000000u
-#define DOUBTFUL	16u	/* until then it is looked at once in so many looks, or twice */
+#define DOUBT_NS 10000000000u
+#define DOUBTFUL 16u /* until then it is looked at once in so many looks, or twice */
 
 /* One process that was seen. */
 struct seen {
-	pid_t pid;		/* 0: this place is free */
-	unsigned last;		/* scan in which it was last listed */
-	unsigned looks;		/* how often it was looked at */
-	unsigned look;		/* look at which that was last */
-	struct hak_program program;	/* none while it is known */
-	bool known;		/* in the manager's table */
-	bool told;		/* its segment is bad, and that was said */
+	pid_t pid;		    /* 0: this place is free */
+	unsigned last;		    /* scan in which it was last listed */
+	unsigned looks;		    /* how often it was looked at */
+	unsigned look;		    /* look at which that was last */
+	struct hak_program program; /* none while it is known */
+	bool known;		    /* in the manager's table */
+	bool told;		    /* its segment is bad, and that was said */
 	struct doubt {
-		uint64_t since_ns;	/* 0: there is none */
-		uint64_t ino;		/* of the segment */
+		uint64_t since_ns; /* 0: there is none */
+		uint64_t ino;	   /* of the segment */
 		int error;
 	} doubt;
-	struct hak_turn turn;	/* of discovery->shares */
+	struct hak_turn turn; /* of discovery->shares */
 };
 
 struct hak_discovery {
 	struct hak_manager *manager;
 	sd_event_source *timer;
 	DIR *proc;
-	struct seen *seen;	/* open addressing by pid; a power of two, at most half full */
+	struct seen *seen; /* open addressing by pid; a power of two, at most half full */
 	size_t room, n;
-	size_t next;		/* place in the table that is looked at next */
-	size_t left;		/* how many places are left in this look */
+	size_t next; /* place in the table that is looked at next */
+	size_t left; /* how many places are left in this look */
 	struct hak_shares shares;
-	uint64_t next_us;	/* when the next look begins */
-	bool looking;		/* a look has begun, and has not come to all places */
-	bool listing;		/* a list of all is not complete */
+	uint64_t next_us; /* when the next look begins */
+	bool looking;	  /* a look has begun, and has not come to all places */
+	bool listing;	  /* a list of all is not complete */
 	size_t listed_n;
 	pid_t youngest;
-	unsigned listed;	/* look at which all were listed */
+	unsigned listed; /* look at which all were listed */
 	unsigned scan;
 	bool first;
 };
@@ -251,8 +251,8 @@ bool hak_discovery_still(struct hak_process *p)
 		return false;
 	if (p->program.fd >= 0)
 		return hak_program_runs(&p->program);
-	return turn % OLD || (hak_program_same_exe(p->seg->procfd, ".", &p->program) &&
-			      maps_segment(p->seg));
+	return turn % OLD ||
+	       (hak_program_same_exe(p->seg->procfd, ".", &p->program) && maps_segment(p->seg));
 }
 
 /* A service may drop its root, a desktop may move what it has started into a scope: soon after its
@@ -336,8 +336,8 @@ static void tell_bad(struct hak_discovery *d, struct seen *s, int error, const c
 		return;
 	}
 	s->told = true;
-	hak_event(LOG_NOTICE, HAK_MESSAGE_HOSTILE, fields, 2,
-		  "process %d is left alone: %s", (int)s->pid, shown);
+	hak_event(LOG_NOTICE, HAK_MESSAGE_HOSTILE, fields, 2, "process %d is left alone: %s",
+		  (int)s->pid, shown);
 }
 
 /* Takes the program over, too. */
@@ -387,7 +387,7 @@ static void look_at(struct hak_discovery *d, struct seen *s)
 	hak_program_close(&s->program);
 	if (hak_program_open(proc, name, &s->program) == -ENOENT) {
 		renew(s);
-		s->last = d->scan - 2;	/* until it is listed again */
+		s->last = d->scan - 2; /* until it is listed again */
 		return;
 	}
 	if (hak_maybe_segment(proc, name) != 1)
@@ -519,8 +519,8 @@ static void pause_from_now(struct hak_discovery *d, uint64_t begun_us, bool more
 
 	if (pause_us < PAUSE_MIN_US)
 		pause_us = PAUSE_MIN_US;
-	sd_event_source_set_time(d->timer, more || now_us + pause_us > d->next_us ?
-				 now_us + pause_us : d->next_us);
+	sd_event_source_set_time(
+		d->timer, more || now_us + pause_us > d->next_us ? now_us + pause_us : d->next_us);
 }
 
 static int on_timer(sd_event_source *source, uint64_t unused, void *arg)
@@ -579,8 +579,10 @@ int hak_discovery_start(struct hak_manager *m)
 	r = rebuild(d, 0);
 	if (r < 0)
 		return r;
-	d->shares = (struct hak_shares){ .pass_ns = FIRST_NS, .user_ns = FIRST_USER_NS,
-					 .piece_ns = PROCESS_NS, .secret = m->shares.secret };
+	d->shares = (struct hak_shares){ .pass_ns = FIRST_NS,
+					 .user_ns = FIRST_USER_NS,
+					 .piece_ns = PROCESS_NS,
+					 .secret = m->shares.secret };
 	begin(d);
 	slice(d);
 	d->shares.pass_ns = SLICE_NS;

@@ -25,49 +25,48 @@
 
 #include "control/scrape.h"
 
-#define DEFAULT_LISTEN	"127.0.0.1:9964"
-#define CONNECTIONS	256
-#define CROWD		192	/* beyond these, for a new one an old one ends */
-#define PEERS		64u	/* kinds of peers that are told apart, by a hash */
-#define TIMEOUT_S	2		/* of silence */
-#define PATIENCE_S	5		/* to ask, and to read the answer; up to twice that */
-#define MEMORY_BYTES	16384	/* of one request: its line and headers */
-#define ASK_NS		5000000000u
-#define FRESH_NS	1000000000u
+#define DEFAULT_LISTEN "127.0.0.1:9964"
+#define CONNECTIONS    256
+#define CROWD	       192   /* beyond these, for a new one an old one ends */
+#define PEERS	       64u   /* kinds of peers that are told apart, by a hash */
+#define TIMEOUT_S      2     /* of silence */
+#define PATIENCE_S     5     /* to ask, and to read the answer; up to twice that */
+#define MEMORY_BYTES   16384 /* of one request: its line and headers */
+#define ASK_NS	       5000000000u
+#define FRESH_NS       1000000000u
 
 /* One format's text, kept for a second. */
 struct text {
-	struct MHD_Response *response;	/* holds a reference of ours; NULL: none */
+	struct MHD_Response *response; /* holds a reference of ours; NULL: none */
 	uint64_t made_ns;
 };
 
 /* One that is connected. */
 struct place {
 	bool taken;
-	bool ending;		/* it was shut down, and will be closed */
+	bool ending; /* it was shut down, and will be closed */
 	int fd;
-	unsigned peer;		/* below PEERS */
-	uint64_t since_ns;	/* it came, or was answered last */
+	unsigned peer;	   /* below PEERS */
+	uint64_t since_ns; /* it came, or was answered last */
 };
 
 struct exporter {
 	const char *socket;
 	struct text texts[HAK_METRICS_PROMETHEUS + 1];
-	pthread_mutex_t lock;	/* of the places: no descriptor is closed while it is held */
+	pthread_mutex_t lock; /* of the places: no descriptor is closed while it is held */
 	struct place places[CONNECTIONS];
 };
 
 static const char *const content_types[] = {
-	[HAK_METRICS_OPENMETRICS] =
-		"application/openmetrics-text; version=1.0.0; charset=utf-8",
+	[HAK_METRICS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 	[HAK_METRICS_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
 };
 
 /* -- answers ----------------------------------------------------------------------------------- */
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result r;
 
 	if (!response)
@@ -192,8 +191,9 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 			place++;
 		if (place < e->places + CONNECTIONS) {
 			*place = (struct place){ .taken = true };
-			place->fd = MHD_get_connection_info(
-				connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+			place->fd = MHD_get_connection_info(connection,
+							    MHD_CONNECTION_INFO_CONNECTION_FD)
+					    ->connect_fd;
 			place->since_ns = hak_monotonic_ns();
 			place->peer = peer_of(place->fd);
 			*context = place;
@@ -207,8 +207,9 @@ static void on_answered(void *arg, struct MHD_Connection *connection, void **con
 			enum MHD_RequestTerminationCode how)
 {
 	struct exporter *e = arg;
-	struct place *place = MHD_get_connection_info(
-		connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	struct place *place =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+			->socket_context;
 
 	pthread_mutex_lock(&e->lock);
 	if (place)
@@ -270,8 +271,9 @@ static int find_socket(const char *where)
 	if (n > 1)
 		return -E2BIG;
 	if (n == 1)
-		return sd_is_socket(SD_LISTEN_FDS_START, AF_UNSPEC, SOCK_STREAM, 1) > 0 ?
-			       SD_LISTEN_FDS_START : -ENOTSOCK;
+		return sd_is_socket(SD_LISTEN_FDS_START, AF_UNSPEC, SOCK_STREAM, 1) > 0
+			       ? SD_LISTEN_FDS_START
+			       : -ENOTSOCK;
 	fd = listen_at(where);
 	if (fd == -EINVAL)
 		fprintf(stderr, "hakmem-exporter: --listen takes ADDRESS:PORT, not \"%s\"\n",
@@ -297,11 +299,10 @@ static int serve(struct exporter *e, int fd)
 				  on_request, e, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
 				  MHD_OPTION_NOTIFY_CONNECTION, on_connection, e,
 				  MHD_OPTION_NOTIFY_COMPLETED, on_answered, e,
-				  MHD_OPTION_LISTEN_SOCKET, fd,
-				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-				  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
-				  MHD_OPTION_END);
+				  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+				  (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+				  (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				  (size_t)MEMORY_BYTES, MHD_OPTION_END);
 	if (!daemon) {
 		fprintf(stderr, "hakmem-exporter: the HTTP server does not start\n");
 		return 1;
@@ -334,7 +335,7 @@ int main(int argc, char **argv)
 		{ "socket", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
-		{ NULL }
+		{ NULL },
 	};
 	struct exporter e = { .socket = HAK_METRICS_SOCKET, .lock = PTHREAD_MUTEX_INITIALIZER };
 	const char *where = DEFAULT_LISTEN;

@@ -15,31 +15,31 @@
 #include "hakmemd/scrapes.h"
 #include "hakmemd/store.h"
 
-#define STORE_NAME	"hakmem-metrics"
-#define FRESH_NS	500000000u	/* a flood of questions looks at processes this often */
+#define STORE_NAME "hakmem-metrics"
+#define FRESH_NS   500000000u /* a flood of questions looks at processes this often */
 /* Of our processor, for one text: all processes, those of one user, one process. */
-#define READ_NS		50000000
-#define READ_USER_NS	10000000
-#define READ_ONE_NS	5000000
-#define CLAIM_TICKS	60		/* then what a former run knew and we do not is gone */
+#define READ_NS	     50000000
+#define READ_USER_NS 10000000
+#define READ_ONE_NS  5000000
+#define CLAIM_TICKS  60 /* then what a former run knew and we do not is gone */
 
 /* What one process adds to one series: what it counted beyond `base`. */
 struct hak_part {
-	struct hak_part *next, **at;		/* in a list of exposition's; what points here */
-	const struct hak_process *process;	/* NULL: unclaimed */
-	uint64_t ino, created_ns;		/* of the segment: an exec makes another one */
-	struct hak_series *series;		/* NULL until it is read for the first time */
-	struct hak_figures base;		/* counters alone */
-	struct hak_figures last;		/* what is in the series */
-	uint64_t purges, returned_bytes;	/* as told by the manager */
-	struct hak_turn turn;			/* of exposition->shares */
+	struct hak_part *next, **at;	   /* in a list of exposition's; what points here */
+	const struct hak_process *process; /* NULL: unclaimed */
+	uint64_t ino, created_ns;	   /* of the segment: an exec makes another one */
+	struct hak_series *series;	   /* NULL until it is read for the first time */
+	struct hak_figures base;	   /* counters alone */
+	struct hak_figures last;	   /* what is in the series */
+	uint64_t purges, returned_bytes;   /* as told by the manager */
+	struct hak_turn turn;		   /* of exposition->shares */
 };
 
 struct hak_exposition {
 	struct hak_manager *manager;
 	struct hak_metrics *metrics;
-	struct hak_part *parts;		/* of processes */
-	struct hak_part *unclaimed;	/* of a former run, their processes not seen again yet */
+	struct hak_part *parts;	    /* of processes */
+	struct hak_part *unclaimed; /* of a former run, their processes not seen again yet */
 	struct hak_scrapes *scrapes;
 	uint64_t read_ns;
 	struct hak_shares shares;
@@ -109,8 +109,9 @@ static void part_read(struct hak_exposition *e, struct hak_part *part)
 		part_cut(part);
 		part->base = (struct hak_figures){ 0 };
 		hak_figures_fold(&part->base, &(struct hak_figures){
-			.value = { [HAK_FIGURE_ASKED] = part->purges,
-				   [HAK_FIGURE_RETURNED] = part->returned_bytes } });
+						      .value = { [HAK_FIGURE_ASKED] = part->purges,
+								 [HAK_FIGURE_RETURNED] =
+									 part->returned_bytes } });
 		part->ino = p->seg->stats_ino;
 		part->created_ns = p->seg->header.created_ns;
 	}
@@ -126,8 +127,7 @@ static void part_read(struct hak_exposition *e, struct hak_part *part)
 static struct hak_part *claim(struct hak_exposition *e, const struct hak_process *p)
 {
 	for (struct hak_part *part = e->unclaimed; part; part = part->next)
-		if (part->ino == p->seg->stats_ino &&
-		    part->created_ns == p->seg->header.created_ns)
+		if (part->ino == p->seg->stats_ino && part->created_ns == p->seg->header.created_ns)
 			return part;
 	return NULL;
 }
@@ -312,8 +312,10 @@ int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_e
 	if (!e)
 		return -ENOMEM;
 	e->manager = m;
-	e->shares = (struct hak_shares){ .pass_ns = READ_NS, .user_ns = READ_USER_NS,
-					 .piece_ns = READ_ONE_NS, .secret = m->shares.secret };
+	e->shares = (struct hak_shares){ .pass_ns = READ_NS,
+					 .user_ns = READ_USER_NS,
+					 .piece_ns = READ_ONE_NS,
+					 .secret = m->shares.secret };
 	snprintf(path, sizeof(path), "%.400s/metrics", folder);
 	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
 	if (r == 0)

@@ -20,6 +20,6 @@ struct hak_exposition;
  * does without.
  */
 int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_exposition **ret);
-void hak_exposition_stop(struct hak_exposition *e);	/* NULL is fine */
+void hak_exposition_stop(struct hak_exposition *e); /* NULL is fine */
 
 #endif

@@ -18,9 +18,9 @@
 #include "control/escape.h"
 #include "hakmemd/journal.h"
 
-#define MESSAGE_BYTES	1024
-#define FIELD_BYTES	1024
-#define FIELDS_MAX	24
+#define MESSAGE_BYTES 1024
+#define FIELD_BYTES   1024
+#define FIELDS_MAX    24
 
 static int highest = LOG_INFO;
 
@@ -55,7 +55,7 @@ static void fill(struct iovec *iov, char *buf, const char *name, const char *val
 static void send_journal(int level, const char *message_id, const struct hak_field *fields,
 			 size_t n, const char *text)
 {
-	char (*buf)[FIELD_BYTES] = malloc(FIELDS_MAX * sizeof(*buf));
+	char(*buf)[FIELD_BYTES] = malloc(FIELDS_MAX * sizeof(*buf));
 	char message[MESSAGE_BYTES + 16], priority[16];
 	struct iovec iov[FIELDS_MAX + 2];
 	int used = 0, bufs = 0;
@@ -75,9 +75,9 @@ static void send_journal(int level, const char *message_id, const struct hak_fie
 	free(buf);
 }
 
-__attribute__((format(printf, 5, 0)))
-static void say(int level, const char *message_id, const struct hak_field *fields, size_t n,
-		const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void say(int level, const char *message_id,
+						      const struct hak_field *fields, size_t n,
+						      const char *format, va_list args)
 {
 	char raw[MESSAGE_BYTES], text[MESSAGE_BYTES];
 

@@ -13,16 +13,16 @@
 #include <stddef.h>
 #include <syslog.h>
 
-#include "control/changes.h"	/* HAK_MESSAGE_TUNABLE, and the names of its fields */
+#include "control/changes.h" /* HAK_MESSAGE_TUNABLE, and the names of its fields */
 
-#define HAK_MESSAGE_PURGE	"5e82c1f4522d4eb7b71567e71c866467"
-#define HAK_MESSAGE_PRESSURE	"254d48bed860437b830c3eb0fb14838b"
-#define HAK_MESSAGE_HOSTILE	"d65a8791bfe24f169ed6c7c43f5b2dea"
-#define HAK_MESSAGE_BAD_POLICY	"8cd01dbac3d84abea23f382f3cddf138"
+#define HAK_MESSAGE_PURGE      "5e82c1f4522d4eb7b71567e71c866467"
+#define HAK_MESSAGE_PRESSURE   "254d48bed860437b830c3eb0fb14838b"
+#define HAK_MESSAGE_HOSTILE    "d65a8791bfe24f169ed6c7c43f5b2dea"
+#define HAK_MESSAGE_BAD_POLICY "8cd01dbac3d84abea23f382f3cddf138"
 
 struct hak_field {
-	const char *name;	/* "HAKMEM_TUNABLE" */
-	const char *value;	/* NULL: this field is left out */
+	const char *name;  /* "HAKMEM_TUNABLE" */
+	const char *value; /* NULL: this field is left out */
 };
 
 /* Above this level (LOG_DEBUG is the highest) nothing is said. */

@@ -18,18 +18,18 @@
 #include "hakmemd/manager.h"
 #include "hakmemd/self.h"
 
-#define RUNTIME_FOLDER	"/run/hakmem"
+#define RUNTIME_FOLDER "/run/hakmem"
 /* Another hakmemd is at work: hakmemd.service is not started again for it. */
-#define EXIT_TWICE	2
+#define EXIT_TWICE 2
 
 /* All there is while the daemon runs. */
 struct daemon {
 	sd_event *event;
 	struct hak_manager *manager;
 	struct hak_exposition *exposition;
-	const char *bus_address;	/* NULL: the system's */
+	const char *bus_address; /* NULL: the system's */
 	const char *only;
-	const char *folder;		/* NULL: it has none */
+	const char *folder; /* NULL: it has none */
 	struct hak_bus *bus;
 };
 
@@ -45,7 +45,10 @@ static const char usage[] =
 
 static int set_log_level(const char *word)
 {
-	static const struct { const char *word; int level; } levels[] = {
+	static const struct {
+		const char *word;
+		int level;
+	} levels[] = {
 		{ "error", LOG_ERR }, { "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
 		{ "info", LOG_INFO }, { "debug", LOG_DEBUG },
 	};
@@ -55,8 +58,10 @@ static int set_log_level(const char *word)
 			hak_log_level(levels[i].level);
 			return 0;
 		}
-	fprintf(stderr, "hakmemd: --log-level takes error, warning, notice, info or debug, not "
-		"\"%.40s\"\n", word);
+	fprintf(stderr,
+		"hakmemd: --log-level takes error, warning, notice, info or debug, not "
+		"\"%.40s\"\n",
+		word);
 	return -EINVAL;
 }
 
@@ -69,7 +74,7 @@ static int options(int argc, char **argv, struct daemon *d)
 		{ "only", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 }
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -129,7 +134,7 @@ static int add_signals(struct daemon *d)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);	/* an error of the write will do */
+	signal(SIGXFSZ, SIG_IGN); /* an error of the write will do */
 	/* Without a handler they end the loop. */
 	r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
@@ -204,7 +209,7 @@ int main(int argc, char **argv)
 		return r;
 	if (hak_self_on_hakmem()) {
 		hak_log(LOG_ERR, "this process itself runs on hakmem, which it must not: take "
-			"libhakmem out of its LD_PRELOAD");
+				 "libhakmem out of its LD_PRELOAD");
 		return EXIT_FAILURE;
 	}
 	d.folder = runtime_folder(&d);

@@ -14,12 +14,12 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-#define SWAP_EVERY	32u	/* looks */
-#define NAMES_EVERY	64u
+#define SWAP_EVERY  32u /* looks */
+#define NAMES_EVERY 64u
 /* Of our processor, in one slice of a look: all processes, those of one user, one process. */
-#define SLICE_NS	10000000
-#define USER_NS		5000000
-#define PROCESS_NS	5000000
+#define SLICE_NS   10000000
+#define USER_NS	   5000000
+#define PROCESS_NS 5000000
 
 /* -- life -------------------------------------------------------------------------------------- */
 /* Swap may come and go. */
@@ -40,7 +40,8 @@ int hak_manager_new(sd_event *event, struct hak_manager **ret)
 	if (!m)
 		return hak_log_error(-ENOMEM, "cannot start");
 	m->event = sd_event_ref(event);
-	m->shares = (struct hak_shares){ .pass_ns = SLICE_NS, .user_ns = USER_NS,
+	m->shares = (struct hak_shares){ .pass_ns = SLICE_NS,
+					 .user_ns = USER_NS,
 					 .piece_ns = PROCESS_NS };
 	if (getrandom(&m->shares.secret, sizeof(m->shares.secret), GRND_NONBLOCK) < 0)
 		m->shares.secret = (uint32_t)hak_monotonic_ns();
@@ -87,11 +88,10 @@ int hak_manager_observe(struct hak_manager *m, const struct hak_observer *observ
 	return 0;
 }
 
-#define TELL(m, what, ...)								\
-	for (unsigned tell_i = 0; tell_i < (m)->observers_n; tell_i++)			\
-		if ((m)->observers[tell_i].observer->what)				\
-			(m)->observers[tell_i].observer->what(__VA_ARGS__,		\
-							      (m)->observers[tell_i].arg)
+#define TELL(m, what, ...)                                             \
+	for (unsigned tell_i = 0; tell_i < (m)->observers_n; tell_i++) \
+		if ((m)->observers[tell_i].observer->what)             \
+	(m)->observers[tell_i].observer->what(__VA_ARGS__, (m)->observers[tell_i].arg)
 
 void hak_tell_value(struct hak_process *p, const struct hak_value_change *change)
 {
@@ -254,8 +254,8 @@ void hak_manager_status(struct hak_manager *m)
 	if (put_off)
 		snprintf(late, sizeof(late), ", put off %llu times", (unsigned long long)put_off);
 	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned%s",
-		 m->processes_n, m->processes_n == 1 ? "" : "es",
-		 m->policies->n, m->policies->n == 1 ? "y" : "ies", returned, late);
+		 m->processes_n, m->processes_n == 1 ? "" : "es", m->policies->n,
+		 m->policies->n == 1 ? "y" : "ies", returned, late);
 	if (strcmp(status, m->status) == 0)
 		return;
 	strcpy(m->status, status);

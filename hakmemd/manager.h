@@ -43,72 +43,72 @@ struct hak_told {
 
 /* One tunable of one process as last seen. */
 struct hak_value {
-	uint64_t value;		/* in force */
-	uint8_t origin;		/* enum hak_origin */
+	uint64_t value; /* in force */
+	uint8_t origin; /* enum hak_origin */
 };
 
 struct hak_process {
 	struct hak_manager *manager;
-	struct hak_process *next_hash;		/* in manager->bucket */
-	struct hak_process *prev, *next;	/* in manager->processes, in order of arrival */
+	struct hak_process *next_hash;	 /* in manager->bucket */
+	struct hak_process *prev, *next; /* in manager->processes, in order of arrival */
 
-	struct hak_identity id;			/* pid and start_ticks are the key */
-	struct hak_segment *seg;		/* opened for writing where allowed, never waits */
-	sd_event_source *end;			/* of the pidfd */
+	struct hak_identity id;	 /* pid and start_ticks are the key */
+	struct hak_segment *seg; /* opened for writing where allowed, never waits */
+	sd_event_source *end;	 /* of the pidfd */
 
-	struct hak_effect effect;		/* of manager->policies */
-	struct hak_value value[HAK_MAX_TUNABLES];	/* in the order of the segment */
-	uint64_t generation;			/* of the tune page, as last looked at */
-	bool dirty_policy;			/* effect was not written yet: locked, or new */
-	unsigned repairs;			/* of our layer, since the last reload */
-	bool locked;				/* control.lock: can be seen, not changed */
-	uint64_t busy_since_ns;			/* its tunables are locked by another; 0: no */
-	char trouble[HAK_WHY_TEXT];		/* why it could not be written; "" */
-	struct hak_told told;			/* it may not flood the journal */
-	struct hak_program program;		/* that it runs */
+	struct hak_effect effect;		  /* of manager->policies */
+	struct hak_value value[HAK_MAX_TUNABLES]; /* in the order of the segment */
+	uint64_t generation;			  /* of the tune page, as last looked at */
+	bool dirty_policy;			  /* effect was not written yet: locked, or new */
+	unsigned repairs;			  /* of our layer, since the last reload */
+	bool locked;				  /* control.lock: can be seen, not changed */
+	uint64_t busy_since_ns;			  /* its tunables are locked by another; 0: no */
+	char trouble[HAK_WHY_TEXT];		  /* why it could not be written; "" */
+	struct hak_told told;			  /* it may not flood the journal */
+	struct hak_program program;		  /* that it runs */
 
 	/* purge.c: one request at a time */
-	uint64_t purge_id;			/* 0: none is out */
+	uint64_t purge_id; /* 0: none is out */
 	const char *purge_why;
 	uint64_t purge_asked_ns, purge_rss;
-	uint64_t purge_not_before_ns;		/* monotonic; later when purges return little */
-	unsigned purge_backoff;			/* how often in a row they did */
-	bool purge_late;			/* told already that it has not answered */
-	uint64_t cached_bytes;			/* as last measured */
-	uint64_t activity;			/* a sum of counters that move when it allocates */
-	uint64_t active_ns;			/* when that was last seen to have moved */
-	uint64_t measured_ns;			/* 0: never, 1: must be anew */
-	uint64_t digest;			/* of all counters then */
-	bool idle_purged;			/* since then */
+	uint64_t purge_not_before_ns; /* monotonic; later when purges return little */
+	unsigned purge_backoff;	      /* how often in a row they did */
+	bool purge_late;	      /* told already that it has not answered */
+	uint64_t cached_bytes;	      /* as last measured */
+	uint64_t activity;	      /* a sum of counters that move when it allocates */
+	uint64_t active_ns;	      /* when that was last seen to have moved */
+	uint64_t measured_ns;	      /* 0: never, 1: must be anew */
+	uint64_t digest;	      /* of all counters then */
+	bool idle_purged;	      /* since then */
 
 	/* lazy.c */
-	bool attached;				/* the lock on byte 1 is ours */
+	bool attached; /* the lock on byte 1 is ours */
 	uint64_t lazy_seq, lazy_done_seq, lazy_next_ns;
 
-	uint64_t returned_bytes;		/* by purges that we asked for, and paged out */
-	unsigned looks;				/* since it is known */
-	struct hak_turn turn;			/* of manager->shares */
-	bool reloaded;				/* since then it was not looked at */
-	struct hak_part *part;			/* exposition.c's; NULL: it has none */
+	uint64_t returned_bytes; /* by purges that we asked for, and paged out */
+	unsigned looks;		 /* since it is known */
+	struct hak_turn turn;	 /* of manager->shares */
+	bool reloaded;		 /* since then it was not looked at */
+	struct hak_part *part;	 /* exposition.c's; NULL: it has none */
 };
 
 /* One change of a value, whoever made it. */
 struct hak_value_change {
-	uint32_t index;				/* in the segment's tunables */
+	uint32_t index; /* in the segment's tunables */
 	struct hak_value old, new;
-	uint32_t writer_pid, writer_uid;	/* of the layer in force; 0 if not from outside */
-	const char *rule;			/* policy that wants it; NULL */
+	uint32_t writer_pid, writer_uid; /* of the layer in force; 0 if not from outside */
+	const char *rule;		 /* policy that wants it; NULL */
 };
 
 /* Any of these may be NULL. None may add or remove processes. */
 struct hak_observer {
 	void (*added)(struct hak_process *p, void *arg);
-	void (*removed)(struct hak_process *p, void *arg);	/* its counters can still be read */
-	void (*changed)(struct hak_process *p, void *arg);	/* its policy, unit or trouble */
+	void (*removed)(struct hak_process *p, void *arg); /* its counters can still be read */
+	void (*changed)(struct hak_process *p, void *arg); /* its policy, unit or trouble */
 	void (*value)(struct hak_process *p, const struct hak_value_change *change, void *arg);
 	void (*purged)(struct hak_process *p, uint64_t bytes, const char *why, void *arg);
-	void (*reloaded)(struct hak_manager *m, void *arg);	/* policies or configuration */
-	void (*tick)(struct hak_manager *m, void *arg);		/* each look, about a second */
+	void (*reloaded)(struct hak_manager *m, void *arg); /* policies or configuration */
+	void (*tick)(struct hak_manager *m, void *arg);	    /* each look, about a second */
 };
 
 #define HAK_OBSERVERS 8
@@ -118,36 +118,39 @@ struct hak_observer {
 #define HAK_ENDS_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 20)
 /* Taken from one process in one look, so that none keeps us from the others. */
 #define HAK_PAGE_OUT_BYTES (1ull << 30)
-#define HAK_BUCKETS 1024	/* a power of two */
+#define HAK_BUCKETS	   1024 /* a power of two */
 
 struct hak_manager {
 	sd_event *event;
 	struct hak_conf conf;
-	struct hak_policy_set *policies;	/* never NULL once started */
+	struct hak_policy_set *policies; /* never NULL once started */
 
-	struct hak_process *processes;		/* list */
-	struct hak_process *bucket[HAK_BUCKETS];	/* by pid */
+	struct hak_process *processes;		 /* list */
+	struct hak_process *bucket[HAK_BUCKETS]; /* by pid */
 	size_t processes_n;
 
-	uint64_t refused;			/* calls on the bus; bus.c counts */
-	uint64_t reads_put_off;			/* for metrics and calls */
-	bool state_stale;			/* what state.c keeps has changed */
-	uint64_t returned_bytes;		/* since the first start, over restarts */
+	uint64_t refused;	 /* calls on the bus; bus.c counts */
+	uint64_t reads_put_off;	 /* for metrics and calls */
+	bool state_stale;	 /* what state.c keeps has changed */
+	uint64_t returned_bytes; /* since the first start, over restarts */
 
-	struct { const struct hak_observer *observer; void *arg; } observers[HAK_OBSERVERS];
+	struct {
+		const struct hak_observer *observer;
+		void *arg;
+	} observers[HAK_OBSERVERS];
 	unsigned observers_n;
-	unsigned look;				/* counts the looks at all processes */
-	struct hak_told told[HAK_TOLD_USERS];	/* of users other than root */
-	struct hak_shares shares;		/* of the looks at those that are known */
-	struct hak_process *at;			/* who is next in this look; NULL: it is over */
-	const char *only;			/* glob of commands; NULL: all processes */
+	unsigned look;			      /* counts the looks at all processes */
+	struct hak_told told[HAK_TOLD_USERS]; /* of users other than root */
+	struct hak_shares shares;	      /* of the looks at those that are known */
+	struct hak_process *at;		      /* who is next in this look; NULL: it is over */
+	const char *only;		      /* glob of commands; NULL: all processes */
 	bool can_page_out;
-	bool pressure_stale;			/* triggers are not those that the effects want */
-	char status[128];			/* as last sent */
+	bool pressure_stale; /* triggers are not those that the effects want */
+	char status[128];    /* as last sent */
 
-	struct hak_discovery *discovery;	/* each part keeps its own; NULL when it is off */
+	struct hak_discovery *discovery; /* each part keeps its own; NULL when it is off */
 	struct hak_pressure *pressure;
-	struct hak_store *store;		/* state.c's */
+	struct hak_store *store; /* state.c's */
 };
 
 /* -- manager.c --------------------------------------------------------------------------------- */
@@ -177,7 +180,7 @@ bool hak_manager_slice(struct hak_manager *m);
 void hak_manager_looked(struct hak_manager *m);
 /* How often work for others was put off or refused, since it took too much time. */
 uint64_t hak_manager_put_off(const struct hak_manager *m);
-void hak_manager_status(struct hak_manager *m);	/* STATUS= for systemctl, if it changed */
+void hak_manager_status(struct hak_manager *m); /* STATUS= for systemctl, if it changed */
 
 /* To all observers; bytes are added up on the way. */
 void hak_tell_value(struct hak_process *p, const struct hak_value_change *change);
@@ -220,12 +223,12 @@ void hak_purge_measure(struct hak_process *p, uint64_t age_us);
  * as the program: "pressure", "limit", "idle", "request".
  */
 int hak_purge_process(struct hak_process *p, enum hak_purge_level level, const char *why);
-void hak_purge_look(struct hak_process *p);	/* for the answer, and for limits */
+void hak_purge_look(struct hak_process *p); /* for the answer, and for limits */
 
 /* -- pressure.c -------------------------------------------------------------------------------- */
 int hak_pressure_start(struct hak_manager *m);
 void hak_pressure_stop(struct hak_manager *m);
-void hak_pressure_update(struct hak_manager *m);	/* the processes' effects changed */
+void hak_pressure_update(struct hak_manager *m); /* the processes' effects changed */
 
 /* -- lazy.c ------------------------------------------------------------------------------------ */
 void hak_lazy_look(struct hak_process *p);

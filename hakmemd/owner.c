@@ -17,18 +17,18 @@
 #include "hakmemd/owner.h"
 
 /* Longer only for a process with hundreds of groups, which is then nobody's. */
-#define STATUS_BYTES	16384
+#define STATUS_BYTES 16384
 /* User namespaces nest 32 deep at most (kernel/user_namespace.c). */
-#define LEVELS_MAX	33
+#define LEVELS_MAX 33
 
 enum { REAL, EFFECTIVE, SAVED, FILESYSTEM, IDS };
 
 struct credentials {
 	uid_t uid[IDS];
 	gid_t gid[IDS];
-	uint64_t permitted;	/* capabilities */
+	uint64_t permitted; /* capabilities */
 	bool dumpable;
-	dev_t ns_dev;		/* of the user namespace */
+	dev_t ns_dev; /* of the user namespace */
 	ino_t ns_ino;
 };
 

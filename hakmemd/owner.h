@@ -31,16 +31,16 @@
 #include <sys/types.h>
 
 #define HAK_CALLER_GROUPS 64
-#define HAK_CALLER_LABEL 256
+#define HAK_CALLER_LABEL  256
 
 /* What the bus says of a connection. */
 struct hak_caller {
-	uid_t uid;				/* effective */
-	pid_t pid;				/* 0: unknown */
-	int pidfd;				/* -1: the bus has none */
-	size_t groups;				/* 0: unknown, or too many */
-	gid_t group[HAK_CALLER_GROUPS];		/* the primary one is among them */
-	char label[HAK_CALLER_LABEL];		/* of the security module; "": there is none */
+	uid_t uid;			/* effective */
+	pid_t pid;			/* 0: unknown */
+	int pidfd;			/* -1: the bus has none */
+	size_t groups;			/* 0: unknown, or too many */
+	gid_t group[HAK_CALLER_GROUPS]; /* the primary one is among them */
+	char label[HAK_CALLER_LABEL];	/* of the security module; "": there is none */
 };
 
 /* Whether the kernel would let `caller`, who is not root, trace the process behind /proc/PID. */

@@ -57,8 +57,8 @@ static int append_details(sd_bus_message *m, const struct hak_process *p)
 	snprintf(uid, sizeof(uid), "%u", (unsigned)p->id.uid);
 	hak_escape(p->id.comm, comm, sizeof(comm));
 	hak_escape(p->id.unit, unit, sizeof(unit));
-	return sd_bus_message_append(m, "a{ss}", 4, "pid", pid, "uid", uid, "command", comm,
-				     "unit", unit);
+	return sd_bus_message_append(m, "a{ss}", 4, "pid", pid, "uid", uid, "command", comm, "unit",
+				     unit);
 }
 
 static int new_question(sd_bus *bus, sd_bus_message *message, const char *action,
@@ -76,8 +76,7 @@ static int new_question(sd_bus *bus, sd_bus_message *message, const char *action
 	if (r >= 0)
 		r = append_details(*ret, p);
 	if (r >= 0)
-		r = sd_bus_message_append(*ret, "us", interactive ? ALLOW_USER_INTERACTION : 0,
-					  "");
+		r = sd_bus_message_append(*ret, "us", interactive ? ALLOW_USER_INTERACTION : 0, "");
 	return r;
 }
 

@@ -20,26 +20,26 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-#define ASK_MAX		32u		/* processes asked at a time */
-#define WORTH_BYTES	(256u << 10)	/* cached less than this is not worth a request */
-#define IDLE_NS		2000000000u
-#define AGE_US		1000000u
+#define ASK_MAX	    32u		 /* processes asked at a time */
+#define WORTH_BYTES (256u << 10) /* cached less than this is not worth a request */
+#define IDLE_NS	    2000000000u
+#define AGE_US	    1000000u
 /* Of our processor, to measure: all processes, those of one user, one process. */
 #define MEASURE_NS	50000000
-#define MEASURE_USER_NS	10000000
+#define MEASURE_USER_NS 10000000
 #define MEASURE_ONE_NS	5000000
 /* Triggers that the processes of a user other than root make. */
-#define OF_USER_MAX	64u
+#define OF_USER_MAX 64u
 /* What the kernel grants to those without CAP_SYS_RESOURCE: windows of whole 2 s. */
-#define STEP_US		2000000u
-#define LITTLE_BYTES	(1u << 20)
-#define BACKOFF_MAX	6u
+#define STEP_US	     2000000u
+#define LITTLE_BYTES (1u << 20)
+#define BACKOFF_MAX  6u
 
 struct trigger {
 	struct trigger *next;
 	struct hak_manager *manager;
-	char *cgroup;			/* "" for the host */
-	uid_t uid;			/* whose process wanted it first; 0 for the host */
+	char *cgroup; /* "" for the host */
+	uid_t uid;    /* whose process wanted it first; 0 for the host */
 	uint64_t threshold_us, window_us, cooldown_us;
 	unsigned action;
 	bool wanted;
@@ -47,14 +47,14 @@ struct trigger {
 	sd_event_source *source;
 	uint64_t deaf_until_ns;
 	unsigned backoff;
-	uint64_t returned_before;	/* manager's sum when it last fired */
-	bool asked;			/* then, some process was asked */
+	uint64_t returned_before; /* manager's sum when it last fired */
+	bool asked;		  /* then, some process was asked */
 };
 
 struct hak_pressure {
 	struct trigger *triggers;
-	struct hak_shares shares;	/* of the time to measure */
-	char *mount;			/* of version 2 of the control groups; NULL: none */
+	struct hak_shares shares; /* of the time to measure */
+	char *mount;		  /* of version 2 of the control groups; NULL: none */
 };
 
 /* -- acting ------------------------------------------------------------------------------------ */
@@ -111,8 +111,8 @@ static unsigned purge_worst(struct trigger *t)
 	if (n)
 		qsort(all, n, sizeof(*all), worst_first);
 	for (size_t i = 0; i < n && asked < ASK_MAX; i++) {
-		unsigned level = t->cgroup[0] && all[i].p->effect.pressure ?
-				 all[i].p->effect.action : t->action;
+		unsigned level = t->cgroup[0] && all[i].p->effect.pressure ? all[i].p->effect.action
+									   : t->action;
 
 		asked += hak_purge_process(all[i].p, level, "pressure") == 0;
 	}
@@ -186,8 +186,8 @@ static int arm(struct trigger *t)
 
 		if (write(t->fd, text, (size_t)n + 1) > 0) {
 			if (i)
-				hak_log(LOG_DEBUG, "window of %s rounded to %llu s",
-					t->cgroup, (unsigned long long)(window / 1000000));
+				hak_log(LOG_DEBUG, "window of %s rounded to %llu s", t->cgroup,
+					(unsigned long long)(window / 1000000));
 			return 0;
 		}
 		if (errno != EINVAL && errno != EPERM)
@@ -226,8 +226,8 @@ static int start_trigger(struct hak_pressure *pressure, struct trigger *t)
 static struct trigger *find(struct hak_pressure *pressure, const struct trigger *like)
 {
 	for (struct trigger *t = pressure->triggers; t; t = t->next)
-		if (strcmp(t->cgroup, like->cgroup) == 0 &&
-		    t->threshold_us == like->threshold_us && t->window_us == like->window_us)
+		if (strcmp(t->cgroup, like->cgroup) == 0 && t->threshold_us == like->threshold_us &&
+		    t->window_us == like->window_us)
 			return t;
 	return NULL;
 }
@@ -302,7 +302,8 @@ void hak_pressure_update(struct hak_manager *m)
 	for (t = m->pressure->triggers; t; t = t->next)
 		t->wanted = false;
 	if (m->conf.pressure) {
-		like = (struct trigger){ .cgroup = host, .threshold_us = m->conf.threshold_us,
+		like = (struct trigger){ .cgroup = host,
+					 .threshold_us = m->conf.threshold_us,
 					 .window_us = m->conf.window_us,
 					 .cooldown_us = m->conf.cooldown_us,
 					 .action = m->conf.action };
@@ -312,14 +313,15 @@ void hak_pressure_update(struct hak_manager *m)
 		if (!p->effect.pressure || !p->id.cgroup[0] || strcmp(p->id.cgroup, "/") == 0)
 			continue;
 		group_of(p, group);
-		like = (struct trigger){ .cgroup = group, .uid = p->id.uid,
+		like = (struct trigger){ .cgroup = group,
+					 .uid = p->id.uid,
 					 .threshold_us = p->effect.threshold_us,
 					 .window_us = p->effect.window_us,
 					 .cooldown_us = p->effect.cooldown_us,
 					 .action = p->effect.action };
 		want(m, &like);
 	}
-	for (at = &m->pressure->triggers; (t = *at); ) {
+	for (at = &m->pressure->triggers; (t = *at);) {
 		if (t->wanted) {
 			at = &t->next;
 			continue;
@@ -336,9 +338,10 @@ int hak_pressure_start(struct hak_manager *m)
 	if (!m->pressure)
 		return -ENOMEM;
 	m->pressure->mount = hak_cgroup_mount();
-	m->pressure->shares = (struct hak_shares){
-		.pass_ns = MEASURE_NS, .user_ns = MEASURE_USER_NS, .piece_ns = MEASURE_ONE_NS,
-		.secret = m->shares.secret };
+	m->pressure->shares = (struct hak_shares){ .pass_ns = MEASURE_NS,
+						   .user_ns = MEASURE_USER_NS,
+						   .piece_ns = MEASURE_ONE_NS,
+						   .secret = m->shares.secret };
 	hak_pressure_update(m);
 	return 0;
 }

@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 struct hak_program {
-	int fd;			/* of pagemap; -1: none is open */
-	uint32_t exe;		/* a digest of its executable's identity; 0: unknown */
+	int fd;	      /* of pagemap; -1: none is open */
+	uint32_t exe; /* a digest of its executable's identity; 0: unknown */
 };
 
 #define HAK_PROGRAM_NONE ((struct hak_program){ .fd = -1 })

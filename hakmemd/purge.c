@@ -16,19 +16,19 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-#define NS_PER_US	1000u
+#define NS_PER_US 1000u
 /* Less than this, and less than a part of what was cached, is little. */
-#define LITTLE_BYTES	(1u << 20)
-#define LITTLE_PART	16u
-#define BACKOFF_MAX	8u
+#define LITTLE_BYTES (1u << 20)
+#define LITTLE_PART  16u
+#define BACKOFF_MAX  8u
 /* An agent answers within milliseconds: who has not by then sleeps. */
-#define LATE_NS		3000000000u
-#define LIMIT_AGE_US	5000000u
-#define DIGEST_HEAPS	16u
+#define LATE_NS	     3000000000u
+#define LIMIT_AGE_US 5000000u
+#define DIGEST_HEAPS 16u
 /* An idle process that holds less is left to sleep. */
-#define IDLE_BYTES	(64u << 10)
+#define IDLE_BYTES (64u << 10)
 /* Looks between those for the answer of one that is late. */
-#define LATE_LOOKS	8u
+#define LATE_LOOKS 8u
 
 /* -- measuring --------------------------------------------------------------------------------- */
 static uint64_t mix(uint64_t digest, const uint64_t *words, size_t n)
@@ -158,10 +158,9 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 		p->purge_backoff++;
 	if (!little)
 		p->purge_backoff = 0;
-	p->purge_not_before_ns =
-		hak_monotonic_ns() + (pause_us << p->purge_backoff) * NS_PER_US;
+	p->purge_not_before_ns = hak_monotonic_ns() + (pause_us << p->purge_backoff) * NS_PER_US;
 	p->purge_id = 0;
-	p->measured_ns = 1;	/* long ago */
+	p->measured_ns = 1; /* long ago */
 	if (bytes)
 		journal(p, bytes, ns, paged_out);
 	hak_tell_purged(p, bytes, p->purge_why);

@@ -15,31 +15,31 @@
 #include "hakmemd/scrapes.h"
 
 #define CLIENTS_MAX	32
-#define CLIENTS_OF_USER	4
+#define CLIENTS_OF_USER 4
 #define CLIENT_US	5000000
 #define LINE_BYTES	32
 #define FORMATS		(HAK_METRICS_PROMETHEUS + 1)
 #define FRESH_NS	500000000u
-#define TEXTS_MAX	2		/* of a format: the latest, and one that is still read */
+#define TEXTS_MAX	2 /* of a format: the latest, and one that is still read */
 
 /* What all get who ask for a format at about the same time. */
 struct text {
 	char *bytes;
 	size_t n;
-	unsigned users;			/* clients, and being the latest */
+	unsigned users; /* clients, and being the latest */
 	uint64_t made_ns;
 	enum hak_metrics_format format;
 };
 
 struct client {
 	struct hak_scrapes *scrapes;
-	int fd;				/* -1: this place is free */
+	int fd; /* -1: this place is free */
 	uid_t uid;
-	uint64_t since_ns;		/* it came */
+	uint64_t since_ns; /* it came */
 	sd_event_source *io, *timer;
 	char line[LINE_BYTES];
 	size_t line_bytes;
-	struct text *text;		/* NULL until the line is there */
+	struct text *text; /* NULL until the line is there */
 	size_t sent;
 };
 
@@ -51,8 +51,8 @@ struct hak_scrapes {
 	hak_scrape_text *text;
 	void *arg;
 	unsigned busy;
-	struct text *latest[FORMATS];	/* NULL: none yet */
-	unsigned texts[FORMATS];	/* how many there are */
+	struct text *latest[FORMATS]; /* NULL: none yet */
+	unsigned texts[FORMATS];      /* how many there are */
 	struct client clients[CLIENTS_MAX];
 };
 
@@ -122,8 +122,8 @@ static void client_end(struct client *c)
 static int client_send(struct client *c)
 {
 	while (c->sent < c->text->n) {
-		ssize_t n = send(c->fd, c->text->bytes + c->sent, c->text->n - c->sent,
-				 MSG_NOSIGNAL);
+		ssize_t n =
+			send(c->fd, c->text->bytes + c->sent, c->text->n - c->sent, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -22,6 +22,6 @@ typedef int hak_scrape_text(enum hak_metrics_format format, void *arg, char **re
 /* 0 or -errno. A socket that is left from before is replaced: the folder is the caller's alone. */
 int hak_scrapes_start(sd_event *event, const char *path, hak_scrape_text *text, void *arg,
 		      struct hak_scrapes **ret);
-void hak_scrapes_stop(struct hak_scrapes *s);	/* NULL is fine */
+void hak_scrapes_stop(struct hak_scrapes *s); /* NULL is fine */
 
 #endif

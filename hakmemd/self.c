@@ -21,7 +21,7 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/self.h"
 
-#define MMAP_THRESHOLD	(128 << 10)
+#define MMAP_THRESHOLD (128 << 10)
 
 bool hak_self_on_hakmem(void)
 {
@@ -82,16 +82,21 @@ int hak_self_take(const char *folder)
 	else if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
 		r = errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
 	if (r == 0)
-		return 0;	/* the descriptor stays open, and with it the lock */
+		return 0; /* the descriptor stays open, and with it the lock */
 	if (r == -EBUSY) {
 		hak_lock_holder(fd, 0, holder, sizeof(holder));
-		hak_log(LOG_ERR, "another hakmemd is at work, %s: it has locked %s. One more can "
-			"try policies out with --only=GLOB", holder, path);
+		hak_log(LOG_ERR,
+			"another hakmemd is at work, %s: it has locked %s. One more can "
+			"try policies out with --only=GLOB",
+			holder, path);
 	} else {
-		hak_log(LOG_WARNING, "cannot lock %s (%s): no metrics are served, and another "
-			"hakmemd may be at work as well", path,
-			r == -ENOTUNIQ ? "other users can write its folder" :
-			r == -EINVAL ? "it is no regular file" : strerror(-r));
+		hak_log(LOG_WARNING,
+			"cannot lock %s (%s): no metrics are served, and another "
+			"hakmemd may be at work as well",
+			path,
+			r == -ENOTUNIQ ? "other users can write its folder"
+			: r == -EINVAL ? "it is no regular file"
+				       : strerror(-r));
 	}
 	if (fd >= 0)
 		close(fd);
@@ -193,7 +198,7 @@ static int open_watched(const char *path, bool write, uint32_t *events)
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		return -EINVAL;
 	fd = open(path, (write || S_ISFIFO(st.st_mode) ? O_RDWR : O_RDONLY) | O_CLOEXEC |
-			O_NONBLOCK | O_NOCTTY);
+				O_NONBLOCK | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
 }
 

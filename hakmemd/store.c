@@ -14,19 +14,19 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/store.h"
 
-#define MAGIC		"HAKSTOR1"
-#define SLOT_BYTES	(1u << 28)	/* a memfd is sparse: only what is written takes memory */
+#define MAGIC	   "HAKSTOR1"
+#define SLOT_BYTES (1u << 28) /* a memfd is sparse: only what is written takes memory */
 
 struct head {
 	char magic[8];
-	uint64_t number;	/* the higher valid one counts */
+	uint64_t number; /* the higher valid one counts */
 	uint64_t bytes, sum;
 };
 
 struct hak_store {
 	int fd;
-	uint64_t number;	/* of the slot written last */
-	bool failed;		/* the last time, and that was said */
+	uint64_t number; /* of the slot written last */
+	bool failed;	 /* the last time, and that was said */
 };
 
 static off_t slot_at(uint64_t number)
@@ -36,7 +36,7 @@ static off_t slot_at(uint64_t number)
 
 static uint64_t sum_of(const char *text, size_t bytes)
 {
-	uint64_t sum = 14695981039346656037u;	/* FNV-1a */
+	uint64_t sum = 14695981039346656037u; /* FNV-1a */
 
 	for (size_t i = 0; i < bytes; i++)
 		sum = (sum ^ (unsigned char)text[i]) * 1099511628211u;
@@ -142,8 +142,10 @@ int hak_store_open(const char *name, struct hak_store **ret, char **ret_text)
 static int tell(struct hak_store *store, int r)
 {
 	if (r < 0 && !store->failed)
-		hak_log(LOG_WARNING, "what was known before is what would survive a restart: "
-			"cannot store more: %s", strerror(-r));
+		hak_log(LOG_WARNING,
+			"what was known before is what would survive a restart: "
+			"cannot store more: %s",
+			strerror(-r));
 	store->failed = r < 0;
 	return r;
 }

@@ -23,6 +23,6 @@ int hak_store_open(const char *name, struct hak_store **ret, char **ret_text);
 /* Saves what `write` writes. 0 or -errno: the former text stays. */
 int hak_store_save(struct hak_store *store, void (*write)(FILE *to, void *arg), void *arg);
 
-void hak_store_close(struct hak_store *store);	/* NULL is fine */
+void hak_store_close(struct hak_store *store); /* NULL is fine */
 
 #endif

@@ -34,8 +34,8 @@ enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
 
 static _Atomic uint32_t state;
 static _Atomic bool stop_asked, threads_seen, unwelcome;
-static _Atomic uint32_t over;	/* the agent looks at nothing any more */
-static pthread_t agent; /* valid in RUNNING and ENDED, and for whoever starts or stops it */
+static _Atomic uint32_t over; /* the agent looks at nothing any more */
+static pthread_t agent;	      /* valid in RUNNING and ENDED, and for whoever starts or stops it */
 
 static void set_state(enum state s)
 {

@@ -14,11 +14,11 @@
 #include "stop.h"
 #include "tune.h"
 
-#define LIST_FIRST_BYTES	((size_t)4 << 10)	/* a list's limit to begin with */
-#define LIST_MAX_BYTES		((size_t)256 << 10)	/* and at most */
-#define CARVE_MAX_BYTES		((size_t)16 << 10)
-#define RUNS_MAX		16u			/* in a run class's list */
-#define SCAN_PARTIAL		8u			/* slabs looked at for the fullest */
+#define LIST_FIRST_BYTES ((size_t)4 << 10)   /* a list's limit to begin with */
+#define LIST_MAX_BYTES	 ((size_t)256 << 10) /* and at most */
+#define CARVE_MAX_BYTES	 ((size_t)16 << 10)
+#define RUNS_MAX	 16u /* in a run class's list */
+#define SCAN_PARTIAL	 8u  /* slabs looked at for the fullest */
 
 static void busy(struct hak_cache *c)
 {
@@ -470,7 +470,7 @@ static void shorten(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t 
 
 	last = link ? link_behind(link, n - keep) : NULL;
 	if (hak_unlikely(!last))
-		return;		/* malloc will meet it and say so */
+		return; /* malloc will meet it and say so */
 	if (hc->spare && listed >= limit_of(hc, cls)) {
 		list = hc->spare;
 		hc->spare = NULL;
@@ -572,7 +572,7 @@ static uint32_t flush_runs(struct hak_cache *c, unsigned int cls, void *p, uint3
 
 		if (hak_unlikely(!hak_run_is_cached(p, cls))) {
 			hak_misuse("double free(), or memory written after free():", p);
-			n = all;	/* the rest is lost */
+			n = all; /* the rest is lost */
 			break;
 		}
 		next = *(void **)p;

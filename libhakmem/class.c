@@ -2,6 +2,9 @@
 /* The tables behind class.h, made by the preprocessor so that they are constant data. */
 #include "class.h"
 
+/* A doubling of sizes a line. */
+/* clang-format off */
+
 /* Bytes of the k-th eighth above 2^e. */
 #define EIGHTH(e, k)	((1u << (e)) + ((k) + 1u) * (1u << ((e) - 3)))
 #define DOUBLING(e)	EIGHTH(e, 0), EIGHTH(e, 1), EIGHTH(e, 2), EIGHTH(e, 3), \

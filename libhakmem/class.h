@@ -12,12 +12,12 @@
 #include "../control/abi.h"
 #include "hak.h"
 
-#define HAK_TINY_MAX	((size_t)1024)
-#define HAK_SLAB_MAX	((size_t)16 << 10)	/* largest block of a slab */
-#define HAK_WHALE_MIN	((size_t)1 << 20)	/* smallest whale */
-#define HAK_SLAB_BYTES	((size_t)64 << 10)
+#define HAK_TINY_MAX   ((size_t)1024)
+#define HAK_SLAB_MAX   ((size_t)16 << 10) /* largest block of a slab */
+#define HAK_WHALE_MIN  ((size_t)1 << 20)  /* smallest whale */
+#define HAK_SLAB_BYTES ((size_t)64 << 10)
 /* runs are counted in these, whatever the page size */
-#define HAK_UNIT	((size_t)4 << 10)
+#define HAK_UNIT ((size_t)4 << 10)
 
 /* Sizes of a doubling start at class 16: 257 bytes. */
 static inline unsigned int hak_class_log(size_t size)

@@ -16,16 +16,16 @@
 /*
  * Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched.
  */
-#define ROWS	(HAK_EXTENT_UNITS / 32 + 1)
+#define ROWS (HAK_EXTENT_UNITS / 32 + 1)
 
 /* All guarded by HAK_LOCK_EXTENT. */
 static struct hak_extent *rows[HAK_EXTENT_KINDS][ROWS];
 /* no extent of the row has a longer hole: most rows need not be walked */
 static uint16_t row_longest[HAK_EXTENT_KINDS][ROWS];
 static struct hak_extent *all_extents;
-static unsigned int extents;	/* also read without the lock */
+static unsigned int extents; /* also read without the lock */
 static unsigned int free_extents;
-static uint8_t life;	/* of all these lists; extents of an earlier one are in none */
+static uint8_t life; /* of all these lists; extents of an earlier one are in none */
 
 /* ---- bits ---- */
 
@@ -246,7 +246,7 @@ static void mark_granules(struct hak_extent *e, enum hak_extent_kind kind)
 /* An extent that becomes used beside the others that are: is it made memory piece by piece? */
 static bool by_pieces(void)
 {
-	enum { FEW = 2 };	/* one of slabs and one of runs, most often */
+	enum { FEW = 2 }; /* one of slabs and one of runs, most often */
 
 	return __atomic_load_n(&extents, __ATOMIC_RELAXED) < FEW &&
 	       hak_tun(HAK_T_THP_MODE) == HAK_THP_OFF;
@@ -532,7 +532,7 @@ static bool want_thp(struct hak_extent *e)
 }
 
 static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-		  struct hak_extent **ret, bool *ret_zero, bool *ret_new)
+		      struct hak_extent **ret, bool *ret_zero, bool *ret_new)
 {
 	struct hak_extent *e;
 	unsigned int at = 0;
@@ -661,7 +661,7 @@ void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned
 
 /* ---- giving pages back ---- */
 
-#define BATCH	64
+#define BATCH 64
 
 /*
  * Collects up to BATCH ranges of dirty units that are not young, marked used so that nobody takes
@@ -821,7 +821,7 @@ static void close_free(uint64_t before_ms)
 		}
 		memset(e->made, 0, sizeof(e->made));
 		set_whole(e, false);
-		e->thp = false;	/* advice goes with the old mapping */
+		e->thp = false; /* advice goes with the old mapping */
 		reattach(e);
 	}
 }

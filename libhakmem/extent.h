@@ -30,27 +30,27 @@
 #include "hak.h"
 #include "os.h"
 
-#define HAK_EXTENT_UNITS	(HAK_EXTENT / HAK_UNIT)		/* 512 */
-#define HAK_EXTENT_WORDS	(HAK_EXTENT_UNITS / 64)
-#define HAK_SLAB_UNITS		(HAK_SLAB_BYTES / HAK_UNIT)	/* 16 */
+#define HAK_EXTENT_UNITS (HAK_EXTENT / HAK_UNIT) /* 512 */
+#define HAK_EXTENT_WORDS (HAK_EXTENT_UNITS / 64)
+#define HAK_SLAB_UNITS	 (HAK_SLAB_BYTES / HAK_UNIT) /* 16 */
 
 enum hak_extent_kind { HAK_EXTENT_FREE, HAK_EXTENT_SLABS, HAK_EXTENT_RUNS, HAK_EXTENT_KINDS };
 
 struct hak_extent {
 	char *base;
 	struct hak_extent *prev, *next;		/* list of kind and fill */
-	struct hak_extent *all_prev, *all_next;	/* every extent */
+	struct hak_extent *all_prev, *all_next; /* every extent */
 	uint8_t kind;
-	bool thp;				/* advised for huge pages */
-	uint8_t life;				/* see hak_extent_abandon() */
+	bool thp;     /* advised for huge pages */
+	uint8_t life; /* see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
-	uint16_t longest;			/* upper bound of the longest hole, in units */
-	_Atomic bool whole;			/* all of it is memory */
-	uint64_t free_ms;			/* when it became FREE */
+	uint16_t longest;   /* upper bound of the longest hole, in units */
+	_Atomic bool whole; /* all of it is memory */
+	uint64_t free_ms;   /* when it became FREE */
 	uint64_t used[HAK_EXTENT_WORDS];
-	uint64_t dirty[HAK_EXTENT_WORDS];	/* free, may have pages that are not zero */
-	uint64_t young[HAK_EXTENT_WORDS];	/* dirty since the last tick of the purge clock */
-	uint64_t made[HAK_EXTENT_WORDS];	/* are memory; not kept if `whole`; HAK_LOCK_META */
+	uint64_t dirty[HAK_EXTENT_WORDS]; /* free, may have pages that are not zero */
+	uint64_t young[HAK_EXTENT_WORDS]; /* dirty since the last tick of the purge clock */
+	uint64_t made[HAK_EXTENT_WORDS];  /* are memory; not kept if `whole`; HAK_LOCK_META */
 	/*
 	 * RUNS: class + 1 at the first unit of each run, HAK_RUN_CACHED added while it lies in a
 	 * thread cache; HAK_RUN_SAMPLED at the second unit of one that is sampled (run.h); else 0.
@@ -58,7 +58,7 @@ struct hak_extent {
 	 */
 	uint8_t start[HAK_EXTENT_UNITS];
 };
-#define HAK_RUN_CACHED	0x80
+#define HAK_RUN_CACHED 0x80
 
 /*
  * Takes `units` adjacent units aligned to `align` units from an extent of the kind, the fullest

@@ -94,8 +94,8 @@ static bool death_is_shared(void)
 	uint32_t version;
 
 	for (unsigned int i = 0; vdso && i < head->e_phnum; i++) {
-		const ElfW(Phdr) *part = (const void *)(vdso + head->e_phoff +
-							i * head->e_phentsize);
+		const ElfW(Phdr) *part =
+			(const void *)(vdso + head->e_phoff + i * head->e_phentsize);
 		const char *at = vdso + part->p_offset, *end = at + part->p_filesz;
 
 		while (part->p_type == PT_NOTE && (size_t)(end - at) > sizeof(ElfW(Nhdr))) {

@@ -21,11 +21,11 @@
  * like all memory.
  */
 static struct {
-	bool valid;			/* a fork is under way */
-	struct hak_cache *who;		/* the forking thread's cache; NULL: it has none */
-	struct hak_cache cache;		/* its content */
-	uint32_t length[HAK_CLASSES];	/* of its bins */
-	uint64_t in_use[HAK_CLASSES];	/* blocks of the whole process */
+	bool valid;		      /* a fork is under way */
+	struct hak_cache *who;	      /* the forking thread's cache; NULL: it has none */
+	struct hak_cache cache;	      /* its content */
+	uint32_t length[HAK_CLASSES]; /* of its bins */
+	uint64_t in_use[HAK_CLASSES]; /* blocks of the whole process */
 	uint64_t whales, whale_bytes, whale_requested;
 } saved;
 
@@ -95,8 +95,8 @@ static void save_totals(void)
 		const struct hak_heap_block *b = hak_heap_block_at(i);
 
 		for (unsigned int k = 0; k < HAK_CLASSES; k++)
-			saved.in_use[k] += b->hot[k].allocs - b->hot[k].frees +
-					   b->cls[HAK_C_INHERITED][k];
+			saved.in_use[k] +=
+				b->hot[k].allocs - b->hot[k].frees + b->cls[HAK_C_INHERITED][k];
 		saved.whales += b->heap[HAK_C_WHALE_ALLOCS] - b->heap[HAK_C_WHALE_FREES] +
 				b->heap[HAK_C_WHALE_INHERITED];
 		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] -

@@ -9,11 +9,11 @@
 #include "slab.h"
 
 /* A leaf: tags, granules, slab descriptors. Enabled in pieces; one bit per piece. */
-#define GRANULES_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_granule))	/* 1 MiB */
-#define SLABS_BYTES	(HAK_LEAF_GRANULES * sizeof(struct hak_slab))		/* 8 MiB */
-#define PIECE		((size_t)16 << 10)	/* or a page, where that is more */
-#define LEAF_BYTES	(HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
-#define PIECES		(LEAF_BYTES / PIECE)
+#define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_granule)) /* 1 MiB */
+#define SLABS_BYTES    (HAK_LEAF_GRANULES * sizeof(struct hak_slab))	/* 8 MiB */
+#define PIECE	       ((size_t)16 << 10) /* or a page, where that is more */
+#define LEAF_BYTES     (HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
+#define PIECES	       (LEAF_BYTES / PIECE)
 
 _Static_assert(sizeof(struct hak_granule) == 16, "four granules share a cache line");
 _Static_assert(sizeof(struct hak_slab) == 128, "owner's line and remote line");

@@ -27,8 +27,8 @@
 
 enum hak_kind_of_granule {
 	HAK_FOREIGN,
-	HAK_SLAB, /* word: struct hak_cache *owner; the only kind with a tag */
-	HAK_RUNS, /* word: struct hak_extent * */
+	HAK_SLAB,  /* word: struct hak_cache *owner; the only kind with a tag */
+	HAK_RUNS,  /* word: struct hak_extent * */
 	HAK_WHALE, /* first granule of a whale; word: struct hak_region * */
 	/*
 	 * first and last granule of a region in the ring; word: struct hak_region *; HAK_LOCK_RING
@@ -39,7 +39,7 @@ enum hak_kind_of_granule {
 struct hak_granule {
 	_Atomic(void *) word;
 	_Atomic uint8_t kind;
-	uint8_t cls;		/* slab: size class */
+	uint8_t cls; /* slab: size class */
 	uint8_t reserved[6];
 };
 
@@ -48,13 +48,13 @@ struct hak_granule {
 #else
 #define HAK_ADDRESS_BITS 47
 #endif
-#define HAK_LEAF_BITS		32	/* address bits a leaf covers */
-#define HAK_LEAVES		((size_t)1 << (HAK_ADDRESS_BITS - HAK_LEAF_BITS))
-#define HAK_LEAF_GRANULES	((size_t)1 << (HAK_LEAF_BITS - 16))
+#define HAK_LEAF_BITS	  32 /* address bits a leaf covers */
+#define HAK_LEAVES	  ((size_t)1 << (HAK_ADDRESS_BITS - HAK_LEAF_BITS))
+#define HAK_LEAF_GRANULES ((size_t)1 << (HAK_LEAF_BITS - 16))
 
 struct hak_slab;
 
-#define HAK_LEAF_TAGS		HAK_LEAF_GRANULES	/* bytes; the granules follow */
+#define HAK_LEAF_TAGS HAK_LEAF_GRANULES /* bytes; the granules follow */
 
 extern HAK_HIDDEN _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 

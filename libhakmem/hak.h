@@ -12,7 +12,7 @@
 #include "config.h"
 
 #define hak_likely(x)	__builtin_expect(!!(x), 1)
-#define hak_unlikely(x)	__builtin_expect(!!(x), 0)
+#define hak_unlikely(x) __builtin_expect(!!(x), 0)
 #define HAK_HIDDEN	__attribute__((visibility("hidden")))
 #define HAK_EXPORT	__attribute__((visibility("default")))
 #define HAK_NOINLINE	__attribute__((noinline))
@@ -31,7 +31,7 @@ int memcmp(const void *, const void *, size_t) __asm__("hak_memcmp") HAK_HIDDEN;
 size_t strlen(const char *) __asm__("hak_strlen") HAK_HIDDEN;
 int strcmp(const char *, const char *) __asm__("hak_strcmp") HAK_HIDDEN;
 #ifdef __clang__
-/* GCC calls by these names what it makes of its built-in functions; for clang the assembler does. */
+/* GCC calls its built-in functions by these names; for clang the assembler does. */
 __asm__("memcpy = hak_memcpy\n\tmemmove = hak_memmove\n\tmemset = hak_memset\n\t"
 	"memcmp = hak_memcmp\n\tbcmp = hak_memcmp\n\tstrlen = hak_strlen\n\t"
 	"strcmp = hak_strcmp");
@@ -53,7 +53,7 @@ void hak_warn(const char *what, const void *pointer);
 			hak_die("assertion failed: " #x, __func__); \
 	} while (0)
 #else
-#define hak_assert(x)	((void)sizeof(!!(x)))
+#define hak_assert(x) ((void)sizeof(!!(x)))
 #endif
 
 /*

@@ -66,12 +66,12 @@ HAKMEM_API int hakmem_counter(const char *name, uint64_t *value) HAKMEM_NONNULL(
  */
 struct hakmem_stats {
 	size_t size;
-	uint64_t in_use; /* usable bytes of all blocks handed out */
-	uint64_t cached; /* free blocks in thread caches */
-	uint64_t mapped; /* address space for blocks, in whatever state */
-	uint64_t dirty; /* free pages not yet given back to the kernel */
-	uint64_t lazy; /* lazily freed: counted in RSS until the kernel takes it */
-	uint64_t clean; /* free, with no memory behind it */
+	uint64_t in_use;   /* usable bytes of all blocks handed out */
+	uint64_t cached;   /* free blocks in thread caches */
+	uint64_t mapped;   /* address space for blocks, in whatever state */
+	uint64_t dirty;	   /* free pages not yet given back to the kernel */
+	uint64_t lazy;	   /* lazily freed: counted in RSS until the kernel takes it */
+	uint64_t clean;	   /* free, with no memory behind it */
 	uint64_t metadata; /* the allocator's own tables */
 	uint64_t alloc_count, free_count;
 	uint64_t purge_count;
@@ -89,7 +89,7 @@ HAKMEM_API int hakmem_stats(struct hakmem_stats *stats) HAKMEM_NONNULL(1);
 enum hakmem_purge_level {
 	HAKMEM_PURGE_CACHE = 1, /* caches go back to their slabs; nothing leaves the process */
 	HAKMEM_PURGE_DIRTY = 2, /* and free pages are given back, mappings kept */
-	HAKMEM_PURGE_ALL = 3 /* and kept mappings are unmapped */
+	HAKMEM_PURGE_ALL = 3	/* and kept mappings are unmapped */
 };
 HAKMEM_API int hakmem_purge(enum hakmem_purge_level level, uint64_t *bytes);
 

@@ -17,26 +17,26 @@
 #include "tune.h"
 
 /* A slot for each so many bytes of RLIMIT_AS: a 256th of it. Further threads share a heap. */
-#define LIMIT_PER_SLOT	(256 * 2 * (size_t)HAK_HEAP_STRIDE)
-#define FEWEST_SLOTS	64u
+#define LIMIT_PER_SLOT (256 * 2 * (size_t)HAK_HEAP_STRIDE)
+#define FEWEST_SLOTS   64u
 /* destructor rounds we wait out, so that others' destructors still find the heap */
-#define REARM_ROUNDS	2u
+#define REARM_ROUNDS 2u
 
 struct hak_cache hak_cache_none, hak_cache_zombie;
 __thread struct hak_cache *hak_self HAK_TLS = &hak_cache_none;
 
 struct hak_heap *hak_heaps;
-static char *base;		/* of the caches; their counters at + HAK_HEAP_DELTA */
+static char *base; /* of the caches; their counters at + HAK_HEAP_DELTA */
 
 /* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
-static unsigned int slots;		/* reserved; whole chunks */
-static unsigned int enabled;		/* slots with memory behind */
-static _Atomic unsigned int used;	/* slots ever handed out */
+static unsigned int slots;	  /* reserved; whole chunks */
+static unsigned int enabled;	  /* slots with memory behind */
+static _Atomic unsigned int used; /* slots ever handed out */
 static _Atomic unsigned int live;
 static struct hak_heap *dead;
 /* of threads without one of their own; made when first needed; HAK_LOCK_ZOMBIE */
 static struct hak_heap *shared;
-static _Atomic unsigned int kept;	/* of those, how many still hold slabs */
+static _Atomic unsigned int kept; /* of those, how many still hold slabs */
 static bool ready, failed_for_good;
 static pthread_key_t key;
 /* Made by the first thread, without a lock: another library's pthread_key_create may allocate. */
@@ -112,7 +112,7 @@ static void init_cache(struct hak_heap *h)
 			(int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
 		int64_t *length = hak_bin_base(h, k);
 
-		if (*length != zero)	/* untouched pages stay so */
+		if (*length != zero) /* untouched pages stay so */
 			*length = zero;
 		if (k < HAK_SLAB_CLASSES)
 			c->bin[k].inverse = hak_class_inverse[k];
@@ -368,7 +368,7 @@ struct hak_cache *hak_heap_attach(void)
 		return c;
 	}
 	if (hak_unlikely(!make_key()))
-		return &hak_cache_zombie;	/* this once */
+		return &hak_cache_zombie; /* this once */
 	h = take_heap();
 	if (!h) {
 		hak_self = &hak_cache_zombie;

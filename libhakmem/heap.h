@@ -37,7 +37,7 @@
 #include "stats.h"
 
 struct hak_bin {
-	void *head;		/* blocks, linked through their first word */
+	void *head; /* blocks, linked through their first word */
 	/* frees until free must look; < 0: now. Set to 0 by others, to make it look (purge.c) */
 	int32_t room;
 	/*
@@ -51,16 +51,16 @@ _Static_assert(sizeof(struct hak_bin) == 16, "a bin lies as far from the next as
 
 struct hak_cache {
 	struct hak_bin bin[HAK_CLASSES];
-	uint64_t magic;		/* HAK_CACHE_MAGIC in a usable cache of this very process */
+	uint64_t magic; /* HAK_CACHE_MAGIC in a usable cache of this very process */
 	struct hak_heap *heap;
-	uint32_t ticks;		/* slow paths since the clock was last looked at */
+	uint32_t ticks; /* slow paths since the clock was last looked at */
 	uint32_t reserved;
 	struct {
 		struct hak_slab *slab;
 		struct hak_chain chain;
 	} remote[HAK_REMOTE_SLOTS];
 };
-#define HAK_CACHE_MAGIC 0x68616b6d656d2131u	/* "hakmem!1" */
+#define HAK_CACHE_MAGIC 0x68616b6d656d2131u /* "hakmem!1" */
 _Static_assert(HAK_CACHE_OFFSET + sizeof(struct hak_cache) <= 4096, "a cache touches one page");
 
 struct hak_slab_list {
@@ -71,44 +71,44 @@ struct hak_slab_list {
 struct hak_heap_class {
 	struct hak_slab *current;
 	struct hak_slab_list partial, full;
-	void *spare;		/* second list of the bin, full when set */
-	int64_t base;		/* bin length = frees - allocs + base */
+	void *spare;  /* second list of the bin, full when set */
+	int64_t base; /* bin length = frees - allocs + base */
 	uint32_t spare_n;
-	uint32_t limit;		/* blocks in one list; 0: as few as to begin with */
-	uint32_t misses;	/* refills from slabs since the last decay */
-	uint32_t carve;		/* blocks to carve next time */
-	uint64_t allocs_seen;	/* hot.allocs at the last decay */
+	uint32_t limit;	      /* blocks in one list; 0: as few as to begin with */
+	uint32_t misses;      /* refills from slabs since the last decay */
+	uint32_t carve;	      /* blocks to carve next time */
+	uint64_t allocs_seen; /* hot.allocs at the last decay */
 };
 
 struct hak_heap {
 	struct hak_mpsc remote;			/* slabs that strangers gave blocks back to */
-	char pad[64 - sizeof(struct hak_mpsc)];	/* strangers' line */
+	char pad[64 - sizeof(struct hak_mpsc)]; /* strangers' line */
 	struct hak_cache *cache;
-	struct hak_heap *next_dead;		/* HAK_LOCK_REGISTRY */
+	struct hak_heap *next_dead; /* HAK_LOCK_REGISTRY */
 	uint32_t index;
-	uint32_t state;				/* enum hak_heap_state; HAK_LOCK_REGISTRY */
+	uint32_t state; /* enum hak_heap_state; HAK_LOCK_REGISTRY */
 	_Atomic uint32_t busy;
-	uint32_t rounds;			/* destructor rounds seen */
+	uint32_t rounds; /* destructor rounds seen */
 	/* last request to flush that was obeyed (purge.c) */
 	uint32_t flushed;
-	bool kept;				/* dead, with slabs; HAK_LOCK_REGISTRY */
-	uint32_t died;				/* epoch of the purge clock; HAK_LOCK_REGISTRY */
-	uint16_t serial;			/* of the last flush; never 0 */
+	bool kept;	 /* dead, with slabs; HAK_LOCK_REGISTRY */
+	uint32_t died;	 /* epoch of the purge clock; HAK_LOCK_REGISTRY */
+	uint16_t serial; /* of the last flush; never 0 */
 	/* bytes of cache.thread_bytes by which lists of slab classes may grow, or runs be kept */
 	int64_t budget;
-	uint64_t decay_ms;			/* when the lists were last looked at */
-	struct hak_front front;			/* ring.h */
+	uint64_t decay_ms;	/* when the lists were last looked at */
+	struct hak_front front; /* ring.h */
 	struct hak_heap_class cls[HAK_SLAB_CLASSES];
 	struct {
 		int64_t base;
 		uint64_t allocs_seen;
 	} run[HAK_RUN_CLASSES];
-	struct hak_sample sample;		/* sample.h */
+	struct hak_sample sample; /* sample.h */
 };
 
-extern HAK_HIDDEN struct hak_heap *hak_heaps;	/* [HAK_MAX_HEAPS] */
+extern HAK_HIDDEN struct hak_heap *hak_heaps; /* [HAK_MAX_HEAPS] */
 
-extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS;	/* never NULL */
+extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS; /* never NULL */
 /* a thread that has not allocated yet */
 extern HAK_HIDDEN struct hak_cache hak_cache_none;
 /* a thread whose heap is gone, or that could not get one */
@@ -139,7 +139,7 @@ void hak_heap_drain_dead(uint32_t age);
  * plain decrement may overwrite it: then it is the next free of another class.
  */
 void hak_heap_poke(void);
-bool hak_heap_scavenge(void);			/* the same for one heap; false: none has any */
+bool hak_heap_scavenge(void); /* the same for one heap; false: none has any */
 /* other threads are gone: their heaps become dead or are leaked */
 void hak_heap_fork_child(struct hak_cache *self);
 
@@ -153,13 +153,13 @@ void hak_heap_revive(struct hak_cache *c);
 
 /* For readers of counters. Slots [0, count) may be read. */
 char *hak_heap_base(void);
-unsigned int hak_heap_max(void);		/* slots reserved */
+unsigned int hak_heap_max(void); /* slots reserved */
 /* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
 bool hak_heap_reserve(void);
 /* RLIMIT_AS is there now, or lower: slots that it has no room for and nobody uses are unmapped. */
 void hak_heap_fit(void);
 unsigned int hak_heap_count(void);
-unsigned int hak_heap_live(void);	/* heaps with a thread whose destructor is still to come */
+unsigned int hak_heap_live(void); /* heaps with a thread whose destructor is still to come */
 struct hak_heap_block *hak_heap_block_at(unsigned int i);
 
 /* ---- cache.c: the slow paths ---- */

@@ -14,7 +14,7 @@
 bool hak_loader_owns(const void *p)
 {
 	const ElfW(Ehdr) *eh = (const void *)hak_auxv(AT_BASE);
-	const ElfW(Phdr) *ph;
+	const ElfW(Phdr) * ph;
 	uintptr_t base = (uintptr_t)eh, end = base;
 
 	if (!eh)

@@ -8,6 +8,6 @@
 
 #include <stdbool.h>
 
-bool hak_loader_owns(const void *p);	/* any thread, no lock, no allocation */
+bool hak_loader_owns(const void *p); /* any thread, no lock, no allocation */
 
 #endif

@@ -57,10 +57,10 @@ void hak_lock_check_call(void)
 static bool taken(enum hak_lock_id id)
 {
 	static const char *const name[HAK_LOCKS] = {
-		[HAK_LOCK_TUNE] = "lock.TUNE",		[HAK_LOCK_ZOMBIE] = "lock.ZOMBIE",
-		[HAK_LOCK_PURGE] = "lock.PURGE",	[HAK_LOCK_REGISTRY] = "lock.REGISTRY",
-		[HAK_LOCK_POOL] = "lock.POOL",		[HAK_LOCK_EXTENT] = "lock.EXTENT",
-		[HAK_LOCK_RING] = "lock.RING",		[HAK_LOCK_META] = "lock.META",
+		[HAK_LOCK_TUNE] = "lock.TUNE",	 [HAK_LOCK_ZOMBIE] = "lock.ZOMBIE",
+		[HAK_LOCK_PURGE] = "lock.PURGE", [HAK_LOCK_REGISTRY] = "lock.REGISTRY",
+		[HAK_LOCK_POOL] = "lock.POOL",	 [HAK_LOCK_EXTENT] = "lock.EXTENT",
+		[HAK_LOCK_RING] = "lock.RING",	 [HAK_LOCK_META] = "lock.META",
 	};
 
 	hak_stop(name[id]);

@@ -22,13 +22,13 @@
 enum hak_lock_id {
 	/* tune.c: applying a generation, creating or dropping the segment */
 	HAK_LOCK_TUNE,
-	HAK_LOCK_ZOMBIE,	/* heap.c: the heap of threads that have none */
-	HAK_LOCK_PURGE,		/* purge.c: one purger at a time */
-	HAK_LOCK_REGISTRY,	/* heap.c: heaps, dead and alive */
-	HAK_LOCK_POOL,		/* slab.c: partly used slabs without an owner */
-	HAK_LOCK_EXTENT,	/* extent.c: superslabs, run extents, free extents */
-	HAK_LOCK_RING,		/* ring.c: the ring */
-	HAK_LOCK_META,		/* meta.c: descriptors, map leaves */
+	HAK_LOCK_ZOMBIE,   /* heap.c: the heap of threads that have none */
+	HAK_LOCK_PURGE,	   /* purge.c: one purger at a time */
+	HAK_LOCK_REGISTRY, /* heap.c: heaps, dead and alive */
+	HAK_LOCK_POOL,	   /* slab.c: partly used slabs without an owner */
+	HAK_LOCK_EXTENT,   /* extent.c: superslabs, run extents, free extents */
+	HAK_LOCK_RING,	   /* ring.c: the ring */
+	HAK_LOCK_META,	   /* meta.c: descriptors, map leaves */
 	HAK_LOCKS
 };
 
@@ -41,7 +41,7 @@ enum hak_lock_id {
 struct hak_lock {
 	_Atomic uint64_t word;
 };
-#define HAK_LOCK_WAITED	((uint64_t)1)
+#define HAK_LOCK_WAITED ((uint64_t)1)
 
 extern HAK_HIDDEN struct hak_lock hak_locks[HAK_LOCKS];
 
@@ -50,7 +50,7 @@ bool hak_trylock(enum hak_lock_id id);
 void hak_unlock(enum hak_lock_id id);
 /* By whichever thread; in a copy of the process: by one that stayed behind. */
 bool hak_lock_taken(enum hak_lock_id id);
-bool hak_lock_held(enum hak_lock_id id);	/* by the calling thread */
+bool hak_lock_held(enum hak_lock_id id); /* by the calling thread */
 bool hak_lock_held_any(void);
 
 /* Debug builds, before a system call: the caller holds none under which there may be none. */

@@ -221,8 +221,7 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 
 static HAK_COLD void sample_whale(struct hak_cache *c, void *p)
 {
-	hak_sample_whale(c, atomic_load_explicit(&hak_granule_ours(p)->word,
-						 memory_order_relaxed));
+	hak_sample_whale(c, atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed));
 }
 
 static inline void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
@@ -357,7 +356,7 @@ static void free_run(struct hak_cache *c, void **p)
 	start = hak_run_start(e, p);
 	cls = *start;
 	if (hak_unlikely(!cls || (cls & HAK_RUN_CACHED))) {
-		cls &= HAK_RUN_CACHED - 1;	/* 0 for the mark of a sampled run */
+		cls &= HAK_RUN_CACHED - 1; /* 0 for the mark of a sampled run */
 		hak_misuse(cls ? "double free():" : "free() of a pointer inside a block, or twice:",
 			   p);
 		return;
@@ -393,7 +392,8 @@ static void free_whale(struct hak_cache *c, void *p)
 
 	if (hak_unlikely(!r || p != r->base || !r->in_use)) {
 		hak_misuse(r && p == r->base ? "double free():"
-					     : "free() of a pointer inside a block:", p);
+					     : "free() of a pointer inside a block:",
+			   p);
 		return;
 	}
 	hak_heap_count1(c, FREE_WHALE);
@@ -534,7 +534,7 @@ static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 	p = hak_whale_resize(c, r, size);
 	if (!p)
 		return NULL;
-	if (hak_unlikely(r->sampled))	/* it stayed where it was */
+	if (hak_unlikely(r->sampled)) /* it stayed where it was */
 		hak_sample_whale_gone(c, r);
 	if (hak_unlikely(c->heap->sample.bytes))
 		hak_sample_whale(c, r);
@@ -638,7 +638,7 @@ HAK_EXPORT int posix_memalign(void **ret, size_t align, size_t size)
 		return EINVAL;
 	p = allocate_aligned(align, size);
 	if (!p)
-		return ENOMEM;	/* and in errno, as glibc leaves it */
+		return ENOMEM; /* and in errno, as glibc leaves it */
 	errno = saved;
 	*ret = p;
 	return 0;
@@ -701,9 +701,9 @@ HAK_EXPORT void cfree(void *p)
 
 /* glibc's internal names, called by old programs and by other allocators' shims. */
 #if defined(__has_attribute) && __has_attribute(copy)
-#define ALIAS(name)	__attribute__((alias(#name), visibility("default"), copy(name)))
+#define ALIAS(name) __attribute__((alias(#name), visibility("default"), copy(name)))
 #else
-#define ALIAS(name)	__attribute__((alias(#name), visibility("default")))
+#define ALIAS(name) __attribute__((alias(#name), visibility("default")))
 #endif
 extern void *__libc_malloc(size_t) ALIAS(malloc);
 extern void *__libc_calloc(size_t, size_t) ALIAS(calloc);

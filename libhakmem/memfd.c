@@ -108,7 +108,10 @@ void hak_memfd_close(struct hak_memfd *m)
 bool hak_memfd_is_locked(struct hak_memfd *m, off_t byte)
 {
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1,
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = byte,
+		.l_len = 1,
 	};
 
 	if (!is_ours(m)) {

@@ -9,8 +9,8 @@
 #include "os.h"
 #include "whale.h"
 
-#define RESERVE	((size_t)1 << 20)
-#define PIECE	((size_t)16 << 10)	/* or a page, where that is more */
+#define RESERVE ((size_t)1 << 20)
+#define PIECE	((size_t)16 << 10) /* or a page, where that is more */
 
 static const uint32_t meta_bytes[HAK_META_KINDS] = {
 	[HAK_META_EXTENT] = (sizeof(struct hak_extent) + 63) & ~63u,

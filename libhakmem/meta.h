@@ -11,7 +11,7 @@
 
 enum hak_meta_kind { HAK_META_EXTENT, HAK_META_REGION, HAK_META_KINDS };
 
-void *hak_meta_get(enum hak_meta_kind kind);	/* zeroed; NULL: no memory */
+void *hak_meta_get(enum hak_meta_kind kind); /* zeroed; NULL: no memory */
 void hak_meta_put(enum hak_meta_kind kind, void *p);
 /* In a copy of the process made while another thread held HAK_LOCK_META: begins anew. */
 void hak_meta_abandon(void);

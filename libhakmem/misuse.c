@@ -5,7 +5,7 @@
 #include "heap.h"
 #include "tune.h"
 
-enum { CHECK_ABORT, CHECK_REPORT, CHECK_OFF };	/* values of check.free */
+enum { CHECK_ABORT, CHECK_REPORT, CHECK_OFF }; /* values of check.free */
 
 void hak_misuse(const char *what, const void *p)
 {

@@ -23,7 +23,7 @@
 size_t hak_page = 4096;
 
 static _Atomic bool sandboxed, no_mincore;
-static _Atomic uint64_t asleep_ns;	/* CLOCK_BOOTTIME less CLOCK_MONOTONIC, before it */
+static _Atomic uint64_t asleep_ns; /* CLOCK_BOOTTIME less CLOCK_MONOTONIC, before it */
 
 void hak_os_init(void)
 {
@@ -110,7 +110,7 @@ uint32_t hak_os_kernel(void)
 	if (v)
 		return v;
 	if (hak_os_sandboxed() || hak_sys(SYS_uname, (long)&u, 0, 0, 0, 0, 0))
-		return 0;	/* unknown counts as old; asked again later */
+		return 0; /* unknown counts as old; asked again later */
 	s = u.release;
 	for (int i = 0; i < 2; i++) {
 		while (*s >= '0' && *s <= '9')
@@ -151,7 +151,7 @@ _Static_assert((int)CALL_MMAP == (int)HAK_FAULT_MMAP && (int)CALL_META == (int)H
 	       "faults are named as calls are");
 
 struct args {
-	long nr, a, b, c, d, e, f;	/* those not named are 0 */
+	long nr, a, b, c, d, e, f; /* those not named are 0 */
 };
 
 static bool failed(long r)
@@ -182,8 +182,9 @@ static long counted(enum call call, size_t bytes, const struct args *x)
 
 static long map_anon(enum call call, void *hint, size_t bytes, int prot, int flags)
 {
-	return counted(call, bytes, &(struct args){ SYS_mmap, (long)hint, (long)bytes, prot,
-						    MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0 });
+	return counted(call, bytes,
+		       &(struct args){ SYS_mmap, (long)hint, (long)bytes, prot,
+				       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0 });
 }
 
 int hak_os_unmap(void *p, size_t bytes)
@@ -215,7 +216,7 @@ static void *map_trimmed(size_t bytes, size_t align)
  */
 static void *map_aligned(size_t bytes, size_t align, uintptr_t got)
 {
-	enum { TRIES = 14 };	/* each twice as far down as the last: 32 GiB with 2 MiB */
+	enum { TRIES = 14 }; /* each twice as far down as the last: 32 GiB with 2 MiB */
 
 	got &= ~(align - 1);
 	for (unsigned int i = 0; i < TRIES && got > align << i; got -= align << i++) {
@@ -389,8 +390,8 @@ void *hak_os_reserve(size_t bytes, bool readable)
 		hak_os_dump((void *)r, bytes + hak_page, false);
 	}
 	atomic_store_explicit(&seed, (char *)r + bytes, memory_order_relaxed);
-	if (readable && counted(CALL_META, bytes,
-				&(struct args){ SYS_mprotect, r, (long)bytes, PROT_READ })) {
+	if (readable &&
+	    counted(CALL_META, bytes, &(struct args){ SYS_mprotect, r, (long)bytes, PROT_READ })) {
 		hak_os_unmap((void *)r, bytes);
 		return NULL;
 	}
@@ -418,7 +419,7 @@ int hak_os_reserve_over(void *p, size_t bytes)
 
 	if (r && e) {
 		hak_os_unmap(r, bytes);
-		hak_os_reserve_at(p, bytes);	/* in case that the kernel unmapped it first */
+		hak_os_reserve_at(p, bytes); /* in case that the kernel unmapped it first */
 	}
 	return e;
 }
@@ -441,8 +442,7 @@ static size_t limit_of(int resource)
 {
 	struct rlimit rl;
 
-	if (hak_sys(SYS_prlimit64, 0, resource, 0, (long)&rl, 0, 0) ||
-	    rl.rlim_cur == RLIM_INFINITY)
+	if (hak_sys(SYS_prlimit64, 0, resource, 0, (long)&rl, 0, 0) || rl.rlim_cur == RLIM_INFINITY)
 		return SIZE_MAX;
 	return rl.rlim_cur;
 }
@@ -466,7 +466,7 @@ int hak_os_enable(void *p, size_t bytes)
 	int r = map_over(CALL_META, p, bytes, MAP_NORESERVE);
 
 	if (r == -EAGAIN)
-		return hak_os_enable_kept(p, bytes);	/* over RLIMIT_MEMLOCK: then not locked */
+		return hak_os_enable_kept(p, bytes); /* over RLIMIT_MEMLOCK: then not locked */
 	if (!r)
 		hak_count(HAK_C_MEM_META, (int64_t)bytes);
 	return r;

@@ -22,12 +22,12 @@
 #include "hak.h"
 
 /* every mapping of ours owns whole granules (HAZARDS: strangers) */
-#define HAK_GRANULE	((size_t)64 << 10)
-#define HAK_EXTENT	((size_t)2 << 20)
+#define HAK_GRANULE ((size_t)64 << 10)
+#define HAK_EXTENT  ((size_t)2 << 20)
 
-extern HAK_HIDDEN size_t hak_page;			/* bytes of a page, from auxv */
+extern HAK_HIDDEN size_t hak_page; /* bytes of a page, from auxv */
 
-void hak_os_init(void);			/* page size; idempotent, callable before constructors */
+void hak_os_init(void); /* page size; idempotent, callable before constructors */
 
 /*
  * Zeroed private memory at an address aligned to `align` (a power of two >= a granule). NULL: no
@@ -50,7 +50,7 @@ int hak_os_remap_fresh(void *p, size_t bytes);
 /* 0, or -errno: the caller keeps the mapping. */
 int hak_os_unmap(void *p, size_t bytes);
 int hak_os_dontneed(void *p, size_t bytes);
-int hak_os_free(void *p, size_t bytes);		/* MADV_FREE; -EINVAL where refused */
+int hak_os_free(void *p, size_t bytes); /* MADV_FREE; -EINVAL where refused */
 int hak_os_hugepage(void *p, size_t bytes, bool on);
 /* Bytes of resident pages in our own mapping, by mincore; all of it where asking is not allowed. */
 size_t hak_os_resident_bytes(void *p, size_t bytes);
@@ -66,31 +66,31 @@ int hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
 /* PROT_READ: reads as zeros; else PROT_NONE */
 void *hak_os_reserve(size_t bytes, bool readable);
 void *hak_os_reserve_aligned(size_t bytes);	/* to `bytes`, a power of two */
-int hak_os_reserve_over(void *p, size_t bytes);	/* our own mapping; kept on failure */
-void *hak_os_reserve_at(void *p, size_t bytes);	/* PROT_NONE, exactly there; NULL: taken */
+int hak_os_reserve_over(void *p, size_t bytes); /* our own mapping; kept on failure */
+void *hak_os_reserve_at(void *p, size_t bytes); /* PROT_NONE, exactly there; NULL: taken */
 /* SIZE_MAX: none. Not in a sandbox. */
-size_t hak_os_address_limit(void);		/* RLIMIT_AS */
-size_t hak_os_data_limit(void);			/* RLIMIT_DATA */
-int hak_os_enable(void *p, size_t bytes);		/* zeroed, read-write from now on */
-int hak_os_enable_kept(void *p, size_t bytes);		/* what fork does to it stays so */
+size_t hak_os_address_limit(void);	       /* RLIMIT_AS */
+size_t hak_os_data_limit(void);		       /* RLIMIT_DATA */
+int hak_os_enable(void *p, size_t bytes);      /* zeroed, read-write from now on */
+int hak_os_enable_kept(void *p, size_t bytes); /* what fork does to it stays so */
 /*
  * Whether it is part of memory dumps, the kernel's and a debugger's; in a sandbox as it was. In a
  * child of a signal handler under whatever lock it came, and not counted.
  */
 void hak_os_dump(void *p, size_t bytes, bool yes);
-int hak_os_wipe_on_fork(void *p, size_t bytes);		/* MADV_WIPEONFORK */
+int hak_os_wipe_on_fork(void *p, size_t bytes); /* MADV_WIPEONFORK */
 /* MADV_KEEPONFORK and back: of a signal handler, under whatever lock it came, and not counted. */
 int hak_os_keep_on_fork(void *p, size_t bytes, bool keep);
 
 /* In a sandbox all of them are the coarse clock, which needs no system call. */
-uint64_t hak_os_now_ms(void);		/* CLOCK_MONOTONIC_COARSE; debug builds: stop.h */
-uint64_t hak_os_now_ns(void);		/* CLOCK_MONOTONIC */
-uint64_t hak_os_boottime_ns(void);	/* CLOCK_BOOTTIME */
+uint64_t hak_os_now_ms(void);	   /* CLOCK_MONOTONIC_COARSE; debug builds: stop.h */
+uint64_t hak_os_now_ns(void);	   /* CLOCK_MONOTONIC */
+uint64_t hak_os_boottime_ns(void); /* CLOCK_BOOTTIME */
 
-void hak_os_set_sandboxed(void);	/* since before the start: no clock was safe to ask */
-void hak_os_enter_sandbox(void);	/* soon: the clocks are asked for the last time */
+void hak_os_set_sandboxed(void); /* since before the start: no clock was safe to ask */
+void hak_os_enter_sandbox(void); /* soon: the clocks are asked for the last time */
 bool hak_os_sandboxed(void);
-void hak_os_forgo_mincore(void);	/* a filter kills for it: what is kept counts as resident */
+void hak_os_forgo_mincore(void); /* a filter kills for it: what is kept counts as resident */
 
 /* Kernel release as major << 16 | minor, from uname; cached. */
 uint32_t hak_os_kernel(void);

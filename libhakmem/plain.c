@@ -7,7 +7,7 @@
 
 #include "hak.h"
 
-#define BARRIER()	__asm__ volatile("" : : : "memory")
+#define BARRIER() __asm__ volatile("" : : : "memory")
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {

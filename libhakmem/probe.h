@@ -36,7 +36,7 @@
  * 00003): alloc: a sampled block was handed out: address, usable bytes, and the bytes of all blocks
  * it stands for (sample.h); free: a sampled block is about to be freed.
  */
-#define HAK_PROBES(PROBE)              \
+#define HAK_PROBES(PROBE)                 \
 	PROBE(hakmem, whale_get, 3)       \
 	PROBE(hakmem, whale_put, 2)       \
 	PROBE(hakmem, region_evict, 3)    \
@@ -49,20 +49,20 @@
 	PROBE(otel_memory, free, 1)
 
 #if HAK_HAVE_PROBES
-#define HAK_PROBE_DECLARE(provider, name, n)                                            \
-	extern HAK_HIDDEN volatile unsigned short provider##_##name##_semaphore;        \
+#define HAK_PROBE_DECLARE(provider, name, n)                                     \
+	extern HAK_HIDDEN volatile unsigned short provider##_##name##_semaphore; \
 	void hak_probe_##provider##_##name(uint64_t a, uint64_t b, uint64_t c);
 HAK_PROBES(HAK_PROBE_DECLARE)
 #undef HAK_PROBE_DECLARE
 
-#define hak_probe(provider, name, a, b, c)                                       \
-	do {                                                                     \
-		if (hak_unlikely(provider##_##name##_semaphore))                 \
+#define hak_probe(provider, name, a, b, c)                                          \
+	do {                                                                        \
+		if (hak_unlikely(provider##_##name##_semaphore))                    \
 			hak_probe_##provider##_##name((uint64_t)(a), (uint64_t)(b), \
-						      (uint64_t)(c));            \
+						      (uint64_t)(c));               \
 	} while (0)
 #else
-#define hak_probe(provider, name, a, b, c)	((void)(a), (void)(b), (void)(c))
+#define hak_probe(provider, name, a, b, c) ((void)(a), (void)(b), (void)(c))
 #endif
 
 #endif

@@ -12,11 +12,11 @@
 #include "ring.h"
 #include "room.h"
 
-#define TRIM_MOST	256u		/* slabs looked at for holes when an epoch ends: a few ms */
-#define IDLE_MAX_S	60u		/* between two looks of the agent */
-#define LOOK_MS		100u		/* between two looks at RLIMIT_AS and RLIMIT_DATA */
-#define BY_AGE		0u		/* the level of a purge that nobody asked for */
-#define DELAY_NEVER	86400000u	/* purge.delay_ms at its maximum */
+#define TRIM_MOST   256u      /* slabs looked at for holes when an epoch ends: a few ms */
+#define IDLE_MAX_S  60u	      /* between two looks of the agent */
+#define LOOK_MS	    100u      /* between two looks at RLIMIT_AS and RLIMIT_DATA */
+#define BY_AGE	    0u	      /* the level of a purge that nobody asked for */
+#define DELAY_NEVER 86400000u /* purge.delay_ms at its maximum */
 
 _Atomic uint32_t hak_purge_clock;
 
@@ -27,7 +27,7 @@ static _Atomic uint64_t epoch_ends_ms;
  * so: whoever asked is done by then.
  */
 _Atomic uint32_t hak_purge_asked;
-#define LEVEL_BITS	2u
+#define LEVEL_BITS 2u
 
 static void ask_threads(enum hak_purge_level level)
 {
@@ -185,7 +185,7 @@ void hak_purge_tick_slow(struct hak_cache *c)
 
 unsigned int hak_purge_idle(void)
 {
-	static unsigned int pause_s = 1;	/* the agent's alone */
+	static unsigned int pause_s = 1; /* the agent's alone */
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
 	bool worth;
 

@@ -42,14 +42,14 @@ static inline uint32_t hak_purge_epoch(void)
  * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
  * decay or flush.
  */
-#define HAK_PURGE_TICKS	16u	/* slow paths between two looks at the clock */
-extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked;	/* the last request to all threads */
+#define HAK_PURGE_TICKS 16u			    /* slow paths between two looks at the clock */
+extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked; /* the last request to all threads */
 void hak_purge_tick_slow(struct hak_cache *c);
 
 static inline void hak_purge_tick(struct hak_cache *c)
 {
-	if (hak_unlikely(c->heap->flushed != atomic_load_explicit(&hak_purge_asked,
-								  memory_order_relaxed) ||
+	if (hak_unlikely(c->heap->flushed !=
+				 atomic_load_explicit(&hak_purge_asked, memory_order_relaxed) ||
 			 ++c->ticks >= HAK_PURGE_TICKS))
 		hak_purge_tick_slow(c);
 }

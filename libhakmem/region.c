@@ -68,7 +68,7 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 		return NULL;
 	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF) && bytes >= HAK_EXTENT &&
 	    align < HAK_EXTENT)
-		align = HAK_EXTENT;	/* a huge page must fit */
+		align = HAK_EXTENT; /* a huge page must fit */
 	r->base = hak_os_map(bytes, align);
 	if (!r->base || hak_granule_prepare(r->base, bytes, false)) {
 		if (r->base)
@@ -117,7 +117,7 @@ bool hak_region_unmap(struct hak_region *r)
 		r->zero = true;
 	} else {
 		hak_region_set_state(r, HAK_REGION_DIRTY);
-		r->epoch = hak_purge_epoch() + 1;	/* not at once again */
+		r->epoch = hak_purge_epoch() + 1; /* not at once again */
 	}
 	return false;
 }
@@ -183,7 +183,7 @@ static bool give_back(uint64_t mode, char *p, size_t bytes)
 static void closed(struct hak_region *r)
 {
 	r->closed = true;
-	r->thp = false;	/* advice goes with the old mapping */
+	r->thp = false; /* advice goes with the old mapping */
 }
 
 /*
@@ -255,7 +255,7 @@ static uint64_t evict_row(struct hak_region **r, unsigned int n, uint64_t mode)
 		if (evict_alone(r[i], mode))
 			done += resident;
 		else
-			r[i]->epoch = hak_purge_epoch() + 1;	/* not at once again */
+			r[i]->epoch = hak_purge_epoch() + 1; /* not at once again */
 	}
 	return done;
 }

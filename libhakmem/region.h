@@ -28,20 +28,20 @@
 enum hak_region_state { HAK_REGION_DIRTY, HAK_REGION_LAZY, HAK_REGION_CLEAN };
 
 struct hak_region {
-	char *base;			/* what malloc returned; whole granules */
-	size_t bytes;			/* of the mapping: all usable */
-	size_t requested;		/* by the program, exact */
+	char *base;	  /* what malloc returned; whole granules */
+	size_t bytes;	  /* of the mapping: all usable */
+	size_t requested; /* by the program, exact */
 	uint8_t state;
-	uint8_t life;			/* of the ring that it is or was in */
-	bool in_use;			/* a program has it */
+	uint8_t life; /* of the ring that it is or was in */
+	bool in_use;  /* a program has it */
 	bool zero;
-	bool thp;			/* advised for huge pages */
-	bool closed;			/* PROT_NONE; CLEAN */
-	bool sampled;			/* in use, and a profiler was told (sample.h) */
+	bool thp;     /* advised for huge pages */
+	bool closed;  /* PROT_NONE; CLEAN */
+	bool sampled; /* in use, and a profiler was told (sample.h) */
 	/* times it was found filled when freed; thp.mode=adaptive */
 	uint8_t filled;
 	uint32_t epoch;			/* of the purge clock, when it was put into the ring */
-	struct hak_region *prev, *next;	/* bucket */
+	struct hak_region *prev, *next; /* bucket */
 	struct hak_region *older, *newer;
 };
 

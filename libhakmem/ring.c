@@ -16,13 +16,13 @@
 #include "tune.h"
 
 /* eight per doubling from 1 MiB to an eighth above the address space; 0: smaller rests */
-#define BUCKETS		((HAK_ADDRESS_BITS - 20u) * 8 + 3)
-#define SCAN		16u	/* regions of a bucket looked at for the best fit */
-#define BATCH_MAX	256u
-#define NEVER		0x40000000u	/* epochs ago: nothing is that old */
-#define HOT_PUTS	64u	/* whales freed within an epoch by which a thread earns a front */
-#define LAZY_LEAST	(256u << 20) /* LAZY bytes that may stay however little may be dirty */
-#define LOOK_BYTES	(16u << 20) /* more in the ring than at the last look at the limits */
+#define BUCKETS	   ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
+#define SCAN	   16u /* regions of a bucket looked at for the best fit */
+#define BATCH_MAX  256u
+#define NEVER	   0x40000000u	/* epochs ago: nothing is that old */
+#define HOT_PUTS   64u		/* whales freed within an epoch by which a thread earns a front */
+#define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay however little may be dirty */
+#define LOOK_BYTES (16u << 20)	/* more in the ring than at the last look at the limits */
 
 /* All under HAK_LOCK_RING. */
 static struct {
@@ -30,16 +30,16 @@ static struct {
 	struct hak_region *oldest, *newest;
 	uint32_t regions;
 	uint64_t bytes;		/* address space */
-	_Atomic uint64_t dirty;	/* bytes of DIRTY regions; also read without the lock */
+	_Atomic uint64_t dirty; /* bytes of DIRTY regions; also read without the lock */
 	_Atomic uint64_t lazy;	/* of LAZY ones, likewise */
 	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were looked at */
-	uint64_t bits[(BUCKETS + 63) / 64];	/* buckets that are not empty */
-	struct hak_region *spare;	/* a descriptor for the next split */
+	uint64_t bits[(BUCKETS + 63) / 64]; /* buckets that are not empty */
+	struct hak_region *spare;	    /* a descriptor for the next split */
 	/* threads with a front, and what they may keep there: as if it were in the ring */
 	uint32_t fronts;
-	_Atomic uint64_t front_bytes;	/* also read without the lock */
-	struct hak_front *all_fronts;	/* that ever held a region; by next */
-	uint8_t life;		/* the how-manieth ring this is; fronts of none have 0 */
+	_Atomic uint64_t front_bytes; /* also read without the lock */
+	struct hak_front *all_fronts; /* that ever held a region; by next */
+	uint8_t life;		      /* the how-manieth ring this is; fronts of none have 0 */
 } ring = { .life = 1 };
 
 static uint64_t ring_dirty(void)
@@ -206,9 +206,9 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 		return NULL;
 	n = atomic_load_explicit(&g->word, memory_order_relaxed);
 	return n->life == ring.life && n->state == r->state && n->closed == r->closed &&
-			       n->thp == r->thp ?
-		       n :
-		       NULL;
+			       n->thp == r->thp
+		       ? n
+		       : NULL;
 }
 
 static void absorb(struct hak_region *r, struct hak_region *n)
@@ -401,12 +401,11 @@ static void earn_front(struct hak_front *f, size_t bytes, uint32_t epoch)
 		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
 		f->puts = 0;
 	}
-	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) ||
-	    kept > most_dirty() / 2 ||
+	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_dirty() / 2 ||
 	    ring.regions + ring.fronts >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
 	    ring.bytes + kept > hak_ring_most_bytes())
 		return;
-	drop_front(f);	/* a smaller one, perhaps */
+	drop_front(f); /* a smaller one, perhaps */
 	list_front(f);
 	f->puts = 0;
 	ring.fronts++;
@@ -449,8 +448,8 @@ static uint64_t unmap_list(struct hak_region *r)
 }
 
 /* Sets of states. */
-#define DIRTY	(1u << HAK_REGION_DIRTY)
-#define LAZY	(1u << HAK_REGION_LAZY)
+#define DIRTY (1u << HAK_REGION_DIRTY)
+#define LAZY  (1u << HAK_REGION_LAZY)
 
 /*
  * Up to `max` regions in one of the states, oldest first, leave the ring. Those put there in epoch
@@ -469,7 +468,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 		if (!(states >> r->state & 1))
 			continue;
 		if ((int32_t)(r->epoch - before) >= 0 && left <= over)
-			continue;	/* joined regions may be older than their place says */
+			continue; /* joined regions may be older than their place says */
 		left -= r->bytes;
 		ring_remove(r);
 		out[n++] = r;
@@ -481,8 +480,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 /* Lock held. */
 static bool over(uint64_t slots, uint64_t bytes)
 {
-	return ring.regions + ring.fronts > slots ||
-	       ring.bytes + ring_fronts() > bytes;
+	return ring.regions + ring.fronts > slots || ring.bytes + ring_fronts() > bytes;
 }
 
 /* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
@@ -524,7 +522,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 			open = r[i];
 			continue;
 		}
-		ring_add(r[i], false);	/* neighbours evicted in one go become one region */
+		ring_add(r[i], false); /* neighbours evicted in one go become one region */
 	}
 	list = over_tuned();
 	hak_unlock(HAK_LOCK_RING);
@@ -618,7 +616,7 @@ static bool evict_over(uint64_t dirty, uint64_t lazy)
 	/* what a limit on the process leaves no room for goes even with region.evict=keep */
 	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
 	uint32_t before = hak_purge_epoch() - NEVER;
-	uint64_t was = 2 * ring_dirty() + ring_lazy();	/* what is dirty may become lazy first */
+	uint64_t was = 2 * ring_dirty() + ring_lazy(); /* what is dirty may become lazy first */
 
 	if (ring_dirty() > dirty)
 		evict_batch(mode, DIRTY, before, dirty, &bytes);

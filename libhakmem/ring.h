@@ -32,10 +32,10 @@
 
 struct hak_front {
 	_Atomic(struct hak_region *) region;
-	_Atomic size_t most;		/* bytes it may have; 0: none. HAK_LOCK_RING to write */
-	_Atomic uint32_t epoch;		/* of the purge clock, when the thread last freed a whale */
-	uint32_t puts;			/* into the ring in that epoch; the thread's own */
-	uint8_t life;			/* of the ring that lists it; HAK_LOCK_RING, like next */
+	_Atomic size_t most;	/* bytes it may have; 0: none. HAK_LOCK_RING to write */
+	_Atomic uint32_t epoch; /* of the purge clock, when the thread last freed a whale */
+	uint32_t puts;		/* into the ring in that epoch; the thread's own */
+	uint8_t life;		/* of the ring that lists it; HAK_LOCK_RING, like next */
 	struct hak_front *next;
 };
 

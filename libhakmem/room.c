@@ -5,7 +5,7 @@
 #include "os.h"
 #include "stats.h"
 
-#define SHARE	64u	/* one part in so many of what is left is kept */
+#define SHARE 64u /* one part in so many of what is left is kept */
 
 struct hak_room hak_room = { UINT64_MAX, UINT64_MAX };
 

@@ -17,8 +17,8 @@
 
 /* Bytes that may be kept; UINT64_MAX: no limit. Relaxed: a hint, as old as the last look. */
 extern HAK_HIDDEN struct hak_room {
-	_Atomic uint64_t address;	/* mapped at all (RLIMIT_AS) */
-	_Atomic uint64_t data;		/* mapped and charged for (RLIMIT_DATA as well) */
+	_Atomic uint64_t address; /* mapped at all (RLIMIT_AS) */
+	_Atomic uint64_t data;	  /* mapped and charged for (RLIMIT_DATA as well) */
 } hak_room;
 
 static inline uint64_t hak_room_address(void)

@@ -28,7 +28,7 @@ void hak_run_release(void *p);
  * which belongs to the run as well: runs of run classes have five units at least. It is no class,
  * so that no block is taken to begin there. A run of a slab's class is always a sampled one.
  */
-#define HAK_RUN_SAMPLED	HAK_RUN_CACHED
+#define HAK_RUN_SAMPLED HAK_RUN_CACHED
 static inline bool hak_run_is_sampled(const uint8_t *start)
 {
 	return start[1];

@@ -10,7 +10,7 @@
 #include "stats.h"
 #include "tune.h"
 
-#define MANY_POINTS	64u	/* from so many on, a block's points are counted, not drawn */
+#define MANY_POINTS 64u /* from so many on, a block's points are counted, not drawn */
 
 /* ---- distances ---- */
 

@@ -34,12 +34,12 @@ struct hak_cache;
 struct hak_region;
 
 struct hak_sample {
-	uint64_t bytes;			/* mean distance; 0: nothing is sampled */
+	uint64_t bytes; /* mean distance; 0: nothing is sampled */
 	uint64_t random;
-	uint64_t left;			/* runs and whales: bytes until the next point */
+	uint64_t left; /* runs and whales: bytes until the next point */
 	struct {
-		uint64_t due;		/* class.allocs with the block that is hit */
-		uint64_t rest;		/* bytes of that block behind the point */
+		uint64_t due;  /* class.allocs with the block that is hit */
+		uint64_t rest; /* bytes of that block behind the point */
 	} cls[HAK_SLAB_CLASSES];
 };
 

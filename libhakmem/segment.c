@@ -89,13 +89,13 @@ _Static_assert(COUNTERS <= HAK_MAX_COUNTERS, "readers refuse more");
 /* ---- state ---- */
 
 static struct {
-	char *constant; /* mapping of [0, layout.heaps), read-only up to layout.live */
-	struct live *live; /* within it */
+	char *constant;		     /* mapping of [0, layout.heaps), read-only up to layout.live */
+	struct live *live;	     /* within it */
 	struct hak_lazy_table *lazy; /* within it; its pages exist once lazy_ready */
-	struct hak_tune *tune; /* mapping of the tune memfd */
+	struct hak_tune *tune;	     /* mapping of the tune memfd */
 	struct hak_memfd stats_fd, tune_fd;
 	unsigned int writable; /* slots [0, this) of the heaps' counters may be touched */
-	_Atomic bool exists; /* read without a lock, by the agent */
+	_Atomic bool exists;   /* read without a lock, by the agent */
 	bool lazy_ready;
 } seg = { .stats_fd.fd = -1, .tune_fd.fd = -1 };
 
@@ -524,8 +524,8 @@ int hak_segment_create(const struct hak_tune *layers, bool locked)
 		hak_memfd_close(&seg.tune_fd);
 		r = create(layers, false, locked);
 		/* of threads that ended before they moved: no business of the new segment's */
-		if (!r && atomic_exchange_explicit(&hak_segment_leaving, false,
-						   memory_order_relaxed))
+		if (!r &&
+		    atomic_exchange_explicit(&hak_segment_leaving, false, memory_order_relaxed))
 			__builtin_memset(still_shared, 0, sizeof(still_shared));
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);
@@ -539,7 +539,6 @@ struct hak_tune *hak_segment_tune(void)
 }
 
 /* ---- dropping and leaving ---- */
-
 
 /*
  * A slot that no running thread owns is the dropper's to move, under the locks of those it serves.

@@ -84,7 +84,7 @@ static char *map_single(bool *ret_zero)
 	char *p = kept_single();
 
 	if (hak_unlikely(p != NULL)) {
-		*ret_zero = false;	/* its pages may not have gone, either */
+		*ret_zero = false; /* its pages may not have gone, either */
 		return p;
 	}
 	*ret_zero = true;
@@ -385,7 +385,7 @@ bool hak_slab_untrim(struct hak_slab *s)
 			s->dropped--;
 			if (hak_unlikely(((uintptr_t *)p)[0] || ((uintptr_t *)p)[1])) {
 				hak_misuse("double free(), or memory written after free():", p);
-				s->used++;	/* left out for good */
+				s->used++; /* left out for good */
 				continue;
 			}
 			*(void **)p = s->free;

@@ -49,7 +49,7 @@ struct hak_extent;
  * blocks: 22.6 against 15.2 ns a pair).
  */
 #define HAK_KEY		((uintptr_t)hak_leaves)
-#define HAK_KEY_SERIALS	0xffffu
+#define HAK_KEY_SERIALS 0xffffu
 #define HAK_KEY_BITS	48
 _Static_assert(HAK_ADDRESS_BITS <= HAK_KEY_BITS, "the whole address is in the key");
 
@@ -64,27 +64,27 @@ static inline bool hak_key_is_free(const void *p)
 }
 
 enum hak_slab_state {
-	HAK_SLAB_NONE,		/* not a slab */
-	HAK_SLAB_CURRENT,	/* its heap refills from it */
-	HAK_SLAB_PARTIAL,	/* on its heap's list of slabs with room */
-	HAK_SLAB_FULL,		/* on its heap's list of slabs without */
-	HAK_SLAB_POOLED,	/* on the pool's list of slabs with room */
-	HAK_SLAB_POOLED_FULL,	/* on the pool's list of slabs without */
+	HAK_SLAB_NONE,	      /* not a slab */
+	HAK_SLAB_CURRENT,     /* its heap refills from it */
+	HAK_SLAB_PARTIAL,     /* on its heap's list of slabs with room */
+	HAK_SLAB_FULL,	      /* on its heap's list of slabs without */
+	HAK_SLAB_POOLED,      /* on the pool's list of slabs with room */
+	HAK_SLAB_POOLED_FULL, /* on the pool's list of slabs without */
 };
 
 struct hak_slab {
-	void *free;			/* blocks, linked through their first word */
+	void *free; /* blocks, linked through their first word */
 	char *base;
-	struct hak_slab *prev, *next;	/* list by state */
-	struct hak_extent *extent;	/* NULL: mapped on its own */
+	struct hak_slab *prev, *next; /* list by state */
+	struct hak_extent *extent;    /* NULL: mapped on its own */
 	uint16_t used, nfree, carved, capacity;
 	uint8_t cls, state;
-	bool dirty;			/* did not read as zeros when it was taken */
-	bool trimmed;			/* looked at for holes since a block last came back */
-	uint16_t dropped;		/* blocks that lie on holes, wholly or in part */
-	uint16_t holes;			/* bit per 4 KiB page given back */
-	uint8_t epoch;			/* of the purge clock, when a block last came back */
-	uint8_t life;			/* of the pool that lists it */
+	bool dirty;	  /* did not read as zeros when it was taken */
+	bool trimmed;	  /* looked at for holes since a block last came back */
+	uint16_t dropped; /* blocks that lie on holes, wholly or in part */
+	uint16_t holes;	  /* bit per 4 KiB page given back */
+	uint8_t epoch;	  /* of the purge clock, when a block last came back */
+	uint8_t life;	  /* of the pool that lists it */
 	uint8_t reserved[6];
 	/* strangers' line */
 	_Atomic uint64_t remote;
@@ -92,9 +92,9 @@ struct hak_slab {
 	uint64_t reserved2[6];
 };
 
-#define HAK_REMOTE_QUEUED	((uint64_t)1 << 32)
-#define HAK_REMOTE_FIRST(w)	((uint32_t)((w) & 0xffff))	/* block offset / 16 + 1; 0: none */
-#define HAK_REMOTE_COUNT(w)	((uint32_t)((w) >> 16 & 0xffff))
+#define HAK_REMOTE_QUEUED   ((uint64_t)1 << 32)
+#define HAK_REMOTE_FIRST(w) ((uint32_t)((w)&0xffff)) /* block offset / 16 + 1; 0: none */
+#define HAK_REMOTE_COUNT(w) ((uint32_t)((w) >> 16 & 0xffff))
 
 /* Blocks on their way: linked through their first word, NULL-terminated at tail. */
 struct hak_chain {
@@ -201,7 +201,7 @@ struct hak_slab *hak_slab_drain(struct hak_slab *s, uint32_t *ret_blocks);
 
 /* ---- the pool ---- */
 
-extern HAK_HIDDEN const char hak_pool;	/* its address is the owner of pooled slabs */
+extern HAK_HIDDEN const char hak_pool; /* its address is the owner of pooled slabs */
 
 /*
  * Gives a slab on no list to the pool. False if it is QUEUED: then the caller keeps it. An idle

@@ -16,11 +16,13 @@ static uint64_t saved[HAK_PROC_COUNTERS]; /* gauges as they were at fork */
 
 _Atomic(_Atomic uint64_t *) hak_proc = private_proc;
 
+/* clang-format off */
 #define PROC_ONLY_HOT(sym, kind, unit)
 #define PROC_ONLY_CLASS(sym, kind, unit)
 #define PROC_ONLY_HEAP(sym, kind, unit)
 #define PROC_ONLY_PROC(sym, kind, unit) [HAK_C_##sym] = { HAK_KIND_##kind, HAK_UNIT_##unit },
 #define COUNTER(id, scope, sym, name, kind, unit, ...) PROC_ONLY_##scope(sym, kind, unit)
+/* clang-format on */
 static const struct {
 	uint8_t kind, unit;
 } proc_row[HAK_PROC_COUNTERS] = {

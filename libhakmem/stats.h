@@ -68,9 +68,9 @@ struct hak_peak {
 };
 extern HAK_HIDDEN struct hak_peak hak_mapped[HAK_MAPPED_KINDS];
 
-void hak_mapped_extent(int64_t bytes);		/* of an extent or a single slab; also MEM_MAPPED */
-void hak_mapped_region_bytes(int64_t bytes);	/* of a region; also MEM_MAPPED and RING_BYTES */
-void hak_mapped_regions(int64_t n);		/* also RING_REGIONS */
+void hak_mapped_extent(int64_t bytes);	     /* of an extent or a single slab; also MEM_MAPPED */
+void hak_mapped_region_bytes(int64_t bytes); /* of a region; also MEM_MAPPED and RING_BYTES */
+void hak_mapped_regions(int64_t n);	     /* also RING_REGIONS */
 
 struct hak_cache;
 
@@ -79,7 +79,7 @@ struct hak_cache;
  * counter would look, by its low 12 address bits, like a store to the bin that the next load reads.
  * Within one page.
  */
-#define HAK_CACHE_OFFSET	((size_t)HAK_CLASSES * 16 - 48)
+#define HAK_CACHE_OFFSET ((size_t)HAK_CLASSES * 16 - 48)
 
 static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
 {
@@ -89,12 +89,12 @@ static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
 /* Slow-path counters of the calling thread's heap. */
 #if HAK_CONTROL
 #define hak_heap_count_n(c, sym, n)	(hak_counters(c)->heap[HAK_C_##sym] += (uint64_t)(n))
-#define hak_class_count_n(c, sym, k, n)	(hak_counters(c)->cls[HAK_C_##sym][k] += (uint64_t)(n))
+#define hak_class_count_n(c, sym, k, n) (hak_counters(c)->cls[HAK_C_##sym][k] += (uint64_t)(n))
 #else
 #define hak_heap_count_n(c, sym, n)	((void)(c), (void)(n))
-#define hak_class_count_n(c, sym, k, n)	((void)(c), (void)(k), (void)(n))
+#define hak_class_count_n(c, sym, k, n) ((void)(c), (void)(k), (void)(n))
 #endif
-#define hak_heap_count1(c, sym)		hak_heap_count_n(c, sym, 1)
+#define hak_heap_count1(c, sym) hak_heap_count_n(c, sym, 1)
 
 /* Sums over all heaps, published or not. Exact while no other thread runs. Takes no lock. */
 struct hak_totals {
@@ -106,8 +106,8 @@ struct hak_totals {
 		uint64_t in_use, cached; /* blocks, derived */
 	} cls[HAK_CLASSES];
 	uint64_t whales, whale_bytes; /* in use, derived */
-	uint64_t in_use_bytes; /* usable bytes of all blocks in use, whales included */
-	uint64_t cached_bytes; /* blocks in thread caches */
+	uint64_t in_use_bytes;	      /* usable bytes of all blocks in use, whales included */
+	uint64_t cached_bytes;	      /* blocks in thread caches */
 };
 void hak_stats_totals(struct hak_totals *ret);
 

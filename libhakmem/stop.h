@@ -26,23 +26,23 @@
 enum hak_stop_state { HAK_STOP_FREE, HAK_STOP_ARMED, HAK_STOP_REACHED, HAK_STOP_GO };
 
 enum hak_fault {
-	HAK_FAULT_MMAP,		/* for blocks, mapping over included */
+	HAK_FAULT_MMAP, /* for blocks, mapping over included */
 	HAK_FAULT_MUNMAP,
 	HAK_FAULT_MREMAP,
 	HAK_FAULT_DONTNEED,
-	HAK_FAULT_FREE,		/* MADV_FREE */
+	HAK_FAULT_FREE, /* MADV_FREE */
 	HAK_FAULT_HUGEPAGE,
-	HAK_FAULT_META,		/* whatever is for the allocator's own tables */
-	HAK_FAULT_FALLOCATE,	/* memory for the segment: at creation, and for more heaps */
+	HAK_FAULT_META,	     /* whatever is for the allocator's own tables */
+	HAK_FAULT_FALLOCATE, /* memory for the segment: at creation, and for more heaps */
 	HAK_FAULTS
 };
 
 struct hak_stops {
 	struct hak_stop_slot {
 		_Atomic uint32_t state; /* futex (shared); the test: FREE to ARMED, REACHED to GO */
-		_Atomic uint32_t skip; /* arrivals to let pass */
-		uint32_t tid; /* of the thread that is held */
-		char name[52]; /* before ARMED */
+		_Atomic uint32_t skip;	/* arrivals to let pass */
+		uint32_t tid;		/* of the thread that is held */
+		char name[52];		/* before ARMED */
 	} slot[HAK_STOP_SLOTS];
 	struct hak_stop_fault {
 		_Atomic uint32_t times; /* armed while not 0; last */

@@ -10,11 +10,11 @@
 
 struct object {
 	uintptr_t load, low, high;
-	const ElfW(Sym) *symbols;
+	const ElfW(Sym) * symbols;
 	const char *strings;
-	const uint32_t *hash, *gnu_hash;	/* at least one */
-	const ElfW(Half) *versions;		/* NULL: none */
-	const ElfW(Verdef) *definitions;
+	const uint32_t *hash, *gnu_hash; /* at least one */
+	const ElfW(Half) * versions;	 /* NULL: none */
+	const ElfW(Verdef) * definitions;
 };
 
 static bool lies_in(const struct object *o, const void *p, size_t bytes)
@@ -22,7 +22,7 @@ static bool lies_in(const struct object *o, const void *p, size_t bytes)
 	return (uintptr_t)p >= o->low && (uintptr_t)p <= o->high && o->high - (uintptr_t)p >= bytes;
 }
 
-#define READABLE(o, p)	lies_in(o, p, sizeof(*(p)))
+#define READABLE(o, p) lies_in(o, p, sizeof(*(p)))
 
 static bool says(const struct object *o, size_t at, const char *what)
 {
@@ -42,7 +42,7 @@ static const void *table(const struct object *o, ElfW(Addr) at)
 	return (const void *)(at >= o->load ? at : o->load + at);
 }
 
-static bool open_object(struct object *o, const ElfW(Dyn) *d)
+static bool open_object(struct object *o, const ElfW(Dyn) * d)
 {
 	for (; READABLE(o, d) && d->d_tag != DT_NULL; d++) {
 		const void *at = table(o, d->d_un.d_ptr);
@@ -73,7 +73,7 @@ static bool has_version(const struct object *o, uint32_t symbol, const char *ver
 	if (!READABLE(o, number))
 		return false;
 	if (!version)
-		return !(*number & 0x8000);	/* hidden: not the default one */
+		return !(*number & 0x8000); /* hidden: not the default one */
 	while (def && READABLE(o, def)) {
 		const ElfW(Verdaux) *aux = (const void *)((const char *)def + def->vd_aux);
 
@@ -134,8 +134,8 @@ static void *find_by_hash(const struct object *o, const char *name, const char *
 	return NULL;
 }
 
-void *hak_symbol_find(uintptr_t load, const ElfW(Dyn) *dynamic, uintptr_t low, uintptr_t high,
-		   const char *name, const char *version)
+void *hak_symbol_find(uintptr_t load, const ElfW(Dyn) * dynamic, uintptr_t low, uintptr_t high,
+		      const char *name, const char *version)
 {
 	struct object o = { .load = load, .low = low, .high = high };
 

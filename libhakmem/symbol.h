@@ -14,8 +14,8 @@
  * The address of a function, or NULL. `version` NULL: the default version. Every table that is read
  * lies in [low, high); an object with tables elsewhere has no functions.
  */
-void *hak_symbol_find(uintptr_t load, const ElfW(Dyn) *dynamic, uintptr_t low, uintptr_t high,
-		   const char *name, const char *version);
+void *hak_symbol_find(uintptr_t load, const ElfW(Dyn) * dynamic, uintptr_t low, uintptr_t high,
+		      const char *name, const char *version);
 /*
  * The next definition after ours, as by dlsym(RTLD_NEXT). NULL: there is none, or this library is
  * not among those that the program started with.

@@ -142,7 +142,7 @@ static int parse_number(const struct suffix *suffix, const char *s, size_t bytes
 	total = number / scale * suffix->times + number % scale * suffix->times / scale;
 	if (total > UINT64_MAX)
 		return -ERANGE;
-	if (number && !total)		/* what 0 means was not asked for */
+	if (number && !total) /* what 0 means was not asked for */
 		return -EINVAL;
 	*ret = (uint64_t)total;
 	return 0;

@@ -45,18 +45,18 @@ enum { OWN_LAYERS = HAK_ORIGIN_ENVIRONMENT + 1, POLICY = 0, ADMIN, OUTSIDE };
 
 /* All of it under HAK_LOCK_TUNE but for what is atomic. Nothing here is shared memory. */
 static struct {
-	uint64_t layer[OWN_LAYERS][HAK_TUNABLES]; /* the default's is not used */
-	uint32_t set[HAK_TUNABLES]; /* bit per origin, of own layers */
+	uint64_t layer[OWN_LAYERS][HAK_TUNABLES];	  /* the default's is not used */
+	uint32_t set[HAK_TUNABLES];			  /* bit per origin, of own layers */
 	struct hak_tune_slot slot[HAK_TUNABLES][OUTSIDE]; /* the page as last copied */
 	uint64_t asked[HAK_TUNABLES];
-	uint64_t generation; /* of that copy */
-	uint64_t taken; /* id of the purge request last taken */
-	_Atomic uint64_t deadline; /* earliest in force; UINT64_MAX: none */
+	uint64_t generation;	    /* of that copy */
+	uint64_t taken;		    /* id of the purge request last taken */
+	_Atomic uint64_t deadline;  /* earliest in force; UINT64_MAX: none */
 	_Atomic uint64_t looked_ms; /* when byte 1 was last asked for */
-	_Atomic bool look; /* somebody wrote to the page since */
-	_Atomic bool attached; /* a controller that can page out */
+	_Atomic bool look;	    /* somebody wrote to the page since */
+	_Atomic bool attached;	    /* a controller that can page out */
 	_Atomic bool forking;
-	long pid; /* of the process that this memory belongs to */
+	long pid;	 /* of the process that this memory belongs to */
 	bool no_segment; /* never make one: AT_SECURE */
 } st = { .deadline = UINT64_MAX };
 
@@ -589,7 +589,7 @@ void hak_tune_sandbox(void)
 			return;
 		hak_heap_attach();
 	}
-	hak_purge_look_at_limits();	/* for the last time */
+	hak_purge_look_at_limits(); /* for the last time */
 	/* first, so that no other thread starts an agent once this one is gone */
 	hak_lock(HAK_LOCK_TUNE);
 	hak_os_enter_sandbox();

@@ -13,20 +13,20 @@
 #include "symbol.h"
 
 #if defined(__x86_64__)
-#define CLOCK_NAME	"__vdso_clock_gettime"
-#define CLOCK_VERSION	"LINUX_2.6"
+#define CLOCK_NAME    "__vdso_clock_gettime"
+#define CLOCK_VERSION "LINUX_2.6"
 #elif defined(__aarch64__)
-#define CLOCK_NAME	"__kernel_clock_gettime"
-#define CLOCK_VERSION	"LINUX_2.6.39"
+#define CLOCK_NAME    "__kernel_clock_gettime"
+#define CLOCK_VERSION "LINUX_2.6.39"
 #elif defined(__riscv)
-#define CLOCK_NAME	"__vdso_clock_gettime"
-#define CLOCK_VERSION	"LINUX_4.15"
+#define CLOCK_NAME    "__vdso_clock_gettime"
+#define CLOCK_VERSION "LINUX_4.15"
 #elif defined(__s390x__)
-#define CLOCK_NAME	"__kernel_clock_gettime"
-#define CLOCK_VERSION	"LINUX_2.6.29"
+#define CLOCK_NAME    "__kernel_clock_gettime"
+#define CLOCK_VERSION "LINUX_2.6.29"
 #elif defined(__loongarch__)
-#define CLOCK_NAME	"__vdso_clock_gettime"
-#define CLOCK_VERSION	"LINUX_5.10"
+#define CLOCK_NAME    "__vdso_clock_gettime"
+#define CLOCK_VERSION "LINUX_5.10"
 #endif
 
 /* ---- the auxiliary vector ---- */
@@ -40,7 +40,7 @@ extern void *__libc_stack_end;
  * A vector has small types, ends within 64 entries and names the page size and the program. Neither
  * pointers nor a count of arguments look like that.
  */
-static bool is_vector(const ElfW(auxv_t) *a)
+static bool is_vector(const ElfW(auxv_t) * a)
 {
 	bool page = false, program = false;
 
@@ -59,12 +59,12 @@ static bool is_vector(const ElfW(auxv_t) *a)
  * Not by counting the null pointers in between: a program may have put further ones into its
  * environment before it loads this library. The vector itself ends the search.
  */
-static const ElfW(auxv_t) *find_vector(void)
+static const ElfW(auxv_t) * find_vector(void)
 {
 	static _Atomic(const ElfW(auxv_t) *) found;
 	const ElfW(auxv_t) *a = atomic_load_explicit(&found, memory_order_relaxed);
-	const uintptr_t *word = (const uintptr_t *)hak_align_up((uintptr_t)__libc_stack_end,
-								sizeof(*word));
+	const uintptr_t *word =
+		(const uintptr_t *)hak_align_up((uintptr_t)__libc_stack_end, sizeof(*word));
 
 	if (a || !word)
 		return a;
@@ -128,7 +128,7 @@ static clock_fn *find_clock(void)
 {
 	uintptr_t base = hak_auxv(AT_SYSINFO_EHDR), load = base, end = base;
 	const ElfW(Ehdr) *head = (const void *)base;
-	const ElfW(Phdr) *part;
+	const ElfW(Phdr) * part;
 	const ElfW(Dyn) *dynamic = NULL;
 	clock_fn *f = no_clock;
 	void *at;

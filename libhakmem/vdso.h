@@ -13,8 +13,8 @@
 
 #include "hak.h"
 
-unsigned long hak_auxv(unsigned long type);	/* as getauxval; 0: not there */
-const char *hak_environment(const char *name);	/* as secure_getenv */
+unsigned long hak_auxv(unsigned long type);    /* as getauxval; 0: not there */
+const char *hak_environment(const char *name); /* as secure_getenv */
 /*
  * Reads a clock by the function in the vDSO. False: there is no such function, or it refused. It
  * makes a system call only for a clock that cannot be read without; never for the coarse ones.

@@ -36,9 +36,9 @@
 #define SYS_pidfd_open 434
 #endif
 
-#define PAGE 4096ul
-#define BLOCK (2ul << 20)
-#define RW (PROT_READ | PROT_WRITE)
+#define PAGE	4096ul
+#define BLOCK	(2ul << 20)
+#define RW	(PROT_READ | PROT_WRITE)
 #define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static char book[1 << 14];
@@ -201,7 +201,7 @@ static void act_dontneed(void)
 	note("calls/madvise(DONTNEED)/calls = %d\ncalls/madvise(DONTNEED)/bytes = %lu\n", 2 * N,
 	     given * PAGE);
 	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", given * PAGE, again * PAGE);
-	freed(again, 2 * N);	/* what was there just then */
+	freed(again, 2 * N); /* what was there just then */
 	note("refilled/lower_bound = false\nlost/unfollowed_bytes = 0\n");
 }
 
@@ -313,8 +313,8 @@ static void act_fixed(void)
 static void act_over(void)
 {
 	static const struct {
-		unsigned hole[2][2], map[2];	/* pages from, to */
-		unsigned seen, unseen;		/* pages replaced: it is known where, or not */
+		unsigned hole[2][2], map[2]; /* pages from, to */
+		unsigned seen, unseen;	     /* pages replaced: it is known where, or not */
 	} areas[] = {
 		{ { { 30, 40 } }, { 20, 35 }, 10, 0 },
 		{ { { 10, 20 } }, { 15, 40 }, 20, 0 },
@@ -386,22 +386,21 @@ static void act_onto(void)
 	touch(new, 9 * PAGES);
 	must(mremap(old, PAGES * PAGE, PAGES * PAGE, onto, new) == new, "mremap");
 	/* to the end of a region */
-	old += PAGES * PAGE, new += 2 * PAGES * PAGE;
-	must(munmap(new + PAGES * PAGE, PAGES * PAGE) == 0, "munmap");
+	old += PAGES * PAGE, new += 2 * PAGES *PAGE;
+	must(munmap(new + PAGES *PAGE, PAGES * PAGE) == 0, "munmap");
 	must(mremap(old, PAGES * PAGE, PAGES * PAGE, onto, new + 5 * PAGE) == new + 5 * PAGE,
 	     "mremap");
 	/* half of it, the other half is given back; and four pages between two holes */
-	old += PAGES * PAGE, new += 3 * PAGES * PAGE;
+	old += PAGES * PAGE, new += 3 * PAGES *PAGE;
 	must(munmap(new, 3 * PAGE) == 0 && munmap(new + 7 * PAGE, 3 * PAGE) == 0, "munmap");
 	must(mremap(old, PAGES * PAGE, PAGES / 2 * PAGE, onto, new) == new, "mremap");
 	/* grown by it */
-	old += PAGES * PAGE, new += PAGES * PAGE;
+	old += PAGES * PAGE, new += PAGES *PAGE;
 	must(mremap(old, PAGES * PAGE, 2 * PAGES * PAGE, onto, new) == new, "mremap");
 	note("calls/mremap/calls = 4\ncalls/mremap/given_bytes = %lu\n",
 	     (PAGES + (PAGES - 5) + (4 + PAGES / 2) + 2 * PAGES) * PAGE);
-	touch(new, 2 * PAGES);	/* its second half was not moved there */
-	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", PAGES * PAGE,
-	     4 * PAGE);
+	touch(new, 2 * PAGES); /* its second half was not moved there */
+	note("refilled/bytes = %lu\nlost/unfollowed_bytes = %lu\n", PAGES * PAGE, 4 * PAGE);
 }
 
 static void act_populate(void)
@@ -508,8 +507,7 @@ static void act_read(void)
 			(void)p[k * PAGE];
 		touch((char *)p, PAGES / 2);
 	}
-	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE,
-	     N * PAGES * PAGE);
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE, N * PAGES * PAGE);
 	note("refilled/fresh_bytes = %lu\n", N * PAGES / 2 * PAGE);
 }
 
@@ -759,10 +757,9 @@ static void act_vfork(void)
 		must(waitpid(pid, &status, 0) == pid && status == 0, "child");
 		touch(p, PAGES);
 	}
-	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE,
+	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", N * PAGES * PAGE, N * PAGES * PAGE);
+	note("processes/0/given_bytes = %lu\nprocesses/0/refilled_bytes = %lu\n", N * PAGES * PAGE,
 	     N * PAGES * PAGE);
-	note("processes/0/given_bytes = %lu\nprocesses/0/refilled_bytes = %lu\n",
-	     N * PAGES * PAGE, N * PAGES * PAGE);
 }
 
 /* Many small mappings that do not merge. */
@@ -782,8 +779,8 @@ static void act_regions(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-	const char *faults;	/* how those of the trace compare with those the kernel counts */
-	bool loses;		/* processes, as many as it says itself */
+	const char *faults; /* how those of the trace compare with those the kernel counts */
+	bool loses;	    /* processes, as many as it says itself */
 } acts[] = {
 	{ "unmap", act_unmap, "=" },
 	{ "late", act_late, "=" },
@@ -796,7 +793,7 @@ static const struct {
 	{ "over", act_over, "=" },
 	{ "onto", act_onto, "=" },
 	{ "beside", act_beside, "=" },
-	{ "populate", act_populate, "<=" },	/* pages made by a call are no fault */
+	{ "populate", act_populate, "<=" }, /* pages made by a call are no fault */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
 	{ "shared", act_shared, "=" },

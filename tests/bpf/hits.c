@@ -18,15 +18,23 @@
 #include "tests/bpf/hits.skel.h"
 
 enum {
-	WHALE_GET, WHALE_PUT, REGION_EVICT, PURGE_BEGIN, PURGE_END, SUPERSLAB_NEW, REFILL,
-	TUNABLE_APPLIED, ALLOC, FREE, PROBES
+	WHALE_GET,
+	WHALE_PUT,
+	REGION_EVICT,
+	PURGE_BEGIN,
+	PURGE_END,
+	SUPERSLAB_NEW,
+	REFILL,
+	TUNABLE_APPLIED,
+	ALLOC,
+	FREE,
+	PROBES
 };
 static const char *const probes[PROBES][2] = {
-	{ "hakmem", "whale_get" },	{ "hakmem", "whale_put" },
-	{ "hakmem", "region_evict" },	{ "hakmem", "purge_begin" },
-	{ "hakmem", "purge_end" },	{ "hakmem", "superslab_new" },
-	{ "hakmem", "refill" },		{ "hakmem", "tunable_applied" },
-	{ "otel_memory", "alloc" },	{ "otel_memory", "free" },
+	{ "hakmem", "whale_get" },   { "hakmem", "whale_put" },	      { "hakmem", "region_evict" },
+	{ "hakmem", "purge_begin" }, { "hakmem", "purge_end" },	      { "hakmem", "superslab_new" },
+	{ "hakmem", "refill" },	     { "hakmem", "tunable_applied" }, { "otel_memory", "alloc" },
+	{ "otel_memory", "free" },
 };
 
 static int (*get_counter)(const char *, uint64_t *);
@@ -76,9 +84,10 @@ static void *work(void *arg)
 }
 
 static const char *const names[] = {
-	"whale.hits", "whale.misses", "whale.frees", "whale.alloc_bytes", "whale.free_bytes",
-	"ring.evictions", "ring.evicted_bytes", "refill.new_superslab", "refill.spare",
-	"class.refilled", "profile.samples", "profile.bytes", "profile.frees",
+	"whale.hits",	    "whale.misses",   "whale.frees",	    "whale.alloc_bytes",
+	"whale.free_bytes", "ring.evictions", "ring.evicted_bytes", "refill.new_superslab",
+	"refill.spare",	    "class.refilled", "profile.samples",    "profile.bytes",
+	"profile.frees",
 };
 enum { N = sizeof(names) / sizeof(names[0]) };
 

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#define TEN "\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5" \
+#define TEN                                                            \
+	"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5" \
 	"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5"
 
 enum { REQUESTS = 20000 };
@@ -42,8 +43,8 @@ __attribute__((noinline)) static char *compose(void)
 
 /* A name of a few hundred letters that says what fills a gigabyte: each parameter is twice as long
  * as the one before. */
-#define DISTENDED								\
-	"_Z7distend1AIiiES_IS0_S0_ES_IS1_S1_ES_IS2_S2_ES_IS3_S3_ES_IS4_S4_E"	\
+#define DISTENDED                                                                \
+	"_Z7distend1AIiiES_IS0_S0_ES_IS1_S1_ES_IS2_S2_ES_IS3_S3_ES_IS4_S4_E"     \
 	"S_IS5_S5_ES_IS6_S6_ES_IS7_S7_ES_IS8_S8_ES_IS9_S9_ES_ISA_SA_ES_ISB_SB_E" \
 	"S_ISC_SC_ES_ISD_SD_ES_ISE_SE_ES_ISF_SF_ES_ISG_SG_ES_ISH_SH_ES_ISI_SI_E" \
 	"S_ISJ_SJ_ES_ISK_SK_ES_ISL_SL_ES_ISM_SM_ES_ISN_SN_ES_ISO_SO_ES_ISP_SP_E"
@@ -76,7 +77,7 @@ __attribute__((noinline)) void distend(int requests)
 __attribute__((noinline)) void deal(int requests)
 {
 	distend(requests);
-	list->rest[0] = 2;	/* not a tail call */
+	list->rest[0] = 2; /* not a tail call */
 }
 
 /* Older assemblers take no such name in an instruction. */

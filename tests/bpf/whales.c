@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MIB ((size_t)1 << 20)
+#define MIB	 ((size_t)1 << 20)
 #define TOGETHER 12
 
 static void *volatile sink;

@@ -180,10 +180,10 @@ static inline int peer_try_open(struct peer *p, pid_t pid)
 	if (p->tune_fd < 0)
 		return 0;
 	CHECK(p->h.counters <= HAK_MAX_COUNTERS && p->h.tunables <= HAK_MAX_TUNABLES);
-	CHECK(peer_pread(p, p->counter, p->h.counters * sizeof(p->counter[0]),
-		    p->h.counters_off) == (ssize_t)(p->h.counters * sizeof(p->counter[0])));
-	CHECK(peer_pread(p, p->tunable, p->h.tunables * sizeof(p->tunable[0]),
-		    p->h.tunables_off) == (ssize_t)(p->h.tunables * sizeof(p->tunable[0])));
+	CHECK(peer_pread(p, p->counter, p->h.counters * sizeof(p->counter[0]), p->h.counters_off) ==
+	      (ssize_t)(p->h.counters * sizeof(p->counter[0])));
+	CHECK(peer_pread(p, p->tunable, p->h.tunables * sizeof(p->tunable[0]), p->h.tunables_off) ==
+	      (ssize_t)(p->h.tunables * sizeof(p->tunable[0])));
 	p->tune = mmap(NULL, sizeof(*p->tune), PROT_READ | PROT_WRITE, MAP_SHARED, p->tune_fd, 0);
 	CHECK(p->tune != MAP_FAILED);
 	return 1;

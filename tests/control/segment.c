@@ -61,8 +61,8 @@ static void says_whose_it_is(void)
 	CHECK(p.h.pid == (uint32_t)getpid());
 	CHECK(p.h.tune_ino == p.tune_ino && p.tune->stats_ino == p.stats_ino);
 	CHECK(p.h.file_bytes <= HAK_STATS_MAX_BYTES);
-	CHECK(p.by_memory || (fstat(p.stats_fd, &st) == 0 &&
-			      (uint64_t)st.st_size == p.h.file_bytes));
+	CHECK(p.by_memory ||
+	      (fstat(p.stats_fd, &st) == 0 && (uint64_t)st.st_size == p.h.file_bytes));
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	CHECK(p.h.created_ns && p.h.created_ns <= (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec);
 	CHECK(p.h.heaps_off + (uint64_t)p.h.heap_stride * p.h.heaps_max <= p.h.file_bytes);

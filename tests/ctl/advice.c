@@ -12,73 +12,133 @@
 #include "hakmemctl/advise.h"
 #include "tests/ctl/check.h"
 
-#define M ((uint64_t)1 << 20)
+#define M	 ((uint64_t)1 << 20)
 #define AT(name) offsetof(struct advice_figures, name)
-#define SETTING(sym) \
+#define SETTING(sym)                                \
 	(offsetof(struct advice_figures, setting) + \
 	 HAK_TID_##sym * sizeof(struct advice_setting) + offsetof(struct advice_setting, value))
 
 struct one {
-	size_t at;		/* 0 ends a list: of no figure below, span_ns is the first */
+	size_t at; /* 0 ends a list: of no figure below, span_ns is the first */
 	uint64_t value;
 };
 
 /* Beyond what calm() says. */
 static const struct {
-	const char *rule, *tunable;	/* "": a purge */
+	const char *rule, *tunable; /* "": a purge */
 	uint64_t value;
 	struct one speaks[12], silent[12];
 } cases[] = {
-	{ "ring-slots", "whale.ring_slots", 256,
-	  { { AT(whale_allocs), 1000 }, { AT(whale_bytes), 2000 * M }, { AT(whale_misses), 500 },
-	    { AT(whales_dropped), 480 }, { AT(faults), 100000 }, { AT(ring_bytes_most), 256 * M } },
-	  { { AT(whale_misses), 99 }, { AT(whales_dropped), 249 }, { AT(cpu_ns), 1000000000000 },
-	    { AT(whale_allocs), 5001 }, { SETTING(WHALE_RING_SLOTS), 1024 } } },
-	{ "ring-bytes", "whale.ring_bytes", 32768 * M,
-	  { { AT(whale_allocs), 1000 }, { AT(whale_bytes), 2000 * M }, { AT(whale_misses), 500 },
-	    { AT(whales_dropped), 480 }, { AT(faults), 100000 }, { AT(ring_bytes_most), 16383 * M },
+	{ "ring-slots",
+	  "whale.ring_slots",
+	  256,
+	  { { AT(whale_allocs), 1000 },
+	    { AT(whale_bytes), 2000 * M },
+	    { AT(whale_misses), 500 },
+	    { AT(whales_dropped), 480 },
+	    { AT(faults), 100000 },
+	    { AT(ring_bytes_most), 256 * M } },
+	  { { AT(whale_misses), 99 },
+	    { AT(whales_dropped), 249 },
+	    { AT(cpu_ns), 1000000000000 },
+	    { AT(whale_allocs), 5001 },
+	    { SETTING(WHALE_RING_SLOTS), 1024 } } },
+	{ "ring-bytes",
+	  "whale.ring_bytes",
+	  32768 * M,
+	  { { AT(whale_allocs), 1000 },
+	    { AT(whale_bytes), 2000 * M },
+	    { AT(whale_misses), 500 },
+	    { AT(whales_dropped), 480 },
+	    { AT(faults), 100000 },
+	    { AT(ring_bytes_most), 16383 * M },
 	    { SETTING(WHALE_RING_BYTES), 16384 * M } },
-	  { { AT(whale_misses), 99 }, { AT(whales_dropped), 249 },
+	  { { AT(whale_misses), 99 },
+	    { AT(whales_dropped), 249 },
 	    { SETTING(WHALE_RING_BYTES), 17592186044416 } } },
-	{ "evicted-too-soon", "region.evict_bytes", 512 * M,
-	  { { AT(traced), 1 }, { AT(returned), 1000 * M }, { AT(refilled_bytes), 600 * M },
-	    { AT(kernel_ns), 200000000 }, { AT(distance_ns), 50000000 },
-	    { AT(evictions), 500 }, { AT(evicted_bytes), 1000 * M } },
-	  { { AT(refilled_bytes), 499 * M }, { AT(kernel_ns), 9000000 }, { AT(returned), 3 * M },
+	{ "evicted-too-soon",
+	  "region.evict_bytes",
+	  512 * M,
+	  { { AT(traced), 1 },
+	    { AT(returned), 1000 * M },
+	    { AT(refilled_bytes), 600 * M },
+	    { AT(kernel_ns), 200000000 },
+	    { AT(distance_ns), 50000000 },
+	    { AT(evictions), 500 },
+	    { AT(evicted_bytes), 1000 * M } },
+	  { { AT(refilled_bytes), 499 * M },
+	    { AT(kernel_ns), 9000000 },
+	    { AT(returned), 3 * M },
 	    { AT(evicted_bytes), 499 * M },
 	    { SETTING(REGION_EVICT_BYTES), 17592186044416 } } },
-	{ "purged-too-soon", "purge.delay_ms", 4050,
-	  { { AT(traced), 1 }, { AT(returned), 1000 * M }, { AT(refilled_bytes), 600 * M },
-	    { AT(kernel_ns), 200000000 }, { AT(distance_ns), 1524000000 },
-	    { AT(evicted_bytes), 1000 * M }, { AT(purged_bytes), 1000 * M } },
-	  { { AT(refilled_bytes), 499 * M }, { AT(kernel_ns), 9000000 },
-	    { AT(evicted_bytes), 1500 * M }, { SETTING(PURGE_DELAY_MS), 600000 },
+	{ "purged-too-soon",
+	  "purge.delay_ms",
+	  4050,
+	  { { AT(traced), 1 },
+	    { AT(returned), 1000 * M },
+	    { AT(refilled_bytes), 600 * M },
+	    { AT(kernel_ns), 200000000 },
+	    { AT(distance_ns), 1524000000 },
+	    { AT(evicted_bytes), 1000 * M },
+	    { AT(purged_bytes), 1000 * M } },
+	  { { AT(refilled_bytes), 499 * M },
+	    { AT(kernel_ns), 9000000 },
+	    { AT(evicted_bytes), 1500 * M },
+	    { SETTING(PURGE_DELAY_MS), 600000 },
 	    { SETTING(PURGE_DELAY_MS), 86400000 } } },
-	{ "purged-too-soon", "purge.delay_ms", 1000,
-	  { { AT(traced), 1 }, { AT(returned), 1000 * M }, { AT(refilled_bytes), 600 * M },
-	    { AT(kernel_ns), 200000000 }, { AT(evicted_bytes), 1000 * M },
+	{ "purged-too-soon",
+	  "purge.delay_ms",
+	  1000,
+	  { { AT(traced), 1 },
+	    { AT(returned), 1000 * M },
+	    { AT(refilled_bytes), 600 * M },
+	    { AT(kernel_ns), 200000000 },
+	    { AT(evicted_bytes), 1000 * M },
 	    { SETTING(PURGE_DELAY_MS), 0 } },
 	  { { SETTING(PURGE_DELAY_MS), 1 } } },
-	{ "kept-too-long", "purge.delay_ms", 5000,
+	{ "kept-too-long",
+	  "purge.delay_ms",
+	  5000,
 	  { { AT(dirty_least), 300 * M }, { SETTING(PURGE_DELAY_MS), 60000 } },
-	  { { SETTING(PURGE_DELAY_MS), 5000 }, { AT(slow), 0 }, { AT(dirty_least), 149 * M },
+	  { { SETTING(PURGE_DELAY_MS), 5000 },
+	    { AT(slow), 0 },
+	    { AT(dirty_least), 149 * M },
 	    { AT(rss), 1001 * M } } },
-	{ "idle", "", 0, { { AT(dirty_least), 300 * M }, { AT(slow), 0 }, { AT(agent), 1 } },
+	{ "idle",
+	  "",
+	  0,
+	  { { AT(dirty_least), 300 * M }, { AT(slow), 0 }, { AT(agent), 1 } },
 	  { { AT(dirty_least), 149 * M }, { AT(slow), 1 }, { AT(agent), 0 } } },
-	{ "small-caches", "cache.thread_bytes", 8 * M,
+	{ "small-caches",
+	  "cache.thread_bytes",
+	  8 * M,
 	  { { AT(refilled), 700000 }, { AT(flushed), 600000 }, { AT(cached_most), 8 * M } },
-	  { { AT(refilled), 15000 }, { AT(flushed), 15000 }, { AT(cached_most), 3 * M },
-	    { AT(allocs), 12000001 }, { AT(flushed), 499999 },
+	  { { AT(refilled), 15000 },
+	    { AT(flushed), 15000 },
+	    { AT(cached_most), 3 * M },
+	    { AT(allocs), 12000001 },
+	    { AT(flushed), 499999 },
 	    { SETTING(CACHE_THREAD_BYTES), 268435456 } } },
-	{ "small-batches", "region.evict_batch", 64,
-	  { { AT(traced), 1 }, { AT(returned), 10000 * M }, { AT(evictions), 100000 },
-	    { AT(evicted_bytes), 10000 * M }, { AT(madvise_calls), 90000 } },
-	  { { AT(madvise_calls), 49000 }, { AT(evictions), 44000 },
+	{ "small-batches",
+	  "region.evict_batch",
+	  64,
+	  { { AT(traced), 1 },
+	    { AT(returned), 10000 * M },
+	    { AT(evictions), 100000 },
+	    { AT(evicted_bytes), 10000 * M },
+	    { AT(madvise_calls), 90000 } },
+	  { { AT(madvise_calls), 49000 },
+	    { AT(evictions), 44000 },
 	    { SETTING(REGION_EVICT_BATCH), 256 } } },
-	{ "few-extents", "superslab.retain", 4,
-	  { { AT(extent_maps), 20000 }, { AT(extent_unmaps), 19000 },
+	{ "few-extents",
+	  "superslab.retain",
+	  4,
+	  { { AT(extent_maps), 20000 },
+	    { AT(extent_unmaps), 19000 },
 	    { SETTING(SUPERSLAB_RETAIN), 1 } },
-	  { { AT(extent_maps), 15 }, { AT(extent_unmaps), 15 }, { SETTING(SUPERSLAB_ENABLE), 0 },
+	  { { AT(extent_maps), 15 },
+	    { AT(extent_unmaps), 15 },
+	    { SETTING(SUPERSLAB_ENABLE), 0 },
 	    { SETTING(SUPERSLAB_RETAIN), 1024 } } },
 };
 
@@ -86,9 +146,18 @@ static const struct {
 static struct advice_figures calm(void)
 {
 	struct advice_figures f = {
-		.span_ns = 5000000000, .samples = 20, .cpu_ns = 1000000000, .faults = 1000,
-		.rss = 500 * M, .heaps = 4, .allocs = 8000000, .slow = 1000, .refilled = 10000,
-		.flushed = 9000, .cached_most = M, .dirty_least = 10 * M,
+		.span_ns = 5000000000,
+		.samples = 20,
+		.cpu_ns = 1000000000,
+		.faults = 1000,
+		.rss = 500 * M,
+		.heaps = 4,
+		.allocs = 8000000,
+		.slow = 1000,
+		.refilled = 10000,
+		.flushed = 9000,
+		.cached_most = M,
+		.dirty_least = 10 * M,
 		.prices = { .minor_fault_ns = 500, .map_ns = 1500 },
 	};
 
@@ -176,10 +245,10 @@ static void check_nonsense(void)
 			words[i] = odd[(seed >> 33) % 6];
 		}
 		memcpy(&f, words, sizeof(f));
-		f.span_ns = round % 2 ? 5000000000 : 1000000;	/* by our own clock */
+		f.span_ns = round % 2 ? 5000000000 : 1000000; /* by our own clock */
 		for (unsigned i = 0; i < ADVICE_SETTINGS; i++)
-			f.setting[i] = (struct advice_setting){ true, false,
-								f.setting[i].value, 0 };
+			f.setting[i] =
+				(struct advice_setting){ true, false, f.setting[i].value, 0 };
 		for (unsigned i = 0; i < advice_rules_n; i++) {
 			const struct hak_tunable_row *row = advice_tunable(&advice_rules[i]);
 			struct advice a = { 0 };
@@ -187,9 +256,8 @@ static void check_nonsense(void)
 			advice_rules[i].figure(&f);
 			if (!advice_rules[i].look(&f, &a) || !row)
 				continue;
-			CHECK(a.value >= row->min && a.value <= row->max,
-			      "%s: %llu of %s", advice_rules[i].name, (unsigned long long)a.value,
-			      row->name);
+			CHECK(a.value >= row->min && a.value <= row->max, "%s: %llu of %s",
+			      advice_rules[i].name, (unsigned long long)a.value, row->name);
 		}
 	}
 }

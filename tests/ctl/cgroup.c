@@ -114,16 +114,32 @@ static void long_names(void)
 
 static void grammar(void)
 {
-	static const struct { const char *text; int kind; } cases[] = {
-		{ "1", HAK_TARGET_PID }, { "all", HAK_TARGET_ALL }, { "comm:a", HAK_TARGET_COMM },
-		{ "nginx.service", HAK_TARGET_UNIT }, { "a-b.slice", HAK_TARGET_UNIT },
-		{ "-.slice", HAK_TARGET_UNIT }, { "getty@tty1.service", HAK_TARGET_UNIT },
-		{ "run-r1\\x2d2.scope", HAK_TARGET_UNIT }, { "cgroup:/", HAK_TARGET_CGROUP },
-		{ "cgroup:/a b/c", HAK_TARGET_CGROUP }, { "nginx", -1 }, { ".service", -1 },
-		{ "a/b.service", -1 }, { "a.timer", -1 },
-		{ "a.service ", -1 }, { "@x.service", -1 },
-		{ "cgroup:", -1 }, { "cgroup:system.slice", -1 }, { "1.service", HAK_TARGET_UNIT },
-		{ "0", -1 }, { "", -1 }, { "comm:", -1 },
+	static const struct {
+		const char *text;
+		int kind;
+	} cases[] = {
+		{ "1", HAK_TARGET_PID },
+		{ "all", HAK_TARGET_ALL },
+		{ "comm:a", HAK_TARGET_COMM },
+		{ "nginx.service", HAK_TARGET_UNIT },
+		{ "a-b.slice", HAK_TARGET_UNIT },
+		{ "-.slice", HAK_TARGET_UNIT },
+		{ "getty@tty1.service", HAK_TARGET_UNIT },
+		{ "run-r1\\x2d2.scope", HAK_TARGET_UNIT },
+		{ "cgroup:/", HAK_TARGET_CGROUP },
+		{ "cgroup:/a b/c", HAK_TARGET_CGROUP },
+		{ "nginx", -1 },
+		{ ".service", -1 },
+		{ "a/b.service", -1 },
+		{ "a.timer", -1 },
+		{ "a.service ", -1 },
+		{ "@x.service", -1 },
+		{ "cgroup:", -1 },
+		{ "cgroup:system.slice", -1 },
+		{ "1.service", HAK_TARGET_UNIT },
+		{ "0", -1 },
+		{ "", -1 },
+		{ "comm:", -1 },
 	};
 	char why[HAK_WHY_TEXT], text[1200];
 	struct hak_target target;

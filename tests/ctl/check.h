@@ -11,8 +11,8 @@
 
 static int check_failures, check_count;
 
-__attribute__((format(printf, 4, 5), unused))
-static void check_at(const char *file, int line, int good, const char *format, ...)
+__attribute__((format(printf, 4, 5), unused)) static void
+check_at(const char *file, int line, int good, const char *format, ...)
 {
 	va_list args;
 

@@ -47,8 +47,9 @@ static void describe_counters(struct fake *f)
 		const struct hak_counter_row *row = &hak_counter_rows[i];
 		struct hak_counter_desc *d = &f->counter[i];
 
-		*d = (struct hak_counter_desc){ .id = row->id, .kind = row->kind, .unit = row->unit,
-						.scope = row->scope };
+		*d = (struct hak_counter_desc){
+			.id = row->id, .kind = row->kind, .unit = row->unit, .scope = row->scope
+		};
 		strncpy(d->name, row->name, sizeof(d->name) - 1);
 		switch (row->scope) {
 		case HAK_SCOPE_HOT:
@@ -75,9 +76,13 @@ static void describe_tunables(struct fake *f)
 		const struct hak_tunable_row *row = &hak_tunable_rows[i];
 		struct hak_tunable_desc *d = &f->tunable[i];
 
-		*d = (struct hak_tunable_desc){ .id = row->id, .type = row->type, .unit = row->unit,
-						.when = row->when, .dflt = row->dflt,
-						.min = row->min, .max = row->max };
+		*d = (struct hak_tunable_desc){ .id = row->id,
+						.type = row->type,
+						.unit = row->unit,
+						.when = row->when,
+						.dflt = row->dflt,
+						.min = row->min,
+						.max = row->max };
 		strncpy(d->name, row->name, sizeof(d->name) - 1);
 		strncpy(d->values, row->values, sizeof(d->values) - 1);
 		f->ack->value[i] = (struct hak_ack_value){
@@ -148,13 +153,15 @@ void fake_create(struct fake *f)
 	f->proc = (void *)(f->map + h.proc_off);
 	f->heaps = f->map + h.heaps_off;
 	for (uint32_t i = 0; i < HAK_CLASSES; i++)
-		f->class_size[i] = i < HAK_SLAB_CLASSES ? 16 * (i + 1) :
-				   16384 * (i - HAK_SLAB_CLASSES + 2);
+		f->class_size[i] = i < HAK_SLAB_CLASSES ? 16 * (i + 1)
+							: 16384 * (i - HAK_SLAB_CLASSES + 2);
 	describe_counters(f);
 	describe_tunables(f);
 	f->ack->heaps_populated = 2;
-	*f->tune = (struct hak_tune){ .magic = HAK_TUNE_MAGIC, .abi_major = HAK_ABI_MAJOR,
-				      .tunables = h.tunables, .stats_ino = stats.st_ino };
+	*f->tune = (struct hak_tune){ .magic = HAK_TUNE_MAGIC,
+				      .abi_major = HAK_ABI_MAJOR,
+				      .tunables = h.tunables,
+				      .stats_ino = stats.st_ino };
 }
 
 void fake_seal(struct fake *f)

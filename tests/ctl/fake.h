@@ -17,7 +17,7 @@
 
 struct fake {
 	int stats_fd, tune_fd;
-	char *map;		/* all of the stats memfd */
+	char *map; /* all of the stats memfd */
 	size_t bytes;
 	struct hak_stats_header *header;
 	struct hak_counter_desc *counter;

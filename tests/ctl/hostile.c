@@ -30,14 +30,18 @@ struct liar {
 	const char *name;
 	void (*before_seal)(struct fake *f);
 	void (*after_seal)(struct fake *f);
-	int error;		/* of hak_segment_open() */
+	int error; /* of hak_segment_open() */
 	const char *says;
 	bool no_seals;
-	bool of_file;	/* seen by those alone who can open the memfd, root */
+	bool of_file; /* seen by those alone who can open the memfd, root */
 };
 
 /* -- lies about the content -------------------------------------------------------------------- */
-#define LIE(name_, statement) static void name_(struct fake *f) { statement; }
+#define LIE(name_, statement)             \
+	static void name_(struct fake *f) \
+	{                                 \
+		statement;                \
+	}
 
 LIE(magic, f->header->magic[7] = '2')
 LIE(layout, f->header->abi_major = HAK_ABI_MAJOR + 1)
@@ -228,8 +232,7 @@ static const struct liar liars[] = {
 	{ "empty", empty, NULL, BAD, "too short", .of_file = true },
 	{ "huge", huge, NULL, BAD, "too large", .of_file = true },
 	{ "not sealed", NULL, NULL, BAD, "not sealed", .no_seals = true, .of_file = true },
-	{ "half sealed", half_sealed, NULL, BAD, "not sealed", .no_seals = true,
-	  .of_file = true },
+	{ "half sealed", half_sealed, NULL, BAD, "not sealed", .no_seals = true, .of_file = true },
 	{ "name only", NULL, name_only, -ENOENT, "does not run hakmem" },
 	{ "endless maps", NULL, endless_maps, -E2BIG, "" },
 };
@@ -422,16 +425,16 @@ static void tune_pages(void)
 		int error;
 		const char *says;
 	} cases[] = {
-		{{ "tune page is fine"}, 0, ""},
-		{{ "tune page punched", NULL, punched}, -EBADMSG, "lost its magic"},
-		{{ "tune page has another magic", tune_magic}, -EBADMSG, "lost its magic"},
-		{{ "tune page of another segment", tune_owner}, -EBADMSG, "lost its magic"},
-		{{ "tune page unsealed", tune_unsealed, .no_seals = true},
-		 -EACCES,
-		 "cannot be opened" },
-		{{ "tune page not the one named", tune_of_another}, -EACCES, "cannot be opened"},
-		{{ "lock kept", NULL, lock_kept}, -EBUSY, "(\\x1b[2Jkeeper)"},
-		{{ "locked", locked}, -EPERM, "control.lock"},
+		{ { "tune page is fine" }, 0, "" },
+		{ { "tune page punched", NULL, punched }, -EBADMSG, "lost its magic" },
+		{ { "tune page has another magic", tune_magic }, -EBADMSG, "lost its magic" },
+		{ { "tune page of another segment", tune_owner }, -EBADMSG, "lost its magic" },
+		{ { "tune page unsealed", tune_unsealed, .no_seals = true },
+		  -EACCES,
+		  "cannot be opened" },
+		{ { "tune page not the one named", tune_of_another }, -EACCES, "cannot be opened" },
+		{ { "lock kept", NULL, lock_kept }, -EBUSY, "(\\x1b[2Jkeeper)" },
+		{ { "locked", locked }, -EPERM, "control.lock" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

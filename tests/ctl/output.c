@@ -99,9 +99,13 @@ static int grant(const char *path, const char *attribute)
 {
 	const struct {
 		uint32_t version;
-		struct { uint16_t tag, perm; uint32_t id; } entry[5];
-	} acl = { 2, { { 1, 7, -1u }, { 2, 7, USER }, { 4, 5, -1u }, { 16, 7, -1u },
-		       { 32, 5, -1u } } };
+		struct {
+			uint16_t tag, perm;
+			uint32_t id;
+		} entry[5];
+	} acl = {
+		2, { { 1, 7, -1u }, { 2, 7, USER }, { 4, 5, -1u }, { 16, 7, -1u }, { 32, 5, -1u } }
+	};
 
 	return setxattr(path, attribute, &acl, sizeof(acl), 0);
 }
@@ -179,11 +183,11 @@ static void check_modes(void)
 /* -- where a path leads ------------------------------------------------------------------------ */
 struct way {
 	const char *path;
-	const char *link;	/* what is put there first, by `by`; NULL: nothing */
-	const char *at;		/* the link itself, where it is not the path */
+	const char *link; /* what is put there first, by `by`; NULL: nothing */
+	const char *at;	  /* the link itself, where it is not the path */
 	uid_t by;
 	int want;
-	const char *lands;	/* where the text is then; NULL: nowhere */
+	const char *lands; /* where the text is then; NULL: nowhere */
 };
 
 static const struct way ways[] = {
@@ -362,7 +366,8 @@ static void check_descriptor(const char *format, int fd, int read_from)
 	r = hak_output(path, text, strlen(text), why);
 	CHECK(r == 0, "%s: %s", path, why);
 	CHECK(r < 0 || (read(read_from, got, sizeof(got)) == (ssize_t)strlen(text) &&
-			strcmp(got, text) == 0), "%s: %s", path, got);
+			strcmp(got, text) == 0),
+	      "%s: %s", path, got);
 }
 
 static void check_descriptors(void)

@@ -13,8 +13,8 @@ static struct hak_metrics *m;
 
 static struct hak_figures one(void)
 {
-	return (struct hak_figures){ .value = { [HAK_FIGURE_PROCESSES] = 1,
-						[HAK_FIGURE_ASKED] = 1 } };
+	return (struct hak_figures){ .value = {
+					     [HAK_FIGURE_PROCESSES] = 1, [HAK_FIGURE_ASKED] = 1 } };
 }
 
 /* One more process, which purged once. */
@@ -66,8 +66,8 @@ static unsigned long sum(const char *sample, const char *unit, const char *comma
 	return total;
 }
 
-#define PURGES		"hakmem_daemon_purges_total"
-#define PROCESSES	"hakmem_processes"
+#define PURGES	  "hakmem_daemon_purges_total"
+#define PROCESSES "hakmem_processes"
 
 static void sum_is(const char *what, const char *unit, const char *command, unsigned long want)
 {

@@ -12,7 +12,7 @@
 #include "tests/ctl/check.h"
 
 static const struct hak_spec bytes = { "some.bytes",   "", HAK_TYPE_UINT,
-				      HAK_UNIT_BYTES, 0,  1ull << 44};
+				       HAK_UNIT_BYTES, 0,  1ull << 44 };
 static const struct hak_spec ms = { "some.ms", "", HAK_TYPE_UINT, HAK_UNIT_MS, 0, 86400000 };
 static const struct hak_spec count = { "some.count", "", HAK_TYPE_UINT, HAK_UNIT_COUNT, 1, 256 };
 static const struct hak_spec flag = { "some.flag", "", HAK_TYPE_BOOL, HAK_UNIT_NONE, 0, 1 };
@@ -106,11 +106,11 @@ static const struct {
 	uint64_t value;
 	const char *text;
 } printed[] = {
-	{ &bytes, 0, "0" }, { &bytes, 1023, "1023" }, { &bytes, 1024, "1K" },
+	{ &bytes, 0, "0" },	  { &bytes, 1023, "1023" },	   { &bytes, 1024, "1K" },
 	{ &bytes, 1536, "1536" }, { &bytes, 3ull << 29, "1536M" }, { &bytes, 1ull << 44, "16T" },
-	{ &ms, 0, "0" }, { &ms, 1500, "1500ms" }, { &ms, 90000, "90s" },
-	{ &ms, 86400000, "1d" }, { &count, 128, "128" }, { &flag, 1, "on" },
-	{ &flag, 7, "7" }, { &choice, 2, "remap" }, { &choice, 3, "3" },
+	{ &ms, 0, "0" },	  { &ms, 1500, "1500ms" },	   { &ms, 90000, "90s" },
+	{ &ms, 86400000, "1d" },  { &count, 128, "128" },	   { &flag, 1, "on" },
+	{ &flag, 7, "7" },	  { &choice, 2, "remap" },	   { &choice, 3, "3" },
 };
 
 static void parsing(void)
@@ -136,10 +136,12 @@ static void parsing(void)
 
 static void durations(void)
 {
-	static const struct { const char *text; uint64_t ns;
+	static const struct {
+		const char *text;
+		uint64_t ns;
 	} times[] = {
-		{ "30", 30000000000 }, { "10m", 600000000000 }, { "1.5h", 5400000000000 },
-		{ "500ms", 500000000 }, { "7us", 7000 }, { "0", 0 },
+		{ "30", 30000000000 },	  { "10m", 600000000000 }, { "1.5h", 5400000000000 },
+		{ "500ms", 500000000 },	  { "7us", 7000 },	   { "0", 0 },
 		{ "1d", 86400000000000 },
 	};
 	char why[HAK_WHY_TEXT];
@@ -195,7 +197,9 @@ static void printing(void)
 
 static void rounded(void)
 {
-	static const struct { uint64_t value; const char *bytes, *ns;
+	static const struct {
+		uint64_t value;
+		const char *bytes, *ns;
 	} sizes[] = {
 		{ 0, "0B", "0ns" },
 		{ 999, "999B", "999ns" },
@@ -219,7 +223,8 @@ static void rounded(void)
 
 static void escaping(void)
 {
-	static const struct { const char *text, *escaped;
+	static const struct {
+		const char *text, *escaped;
 	} strings[] = {
 		{ "plain (text)", "plain (text)" },
 		{ "\033[31mred", "\\x1b[31mred" },
@@ -231,8 +236,8 @@ static void escaping(void)
 		{ "\300\257", "\\xc0\\xaf" },
 		{ "\355\240\200", "\\xed\\xa0\\x80" },
 		{ "\302\233"
-		 "2J",
-		 "\\xc2\\x9b2J" },
+		  "2J",
+		  "\\xc2\\x9b2J" },
 		{ "\342\200\256rtl", "\\xe2\\x80\\xaertl" },
 		{ "cut\303", "cut\\xc3" },
 		{ "\177", "\\x7f" },

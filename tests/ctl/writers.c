@@ -20,7 +20,7 @@
 #include "tests/ctl/fake.h"
 
 enum { WRITES = 400, SLOT = HAK_T_WHALE_RING_BYTES };
-static const uint64_t long_ns = 20000000000;	/* longer than any of this takes */
+static const uint64_t long_ns = 20000000000; /* longer than any of this takes */
 
 /* Applies and answers for ever; counts slots whose value and deadline do not belong together. */
 static void serve(struct fake *f)
@@ -274,7 +274,7 @@ static void both_at_once(void)
 /* Sums over heaps and classes, the derived figures, against numbers chosen here. */
 static void fill(struct fake *f)
 {
-	uint32_t c = 10;	/* any class; of 176 bytes here */
+	uint32_t c = 10; /* any class; of 176 bytes here */
 	struct hak_heap_block *a = fake_heap(f, 0), *b = fake_heap(f, 1), *hidden = fake_heap(f, 2);
 
 	a->hot[c].allocs = 100, a->hot[c].frees = 30;
@@ -289,7 +289,7 @@ static void fill(struct fake *f)
 	a->heap[HAK_C_WHALE_REQ_ALLOC] = 10000000, a->heap[HAK_C_WHALE_REQ_FREE] = 9000000;
 	a->hot[c + 1].frees = 3; /* as it looks when a free is read before its malloc */
 	a->cls[HAK_C_FLUSHED][c + 1] = 7;
-	hidden->hot[c].allocs = 1000000;	/* not populated: nobody may count it */
+	hidden->hot[c].allocs = 1000000; /* not populated: nobody may count it */
 	f->proc[HAK_C_MEM_SLAB] = 65536;
 	f->proc[HAK_C_MEM_DIRTY] = (1 << 21) + 4096;
 	f->proc[HAK_C_MEM_MAPPED] = (8 << 20);

@@ -133,7 +133,7 @@ static int read_answers(sd_bus *bus, unsigned n)
 		if (r == 0)
 			r = sd_bus_wait(bus, 120000000);
 		refused |= m && sd_bus_message_is_method_error(
-			m, "org.hakmem.Hakmem1.Error.LimitExceeded") > 0;
+					m, "org.hakmem.Hakmem1.Error.LimitExceeded") > 0;
 		n -= m && sd_bus_message_get_reply_cookie(m, &(uint64_t){ 0 }) >= 0;
 		sd_bus_message_unref(m);
 	}
@@ -175,8 +175,8 @@ static int call_once(sd_bus *bus, bool interactive, char **argv)
 	if (r >= 0)
 		r = sd_bus_call(bus, m, 120000000, &error, &reply);
 	if (r < 0)
-		printf("%s %s\n", error.name ? error.name : "-", error.message ? error.message :
-		       strerror(-r));
+		printf("%s %s\n", error.name ? error.name : "-",
+		       error.message ? error.message : strerror(-r));
 	else
 		print(reply, "\n");
 	sd_bus_error_free(&error);
@@ -199,7 +199,7 @@ static int measure(sd_bus *bus, unsigned n, char **argv)
 		clock_gettime(CLOCK_MONOTONIC, &to);
 		m = sd_bus_message_unref(m);
 		printf("%.3f\n", (double)(to.tv_sec - from.tv_sec) * 1e3 +
-		       (double)(to.tv_nsec - from.tv_nsec) / 1e6);
+					 (double)(to.tv_nsec - from.tv_nsec) / 1e6);
 		usleep(100000);
 	}
 	if (r < 0)

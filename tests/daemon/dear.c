@@ -13,8 +13,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NAME	"hakmem-stats"
-#define PAGE	4096u
+#define NAME "hakmem-stats"
+#define PAGE 4096u
 
 static int map_one(void)
 {

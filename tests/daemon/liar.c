@@ -28,8 +28,9 @@
 #include "tests/ctl/fake.h"
 
 /* ESC, CSI as a C1 control, RIGHT-TO-LEFT OVERRIDE, a zero-width space, a line of its own. */
-#define EVIL	"\033[31mred\302\2332J\342\200\256rtl\342\200\213\nhakmemctl: all is well"
-#define TAMED	"\\x1b[31mred\\xc2\\x9b2J\\xe2\\x80\\xaertl\\xe2\\x80\\x8b\\x0a" \
+#define EVIL "\033[31mred\302\2332J\342\200\256rtl\342\200\213\nhakmemctl: all is well"
+#define TAMED                                                            \
+	"\\x1b[31mred\\xc2\\x9b2J\\xe2\\x80\\xaertl\\xe2\\x80\\x8b\\x0a" \
 	"hakmemctl: all is well"
 
 #define SAID_BYTES (1u << 20)
@@ -41,17 +42,21 @@ static char pid[16], said[2][SAID_BYTES];
 static struct document {
 	enum hak_document document;
 	bool rows;
-	const char *method, *word;	/* Describe() takes the word */
-	const char *verb[6];		/* [2] is the PID where it is "" */
-	bool shows_none;		/* of what is served */
-	char *good;			/* the truth */
-	const char *text;		/* what is served */
+	const char *method, *word; /* Describe() takes the word */
+	const char *verb[6];	   /* [2] is the PID where it is "" */
+	bool shows_none;	   /* of what is served */
+	char *good;		   /* the truth */
+	const char *text;	   /* what is served */
 } documents[] = {
 	{ HAK_DOCUMENT_LIST, false, "Describe", "list", { "list" } },
 	{ HAK_DOCUMENT_STATS, false, "Describe", "stats", { "stats", pid } },
 	{ HAK_DOCUMENT_CLASSES, false, "Describe", "classes", { "stats", pid, "--classes" } },
 	{ HAK_DOCUMENT_VALUE, true, "Describe", "values", { "get", pid } },
-	{ HAK_DOCUMENT_VALUE, true, "Describe", "values", { "tunables", pid, "--changed" },
+	{ HAK_DOCUMENT_VALUE,
+	  true,
+	  "Describe",
+	  "values",
+	  { "tunables", pid, "--changed" },
 	  .shows_none = true },
 	{ HAK_DOCUMENT_TUNABLE, true, "Describe", "tunables", { "tunables", pid } },
 	{ HAK_DOCUMENT_CHANGE, true, "Change", NULL, { "set", pid, "whale.ring_slots=9" } },
@@ -60,7 +65,7 @@ static struct document {
 };
 #define DOCUMENTS (sizeof(documents) / sizeof(documents[0]))
 
-static const char *error_text;	/* instead of an answer */
+static const char *error_text; /* instead of an answer */
 static uint32_t listed_pid;
 static sd_bus *bus;
 
@@ -87,17 +92,17 @@ static int on_call(sd_bus_message *m, void *arg, sd_bus_error *error)
 
 		if (strcmp(d->method, member) != 0 || (word && strcmp(d->word, word) != 0))
 			continue;
-		return strcmp(member, "Purge") ? sd_bus_reply_method_return(m, "s", d->text) :
-		       sd_bus_reply_method_return(m, "sts", "done", 1ull, d->text);
+		return strcmp(member, "Purge")
+			       ? sd_bus_reply_method_return(m, "s", d->text)
+			       : sd_bus_reply_method_return(m, "sts", "done", 1ull, d->text);
 	}
 	return -ENOSYS;
 }
 
-static const sd_bus_vtable manager_vtable[] = {
-	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD("ListProcesses", "s", "a(uuso)", on_list, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_VTABLE_END
-};
+static const sd_bus_vtable manager_vtable[] = { SD_BUS_VTABLE_START(0),
+						SD_BUS_METHOD("ListProcesses", "s", "a(uuso)",
+							      on_list, SD_BUS_VTABLE_UNPRIVILEGED),
+						SD_BUS_VTABLE_END };
 static const sd_bus_vtable process_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("Describe", "s", "s", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -135,7 +140,7 @@ static struct json_object *change_rows(struct hak_segment *seg, struct fake *f)
 	const struct hak_wishes wishes = { &wish, 1, 60000000000, false };
 	struct hak_request *request;
 
-	for (int i = 0; i < 2; i++) {	/* at the second time there is a layer before */
+	for (int i = 0; i < 2; i++) { /* at the second time there is a layer before */
 		request = hak_request_change(seg, &wishes);
 		fake_apply(f);
 		if (i == 0)
@@ -166,8 +171,8 @@ static void make_documents(struct fake *f)
 		enum hak_report what;
 
 		if (!d->word)
-			o = d->document == HAK_DOCUMENT_PURGE ? purge_rows(seg, f) :
-			    change_rows(seg, f);
+			o = d->document == HAK_DOCUMENT_PURGE ? purge_rows(seg, f)
+							      : change_rows(seg, f);
 		else if (hak_report_of(d->word, &what) < 0 ||
 			 hak_report_make(seg, what, false, &o) < 0)
 			errx(99, "no document %s", d->word);
@@ -223,7 +228,9 @@ static int run(const struct document *d, bool json)
 	read_back(fd[0], said[0]);
 	read_back(fd[1], said[1]);
 	return !WIFEXITED(status) || strstr(said[1], "Sanitizer") ||
-	       strstr(said[1], "runtime error") ? -1 : WEXITSTATUS(status);
+			       strstr(said[1], "runtime error")
+		       ? -1
+		       : WEXITSTATUS(status);
 }
 
 static bool is_clean(const char *text)
@@ -252,7 +259,7 @@ static int run_on(struct document *d, const char *text, bool json, const char *w
 	int code;
 
 	d->text = text;
-	for (size_t i = 0; i < DOCUMENTS; i++)	/* of those that share a method, all */
+	for (size_t i = 0; i < DOCUMENTS; i++) /* of those that share a method, all */
 		if (documents[i].document == d->document)
 			documents[i].text = text;
 	code = run(d, json);
@@ -265,8 +272,8 @@ static int run_on(struct document *d, const char *text, bool json, const char *w
 }
 
 /* -- lies, key by key -------------------------------------------------------------------------- */
-static const char *const wrong_types[] = { "null", "\"1\"", "1", "-1", "1.5", "true", "[]", "{}",
-					   "[1]", "1e999", "NaN" };
+static const char *const wrong_types[] = { "null", "\"1\"", "1",   "-1",    "1.5", "true",
+					   "[]",   "{}",    "[1]", "1e999", "NaN" };
 #define WRONG_TYPES (sizeof(wrong_types) / sizeof(wrong_types[0]))
 
 /* hakmemctl itself is run where a key is gone or null: readers could take it for granted. */
@@ -348,8 +355,7 @@ static void lie_about(struct document *d, struct json_object *whole, struct json
 		bool null = strcmp(value, "null") == 0;
 
 		/* Text, as json-c itself would not keep such numbers as they are. */
-		json_object_object_add(o, name, null ? NULL :
-				       json_object_new_double_s(0, value));
+		json_object_object_add(o, name, null ? NULL : json_object_new_double_s(0, value));
 		if (!null && suits(key, value) && strcmp(name, "pid") == 0)
 			continue;
 		snprintf(what, sizeof(what), "%s = %s", name, value);
@@ -367,7 +373,8 @@ static void lie_about_all(struct document *d, struct json_object *whole, struct 
 	const char *names[1100];
 	size_t n = 0;
 
-	json_object_object_foreach(o, name_, value_) {
+	json_object_object_foreach(o, name_, value_)
+	{
 		(void)value_;
 		names[n++] = strdup(name_);
 	}
@@ -442,7 +449,8 @@ static void poison(struct json_object *o)
 		for (size_t i = 0; i < json_object_array_length(o); i++)
 			poison(json_object_array_get_idx(o, i));
 	} else if (json_object_is_type(o, json_type_object)) {
-		json_object_object_foreach(o, key, value) {
+		json_object_object_foreach(o, key, value)
+		{
 			(void)key;
 			if (json_object_is_type(value, json_type_string))
 				json_object_set_string(value, EVIL);
@@ -461,22 +469,21 @@ static void evil_strings(struct document *d)
 	poison(o);
 	text = text_of(o);
 	CHECK(run_on(d, text, false, "evil") == 0, "%s: evil strings: %.300s", d->verb[0], said[1]);
-	CHECK(d->shows_none || strstr(said[0], TAMED), "%s: no \"%s\" in %.300s", d->verb[0],
-	      TAMED, said[0]);
+	CHECK(d->shows_none || strstr(said[0], TAMED), "%s: no \"%s\" in %.300s", d->verb[0], TAMED,
+	      said[0]);
 	run_on(d, text, true, "evil");
 	printed = json_tokener_parse(said[0]);
 	CHECK(printed, "%s: no JSON: %.300s", d->verb[0], said[0]);
 	json_object_put(printed);
-	CHECK(d->shows_none || strstr(said[0], "\\\\x1b[31m"),
-	      "%s: JSON has other escapes: %.300s", d->verb[0], said[0]);
+	CHECK(d->shows_none || strstr(said[0], "\\\\x1b[31m"), "%s: JSON has other escapes: %.300s",
+	      d->verb[0], said[0]);
 	free(text);
 	error_text = EVIL;
 	d->text = d->good;
 	CHECK(run(d, false) != 0 || strcmp(d->verb[0], "list") == 0, "%s: an error is success",
 	      d->verb[0]);
-	CHECK(is_clean(said[1]) && is_clean(said[0]) &&
-	      strstr(*said[1] ? said[1] : said[0], TAMED), "%s: raw error: %s", d->verb[0],
-	      said[1]);
+	CHECK(is_clean(said[1]) && is_clean(said[0]) && strstr(*said[1] ? said[1] : said[0], TAMED),
+	      "%s: raw error: %s", d->verb[0], said[1]);
 	error_text = NULL;
 }
 
@@ -492,8 +499,10 @@ static char *nested(size_t depth)
 
 static void nonsense(struct document *d)
 {
-	static const char *const texts[] = { "", "null", "1", "\"\"", "[]x", "{", "[null]", "[1]",
-					     "[[]]", "{}", "[{}]", "NaN", "{\"pid\":NaN}" };
+	static const char *const texts[] = {
+		"",	"null", "1",	"\"\"", "[]x",		"{", "[null]", "[1]",
+		"[[]]", "{}",	"[{}]", "NaN",	"{\"pid\":NaN}"
+	};
 	char *deep = nested(100000), *large = malloc((HAK_DOCUMENT_BYTES) + 2);
 
 	memset(large, ' ', (HAK_DOCUMENT_BYTES) + 1);

@@ -30,11 +30,11 @@
 #include "hakmemd/owner.h"
 #include "tests/ctl/check.h"
 
-#define A	61001u	/* users and groups that own nothing else */
-#define B	61002u
-#define NET	(1ull << CAP_NET_BIND_SERVICE)
-#define PTRACE	(1ull << CAP_SYS_PTRACE)
-#define KEEP	(-1)	/* dumpable: as the kernel has left it */
+#define A      61001u /* users and groups that own nothing else */
+#define B      61002u
+#define NET    (1ull << CAP_NET_BIND_SERVICE)
+#define PTRACE (1ull << CAP_SYS_PTRACE)
+#define KEEP   (-1) /* dumpable: as the kernel has left it */
 
 enum ns { OUR_NS, CALLERS_NS, CALLERS_INNER_NS, OTHERS_NS, ROOT_NS };
 enum how { STAY, EXEC, EXEC_SETUID, EXEC_SETGID, EXEC_UNREADABLE };
@@ -45,7 +45,7 @@ struct ids {
 
 struct process {
 	struct ids uid, gid;
-	gid_t more;		/* a supplementary group; 0: none */
+	gid_t more; /* a supplementary group; 0: none */
 	uint64_t permitted;
 	int dumpable;
 	enum ns ns;
@@ -55,13 +55,13 @@ struct process {
 struct caller {
 	const char *name;
 	struct process now;
-	const char *connected;	/* the caller that the bus saw; NULL: the same */
-	bool listed;		/* in owner.h: rights of it do not count */
+	const char *connected; /* the caller that the bus saw; NULL: the same */
+	bool listed;	       /* in owner.h: rights of it do not count */
 };
 
-#define USER(id)	.uid = { id, id, id }, .dumpable = 1
-#define GROUP(id)	.gid = { id, id, id }
-#define PLAIN(id)	USER(id), GROUP(id)
+#define USER(id)  .uid = { id, id, id }, .dumpable = 1
+#define GROUP(id) .gid = { id, id, id }
+#define PLAIN(id) USER(id), GROUP(id)
 
 static const struct caller callers[] = {
 	{ "plain", { PLAIN(A) } },
@@ -85,8 +85,10 @@ static const struct caller callers[] = {
 	{ "executed setuid", { PLAIN(A), .how = EXEC_SETUID }, "plain", true },
 	{ "executed setgid", { PLAIN(A), .how = EXEC_SETGID }, "plain", true },
 	{ "became another group", { USER(A), GROUP(B) }, "plain", true },
-	{ "became its other group", { .uid = { A, A, A }, GROUP(B), .more = B },
-	  "in another group too", true },
+	{ "became its other group",
+	  { .uid = { A, A, A }, GROUP(B), .more = B },
+	  "in another group too",
+	  true },
 	{ "became another user", { PLAIN(B) }, "plain", true },
 	{ "became root", { PLAIN(0) }, "plain", true },
 	{ "gained a capability", { PLAIN(A), .permitted = NET }, "plain", true },
@@ -98,10 +100,10 @@ struct helper {
 	int fd;
 };
 
-static char place[256];		/* copies of this program */
+static char place[256]; /* copies of this program */
 static bool yama;
-static int root_ns = -1;	/* of the caller that has made it */
-static int word = 4711;		/* what the callers read */
+static int root_ns = -1; /* of the caller that has made it */
+static int word = 4711;	 /* what the callers read */
 
 /* -- processes that are what is asked ---------------------------------------------------------- */
 static void must(bool good, const char *what)
@@ -116,14 +118,15 @@ static void set_capabilities(uint64_t permitted)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
-		{ .permitted = (uint32_t)permitted, .effective = (uint32_t)permitted,
+		{ .permitted = (uint32_t)permitted,
+		  .effective = (uint32_t)permitted,
 		  .inheritable = (uint32_t)permitted },
 		{ .permitted = (uint32_t)(permitted >> 32),
 		  .effective = (uint32_t)(permitted >> 32) },
 	};
 
 	must(syscall(SYS_capset, &header, data) == 0, "capset");
-	for (unsigned cap = 0; cap < 32; cap++)	/* kept over an exec */
+	for (unsigned cap = 0; cap < 32; cap++) /* kept over an exec */
 		if (permitted & 1ull << cap)
 			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
 }
@@ -142,8 +145,7 @@ static void await(int fd, char expected)
 
 static void take_ids(const struct process *p)
 {
-	must(p->ns == CALLERS_INNER_NS || setgroups(p->more ? 1 : 0, &p->more) == 0,
-	     "setgroups");
+	must(p->ns == CALLERS_INNER_NS || setgroups(p->more ? 1 : 0, &p->more) == 0, "setgroups");
 	must(setresgid(p->gid.r, p->gid.e, p->gid.s) == 0, "setresgid");
 	must(prctl(PR_SET_KEEPCAPS, 1) == 0, "keepcaps");
 	must(setresuid(p->uid.r, p->uid.e, p->uid.s) == 0, "setresuid");
@@ -174,7 +176,7 @@ static void enter_inner_namespace(void)
 	char map[64];
 
 	snprintf(map, sizeof(map), "%u %u 1", A, A);
-	must(prctl(PR_SET_DUMPABLE, 1) == 0, "dumpable");	/* the files are its user's then */
+	must(prctl(PR_SET_DUMPABLE, 1) == 0, "dumpable"); /* the files are its user's then */
 	must(unshare(CLONE_NEWUSER) == 0, "unshare");
 	write_map(getpid(), "setgroups", "deny");
 	write_map(getpid(), "uid_map", map);
@@ -195,7 +197,8 @@ static void enter_root_namespace(int fd)
 
 static void become(const struct process *p, int fd)
 {
-	static const char *const files[] = { [EXEC] = "plain", [EXEC_SETUID] = "setuid",
+	static const char *const files[] = { [EXEC] = "plain",
+					     [EXEC_SETUID] = "setuid",
 					     [EXEC_SETGID] = "setgid",
 					     [EXEC_UNREADABLE] = "unreadable" };
 	char path[300], number[16];
@@ -204,8 +207,8 @@ static void become(const struct process *p, int fd)
 	if (p->ns == OTHERS_NS)
 		enter_namespace(fd);
 	if (p->ns == CALLERS_NS || p->ns == CALLERS_INNER_NS) {
-		must(setgroups(0, NULL) == 0 && setresgid(A, A, A) == 0 &&
-		     setresuid(A, A, A) == 0, "ids");
+		must(setgroups(0, NULL) == 0 && setresgid(A, A, A) == 0 && setresuid(A, A, A) == 0,
+		     "ids");
 		enter_namespace(fd);
 		if (p->ns == CALLERS_INNER_NS)
 			enter_inner_namespace();
@@ -219,7 +222,7 @@ static void become(const struct process *p, int fd)
 	set_capabilities(p->permitted);
 	if (p->dumpable != KEEP)
 		must(prctl(PR_SET_DUMPABLE, p->dumpable) == 0, "dumpable");
-	if (p->how == STAY)	/* else it is what the kernel makes it */
+	if (p->how == STAY) /* else it is what the kernel makes it */
 		return;
 	snprintf(path, sizeof(path), "%s/%s", place, files[p->how]);
 	snprintf(number, sizeof(number), "%d", fd);
@@ -317,8 +320,11 @@ static size_t connected_as(const struct caller *c)
 static struct hak_caller on_bus(const struct caller *c)
 {
 	const struct process *then = &callers[connected_as(c)].now;
-	struct hak_caller ret = { .uid = then->uid.e, .pid = running[c - callers].pid,
-				  .pidfd = -1, .groups = 1, .group = { then->gid.e } };
+	struct hak_caller ret = { .uid = then->uid.e,
+				  .pid = running[c - callers].pid,
+				  .pidfd = -1,
+				  .groups = 1,
+				  .group = { then->gid.e } };
 
 	if (then->more)
 		ret.group[ret.groups++] = then->more;
@@ -477,7 +483,10 @@ static void every_program(void)
 				add(&p);
 			}
 	for (int dumpable = 0; dumpable <= 1; dumpable++) {
-		struct process p = { .uid = { A, A, A }, GROUP(A), .ns = ROOT_NS, .how = EXEC,
+		struct process p = { .uid = { A, A, A },
+				     GROUP(A),
+				     .ns = ROOT_NS,
+				     .how = EXEC,
 				     .dumpable = dumpable };
 
 		add(&p);
@@ -557,7 +566,7 @@ static bool can_make_namespaces(void)
 
 int main(int argc, char **argv)
 {
-	if (argc > 2) {	/* root of a namespace gets its capabilities back by executing */
+	if (argc > 2) { /* root of a namespace gets its capabilities back by executing */
 		set_capabilities(0);
 		prctl(PR_SET_DUMPABLE, atoi(argv[2]));
 	}

@@ -45,9 +45,14 @@ static size_t row(const char *name)
 }
 
 static const struct hak_identity redis = {
-	.pid = 1, .uid = 107, .comm = "redis-server", .exe = "/usr/bin/redis-check-rdb",
+	.pid = 1,
+	.uid = 107,
+	.comm = "redis-server",
+	.exe = "/usr/bin/redis-check-rdb",
 	.cgroup = "/system.slice/system-redis.slice/redis@a.service/sub",
-	.unit = "redis@a.service", .slice = "system-redis.slice", .user = "redis",
+	.unit = "redis@a.service",
+	.slice = "system-redis.slice",
+	.user = "redis",
 };
 
 static bool matches(const char *match)
@@ -64,20 +69,43 @@ static bool matches(const char *match)
 static void test_matching(void)
 {
 	static const char *const yes[] = {
-		"Unit=redis@a.service", "Unit=redis@*", "Unit=a.service redis@?.service",
-		"Unit=other.service\nUnit=redis@a.service", "Command=redis-server",
-		"Command=redis-*", "User=redis", "User=107", "User=r*", "Slice=system-redis.slice",
-		"Slice=system.slice", "Slice=-.slice", "Exe=/usr/bin/redis-*", "Exe=/*",
-		"Cgroup=/system.slice/system-redis.slice/redis@a.service", "Cgroup=/system.slice",
-		"Cgroup=/", "Cgroup=*/redis@a.service", "Unit=no.service\nUnit=\nUser=redis",
-		"Unit=redis@*\nUser=redis\nSlice=system.slice", "Command=*", "Unit=[qr]edis@*",
+		"Unit=redis@a.service",
+		"Unit=redis@*",
+		"Unit=a.service redis@?.service",
+		"Unit=other.service\nUnit=redis@a.service",
+		"Command=redis-server",
+		"Command=redis-*",
+		"User=redis",
+		"User=107",
+		"User=r*",
+		"Slice=system-redis.slice",
+		"Slice=system.slice",
+		"Slice=-.slice",
+		"Exe=/usr/bin/redis-*",
+		"Exe=/*",
+		"Cgroup=/system.slice/system-redis.slice/redis@a.service",
+		"Cgroup=/system.slice",
+		"Cgroup=/",
+		"Cgroup=*/redis@a.service",
+		"Unit=no.service\nUnit=\nUser=redis",
+		"Unit=redis@*\nUser=redis\nSlice=system.slice",
+		"Command=*",
+		"Unit=[qr]edis@*",
 	};
 	static const char *const no[] = {
-		"Unit=redis", "Unit=redis@b.service", "Command=redis", "Command=redis-serve",
-		"User=10", "User=root", "Slice=user.slice", "Slice=redis.slice",
+		"Unit=redis",
+		"Unit=redis@b.service",
+		"Command=redis",
+		"Command=redis-serve",
+		"User=10",
+		"User=root",
+		"Slice=user.slice",
+		"Slice=redis.slice",
 		"Exe=/usr/bin/redis",
-		"Cgroup=/system.slice/system-redis.slice/redis@a", "Cgroup=/user.slice",
-		"Unit=redis@*\nUser=root", "Slice=system-*-x.slice",
+		"Cgroup=/system.slice/system-redis.slice/redis@a",
+		"Cgroup=/user.slice",
+		"Unit=redis@*\nUser=root",
+		"Slice=system-*-x.slice",
 	};
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
@@ -188,8 +216,7 @@ static void expect_problem(const char *text, unsigned where, const char *word, b
 	forget();
 	add("p.policy", text);
 	for (size_t i = 0; i < set->problems_n; i++)
-		told = told || (set->problem[i].line == where &&
-				strstr(set->problem[i].why, word));
+		told = told || (set->problem[i].line == where && strstr(set->problem[i].why, word));
 	if (!told || (set->n == 1) != kept) {
 		fprintf(stderr, "of:\n%s", text);
 		for (size_t i = 0; i < set->problems_n; i++)

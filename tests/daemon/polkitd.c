@@ -63,12 +63,11 @@ static int on_check(sd_bus_message *m, void *arg, sd_bus_error *error)
 					  strcmp(word, "challenge") == 0, 0);
 }
 
-static const sd_bus_vtable vtable[] = {
-	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", on_check,
-		      SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_VTABLE_END
-};
+static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
+					SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us",
+						      "(bba{ss})", on_check,
+						      SD_BUS_VTABLE_UNPRIVILEGED),
+					SD_BUS_VTABLE_END };
 
 int main(int argc, char **argv)
 {

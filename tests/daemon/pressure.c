@@ -54,7 +54,10 @@ char *hak_cgroup_mount(void)
 }
 
 /* Time enough for all. */
-#define PLENTY { .pass_ns = INT64_MAX / 4, .user_ns = INT64_MAX / 4, .piece_ns = INT64_MAX / 4 }
+#define PLENTY                                                                                \
+	{                                                                                     \
+		.pass_ns = INT64_MAX / 4, .user_ns = INT64_MAX / 4, .piece_ns = INT64_MAX / 4 \
+	}
 
 /* -- the test ---------------------------------------------------------------------------------- */
 static struct hak_process *add(struct hak_manager *m, const char *cgroup, uint64_t cached,
@@ -85,10 +88,13 @@ static void test_order(void)
 {
 	struct hak_pressure pressure = { .shares = PLENTY };
 	struct hak_manager m = { .pressure = &pressure };
-	struct trigger host = { .manager = &m, .cgroup = (char[]){ "" }, .fd = -1,
-				.action = HAK_PURGE_ALL };
-	struct trigger unit = { .manager = &m, .cgroup = (char[]){ "/a.slice/b.service" },
-				.fd = -1, .action = HAK_PURGE_DIRTY };
+	struct trigger host = {
+		.manager = &m, .cgroup = (char[]){ "" }, .fd = -1, .action = HAK_PURGE_ALL
+	};
+	struct trigger unit = { .manager = &m,
+				.cgroup = (char[]){ "/a.slice/b.service" },
+				.fd = -1,
+				.action = HAK_PURGE_DIRTY };
 	struct hak_process *busy = add(&m, "/a.slice/b.service", 90 << 20, 0);
 	struct hak_process *idle = add(&m, "/a.slice/b.service/sub", 2 << 20, 10 * SECOND);
 	struct hak_process *more = add(&m, "/a.slice/b.service2", 8 << 20, 10 * SECOND);
@@ -125,8 +131,9 @@ static void test_backoff(void)
 {
 	struct hak_pressure pressure = { .shares = PLENTY };
 	struct hak_manager m = { .pressure = &pressure };
-	struct trigger t = { .manager = &m, .cgroup = (char[]){ "" }, .fd = -1,
-			     .cooldown_us = 10000000 };
+	struct trigger t = {
+		.manager = &m, .cgroup = (char[]){ "" }, .fd = -1, .cooldown_us = 10000000
+	};
 	unsigned want = 10, s;
 
 	add(&m, "/", 4 << 20, 10 * SECOND);

@@ -13,7 +13,7 @@
 #include "hakmemd/program.h"
 #include "tests/ctl/check.h"
 
-static int to, from;	/* the child's standard input and output, our ends */
+static int to, from; /* the child's standard input and output, our ends */
 
 /* Says that it is there, and for each letter executes: itself, another; or ends. */
 static int child(void)

@@ -14,7 +14,7 @@
 static uint64_t now_ns = 1000 * SECOND;
 static uint64_t requests, told_bytes, rss = 100 << 20;
 static struct hak_purge_answer answer;
-static int answered;	/* what a look for the answer finds */
+static int answered; /* what a look for the answer finds */
 
 /* -- what purge.c needs of the others ---------------------------------------------------------- */
 uint64_t hak_monotonic_ns(void)
@@ -118,7 +118,8 @@ static unsigned purge(struct hak_process *p, uint64_t bytes)
 int main(void)
 {
 	struct hak_manager m = { .processes = NULL };
-	struct hak_process p = { .manager = &m, .cached_bytes = 64 << 20,
+	struct hak_process p = { .manager = &m,
+				 .cached_bytes = 64 << 20,
 				 .effect = { .cooldown_us = 3000000, .cached_max = UINT64_MAX } };
 	unsigned want = 6, s;
 

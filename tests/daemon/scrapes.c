@@ -18,9 +18,9 @@
 #define mallinfo2 mallinfo
 #endif
 
-#define TEXT_BYTES	(8u << 20)
-#define OLD_US		600000
-#define CLIENTS		4	/* as many as one user may have */
+#define TEXT_BYTES (8u << 20)
+#define OLD_US	   600000
+#define CLIENTS	   4 /* as many as one user may have */
 
 static sd_event *event;
 static unsigned made;

@@ -94,8 +94,9 @@ static void find_secret(void)
 		if (apart)
 			break;
 	}
-	shares = (struct hak_shares){ .pass_ns = PASS, .user_ns = USER, .piece_ns = PIECE,
-				      .secret = shares.secret };
+	shares = (struct hak_shares){
+		.pass_ns = PASS, .user_ns = USER, .piece_ns = PIECE, .secret = shares.secret
+	};
 }
 
 static void check_shares(void)
@@ -112,8 +113,10 @@ static void check_shares(void)
 	}
 	for (unsigned u = 0; u < USERS; u++)
 		for (unsigned i = 0; i < HONEST; i++)
-			CHECK(served[u][i] == looks, "process %u of user %u was served %u times "
-			      "in %u looks", i, u, served[u][i], looks);
+			CHECK(served[u][i] == looks,
+			      "process %u of user %u was served %u times "
+			      "in %u looks",
+			      i, u, served[u][i], looks);
 	for (unsigned i = 0; i < DEAR; i++) {
 		least = dear_served[i] < least ? dear_served[i] : least;
 		most = dear_served[i] > most ? dear_served[i] : most;

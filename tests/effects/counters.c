@@ -29,9 +29,9 @@ struct tally {
 };
 
 static struct books {
-	size_t size[CLASSES];	/* the outsider writes it, from the JSON */
+	size_t size[CLASSES]; /* the outsider writes it, from the JSON */
 	struct tally t;
-} *books;
+} * books;
 
 /* ---- the subject ---- */
 
@@ -338,8 +338,8 @@ static void compare(const struct figures *was, const struct figures *is)
 	CHECK(is->whales == was->whales + t->whale_allocs - t->whale_frees);
 	CHECKF(is->whale_bytes - was->whale_bytes == t->whale_bytes, "%lu, not %lu",
 	       is->whale_bytes - was->whale_bytes, t->whale_bytes);
-	CHECKF(is->whale_requested - was->whale_requested == t->whale_requested,
-	       "%lu, not %lu", is->whale_requested - was->whale_requested, t->whale_requested);
+	CHECKF(is->whale_requested - was->whale_requested == t->whale_requested, "%lu, not %lu",
+	       is->whale_requested - was->whale_requested, t->whale_requested);
 	CHECK(is->hits + is->misses - was->hits - was->misses == t->whale_allocs);
 	CHECK(is->puts + is->unkept - was->puts - was->unkept == t->whale_frees);
 	/* The C library frees NULL, too, when a thread ends. */

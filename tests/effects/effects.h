@@ -20,7 +20,7 @@
 enum { SUBJECT_FD = 50 };
 
 struct remote {
-	pid_t pid;		/* of the subject, not of a tracer around it */
+	pid_t pid; /* of the subject, not of a tracer around it */
 	int fd;
 	struct peer p;
 };

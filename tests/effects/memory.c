@@ -649,8 +649,8 @@ static void check_states(uint64_t vm, uint64_t before)
 	more = (int64_t)(vm_bytes() - vm);
 	grown = (int64_t)(ours() - before);
 	CHECKF(more <= grown && more >= grown - (int64_t)count(&r, "mem.clean"),
-	       "the kernel mapped %ld more, mem.mapped and mem.metadata grew by %ld",
-	       (long)more, (long)grown);
+	       "the kernel mapped %ld more, mem.mapped and mem.metadata grew by %ld", (long)more,
+	       (long)grown);
 }
 
 static void states_add_up(void)
@@ -700,8 +700,8 @@ static void lazily_freed_is_what_smaps_says(void)
 	lazy = smaps_kib(&r, "Rss");
 	said = ask(&r, purge_self, HAK_PURGE_DIRTY, 0) / 1024;
 	lazy -= smaps_kib(&r, "Rss");
-	CHECKF(labs(lazy - said) <= SLACK_KIB && said >= 32 * 1024,
-	       "said %ld KiB, Rss fell by %ld", said, lazy);
+	CHECKF(labs(lazy - said) <= SLACK_KIB && said >= 32 * 1024, "said %ld KiB, Rss fell by %ld",
+	       said, lazy);
 	CHECK(count(&r, "mem.lazy") == 0);
 	finish(&r);
 }

@@ -32,7 +32,7 @@ static void one_slot(struct peer *p, uint64_t *s)
 		return;
 	switch (rnd(s) % 6) {
 	case 0:
-		v = rnd(s);	/* most are far out of range */
+		v = rnd(s); /* most are far out of range */
 		break;
 	case 1:
 		v = d->max + 1 + rnd(s) % 3;

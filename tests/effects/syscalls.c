@@ -77,7 +77,7 @@ static long thread_work(long a, long b)
 /* ---- the outsider ---- */
 
 enum kind { MMAP, MUNMAP, MREMAP, DONTNEED, FREE, HUGEPAGE, METADATA, KINDS };
-static const char *const kind_name[KINDS] = { "mmap",	  "munmap", "mremap",  "dontneed",
+static const char *const kind_name[KINDS] = { "mmap", "munmap",	  "mremap",  "dontneed",
 					      "free", "hugepage", "metadata" };
 
 struct calls {
@@ -114,19 +114,19 @@ static enum kind classify(const char *call, unsigned long *bytes)
 		return MUNMAP;
 	if (sscanf(call, "mremap(%*[^,], %*[^,], %lu%n", bytes, &has) == 1 && has)
 		/* a table grows from a page; a whale grows in place or moves to where it is told */
-		return strstr(call, "MREMAP_MAYMOVE") && !strstr(call, "MREMAP_FIXED") ? METADATA :
-										 MREMAP;
+		return strstr(call, "MREMAP_MAYMOVE") && !strstr(call, "MREMAP_FIXED") ? METADATA
+										       : MREMAP;
 	if (sscanf(call, "mincore(%*[^,], %lu%n", bytes, &has) == 1 && has)
 		return METADATA;
 	if (sscanf(call, "mprotect(%*[^,], %lu%n", bytes, &has) == 1 && has)
 		return strstr(call, "PROT_READ") ? METADATA : KINDS;
 	if (sscanf(call, "madvise(%*[^,], %lu%n", bytes, &has) != 1 || !has)
 		return KINDS;
-	return strstr(call, "MADV_DONTNEED")  ? DONTNEED :
-	       strstr(call, "MADV_FREE")      ? FREE :
-	       strstr(call, "MADV_WIPEONFORK") ? METADATA :
-	       strstr(call, "HUGEPAGE")       ? HUGEPAGE :
-						KINDS;
+	return strstr(call, "MADV_DONTNEED")	 ? DONTNEED
+	       : strstr(call, "MADV_FREE")	 ? FREE
+	       : strstr(call, "MADV_WIPEONFORK") ? METADATA
+	       : strstr(call, "HUGEPAGE")	 ? HUGEPAGE
+						 : KINDS;
 }
 
 /* The subject ends: strace writes its last lines when it has. */
@@ -166,12 +166,16 @@ static struct calls traced(void)
 static void begin(const char *hakmem)
 {
 	const char *tmp = getenv("HAK_TMP");
-	char *const argv[] = { (char *)"strace", (char *)"-f",
-			       (char *)"-qq",	 (char *)"--seccomp-bpf",
+	char *const argv[] = { (char *)"strace",
+			       (char *)"-f",
+			       (char *)"-qq",
+			       (char *)"--seccomp-bpf",
 			       (char *)"-e",
 			       (char *)"trace=mmap,munmap,mremap,madvise,mprotect,mincore,prctl",
-			       (char *)"-o", log_path,
-			       self_path,	 (char *)"--serve",
+			       (char *)"-o",
+			       log_path,
+			       self_path,
+			       (char *)"--serve",
 			       NULL };
 
 	if (system("LD_PRELOAD= strace -f -qq --seccomp-bpf -e trace=mmap -o /dev/null true "

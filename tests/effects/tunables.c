@@ -235,8 +235,8 @@ static void thp_after_remap(void)
 /* Blocks in the thread's cache of all classes: in by refills and frees, out by the others. */
 static uint64_t cached_blocks(void)
 {
-	return count(&r, "class.refilled") + count(&r, "class.frees") -
-	       count(&r, "class.flushed") - count(&r, "class.allocs");
+	return count(&r, "class.refilled") + count(&r, "class.frees") - count(&r, "class.flushed") -
+	       count(&r, "class.allocs");
 }
 
 /* What the cache holds after this many blocks went through it, first in, last out. */
@@ -377,9 +377,9 @@ struct evictions {
 
 static struct evictions evictions_now(void)
 {
-	return (struct evictions){ count(&r, "sys.mmap.calls"), count(&r, "sys.munmap.calls"),
+	return (struct evictions){ count(&r, "sys.mmap.calls"),	    count(&r, "sys.munmap.calls"),
 				   count(&r, "sys.dontneed.calls"), count(&r, "sys.free.calls"),
-				   count(&r, "ring.evictions"), count(&r, "mem.lazy") };
+				   count(&r, "ring.evictions"),	    count(&r, "mem.lazy") };
 }
 
 /* One whale of 2 MiB through the ring: what system calls its free took, and where it lay. */
@@ -397,23 +397,24 @@ static struct evictions evict_one(uint64_t mode, uint64_t *ret_p)
 	a = evictions_now();
 	ask(&r, drop, 0, 1);
 	b = evictions_now();
-	return (struct evictions){ b.mmap - a.mmap, b.munmap - a.munmap, b.dontneed - a.dontneed,
-				   b.free - a.free, b.evictions - a.evictions, b.lazy - a.lazy };
+	return (struct evictions){ b.mmap - a.mmap,	      b.munmap - a.munmap,
+				   b.dontneed - a.dontneed,   b.free - a.free,
+				   b.evictions - a.evictions, b.lazy - a.lazy };
 }
 
 static void check_evictions(struct evictions e, struct evictions want)
 {
 	CHECKF(memcmp(&e, &want, sizeof(e)) == 0,
-	       "mmap %lu munmap %lu dontneed %lu free %lu evictions %lu lazy %lu", e.mmap,
-	       e.munmap, e.dontneed, e.free, e.evictions, e.lazy);
+	       "mmap %lu munmap %lu dontneed %lu free %lu evictions %lu lazy %lu", e.mmap, e.munmap,
+	       e.dontneed, e.free, e.evictions, e.lazy);
 }
 
 static void evicts_by_dontneed(void)
 {
 	uint64_t p;
 
-	check_evictions(evict_one(0, &p), (struct evictions){ .mmap = 1, .dontneed = 1,
-							  .evictions = 1 });
+	check_evictions(evict_one(0, &p),
+			(struct evictions){ .mmap = 1, .dontneed = 1, .evictions = 1 });
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB && present_bytes(&r, p, 2 * MIB) == 0);
 	CHECK(count(&r, "mem.lazy") == 0);
 }
@@ -423,11 +424,10 @@ static void evicts_by_free(void)
 	long lazy = smaps_kib(&r, "LazyFree");
 	uint64_t p;
 
-	check_evictions(evict_one(1, &p), (struct evictions){ .free = 1, .evictions = 1,
-							  .lazy = 2 * MIB });
+	check_evictions(evict_one(1, &p),
+			(struct evictions){ .free = 1, .evictions = 1, .lazy = 2 * MIB });
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB);
-	CHECKF(smaps_kib(&r, "LazyFree") >= lazy + 2048 - 64, "%ld KiB",
-	       smaps_kib(&r, "LazyFree"));
+	CHECKF(smaps_kib(&r, "LazyFree") >= lazy + 2048 - 64, "%ld KiB", smaps_kib(&r, "LazyFree"));
 }
 
 static void region_evict(void)
@@ -442,8 +442,7 @@ static void region_evict(void)
 	check_evictions(evict_one(3, &p), (struct evictions){ .munmap = 1 });
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 0);
 	check_evictions(evict_one(4, &p), (struct evictions){ 0 });
-	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB &&
-	      present_bytes(&r, p, 2 * MIB) == 2 * MIB);
+	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB && present_bytes(&r, p, 2 * MIB) == 2 * MIB);
 	/* Back: what was kept goes with the next look. */
 	evicts_by_dontneed();
 	finish(&r);
@@ -461,13 +460,13 @@ static void region_free_force(void)
 	uint64_t p;
 
 	start(&r, "purge.delay_ms=0");
-	check_evictions(evict_one(1, &p), (struct evictions){ .mmap = 1, .dontneed = 1,
-							  .evictions = 1 });
+	check_evictions(evict_one(1, &p),
+			(struct evictions){ .mmap = 1, .dontneed = 1, .evictions = 1 });
 	set(&r, "region.free_force", 1);
 	evicts_by_free();
 	set(&r, "region.free_force", 0);
-	check_evictions(evict_one(1, &p), (struct evictions){ .mmap = 1, .dontneed = 1,
-							  .evictions = 1 });
+	check_evictions(evict_one(1, &p),
+			(struct evictions){ .mmap = 1, .dontneed = 1, .evictions = 1 });
 	finish(&r);
 }
 
@@ -617,8 +616,9 @@ static void ages_beside_whales_in_use(void)
 /* ---- stats.timing ---- */
 
 static const char *const timed[] = {
-	"sys.mmap.ns", "sys.munmap.ns", "sys.mremap.ns", "sys.dontneed.ns", "sys.free.ns",
-	"whale.get_samples", "whale.get_cycles", "whale.put_samples", "whale.put_cycles",
+	"sys.mmap.ns",	    "sys.munmap.ns",	 "sys.mremap.ns",
+	"sys.dontneed.ns",  "sys.free.ns",	 "whale.get_samples",
+	"whale.get_cycles", "whale.put_samples", "whale.put_cycles",
 };
 enum { TIMED = sizeof(timed) / sizeof(timed[0]) };
 
@@ -759,7 +759,7 @@ static void control_lock(void)
 	struct remote s;
 	uint64_t munmaps, g;
 
-	need_root();	/* no descriptor is kept */
+	need_root(); /* no descriptor is kept */
 	start(&s, "control.lock=on");
 	g = peer_set(&s.p, "whale.ring_slots", 0);
 	WAIT_FOR(nudge(&s) && peer_has_applied(&s.p, g));

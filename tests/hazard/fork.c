@@ -46,7 +46,9 @@ static void all_begin(struct blocks *b, uint64_t seed)
 {
 	for (unsigned int i = 0; i < SIZES; i++)
 		b[i] = (struct blocks){ .size = sizes[i],
-					.n = sizes[i] >= MIB ? 2 : sizes[i] > 16384 ? 8 : 200,
+					.n = sizes[i] >= MIB	? 2
+					     : sizes[i] > 16384 ? 8
+								: 200,
 					.seed = seed + 1000 * i };
 }
 

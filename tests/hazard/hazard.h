@@ -25,7 +25,7 @@
 	int main(int argc, char **argv)                                                  \
 	{                                                                                \
 		const char *config = getenv("HAK_CONFIG");                               \
-										  \
+                                                                                         \
 		if (!config || !strstr(config, "debug") || !strstr(config, "control")) { \
 			puts("named stops are in debug builds only");                    \
 			return CASE_SKIP;                                                \
@@ -89,9 +89,8 @@ static inline void flush_cache(void)
 static inline void check_books(void)
 {
 	uint64_t mapped = counter("mem.mapped"), slab = counter("mem.slab"),
-		 run = counter("mem.run"), whale = whales_in_use(),
-		 dirty = counter("mem.dirty"), lazy = counter("mem.lazy"),
-		 clean = counter("mem.clean");
+		 run = counter("mem.run"), whale = whales_in_use(), dirty = counter("mem.dirty"),
+		 lazy = counter("mem.lazy"), clean = counter("mem.clean");
 
 	CHECKF(mapped == slab + run + whale + dirty + lazy + clean,
 	       "%lu mapped, %lu slabs, %lu runs, %lu whales, %lu dirty, %lu lazy, %lu clean",
@@ -105,11 +104,11 @@ struct actor {
 	sem_t go, done;
 	void (*fn)(void *);
 	void *arg;
-	unsigned int slot;	/* of struct hak_stops */
-	uint32_t skip;		/* arrivals at the stop to let pass */
+	unsigned int slot; /* of struct hak_stops */
+	uint32_t skip;	   /* arrivals at the stop to let pass */
 	int to_be_held;
 	pid_t tid;
-	_Atomic int busy;	/* set and cleared by the thread itself */
+	_Atomic int busy; /* set and cleared by the thread itself */
 };
 
 static inline void sem_wait_always(sem_t *s)
@@ -335,7 +334,6 @@ static inline void *take_zeroed(size_t n)
 	memset(p, 0xa5, usable);
 	return p;
 }
-
 
 static inline void fault_arm(enum hak_fault kind, uint32_t skip, uint32_t times, int err)
 {

@@ -437,8 +437,8 @@ static void take_gone(void *arg)
 	memset(gone, 1, size);
 }
 
-static void address_is_reused(const char *stop, size_t size, const char *tunable,
-			      const char *value, enum hakmem_purge_level level)
+static void address_is_reused(const char *stop, size_t size, const char *tunable, const char *value,
+			      enum hakmem_purge_level level)
 {
 	int arg = (int)level;
 	char *theirs;

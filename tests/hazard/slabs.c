@@ -9,7 +9,7 @@
  */
 #include "hazard.h"
 
-enum { N = 64, SIZE = 1024 };	/* one slab */
+enum { N = 64, SIZE = 1024 }; /* one slab */
 
 static struct actor owner, freer, heir, third;
 static struct blocks a, b, c;
@@ -256,7 +256,7 @@ static void freer_before_push(void)
 
 /* ---- an owner held while it collects ---- */
 
-static struct blocks d;		/* of a second slab, queued before the first */
+static struct blocks d; /* of a second slab, queued before the first */
 
 /* Two slabs are queued; while the owner collects the one, more comes back to both. */
 static void owner_collects(const char *stop)

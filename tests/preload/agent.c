@@ -278,8 +278,7 @@ static void sigterm_without_main_20(void)
 static const struct tcase cases[] = {
 	{ "prctl_is_passed_on", prctl_is_passed_on },
 	{ "pthread_create_is_passed_on", pthread_create_is_passed_on },
-	{ "pthread_create_is_passed_on_agent", pthread_create_is_passed_on, 0,
-	  "control.agent=on" },
+	{ "pthread_create_is_passed_on_agent", pthread_create_is_passed_on, 0, "control.agent=on" },
 	{ "single_threaded_has_no_agent_20", single_threaded_has_no_agent_20 },
 	{ "setuid_with_threads_20", setuid_with_threads_20 },
 	{ "setuid_with_threads_agent_20", setuid_with_threads_20, 0, "control.agent=on" },

@@ -14,8 +14,11 @@
 #endif
 
 static const size_t too_large[] = {
-	(size_t)PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 65536, SIZE_MAX - 4096,
-	SIZE_MAX - 64, SIZE_MAX - 16, SIZE_MAX - 15, SIZE_MAX - 8, SIZE_MAX - 1, SIZE_MAX,
+	(size_t)PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1,
+	SIZE_MAX - 65536,    SIZE_MAX - 4096,
+	SIZE_MAX - 64,	     SIZE_MAX - 16,
+	SIZE_MAX - 15,	     SIZE_MAX - 8,
+	SIZE_MAX - 1,	     SIZE_MAX,
 };
 enum { TOO_LARGE = sizeof(too_large) / sizeof(too_large[0]) };
 
@@ -98,20 +101,26 @@ static void malloc_too_large(void)
 static void calloc_too_large(void)
 {
 	static const size_t pair[][2] = {
-		{ SIZE_MAX, 2 }, { 2, SIZE_MAX }, { SIZE_MAX / 2 + 1, 2 },
-		{ (size_t)1 << 33, (size_t)1 << 33 }, { SIZE_MAX / 16 + 1, 16 },
-		{ (size_t)1 << 32, (size_t)1 << 32 }, { SIZE_MAX, SIZE_MAX },
-		{ (size_t)PTRDIFF_MAX + 1, 1 }, { (size_t)1 << 62, 2 },
-		{ SIZE_MAX / 3 + 1, 3 }, { ((size_t)1 << 61) + 2, 8 },
+		{ SIZE_MAX, 2 },
+		{ 2, SIZE_MAX },
+		{ SIZE_MAX / 2 + 1, 2 },
+		{ (size_t)1 << 33, (size_t)1 << 33 },
+		{ SIZE_MAX / 16 + 1, 16 },
+		{ (size_t)1 << 32, (size_t)1 << 32 },
+		{ SIZE_MAX, SIZE_MAX },
+		{ (size_t)PTRDIFF_MAX + 1, 1 },
+		{ (size_t)1 << 62, 2 },
+		{ SIZE_MAX / 3 + 1, 3 },
+		{ ((size_t)1 << 61) + 2, 8 },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(pair) / sizeof(pair[0]); i++) {
 		errno = 0;
-		CHECKF(!calloc(opaque(pair[i][0]), opaque(pair[i][1])),
-		       "calloc(%zu, %zu)", pair[i][0], pair[i][1]);
-		CHECKF(errno == ENOMEM, "calloc(%zu, %zu): errno %d", pair[i][0],
-		       pair[i][1], errno);
+		CHECKF(!calloc(opaque(pair[i][0]), opaque(pair[i][1])), "calloc(%zu, %zu)",
+		       pair[i][0], pair[i][1]);
+		CHECKF(errno == ENOMEM, "calloc(%zu, %zu): errno %d", pair[i][0], pair[i][1],
+		       errno);
 	}
 }
 
@@ -129,8 +138,7 @@ static void realloc_too_large_keeps_the_block(void)
 			errno = 0;
 			CHECKF(!realloc(launder(p), opaque(too_large[i])), "realloc(%zu, %zu)", n,
 			       too_large[i]);
-			CHECKF(errno == ENOMEM, "realloc(%zu): errno %d", too_large[i],
-			       errno);
+			CHECKF(errno == ENOMEM, "realloc(%zu): errno %d", too_large[i], errno);
 		}
 		errno = 0;
 		CHECK(!reallocarray(launder(p), opaque(SIZE_MAX / 2), 3) && errno == ENOMEM);
@@ -155,8 +163,7 @@ static void aligned_too_large(void)
 			errno = 0;
 			CHECKF(!aligned_alloc(align, n) && errno == ENOMEM,
 			       "aligned_alloc(%zu, %zu): errno %d", align, n, errno);
-			CHECKF(posix_memalign(&p, align, n) == ENOMEM, "%zu, %zu", align,
-			       n);
+			CHECKF(posix_memalign(&p, align, n) == ENOMEM, "%zu, %zu", align, n);
 			CHECK(p == &untouched);
 		}
 		errno = 0;
@@ -340,8 +347,8 @@ static void posix_memalign_rules(void)
 
 	for (i = 0; i < BAD_ALIGNS; i++) {
 		errno = 4242;
-		CHECKF(posix_memalign(&p, opaque(bad_aligns[i]), 100) == EINVAL,
-		       "alignment %zu", bad_aligns[i]);
+		CHECKF(posix_memalign(&p, opaque(bad_aligns[i]), 100) == EINVAL, "alignment %zu",
+		       bad_aligns[i]);
 		CHECK(p == &untouched);
 		CHECKF(errno == 4242, "errno %d", errno);
 	}
@@ -353,7 +360,7 @@ static void posix_memalign_rules(void)
 		free(p);
 		p = &untouched;
 	}
-	errno = 4242;	/* that it is set is not in the manual, but what glibc does */
+	errno = 4242; /* that it is set is not in the manual, but what glibc does */
 	CHECK(posix_memalign(&p, 64, opaque(SIZE_MAX)) == ENOMEM && p == &untouched);
 	CHECKF(errno == ENOMEM, "errno %d", errno);
 }
@@ -458,8 +465,7 @@ static void libc_aliases(void)
 	void *(*lmalloc)(size_t) = (void *(*)(size_t))symbol("__libc_malloc");
 	void *(*lcalloc)(size_t, size_t) = (void *(*)(size_t, size_t))symbol("__libc_calloc");
 	void *(*lrealloc)(void *, size_t) = (void *(*)(void *, size_t))symbol("__libc_realloc");
-	void *(*lmemalign)(size_t, size_t) =
-		(void *(*)(size_t, size_t))symbol("__libc_memalign");
+	void *(*lmemalign)(size_t, size_t) = (void *(*)(size_t, size_t))symbol("__libc_memalign");
 	void *(*lvalloc)(size_t) = (void *(*)(size_t))symbol("__libc_valloc");
 	void *(*lpvalloc)(size_t) = (void *(*)(size_t))symbol("__libc_pvalloc");
 	void (*lfree)(void *) = (void (*)(void *))symbol("__libc_free");
@@ -505,20 +511,57 @@ static void cfree_by_dlsym(void)
 static void every_name_is_interposed(void)
 {
 	static const char *const names[] = {
-		"malloc", "calloc", "realloc", "reallocarray", "free", "free_sized",
-		"free_aligned_sized", "posix_memalign", "aligned_alloc", "memalign", "valloc",
-		"pvalloc", "malloc_usable_size", "malloc_trim", "mallinfo", "mallinfo2",
-		"malloc_stats", "malloc_info", "mallopt", "cfree", "__libc_malloc",
-		"__libc_calloc", "__libc_realloc", "__libc_free", "__libc_memalign",
-		"__libc_valloc", "__libc_pvalloc", "__posix_memalign", "_Znwm", "_Znam",
-		"_ZdlPv", "_ZdaPv", "_ZdlPvm", "_ZdaPvm", "_ZnwmSt11align_val_t",
-		"_ZnamSt11align_val_t", "_ZdlPvSt11align_val_t", "_ZdaPvSt11align_val_t",
-		"_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t",
-		"_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t",
-		"_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t",
-		"_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
-		"_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvSt11align_val_tRKSt9nothrow_t",
-		"pthread_create", "prctl", "dlopen",
+		"malloc",
+		"calloc",
+		"realloc",
+		"reallocarray",
+		"free",
+		"free_sized",
+		"free_aligned_sized",
+		"posix_memalign",
+		"aligned_alloc",
+		"memalign",
+		"valloc",
+		"pvalloc",
+		"malloc_usable_size",
+		"malloc_trim",
+		"mallinfo",
+		"mallinfo2",
+		"malloc_stats",
+		"malloc_info",
+		"mallopt",
+		"cfree",
+		"__libc_malloc",
+		"__libc_calloc",
+		"__libc_realloc",
+		"__libc_free",
+		"__libc_memalign",
+		"__libc_valloc",
+		"__libc_pvalloc",
+		"__posix_memalign",
+		"_Znwm",
+		"_Znam",
+		"_ZdlPv",
+		"_ZdaPv",
+		"_ZdlPvm",
+		"_ZdaPvm",
+		"_ZnwmSt11align_val_t",
+		"_ZnamSt11align_val_t",
+		"_ZdlPvSt11align_val_t",
+		"_ZdaPvSt11align_val_t",
+		"_ZdlPvmSt11align_val_t",
+		"_ZdaPvmSt11align_val_t",
+		"_ZnwmRKSt9nothrow_t",
+		"_ZnamRKSt9nothrow_t",
+		"_ZdlPvRKSt9nothrow_t",
+		"_ZdaPvRKSt9nothrow_t",
+		"_ZnwmSt11align_val_tRKSt9nothrow_t",
+		"_ZnamSt11align_val_tRKSt9nothrow_t",
+		"_ZdlPvSt11align_val_tRKSt9nothrow_t",
+		"_ZdaPvSt11align_val_tRKSt9nothrow_t",
+		"pthread_create",
+		"prctl",
+		"dlopen",
 	};
 	Dl_info ours, theirs;
 	size_t i;
@@ -589,9 +632,8 @@ static void calloc_zeroes_dirty_memory(void)
 				p[i] = calloc(round + 1, (n + round) / (round + 1));
 				CHECK(p[i]);
 				u = on_hakmem() ? malloc_usable_size(p[i]) : n;
-				CHECKF(nonzero_at(p[i], u) == u,
-				       "calloc of %zu: offset %zu of %p", n,
-				       nonzero_at(p[i], u), p[i]);
+				CHECKF(nonzero_at(p[i], u) == u, "calloc of %zu: offset %zu of %p",
+				       n, nonzero_at(p[i], u), p[i]);
 				memset(p[i], 0x5a, malloc_usable_size(p[i]));
 			}
 			for (i = 0; i < count; i++)
@@ -652,12 +694,10 @@ static const struct tcase cases[] = {
 	{ "aligned_too_large", aligned_too_large },
 	{ "reallocarray_rules", reallocarray_rules },
 	{ "realloc_to_zero_frees", realloc_to_zero_frees },
-	{ "realloc_moves_contents_between_all_tiers",
-	  realloc_moves_contents_between_all_tiers },
+	{ "realloc_moves_contents_between_all_tiers", realloc_moves_contents_between_all_tiers },
 	{ "realloc_of_aligned_blocks", realloc_of_aligned_blocks },
 	{ "free_null_and_errno", free_null_and_errno },
-	{ "free_keeps_errno_when_the_kernel_refuses",
-	  free_keeps_errno_when_the_kernel_refuses },
+	{ "free_keeps_errno_when_the_kernel_refuses", free_keeps_errno_when_the_kernel_refuses },
 	{ "free_sized_functions", free_sized_functions },
 	{ "posix_memalign_rules", posix_memalign_rules },
 	{ "aligned_alloc_rules", aligned_alloc_rules },

@@ -26,8 +26,18 @@ enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 /* What a program may do to its own pages and forget before free. */
 enum attribute {
-	NO_ACCESS, READ_ONLY, LOCKED, DONT_FORK, DONT_DUMP, WIPE_ON_FORK, NO_HUGE_PAGE,
-	GUARDS, PKEY, SEALED, BOUND, USERFAULT,
+	NO_ACCESS,
+	READ_ONLY,
+	LOCKED,
+	DONT_FORK,
+	DONT_DUMP,
+	WIPE_ON_FORK,
+	NO_HUGE_PAGE,
+	GUARDS,
+	PKEY,
+	SEALED,
+	BOUND,
+	USERFAULT,
 };
 
 /* Whoever touches a missing page of it waits for a handler that never comes. */
@@ -189,7 +199,7 @@ static void sealed_8(void)
 	}
 }
 
-#define REMAP "region.evict=remap,region.evict_bytes=0"
+#define REMAP  "region.evict=remap,region.evict_bytes=0"
 #define MUNMAP "region.evict=munmap,whale.ring_slots=0"
 
 static const struct tcase cases[] = {

@@ -33,10 +33,10 @@ void __libc_free(void *p);
 
 static const char *bug;
 static unsigned long calls;
-static void *spoilt[KEPT];	/* never to be given to glibc's free */
+static void *spoilt[KEPT]; /* never to be given to glibc's free */
 static unsigned int spoilt_count;
 static pthread_mutex_t spoilt_lock = PTHREAD_MUTEX_INITIALIZER;
-static char *recent;		/* a block that is live, more or less surely */
+static char *recent; /* a block that is live, more or less surely */
 static size_t recent_size;
 static char *freed;
 

@@ -35,14 +35,14 @@ static void preload(const char *foreign, int first, const char *how)
 	setenv("LD_PRELOAD", list, 1);
 }
 
-#define PREPARE(how)                                                   \
-	static void how##_before(void)                                 \
-	{                                                              \
-		preload("plug_foreign.so", 1, #how);           \
-	}                                                              \
-	static void how##_behind(void)                                 \
-	{                                                              \
-		preload("plug_foreign.so", 0, #how);           \
+#define PREPARE(how)                                 \
+	static void how##_before(void)               \
+	{                                            \
+		preload("plug_foreign.so", 1, #how); \
+	}                                            \
+	static void how##_behind(void)               \
+	{                                            \
+		preload("plug_foreign.so", 0, #how); \
 	}
 PREPARE(malloc)
 PREPARE(yield)

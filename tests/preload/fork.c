@@ -30,8 +30,12 @@ static size_t churn_size(uint64_t r)
 {
 	static const size_t top[] = { 64, 1024, 16384, 65536, 400000, 3 * MIB };
 
-	return 1 + (r >> 8) % top[r % 64 < 40 ? 0 : r % 64 < 52 ? 1 : r % 64 < 58 ? 2 :
-				  r % 64 < 61 ? 3 : r % 64 < 63 ? 4 : 5];
+	return 1 + (r >> 8) % top[r % 64 < 40	? 0
+				  : r % 64 < 52 ? 1
+				  : r % 64 < 58 ? 2
+				  : r % 64 < 61 ? 3
+				  : r % 64 < 63 ? 4
+						: 5];
 }
 
 static void shelf_turn(struct shelf *s, uint64_t r)
@@ -476,7 +480,7 @@ static void raw_clone_without_a_heap_7(void)
 
 static void by_underscore_fork(void (*unused)(void))
 {
-	pid_t (*fork_fn)(void) = (pid_t (*)(void))dlsym(RTLD_DEFAULT, "_Fork");
+	pid_t (*fork_fn)(void) = (pid_t(*)(void))dlsym(RTLD_DEFAULT, "_Fork");
 	pid_t pid;
 
 	(void)unused;

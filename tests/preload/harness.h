@@ -53,16 +53,16 @@ enum { CASE_SECS = 30, CASE_SKIP = 77, LOG_FD_FLOOR = 40 };
 #define GIB ((size_t)1 << 30)
 
 struct tcase {
-	const char *name;	/* ends in the hazard's number where it has one */
+	const char *name; /* ends in the hazard's number where it has one */
 	void (*fn)(void);
-	unsigned int secs;	/* watchdog; 0 means CASE_SECS */
-	const char *hakmem;	/* HAKMEM= for this case, or NULL */
-	void (*prep)(void);	/* runs in the child before the exec, or NULL */
+	unsigned int secs;  /* watchdog; 0 means CASE_SECS */
+	const char *hakmem; /* HAKMEM= for this case, or NULL */
+	void (*prep)(void); /* runs in the child before the exec, or NULL */
 };
 
 static int log_fd = 1;
 static const char *case_name = "harness";
-static char self_path[4096];	/* for exec without /proc or after chroot */
+static char self_path[4096]; /* for exec without /proc or after chroot */
 
 __attribute__((format(printf, 1, 2))) static inline void say(const char *fmt, ...)
 {
@@ -88,18 +88,16 @@ fail_at(const char *file, int line, const char *cond, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	say("# %s: %s:%d: failed: %s%s%s\n", case_name, file, line, cond,
-	    *why ? ": " : "", why);
+	say("# %s: %s:%d: failed: %s%s%s\n", case_name, file, line, cond, *why ? ": " : "", why);
 	_exit(1);
 }
 
-#define CHECK(cond) ((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, "%s", ""))
-#define CHECKF(cond, ...) \
-	((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, __VA_ARGS__))
-#define SKIP(fmt, ...)                                                   \
-	do {                                                             \
+#define CHECK(cond)	  ((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, "%s", ""))
+#define CHECKF(cond, ...) ((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, __VA_ARGS__))
+#define SKIP(fmt, ...)                                                  \
+	do {                                                            \
 		say("# %s: skip: " fmt "\n", case_name, ##__VA_ARGS__); \
-		_exit(CASE_SKIP);                                        \
+		_exit(CASE_SKIP);                                       \
 	} while (0)
 
 static inline int on_hakmem(void)
@@ -221,8 +219,7 @@ static inline long proc_kib(const char *file, const char *field)
 
 	if (fd < 0)
 		return -1;
-	while (len < sizeof(buf) - 1 &&
-	       (n = read(fd, buf + len, sizeof(buf) - 1 - len)) > 0)
+	while (len < sizeof(buf) - 1 && (n = read(fd, buf + len, sizeof(buf) - 1 - len)) > 0)
 		len += n;
 	close(fd);
 	buf[len] = '\0';
@@ -256,8 +253,7 @@ static inline long elapsed_ms(const struct timespec *since)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - since->tv_sec) * 1000 +
-	       (now.tv_nsec - since->tv_nsec) / 1000000;
+	return (now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
 }
 
 /* Waits for one child; a child that did not exit 0 fails the case. */
@@ -272,8 +268,8 @@ static inline void reap(pid_t pid, const char *what)
 	CHECKF(r == pid, "waitpid(%s): %s", what, strerror(errno));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIP)
 		_exit(CASE_SKIP);
-	CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-	       "%s ended with status %#x", what, status);
+	CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ended with status %#x", what,
+	       status);
 }
 
 /* What a child did that was allowed to fail: its status and its stderr. */
@@ -315,8 +311,8 @@ static inline void run_captured(void (*fn)(void *), void *arg, struct outcome *o
 
 /* Blocks of every tier, for cases that need "some live memory". */
 static const size_t tier_sizes[] = {
-	1, 16, 24, 100, 256, 1000, 1024, 1025, 3000, 4096, 16384, 16385, 40000, 65536,
-	65537, 200000, 524288, 1048575, 1048576, 2097152, 3145729, 8388608,
+	1,     16,    24,    100,   256,    1000,   1024,    1025,    3000,    4096,	16384,
+	16385, 40000, 65536, 65537, 200000, 524288, 1048575, 1048576, 2097152, 3145729, 8388608,
 };
 enum { TIER_SIZES = sizeof(tier_sizes) / sizeof(tier_sizes[0]) };
 
@@ -427,8 +423,7 @@ static inline void harness_expect(void)
 	/* A program at fixed addresses has a PLT entry by that name. */
 	dladdr((void *)harness_expect, &own);
 	if (!dladdr(version, &ours) || !dladdr((void *)malloc, &theirs) ||
-	    (theirs.dli_fbase == own.dli_fbase &&
-	     !dladdr(dlsym(RTLD_NEXT, "malloc"), &theirs)) ||
+	    (theirs.dli_fbase == own.dli_fbase && !dladdr(dlsym(RTLD_NEXT, "malloc"), &theirs)) ||
 	    ours.dli_fbase != theirs.dli_fbase) {
 		say("Bail out! malloc is not the one beside hakmem_version\n");
 		exit(1);
@@ -499,11 +494,9 @@ static inline int case_report(size_t number, const struct tcase *t)
 	if (status == -1)
 		say("not ok %zu - %s: hung for %u s\n", number, t->name, secs);
 	else if (WIFSIGNALED(status))
-		say("not ok %zu - %s: killed by signal %d\n", number, t->name,
-		    WTERMSIG(status));
+		say("not ok %zu - %s: killed by signal %d\n", number, t->name, WTERMSIG(status));
 	else
-		say("not ok %zu - %s: exit status %d\n", number, t->name,
-		    WEXITSTATUS(status));
+		say("not ok %zu - %s: exit status %d\n", number, t->name, WEXITSTATUS(status));
 	return 1;
 }
 
@@ -581,9 +574,9 @@ static inline int run_cases(int argc, char **argv, const struct tcase *t, size_t
 	return failed ? 1 : skipped == run ? CASE_SKIP : 0;
 }
 
-#define MAIN(cases)                                                           \
-	int main(int argc, char **argv)                                       \
-	{                                                                     \
+#define MAIN(cases)                                                                      \
+	int main(int argc, char **argv)                                                  \
+	{                                                                                \
 		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
 	}
 

@@ -63,8 +63,7 @@ static void mallinfo2_tells_the_truth(void)
 	for (i = 0; i < 10000; i++)
 		free(p[i]);
 	after = in_use();
-	CHECKF(after < before + sum / 20, "%zu before, %zu with, %zu after", before, with,
-	       after);
+	CHECKF(after < before + sum / 20, "%zu before, %zu with, %zu after", before, with, after);
 }
 
 #pragma GCC diagnostic push
@@ -93,8 +92,8 @@ static void malloc_stats_prints(void)
 
 	run_captured(stats_to_stderr, NULL, &o);
 	CHECKF(o.status == 0, "status %#x", o.status);
-	CHECKF(o.len > 20 && strchr(o.err, '\n') && strpbrk(o.err, "0123456789"),
-	       "it printed: %s", o.err);
+	CHECKF(o.len > 20 && strchr(o.err, '\n') && strpbrk(o.err, "0123456789"), "it printed: %s",
+	       o.err);
 }
 
 /* Every element is closed, in the right order; attributes are quoted. */
@@ -180,8 +179,8 @@ static void malloc_info_ranges_adjoin(void)
 static void mallopt_accepts(void)
 {
 	static const int known[] = {
-		M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX,
-		M_ARENA_TEST, M_CHECK_ACTION, M_PERTURB,
+		M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD,	    M_MMAP_MAX,
+		M_ARENA_MAX,	  M_ARENA_TEST,	    M_CHECK_ACTION, M_PERTURB,
 	};
 	size_t i;
 
@@ -343,8 +342,7 @@ static const struct tcase cases[] = {
 	{ "malloc_info_is_xml", malloc_info_is_xml },
 	{ "malloc_info_ranges_adjoin", malloc_info_ranges_adjoin },
 	{ "mallopt_accepts", mallopt_accepts },
-	{ "peaks_are_those_of_the_books", peaks_are_those_of_the_books, 0,
-	  "whale.ring_slots=0" },
+	{ "peaks_are_those_of_the_books", peaks_are_those_of_the_books, 0, "whale.ring_slots=0" },
 	{ "peaks_add_up_over_threads", peaks_add_up_over_threads, 0, "whale.ring_slots=0" },
 	{ "kept_regions_count_once", kept_regions_count_once },
 };

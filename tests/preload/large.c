@@ -17,8 +17,8 @@
 #endif
 
 static const size_t large_sizes[] = {
-	70000, 262144, 1048575, MIB, MIB + 1, 2 * MIB, 2 * MIB + 4096, 3 * MIB, 5 * MIB + 77,
-	8 * MIB, 17 * MIB,
+	70000,		262144,	 1048575,      MIB,	MIB + 1,  2 * MIB,
+	2 * MIB + 4096, 3 * MIB, 5 * MIB + 77, 8 * MIB, 17 * MIB,
 };
 enum { LARGE_SIZES = sizeof(large_sizes) / sizeof(large_sizes[0]) };
 
@@ -389,8 +389,7 @@ static const struct tcase cases[] = {
 	{ "calloc_after_dirty_munmap_9", calloc_after_dirty_9, 0, "region.evict=munmap" },
 	{ "calloc_after_dirty_keep_9", calloc_after_dirty_9, 0, "region.evict=keep" },
 	{ "calloc_after_batches_9", calloc_after_batches_9 },
-	{ "calloc_after_batches_dontneed_9", calloc_after_batches_9, 0,
-	  "region.evict=dontneed" },
+	{ "calloc_after_batches_dontneed_9", calloc_after_batches_9, 0, "region.evict=dontneed" },
 	{ "calloc_after_batches_free_9", calloc_after_batches_9, 0, "region.evict=free" },
 	{ "calloc_after_batches_remap_9", calloc_after_batches_9, 0, "region.evict=remap" },
 	{ "calloc_after_batches_munmap_9", calloc_after_batches_9, 0, "region.evict=munmap" },
@@ -402,8 +401,7 @@ static const struct tcase cases[] = {
 	{ "calloc_in_fork_child_9", calloc_in_fork_child_9, 60 },
 	{ "calloc_in_fork_child_free_9", calloc_in_fork_child_9, 60, "region.evict=free" },
 	{ "calloc_after_locked_page_10", calloc_after_locked_page_10 },
-	{ "calloc_after_locked_page_free_10", calloc_after_locked_page_10, 0,
-	  "region.evict=free" },
+	{ "calloc_after_locked_page_free_10", calloc_after_locked_page_10, 0, "region.evict=free" },
 	{ "realloc_among_foreign_neighbours_13", realloc_among_foreign_neighbours_13, 60 },
 	{ "realloc_of_a_split_mapping_13", realloc_of_a_split_mapping_13 },
 	{ "address_reused_by_others_12", address_reused_by_others_12, 60 },

@@ -275,8 +275,8 @@ static void threads_at_the_limit_22(void)
 	pthread_attr_setstacksize(&attr, 65536);
 	for (round = 0; round < 5; round++) {
 		for (n = 0; n < 4; n++) /* a stack, too, may be refused */
-			if (pthread_create(&t[n], &attr, until_refused_thread,
-					   (void *)sizes[n]) != 0)
+			if (pthread_create(&t[n], &attr, until_refused_thread, (void *)sizes[n]) !=
+			    0)
 				break;
 		CHECK(n > 0);
 		for (i = 0; i < n; i++)
@@ -421,8 +421,8 @@ static void freed_is_not_committed_22(void)
 	if (hakmem && strstr(hakmem, "evict=free"))
 		most += RESIDENT_MIB;
 	CHECKF(data < most, "VmData has grown by %ld MiB of %ld", data, got);
-	CHECKF(machine < got / 2 + most / 2, "Committed_AS has grown by %ld MiB of %ld",
-	       machine, got);
+	CHECKF(machine < got / 2 + most / 2, "Committed_AS has grown by %ld MiB of %ld", machine,
+	       got);
 	zeroed_again(70 * MIB);
 	CHECK(own_mmap((size_t)(got - most - 48) * MIB));
 }
@@ -502,7 +502,7 @@ static void own_mmap_after_runs_22(void)
 	exercise_all_tiers(1);
 	allow(RLIMIT_DATA, 488 + MARGIN_MIB);
 	for (int i = 0; i < 20; i++)
-		go_on();	/* it is seen */
+		go_on(); /* it is seen */
 	got = take_and_free(500 * KIB, 1000);
 	CHECKF(got == 500 * KIB * 1000, "only %zu MiB", got / MIB);
 	while (!own_mmap(got))
@@ -815,8 +815,7 @@ static void threads_under_mcl_future_8m_21(void)
 	}
 	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	CHECKF(counter("heap.unpublished") == 0, "%lu without a heap",
-	       counter("heap.unpublished"));
+	CHECKF(counter("heap.unpublished") == 0, "%lu without a heap", counter("heap.unpublished"));
 }
 
 /* -- files, descriptors, stack, processes ----------------------------------- */
@@ -943,8 +942,7 @@ static const struct tcase cases[] = {
 	{ "mlockall_both_21", mlockall_both_21 },
 	{ "mlockall_onfault_21", mlockall_onfault_21 },
 	{ "calloc_under_mlockall_10_21", calloc_under_mlockall_10_21 },
-	{ "calloc_under_mlockall_free_10_21", calloc_under_mlockall_10_21, 0,
-	  "region.evict=free" },
+	{ "calloc_under_mlockall_free_10_21", calloc_under_mlockall_10_21, 0, "region.evict=free" },
 	{ "threads_under_mlockall_21", threads_under_mlockall_21 },
 	{ "runs_in_32m_22", runs_in_32m_22, 60, NULL, as_32m },
 	{ "runs_in_64m_22", runs_in_64m_22, 60, NULL, as_64m },

@@ -48,8 +48,8 @@ static void before_all_constructors(void)
 	early_ok = early_block != NULL;
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*preinit)(void) =
-	before_all_constructors;
+__attribute__((section(".preinit_array"),
+	       used)) static void (*preinit)(void) = before_all_constructors;
 
 /*
  * A resolver runs while the program is being relocated, when ld.so has not yet
@@ -446,7 +446,8 @@ static void preloaded_onto_asan_29(void)
 	r = run("LD_PRELOAD='%s' ASAN_OPTIONS=verify_asan_link_order=0 '%s' clean", lib, program);
 	CHECKF(r == 0, "a clean program ends with %d", r);
 	r = run("LD_PRELOAD='%s' ASAN_OPTIONS=verify_asan_link_order=0 '%s' overflow 2>&1 | "
-		"grep -q heap-buffer-overflow", lib, program);
+		"grep -q heap-buffer-overflow",
+		lib, program);
 	CHECKF(r == 0, "the sanitizer no longer sees an overflow");
 }
 
@@ -461,17 +462,21 @@ static void preloaded_under_valgrind_29(void)
 	if (run("LD_PRELOAD='%s' valgrind -q true 2>&1 | grep -q 'debuginfo reader'", lib) == 0)
 		SKIP("this valgrind cannot read the compiler's debug information");
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 "
-		"'%s' --one valgrind_clean >/dev/null 2>&1", lib, beside("loader"));
+		"'%s' --one valgrind_clean >/dev/null 2>&1",
+		lib, beside("loader"));
 	CHECKF(r == 0, "memcheck, its malloc: ends with %d", r);
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 --leak-check=full "
-		"'%s' --one valgrind_leak 2>&1 | grep -q 'definitely lost'", lib, beside("loader"));
+		"'%s' --one valgrind_leak 2>&1 | grep -q 'definitely lost'",
+		lib, beside("loader"));
 	CHECKF(r == 0, "memcheck no longer sees a leak");
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 "
 		"--soname-synonyms=somalloc=nouserintercepts '%s' --one valgrind_clean "
-		">/dev/null 2>&1", lib, beside("loader"));
+		">/dev/null 2>&1",
+		lib, beside("loader"));
 	CHECKF(r == 0, "memcheck, our malloc: ends with %d", r);
 	r = run("LD_PRELOAD='%s' valgrind -q --tool=none --error-exitcode=9 "
-		"'%s' --one valgrind_clean >/dev/null 2>&1", lib, beside("loader"));
+		"'%s' --one valgrind_clean >/dev/null 2>&1",
+		lib, beside("loader"));
 	CHECKF(r == 0, "nulgrind: ends with %d", r);
 }
 

@@ -69,8 +69,8 @@ static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t off
 
 	need_hakmem();
 	if (!shared)
-		shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-			      0);
+		shared =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	*shared = (struct misuse){ act, size, offset, NULL };
 	run_captured(perform, shared, &o);
 	name_in(name, sizeof(name), shared->named);
@@ -81,8 +81,8 @@ static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t off
 	}
 	CHECKF(lines(o.err) == 1 && o.err[o.len - 1] == '\n',
 	       "size %zu offset %zu: status %#x, stderr: \"%s\"", size, offset, o.status, o.err);
-	CHECKF(strstr(o.err, name), "size %zu offset %zu: %s is not named: %s", size, offset,
-	       name, o.err);
+	CHECKF(strstr(o.err, name), "size %zu offset %zu: %s is not named: %s", size, offset, name,
+	       o.err);
 	if (mode && strstr(mode, "check.free=report"))
 		CHECKF(o.status == 0, "status %#x", o.status);
 	else
@@ -91,8 +91,8 @@ static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t off
 }
 
 static const size_t sizes[] = {
-	64, 100, 256, 640, 1024, 1500, 4000, 16000, 16384, 20000, 50000, 65536, 70000, 200000,
-	800000, MIB, 2 * MIB, 5 * MIB,
+	64,    100,   256,   640,   1024,   1500,   4000, 16000,   16384,
+	20000, 50000, 65536, 70000, 200000, 800000, MIB,  2 * MIB, 5 * MIB,
 };
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
@@ -217,12 +217,21 @@ static char static_block[65536];
 static void foreign(struct misuse *m)
 {
 	char on_stack[256];
-	char *mapped = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			    0);
+	char *mapped =
+		mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *wild[] = {
-		static_block + 4096, on_stack + 64, mapped, mapped + 16, mapped + MIB,
-		(char *)perform, (char *)"literal", (char *)16, (char *)0x7fff00000000,
-		(char *)(~(uintptr_t)0 - 15), (char *)0xdeadbeef00000000, (char *)0x800000000000,
+		static_block + 4096,
+		on_stack + 64,
+		mapped,
+		mapped + 16,
+		mapped + MIB,
+		(char *)perform,
+		(char *)"literal",
+		(char *)16,
+		(char *)0x7fff00000000,
+		(char *)(~(uintptr_t)0 - 15),
+		(char *)0xdeadbeef00000000,
+		(char *)0x800000000000,
 	};
 
 	m->named = wild[m->offset];
@@ -571,11 +580,12 @@ static void no_false_alarm_for_stale_memory(void)
 }
 
 #define REPORT "check.free=report"
-#define OFF "check.free=off"
-#define IN_EACH_MODE(name, fn)                \
-	{ name, fn, 120 },                    \
-	{ name "_report", fn, 120, REPORT },  \
-	{ name "_off", fn, 120, OFF }
+#define OFF    "check.free=off"
+#define IN_EACH_MODE(name, fn)                                  \
+	{ name, fn, 120 }, { name "_report", fn, 120, REPORT }, \
+	{                                                       \
+		name "_off", fn, 120, OFF                       \
+	}
 
 static const struct tcase cases[] = {
 	IN_EACH_MODE("free_of_an_interior_pointer_14", free_of_an_interior_pointer_14),

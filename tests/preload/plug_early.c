@@ -53,8 +53,7 @@ __attribute__((constructor)) static void begin(void)
 	if (getenv("PLUG_EARLY_KEYS"))
 		while (pthread_key_create(&key, free) == 0)
 			plug_early_keys++;
-	if (getenv("PLUG_EARLY_THREAD") &&
-	    pthread_create(&thread, NULL, early_thread, NULL) == 0)
+	if (getenv("PLUG_EARLY_THREAD") && pthread_create(&thread, NULL, early_thread, NULL) == 0)
 		pthread_join(thread, NULL);
 }
 

@@ -100,29 +100,29 @@ static int fails(const void *caller)
 }
 
 /* REPLACE(result, name, (parameters), (arguments), result of a failure) */
-#define REPLACE(type, name, parameters, arguments, failure)           \
-	type name parameters                                          \
-	{                                                             \
-		static type(*next) parameters;                        \
-		if (!next)                                            \
-			next = (type(*) parameters)real(#name);       \
-		misbehave();                                          \
-		if (fails(__builtin_return_address(0)))               \
-			return failure;                               \
-		return next arguments;                                \
+#define REPLACE(type, name, parameters, arguments, failure)     \
+	type name parameters                                    \
+	{                                                       \
+		static type(*next) parameters;                  \
+		if (!next)                                      \
+			next = (type(*) parameters)real(#name); \
+		misbehave();                                    \
+		if (fails(__builtin_return_address(0)))         \
+			return failure;                         \
+		return next arguments;                          \
 	}
 
-REPLACE(int, pthread_key_create, (pthread_key_t *k, void (*f)(void *)), (k, f), EAGAIN)
+REPLACE(int, pthread_key_create, (pthread_key_t * k, void (*f)(void *)), (k, f), EAGAIN)
 REPLACE(int, pthread_setspecific, (pthread_key_t k, const void *p), (k, p), ENOMEM)
-REPLACE(int, pthread_attr_init, (pthread_attr_t *a), (a), ENOMEM)
-REPLACE(int, pthread_attr_setstacksize, (pthread_attr_t *a, size_t n), (a, n), EINVAL)
-REPLACE(int, pthread_attr_destroy, (pthread_attr_t *a), (a), EINVAL)
+REPLACE(int, pthread_attr_init, (pthread_attr_t * a), (a), ENOMEM)
+REPLACE(int, pthread_attr_setstacksize, (pthread_attr_t * a, size_t n), (a, n), EINVAL)
+REPLACE(int, pthread_attr_destroy, (pthread_attr_t * a), (a), EINVAL)
 REPLACE(int, pthread_setcancelstate, (int to, int *old), (to, old), EINVAL)
 REPLACE(int, pthread_join, (pthread_t t, void **ret), (t, ret), ESRCH)
 REPLACE(int, pthread_sigmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old),
 	EINVAL)
-REPLACE(int, sigfillset, (sigset_t *set), (set), -1)
-REPLACE(int, uname, (struct utsname *u), (u), -1)
+REPLACE(int, sigfillset, (sigset_t * set), (set), -1)
+REPLACE(int, uname, (struct utsname * u), (u), -1)
 REPLACE(unsigned long, getauxval, (unsigned long t), (t), 1)
 REPLACE(char *, secure_getenv, (const char *name), (name), NULL)
 REPLACE(int, dlclose, (void *handle), (handle), -1)

@@ -100,7 +100,7 @@ static void paint(unsigned char *p, size_t n, unsigned char with)
 
 static void check_paint(const unsigned char *p, size_t n, unsigned char with)
 {
-	for (size_t i = 0; i < n; i += n > 4096 ? 509 : 1)
+	for (size_t i = 0; i<n; i += n> 4096 ? 509 : 1)
 		CHECKF(p[i] == with, "byte %zu of %zu", i, n);
 }
 

@@ -20,9 +20,9 @@
 #ifndef SECCOMP_RET_KILL_PROCESS
 #define SECCOMP_RET_KILL_PROCESS 0x80000000U
 #endif
-#define DENY (SECCOMP_RET_ERRNO | EPERM)
+#define DENY  (SECCOMP_RET_ERRNO | EPERM)
 #define NOSYS (SECCOMP_RET_ERRNO | ENOSYS)
-#define KILL SECCOMP_RET_KILL_PROCESS
+#define KILL  SECCOMP_RET_KILL_PROCESS
 
 enum { MAX_RULES = 100 };
 
@@ -83,12 +83,12 @@ static void install(struct rules *r, enum how how)
 static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_fork)
 {
 	static const long always[] = {
-		SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_brk, SYS_futex, SYS_write,
-		SYS_exit, SYS_exit_group, SYS_rt_sigreturn,
+		SYS_mmap,  SYS_munmap, SYS_mremap, SYS_mprotect,   SYS_brk,
+		SYS_futex, SYS_write,  SYS_exit,   SYS_exit_group, SYS_rt_sigreturn,
 	};
 	static const long forking[] = {
-		SYS_clone, SYS_wait4, SYS_rt_sigprocmask, SYS_set_robust_list, SYS_gettid,
-		SYS_getpid,
+		SYS_clone,  SYS_wait4,	SYS_rt_sigprocmask, SYS_set_robust_list,
+		SYS_gettid, SYS_getpid,
 #ifdef SYS_rseq
 		SYS_rseq,
 #endif
@@ -292,9 +292,18 @@ static void no_mmap_any_more_19(void)
 static void inherit(unsigned int action, int no_children)
 {
 	static const long unusual[] = {
-		SYS_memfd_create, SYS_ftruncate, SYS_fallocate, SYS_membarrier,
-		440 /* process_madvise */, SYS_userfaultfd, SYS_sched_setaffinity,
-		SYS_sched_getaffinity, SYS_getcpu, SYS_mlock, SYS_mincore, SYS_ptrace,
+		SYS_memfd_create,
+		SYS_ftruncate,
+		SYS_fallocate,
+		SYS_membarrier,
+		440 /* process_madvise */,
+		SYS_userfaultfd,
+		SYS_sched_setaffinity,
+		SYS_sched_getaffinity,
+		SYS_getcpu,
+		SYS_mlock,
+		SYS_mincore,
+		SYS_ptrace,
 	};
 	struct rules r = { .len = 0 };
 	size_t i;
@@ -472,7 +481,7 @@ static void hide_vdso(void)
 	if (pid == 0) {
 		if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0)
 			SKIP("ptrace: %s", strerror(errno));
-		return;		/* to the exec */
+		return; /* to the exec */
 	}
 	CHECK(waitpid(pid, &status, 0) == pid);
 	if (WIFEXITED(status))
@@ -530,8 +539,7 @@ static const struct tcase cases[] = {
 	{ "inherited_filter_denies_19", works_with_a_child, 0, NULL, inherit_deny },
 	{ "inherited_filter_says_enosys_19", works_with_a_child, 0, NULL, inherit_enosys },
 	{ "inherited_filter_kills_19", works_with_a_child, 0, NULL, inherit_kill },
-	{ "inherited_filter_kills_thread_19", works_with_a_child, 0, NULL,
-	  inherit_kill_thread },
+	{ "inherited_filter_kills_thread_19", works_with_a_child, 0, NULL, inherit_kill_thread },
 	{ "inherited_filter_traps_19", works_with_a_child, 0, NULL, inherit_trap },
 	{ "inherited_filter_denies_children_19", inherited_filter_no_children_19, 0, NULL,
 	  inherit_deny_children },

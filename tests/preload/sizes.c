@@ -150,8 +150,7 @@ static void one_edge(size_t align, size_t n)
 	}
 	high = malloc(100);
 	CHECKF(p && low && high, "memalign(%zu, %zu): %s", align, n, strerror(errno));
-	CHECKF(aligned_to(p, align) && aligned_to(p, 16), "memalign(%zu, %zu) = %p", align,
-	       n, p);
+	CHECKF(aligned_to(p, align) && aligned_to(p, 16), "memalign(%zu, %zu) = %p", align, n, p);
 	fill(low, 100, align);
 	fill(high, 100, n);
 	CHECKF(malloc_usable_size(p) >= n, "memalign(%zu, %zu): usable %zu", align, n,

@@ -25,12 +25,12 @@
 #include <sys/mman.h>
 
 enum {
-	SLOTS = 1024,		/* blocks of one thread */
+	SLOTS = 1024, /* blocks of one thread */
 	MAILBOXES = 512,
 	MAX_THREADS = 64,
-	LIVES = 6,		/* successions of each thread */
-	LEAF_BITS = 26,		/* 1 GiB of addresses in 16-byte units */
-	ROOT_SIZE = 1 << 17,	/* 47 bits of address */
+	LIVES = 6,	     /* successions of each thread */
+	LEAF_BITS = 26,	     /* 1 GiB of addresses in 16-byte units */
+	ROOT_SIZE = 1 << 17, /* 47 bits of address */
 };
 
 enum state { EMPTY, LIVE, BUSY };
@@ -76,16 +76,16 @@ __attribute__((noreturn, format(printf, 1, 2))) static void bad(const char *fmt,
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	say("stress: seed %llu, thread %u, operation %llu%s: %s\n",
-	    (unsigned long long)opt.seed, me ? me->id : 0,
-	    (unsigned long long)(me ? me->op : 0), in_fork_child ? ", in a fork child" : "", why);
+	say("stress: seed %llu, thread %u, operation %llu%s: %s\n", (unsigned long long)opt.seed,
+	    me ? me->id : 0, (unsigned long long)(me ? me->op : 0),
+	    in_fork_child ? ", in a fork child" : "", why);
 	_exit(1);
 }
 
 static void *map(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 
 	if (p == MAP_FAILED)
 		bad("mmap of %zu bytes for the bookkeeping: %s", n, strerror(errno));
@@ -102,8 +102,7 @@ static uint64_t *leaf_of(uintptr_t unit)
 	if (leaf)
 		return leaf;
 	fresh = map(((size_t)1 << LEAF_BITS) / 8);
-	if (__atomic_compare_exchange_n(at, &none, fresh, 0, __ATOMIC_ACQ_REL,
-					__ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(at, &none, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return fresh;
 	munmap(fresh, ((size_t)1 << LEAF_BITS) / 8);
 	return none;
@@ -129,8 +128,8 @@ static void own(const char *p, size_t n, int take)
 		uint64_t *word = &leaf_of(unit)[unit % ((uintptr_t)1 << LEAF_BITS) / 64];
 		uint64_t bits = bits_between(unit, end), was;
 
-		was = take ? __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL) :
-			     __atomic_fetch_and(word, ~bits, __ATOMIC_ACQ_REL);
+		was = take ? __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL)
+			   : __atomic_fetch_and(word, ~bits, __ATOMIC_ACQ_REL);
 		if ((take ? was & bits : ~was & bits) != 0)
 			bad("%p of %zu bytes %s near %p", (void *)p, n,
 			    take ? "overlaps a live block" : "was owned in part only",
@@ -192,8 +191,8 @@ static void verify(const struct block *b, const char *when)
 static size_t draw_size(uint64_t r)
 {
 	static const size_t top[16] = {
-		64, 64, 64, 256, 256, 512, 1024, 1024, 2048, 4096, 16384, 16384, 65536, 65536,
-		MIB, 4 * MIB,
+		64,   64,   64,	   256,	  256,	 512,	1024, 1024,
+		2048, 4096, 16384, 16384, 65536, 65536, MIB,  4 * MIB,
 	};
 	size_t most = top[r & 15];
 

@@ -89,8 +89,8 @@ static void destructors_rearm_16(void)
 		pthread_join(spawn(rearming_thread, NULL, 0), NULL);
 	after = proc_kib("/proc/self/status", "\nVmRSS:");
 	CHECKF(destructor_rounds == 4 * n, "%u rounds for %zu threads", destructor_rounds, n);
-	CHECKF(after - before < (long)n * 1200, "%ld KiB more after %zu threads",
-	       after - before, n);
+	CHECKF(after - before < (long)n * 1200, "%ld KiB more after %zu threads", after - before,
+	       n);
 }
 
 static void free_it(void *p)

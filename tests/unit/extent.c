@@ -17,9 +17,9 @@ enum state { CLEAN, DIRTY, YOUNG, USED, HELD };
 
 /* What the test knows of an extent. */
 static struct model {
-	const char *base;		/* NULL: not there */
+	const char *base; /* NULL: not there */
 	enum hak_extent_kind kind;
-	uint8_t unit[HAK_EXTENT_UNITS];	/* enum state */
+	uint8_t unit[HAK_EXTENT_UNITS]; /* enum state */
 } models[EXTENTS];
 
 /* What it took and did not give back. */
@@ -135,8 +135,7 @@ static void check_extent(const struct hak_extent *e)
 		MUST(bit(e->young, i) == (m->unit[i] == YOUNG), "unit %u: %u", i, m->unit[i]);
 	}
 	MUST(e->used_units == model_used(m), "%u, not %u", e->used_units, model_used(m));
-	MUST(e->dirty_units == model_count(m, DIRTY) + model_count(m, YOUNG), "%u",
-	     e->dirty_units);
+	MUST(e->dirty_units == model_count(m, DIRTY) + model_count(m, YOUNG), "%u", e->dirty_units);
 	MUST(e->longest >= model_longest(m), "longest %u, not %u", e->longest, model_longest(m));
 	MUST(row_longest[e->kind][row_of(e)] >= e->longest || row_of(e) == ROWS - 1,
 	     "row %u: %u, an extent: %u", row_of(e), row_longest[e->kind][row_of(e)], e->longest);

@@ -12,8 +12,8 @@
 #include "libhakmem/slab.h"
 #include "unit.h"
 
-#define MIB	((uintptr_t)1 << 20)
-#define GIB	((uintptr_t)1 << 30)
+#define MIB ((uintptr_t)1 << 20)
+#define GIB ((uintptr_t)1 << 30)
 
 static void *at(uintptr_t a)
 {

@@ -121,8 +121,7 @@ static const char *said(void (*fn)(void))
 	text[n] = '\0';
 	close(fd[0]);
 	MUST(pid > 0 && waitpid(pid, &status, 0) == pid, "fork");
-	EXPECT(WIFEXITED(status) ? !WEXITSTATUS(status) && !n
-				 : WTERMSIG(status) == SIGABRT && n,
+	EXPECT(WIFEXITED(status) ? !WEXITSTATUS(status) && !n : WTERMSIG(status) == SIGABRT && n,
 	       "status %#x, \"%s\"", (unsigned int)status, text);
 	return text;
 }
@@ -179,7 +178,7 @@ static void forking_thread_may_enter(void)
 /* ---- threads ---- */
 
 enum { THREADS = 4, ROUNDS = 20000 };
-static unsigned long count;		/* not atomic: the lock's */
+static unsigned long count; /* not atomic: the lock's */
 static _Atomic int inside;
 
 static void *counts(void *arg)

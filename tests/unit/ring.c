@@ -13,7 +13,7 @@
 #include "libhakmem/whale.h"
 #include "unit.h"
 
-#define MIB	((size_t)1 << 20)
+#define MIB ((size_t)1 << 20)
 enum { WHALES = 40, STEPS = 12000, MODEL = 1 << 15 };
 
 static struct hak_cache *cache;
@@ -23,10 +23,10 @@ static struct hak_front *front;
 
 enum { GONE, KEPT, USED };
 static struct {
-	char *at;		/* NULL: never used */
+	char *at; /* NULL: never used */
 	unsigned int state, seen;
 } model[MODEL];
-static uint64_t model_bytes;	/* there, in use or kept */
+static uint64_t model_bytes; /* there, in use or kept */
 
 /* Where it stands, or is to stand. */
 static unsigned int model_at(const char *p)
@@ -71,7 +71,7 @@ static struct whale {
 	uint64_t mark;
 } whales[WHALES];
 static unsigned int whales_n;
-static unsigned int fronts;	/* times that the thread was seen to have one */
+static unsigned int fronts; /* times that the thread was seen to have one */
 
 static uint64_t *word_at(const struct whale *w, size_t at)
 {

@@ -239,8 +239,7 @@ static void one_slab(unsigned int cls)
 	MUST(hak_slab_idle(slab), "not idle");
 	/* wholly free: all its carved pages are holes, and come back */
 	trim();
-	MUST(hak_page != HAK_UNIT ||
-		     slab->holes == (1u << slab->carved * size / HAK_UNIT) - 1,
+	MUST(hak_page != HAK_UNIT || slab->holes == (1u << slab->carved * size / HAK_UNIT) - 1,
 	     "class %u: holes %#x", cls, slab->holes);
 	while (cls % 2 && count[BACK])
 		take();

@@ -148,8 +148,9 @@ static void round_trip(const struct hak_tunable_row *row, uint64_t value)
 
 static void grammar(void)
 {
-	static const uint64_t numbers[] = { 0, 1, 2, 3, 4, 999, 1000, 1024, 1500, 4096, 60000,
-					    86400000, 1048576, 3 << 19, 1 << 30, 8589934592 };
+	static const uint64_t numbers[] = { 0,	     1,	      2,       3,	  4,	 999,
+					    1000,    1024,    1500,    4096,	  60000, 86400000,
+					    1048576, 3 << 19, 1 << 30, 8589934592 };
 
 	for (size_t i = 0; i < hak_tunable_rows_n; i++) {
 		const struct hak_tunable_row *row = &hak_tunable_rows[i];

@@ -25,13 +25,13 @@ static int failures;
 	} while (0)
 
 /* And no further. */
-#define MUST(cond, ...)                     \
-	do {                                \
-		EXPECT(cond, __VA_ARGS__);  \
-		if (failures) {             \
-			fflush(stdout);     \
-			_Exit(1);           \
-		}                           \
+#define MUST(cond, ...)                    \
+	do {                               \
+		EXPECT(cond, __VA_ARGS__); \
+		if (failures) {            \
+			fflush(stdout);    \
+			_Exit(1);          \
+		}                          \
 	} while (0)
 
 /* xorshift64* */

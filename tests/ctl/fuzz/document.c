@@ -24,7 +24,8 @@ static void must_be_printable(struct json_object *o)
 			must_be_printable(json_object_array_get_idx(o, i));
 		break;
 	case json_type_object: {
-		json_object_object_foreach(o, key, value) {
+		json_object_object_foreach(o, key, value)
+		{
 			if (!hak_is_printable(key))
 				abort();
 			must_be_printable(value);
@@ -54,8 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must_be_printable(o);
 		if (hak_document_check(o, document, rows, why) < 0)
 			abort();
-		if (hak_document_read(json_object_to_json_string(o), document, rows, &again,
-				      why) < 0)
+		if (hak_document_read(json_object_to_json_string(o), document, rows, &again, why) <
+		    0)
 			abort();
 		json_object_put(again);
 		json_object_put(o);

@@ -19,8 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
-	if (ctl_executable_read(fd, &e) == 0 &&
-	    !memchr(e.interpreter, '\0', sizeof(e.interpreter)))
+	if (ctl_executable_read(fd, &e) == 0 && !memchr(e.interpreter, '\0', sizeof(e.interpreter)))
 		abort();
 	close(fd);
 	return 0;

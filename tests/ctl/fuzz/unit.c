@@ -17,7 +17,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const files[] = {
-	"etc/systemd/system/x.service", "etc/systemd/system/x.service.d/a.conf", "etc/default/x",
+	"etc/systemd/system/x.service",
+	"etc/systemd/system/x.service.d/a.conf",
+	"etc/default/x",
 	"usr/bin/x",
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
@@ -25,8 +27,14 @@ static const char *const files[] = {
 static int new_root(void)
 {
 	static const char *const folders[] = {
-		"etc", "etc/default", "etc/systemd", "etc/systemd/system",
-		"etc/systemd/system/x.service.d", "usr", "usr/bin", "usr/lib",
+		"etc",
+		"etc/default",
+		"etc/systemd",
+		"etc/systemd/system",
+		"etc/systemd/system/x.service.d",
+		"usr",
+		"usr/bin",
+		"usr/lib",
 	};
 	char path[] = "root.XXXXXX";
 	int root;

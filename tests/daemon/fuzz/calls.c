@@ -26,9 +26,9 @@
 #include "hakmemd/manager.h"
 #include "tests/ctl/fake.h"
 
-#define COMM		"hakmem-fuzz"
-#define DEPTH_MAX	8
-#define ITEMS_MAX	64
+#define COMM	  "hakmem-fuzz"
+#define DEPTH_MAX 8
+#define ITEMS_MAX 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,7 +48,11 @@ static struct {
 static struct hak_manager *manager;
 static struct fake fake;
 
-#define MUST(x) do { if (!(x)) abort(); } while (0)
+#define MUST(x)                  \
+	do {                     \
+		if (!(x))        \
+			abort(); \
+	} while (0)
 
 /* -- a message made of bytes ------------------------------------------------------------------- */
 static uint8_t next(struct bytes *b)
@@ -179,12 +183,17 @@ struct known {
 };
 
 static const struct known known[] = {
-	{ HAK_BUS_MANAGER, "ListProcesses", "s" }, { HAK_BUS_MANAGER, "GetProcess", "u" },
-	{ HAK_BUS_MANAGER, "ListPolicies", "" }, { HAK_BUS_MANAGER, "ShowPolicy", "s" },
+	{ HAK_BUS_MANAGER, "ListProcesses", "s" },
+	{ HAK_BUS_MANAGER, "GetProcess", "u" },
+	{ HAK_BUS_MANAGER, "ListPolicies", "" },
+	{ HAK_BUS_MANAGER, "ShowPolicy", "s" },
 	{ HAK_BUS_MANAGER, "Reload", "" },
-	{ HAK_BUS_PROCESS, "GetCounters", "" }, { HAK_BUS_PROCESS, "Describe", "s" },
-	{ HAK_BUS_PROCESS, "Set", "sst" }, { HAK_BUS_PROCESS, "Change", "a(ss)ttb" },
-	{ HAK_BUS_PROCESS, "Reset", "ast" }, { HAK_BUS_PROCESS, "Purge", "st" },
+	{ HAK_BUS_PROCESS, "GetCounters", "" },
+	{ HAK_BUS_PROCESS, "Describe", "s" },
+	{ HAK_BUS_PROCESS, "Set", "sst" },
+	{ HAK_BUS_PROCESS, "Change", "a(ss)ttb" },
+	{ HAK_BUS_PROCESS, "Reset", "ast" },
+	{ HAK_BUS_PROCESS, "Purge", "st" },
 	{ "org.freedesktop.DBus.Properties", "Get", "ss" },
 	{ "org.freedesktop.DBus.Properties", "GetAll", "s" },
 	{ "org.freedesktop.DBus.Properties", "Set", "ssv" },
@@ -207,8 +216,9 @@ static int new_call(sd_bus *bus, struct bytes b, sd_bus_message **ret)
 	if (!*signature) {
 		/* So that most inputs get past the dispatcher. */
 		member = of->member;
-		path = strcmp(of->interface, HAK_BUS_MANAGER) == 0 ? HAK_BUS_PATH :
-		       strcmp(of->interface, HAK_BUS_PROCESS) == 0 ? shared.path : path;
+		path = strcmp(of->interface, HAK_BUS_MANAGER) == 0   ? HAK_BUS_PATH
+		       : strcmp(of->interface, HAK_BUS_PROCESS) == 0 ? shared.path
+								     : path;
 		free(signature);
 		signature = strdup(of->signature);
 		MUST(signature);
@@ -254,7 +264,7 @@ static void send_call(sd_bus *bus)
 	if (r >= 0)
 		r = sd_bus_call_async(bus, NULL, m, on_answer, NULL, 60000000);
 	if (r < 0)
-		tell(shared.answered);	/* no message: nothing to be answered */
+		tell(shared.answered); /* no message: nothing to be answered */
 	sd_bus_message_unref(m);
 }
 
