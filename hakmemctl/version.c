@@ -20,7 +20,7 @@ int verb_version(struct ctl *ctl, int argc, char **argv)
 	if (optind < argc)
 		return ctl_usage(ctl, "it takes no argument");
 	found = ctl_find_library(path, why);
-	snprintf(layout, sizeof(layout), "%u.%u", HAK_ABI_MAJOR, HAK_ABI_MINOR);
+	snprintf(layout, sizeof(layout), "%d.%d", HAK_ABI_MAJOR, HAK_ABI_MINOR);
 	if (ctl->json == HAK_JSON_OFF) {
 		printf("hakmemctl %s, segment layout %s\n", PACKAGE_VERSION, layout);
 		hak_escape(found < 0 ? why : path, shown, sizeof(shown));

@@ -4,7 +4,7 @@
 . /hk/environment
 export PATH HAKMEMCTL=hakmemctl PYTHONDONTWRITEBYTECODE=1
 unset LD_PRELOAD
-unit=redis-server.service
+unit="redis-server.service"
 drop_in=/etc/systemd/system/$unit.d/50-hakmem.conf
 
 main_pid() { systemctl show -P MainPID "$1"; }
