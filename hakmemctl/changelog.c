@@ -27,6 +27,18 @@ static bool get(sd_journal *j, const char *name, char *out, size_t bytes)
 	return true;
 }
 
+/* As hak_change_id() makes them; anything else that somebody put there is none. */
+static void get_change(sd_journal *j, char out[HAK_CHANGE_ID_BYTES])
+{
+	char text[HAK_CHANGE_ID_BYTES + 1];
+
+	get(j, HAK_FIELD_CHANGE, text, sizeof(text));
+	out[0] = '\0';
+	if (strlen(text) == HAK_CHANGE_ID_BYTES - 1 &&
+	    strspn(text, "0123456789abcdef") == HAK_CHANGE_ID_BYTES - 1)
+		memcpy(out, text, HAK_CHANGE_ID_BYTES);
+}
+
 static uint64_t get_number(sd_journal *j, const char *name, uint64_t missing)
 {
 	char text[32];
@@ -44,7 +56,7 @@ static void read_entry(sd_journal *j, struct ctl_entry *e)
 	e->uid = (uid_t)get_number(j, "_UID", (uid_t)-1);
 	get(j, "_SYSTEMD_UNIT", unit, sizeof(unit));
 	e->trusted = e->uid == 0 || strcmp(unit, "hakmemd.service") == 0;
-	get(j, HAK_FIELD_CHANGE, e->change, sizeof(e->change));
+	get_change(j, e->change);
 	get(j, HAK_FIELD_UNIT, e->unit, sizeof(e->unit));
 	get(j, HAK_FIELD_COMMAND, e->command, sizeof(e->command));
 	get(j, HAK_FIELD_TUNABLE, e->tunable, sizeof(e->tunable));

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "control/changes.h"
 #include "control/value.h"
 
 struct ctl_entry {
@@ -22,7 +23,7 @@ struct ctl_entry {
 	uid_t uid;	      /* of who wrote the entry */
 	bool trusted;
 	/* "" where the entry has no such field; unescaped. */
-	char change[32], unit[256], command[64], tunable[64];
+	char change[HAK_CHANGE_ID_BYTES], unit[256], command[64], tunable[64];
 	char old[HAK_VALUE_TEXT], new[HAK_VALUE_TEXT];
 	char result[16], who[160], why[160], rule[256];
 	bool layer_old_set, layer_new_set;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/escape.h"
 #include "control/schema.h"
@@ -147,7 +148,7 @@ static void offer_units(const char *word)
 			const char *suffix = strrchr(entry->d_name, '.');
 
 			if (suffix && strcmp(suffix, ".service") == 0)
-				offer(word, entry->d_name);
+				offer_plain(word, entry->d_name);
 		}
 		if (folder)
 			closedir(folder);
@@ -156,8 +157,8 @@ static void offer_units(const char *word)
 
 static int offer_change(const struct ctl_entry *e, void *arg)
 {
-	if (e->change[0])
-		offer(arg, e->change);
+	if (e->trusted || e->uid == getuid())
+		offer_plain(arg, e->change);
 	return 0;
 }
 

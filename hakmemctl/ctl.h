@@ -52,6 +52,8 @@ struct ctl {
 	const char *argument;	    /* of the option that ctl_option() returned last */
 	const char *host, *machine; /* of --host and --machine; NULL: here */
 	struct sd_bus *bus;	    /* NULL: not opened yet */
+	size_t bus_values;	    /* in all answers that arrived on it */
+	uint64_t bus_until_ns;	    /* how long it is waited for; 0: nothing was asked yet */
 	pid_t agent;		    /* 0: none was started */
 	int failure;		    /* exit code for a bad command line, or for --help */
 };
@@ -134,6 +136,7 @@ struct ctl_ask {
 	const struct hak_purge_how *purge;
 	uint64_t timeout_ns;		/* for all answers, from when the last process was asked */
 	const char *change, *who, *why; /* of wishes, for the journal: control/changes.h */
+	uint64_t start_ticks; /* of the one process that is meant; 0: any that the target names */
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);

@@ -91,10 +91,22 @@ static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 /* Two entries on one change are this close together. */
 #define TWICE_US 10000000u
 
+/* The user who made the change: a trusted entry names it, of any other it is the writer. */
+static uid_t changed_by(const struct ctl_entry *e)
+{
+	unsigned uid;
+	int n = 0;
+
+	if (e->trusted && sscanf(e->who, "user %u%n", &uid, &n) == 1 && n && !e->who[n])
+		return uid;
+	return e->uid;
+}
+
 /*
  * True if the row before on this tunable of this process says the same as the entry. hakmemd sees
  * what commands do, and writes about it before they do or after: one of the two is enough, and the
- * command's own knows more.
+ * command's own knows more. Both must be about a change of one user, so that no user's entry
+ * stands for what another one did.
  */
 static bool said_already(struct command *cmd, const struct ctl_entry *e)
 {
@@ -106,6 +118,8 @@ static bool said_already(struct command *cmd, const struct ctl_entry *e)
 			return false;
 		if (hak_json_get(row, "pid") != (uint64_t)e->pid ||
 		    strcmp(hak_json_get_text(row, "name"), e->tunable) != 0)
+			continue;
+		if (hak_json_get(row, "changed_by") != changed_by(e))
 			continue;
 		if (!hak_json_get_text(row, "id") == !e->change[0] || !new ||
 		    strcmp(new, e->new) != 0)
@@ -122,6 +136,7 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 {
 	struct json_object *o;
 	struct command *cmd = arg;
+	static const char says[] = " (unverified)";
 	char text[CTL_WHO_BYTES];
 	time_t seconds = (time_t)(e->time_us / 1000000);
 	struct tm tm;
@@ -148,9 +163,12 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 		hak_json_text(o, "who", text);
 	} else {
 		strcpy(text, "user ");
-		user_name(e->uid, text + 5, sizeof(text) - 5);
+		user_name(e->uid, text + 5, sizeof(text) - 5 - strlen(says));
+		strcat(text, says);
 		hak_json_text(o, "who", text);
 	}
+	hak_json_bool(o, "trusted", e->trusted);
+	hak_json_number(o, "changed_by", changed_by(e));
 	hak_json_number(o, "uid", e->uid);
 	hak_json_text(o, "why", e->why[0] ? e->why : NULL);
 	hak_json_text(o, "rule", e->rule[0] ? e->rule : NULL);

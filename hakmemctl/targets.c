@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/changes.h"
+#include "control/identity.h"
 #include "control/proc.h"
 #include "control/target.h"
 #include "control/tunewrite.h"
@@ -425,6 +426,13 @@ static int take_rows(const struct ctl_ask *ask, struct json_object *rows)
 	return result;
 }
 
+static bool started_at(const struct hak_segment *seg, uint64_t start_ticks)
+{
+	uint64_t ticks;
+
+	return hak_start_ticks(seg->procfd, &ticks) == 0 && ticks == start_ticks;
+}
+
 static int ask_here(struct found *f, const struct ctl_ask *ask, struct asked *asked)
 {
 	unsigned flags = ask->wishes && ask->wishes->dry_run ? 0 : HAK_SEGMENT_WRITE;
@@ -436,6 +444,13 @@ static int ask_here(struct found *f, const struct ctl_ask *ask, struct asked *as
 		a->pid = f->pids[i];
 		a->seg = open_one(f, a->pid, flags, NULL, NULL, &r);
 		result = result ? result : r;
+		if (a->seg && ask->start_ticks && !started_at(a->seg, ask->start_ticks)) {
+			hak_segment_close(a->seg);
+			a->seg = NULL;
+			r = complain(f, a->pid, -ESRCH, "another process has this PID now", NULL,
+				     NULL);
+			result = result ? result : r;
+		}
 		if (!a->seg)
 			continue;
 		a->request = ask->wishes ? hak_request_change(a->seg, ask->wishes)

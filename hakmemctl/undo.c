@@ -22,6 +22,7 @@
 struct entries {
 	struct ctl_entry *entry;
 	size_t n;
+	size_t others; /* of these, those that are neither root's nor the daemon's */
 };
 
 struct command {
@@ -30,16 +31,26 @@ struct command {
 	bool force;
 };
 
+/* Anybody may write entries with the id of somebody else's command. */
+#define OTHERS_MAX 10000u
+
 /* -- what is to be undone ---------------------------------------------------------------------- */
 static int collect(const struct ctl_entry *e, void *arg)
 {
 	struct entries *all = arg;
-	struct ctl_entry *grown = reallocarray(all->entry, all->n + 1, sizeof(*grown));
+	struct ctl_entry *grown;
 
+	/* Of who may not write to a process nothing counts. */
+	if (!e->trusted && getuid() != 0 && e->uid != getuid())
+		return 0;
+	if (!e->trusted && all->others == OTHERS_MAX)
+		return 0;
+	grown = reallocarray(all->entry, all->n + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	all->entry = grown;
 	grown[all->n++] = *e;
+	all->others += !e->trusted;
 	return 0;
 }
 
@@ -128,6 +139,7 @@ static int undo_entry(struct command *cmd, const struct ctl_entry *e, const stru
 	if (e->layer_until_ns && !expired)
 		wishes.for_ns = e->layer_until_ns - now;
 	cmd->ask.wishes = &wishes;
+	cmd->ask.start_ticks = e->start_ticks;
 	snprintf(target, sizeof(target), "%d", (int)e->pid);
 	return ctl_ask_each(cmd->ctl, target, &cmd->ask);
 }
@@ -136,6 +148,7 @@ static int undo_one(struct command *cmd, const struct ctl_entry *e)
 {
 	char why[HAK_WHY_TEXT];
 	struct hak_segment *seg;
+	uint64_t ticks;
 	int r = same_process(e);
 
 	if (r < 0) {
@@ -147,7 +160,10 @@ static int undo_one(struct command *cmd, const struct ctl_entry *e)
 		add_row(cmd, e, "failed", why);
 		return ctl_exit_code(r);
 	}
-	r = undo_entry(cmd, e, seg);
+	if (e->start_ticks && hak_start_ticks(seg->procfd, &ticks) == 0 && ticks != e->start_ticks)
+		add_row(cmd, e, "gone", "the process ended");
+	else
+		r = undo_entry(cmd, e, seg);
 	hak_segment_close(seg);
 	return r;
 }

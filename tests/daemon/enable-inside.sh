@@ -192,10 +192,32 @@ s.sendto(("MESSAGE=x\nMESSAGE_ID=2ec758b08de447379b7fcf0bc7d5e3c8\nOBJECT_PID=%s
          "/run/systemd/journal/socket")' "$redis" || fail "no entry"
 forged() { journalctl --sync; hakmemctl history | grep -q feedfeedfeed; }
 wait_for 30 forged || fail "the entry is not there"
-hakmemctl history | grep feedfeedfeed | grep -q 65533 || fail "believes a stranger to be root"
+hakmemctl history | grep feedfeedfeed | grep -q '65533 (unverified)' ||
+	fail "believes a stranger to be root"
 hakmemctl undo feedfeedfeed >/hk/undo && fail "undid what a stranger made up"
 grep -q "neither root's nor" /hk/undo || fail "$(cat /hk/undo)"
 is "not touched" "$(value whale.ring_slots)" 40
+# Nor do they take the place of an entry of root's that says the same, nor are they completed.
+trusted() { hakmemctl history "$redis" --json=short | grep -o '"trusted":true' | wc -l; }
+before=$(trusted)
+hakmemctl history "$redis" --json=short >/hk/rows && chmod 644 /hk/rows
+setpriv --reuid=65533 --regid=65533 --clear-groups python3 -c '
+import json, socket, subprocess, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+rows = json.load(open("/hk/rows"))["changes"]
+for row in rows:
+    for change in "aaaaaaaaaaaa", "$(id>/hk/run)":
+        s.sendto(("MESSAGE=x\nMESSAGE_ID=2ec758b08de447379b7fcf0bc7d5e3c8\nOBJECT_PID=%d\n"
+                  "HAKMEM_TUNABLE=%s\nHAKMEM_NEW=%s\nHAKMEM_CHANGE=%s\n"
+                  % (row["pid"], row["name"], row["new"], change)).encode(),
+                 "/run/systemd/journal/socket")
+' || fail "no entries"
+forged_again() { journalctl --sync; hakmemctl history "$redis" | grep -q aaaaaaaaaaaa; }
+wait_for 30 forged_again || fail "the entries are not there"
+is "entries that root or hakmemd wrote" "$(trusted)" "$before"
+hakmemctl __complete undo '' >/hk/offered
+grep -qF aaaaaaaaaaaa /hk/offered && fail "offers what a stranger made up"
+grep -q '[^0-9a-f]' /hk/offered && fail "offers $(cat /hk/offered)"
 
 # --- metrics: by the exporter, over restarts of the daemon ---------------------------------------
 mkdir -p /etc/hakmem/policy.d
