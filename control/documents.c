@@ -175,18 +175,86 @@ static int check_object(struct json_object *o, enum hak_document document, const
 	return r;
 }
 
+/* ALL_OF counts; "*" has a row for every key. */
+static const struct hak_document_key *row_of(enum hak_document document, const char *name)
+{
+	const struct hak_document_key *found = NULL;
+
+	for (size_t i = 0; !found && i < hak_document_keys_n; i++) {
+		const struct hak_document_key *key = &hak_document_keys[i];
+
+		if (key->document != document)
+			continue;
+		if (key->kind == HAK_KIND_ALL_OF)
+			found = row_of(key->inner, name);
+		else if (strcmp(key->name, name) == 0 || strcmp(key->name, "*") == 0)
+			found = key;
+	}
+	return found;
+}
+
+static bool is_elsewhere(const char *name)
+{
+	for (size_t i = 0; i < hak_document_keys_n; i++)
+		if (strcmp(hak_document_keys[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A printer would take it for what it is in another document, and nobody has checked it. */
+static void drop_misplaced(struct json_object *o, enum hak_document document)
+{
+	/* json-c allows to delete the key that the loop is at. */
+	json_object_object_foreach(o, name, value)
+	{
+		const struct hak_document_key *key = row_of(document, name);
+
+		if (!key && is_elsewhere(name))
+			json_object_object_del(o, name);
+		else if (key && value && key->kind == HAK_KIND_OBJECT)
+			drop_misplaced(value, key->inner);
+		for (size_t i = 0; key && value && key->kind == HAK_KIND_ROWS &&
+				   i < json_object_array_length(value);
+		     i++)
+			drop_misplaced(json_object_array_get_idx(value, i), key->inner);
+	}
+}
+
 int hak_document_check(struct json_object *o, enum hak_document document, bool rows,
 		       char why[HAK_WHY_TEXT])
 {
+	int r;
+
 	if (!json_object_is_type(o, rows ? json_type_array : json_type_object)) {
 		snprintf(why, HAK_WHY_TEXT, "it is not %s",
 			 kind_word(rows ? HAK_KIND_ROWS : HAK_KIND_OBJECT));
 		return -EBADMSG;
 	}
-	return rows ? check_rows(o, document, "", why) : check_object(o, document, "", why);
+	r = rows ? check_rows(o, document, "", why) : check_object(o, document, "", why);
+	for (size_t i = 0; r == 0 && rows && i < json_object_array_length(o); i++)
+		drop_misplaced(json_object_array_get_idx(o, i), document);
+	if (r == 0 && !rows)
+		drop_misplaced(o, document);
+	return r;
 }
 
 /* -- from text --------------------------------------------------------------------------------- */
+size_t hak_document_values(const char *text)
+{
+	bool quoted = false;
+	size_t n = 1;
+
+	for (; *text; text++) {
+		if (quoted && *text == '\\' && text[1])
+			text++;
+		else if (*text == '"')
+			quoted = !quoted;
+		else if (!quoted)
+			n += *text == ',' || *text == '[' || *text == '{';
+	}
+	return n;
+}
+
 /* NULL, with what is wrong in `why`. What is too deep json-c refuses; a whole number beyond 64 bits
  * becomes the largest one. */
 static struct json_object *parse(const char *text, char why[HAK_WHY_TEXT])
@@ -198,6 +266,8 @@ static struct json_object *parse(const char *text, char why[HAK_WHY_TEXT])
 	snprintf(why, HAK_WHY_TEXT, "out of memory");
 	if (t && n > HAK_DOCUMENT_BYTES) {
 		snprintf(why, HAK_WHY_TEXT, "it is longer than %u bytes", HAK_DOCUMENT_BYTES);
+	} else if (t && hak_document_values(text) > HAK_DOCUMENT_VALUES) {
+		snprintf(why, HAK_WHY_TEXT, "it has more than %u values", HAK_DOCUMENT_VALUES);
 	} else if (t) {
 		json_tokener_set_flags(t, JSON_TOKENER_STRICT);
 		/* With the NUL, which ends a number or a word. */

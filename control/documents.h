@@ -58,9 +58,10 @@ extern const size_t hak_document_keys_n;
 
 /* The longest text that is read, and how deep and how long what is in it may be: many times what
  * there is. */
-#define HAK_DOCUMENT_BYTES (8u << 20)
-#define HAK_DOCUMENT_DEPTH 16
-#define HAK_DOCUMENT_ROWS  4096u
+#define HAK_DOCUMENT_BYTES  (8u << 20)
+#define HAK_DOCUMENT_DEPTH  16
+#define HAK_DOCUMENT_ROWS   4096u
+#define HAK_DOCUMENT_VALUES 100000u
 
 /* What `what` is about a process, and whether it is an array of such. */
 enum hak_document hak_document_of(enum hak_report what, bool *ret_rows);
@@ -72,7 +73,13 @@ enum hak_document hak_document_of(enum hak_report what, bool *ret_rows);
 int hak_document_read(const char *text, enum hak_document document, bool rows,
 		      struct json_object **ret, char why[HAK_WHY_TEXT]);
 
-/* The check alone. */
+/*
+ * How many values a text has at most, without reading it: json-c takes some 300 bytes for each,
+ * however short it is.
+ */
+size_t hak_document_values(const char *text);
+
+/* The check alone. Keys that have a row, but of another document, are dropped. */
 int hak_document_check(struct json_object *o, enum hak_document document, bool rows,
 		       char why[HAK_WHY_TEXT]);
 

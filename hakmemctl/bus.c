@@ -17,6 +17,10 @@
 
 /* What a person may take to type a password. */
 #define PATIENCE_US 300000000u
+/* Of one command, of all answers together: to be kept until they are printed, and waited for. */
+#define VALUES_MAX 4000000u
+#define ALL_US	   900000000u
+#define FOUND_MAX  65536u
 
 struct ctl_call {
 	pid_t pid;
@@ -122,8 +126,8 @@ static int makes_no_sense(const char *wrong, char why[HAK_WHY_TEXT])
 }
 
 /* The document in the last argument that is left, about process `pid`. */
-static int read_json(sd_bus_message *reply, pid_t pid, enum hak_document document, bool rows,
-		     struct json_object **ret, char why[HAK_WHY_TEXT])
+static int read_json(struct ctl *ctl, sd_bus_message *reply, pid_t pid, enum hak_document document,
+		     bool rows, struct json_object **ret, char why[HAK_WHY_TEXT])
 {
 	char wrong[HAK_WHY_TEXT] = "it has no text";
 	struct json_object *o = NULL;
@@ -131,6 +135,12 @@ static int read_json(sd_bus_message *reply, pid_t pid, enum hak_document documen
 	const char *text;
 	int r = sd_bus_message_read(reply, "s", &text);
 
+	if (r >= 0)
+		ctl->bus_values += hak_document_values(text);
+	if (r >= 0 && ctl->bus_values > VALUES_MAX) {
+		snprintf(wrong, sizeof(wrong), "all of them have more than %u values", VALUES_MAX);
+		r = -EBADMSG;
+	}
 	if (r >= 0)
 		r = hak_document_read(text, document, rows, &o, wrong);
 	if (r >= 0 && !rows)
@@ -147,6 +157,23 @@ static int read_json(sd_bus_message *reply, pid_t pid, enum hak_document documen
 	return 0;
 }
 
+static int by_pid(const void *a, const void *b)
+{
+	const struct ctl_process *p = a, *q = b;
+
+	return p->pid < q->pid ? -1 : p->pid > q->pid;
+}
+
+/* Each PID once. */
+static bool are_distinct(struct ctl_process *list, size_t n)
+{
+	qsort(list, n, sizeof(*list), by_pid);
+	for (size_t i = 1; i < n; i++)
+		if (list[i].pid == list[i - 1].pid)
+			return false;
+	return true;
+}
+
 static int read_found(sd_bus_message *reply, struct ctl_process **ret, size_t *ret_n)
 {
 	struct ctl_process *list = NULL, *grown;
@@ -156,7 +183,7 @@ static int read_found(sd_bus_message *reply, struct ctl_process **ret, size_t *r
 	int r = sd_bus_message_enter_container(reply, 'a', "(uuso)");
 
 	while (r >= 0 && (r = sd_bus_message_read(reply, "(uuso)", &pid, &uid, &comm, &path)) > 0) {
-		if (pid == 0 || pid > INT32_MAX) {
+		if (pid == 0 || pid > INT32_MAX || n == FOUND_MAX) {
 			r = -EBADMSG;
 			break;
 		}
@@ -169,6 +196,8 @@ static int read_found(sd_bus_message *reply, struct ctl_process **ret, size_t *r
 		}
 		list[n++].pid = (pid_t)pid;
 	}
+	if (r >= 0 && n && !are_distinct(list, n))
+		r = -EBADMSG;
 	if (r < 0) {
 		ctl_bus_found_free(list, n);
 		return r;
@@ -212,6 +241,16 @@ int ctl_bus_find(struct ctl *ctl, const char *target, bool start_it, struct ctl_
 	return r;
 }
 
+static uint64_t patience_us(struct ctl *ctl)
+{
+	uint64_t now = hak_monotonic_ns(), left_us;
+
+	if (!ctl->bus_until_ns)
+		ctl->bus_until_ns = now + ALL_US * UINT64_C(1000);
+	left_us = ctl->bus_until_ns > now ? (ctl->bus_until_ns - now) / 1000 : 0;
+	return left_us < PATIENCE_US ? left_us : PATIENCE_US;
+}
+
 int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report what,
 		   bool ask_user, struct json_object **ret, char why[HAK_WHY_TEXT])
 {
@@ -224,9 +263,10 @@ int ctl_bus_report(struct ctl *ctl, const struct ctl_process *p, enum hak_report
 	if (r >= 0)
 		r = sd_bus_message_append(m, "s", hak_report_word(what));
 	if (r >= 0)
-		r = sd_bus_call(ctl->bus, m, PATIENCE_US, &error, &reply);
+		r = patience_us(ctl) ? sd_bus_call(ctl->bus, m, patience_us(ctl), &error, &reply)
+				     : -ETIMEDOUT;
 	r = r < 0 ? error_of(ctl, &error, r, why)
-		  : read_json(reply, p->pid, document, rows, ret, why);
+		  : read_json(ctl, reply, p->pid, document, rows, ret, why);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(reply);
 	sd_bus_message_unref(m);
@@ -320,10 +360,10 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 	if (call->done && sd_bus_message_is_method_error(call->reply, NULL)) {
 		r = error_of(ctl, sd_bus_message_get_error(call->reply), -EIO, why);
 	} else {
-		r = r < 0 ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why)
-		    : skip_to_json(call->reply) < 0
-			    ? makes_no_sense("it has no text", why)
-			    : read_json(call->reply, call->pid, call->document, true, ret, why);
+		r = r < 0			    ? error_of(ctl, &SD_BUS_ERROR_NULL, r, why)
+		    : skip_to_json(call->reply) < 0 ? makes_no_sense("it has no text", why)
+						    : read_json(ctl, call->reply, call->pid,
+								call->document, true, ret, why);
 	}
 	sd_bus_slot_unref(call->slot);
 	sd_bus_message_unref(call->reply);

@@ -67,6 +67,7 @@ static struct document {
 
 static const char *error_text; /* instead of an answer */
 static uint32_t listed_pid;
+static bool listed_twice;
 static sd_bus *bus;
 
 static int on_list(sd_bus_message *m, void *arg, sd_bus_error *error)
@@ -75,6 +76,9 @@ static int on_list(sd_bus_message *m, void *arg, sd_bus_error *error)
 
 	(void)arg, (void)error;
 	snprintf(path, sizeof(path), HAK_BUS_PROCESSES "/%s_1", pid);
+	if (listed_twice)
+		return sd_bus_reply_method_return(m, "a(uuso)", 2, listed_pid, 0, EVIL, path,
+						  listed_pid, 0, EVIL, path);
 	return sd_bus_reply_method_return(m, "a(uuso)", 1, listed_pid, 0, EVIL, path);
 }
 
@@ -397,6 +401,30 @@ static void lie_about_all(struct document *d, struct json_object *whole, struct 
 		free((char *)names[i]);
 }
 
+/* Keys of all the other documents: none is looked at, whatever it is. */
+static void misplaced_keys(struct document *d)
+{
+	for (size_t v = 0; v < WRONG_TYPES - 2; v++) { /* 1e999 and NaN are no JSON */
+		struct json_object *o = json_tokener_parse(d->good);
+		struct json_object *first = d->rows ? json_object_array_get_idx(o, 0) : o;
+		char *text;
+
+		for (size_t i = 0; i < hak_document_keys_n; i++) {
+			const char *name = hak_document_keys[i].name;
+
+			if (*name && *name != '*' && !key_of(d->document, name))
+				json_object_object_add(first, name,
+						       json_tokener_parse(wrong_types[v]));
+		}
+		text = text_of(o);
+		for (int json = 0; json <= 1; json++)
+			CHECK(run_on(d, text, json, "keys of other documents") == 0,
+			      "%s: keys of other documents that are %s: %.300s", d->verb[0],
+			      wrong_types[v], said[1]);
+		free(text);
+	}
+}
+
 /* -- lies about the whole ---------------------------------------------------------------------- */
 /* Another version's: a newer one has keys more, an older one lacks what it may lack. */
 static void change_version(struct json_object *o, enum hak_document document, bool newer)
@@ -497,6 +525,18 @@ static char *nested(size_t depth)
 	return text;
 }
 
+/* json-c takes hundreds of bytes for each of these. */
+static char *many_values(void)
+{
+	char *text = malloc(3 * (size_t)HAK_DOCUMENT_VALUES + 32), *at = text;
+
+	at = stpcpy(at, "[{\"x\":[");
+	for (unsigned i = 0; i < HAK_DOCUMENT_VALUES; i++)
+		at = stpcpy(at, "{},");
+	strcpy(at, "{}]}]");
+	return text;
+}
+
 static void nonsense(struct document *d)
 {
 	static const char *const texts[] = {
@@ -514,6 +554,10 @@ static void nonsense(struct document *d)
 	      "%s: believed depth", d->verb[0]);
 	CHECK(complains(d, run_on(d, large, false, "large"), "makes no sense: "),
 	      "%s: believed blanks", d->verb[0]);
+	free(large);
+	large = many_values();
+	CHECK(complains(d, run_on(d, large, false, "many values"), "values"),
+	      "%s: believed so many values", d->verb[0]);
 	free(deep);
 	free(large);
 }
@@ -569,6 +613,7 @@ int main(int argc, char **argv)
 				      d->rows ? json_object_array_get_idx(whole, 0) : whole,
 				      d->document);
 		json_object_put(whole);
+		misplaced_keys(d);
 		other_versions(d);
 		evil_strings(d);
 		nonsense(d);
@@ -577,6 +622,10 @@ int main(int argc, char **argv)
 		for (size_t j = 0; j < DOCUMENTS; j++)
 			documents[j].text = documents[j].good;
 	}
+	listed_twice = true;
+	CHECK(run(&documents[1], false) == 1 && strstr(said[1], "makes no sense"), "twice: %s",
+	      said[1]);
+	listed_twice = false;
 	listed_pid = 0;
 	CHECK(run(&documents[1], false) == 1 && strstr(said[1], "makes no sense"), "pid 0: %s",
 	      said[1]);
