@@ -5,9 +5,11 @@
  * The kernel's own files have names like cgroup.procs, so systemd puts an underscore before a unit
  * whose name would clash with one, or begins with an underscore itself (cg_escape()).
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/cgroup.h"
 #include "control/proc.h"
@@ -147,14 +149,60 @@ bool hak_unit_is(const char *name, const char *unit)
 	       ends_with(name + (at + 1 - unit), at + 1);
 }
 
-bool hak_cgroup_in_unit(const char *path, const char *unit)
+/* In a container whose own root is not the root of what it sees: where its manager begins. */
+static const char *below_manager(const char *path)
 {
-	char part[HAK_UNIT_NAME_BYTES];
+	static const char scope[] = "/init.scope";
+	static char root[HAK_CGROUP_BYTES];
+	static bool known;
+	size_t bytes;
 
-	while ((path = next_part(path, part)))
+	if (!known) {
+		int init = open("/proc/1", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		struct hak_cgroups *groups = malloc(sizeof(*groups));
+
+		if (groups && init >= 0 && hak_cgroup_read(init, groups) == 0)
+			hak_cgroup_path(groups, root);
+		known = groups != NULL;
+		free(groups);
+		if (init >= 0)
+			close(init);
+		bytes = strlen(root);
+		bytes -= ends_with(root, scope) ? sizeof(scope) - 1 : bytes;
+		root[bytes] = '\0';
+	}
+	bytes = strlen(root);
+	return strncmp(path, root, bytes) == 0 && path[bytes] == '/' ? path + bytes : path;
+}
+
+/* Through the slices to the first group that is none; what lies below that one, its owner named. */
+static bool leads_through(const char **path, const char *unit)
+{
+	char part[HAK_UNIT_NAME_BYTES] = "-.slice";
+
+	while (ends_with(part, ".slice") && (*path = next_part(*path, part)))
 		if (hak_unit_is(part, unit))
 			return true;
 	return false;
+}
+
+bool hak_cgroup_in_unit_of(const char *path, const char *unit, uid_t uid)
+{
+	char own[HAK_UNIT_NAME_BYTES];
+	const char *rest = below_manager(path);
+	size_t bytes = (size_t)snprintf(own, sizeof(own),
+					"/user.slice/user-%u.slice/user@%u.service/", (unsigned)uid,
+					(unsigned)uid);
+	bool of_user = uid && strncmp(rest, own, bytes) == 0;
+
+	if (leads_through(&rest, unit))
+		return true;
+	return of_user && leads_through(&rest, unit);
+}
+
+bool hak_cgroup_in_unit(const char *path, const char *unit)
+{
+	return hak_cgroup_in_unit_of(path, unit, geteuid());
 }
 
 bool hak_unit_name_valid(const char *name)
@@ -171,6 +219,7 @@ bool hak_unit_name_valid(const char *name)
 
 bool hak_cgroup_unit(const char *path, char ret[HAK_UNIT_NAME_BYTES])
 {
+	path = below_manager(path);
 	while ((path = next_part(path, ret)))
 		if (!ends_with(ret, ".slice"))
 			break;
@@ -184,6 +233,7 @@ void hak_cgroup_slice(const char *path, char ret[HAK_UNIT_NAME_BYTES])
 {
 	char part[HAK_UNIT_NAME_BYTES];
 
+	path = below_manager(path);
 	snprintf(ret, HAK_UNIT_NAME_BYTES, "-.slice");
 	while ((path = next_part(path, part)) && ends_with(part, ".slice"))
 		memcpy(ret, part, HAK_UNIT_NAME_BYTES);

@@ -5,13 +5,14 @@
  *
  * For: hakmemctl, hakmemd. Three layouts are known: one unified hierarchy ("0::/path"), version 1
  * with systemd's own ("name=systemd:/path"), and both at once. A path is unescaped text of the
- * kernel's: whoever prints it escapes it (escape.h). Pure functions but for the first two; no
- * state.
+ * kernel's: whoever prints it escapes it (escape.h). Paths of units are seen from PID 1's, which is
+ * read once; no other state; for one thread.
  */
 #ifndef HAK_CGROUP_H
 #define HAK_CGROUP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define HAK_CGROUP_BYTES    1024 /* longer paths count as none; systemd's are below 256 */
 #define HAK_UNIT_NAME_BYTES 256	 /* systemd's own limit */
@@ -36,9 +37,14 @@ void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES
 /* True if the process lies in `path` or below, in any hierarchy. */
 bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path);
 
-/* True if the path leads through the group `unit`: a service, or a slice around it; or, of a
- * template ("foo@.service"), through an instance of it. */
+/*
+ * True if the path belongs to `unit` of the system's manager: a service or scope, or a slice around
+ * it; or, of a template ("foo@.service"), an instance of it. Groups below a unit are named by whom
+ * it runs for, a user or a container, and mean nothing, but for a unit of the caller's own user
+ * manager (user@UID.service), whose names count as well. Root has none.
+ */
 bool hak_cgroup_in_unit(const char *path, const char *unit);
+bool hak_cgroup_in_unit_of(const char *path, const char *unit, uid_t uid);
 
 /*
  * The unit of the system's manager that owns the path, as `systemctl status PID` says it, and the

@@ -69,8 +69,20 @@ static void units(void)
 	hak_cgroup_path(&groups, path);
 	CHECK(hak_cgroup_in_unit(path, "user.slice"), "a slice holds what lies below");
 	CHECK(hak_cgroup_in_unit(path, "user@1000.service"), "a service with groups of its own");
-	CHECK(hak_cgroup_in_unit(path, "cpu.service"), "a name that was escaped");
-	CHECK(!hak_cgroup_in_unit(path, "_cpu.service"), "the escape is no part of the name");
+	CHECK(hak_cgroup_in_unit("/_cpu.service", "cpu.service"), "a name that was escaped");
+	CHECK(!hak_cgroup_in_unit("/_cpu.service", "_cpu.service"), "the escape is no part of it");
+	CHECK(!hak_cgroup_in_unit_of(path, "cpu.service", 0), "a user's unit is not the system's");
+	CHECK(!hak_cgroup_in_unit_of(path, "app.slice", 0), "nor a user's slice");
+	CHECK(hak_cgroup_in_unit_of(path, "cpu.service", 1000), "to that user it is his");
+	CHECK(hak_cgroup_in_unit_of(path, "app.slice", 1000), "and his slice");
+	CHECK(!hak_cgroup_in_unit_of(path, "cpu.service", 100), "not to another user");
+	CHECK(!hak_cgroup_in_unit_of("/system.slice/docker-1.scope/nginx.service", "nginx.service",
+				     0),
+	      "a container names its groups as it likes");
+	CHECK(!hak_cgroup_in_unit_of("/system.slice/docker-1.scope/user.slice/user-7.slice/"
+				     "user@7.service/a.service",
+				     "a.service", 7),
+	      "in a container there is no user's manager");
 	CHECK(!hak_cgroup_in_unit(path, "user-100.slice"), "whole names only");
 	CHECK(!hak_cgroup_in_unit("", "user.slice"), "a process without a path");
 	CHECK(hak_cgroup_in_unit(path, "user@.service"), "a template has its instances");
@@ -104,7 +116,7 @@ static void long_names(void)
 	hak_cgroup_path(&groups, path);
 	CHECK(*path, "300 bytes are a path");
 	CHECK(!hak_cgroup_unit(path, unit) && !*unit, "and no unit");
-	CHECK(hak_cgroup_in_unit(path, "x.service"), "the rest of it counts");
+	CHECK(!hak_cgroup_in_unit(path, "x.service"), "nor what lies below");
 	snprintf(text, sizeof(text), "0::/%02000d\n", 1);
 	groups = of(text);
 	hak_cgroup_path(&groups, path);
