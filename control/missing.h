@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -17,6 +18,9 @@
 #endif
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
+#endif
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000u
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434

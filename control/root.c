@@ -39,6 +39,38 @@ int hak_open_in(int root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Of stx_mnt_id, which headers before Linux 5.8 have as spare bytes. */
+#define MOUNT_AT 0x90
+_Static_assert(sizeof(struct statx) == 256 && MOUNT_AT + sizeof(uint64_t) <= 256,
+	       "struct statx is as in linux/stat.h");
+
+/* False: not known. The mount's number is nobody else's for as long as the descriptor is open. */
+static bool identify(int fd, struct statx *ret, uint64_t *ret_mount)
+{
+	const unsigned all = STATX_INO | STATX_MNT_ID;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, all, ret) < 0 ||
+	    (ret->stx_mask & all) != all)
+		return false;
+	memcpy(ret_mount, (const char *)ret + MOUNT_AT, sizeof(*ret_mount));
+	return true;
+}
+
+bool hak_root_is_own(int root)
+{
+	int own = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint64_t own_mount, its_mount;
+	struct statx a, b;
+	bool same;
+
+	same = own >= 0 && identify(own, &a, &own_mount) && identify(root, &b, &its_mount) &&
+	       own_mount == its_mount && a.stx_ino == b.stx_ino &&
+	       a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
+	if (own >= 0)
+		close(own);
+	return same;
+}
+
 int hak_root_check(int root, char why[HAK_WHY_TEXT])
 {
 	int probe = hak_open_in(root, ".", O_PATH | O_DIRECTORY);

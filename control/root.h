@@ -12,10 +12,19 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 
 #include "control/value.h"
 
 #define HAK_OWN_ROOT AT_FDCWD /* this process's own /: paths are opened as they are */
+
+/*
+ * Whether that folder, which is open, is this process's own /. Judged by device, inode and mount:
+ * the root of another mount namespace has the name "/" here as well, and may be on the same
+ * filesystem. Where the kernel does not tell mounts (before Linux 5.8) the answer is no, which
+ * costs openat2().
+ */
+bool hak_root_is_own(int root);
 
 /* Whether that folder, which is open, can be one: 0, or -EOPNOTSUPP without openat2(), with a
  * sentence. */
