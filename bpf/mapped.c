@@ -5,10 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpf/mapped.h"
+#include "control/root.h"
 #include "control/segment.h"
 
 struct wanted {
@@ -39,7 +39,6 @@ static int see(const struct hak_mapping *map, void *arg)
 static int open_wanted(pid_t pid, struct wanted *w)
 {
 	char path[32];
-	struct stat st;
 	int procfd, fd, r;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
@@ -47,16 +46,15 @@ static int open_wanted(pid_t pid, struct wanted *w)
 	if (procfd < 0)
 		return -errno;
 	r = hak_each_mapping(procfd, see, w);
-	fd = r <= 0 ? (r ? r : -ENOENT)
-		    : openat(procfd, w->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = r > 0 ? openat(procfd, w->name, O_PATH | O_CLOEXEC) : -1;
 	if (r > 0 && fd < 0)
-		fd = -errno;
+		r = -errno;
 	close(procfd);
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
-		close(fd);
-		return -ENOENT;
-	}
-	return fd;
+	if (r <= 0)
+		return r ? r : -ENOENT;
+	/* Only then opened: what it maps may be a device, whose open can act. */
+	fd = hak_open_file_of(fd);
+	return fd == -EINVAL ? -ENOENT : fd;
 }
 
 int hak_open_mapped_at(pid_t pid, uint64_t address)

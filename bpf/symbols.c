@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpf/mapped.h"
 #include "bpf/symbols.h"
+#include "control/root.h"
 
 #define HAK_MANGLED_BYTES 1024 /* what libsupc++ takes at most */
 
@@ -32,44 +32,56 @@ struct frames {
 };
 
 /* -- files ------------------------------------------------------------------------------------- */
-/* Whose files are being opened; libdwfl does not tell its callback. */
-static pid_t opening;
+/* Whose files are being opened, and its /; libdwfl does not tell its callback. */
+static struct {
+	pid_t pid;
+	int root;
+} opening = { .root = -1 };
 
-static int open_regular(const char *path)
+/*
+ * A file that names another one for its debug information (dwz), by any path: libdw would open that
+ * by itself, in our root and whatever it is, when it meets a reference. Programs do not come so,
+ * only files below /usr/lib/debug do.
+ */
+static bool names_another_file(Elf *elf)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
+	GElf_Shdr header;
+	size_t names;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	if (elf_getshdrstrndx(elf, &names) < 0)
+		return false;
+	for (Elf_Scn *s = elf_nextscn(elf, NULL); s; s = elf_nextscn(elf, s)) {
+		const char *name = gelf_getshdr(s, &header) ? elf_strptr(elf, names, header.sh_name)
+							    : NULL;
+
+		if (name && strstr(name, "gnu_debugaltlink"))
+			return true;
+	}
+	return false;
 }
 
 /*
- * In the process's own root: the same path may be another file in ours. One that has been removed
- * or replaced is still what the process maps. Files are read, not mapped, as libdwfl would: whoever
- * can write to one could end us by making it shorter.
+ * In the process's own root, where its absolute links end as well: the same path may be another
+ * file in ours. One that has been removed or replaced is still what the process maps. Files are
+ * read, not mapped, as libdwfl would: whoever can write to one could end us by making it shorter.
  */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 		    char **ret_path, Elf **ret_elf)
 {
-	char path[4200];
 	int fd = -1;
 
 	if (!name || name[0] != '/')
 		return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
-	if (opening && strstr(name, " (deleted)"))
-		fd = hak_open_mapped_at(opening, base);
-	if (opening && fd < 0) {
-		snprintf(path, sizeof(path), "/proc/%d/root%s", (int)opening, name);
-		fd = open_regular(path);
-	}
+	if (opening.pid && strstr(name, " (deleted)"))
+		fd = hak_open_mapped_at(opening.pid, base);
+	if (opening.root >= 0 && fd < 0)
+		fd = hak_open_file_in(opening.root, name);
 	if (fd < 0)
 		return -1;
 	*ret_elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (!*ret_elf) {
+	if (!*ret_elf || names_another_file(*ret_elf)) {
+		elf_end(*ret_elf);
+		*ret_elf = NULL;
 		close(fd);
 		return -1;
 	}
@@ -77,12 +89,23 @@ static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwar
 	return fd;
 }
 
+/* By a name in the folders below /usr/lib/debug: what the program's file says is a path that could
+ * lead out of them. */
+static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+			  const char *file, const char *link, GElf_Word sum, char **ret_path)
+{
+	const char *slash = link ? strrchr(link, '/') : NULL;
+
+	return dwfl_standard_find_debuginfo(module, userdata, name, base, file,
+					    slash ? slash + 1 : link, sum, ret_path);
+}
+
 /* Not beside the program, where anybody may have put something. */
 static char debuginfo[] = "/usr/lib/debug", *debuginfo_path = debuginfo;
 
 static const Dwfl_Callbacks files = {
 	.find_elf = find_elf,
-	.find_debuginfo = dwfl_standard_find_debuginfo,
+	.find_debuginfo = find_debuginfo,
 	.debuginfo_path = &debuginfo_path,
 };
 
@@ -98,6 +121,7 @@ static int open_file(Dwfl_Module *module, void **userdata, const char *name, Dwa
 
 int hak_symbols_refresh(struct hak_symbols *s)
 {
+	char path[32];
 	int r;
 
 	dwfl_report_begin_add(s->dwfl);
@@ -105,9 +129,14 @@ int hak_symbols_refresh(struct hak_symbols *s)
 	dwfl_report_end(s->dwfl, NULL, NULL);
 	if (r)
 		return r > 0 ? -r : -EINVAL;
-	opening = s->pid;
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)s->pid);
+	opening.pid = s->pid;
+	opening.root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	dwfl_getmodules(s->dwfl, open_file, NULL, 0);
-	opening = 0;
+	if (opening.root >= 0)
+		close(opening.root);
+	opening.pid = 0;
+	opening.root = -1;
 	return 0;
 }
 

@@ -39,6 +39,8 @@ int hak_open_in(int root, const char *path, int flags);
  */
 int hak_open_file_in(int root, const char *path);
 int hak_open_file_at(int folder, const char *name);
+/* The same of a file that is open with O_PATH; closes that. -errno as `fd` is handed on. */
+int hak_open_file_of(int fd);
 
 /* Where a descriptor from here lies below root; 0 or -errno. For names, not to open again. */
 int hak_path_in(int root, int fd, char ret[PATH_MAX]);

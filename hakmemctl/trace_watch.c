@@ -15,6 +15,7 @@
 #include "control/abi.h"
 #include "control/escape.h"
 #include "control/grow.h"
+#include "control/root.h"
 #include "hakmemctl/trace.h"
 
 static const char *const call_words[HAK_CALLS] = {
@@ -60,7 +61,7 @@ static void read_comm(int procfd, char comm[HAK_COMM_BYTES])
 
 static bool is_of_32_bits(int procfd)
 {
-	int fd = openat(procfd, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = hak_open_file_of(openat(procfd, "exe", O_PATH | O_CLOEXEC));
 	unsigned char id[EI_NIDENT] = { 0 };
 	bool yes;
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is opened when the files of a process are looked at, by hak_symbols_open() and
+ * hak_open_mapped(), is what the process has decided: only regular files below its own root, or
+ * those it maps, may be. inotify tells of every open that is one: O_PATH is none.
+ */
+#include <err.h>
+#include <errno.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bpf/mapped.h"
+#include "bpf/symbols.h"
+#include "tests/ctl/check.h"
+
+enum { HERE = 512 };
+static char here[HERE];
+
+int main(void);
+
+/* -- the process ------------------------------------------------------------------------------- */
+struct target {
+	const char *maps;	      /* a file; all of it is mapped */
+	int (*prepare)(const char *); /* done by the process, with that name, when it is mapped */
+	const char *watched;	      /* what must not be opened, by a name in this root */
+};
+
+static void *map(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	struct stat st;
+	void *at = MAP_FAILED;
+
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		at = mmap(NULL, S_ISREG(st.st_mode) ? (size_t)st.st_size : 4096, PROT_READ,
+			  MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED)
+		err(99, "%s", path);
+	close(fd);
+	return at;
+}
+
+/* It waits until it is ended; -1: it could not be prepared. */
+static pid_t start(const struct target *t, uint64_t *ret_at)
+{
+	int ready[2];
+	pid_t pid;
+
+	if (pipe(ready) < 0)
+		err(99, "pipe");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		uint64_t at = (uint64_t)(uintptr_t)map(t->maps);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (t->prepare && t->prepare(t->maps) < 0)
+			_exit(77);
+		if (write(ready[1], &at, sizeof(at)) != sizeof(at))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (pid > 0 && read(ready[0], ret_at, sizeof(*ret_at)) != sizeof(*ret_at)) {
+		waitpid(pid, NULL, 0);
+		pid = -1;
+	}
+	close(ready[0]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* -- who opens what ---------------------------------------------------------------------------- */
+static int watch(const char *path)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (fd < 0 || inotify_add_watch(fd, path, IN_OPEN) < 0)
+		err(99, "a watch of %s", path);
+	return fd;
+}
+
+static bool opened(int fd)
+{
+	char events[4096];
+
+	return read(fd, events, sizeof(events)) > 0;
+}
+
+/* Its files are looked at, and a name is asked for, which takes debug information; whether that of
+ * main() in a copy of this program is known. */
+static bool look(const struct target *t)
+{
+	struct hak_symbols *symbols;
+	struct hak_symbol symbol = { .function = NULL };
+	uint64_t at;
+	pid_t pid = start(t, &at);
+	int seen, r, fd;
+	bool known = false;
+	Dl_info self;
+
+	if (pid < 0) {
+		printf("%s not tried\n", t->maps);
+		return false;
+	}
+	seen = watch(t->watched);
+	r = hak_symbols_open(pid, &symbols);
+	CHECK(r == 0, "%s: %s", t->maps, strerror(-r));
+	if (r == 0 && dladdr((void *)main, &self)) {
+		at += (uint64_t)((uintptr_t)main - (uintptr_t)self.dli_fbase);
+		hak_symbols_find(symbols, at, &symbol);
+		known = symbol.function && strcmp(symbol.function, "main") == 0;
+		hak_symbols_close(symbols);
+	}
+	CHECK(!opened(seen), "%s: %s was opened", t->maps, t->watched);
+	fd = hak_open_mapped_at(pid, at);
+	if (fd >= 0)
+		close(fd);
+	CHECK(!opened(seen), "%s: %s was opened where it is mapped", t->maps, t->watched);
+	close(seen);
+	end(pid);
+	return known;
+}
+
+/* -- devices ----------------------------------------------------------------------------------- */
+static void check_devices(void)
+{
+	int fd;
+
+	if (mknod("device", S_IFCHR | 0600, makedev(1, 5)) < 0 || link("device", "same") < 0 ||
+	    (fd = open("device", O_RDONLY)) < 0) {
+		printf("devices not tried: %s\n", strerror(errno));
+		return;
+	}
+	close(fd);
+	look(&(struct target){ "device", NULL, "same" });
+	/* Removed, it is looked for where it is mapped. */
+	look(&(struct target){ "device", unlink, "same" });
+}
+
+/* -- links that lead out of the process's root ------------------------------------------------- */
+/* In its root there is a link by the name of what it maps, and nothing at its end. */
+static int cover(const char *maps)
+{
+	char path[HERE + 64];
+
+	snprintf(path, sizeof(path), "%s/outside/secret", here);
+	(void)maps;
+	return unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			       mount("none", "in", "tmpfs", 0, NULL) < 0 ||
+			       mount("none", "outside", "tmpfs", 0, NULL) < 0 || chdir(here) < 0 ||
+			       symlink(path, "in/lib") < 0
+		       ? -1
+		       : 0;
+}
+
+static void check_links(void)
+{
+	if (mkdir("in", 0755) < 0 || mkdir("outside", 0755) < 0)
+		err(99, "folders");
+	if (system("cp this in/lib && cp this outside/secret") != 0)
+		err(99, "in/lib");
+	look(&(struct target){ "in/lib", cover, "outside/secret" });
+}
+
+/* -- names in files ---------------------------------------------------------------------------- */
+/* A copy of this program with a section that names the secret, from /usr/lib/debug upwards. */
+static bool make(const char *file, const char *strip, const char *section)
+{
+	char command[4 * HERE];
+
+	snprintf(command, sizeof(command),
+		 "printf '../../../../../../../..%s/secret\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0' "
+		 ">text && objcopy %s --add-section %s=text this %s",
+		 here, strip, section, file);
+	return system(command) == 0;
+}
+
+static void check_names(void)
+{
+	CHECK(look(&(struct target){ "this", NULL, "secret" }), "main() is not known");
+	if (!make("linked", "-S", ".gnu_debuglink") || !make("other", "", ".gnu_debugaltlink")) {
+		puts("names in files not tried: no objcopy");
+		return;
+	}
+	look(&(struct target){ "linked", NULL, "secret" });
+	CHECK(!look(&(struct target){ "other", NULL, "secret" }), ".gnu_debugaltlink is taken");
+}
+
+int main(void)
+{
+	const char *tmp = getenv("HAK_TMP");
+	char command[64];
+
+	if (geteuid() != 0) {
+		puts("SKIP: needs root");
+		return 77;
+	}
+	if (!tmp || chdir(tmp) < 0 || !getcwd(here, sizeof(here)))
+		err(99, "HAK_TMP");
+	snprintf(command, sizeof(command), "cp /proc/%d/exe this && cp this secret", getpid());
+	if (system(command) != 0)
+		errx(99, "no copy of this program");
+	check_devices();
+	check_links();
+	check_names();
+	return check_end();
+}
