@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,9 +14,12 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "control/escape.h"
+#include "control/missing.h"
 #include "control/output.h"
 
 #define LINKS_MAX   40 /* as the kernel has it */
@@ -115,8 +120,16 @@ struct walk {
 	struct place *at;    /* folder: how far it is */
 	char rest[PATH_MAX]; /* of the path */
 	unsigned links;
+	bool elsewhere; /* behind a link of /proc: "/" may be another machine's */
 	char *why;
 };
+
+static void leave(struct place *p)
+{
+	if (p->folder >= 0)
+		close(p->folder);
+	p->folder = -1;
+}
 
 static int say(char why[HAK_WHY_TEXT], int error)
 {
@@ -129,8 +142,7 @@ static int enter(struct walk *w, int fd)
 {
 	if (fd < 0)
 		return say(w->why, fd);
-	if (w->at->folder >= 0)
-		close(w->at->folder);
+	leave(w->at);
 	w->at->folder = fd;
 	return 0;
 }
@@ -166,6 +178,44 @@ static bool is_own_descriptors(const struct stat *folder)
 	       own.st_ino == folder->st_ino;
 }
 
+/* A link of /proc that leads to what a process has, whatever its text says. */
+static bool is_magic(const struct walk *w, int link)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
+	struct statfs fs;
+	int fd;
+
+	if (fstatfs(link, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return false;
+	fd = (int)syscall(SYS_openat2, w->at->folder, w->at->name, &how, sizeof(how));
+	if (fd >= 0)
+		close(fd);
+	/* Without openat2() all are: the kernel follows the others as well. */
+	return fd < 0 && (errno == ELOOP || errno == ENOSYS || errno == EPERM);
+}
+
+static int refuse_link(const struct walk *w, const char *reason)
+{
+	char shown[4 * NAME_MAX + 1];
+
+	hak_escape(w->at->name, shown, sizeof(shown));
+	snprintf(w->why, HAK_WHY_TEXT, "\"%.60s\" is %s: name the file itself", shown, reason);
+	return -ELOOP;
+}
+
+static int follow_magic(struct walk *w)
+{
+	int fd = openat(w->at->folder, w->at->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOTDIR)
+		return refuse_link(w, "a link of /proc to a file that a process has, which cannot "
+				      "be replaced by that way");
+	if (fd < 0)
+		return say(w->why, -errno);
+	w->elsewhere = true;
+	return enter(w, fd);
+}
+
 /* Puts what the link says before the rest of the path. */
 static int follow(struct walk *w, int link)
 {
@@ -175,8 +225,9 @@ static int follow(struct walk *w, int link)
 	if (n < 0)
 		return say(w->why, -errno);
 	to[n] = '\0';
-	if (++w->links > LINKS_MAX)
-		return say(w->why, -ELOOP);
+	if (*to == '/' && w->elsewhere)
+		return refuse_link(w, "a link to an absolute path, behind a link of /proc, where "
+				      "another / may be meant");
 	if (snprintf(joined, sizeof(joined), "%s%s", to, w->rest) >= (int)sizeof(joined))
 		return say(w->why, -ENAMETOOLONG);
 	strcpy(w->rest, joined);
@@ -187,22 +238,20 @@ static int follow(struct walk *w, int link)
 static int take_link(struct walk *w, int link, const struct stat *st, bool last)
 {
 	struct stat folder;
-	char shown[4 * NAME_MAX + 1], *end;
 
 	if (fstat(w->at->folder, &folder) < 0)
 		return say(w->why, -errno);
 	if (last && is_own_descriptors(&folder)) {
-		w->at->own = (int)strtol(w->at->name, &end, 10);
+		w->at->own = (int)strtol(w->at->name, NULL, 10);
 		return 1;
 	}
-	if (put_by_us(&folder, st))
-		return follow(w, link);
-	hak_escape(w->at->name, shown, sizeof(shown));
-	snprintf(w->why, HAK_WHY_TEXT,
-		 "\"%.60s\" is a symbolic link in a folder that other users "
-		 "can write, and is not followed: name the file itself",
-		 shown);
-	return -ELOOP;
+	if (put_by_us(&folder, st)) {
+		if (++w->links > LINKS_MAX)
+			return say(w->why, -ELOOP);
+		return is_magic(w, link) ? follow_magic(w) : follow(w, link);
+	}
+	return refuse_link(w, "a symbolic link in a folder that other users can write, and is not "
+			      "followed");
 }
 
 /* One component. 1: the walk has ended; 0: it goes on; or -errno. */
@@ -246,8 +295,8 @@ static int find_place(const char *path, struct place *ret, char why[HAK_WHY_TEXT
 	r = enter(&w, open_folder(AT_FDCWD, *path == '/' ? "/" : "."));
 	while (r == 0)
 		r = step(&w);
-	if (r < 0 && ret->folder >= 0)
-		close(ret->folder);
+	if (r < 0)
+		leave(ret);
 	return r < 0 ? r : 0;
 }
 
@@ -311,7 +360,7 @@ static bool is_replaced(const struct place *p)
 	return !p->exists || S_ISREG(p->st.st_mode);
 }
 
-/* Finds it and checks it; the caller closes ret->folder. */
+/* Finds it and checks it; the caller leaves it. */
 static int prepare(const char *path, struct place *ret, char why[HAK_WHY_TEXT])
 {
 	struct stat folder;
@@ -328,7 +377,7 @@ static int prepare(const char *path, struct place *ret, char why[HAK_WHY_TEXT])
 	else
 		r = check_special(ret, &folder, why);
 	if (r < 0)
-		close(ret->folder);
+		leave(ret);
 	return r;
 }
 
@@ -357,7 +406,7 @@ int hak_output_check(const char *path, char why[HAK_WHY_TEXT])
 	int r = prepare(path, &p, why);
 
 	if (r == 0)
-		close(p.folder);
+		leave(&p);
 	return r;
 }
 
@@ -377,6 +426,6 @@ int hak_output(const char *path, const char *text, size_t bytes, char why[HAK_WH
 	} else {
 		r = write_special(&p, text, bytes);
 	}
-	close(p.folder);
+	leave(&p);
 	return r < 0 ? say(why, r) : 0;
 }

@@ -7,12 +7,14 @@
  */
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -450,6 +452,92 @@ static void check_unprivileged(void)
 	CHECK(holds("sticky/theirs", text), "what they wrote");
 }
 
+/* -- links of /proc ---------------------------------------------------------------------------- */
+enum { HERE = 512 };
+static char here[HERE];
+
+/* In a mount namespace where inner is another folder, with a link and a file; it stands in it. */
+static void enter_elsewhere(int ready)
+{
+	char to[HERE + 32];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	snprintf(to, sizeof(to), "%s/root", here);
+	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "inner", "tmpfs", 0, "mode=755") < 0)
+		_exit(77);
+	if (chdir(here) < 0 || chdir("inner") < 0 || symlink(to, "away") < 0 ||
+	    mkdir("below", 0755) < 0 || symlink("below", "near") < 0)
+		err(99, "inner");
+	put("file", old, 0644);
+	if (dup2(open("file", O_RDWR), 100) != 100 || write(ready, "r", 1) != 1)
+		err(99, "file");
+	for (;;)
+		pause();
+}
+
+static void check_elsewhere(pid_t pid, const char *path, int want, const char *lands)
+{
+	char full[2 * HERE], at[2 * HERE], why[HAK_WHY_TEXT] = "";
+	int r;
+
+	snprintf(full, sizeof(full), path, (int)pid, here);
+	snprintf(at, sizeof(at), "/proc/%d/cwd/%s", (int)pid, lands ? lands : "");
+	r = hak_output(full, text, strlen(text), why);
+	CHECK(r == want, "%s: %d, not %d: %s", full, r, want, why);
+	CHECK(r == 0 || why[0], "%s: no reason", full);
+	CHECK(!lands || holds(at, text), "%s is not in its folder", full);
+	if (lands)
+		unlink(at);
+}
+
+static void check_proc(void)
+{
+	char path[64], why[HAK_WHY_TEXT] = "";
+	int ready[2], fd;
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready) < 0 || mkdir("inner", 0755) < 0 || mkdir("inner/below", 0755) < 0)
+		err(99, "inner");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		enter_elsewhere(ready[1]);
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) == 1) {
+		check_elsewhere(pid, "/proc/%d/root%s/inner/out", 0, "out");
+		check_elsewhere(pid, "/proc/%d/cwd/out", 0, "out");
+		check_elsewhere(pid, "/proc/%d/cwd/near/out", 0, "below/out");
+		check_elsewhere(pid, "/proc/%d/task/../cwd/../inner/out", 0, "out");
+		check_elsewhere(pid, "/proc/%d/cwd/away/secret", -ELOOP, NULL);
+		check_elsewhere(pid, "/proc/%d/root%s/inner/away/new", -ELOOP, NULL);
+		check_elsewhere(pid, "/proc/%d/fd/100", -ELOOP, NULL);
+		CHECK(holds("root/secret", secret) && access("root/new", F_OK) < 0,
+		      "a link led into this root");
+		CHECK(access("inner/out", F_OK) < 0 && access("inner/below/out", F_OK) < 0 &&
+			      access("inner/file", F_OK) < 0,
+		      "written into this machine's folder");
+	} else {
+		puts("another mount namespace not tried");
+	}
+	close(ready[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	CHECK(hak_output("/proc/self/cwd/root/target", text, strlen(text), why) == 0, "%s", why);
+	CHECK(holds("root/target", text), "by /proc/self/cwd");
+	unlink("root/target");
+	fd = open("root", O_PATH | O_DIRECTORY);
+	snprintf(path, sizeof(path), "/dev/fd/%d/target", fd);
+	CHECK(hak_output(path, text, strlen(text), why) == 0, "%s: %s", path, why);
+	CHECK(holds("root/target", text), "by %s", path);
+	unlink("root/target");
+	close(fd);
+	rmdir("inner/below");
+	rmdir("inner");
+}
+
 int main(void)
 {
 	const char *tmp = getenv("HAK_TMP");
@@ -463,7 +551,7 @@ int main(void)
 	alarm(WATCHDOG_S);
 	umask(022);
 	folder("place", 0, 0755);
-	if (chdir("place") < 0)
+	if (chdir("place") < 0 || !getcwd(here, sizeof(here)))
 		err(99, "place");
 	folder("user", USER, 0755);
 	folder("sticky", 0, 01777);
@@ -477,6 +565,7 @@ int main(void)
 	check_specials();
 	check_fifo();
 	check_descriptors();
+	check_proc();
 	check_unprivileged();
 	check_failure();
 	check_swaps();
