@@ -82,18 +82,48 @@ int hak_replace_at(int folder, const char *name, const char *text, size_t bytes)
 }
 
 /* -- who can have put something there ---------------------------------------------------------- */
+/* A few numbers of a file in /proc; how many there are. */
+static int read_numbers(const char *path, unsigned long long *ret, int n)
+{
+	FILE *f = fopen(path, "re");
+	int have = 0;
+
+	while (f && have < n && fscanf(f, "%llu", &ret[have]) == 1)
+		have++;
+	if (f)
+		fclose(f);
+	return have;
+}
+
+/* Whether the number may stand for every user that this user namespace has no number for: one that
+ * maps all of them has none such. */
+static bool stands_for_others(uid_t uid)
+{
+	unsigned long long overflow = 65534, map[3];
+
+	read_numbers("/proc/sys/kernel/overflowuid", &overflow, 1);
+	return uid == overflow && (read_numbers("/proc/self/uid_map", map, 3) < 3 || map[0] != 0 ||
+				   map[2] < UINT32_MAX);
+}
+
 static bool ours(uid_t uid)
 {
-	return uid == 0 || uid == geteuid();
+	return (uid == 0 || uid == geteuid()) && !stands_for_others(uid);
 }
 
 /* Whose folders count as root's: the owner of / decides over every path. In a user namespace that
- * does not know the machine's root, that is another number than 0. */
+ * does not know the machine's root, that is another number than 0, and then / alone is known to be
+ * his. */
 static bool our_folder(const struct stat *folder)
 {
 	struct stat root;
 
-	return ours(folder->st_uid) || (stat("/", &root) == 0 && root.st_uid == folder->st_uid);
+	if (ours(folder->st_uid))
+		return true;
+	if (stat("/", &root) < 0 || root.st_uid != folder->st_uid)
+		return false;
+	return !stands_for_others(root.st_uid) ||
+	       (root.st_dev == folder->st_dev && root.st_ino == folder->st_ino);
 }
 
 /* Whether only root and this user can have put the entry into the folder. */
@@ -250,6 +280,9 @@ static int take_link(struct walk *w, int link, const struct stat *st, bool last)
 			return say(w->why, -ELOOP);
 		return is_magic(w, link) ? follow_magic(w) : follow(w, link);
 	}
+	if (stands_for_others(folder.st_uid))
+		return refuse_link(w, "a symbolic link in a folder whose owner is not known in "
+				      "this user namespace, and is not followed");
 	return refuse_link(w, "a symbolic link in a folder that other users can write, and is not "
 			      "followed");
 }
@@ -281,6 +314,29 @@ static int step(struct walk *w)
 	return r;
 }
 
+/* The names of this process's own descriptors, which need no walk: the links on the way to them are
+ * root's, whom a user namespace need not know. Or -1. */
+static int own_by_name(const char *path)
+{
+	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+
+	if (strcmp(path, "/dev/stdout") == 0)
+		return STDOUT_FILENO;
+	if (strcmp(path, "/dev/stderr") == 0)
+		return STDERR_FILENO;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		const char *number = path + strlen(folders[i]);
+		size_t n;
+
+		if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+			continue;
+		n = strspn(number, "0123456789");
+		if (n && n < 10 && !number[n])
+			return (int)strtol(number, NULL, 10);
+	}
+	return -1;
+}
+
 static int find_place(const char *path, struct place *ret, char why[HAK_WHY_TEXT])
 {
 	struct walk w = { .at = ret, .why = why };
@@ -292,6 +348,9 @@ static int find_place(const char *path, struct place *ret, char why[HAK_WHY_TEXT
 	if (strlen(path) >= sizeof(w.rest))
 		return say(why, -ENAMETOOLONG);
 	strcpy(w.rest, path);
+	ret->own = own_by_name(path);
+	if (ret->own >= 0)
+		return 0;
 	r = enter(&w, open_folder(AT_FDCWD, *path == '/' ? "/" : "."));
 	while (r == 0)
 		r = step(&w);

@@ -10,12 +10,12 @@
  *
  * A path is walked component by component. A symbolic link is followed where only root and this
  * user can have put it (the folder is theirs, and is neither group- nor other-writable, or has
- * the sticky bit and the link is theirs as well), and refused elsewhere. Links of /proc that
- * lead to a process's folders (cwd, root) are followed by the kernel, for their text names
- * another folder where that process sees other mounts; behind one, absolute links are refused.
- * Character devices and FIFOs are written themselves by the same rule; block devices and sockets
- * are refused. A path that leads to a descriptor of this process, as /dev/stdout does, writes to
- * that descriptor.
+ * the sticky bit and the link is theirs as well), and refused elsewhere; so where the owner has
+ * no number in this user namespace, but for / itself. Links of /proc that lead to a process's
+ * folders (cwd, root) are followed by the kernel, for their text names another folder where that
+ * process sees other mounts; behind one, absolute links are refused. Character devices and FIFOs
+ * are written themselves by the same rule; block devices and sockets are refused. A path that
+ * leads to a descriptor of this process, as /dev/stdout does, writes to that descriptor.
  */
 #ifndef HAK_OUTPUT_H
 #define HAK_OUTPUT_H

@@ -27,7 +27,7 @@
 #include "control/output.h"
 #include "tests/ctl/check.h"
 
-enum { USER = 65533, WATCHDOG_S = 240, SWAPS = 300 };
+enum { USER = 65533, STRANGER = 65532, WATCHDOG_S = 240, SWAPS = 300 };
 static const char text[] = "what root wrote\n", old[] = "old\n", secret[] = "secret\n";
 
 /* -- files ------------------------------------------------------------------------------------- */
@@ -538,6 +538,62 @@ static void check_proc(void)
 	rmdir("inner");
 }
 
+/* -- where owners have no number --------------------------------------------------------------- */
+/* In a user namespace with that map. 0: as it must be; 77: there is none; else the row that failed.
+ */
+static int run_unknown(const void *map)
+{
+	static const struct {
+		const char *path;
+		int want;
+	} rows[] = { { "stranger/out", -ELOOP }, { "stranger/way/out", -ELOOP },
+		     { "/dev/stdout", 0 },	 { "/dev/fd/1", 0 },
+		     { "/proc/self/fd/1", 0 },	 { "user/out", 0 } };
+	char why[HAK_WHY_TEXT];
+	struct stat bin;
+	int fd, r;
+
+	prctl(PR_SET_DUMPABLE, 1);
+	if (unshare(CLONE_NEWUSER) < 0)
+		return 77;
+	fd = *(const char *)map ? open("/proc/self/uid_map", O_WRONLY) : -1;
+	if (*(const char *)map && write(fd, map, strlen(map)) != (ssize_t)strlen(map))
+		return 77;
+	close(fd);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		r = hak_output_check(rows[i].path, why);
+		if (r != rows[i].want || (r < 0 && !strstr(why, "not known")))
+			return 1 + (int)i;
+	}
+	/* Links in / are root's, whatever his number. */
+	r = lstat("/bin", &bin) == 0 && S_ISLNK(bin.st_mode) ? hak_output_check("/bin/x/y", why)
+							     : -ENOENT;
+	return r == -ENOENT ? 0 : 50;
+}
+
+static void check_unknown(void)
+{
+	static const char *const maps[] = { "", "0 65533 1", "65534 65533 1" };
+	char why[HAK_WHY_TEXT];
+
+	folder("stranger", STRANGER, 0755);
+	if (symlink("../user/out", "stranger/out") < 0 || symlink("../user", "stranger/way") < 0)
+		err(99, "stranger");
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		int r = as_user(run_unknown, maps[i]);
+
+		if (r == 77)
+			printf("user namespace \"%s\" not tried\n", maps[i]);
+		else
+			CHECK(r == 0, "user namespace \"%s\": row %d", maps[i], r);
+	}
+	/* Where all have a number, 65534 is a user like others. */
+	CHECK(chown("stranger", 65534, 65534) == 0 && setresuid(65534, 65534, 0) == 0, "uid 65534");
+	CHECK(hak_output_check("stranger/none", why) == 0, "a folder of 65534's: %s", why);
+	CHECK(hak_output_check("stranger/way/none", why) == -EACCES, "a link of 65534's: %s", why);
+	CHECK(setresuid(0, 0, 0) == 0, "back to root");
+}
+
 int main(void)
 {
 	const char *tmp = getenv("HAK_TMP");
@@ -567,6 +623,7 @@ int main(void)
 	check_descriptors();
 	check_proc();
 	check_unprivileged();
+	check_unknown();
 	check_failure();
 	check_swaps();
 	check_no_remains("root");
