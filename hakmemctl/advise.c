@@ -227,8 +227,8 @@ static int answer(struct ctl *ctl, struct watches *all, int traced, const char *
 			json_object_array_add(processes, process_json(w));
 			continue;
 		}
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)w->seg->pid,
-			w->error == -ESRCH ? "it ended meanwhile" : strerror(-w->error));
+		ctl_complain("hakmemctl: process %d: %s\n", (int)w->seg->pid,
+			     w->error == -ESRCH ? "it ended meanwhile" : strerror(-w->error));
 		r = ctl_exit_code(w->error);
 	}
 	if (ctl->json != HAK_JSON_OFF) {

@@ -222,8 +222,8 @@ static int find(struct apply *a)
 		break;
 	}
 	if (!a->rule) {
-		fprintf(stderr, "hakmemctl: no rule has an advice \"%.16s\" for %s\n", a->trial->id,
-			a->name);
+		ctl_complain("hakmemctl: no rule has an advice \"%.16s\" for %s\n", a->trial->id,
+			     a->name);
 		return CTL_NOTHING;
 	}
 	return CTL_OK;
@@ -235,18 +235,18 @@ static int check(struct apply *a)
 	int index = a->row ? hak_segment_tunable(w->seg, a->row->name) : 0;
 
 	if (a->rule->needs_trace && !a->first.traced) {
-		fprintf(stderr, "hakmemctl: %s takes a trace, and there is none\n", a->trial->id);
+		ctl_complain("hakmemctl: %s takes a trace, and there is none\n", a->trial->id);
 		return CTL_UNSUPPORTED;
 	}
 	if (index < 0 || !a->rule->look(&a->first, &a->advice)) {
-		fprintf(stderr, "hakmemctl: the figures of this span do not give the advice %s\n",
-			a->trial->id);
+		ctl_complain("hakmemctl: the figures of this span do not give the advice %s\n",
+			     a->trial->id);
 		return CTL_NOTHING;
 	}
 	a->index = (uint32_t)index;
 	if (a->row && a->first.setting[a->rule->tunable].held && !a->trial->force) {
-		fprintf(stderr, "hakmemctl: an administrator has set %s; --force goes over that\n",
-			a->row->name);
+		ctl_complain("hakmemctl: an administrator has set %s; --force goes over that\n",
+			     a->row->name);
 		return CTL_FAILED;
 	}
 	return CTL_OK;
@@ -335,7 +335,7 @@ static int failed(const struct apply *a, int r)
 			  : r == -ESRCH ? "it ended meanwhile"
 					: strerror(-r);
 
-	fprintf(stderr, "hakmemctl: process %d: %s\n", (int)a->w->seg->pid, why);
+	ctl_complain("hakmemctl: process %d: %s\n", (int)a->w->seg->pid, why);
 	return ctl_exit_code(r);
 }
 

@@ -30,7 +30,7 @@ void ctl_say_wait(const char *what, uint64_t ns)
 	if (!isatty(STDERR_FILENO))
 		return;
 	hak_ns_format(ns, text);
-	fprintf(stderr, "hakmemctl: %s for %s; Ctrl-C ends it sooner\n", what, text);
+	ctl_complain("hakmemctl: %s for %s; Ctrl-C ends it sooner\n", what, text);
 }
 
 static pid_t pager;
@@ -111,7 +111,7 @@ int ctl_answer(struct ctl *ctl, struct json_object *document, struct json_object
 	if (r == -EINVAL)
 		return ctl_usage(ctl, "%s", why);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot print the answer: %s\n", why);
+		ctl_complain("hakmemctl: cannot print the answer: %s\n", why);
 		return CTL_FAILED;
 	}
 	return CTL_OK;

@@ -29,7 +29,7 @@ static int print_all(FILE *to, const struct hak_conf_file *files, size_t n)
 			continue;
 		r = hak_conf_text(files[i].path, &text, &bytes);
 		if (r < 0) {
-			fprintf(stderr, "hakmemctl: %s: %s\n", files[i].path, strerror(-r));
+			ctl_complain("hakmemctl: %s: %s\n", files[i].path, strerror(-r));
 			result = CTL_FAILED;
 			continue;
 		}
@@ -61,7 +61,7 @@ int verb_cat_config(struct ctl *ctl, int argc, char **argv)
 			hak_conf_files_free(conf, conf_n);
 	}
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot list the files: %s\n", strerror(-r));
+		ctl_complain("hakmemctl: cannot list the files: %s\n", strerror(-r));
 		return CTL_FAILED;
 	}
 	to = ctl_pager_begin(ctl);

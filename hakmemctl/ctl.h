@@ -11,6 +11,7 @@
 #ifndef HAK_CTL_H
 #define HAK_CTL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -202,6 +203,14 @@ void ctl_pager_end(FILE *to);
 /* -- guard.c ----------------------------------------------------------------------------------- */
 /* From here on stderr escapes what is written to it (control/escape.h). */
 void ctl_guard_stderr(void);
+
+/* To stderr, escaped as one message: its last character alone may end a line. What this program has
+ * to say goes this way, and not by stdio. */
+void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void ctl_complain_v(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
+/* What is written to stderr between true and false is one message. */
+void ctl_gather_stderr(bool gather);
 
 /* -- get.c ------------------------------------------------------------------------------------- */
 /* The tunables of the target: those named, or all, or with `changed` those that differ from their

@@ -115,7 +115,7 @@ int verb_describe(struct ctl *ctl, int argc, char **argv)
 	for (int i = optind; i < argc; i++) {
 		if (describe(rows, argv[i], to))
 			continue;
-		fprintf(stderr, "hakmemctl: nothing is named \"%s\"\n", argv[i]);
+		ctl_complain("hakmemctl: nothing is named \"%s\"\n", argv[i]);
 		result = CTL_NOTHING;
 	}
 	if (to)

@@ -231,7 +231,7 @@ static void notes_json(struct json_object *row, const struct ctl_verdict *v)
 		hak_json_text(o, "note", v->note[i]);
 		json_object_array_add(notes, json_object_get(json_object_object_get(o, "note")));
 		json_object_put(o);
-		fprintf(stderr, "hakmemctl: note: %s\n", v->note[i]);
+		ctl_complain("hakmemctl: note: %s\n", v->note[i]);
 	}
 	json_object_object_add(row, "notes", notes);
 }
@@ -397,7 +397,7 @@ int ctl_root_option(struct ctl *ctl, int *root)
 		close(fd);
 		*root = HAK_OWN_ROOT;
 	} else if (hak_root_check(fd, why) < 0) {
-		fprintf(stderr, "hakmemctl: --root=%.200s: %s\n", ctl->argument, why);
+		ctl_complain("hakmemctl: --root=%.200s: %s\n", ctl->argument, why);
 		return CTL_UNSUPPORTED;
 	}
 	return CTL_OK;
@@ -440,7 +440,7 @@ static int reload(struct command *cmd)
 	r = ctl_reload_systemd(why);
 	if (r == 0 || r == -ENOTCONN)
 		return CTL_OK;
-	fprintf(stderr, "hakmemctl: systemd does not know yet: %s; systemctl daemon-reload\n", why);
+	ctl_complain("hakmemctl: systemd does not know yet: %s; systemctl daemon-reload\n", why);
 	return CTL_FAILED;
 }
 

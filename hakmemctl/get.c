@@ -63,10 +63,10 @@ static int add_named(struct get *get, struct json_object *rows)
 			continue;
 		}
 		if (any)
-			fprintf(stderr, "hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
-				hak_json_get(any, "pid"), get->names[i]);
+			ctl_complain("hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
+				     hak_json_get(any, "pid"), get->names[i]);
 		else
-			fprintf(stderr, "hakmemctl: a process has no tunables at all\n");
+			ctl_complain("hakmemctl: a process has no tunables at all\n");
 		result = CTL_FAILED;
 	}
 	return result;

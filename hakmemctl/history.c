@@ -209,7 +209,7 @@ int verb_history(struct ctl *ctl, int argc, char **argv)
 	json_object_object_add(document, "changes", cmd.rows);
 	r = ctl_each_entry(NULL, add_entry, &cmd, why);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		json_object_put(document);
 		return ctl_exit_code(r);
 	}

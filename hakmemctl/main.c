@@ -224,8 +224,8 @@ int main(int argc, char **argv)
 	ctl_bus_close(&ctl);
 	errno = 0;
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "hakmemctl: cannot write the answer%s%s\n", errno ? ": " : "",
-			errno ? strerror(errno) : "");
+		ctl_complain("hakmemctl: cannot write the answer%s%s\n", errno ? ": " : "",
+			     errno ? strerror(errno) : "");
 		return r ? r : CTL_FAILED;
 	}
 	return r;

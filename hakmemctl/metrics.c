@@ -33,7 +33,7 @@ static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 	int r = hak_snapshot_take(seg, &snap);
 
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
+		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
 		return ctl_exit_code(r);
 	}
 	hak_figures_take(seg, &snap, false, &figures);
@@ -76,7 +76,7 @@ static int of_daemon(const struct request *request, FILE *to)
 	int r = hak_metrics_ask(request->daemon, request->format, 10000000000, &text, &bytes, why);
 
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return r == -EACCES ? CTL_DENIED : CTL_FAILED;
 	}
 	hak_put_lines(to, text, bytes);
@@ -103,7 +103,7 @@ static int replace(struct ctl *ctl, const char *target, const struct request *re
 		hak_output(request->output, text, bytes, why);
 	free(text);
 	if (why[0]) {
-		fprintf(stderr, "hakmemctl: cannot write %s: %s\n", request->output, why);
+		ctl_complain("hakmemctl: cannot write %s: %s\n", request->output, why);
 		r = CTL_FAILED;
 	}
 	return r;

@@ -117,7 +117,10 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 	for (;;) {
 		int letter, r;
 
+		/* It quotes what was typed, in pieces. */
+		ctl_gather_stderr(true);
 		letter = getopt_long(argc, argv, t.short_form, t.long_form, NULL);
+		ctl_gather_stderr(false);
 		if (letter == -1)
 			return where(ctl);
 		r = common_option(ctl, letter);
@@ -140,9 +143,9 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 		va_start(args, format);
 		vsnprintf(text, sizeof(text), format, args);
 		va_end(args);
-		fprintf(stderr, "hakmemctl%s%s: %s\n", space, ctl->verb->name, text);
+		ctl_complain("hakmemctl%s%s: %s\n", space, ctl->verb->name, text);
 	}
-	fprintf(stderr, "Try 'hakmemctl%s%s --help'.\n", space, ctl->verb->name);
+	ctl_complain("Try 'hakmemctl%s%s --help'.\n", space, ctl->verb->name);
 	return ctl->failure = CTL_USAGE;
 }
 

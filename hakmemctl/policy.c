@@ -31,8 +31,8 @@ static int load(struct command *cmd)
 
 	free(path);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot read the policies: %s\n",
-			path ? strerror(-r) : "out of memory");
+		ctl_complain("hakmemctl: cannot read the policies: %s\n",
+			     path ? strerror(-r) : "out of memory");
 		return CTL_FAILED;
 	}
 	cmd->rows = json_object_new_array();
@@ -48,9 +48,9 @@ static void tell_problems(const struct hak_policy_set *set)
 		hak_escape(p->why, why, sizeof(why));
 		hak_escape(p->path, path, sizeof(path));
 		if (p->line)
-			fprintf(stderr, "%s:%u: %s\n", path, p->line, why);
+			ctl_complain("%s:%u: %s\n", path, p->line, why);
 		else
-			fprintf(stderr, "%s: %s\n", path, why);
+			ctl_complain("%s: %s\n", path, why);
 	}
 }
 
@@ -256,10 +256,9 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 			}
 		if (found)
 			continue;
-		fprintf(stderr,
-			"hakmemctl: there is no policy %s; see hakmemctl policy "
-			"list\n",
-			argv[i]);
+		ctl_complain("hakmemctl: there is no policy %s; see hakmemctl policy "
+			     "list\n",
+			     argv[i]);
 		r = CTL_NOTHING;
 	}
 	printed = answer(ctl, &cmd, "show", show_columns, SHOW_COLUMNS);
@@ -280,7 +279,7 @@ static int effect_of(struct command *cmd, const struct hak_segment *seg, struct 
 	int r = hak_identity_read(seg->procfd, seg->pid, id);
 
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
+		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
 		return ctl_exit_code(r);
 	}
 	hak_identity_name_user(id);
@@ -429,7 +428,7 @@ static int verify_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 		return r;
 	r = hak_tunables_read(seg, &states);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
+		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
 		return ctl_exit_code(r);
 	}
 	for (uint32_t i = 0; i < seg->header.tunables; i++)

@@ -111,7 +111,7 @@ static int write_layer(const struct hak_segment *seg, const struct hak_change *c
 	int r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, change, 1, ret_generation, why);
 
 	if (r < 0 && r != -ESRCH)
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)seg->pid, why);
+		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, why);
 	return r;
 }
 
@@ -121,10 +121,9 @@ static int refuse(const struct hak_segment *seg, uint64_t left_ns)
 	char left[HAK_VALUE_TEXT];
 
 	hak_ns_format(left_ns, left);
-	fprintf(stderr,
-		"hakmemctl: process %d: %s is set for another %s already, perhaps by another "
-		"profile; to end that: hakmemctl reset %d %s\n",
-		(int)seg->pid, tunable, left, (int)seg->pid, tunable);
+	ctl_complain("hakmemctl: process %d: %s is set for another %s already, perhaps by another "
+		     "profile; to end that: hakmemctl reset %d %s\n",
+		     (int)seg->pid, tunable, left, (int)seg->pid, tunable);
 	return -EBUSY;
 }
 
@@ -138,8 +137,8 @@ static int sampling_on(const struct hak_segment *seg, const struct request *q,
 	int r;
 
 	if (index < 0) {
-		fprintf(stderr, "hakmemctl: process %d runs a libhakmem that has no %s\n",
-			(int)seg->pid, tunable);
+		ctl_complain("hakmemctl: process %d runs a libhakmem that has no %s\n",
+			     (int)seg->pid, tunable);
 		return -EPROTONOSUPPORT;
 	}
 	r = hak_segment_read_tune(seg, &tune);
@@ -158,8 +157,8 @@ static int sampling_on(const struct hak_segment *seg, const struct request *q,
 				       .deadline_ns = now + q->ns + GRACE_NS };
 	r = write_layer(seg, ret_on, &generation);
 	if (r == 0 && hak_tune_wait(seg, generation, APPLY_NS) == -ETIMEDOUT)
-		fprintf(stderr, "hakmemctl: process %d sleeps; sampling begins when it allocates\n",
-			(int)seg->pid);
+		ctl_complain("hakmemctl: process %d sleeps; sampling begins when it allocates\n",
+			     (int)seg->pid);
 	return r;
 }
 
@@ -175,7 +174,7 @@ static void sampling_off(const struct hak_segment *seg, const struct hak_change 
 		return;
 	now = &tune.slot[on->index].admin;
 	if (!now->set || now->value != on->value || now->deadline_ns != on->deadline_ns)
-		fprintf(stderr,
+		ctl_complain(
 			"hakmemctl: process %d: %s was changed by another meanwhile, and is left "
 			"as it is; the profile may not be whole\n",
 			(int)seg->pid, tunable);
@@ -200,13 +199,13 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	int r = hak_symbols_open(p->pid, &p->symbols);
 
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: process %d: its files cannot be looked at: %s\n",
-			(int)p->pid, strerror(-r));
+		ctl_complain("hakmemctl: process %d: its files cannot be looked at: %s\n",
+			     (int)p->pid, strerror(-r));
 		return ctl_exit_code(r);
 	}
 	r = hak_sampler_open(p->pid, p->library, profile_take, p, &sampler, why);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return ctl_exit_code(r);
 	}
 	r = sampling_on(seg, q, &before, &on);
@@ -226,7 +225,7 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	}
 	hak_sampler_close(sampler);
 	if (r == 0 && p->failed)
-		fprintf(stderr, "hakmemctl: out of memory: the profile is not whole\n");
+		ctl_complain("hakmemctl: out of memory: the profile is not whole\n");
 	return r < 0 ? ctl_exit_code(r) : p->failed ? CTL_FAILED : CTL_OK;
 }
 
@@ -272,8 +271,8 @@ static int answer(const struct profile *p, const struct request *q)
 		r = -errno;
 	free(text);
 	if (r < 0)
-		fprintf(stderr, "hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
-			why[0] ? why : strerror(-r));
+		ctl_complain("hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
+			     why[0] ? why : strerror(-r));
 	return r < 0 ? CTL_FAILED : CTL_OK;
 }
 
@@ -290,7 +289,7 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 		return ctl->failure;
 	/* Before half a minute of work, not after it. */
 	if (q.output && hak_output_check(q.output, why) < 0) {
-		fprintf(stderr, "hakmemctl: %s: %s\n", q.output, why);
+		ctl_complain("hakmemctl: %s: %s\n", q.output, why);
 		return CTL_FAILED;
 	}
 	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);

@@ -96,11 +96,11 @@ int verb_run(struct ctl *ctl, int argc, char **argv)
 	if (optind == argc)
 		return ctl_usage(ctl, "it takes a COMMAND");
 	if (preload(why) < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return CTL_FAILED;
 	}
 	execvp(argv[optind], argv + optind);
 	r = errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
-	fprintf(stderr, "hakmemctl: cannot run %s: %s\n", argv[optind], strerror(errno));
+	ctl_complain("hakmemctl: cannot run %s: %s\n", argv[optind], strerror(errno));
 	return r;
 }

@@ -238,7 +238,7 @@ static int add_unit(int root, const char *name, struct json_object *units, struc
 	int r = ctl_unit_load(root, name, &unit, why);
 
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return r == -ENOENT ? CTL_NOTHING : CTL_FAILED;
 	}
 	read_state(unit, &s);

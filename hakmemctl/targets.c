@@ -78,7 +78,7 @@ int ctl_check_proc(void)
 
 	if (hak_proc_check(why) == 0)
 		return CTL_OK;
-	fprintf(stderr, "hakmemctl: %s\n", why);
+	ctl_complain("hakmemctl: %s\n", why);
 	return CTL_FAILED;
 }
 
@@ -105,7 +105,7 @@ static int find(struct ctl *ctl, const char *text, struct found *ret)
 	hak_target_shares(&ret->shares);
 	r = hak_target_pids(&ret->target, shares_of(ret), &ret->pids, &ret->n);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
+		ctl_complain("hakmemctl: cannot look for processes: %s\n", strerror(-r));
 		return CTL_FAILED;
 	}
 	return CTL_OK;
@@ -121,7 +121,7 @@ static int complain(struct found *f, pid_t pid, int error, const char *why,
 	if (failed)
 		failed(pid, why, arg);
 	if (!failed || f->target.kind == HAK_TARGET_PID)
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
+		ctl_complain("hakmemctl: process %d: %s\n", (int)pid, why);
 	return ctl_exit_code(error);
 }
 
@@ -184,14 +184,13 @@ static int done(struct found *f, int result)
 	if (f->matched)
 		return result;
 	if (f->kept) {
-		fprintf(stderr,
-			"hakmemctl: of others' processes %zu run hakmem, and none of "
-			"yours: %s\n",
-			f->kept, f->why);
+		ctl_complain("hakmemctl: of others' processes %zu run hakmem, and none of "
+			     "yours: %s\n",
+			     f->kept, f->why);
 		return CTL_DENIED;
 	}
-	fprintf(stderr, "hakmemctl: no process%s that runs hakmem can be seen\n",
-		of_target[f->target.kind]);
+	ctl_complain("hakmemctl: no process%s that runs hakmem can be seen\n",
+		     of_target[f->target.kind]);
 	return CTL_NOTHING;
 }
 
@@ -207,14 +206,14 @@ int ctl_open_one(struct ctl *ctl, const char *text, unsigned flags, struct hak_s
 	pid = f.n ? f.pids[0] : 0;
 	free(f.pids);
 	if (f.n == 0) {
-		fprintf(stderr, "hakmemctl: there is no such process that runs hakmem\n");
+		ctl_complain("hakmemctl: there is no such process that runs hakmem\n");
 		return CTL_NOTHING;
 	}
 	if (f.n > 1)
 		return ctl_usage(ctl, "%zu processes match; give the PID of one", f.n);
 	r = hak_segment_open(pid, flags, ret, why);
 	if (r < 0)
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, why);
+		ctl_complain("hakmemctl: process %d: %s\n", (int)pid, why);
 	return ctl_exit_code(r);
 }
 
@@ -269,7 +268,7 @@ static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **re
 		return complain(f, f->target.pid, r, why, NULL, NULL);
 	if (r < 0) {
 		f->matched = true;
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return r == -ENOENT ? CTL_FAILED : ctl_exit_code(r);
 	}
 	for (size_t i = 0; i < n; i++) {

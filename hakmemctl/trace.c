@@ -124,8 +124,7 @@ static int watch(struct trace *t, pid_t pid, bool only)
 	int r = check_process(pid);
 
 	if (r == -ENOTSUP && only) {
-		fprintf(stderr, "hakmemctl: %d is a thread; give the PID of its process\n",
-			(int)pid);
+		ctl_complain("hakmemctl: %d is a thread; give the PID of its process\n", (int)pid);
 		return -ESRCH;
 	}
 	if (r == 0)
@@ -133,7 +132,7 @@ static int watch(struct trace *t, pid_t pid, bool only)
 	if (r == 0)
 		r = trace_add(t, pid, BORN_BEFORE, hak_session_owner(t->session, pid));
 	if (r < 0 && only)
-		fprintf(stderr, "hakmemctl: process %d: %s\n", (int)pid, strerror(-r));
+		ctl_complain("hakmemctl: process %d: %s\n", (int)pid, strerror(-r));
 	if (r < 0)
 		return r;
 	return 0;
@@ -150,7 +149,7 @@ static int watch_target(struct trace *t, const struct hak_target *target)
 		return r;
 	r = hak_target_any_pids(target, &pids, &n);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: cannot look for processes: %s\n", strerror(-r));
+		ctl_complain("hakmemctl: cannot look for processes: %s\n", strerror(-r));
 		return CTL_FAILED;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -160,7 +159,7 @@ static int watch_target(struct trace *t, const struct hak_target *target)
 	if (t->processes)
 		return CTL_OK;
 	if (!only)
-		fprintf(stderr, "hakmemctl: there is no such process\n");
+		ctl_complain("hakmemctl: there is no such process\n");
 	return only && r < 0 ? ctl_exit_code(r) : CTL_NOTHING;
 }
 
@@ -183,7 +182,7 @@ static int start_command(struct trace *t, char **command, int *ret_go)
 			_exit(CTL_FAILED);
 		execvp(command[0], command);
 		c = errno == ENOENT ? 127 : 126;
-		fprintf(stderr, "hakmemctl: cannot run %s: %s\n", command[0], strerror(errno));
+		ctl_complain("hakmemctl: cannot run %s: %s\n", command[0], strerror(errno));
 		_exit(write(fds[0], &c, 1) == 1 ? c : CTL_FAILED);
 	}
 	close(fds[0]);
@@ -252,7 +251,7 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 		return r;
 	r = hak_session_start(t->session, why);
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return ctl_exit_code(r);
 	}
 	t->started_ns = hak_monotonic_ns();
@@ -273,7 +272,7 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 
 static int complain(const char *path, const char *why)
 {
-	fprintf(stderr, "hakmemctl: %s: %s\n", path, why);
+	ctl_complain("hakmemctl: %s: %s\n", path, why);
 	return CTL_FAILED;
 }
 
@@ -334,7 +333,7 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	if (by_cgroup)
 		options.cgroup_fd = open_cgroup(target.path, why);
 	if (by_cgroup && options.cgroup_fd < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 		return CTL_NOTHING;
 	}
 	/* Before all the work, not after it. */
@@ -345,14 +344,14 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	sigaction(SIGHUP, &catch, NULL);
 	/* Before there is anything that the command could inherit. */
 	if (q.command && start_command(&t, q.command, &go) < 0) {
-		fprintf(stderr, "hakmemctl: cannot start a process: %s\n", strerror(errno));
+		ctl_complain("hakmemctl: cannot start a process: %s\n", strerror(errno));
 		return CTL_FAILED;
 	}
 	options.window_ns = t.window_ns;
 	options.events = t.events;
 	r = hak_session_open(&options, &t.session, why);
 	if (r < 0)
-		fprintf(stderr, "hakmemctl: %s\n", why);
+		ctl_complain("hakmemctl: %s\n", why);
 	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);
 	if (r == CTL_OK)
 		r = answer(&t, &q);

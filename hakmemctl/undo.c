@@ -174,14 +174,13 @@ static int find_change(const char *id, struct entries *all)
 	int r = ctl_each_entry(id, collect, all, why);
 
 	if (r < 0) {
-		fprintf(stderr, "hakmemctl: %s\n", r == -ENOMEM ? strerror(ENOMEM) : why);
+		ctl_complain("hakmemctl: %s\n", r == -ENOMEM ? strerror(ENOMEM) : why);
 		return ctl_exit_code(r);
 	}
 	if (all->n == 0) {
-		fprintf(stderr,
-			"hakmemctl: the journal has no change %.40s that you may read; see "
-			"hakmemctl history\n",
-			id);
+		ctl_complain("hakmemctl: the journal has no change %.40s that you may read; see "
+			     "hakmemctl history\n",
+			     id);
 		return CTL_NOTHING;
 	}
 	return CTL_OK;

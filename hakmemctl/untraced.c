@@ -11,7 +11,7 @@ static int say_so(struct ctl *ctl, int argc, char **argv)
 {
 	if (ctl_option(ctl, argc, argv) == -2)
 		return ctl->failure;
-	fprintf(stderr, "hakmemctl: %s\n", why_not);
+	ctl_complain("hakmemctl: %s\n", why_not);
 	return CTL_UNSUPPORTED;
 }
 
