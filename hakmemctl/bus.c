@@ -33,9 +33,12 @@ struct ctl_call {
 /* -- connection -------------------------------------------------------------------------------- */
 /* An error of ours, not of hakmemd's. No exit code but "failed" follows from it: an -EACCES here
  * would not be about a process. */
-static int not_reached(const struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
+static int not_reached(struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
 {
-	if (ctl->host) /* ssh has said why; that the pipe to it closed says nothing */
+	/* ssh says why first; that the pipe to it closed says nothing */
+	if (ctl->host)
+		ctl_ssh_end(ctl);
+	if (ctl->host)
 		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of %s by ssh", ctl->host);
 	else if (ctl->machine)
 		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus of container %s: %s",
@@ -52,7 +55,7 @@ static int connect_bus(struct ctl *ctl, char why[HAK_WHY_TEXT])
 	if (ctl->bus)
 		return 0;
 	if (ctl->host)
-		r = sd_bus_open_system_remote(&ctl->bus, ctl->host);
+		r = ctl_ssh_open(ctl);
 	else if (ctl->machine)
 		r = sd_bus_open_system_machine(&ctl->bus, ctl->machine);
 	else
@@ -65,10 +68,11 @@ void ctl_bus_close(struct ctl *ctl)
 	ctl_agent_end(ctl);
 	sd_bus_flush_close_unref(ctl->bus);
 	ctl->bus = NULL;
+	ctl_ssh_end(ctl);
 }
 
 /* From the name of an error to what exit codes are made of. */
-static int error_of(const struct ctl *ctl, const sd_bus_error *error, int r, char why[HAK_WHY_TEXT])
+static int error_of(struct ctl *ctl, const sd_bus_error *error, int r, char why[HAK_WHY_TEXT])
 {
 	static const struct {
 		const char *name;

@@ -56,6 +56,7 @@ struct ctl {
 	size_t bus_values;	    /* in all answers that arrived on it */
 	uint64_t bus_until_ns;	    /* how long it is waited for; 0: nothing was asked yet */
 	pid_t agent;		    /* 0: none was started */
+	pid_t ssh_words;	    /* passes on what ssh writes to stderr; 0: none does */
 	int failure;		    /* exit code for a bad command line, or for --help */
 };
 
@@ -148,6 +149,11 @@ int ctl_open_one(struct ctl *ctl, const char *target, unsigned segment_flags,
 		 struct hak_segment **ret);
 
 int ctl_exit_code(int error); /* of a negative errno */
+
+/* -- ssh.c ------------------------------------------------------------------------------------- */
+/* Opens ctl->bus on ctl->host: 0 or -errno. end: waits a moment for the last words. */
+int ctl_ssh_open(struct ctl *ctl);
+void ctl_ssh_end(struct ctl *ctl);
 
 /* -- bus.c ------------------------------------------------------------------------------------- */
 /*

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The system bus of another host, by ssh (-H). What ssh writes to stderr, and what the far side has
+ * it write there, is text of strangers: a process of ours passes it on, escaped. Passwords are
+ * asked for at the terminal itself and do not come this way.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "hakmemctl/ctl.h"
+
+#define WAIT_MS 2000
+
+static void pass_on(int from)
+{
+	FILE *f = fdopen(from, "r");
+	char piece[1024];
+
+	signal(SIGPIPE, SIG_DFL);
+	while (f && fgets(piece, sizeof(piece), f))
+		ctl_complain("%s", piece);
+	_exit(0);
+}
+
+/* A connection that ssh keeps for others holds the pipe open: then it is not waited for. */
+void ctl_ssh_end(struct ctl *ctl)
+{
+	for (int ms = 0; ctl->ssh_words > 0 && ms < WAIT_MS; ms += 10) {
+		pid_t ended = waitpid(ctl->ssh_words, NULL, WNOHANG);
+
+		if (ended == ctl->ssh_words || (ended < 0 && errno != EINTR))
+			break;
+		usleep(10000);
+	}
+	ctl->ssh_words = 0;
+}
+
+/* stderr is the pipe just while sd-bus starts ssh. */
+int ctl_ssh_open(struct ctl *ctl)
+{
+	int fds[2], own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), r;
+
+	if (own < 0)
+		return -errno;
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		r = -errno;
+		close(own);
+		return r;
+	}
+	fflush(stdout);
+	ctl->ssh_words = fork();
+	if (ctl->ssh_words == 0) {
+		close(fds[1]);
+		pass_on(fds[0]);
+	}
+	r = ctl->ssh_words < 0 || dup2(fds[1], STDERR_FILENO) < 0 ? -errno : 0;
+	close(fds[0]);
+	close(fds[1]);
+	if (r == 0)
+		r = sd_bus_open_system_remote(&ctl->bus, ctl->host);
+	dup2(own, STDERR_FILENO);
+	close(own);
+	return r;
+}
