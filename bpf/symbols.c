@@ -16,12 +16,18 @@
 #include "bpf/symbols.h"
 #include "control/root.h"
 
+/* Times that all mappings are read again; for code that is in no file that would be each time. */
+#define REFRESHES_MAX 64
+/* Each is looked for in all of the process's mappings. */
+#define REMOVED_MAX	  256
 #define HAK_MANGLED_BYTES 1024 /* what libsupc++ takes at most */
 
 struct hak_symbols {
 	pid_t pid;
 	Dwfl *dwfl;
 	bool attached;
+	unsigned refreshes;
+	unsigned removed; /* files that were looked for where they are mapped, or left out */
 	const struct hak_site_event *site; /* while it is unwound */
 };
 
@@ -36,6 +42,7 @@ struct frames {
 static struct {
 	pid_t pid;
 	int root;
+	unsigned *removed;
 } opening = { .root = -1 };
 
 /*
@@ -72,7 +79,7 @@ static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwar
 
 	if (!name || name[0] != '/')
 		return dwfl_linux_proc_find_elf(module, userdata, name, base, ret_path, ret_elf);
-	if (opening.pid && strstr(name, " (deleted)"))
+	if (opening.pid && strstr(name, " (deleted)") && ++*opening.removed <= REMOVED_MAX)
 		fd = hak_open_mapped_at(opening.pid, base);
 	if (opening.root >= 0 && fd < 0)
 		fd = hak_open_file_in(opening.root, name);
@@ -124,6 +131,8 @@ int hak_symbols_refresh(struct hak_symbols *s)
 	char path[32];
 	int r;
 
+	if (s->refreshes++ > REFRESHES_MAX)
+		return -EBUSY;
 	dwfl_report_begin_add(s->dwfl);
 	r = dwfl_linux_proc_report(s->dwfl, s->pid);
 	dwfl_report_end(s->dwfl, NULL, NULL);
@@ -131,6 +140,7 @@ int hak_symbols_refresh(struct hak_symbols *s)
 		return r > 0 ? -r : -EINVAL;
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)s->pid);
 	opening.pid = s->pid;
+	opening.removed = &s->removed;
 	opening.root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	dwfl_getmodules(s->dwfl, open_file, NULL, 0);
 	if (opening.root >= 0)
@@ -165,6 +175,11 @@ void hak_symbols_close(struct hak_symbols *s)
 	if (s->dwfl)
 		dwfl_end(s->dwfl);
 	free(s);
+}
+
+unsigned hak_symbols_left_out(const struct hak_symbols *s)
+{
+	return s->removed > REMOVED_MAX ? s->removed - REMOVED_MAX : 0;
 }
 
 int hak_symbols_covers(const struct hak_symbols *s, uint64_t address)
@@ -282,15 +297,12 @@ size_t hak_symbols_unwind(struct hak_symbols *s, const struct hak_site_event *si
 }
 
 /* -- names ------------------------------------------------------------------------------------- */
-void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret)
+void hak_symbols_locate(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret)
 {
 	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
 	const unsigned char *id;
 	GElf_Addr id_address;
 	Dwarf_Addr start, bias = 0;
-	Dwfl_Line *line;
-	GElf_Off offset;
-	GElf_Sym symbol;
 	int n;
 
 	*ret = (struct hak_symbol){ .address = address, .offset = address };
@@ -305,6 +317,18 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 		memcpy(ret->build_id, id, (size_t)n);
 		ret->build_id_bytes = (size_t)n;
 	}
+}
+
+void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret)
+{
+	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
+	Dwfl_Line *line;
+	GElf_Off offset;
+	GElf_Sym symbol;
+
+	hak_symbols_locate(s, address, ret);
+	if (!module)
+		return;
 	ret->function = dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL);
 	if (ret->function)
 		ret->offset = offset;

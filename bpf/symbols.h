@@ -39,7 +39,7 @@ struct hak_symbol {
 int hak_symbols_open(pid_t pid, struct hak_symbols **ret);
 void hak_symbols_close(struct hak_symbols *s);
 
-/* Again, for files mapped since. */
+/* Again, for files mapped since; -EBUSY: it was done too often. */
 int hak_symbols_refresh(struct hak_symbols *s);
 
 /* Whether the address lies in a file that was noted. */
@@ -54,6 +54,12 @@ size_t hak_symbols_unwind(struct hak_symbols *s, const struct hak_site_event *si
 
 /* `address` as hak_symbols_unwind() gives it: within the call, not behind it. */
 void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret);
+/* The same without function and source, which takes no time to speak of: how long these are looked
+ * for, the process's files decide. */
+void hak_symbols_locate(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret);
+
+/* Removed files that were not looked for where they are mapped: too many of them. */
+unsigned hak_symbols_left_out(const struct hak_symbols *s);
 
 /* A function's name for people: without the version that it has in a library, C++ as it is written
  * where this build can tell. Names that would be too long then stay as they are. */

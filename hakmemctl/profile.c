@@ -7,6 +7,7 @@
  * Sampling is set with a deadline, so that it ends by itself where we are killed.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -219,8 +220,15 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	if (r == 0) {
 		p->ns = hak_monotonic_ns() - p->started_ns;
 		sampling_off(seg, &before, &on);
+		/* One that does not obey would never let us go. */
+		deadline = hak_monotonic_ns() + GRACE_NS;
 		while (hak_sampler_poll(sampler, 0) > 0)
-			;
+			if (hak_monotonic_ns() >= deadline) {
+				ctl_complain("hakmemctl: process %d does not end sampling: its "
+					     "last samples are left out\n",
+					     (int)p->pid);
+				break;
+			}
 		profile_add_up(p, sampler);
 	}
 	hak_sampler_close(sampler);
@@ -276,6 +284,25 @@ static int answer(const struct profile *p, const struct request *q)
 	return r < 0 ? CTL_FAILED : CTL_OK;
 }
 
+/* What the process had more of than is looked at. */
+static void tell_left_out(const struct profile *p)
+{
+	unsigned files = hak_symbols_left_out(p->symbols);
+
+	if (p->left_out)
+		ctl_complain("hakmemctl: process %d has more stacks than are kept: %" PRIu64
+			     " samples are without theirs\n",
+			     (int)p->pid, p->left_out);
+	if (p->places && p->places->unnamed)
+		ctl_complain("hakmemctl: process %d: names took too long: %zu addresses are "
+			     "without\n",
+			     (int)p->pid, p->places->unnamed);
+	if (files)
+		ctl_complain("hakmemctl: process %d maps too many removed files: %u were not "
+			     "looked for\n",
+			     (int)p->pid, files);
+}
+
 int verb_profile(struct ctl *ctl, int argc, char **argv)
 {
 	const struct sigaction catch = { .sa_handler = interrupt };
@@ -305,6 +332,8 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	r = listen_to(&p, seg, &q);
 	if (r == CTL_OK)
 		r = answer(&p, &q);
+	if (r == CTL_OK)
+		tell_left_out(&p);
 	profile_free(&p);
 	hak_segment_close(seg);
 	return r;

@@ -13,6 +13,7 @@
 
 #include "bpf/sampler.h"
 #include "bpf/symbols.h"
+#include "control/index.h"
 #include "hakmemctl/ctl.h"
 
 /* Estimates. */
@@ -26,6 +27,22 @@ struct profile_stack {
 	uint64_t frame[HAK_FRAMES_MAX];
 	size_t frames;
 	struct profile_sums sums[PROFILE_WHATS]; /* handed out; in use at the end */
+};
+
+/* An address of a stack, and what it is called, which is found out when it is first asked for. */
+struct profile_place {
+	uint64_t address;
+	struct hak_symbol symbol;
+	char *name; /* as profile_plain_name() says; NULL: not asked for yet */
+};
+
+/* All addresses of all stacks. */
+struct profile_places {
+	struct profile_place *place;
+	size_t n, room;
+	struct hak_index index; /* by address */
+	uint64_t named_ns;	/* time that names took */
+	size_t unnamed;		/* addresses without function and source: it took too long */
 };
 
 /* By its number; stack 0 with weight 0: it was lost. */
@@ -43,9 +60,10 @@ struct profile {
 	time_t began;
 	struct hak_symbols *symbols;
 	struct profile_stack *stack;
-	size_t stacks, stacks_room;
-	uint32_t *bucket; /* of stacks by hash; index + 1 */
-	size_t buckets;
+	size_t stacks, stacks_room, frames; /* frames: of all stacks */
+	struct hak_index by_frames;	    /* of stacks */
+	struct profile_places *places;
+	uint64_t left_out; /* samples that went to the empty stack: too many stacks */
 	struct profile_sample *sample;
 	size_t samples, samples_room;
 	unsigned strays; /* stacks that ended in a file we did not know */
@@ -60,6 +78,8 @@ void profile_take(const struct hak_site_event *e, void *arg);
 /* When sampling has ended: which blocks are in use, and the sums; stacks by falling sums. */
 void profile_add_up(struct profile *p, const struct hak_sampler *sampler);
 void profile_free(struct profile *p);
+/* Of an address in a stack: its number in p->places, with symbol and name. */
+size_t profile_place(const struct profile *p, uint64_t address);
 /* "function", or "file+0x12", as the program has it; and escaped. */
 void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/escape.h"
+#include "control/grow.h"
 #include "control/value.h"
 #include "hakmemctl/profile.h"
 
@@ -23,7 +24,19 @@
 struct node {
 	char *name;
 	double bytes;
-	struct node *child, *next;
+	struct node *parent, *child, *next;
+};
+
+struct tree {
+	struct node root;
+	struct node **node; /* all others */
+	size_t nodes, room;
+	struct hak_index index; /* by parent and name */
+};
+
+struct key {
+	struct node *const *node, *parent;
+	const char *name;
 };
 
 /* -- folded ------------------------------------------------------------------------------------ */
@@ -55,46 +68,61 @@ int profile_write_folded(const struct profile *p, FILE *to)
 }
 
 /* -- the tree ---------------------------------------------------------------------------------- */
-static struct node *child_of(struct node *n, const char *name)
+static bool is_child(size_t number, const void *arg)
 {
-	struct node *c = n->child;
+	const struct key *key = arg;
+	const struct node *n = key->node[number];
 
-	while (c && strcmp(c->name, name) != 0)
-		c = c->next;
-	if (c)
-		return c;
+	return n->parent == key->parent && strcmp(n->name, key->name) == 0;
+}
+
+static struct node *child_of(struct tree *t, struct node *n, const char *name)
+{
+	uint32_t hash = hak_index_hash(name, strlen(name), hak_index_hash(&n, sizeof(n), 0));
+	const struct key key = { t->node, n, name };
+	ssize_t found = hak_index_find(&t->index, hash, is_child, &key);
+	struct node **grown, *c;
+
+	if (found >= 0)
+		return t->node[found];
+	grown = hak_grow(t->node, t->nodes, &t->room, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	t->node = grown;
 	c = calloc(1, sizeof(*c));
-	if (!c || !(c->name = strdup(name))) {
+	if (!c || !(c->name = strdup(name)) || hak_index_add(&t->index, hash, t->nodes) < 0) {
+		if (c)
+			free(c->name);
 		free(c);
 		return NULL;
 	}
+	t->node[t->nodes++] = c;
+	c->parent = n;
 	c->next = n->child;
 	n->child = c;
 	return c;
 }
 
-static void free_below(struct node *n)
+static void free_tree(struct tree *t)
 {
-	while (n->child) {
-		struct node *c = n->child;
-
-		n->child = c->next;
-		free_below(c);
-		free(c->name);
-		free(c);
+	for (size_t i = 0; i < t->nodes; i++) {
+		free(t->node[i]->name);
+		free(t->node[i]);
 	}
+	free(t->node);
+	hak_index_free(&t->index);
 }
 
-static int add_stack(const struct profile *p, struct node *root, const struct profile_stack *s)
+static int add_stack(const struct profile *p, struct tree *t, const struct profile_stack *s)
 {
 	double bytes = s->sums[p->what].bytes;
-	struct node *n = root;
+	struct node *n = &t->root;
 	char name[NAME_BYTES];
 
-	root->bytes += bytes;
+	n->bytes += bytes;
 	for (size_t k = s->frames; k-- && bytes >= .5;) {
 		profile_name(p, s->frame[k], name, sizeof(name));
-		n = child_of(n, name);
+		n = child_of(t, n, name);
 		if (!n)
 			return -ENOMEM;
 		n->bytes += bytes;
@@ -171,16 +199,16 @@ static void draw(FILE *to, const struct node *n, double all, double x, double y)
 int profile_write_svg(const struct profile *p, FILE *to)
 {
 	char all[] = "all";
-	struct node root = { .name = all };
+	struct tree t = { .root = { .name = all } };
 	char bytes[HAK_VALUE_TEXT], rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
 	char comm[4 * HAK_COMM_BYTES];
 	double height;
 	int r = 0;
 
 	for (size_t i = 0; i < p->stacks && r == 0; i++)
-		r = add_stack(p, &root, &p->stack[i]);
-	height = ROW * (4 + (root.bytes ? depth(&root, WIDTH / root.bytes) : 0));
-	hak_bytes_format((uint64_t)(root.bytes + .5), bytes);
+		r = add_stack(p, &t, &p->stack[i]);
+	height = ROW * (4 + (t.root.bytes ? depth(&t.root, WIDTH / t.root.bytes) : 0));
+	hak_bytes_format((uint64_t)(t.root.bytes + .5), bytes);
 	hak_bytes_format(p->rate, rate);
 	hak_ns_format(p->ns, ns);
 	fprintf(to,
@@ -192,9 +220,9 @@ int profile_write_svg(const struct profile *p, FILE *to)
 	put_text(to, comm, SIZE_MAX);
 	fprintf(to, " (%d): %s %s in %s, a sample every %s</text>\n", (int)p->pid, bytes,
 		p->what == PROFILE_LIVE ? "in use of what was allocated" : "allocated", ns, rate);
-	if (root.bytes > 0)
-		draw(to, &root, root.bytes, 0, height - ROW - 4);
+	if (t.root.bytes > 0)
+		draw(to, &t.root, t.root.bytes, 0, height - ROW - 4);
 	fputs("</svg>\n", to);
-	free_below(&root);
+	free_tree(&t);
 	return r ? r : ferror(to) ? -EIO : 0;
 }

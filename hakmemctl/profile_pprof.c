@@ -19,16 +19,18 @@ struct bytes {
 	bool failed;
 };
 
-/* Strings, functions, locations and mappings, numbered from 1 (strings from 0). */
+/* Strings, functions, locations and mappings, numbered from 1 (strings from 0); locations and
+ * functions as the profile's places are. */
 struct tables {
 	const struct profile *profile;
 	struct bytes out;
 	char **string;
 	size_t strings, strings_room;
-	uint64_t *location; /* address of each */
-	size_t locations, locations_room;
+	struct hak_index by_string;
+	bool *located; /* of the profile's places: which are locations already */
 	char **module; /* path of each mapping */
 	size_t modules, modules_room;
+	struct hak_index by_module;
 	bool failed;
 };
 
@@ -98,37 +100,59 @@ static bool keep(const char *text, char ***list, size_t n, size_t *room)
 	return grown[n];
 }
 
-/* Few thousands of strings, most of them met again soon: looked for from the end. */
-static uint64_t string(struct tables *t, const char *text)
+struct key {
+	char **list;
+	const char *text;
+};
+
+static bool is_text(size_t number, const void *arg)
 {
-	for (size_t i = t->strings; i--;)
-		if (strcmp(t->string[i], text) == 0)
-			return i;
-	if (!keep(text, &t->string, t->strings, &t->strings_room)) {
+	const struct key *key = arg;
+
+	return strcmp(key->list[number], key->text) == 0;
+}
+
+/* Its number in the list, added if it is new: *ret_new. */
+static size_t number_of(struct tables *t, const char *text, char ***list, size_t *n, size_t *room,
+			struct hak_index *index, bool *ret_new)
+{
+	uint32_t hash = hak_index_hash(text, strlen(text), 0);
+	ssize_t found = hak_index_find(index, hash, is_text, &(struct key){ *list, text });
+
+	*ret_new = found < 0;
+	if (found >= 0)
+		return (size_t)found;
+	if (!keep(text, list, *n, room) || hak_index_add(index, hash, *n) < 0) {
 		t->failed = true;
 		return 0;
 	}
-	return t->strings++;
+	return (*n)++;
+}
+
+static uint64_t string(struct tables *t, const char *text)
+{
+	bool is_new;
+
+	return number_of(t, text, &t->string, &t->strings, &t->strings_room, &t->by_string,
+			 &is_new);
 }
 
 static uint64_t mapping(struct tables *t, const struct hak_symbol *symbol)
 {
 	struct bytes m = { NULL };
 	char id[2 * sizeof(symbol->build_id) + 1] = "";
+	uint64_t number;
+	bool is_new;
 
 	if (!symbol->module)
 		return 0;
-	for (size_t i = 0; i < t->modules; i++)
-		if (strcmp(t->module[i], symbol->module) == 0)
-			return i + 1;
-	if (!keep(symbol->module, &t->module, t->modules, &t->modules_room)) {
-		t->failed = true;
-		return 0;
-	}
-	t->modules++;
+	number = 1 + number_of(t, symbol->module, &t->module, &t->modules, &t->modules_room,
+			       &t->by_module, &is_new);
+	if (!is_new || t->failed)
+		return number;
 	for (size_t i = 0; i < symbol->build_id_bytes; i++)
 		sprintf(id + 2 * i, "%02x", symbol->build_id[i]);
-	put_number(&m, 1, t->modules);
+	put_number(&m, 1, number);
 	/* where the file's address 0 is; where it ends nobody needs to know exactly */
 	put_number(&m, 2, symbol->address - symbol->module_offset);
 	put_number(&m, 3, symbol->address - symbol->module_offset + (1u << 31));
@@ -139,29 +163,21 @@ static uint64_t mapping(struct tables *t, const struct hak_symbol *symbol)
 	put_number(&m, 9, 1);
 	put_message(&t->out, 3, &m);
 	free(m.p);
-	return t->modules;
+	return number;
 }
 
 /* The location of an address, with a function of its own number. */
 static uint64_t location(struct tables *t, uint64_t address)
 {
 	struct bytes m = { NULL }, line = { NULL };
-	struct hak_symbol symbol;
-	uint64_t number, name, map, *grown;
+	size_t place = profile_place(t->profile, address);
+	struct hak_symbol symbol = t->profile->places->place[place].symbol;
+	uint64_t number = place + 1, name, map;
 	char text[2048];
 
-	for (size_t i = 0; i < t->locations; i++)
-		if (t->location[i] == address)
-			return i + 1;
-	grown = hak_grow(t->location, t->locations, &t->locations_room, sizeof(*grown));
-	if (!grown) {
-		t->failed = true;
-		return 0;
-	}
-	t->location = grown;
-	t->location[t->locations] = address;
-	number = ++t->locations;
-	hak_symbols_find(t->profile->symbols, address, &symbol);
+	if (t->located[place])
+		return number;
+	t->located[place] = true;
 	profile_name(t->profile, address, text, sizeof(text));
 	name = string(t, text);
 	map = mapping(t, &symbol);
@@ -265,15 +281,19 @@ int profile_write_pprof(const struct profile *p, FILE *to)
 	struct tables t = { .profile = p };
 	int r;
 
-	compose(&t);
-	r = t.failed ? -ENOMEM : write_gzip(&t.out, to);
+	t.located = calloc(p->places ? p->places->n : 1, sizeof(*t.located));
+	if (t.located)
+		compose(&t);
+	r = !t.located || t.failed ? -ENOMEM : write_gzip(&t.out, to);
 	for (size_t i = 0; i < t.strings; i++)
 		free(t.string[i]);
 	for (size_t i = 0; i < t.modules; i++)
 		free(t.module[i]);
 	free(t.string);
 	free(t.module);
-	free(t.location);
+	hak_index_free(&t.by_string);
+	hak_index_free(&t.by_module);
+	free(t.located);
 	free(t.out.p);
 	return r;
 }

@@ -45,9 +45,8 @@ static struct json_object *frames_of(const struct profile *p, const struct profi
 
 	for (size_t k = 0; k < s->frames; k++) {
 		struct json_object *o = json_object_new_object();
-		struct hak_symbol symbol;
+		struct hak_symbol symbol = p->places->place[profile_place(p, s->frame[k])].symbol;
 
-		hak_symbols_find(p->symbols, s->frame[k], &symbol);
 		profile_plain_name(p, s->frame[k], name, sizeof(name));
 		hak_json_text(o, "function", name);
 		hak_json_text(o, "symbol", symbol.function);
@@ -74,6 +73,7 @@ struct json_object *profile_document(const struct profile *p)
 	hak_json_number(o, "lost", p->totals.lost);
 	hak_json_number(o, "lost_bytes", p->totals.lost_weight);
 	hak_json_number(o, "unfollowed", p->totals.unfollowed);
+	hak_json_number(o, "left_out", p->left_out);
 	add_sums(p, o, p->sums);
 	for (size_t i = 0; i < p->stacks; i++) {
 		struct json_object *s = json_object_new_object();
@@ -108,7 +108,7 @@ static void print_stack(const struct profile *p, FILE *to, const struct profile_
 		profile_name(p, s->frame[k], name, sizeof(name));
 		fprintf(to, "%s%s", k ? " < " : "", name);
 	}
-	fputs(s->frames > FRAMES_SHOWN ? " < ...\n" : "\n", to);
+	fputs(!s->frames ? "[unknown]\n" : s->frames > FRAMES_SHOWN ? " < ...\n" : "\n", to);
 }
 
 void profile_report(const struct profile *p, FILE *to)
@@ -129,6 +129,10 @@ void profile_report(const struct profile *p, FILE *to)
 	if (p->totals.unfollowed)
 		fprintf(to, "In use is too little: %" PRIu64 " samples were too many to follow\n",
 			(uint64_t)p->totals.unfollowed);
+	if (p->left_out)
+		fprintf(to,
+			"Without their stacks: %" PRIu64 " samples, of more stacks than are kept\n",
+			p->left_out);
 	if (p->sums[p->what].bytes <= 0)
 		return;
 	fprintf(to, "\n%8s %7s %9s  WHERE\n", p->what == PROFILE_LIVE ? "IN-USE" : "ALLOC", "",

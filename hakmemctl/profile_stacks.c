@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Samples, added up by stack, see profile.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,60 +13,144 @@
 #define STRAYS_MAX  16	      /* times that we look for files mapped meanwhile */
 #define SAMPLES_MAX (1 << 26) /* their numbers come from a map that others could write */
 
-static uint64_t hash(const uint64_t *frame, size_t n)
-{
-	uint64_t h = n;
+/* What the process decides: how many stacks there are, how deep, how long names are looked for. */
+#define STACKS_MAX (1 << 15)
+#define FRAMES_MAX (1 << 19)
+#define PLACES_MAX (1 << 16)
+#define NAMING_NS  30000000000u
 
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ frame[i]) * 0x9e3779b97f4a7c15u, h ^= h >> 32;
-	return h;
+/* -- places ------------------------------------------------------------------------------------ */
+static bool is_address(size_t number, const void *arg)
+{
+	const struct profile *p = ((const void *const *)arg)[0];
+
+	return p->places->place[number].address == *((const uint64_t *const *)arg)[1];
 }
 
-static bool same(const struct profile_stack *s, const uint64_t *frame, size_t n)
+static ssize_t find_place(const struct profile *p, uint64_t address, uint32_t *ret_hash)
 {
-	return s->frames == n && memcmp(s->frame, frame, n * sizeof(*frame)) == 0;
+	const void *arg[] = { p, &address };
+
+	*ret_hash = hak_index_hash(&address, sizeof(address), 0);
+	return hak_index_find(&p->places->index, *ret_hash, is_address, arg);
 }
 
-/* Twice as many buckets, all stacks put in anew. 0 or -ENOMEM. */
-static int rehash(struct profile *p)
+/* 0, -ENOMEM, or -ENOSPC where there are too many already. */
+static int add_place(struct profile *p, uint64_t address)
 {
-	size_t n = p->buckets ? 2 * p->buckets : 1024;
-	uint32_t *bucket = calloc(n, sizeof(*bucket));
+	struct profile_places *all = p->places;
+	struct profile_place *grown;
+	uint32_t hash;
 
-	if (!bucket)
-		return -1;
-	for (size_t i = 0; i < p->stacks; i++) {
-		size_t at = hash(p->stack[i].frame, p->stack[i].frames) % n;
+	if (!all && !(all = p->places = calloc(1, sizeof(*all))))
+		return -ENOMEM;
+	if (find_place(p, address, &hash) >= 0)
+		return 0;
+	if (all->n == PLACES_MAX)
+		return -ENOSPC;
+	grown = hak_grow(all->place, all->n, &all->room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	all->place = grown;
+	all->place[all->n] = (struct profile_place){ .address = address };
+	return hak_index_add(&all->index, hash, all->n) < 0 ? -ENOMEM : (all->n++, 0);
+}
 
-		while (bucket[at])
-			at = (at + 1) % n;
-		bucket[at] = (uint32_t)i + 1;
+static void compose_name(const struct hak_symbol *symbol, char *out, size_t bytes)
+{
+	const char *file = symbol->module ? strrchr(symbol->module, '/') : NULL;
+
+	if (symbol->function)
+		hak_symbols_spell(symbol->function, out, bytes);
+	else if (symbol->module)
+		snprintf(out, bytes, "%s+0x%llx", file ? file + 1 : symbol->module,
+			 (unsigned long long)symbol->module_offset);
+	else
+		snprintf(out, bytes, "0x%llx", (unsigned long long)symbol->address);
+}
+
+size_t profile_place(const struct profile *p, uint64_t address)
+{
+	struct profile_places *all = p->places;
+	uint64_t from = hak_monotonic_ns();
+	struct profile_place *place;
+	char text[1024];
+	uint32_t hash;
+	ssize_t number = find_place(p, address, &hash);
+
+	place = &all->place[number];
+	if (place->name)
+		return (size_t)number;
+	if (all->named_ns < NAMING_NS) {
+		hak_symbols_find(p->symbols, address, &place->symbol);
+	} else {
+		hak_symbols_locate(p->symbols, address, &place->symbol);
+		all->unnamed++;
 	}
-	free(p->bucket);
-	p->bucket = bucket;
-	p->buckets = n;
+	compose_name(&place->symbol, text, sizeof(text));
+	place->name = strdup(text);
+	all->named_ns += hak_monotonic_ns() - from;
+	return (size_t)number;
+}
+
+/* -- stacks ------------------------------------------------------------------------------------ */
+struct key {
+	const struct profile *p;
+	const uint64_t *frame;
+	size_t n;
+};
+
+static bool is_stack(size_t number, const void *arg)
+{
+	const struct key *key = arg;
+	const struct profile_stack *s = &key->p->stack[number];
+
+	return s->frames == key->n && memcmp(s->frame, key->frame, key->n * sizeof(*s->frame)) == 0;
+}
+
+/* 0, -ENOMEM or -ENOSPC. */
+static int add_stack(struct profile *p, const struct key *key, uint32_t hash)
+{
+	struct profile_stack *grown;
+	int r = 0;
+
+	if (key->n && (p->stacks >= STACKS_MAX || p->frames + key->n > FRAMES_MAX))
+		return -ENOSPC;
+	for (size_t i = 0; i < key->n && r == 0; i++)
+		r = add_place(p, key->frame[i]);
+	if (r < 0)
+		return r;
+	grown = hak_grow(p->stack, p->stacks, &p->stacks_room, sizeof(*p->stack));
+	if (!grown)
+		return -ENOMEM;
+	p->stack = grown;
+	p->stack[p->stacks] = (struct profile_stack){ .frames = key->n };
+	memcpy(p->stack[p->stacks].frame, key->frame, key->n * sizeof(*key->frame));
+	if (hak_index_add(&p->by_frames, hash, p->stacks) < 0)
+		return -ENOMEM;
+	p->stacks++;
+	p->frames += key->n;
 	return 0;
 }
 
-/* Index of the stack, added if it is new; -1: out of memory. */
+/* Index of the stack, added if it is new; where there are too many, of the empty one. -1: out of
+ * memory. */
 static ssize_t find(struct profile *p, const uint64_t *frame, size_t n)
 {
-	struct profile_stack *grown;
-	size_t at;
+	const struct key key = { p, frame, n };
+	uint32_t hash = hak_index_hash(frame, n * sizeof(*frame), 0);
+	ssize_t found = hak_index_find(&p->by_frames, hash, is_stack, &key);
+	int r;
 
-	if (2 * p->stacks >= p->buckets && rehash(p) < 0)
+	if (found >= 0)
+		return found;
+	r = add_stack(p, &key, hash);
+	if (r == 0)
+		return (ssize_t)p->stacks - 1;
+	if (r != -ENOSPC)
 		return -1;
-	for (at = hash(frame, n) % p->buckets; p->bucket[at]; at = (at + 1) % p->buckets)
-		if (same(&p->stack[p->bucket[at] - 1], frame, n))
-			return (ssize_t)p->bucket[at] - 1;
-	grown = hak_grow(p->stack, p->stacks, &p->stacks_room, sizeof(*p->stack));
-	if (!grown)
-		return -1;
-	p->stack = grown;
-	p->stack[p->stacks] = (struct profile_stack){ .frames = n };
-	memcpy(p->stack[p->stacks].frame, frame, n * sizeof(*frame));
-	p->bucket[at] = (uint32_t)++p->stacks;
-	return (ssize_t)p->stacks - 1;
+	p->left_out++;
+	return find(p, frame, 0);
 }
 
 /* The library's own frames are not what anybody looks for: malloc, and what is behind it. */
@@ -76,7 +161,7 @@ static size_t inner_frames(const struct profile *p, const uint64_t *frame, size_
 	while (i < n) {
 		struct hak_symbol symbol;
 
-		hak_symbols_find(p->symbols, frame[i], &symbol);
+		hak_symbols_locate(p->symbols, frame[i], &symbol);
 		if (!symbol.module || !hak_same_mapped(symbol.module, p->library))
 			break;
 		i++;
@@ -170,32 +255,29 @@ void profile_add_up(struct profile *p, const struct hak_sampler *sampler)
 
 void profile_free(struct profile *p)
 {
+	for (size_t i = 0; p->places && i < p->places->n; i++)
+		free(p->places->place[i].name);
+	if (p->places) {
+		hak_index_free(&p->places->index);
+		free(p->places->place);
+	}
+	free(p->places);
 	hak_symbols_close(p->symbols);
+	hak_index_free(&p->by_frames);
 	free(p->stack);
-	free(p->bucket);
 	free(p->sample);
 }
 
 void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
 {
-	struct hak_symbol symbol;
-	const char *file;
+	const char *name = p->places->place[profile_place(p, address)].name;
 
-	hak_symbols_find(p->symbols, address, &symbol);
-	file = symbol.module ? strrchr(symbol.module, '/') : NULL;
-	if (symbol.function)
-		hak_symbols_spell(symbol.function, out, bytes);
-	else if (symbol.module)
-		snprintf(out, bytes, "%s+0x%llx", file ? file + 1 : symbol.module,
-			 (unsigned long long)symbol.module_offset);
-	else
-		snprintf(out, bytes, "0x%llx", (unsigned long long)address);
+	snprintf(out, bytes, "%s", name ? name : "");
 }
 
 void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes)
 {
-	char text[1024];
+	const char *name = p->places->place[profile_place(p, address)].name;
 
-	profile_plain_name(p, address, text, sizeof(text));
-	hak_escape(text, out, bytes);
+	hak_escape(name ? name : "", out, bytes);
 }

@@ -206,6 +206,48 @@ static void check_names(void)
 	CHECK(!look(&(struct target){ "other", NULL, "secret" }), ".gnu_debugaltlink is taken");
 }
 
+/* -- how many ---------------------------------------------------------------------------------- */
+enum { MANY = 300, TAKEN = 256 };
+
+static int map_many(const char *maps)
+{
+	char name[32] = "";
+	int fd;
+
+	(void)maps;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "many%d", i);
+		fd = open(name, O_WRONLY | O_CREAT, 0600);
+		if (fd < 0 || write(fd, name, sizeof(name)) != sizeof(name))
+			return -1;
+		close(fd);
+		map(name);
+		unlink(name);
+	}
+	return 0;
+}
+
+/* All mappings are read for each removed file and for each refresh. */
+static void check_bounds(void)
+{
+	const struct target t = { "this", map_many, "this" };
+	struct hak_symbols *symbols;
+	uint64_t at;
+	pid_t pid = start(&t, &at);
+	int r = pid < 0 ? -1 : hak_symbols_open(pid, &symbols), times = 0;
+
+	CHECK(r == 0, "no symbols");
+	if (r < 0)
+		return;
+	CHECK(hak_symbols_left_out(symbols) == MANY - TAKEN, "%u removed files left out",
+	      hak_symbols_left_out(symbols));
+	while (times < 1000 && hak_symbols_refresh(symbols) == 0)
+		times++;
+	CHECK(times > 10 && times < 100, "%d refreshes", times);
+	hak_symbols_close(symbols);
+	end(pid);
+}
+
 int main(void)
 {
 	const char *tmp = getenv("HAK_TMP");
@@ -223,5 +265,6 @@ int main(void)
 	check_devices();
 	check_links();
 	check_names();
+	check_bounds();
 	return check_end();
 }
