@@ -39,7 +39,7 @@
 #define HAK_TUNE_MAX_BYTES  (64u << 10)
 #define HAK_MAX_HEAPS	    4096u
 #define HAK_MAX_TUNABLES    48u
-#define HAK_MAX_COUNTERS    1024u
+#define HAK_MAX_COUNTERS    256u
 #define HAK_NAME_BYTES	    40
 
 enum hak_scope { HAK_SCOPE_HOT, HAK_SCOPE_CLASS, HAK_SCOPE_HEAP, HAK_SCOPE_PROC };

@@ -95,6 +95,7 @@ struct hak_discovery {
 	unsigned listed; /* look at which all were listed */
 	unsigned scan;
 	bool first;
+	bool full; /* processes were left out, which was said */
 };
 
 /* -- the table --------------------------------------------------------------------------------- */
@@ -371,7 +372,7 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 	return 0;
 }
 
-static void look_at(struct hak_discovery *d, struct seen *s)
+static void look_at(struct hak_discovery *d, struct seen *s, uid_t uid)
 {
 	const int proc = dirfd(d->proc);
 	struct hak_segment *seg;
@@ -392,6 +393,15 @@ static void look_at(struct hak_discovery *d, struct seen *s)
 	}
 	if (hak_maybe_segment(proc, name) != 1)
 		return;
+	if (!hak_known_room(d->manager->processes, uid)) {
+		d->shares.put_off++;
+		if (!d->full)
+			hak_log(LOG_WARNING,
+				"processes of user %u are left out: too many are known",
+				(unsigned)uid);
+		d->full = true;
+		return;
+	}
 	r = hak_segment_open(s->pid, HAK_SEGMENT_WRITE | HAK_SEGMENT_NOWAIT, &seg, why);
 	if (r == 0)
 		r = add(d->manager, seg, &s->program);
@@ -416,7 +426,7 @@ static void look_in_share(struct hak_discovery *d, struct seen *s)
 	}
 	if (!hak_share_enter(&d->shares, st.st_uid, &s->turn))
 		return;
-	look_at(d, s);
+	look_at(d, s, st.st_uid);
 	/* It gets twice the time in the next look, up to a limit. */
 	if (hak_share_leave(&d->shares, &s->turn) && !s->known && s->turn.late < HAK_LATE_MAX)
 		s->looks = 0;

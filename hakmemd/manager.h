@@ -153,6 +153,26 @@ struct hak_manager {
 	struct hak_store *store; /* state.c's */
 };
 
+/*
+ * How many processes are known: each takes memory of ours, up to 25 KB where its counters are made
+ * up. Root's are not counted. Of each user the first few are known in any case.
+ */
+#define HAK_KNOWN_OF_USER 4096u
+#define HAK_KNOWN_MAX	  8192u
+#define HAK_KNOWN_ALWAYS  64u
+
+/* Whether there is room for one more of that user. */
+static inline bool hak_known_room(const struct hak_process *list, uid_t uid)
+{
+	size_t own = 0, all = 0;
+
+	for (const struct hak_process *p = list; p; p = p->next) {
+		own += p->id.uid == uid;
+		all += p->id.uid != 0;
+	}
+	return !uid || own < HAK_KNOWN_ALWAYS || (own < HAK_KNOWN_OF_USER && all < HAK_KNOWN_MAX);
+}
+
 /* -- manager.c --------------------------------------------------------------------------------- */
 /* 0 or -errno, logged. The manager takes a reference of the event loop. */
 int hak_manager_new(sd_event *event, struct hak_manager **ret);
