@@ -97,7 +97,7 @@ struct hak_bus *hak_call_bus(const struct hak_call *call);
  * let the time pass. */
 int hak_call_wait(struct hak_call *call, struct hak_request *request, uint64_t timeout_us);
 
-/* The process ends: its requests get their last answer. */
+/* The process ends, or executes another program: the calls about it get their last answer. */
 void hak_calls_of_process_end(struct hak_bus *bus, struct hak_process *p);
 /* The connection is gone: nobody waits any more. */
 void hak_calls_drop(struct hak_bus *bus);

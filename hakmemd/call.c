@@ -2,7 +2,8 @@
 /*
  * One method call from its arrival to its answer, see bus.h. A call lives in the list only while it
  * waits: for polkit, or for the process. Meanwhile the process may end, so that it is known by pid
- * and start time, not by pointer.
+ * and start time, not by pointer. When it ends or executes another program, so does the call: that
+ * program has the same pid and start time, and nobody judged it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -66,6 +67,7 @@ static void free_call(struct hak_call *call)
 	free(call);
 }
 
+/* Also when it executes another program by now, as long as nobody has noticed. */
 static struct hak_process *process_of(const struct hak_call *call)
 {
 	return call->pid ? hak_manager_find(call->bus->manager, call->pid, call->start_ticks)
@@ -159,6 +161,12 @@ static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message, u
 	return call;
 }
 
+static int no_process(const struct hak_call *call, sd_bus_error *error)
+{
+	return hak_bus_error(error, HAK_BUS_NO_PROCESS,
+			     "Process %d ended, or executed another program", call->pid);
+}
+
 /* Runs the method; the call is gone afterwards unless it waits for the process. */
 static int run(struct hak_call *call, sd_bus_error *error)
 {
@@ -167,9 +175,9 @@ static int run(struct hak_call *call, sd_bus_error *error)
 	int r;
 
 	hak_budget_enter(&budget, CALL_NS);
-	if (call->pid && !p)
-		r = hak_bus_error(error, HAK_BUS_NO_PROCESS,
-				  "Process %d ended, or executed another program", call->pid);
+	/* What was judged of a program holds for no other. */
+	if (call->pid && (!p || !hak_discovery_still(p)))
+		r = no_process(call, error);
 	else
 		r = call->method->run(call, p, error);
 	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
@@ -279,6 +287,9 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 
 	call->request = NULL;
 	hak_budget_enter(&budget, CALL_NS);
+	/* What is left to do to the process is not done to another program. */
+	if (!hak_discovery_still(p))
+		waited = -ESRCH;
 	rows = hak_request_answer(p->seg, request, waited);
 	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
 	count_returned(p, rows);
@@ -355,14 +366,30 @@ int hak_call_wait(struct hak_call *call, struct hak_request *request, uint64_t t
 	return r;
 }
 
+/* Of a call that waits for polkit. */
+static void give_up(struct hak_call *call)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = no_process(call, &error);
+
+	sd_bus_reply_method_errno(call->message, r, &error);
+	sd_bus_error_free(&error);
+	free_call(call);
+}
+
+/* Another program of the same process is found by the same pid and start time. */
 void hak_calls_of_process_end(struct hak_bus *bus, struct hak_process *p)
 {
 	struct hak_call *call, *next;
 
 	for (call = bus->calls; call; call = next) {
 		next = call->next;
-		if (call->request && process_of(call) == p)
+		if (process_of(call) != p)
+			continue;
+		if (call->request)
 			finish(call, p, -ESRCH);
+		else
+			give_up(call);
 	}
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * org.freedesktop.PolicyKit1 for tests: decides as the file named on its command line says at that
- * moment. One line for each action, "ACTION yes|no|challenge|never" ("never": it does not answer);
- * what is not in there is "no". Each question is a line on stdout: action, interactive or not, and
- * the details.
+ * moment. One line for each action, "ACTION yes|no|challenge|never|wait" ("never": it does not
+ * answer; "wait": yes, before the next question is answered); what is not in there is "no". Each
+ * question is a line on stdout: action, interactive or not, and the details.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +25,14 @@ static const char *decision_of(const char *rules, const char *action, char word[
 	if (f)
 		fclose(f);
 	return word;
+}
+
+static sd_bus_message *waiting; /* a question */
+
+static int answer(sd_bus_message *m, const char *word)
+{
+	return sd_bus_reply_method_return(m, "(bba{ss})", strcmp(word, "yes") == 0,
+					  strcmp(word, "challenge") == 0, 0);
 }
 
 static int on_check(sd_bus_message *m, void *arg, sd_bus_error *error)
@@ -59,8 +67,13 @@ static int on_check(sd_bus_message *m, void *arg, sd_bus_error *error)
 	decision_of(arg, action, word);
 	if (strcmp(word, "never") == 0)
 		return 1;
-	return sd_bus_reply_method_return(m, "(bba{ss})", strcmp(word, "yes") == 0,
-					  strcmp(word, "challenge") == 0, 0);
+	if (waiting)
+		answer(waiting, "yes");
+	waiting = sd_bus_message_unref(waiting);
+	if (strcmp(word, "wait") != 0)
+		return answer(m, word);
+	waiting = sd_bus_message_ref(m);
+	return 1;
 }
 
 static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
