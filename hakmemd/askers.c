@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who asks on the bus, see askers.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +9,7 @@
 #include "control/budget.h"
 #include "control/segment.h"
 #include "hakmemd/askers.h"
+#include "hakmemd/credentials.h"
 
 #define SENDERS	   64u /* connections whose user is remembered */
 #define NAME_BYTES 24u /* ":1.4711"; longer ones are asked for each time */
@@ -26,7 +25,6 @@
 #define UNSENT_MAX 16u
 #define ROOM_MS	   100
 #define ROOM_TRIES 10u
-#define ASK_US	   5000000u /* dbus-daemon answers by then, or not at all */
 /* Before the bus's own sources, so that nothing else is counted. */
 #define PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
 
@@ -50,8 +48,7 @@ struct hak_askers {
 	struct user *now; /* whose message is looked at; NULL: nobody's that counts */
 	int64_t begun_ns; /* of our processor time */
 	sd_bus *bus;
-	const char *address;
-	sd_bus *asking; /* on which dbus-daemon is asked; NULL: not yet */
+	struct hak_credentials *credentials;
 	uint64_t *refusals;
 	bool refused; /* the message before */
 };
@@ -115,9 +112,10 @@ int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *
 	if (!a)
 		return -ENOMEM;
 	a->bus = bus;
-	a->address = address;
 	a->refusals = refused;
-	r = sd_event_add_post(event, &a->after, after, a);
+	r = hak_credentials_new(address, &a->credentials);
+	if (r >= 0)
+		r = sd_event_add_post(event, &a->after, after, a);
 	if (r >= 0)
 		r = sd_event_source_set_priority(a->after, PRIORITY);
 	if (r < 0) {
@@ -133,7 +131,7 @@ void hak_askers_free(struct hak_askers *a)
 	if (!a)
 		return;
 	sd_event_source_disable_unref(a->after);
-	sd_bus_close_unref(a->asking);
+	hak_credentials_free(a->credentials);
 	free(a);
 }
 
@@ -146,55 +144,24 @@ static struct sender *place_of(struct hak_askers *a, const char *name)
 	return &a->senders[sum % SENDERS];
 }
 
-static int open_asking(struct hak_askers *a)
+int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_caller *ret)
 {
-	int r;
+	const char *name = sd_bus_message_get_sender(message);
 
-	if (a->asking)
-		return 0;
-	r = sd_bus_new(&a->asking);
-	if (r >= 0)
-		r = sd_bus_set_address(a->asking, a->address);
-	if (r >= 0)
-		r = sd_bus_set_bus_client(a->asking, true);
-	if (r >= 0)
-		r = sd_bus_negotiate_fds(a->asking, false);
-	if (r >= 0)
-		r = sd_bus_set_method_call_timeout(a->asking, ASK_US);
-	if (r >= 0)
-		r = sd_bus_start(a->asking);
-	return r;
-}
-
-/* Nothing but dbus-daemon's greeting and its answers is to come in. */
-static bool is_disturbed(struct hak_askers *a)
-{
-	sd_bus_message *m = NULL;
-	bool disturbed = false;
-	int r;
-
-	while (!disturbed && (r = sd_bus_process(a->asking, &m)) != 0) {
-		const char *sender = m ? sd_bus_message_get_sender(m) : NULL;
-
-		disturbed = r < 0 || (sender && sender[0] == ':');
-		m = sd_bus_message_unref(m);
-	}
-	return disturbed;
+	return name ? hak_credentials_of(a->credentials, name, ret) : -ENXIO;
 }
 
 static int ask_uid(struct hak_askers *a, const char *name, uid_t *ret)
 {
-	sd_bus_creds *creds = NULL;
-	int r = open_asking(a);
+	struct hak_caller caller;
+	int r = hak_credentials_of(a->credentials, name, &caller);
 
-	if (r >= 0)
-		r = sd_bus_get_name_creds(a->asking, name, SD_BUS_CREDS_EUID, &creds);
-	if (r >= 0)
-		r = sd_bus_creds_get_euid(creds, ret);
-	sd_bus_creds_unref(creds);
-	if (a->asking && ((r < 0 && r != -ENXIO) || is_disturbed(a)))
-		a->asking = sd_bus_close_unref(a->asking);
-	return r;
+	if (r < 0)
+		return r;
+	*ret = caller.uid;
+	if (caller.pidfd >= 0)
+		close(caller.pidfd);
+	return 0;
 }
 
 /* A name on the bus is one connection's, and no other's later. */
@@ -217,101 +184,6 @@ int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
 		s->uid = *ret;
 	}
 	return r < 0 ? r : 0;
-}
-
-static int read_groups(sd_bus_message *reply, struct hak_caller *ret)
-{
-	const void *groups;
-	size_t bytes;
-	int r = sd_bus_message_enter_container(reply, 'v', "au");
-
-	if (r >= 0)
-		r = sd_bus_message_read_array(reply, 'u', &groups, &bytes);
-	if (r < 0)
-		return r;
-	if (bytes <= sizeof(ret->group)) {
-		memcpy(ret->group, groups, bytes);
-		ret->groups = bytes / sizeof(ret->group[0]);
-	}
-	return sd_bus_message_exit_container(reply);
-}
-
-/* With a NUL at its end, or without. One that is too long is cut, and equals no other. */
-static int read_label(sd_bus_message *reply, struct hak_caller *ret)
-{
-	const void *label;
-	size_t bytes;
-	int r = sd_bus_message_enter_container(reply, 'v', "ay");
-
-	if (r >= 0)
-		r = sd_bus_message_read_array(reply, 'y', &label, &bytes);
-	if (r < 0)
-		return r;
-	snprintf(ret->label, sizeof(ret->label), "%.*s", (int)bytes, (const char *)label);
-	return sd_bus_message_exit_container(reply);
-}
-
-static int read_pidfd(sd_bus_message *reply, struct hak_caller *ret)
-{
-	int fd, r = sd_bus_message_read(reply, "v", "h", &fd);
-
-	if (r < 0)
-		return r;
-	if (ret->pidfd < 0)
-		ret->pidfd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return ret->pidfd < 0 ? -errno : 0;
-}
-
-static int read_credential(sd_bus_message *reply, struct hak_caller *ret)
-{
-	const char *key;
-	uint32_t number;
-	int r = sd_bus_message_read(reply, "s", &key);
-
-	if (r < 0)
-		return r;
-	if (strcmp(key, "UnixGroupIDs") == 0)
-		return read_groups(reply, ret);
-	if (strcmp(key, "LinuxSecurityLabel") == 0)
-		return read_label(reply, ret);
-	if (strcmp(key, "ProcessFD") == 0)
-		return read_pidfd(reply, ret);
-	if (strcmp(key, "UnixUserID") != 0 && strcmp(key, "ProcessID") != 0)
-		return sd_bus_message_skip(reply, "v");
-	r = sd_bus_message_read(reply, "v", "u", &number);
-	if (r >= 0 && key[0] == 'U')
-		ret->uid = number;
-	else if (r >= 0)
-		ret->pid = (pid_t)number;
-	return r;
-}
-
-int hak_askers_caller(sd_bus_message *message, struct hak_caller *ret)
-{
-	static const char name[] = "org.freedesktop.DBus";
-	const char *sender = sd_bus_message_get_sender(message);
-	sd_bus_message *reply = NULL;
-	int r = -ENXIO;
-
-	*ret = (struct hak_caller){ .uid = (uid_t)-1, .pidfd = -1 };
-	if (sender)
-		r = sd_bus_call_method(sd_bus_message_get_bus(message), name,
-				       "/org/freedesktop/DBus", name, "GetConnectionCredentials",
-				       NULL, &reply, "s", sender);
-	if (r >= 0)
-		r = sd_bus_message_enter_container(reply, 'a', "{sv}");
-	while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
-		r = read_credential(reply, ret);
-		if (r >= 0)
-			r = sd_bus_message_exit_container(reply);
-	}
-	sd_bus_message_unref(reply);
-	if (r >= 0 && ret->uid != (uid_t)-1)
-		return 0;
-	if (ret->pidfd >= 0)
-		close(ret->pidfd);
-	ret->pidfd = -1;
-	return r < 0 ? r : -ENXIO;
 }
 
 /* One that is new takes the place of who asked longest ago. */

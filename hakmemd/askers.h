@@ -8,9 +8,7 @@
  * than dbus-daemon is: a refusal is answered a hundred times in a second, and those beyond that are
  * thrown away. Those that are there are thrown away together, in one turn of the event loop.
  *
- * Which user that is, dbus-daemon is asked over a connection of its own: on the one that the
- * questions come in by, its answer would arrive behind all of them. Where others write to that
- * connection, too, it is replaced by a new one.
+ * Which user that is, dbus-daemon is asked, see credentials.h.
  *
  * Time is what the processor spends from the arrival of a message until the event loop goes on. For
  * bus.c and call.c.
@@ -34,9 +32,8 @@ void hak_askers_free(struct hak_askers *a); /* NULL is fine */
 /* The user behind a message: 0, or -errno when nobody is there any more. */
 int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret);
 
-/* All that the bus itself knows of the sender, asked anew; nothing of it comes from /proc. 0, or
- * -errno when the sender is not connected any more. The caller closes ret->pidfd. */
-int hak_askers_caller(sd_bus_message *message, struct hak_caller *ret);
+/* All that the bus itself knows of the sender, asked anew; as hak_credentials_of(). */
+int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_caller *ret);
 
 /* A message of a stranger's came in. 0: it may be looked at, and is counted from now on; -EDQUOT:
  * it may not; -EBUSY: nor is it answered; or as hak_askers_uid(). */

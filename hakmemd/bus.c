@@ -498,20 +498,27 @@ static const char *system_address(void)
 	return address ? address : "unix:path=/run/dbus/system_bus_socket";
 }
 
-static int connect_bus(struct hak_bus *bus)
+int hak_bus_open(const char *address, sd_bus **ret)
 {
-	int r = sd_bus_new(&bus->bus);
+	int r = sd_bus_new(ret);
 
 	if (r >= 0)
-		r = hak_askers_new(bus->manager->event, bus->bus,
-				   bus->address ? bus->address : system_address(),
-				   &bus->manager->refused, &bus->askers);
+		r = sd_bus_set_description(*ret, "hakmemd");
 	if (r >= 0)
-		r = sd_bus_set_description(bus->bus, "hakmemd");
+		r = sd_bus_set_address(*ret, address);
 	if (r >= 0)
-		r = sd_bus_set_address(bus->bus, bus->address ? bus->address : system_address());
+		r = sd_bus_set_bus_client(*ret, true);
+	return r;
+}
+
+static int connect_bus(struct hak_bus *bus)
+{
+	const char *address = bus->address ? bus->address : system_address();
+	int r = hak_bus_open(address, &bus->bus);
+
 	if (r >= 0)
-		r = sd_bus_set_bus_client(bus->bus, true);
+		r = hak_askers_new(bus->manager->event, bus->bus, address, &bus->manager->refused,
+				   &bus->askers);
 	/* Nobody has a descriptor to give us. */
 	if (r >= 0)
 		r = sd_bus_negotiate_fds(bus->bus, false);

@@ -5,10 +5,10 @@
  *
  * bus.c holds the connection, the manager's object and the signals; bus-process.c the processes'
  * objects; call.c one method call from its arrival to its answer, and who may make it; askers.c
- * which user that is and how much one may ask; polkit.c asks polkit. All in the daemon's one
- * thread, none of it waits for a process or for polkit. Only dbus-daemon is waited for: for the
- * user behind a call, and when it does not take our answers as fast as it sends questions, so that
- * no flood of questions makes us grow.
+ * which user that is and how much one may ask; credentials.c asks dbus-daemon, polkit.c asks
+ * polkit. All in the daemon's one thread, none of it waits for a process or for polkit. Only
+ * dbus-daemon is waited for: for the user behind a call, and when it does not take our answers as
+ * fast as it sends questions, so that no flood of questions makes us grow.
  *
  * Whoever is answered may be anybody on the machine. Strings of strangers go out escaped: D-Bus
  * takes valid UTF-8 only. The processes, who they are, their policy and their tunables are for
@@ -55,6 +55,10 @@ struct hak_bus {
  */
 int hak_bus_start(struct hak_manager *m, const char *address, struct hak_bus **ret);
 void hak_bus_stop(struct hak_bus *bus);
+
+/* A connection to the bus at `address`, for sd_bus_start(): 0 or -errno, and *ret is for the caller
+ * to unref in either case. */
+int hak_bus_open(const char *address, sd_bus **ret);
 
 /*
  * sd_bus_error_setf() with the text escaped: it holds what callers and processes made up, and D-Bus

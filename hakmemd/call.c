@@ -76,12 +76,13 @@ static struct hak_process *process_of(const struct hak_call *call)
 
 /* -- who asks ---------------------------------------------------------------------------------- */
 /* Judged anew for each call: either process may have executed another program since the last. */
-static bool owns(sd_bus_message *message, uid_t uid, const struct hak_process *p)
+static bool owns(struct hak_bus *bus, sd_bus_message *message, uid_t uid,
+		 const struct hak_process *p)
 {
 	struct hak_caller caller;
 	bool may;
 
-	if (!p || hak_askers_caller(message, &caller) < 0)
+	if (!p || hak_askers_caller(bus->askers, message, &caller) < 0)
 		return false;
 	may = caller.uid == uid && hak_owner_may(&caller, p->seg->procfd);
 	if (caller.pidfd >= 0)
@@ -251,7 +252,7 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	call = new_call(bus, message, uid, p, method);
 	if (!call)
 		return -ENOMEM;
-	if (uid == 0 || !method->action || (method->owner_may && owns(message, uid, p)))
+	if (uid == 0 || !method->action || (method->owner_may && owns(bus, message, uid, p)))
 		return run(call, error);
 	snprintf(action, sizeof(action), HAK_BUS_NAME ".%s", method->action);
 	r = watch_caller(call);
