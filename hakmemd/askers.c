@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "control/budget.h"
@@ -11,7 +12,9 @@
 #include "hakmemd/askers.h"
 #include "hakmemd/credentials.h"
 
-#define SENDERS	   64u /* connections whose user is remembered */
+/* Connections whose user is remembered: dbus-daemon lets a user have 256. */
+#define SETS	   1024u /* a power of two */
+#define WAYS	   4u
 #define NAME_BYTES 24u /* ":1.4711"; longer ones are asked for each time */
 #define USERS	   32u
 #define SHARE	   10u /* one part in so many */
@@ -19,8 +22,8 @@
 /* Refusals that are answered: at once, and one more each time that so long has passed. */
 #define ANSWERS	  64u
 #define ANSWER_NS 10000000u
-/* In one turn of the event loop. */
-#define DRAIN_NS 2000000
+/* In one turn of the event loop, unless nothing is left earlier. */
+#define DRAIN_NS 20000000
 /* Answers that dbus-daemon has not taken yet, before it is waited for; how long, at a time. */
 #define UNSENT_MAX 16u
 #define ROOM_MS	   100
@@ -43,7 +46,8 @@ struct user {
 
 struct hak_askers {
 	sd_event_source *after;
-	struct sender senders[SENDERS];
+	struct sender senders[SETS][WAYS]; /* in each set, who asked last comes first */
+	uint64_t secret;		   /* nobody chooses with whom to share a set */
 	struct user users[USERS];
 	struct user *now; /* whose message is looked at; NULL: nobody's that counts */
 	int64_t begun_ns; /* of our processor time */
@@ -111,6 +115,8 @@ int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *
 
 	if (!a)
 		return -ENOMEM;
+	if (getrandom(&a->secret, sizeof(a->secret), GRND_NONBLOCK) != sizeof(a->secret))
+		a->secret = hak_monotonic_ns();
 	a->bus = bus;
 	a->refusals = refused;
 	r = hak_credentials_new(address, &a->credentials);
@@ -135,13 +141,40 @@ void hak_askers_free(struct hak_askers *a)
 	free(a);
 }
 
-static struct sender *place_of(struct hak_askers *a, const char *name)
+/* The first place of the set. */
+static struct sender *set_of(struct hak_askers *a, const char *name)
 {
-	unsigned sum = 0;
+	uint64_t hash = a->secret;
 
 	for (; *name; name++)
-		sum = sum * 31 + (unsigned char)*name;
-	return &a->senders[sum % SENDERS];
+		hash = (hash ^ (unsigned char)*name) * 0x9e3779b97f4a7c15u;
+	return a->senders[(hash ^ hash >> 32) & (SETS - 1)];
+}
+
+/* Brings a known sender to the first place of its set; false: it is not known. */
+static bool find_sender(struct sender *set, const char *name)
+{
+	struct sender found;
+
+	for (unsigned i = 0; i < WAYS; i++) {
+		if (strcmp(set[i].name, name) != 0)
+			continue;
+		found = set[i];
+		memmove(set + 1, set, i * sizeof(*set));
+		set[0] = found;
+		return true;
+	}
+	return false;
+}
+
+/* In place of the one of this set that asked longest ago. */
+static void add_sender(struct sender *set, const char *name, uid_t uid)
+{
+	if (strlen(name) >= NAME_BYTES)
+		return;
+	memmove(set + 1, set, (WAYS - 1) * sizeof(*set));
+	*set = (struct sender){ .uid = uid };
+	strcpy(set->name, name);
 }
 
 int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_caller *ret)
@@ -168,22 +201,23 @@ static int ask_uid(struct hak_askers *a, const char *name, uid_t *ret)
 int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
 {
 	const char *name = sd_bus_message_get_sender(message);
-	struct sender *s;
+	struct sender *set;
+	uid_t uid;
 	int r;
 
 	if (!name)
 		return -ENXIO;
-	s = place_of(a, name);
-	if (strcmp(s->name, name) == 0) {
-		*ret = s->uid;
+	set = set_of(a, name);
+	if (!find_sender(set, name)) {
+		r = ask_uid(a, name, &uid);
+		if (r < 0)
+			return r;
+		add_sender(set, name, uid);
+		*ret = uid;
 		return 0;
 	}
-	r = ask_uid(a, name, ret);
-	if (r >= 0 && strlen(name) < NAME_BYTES) {
-		strcpy(s->name, name);
-		s->uid = *ret;
-	}
-	return r < 0 ? r : 0;
+	*ret = set->uid;
+	return 0;
 }
 
 /* One that is new takes the place of who asked longest ago. */
@@ -215,6 +249,7 @@ static bool is_answered(struct user *u, uint64_t now)
 int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 {
 	uint64_t now = hak_monotonic_ns(), passed;
+	int64_t begun_ns = hak_processor_ns();
 	struct user *u;
 	uid_t uid;
 	int r = hak_askers_uid(a, message, &uid);
@@ -230,7 +265,7 @@ int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 	if (u->left_ns > FREE_NS)
 		u->left_ns = FREE_NS;
 	a->now = u;
-	a->begun_ns = hak_processor_ns();
+	a->begun_ns = begun_ns;
 	if (u->left_ns > 0)
 		return 0;
 	a->refused = true;

@@ -8,7 +8,8 @@
  * than dbus-daemon is: a refusal is answered a hundred times in a second, and those beyond that are
  * thrown away. Those that are there are thrown away together, in one turn of the event loop.
  *
- * Which user that is, dbus-daemon is asked, see credentials.h.
+ * Which user that is, dbus-daemon is asked once about each of a few thousand connections; asking is
+ * work for that user.
  *
  * Time is what the processor spends from the arrival of a message until the event loop goes on. For
  * bus.c and call.c.

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemd/askers.c with clocks, a bus and a dbus-daemon of the test's own: each connection is asked
+ * about once, and asking is work that counts; what is refused is thrown away in one turn.
+ */
+#include "hakmemd/askers.c"
+#include "tests/ctl/check.h"
+
+#define MS 1000000
+
+static int64_t processor_ns = 1;
+static uint64_t now_ns = 1000000ull * MS;
+static unsigned asked;	    /* questions to dbus-daemon */
+static int64_t question_ns; /* of the processor, each */
+static uint64_t refusals;
+
+/* A message is the name and the user of its sender. */
+struct message {
+	char name[16];
+	uid_t uid;
+};
+
+static struct message sender; /* of what dbus-daemon is asked about */
+static unsigned queue;	      /* messages of `sender` that wait on the bus */
+static struct hak_askers *askers;
+
+/* -- what askers.c needs of the others --------------------------------------------------------- */
+int64_t hak_processor_ns(void)
+{
+	return processor_ns;
+}
+
+uint64_t hak_monotonic_ns(void)
+{
+	return now_ns;
+}
+
+int hak_credentials_new(const char *address, struct hak_credentials **ret)
+{
+	*ret = NULL;
+	return 0;
+}
+
+void hak_credentials_free(struct hak_credentials *c)
+{
+}
+
+int hak_credentials_of(struct hak_credentials *c, const char *name, struct hak_caller *ret)
+{
+	asked++;
+	processor_ns += question_ns;
+	*ret = (struct hak_caller){ .uid = sender.uid, .pidfd = -1 };
+	return 0;
+}
+
+const char *sd_bus_message_get_sender(sd_bus_message *message)
+{
+	return ((const struct message *)message)->name;
+}
+
+int sd_bus_get_n_queued_write(sd_bus *bus, uint64_t *ret)
+{
+	*ret = 0;
+	return 0;
+}
+
+int sd_bus_get_fd(sd_bus *bus)
+{
+	return -1;
+}
+
+/* Each of them takes ten microseconds to be thrown away. */
+int sd_bus_process(sd_bus *bus, sd_bus_message **ret)
+{
+	if (!queue)
+		return 0;
+	queue--;
+	processor_ns += MS / 100;
+	hak_askers_begin(askers, (sd_bus_message *)&sender);
+	return 1;
+}
+
+/* -- the tests --------------------------------------------------------------------------------- */
+static void begin(void)
+{
+	static sd_event *event;
+
+	hak_askers_free(askers);
+	if (!event)
+		CHECK(sd_event_new(&event) >= 0, "an event loop");
+	CHECK(hak_askers_new(event, NULL, "", &refusals, &askers) == 0, "askers");
+	asked = queue = 0;
+	question_ns = 0;
+}
+
+/* One message of connection number `n` of this user; `ns` of the processor are spent for it. */
+static int ask(uid_t uid, unsigned n, int64_t ns)
+{
+	int r;
+
+	snprintf(sender.name, sizeof(sender.name), ":1.%u", n);
+	sender.uid = uid;
+	r = hak_askers_begin(askers, (sd_bus_message *)&sender);
+	if (r == 0)
+		processor_ns += ns;
+	after(NULL, askers);
+	return r;
+}
+
+/* As many as dbus-daemon lets one user have; a few sets may have more than four of them. */
+static void check_connections(void)
+{
+	begin();
+	for (unsigned round = 0; round < 8; round++)
+		for (unsigned n = 0; n < 256; n++)
+			ask(1, 1000 + n, 0);
+	CHECK(asked <= 256 + 64, "asked %u times about 256 connections", asked);
+}
+
+static void check_asking_counts(void)
+{
+	unsigned n = 0;
+
+	begin();
+	question_ns = 5 * MS;
+	while (n < 1000 && ask(1, n, 0) == 0)
+		n++;
+	CHECK(n <= FREE_NS / question_ns, "%u new connections for nothing", n);
+	CHECK(ask(2, 2000, 0) == 0, "another user");
+}
+
+static void check_drain(void)
+{
+	begin();
+	while (ask(1, 1, 10 * MS) == 0)
+		;
+	queue = 1000;
+	ask(1, 1, 0);
+	CHECK(queue == 0, "%u of 1000 refused messages are left to the next turn", queue);
+}
+
+int main(void)
+{
+	check_connections();
+	check_asking_counts();
+	check_drain();
+	hak_askers_free(askers);
+	return check_end();
+}
