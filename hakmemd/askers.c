@@ -57,17 +57,65 @@ struct hak_askers {
 	bool refused; /* the message before */
 };
 
+/* -- users ------------------------------------------------------------------------------------- */
+/* One that is new takes the place of who asked longest ago. */
+static struct user *user_of(struct hak_askers *a, uid_t uid)
+{
+	struct user *oldest = a->users;
+
+	for (struct user *u = a->users; u < a->users + USERS; u++) {
+		if (u->known && u->uid == uid)
+			return u;
+		if (u->seen_ns < oldest->seen_ns)
+			oldest = u;
+	}
+	*oldest = (struct user){ .known = true, .uid = uid, .left_ns = FREE_NS };
+	return oldest;
+}
+
+/* With the time that he has by now. */
+static struct user *user_now(struct hak_askers *a, uid_t uid, uint64_t now)
+{
+	struct user *u = user_of(a, uid);
+	uint64_t passed = u->seen_ns ? now - u->seen_ns : 0;
+
+	u->seen_ns = now;
+	if (passed > (uint64_t)FREE_NS * SHARE)
+		passed = (uint64_t)FREE_NS * SHARE;
+	u->left_ns += (int64_t)(passed / SHARE);
+	if (u->left_ns > FREE_NS)
+		u->left_ns = FREE_NS;
+	return u;
+}
+
+static void take(struct user *u, int64_t ns)
+{
+	u->left_ns -= ns;
+	/* A quarter of a second after the last question there is time again. */
+	if (u->left_ns < -FREE_NS / (int64_t)SHARE)
+		u->left_ns = -FREE_NS / (int64_t)SHARE;
+}
+
+/* Of the message that was looked at, if any. */
 static void charge(struct hak_askers *a)
 {
-	if (!a->now)
-		return;
-	a->now->left_ns -= hak_processor_ns() - a->begun_ns;
-	/* A quarter of a second after the last question there is time again. */
-	if (a->now->left_ns < -FREE_NS / (int64_t)SHARE)
-		a->now->left_ns = -FREE_NS / (int64_t)SHARE;
+	if (a->now)
+		take(a->now, hak_processor_ns() - a->begun_ns);
 	a->now = NULL;
 }
 
+void hak_askers_charge(struct hak_askers *a, uid_t uid, int64_t ns)
+{
+	if (uid)
+		take(user_now(a, uid, hak_monotonic_ns()), ns);
+}
+
+bool hak_askers_owes(struct hak_askers *a, uid_t uid)
+{
+	return uid && user_now(a, uid, hak_monotonic_ns())->left_ns <= 0;
+}
+
+/* -- the loop ---------------------------------------------------------------------------------- */
 static bool has_room(const struct hak_askers *a)
 {
 	uint64_t unsent;
@@ -141,6 +189,7 @@ void hak_askers_free(struct hak_askers *a)
 	free(a);
 }
 
+/* -- senders ----------------------------------------------------------------------------------- */
 /* The first place of the set. */
 static struct sender *set_of(struct hak_askers *a, const char *name)
 {
@@ -220,21 +269,7 @@ int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
 	return 0;
 }
 
-/* One that is new takes the place of who asked longest ago. */
-static struct user *user_of(struct hak_askers *a, uid_t uid)
-{
-	struct user *oldest = a->users;
-
-	for (struct user *u = a->users; u < a->users + USERS; u++) {
-		if (u->known && u->uid == uid)
-			return u;
-		if (u->seen_ns < oldest->seen_ns)
-			oldest = u;
-	}
-	*oldest = (struct user){ .known = true, .uid = uid, .left_ns = FREE_NS };
-	return oldest;
-}
-
+/* -- questions --------------------------------------------------------------------------------- */
 /* Whether a refusal is answered. */
 static bool is_answered(struct user *u, uint64_t now)
 {
@@ -248,7 +283,7 @@ static bool is_answered(struct user *u, uint64_t now)
 
 int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 {
-	uint64_t now = hak_monotonic_ns(), passed;
+	uint64_t now = hak_monotonic_ns();
 	int64_t begun_ns = hak_processor_ns();
 	struct user *u;
 	uid_t uid;
@@ -256,14 +291,7 @@ int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 
 	if (r < 0 || uid == 0)
 		return r;
-	u = user_of(a, uid);
-	passed = u->seen_ns ? now - u->seen_ns : 0;
-	u->seen_ns = now;
-	if (passed > (uint64_t)FREE_NS * SHARE)
-		passed = (uint64_t)FREE_NS * SHARE;
-	u->left_ns += (int64_t)(passed / SHARE);
-	if (u->left_ns > FREE_NS)
-		u->left_ns = FREE_NS;
+	u = user_now(a, uid, now);
 	a->now = u;
 	a->begun_ns = begun_ns;
 	if (u->left_ns > 0)

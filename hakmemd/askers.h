@@ -11,7 +11,8 @@
  * Which user that is, dbus-daemon is asked once about each of a few thousand connections; asking is
  * work for that user.
  *
- * Time is what the processor spends from the arrival of a message until the event loop goes on. For
+ * Time is what the processor spends from the arrival of a message until the event loop goes on;
+ * what is done for it later, when a process or polkit has answered, is charged by who does it. For
  * bus.c and call.c.
  */
 #ifndef HAK_ASKERS_H
@@ -39,5 +40,10 @@ int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_
 /* A message of a stranger's came in. 0: it may be looked at, and is counted from now on; -EDQUOT:
  * it may not; -EBUSY: nor is it answered; or as hak_askers_uid(). */
 int hak_askers_begin(struct hak_askers *a, sd_bus_message *message);
+
+/* Work was done for this user that begin() does not see. */
+void hak_askers_charge(struct hak_askers *a, uid_t uid, int64_t ns);
+/* Whether more was done for the user than there is time for: what can wait waits. */
+bool hak_askers_owes(struct hak_askers *a, uid_t uid);
 
 #endif

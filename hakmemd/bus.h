@@ -42,7 +42,7 @@ struct hak_bus {
 	sd_event_source *again; /* connects anew after the connection broke */
 	uint64_t again_us;
 	struct hak_askers *askers;
-	struct hak_call *calls; /* list */
+	struct hak_call *calls, *last_call; /* list */
 	unsigned calls_n;
 	sd_event_source *look; /* for answers of processes; off while no call waits */
 	uint64_t look_us;

@@ -21,6 +21,8 @@
 #define TIMEOUT_MAX_US 300000000u
 /* What a call may bring: many times what all tunables by name and value are. */
 #define ARGUMENTS_BYTES 16384u
+/* Of our processor, in one turn of the event loop, for calls whose processes have answered. */
+#define LOOK_NS 5000000
 /* Of our processor, to carry out or to answer: what a process has to tell may be long. */
 #define CALL_NS 50000000
 
@@ -48,7 +50,7 @@ struct hak_bus *hak_call_bus(const struct hak_call *call)
 	return call->bus;
 }
 
-static void free_call(struct hak_call *call)
+static void take_out(struct hak_call *call)
 {
 	struct hak_bus *bus = call->bus;
 
@@ -58,7 +60,27 @@ static void free_call(struct hak_call *call)
 		bus->calls = call->next;
 	if (call->next)
 		call->next->prev = call->prev;
-	bus->calls_n--;
+	else
+		bus->last_call = call->prev;
+}
+
+static void put_last(struct hak_call *call)
+{
+	struct hak_bus *bus = call->bus;
+
+	call->next = NULL;
+	call->prev = bus->last_call;
+	if (call->prev)
+		call->prev->next = call;
+	else
+		bus->calls = call;
+	bus->last_call = call;
+}
+
+static void free_call(struct hak_call *call)
+{
+	take_out(call);
+	call->bus->calls_n--;
 	if (call->request)
 		hak_request_free(call->request);
 	sd_bus_slot_unref(call->polkit);
@@ -146,18 +168,14 @@ static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message, u
 
 	if (!call)
 		return NULL;
-	*call = (struct hak_call){ .bus = bus,
-				   .message = sd_bus_message_ref(message),
-				   .method = method,
-				   .uid = uid,
-				   .next = bus->calls };
+	*call = (struct hak_call){
+		.bus = bus, .message = sd_bus_message_ref(message), .method = method, .uid = uid
+	};
 	if (p) {
 		call->pid = p->id.pid;
 		call->start_ticks = p->id.start_ticks;
 	}
-	if (call->next)
-		call->next->prev = call;
-	bus->calls = call;
+	put_last(call);
 	bus->calls_n++;
 	return call;
 }
@@ -191,7 +209,10 @@ static void judged(int result, const char *why, void *arg)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	struct hak_call *call = arg;
+	struct hak_askers *askers = call->bus->askers;
 	sd_bus_message *message = sd_bus_message_ref(call->message);
+	int64_t begun_ns = hak_processor_ns();
+	uid_t uid = call->uid;
 	int r;
 
 	/* The slot is the one we are called from: it goes when the callback has returned. */
@@ -207,6 +228,7 @@ static void judged(int result, const char *why, void *arg)
 		sd_bus_reply_method_errno(message, r, &error);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(message);
+	hak_askers_charge(askers, uid, hak_processor_ns() - begun_ns);
 }
 
 /* What a process was asked stays asked, and is written to the journal as far as it got. */
@@ -281,6 +303,9 @@ static void count_returned(struct hak_process *p, struct json_object *rows)
 static void finish(struct hak_call *call, struct hak_process *p, int waited)
 {
 	struct hak_request *request = call->request;
+	struct hak_askers *askers = call->bus->askers;
+	int64_t begun_ns = hak_processor_ns();
+	uid_t uid = call->uid;
 	char id[HAK_CHANGE_ID_BYTES], who[40];
 	struct json_object *rows;
 	struct hak_budget budget;
@@ -295,22 +320,23 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
 	count_returned(p, rows);
 	hak_change_id(id);
-	snprintf(who, sizeof(who), "user %u", (unsigned)call->uid);
+	snprintf(who, sizeof(who), "user %u", (unsigned)uid);
 	hak_changes_journal(rows, id, who, "over D-Bus");
 	r = call->method->answer(call->message, rows);
 	if (r < 0)
 		sd_bus_reply_method_errno(call->message, r, NULL);
 	free_call(call);
+	hak_askers_charge(askers, uid, hak_processor_ns() - begun_ns);
 }
 
-/* True if it waits on. */
+/* True if it waits on: its process has not answered, or its user owes time. */
 static bool look_at(struct hak_call *call)
 {
 	struct hak_process *p = process_of(call);
 	int r;
 
-	if (!call->request)
-		return false;
+	if (hak_askers_owes(call->bus->askers, call->uid))
+		return true;
 	r = hak_request_wait(p->seg, call->request, 0);
 	if (r == -ETIMEDOUT && hak_monotonic_ns() < call->deadline_ns)
 		return true;
@@ -318,16 +344,48 @@ static bool look_at(struct hak_call *call)
 	return false;
 }
 
+/* One of the user's calls is done: the others go behind those of all others. Returns which one is
+ * next, from `call` on. */
+static struct hak_call *move_back(struct hak_bus *bus, uid_t uid, struct hak_call *call)
+{
+	struct hak_call *at = call, *next, *last = bus->last_call;
+	bool more = true;
+
+	while (at && at->uid == uid)
+		at = at->next;
+	if (!at) /* all that follow are the user's */
+		return call;
+	for (struct hak_call *c = bus->calls; more; c = next) {
+		next = c->next;
+		more = c != last;
+		if (c->uid == uid) {
+			take_out(c);
+			put_last(c);
+		}
+	}
+	return at;
+}
+
 static int look_at_all(sd_event_source *source, uint64_t unused, void *arg)
 {
+	int64_t end_ns = hak_processor_ns() + LOOK_NS;
 	struct hak_bus *bus = arg;
 	struct hak_call *call, *next;
 	bool any = false;
 
 	(void)unused;
 	for (call = bus->calls; call; call = next) {
+		uid_t uid = call->uid;
+
+		if (hak_processor_ns() >= end_ns) /* go on at once, but in turn */
+			return sd_event_source_set_time(source, hak_monotonic_ns() / 1000);
 		next = call->next;
-		any |= look_at(call);
+		if (!call->request)
+			continue;
+		if (look_at(call))
+			any = true;
+		else
+			next = move_back(bus, uid, next);
 	}
 	if (!any)
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
@@ -344,6 +402,8 @@ static int look_soon(struct hak_bus *bus)
 	if (!bus->look) {
 		r = sd_event_add_time(bus->manager->event, &bus->look, CLOCK_MONOTONIC, when_us, 1,
 				      look_at_all, bus);
+		if (r >= 0)
+			r = sd_event_source_set_priority(bus->look, HAK_QUESTIONS_PRIORITY);
 		if (r < 0)
 			return r;
 	}

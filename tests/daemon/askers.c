@@ -129,6 +129,19 @@ static void check_asking_counts(void)
 	CHECK(ask(2, 2000, 0) == 0, "another user");
 }
 
+static void check_later_work(void)
+{
+	begin();
+	ask(1, 1, 0);
+	hak_askers_charge(askers, 1, FREE_NS);
+	CHECK(hak_askers_owes(askers, 1), "work that was done later is for nothing");
+	CHECK(ask(1, 1, 0) < 0, "one who owes is served");
+	hak_askers_charge(askers, 0, 100ll * FREE_NS);
+	CHECK(!hak_askers_owes(askers, 0) && !hak_askers_owes(askers, 2), "others pay");
+	now_ns += 4ull * FREE_NS * SHARE;
+	CHECK(!hak_askers_owes(askers, 1) && ask(1, 1, 0) == 0, "a debt lasts for ever");
+}
+
 static void check_drain(void)
 {
 	begin();
@@ -143,6 +156,7 @@ int main(void)
 {
 	check_connections();
 	check_asking_counts();
+	check_later_work();
 	check_drain();
 	hak_askers_free(askers);
 	return check_end();

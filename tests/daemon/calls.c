@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemd/call.c with a clock, a bus and processes of the test's own: what is done when a process
+ * has answered is charged to the user who asked, ends after a while, goes on with another user's,
+ * and waits for who owes.
+ */
+#include "hakmemd/call.c"
+#include "tests/ctl/check.h"
+
+#define MS 1000000
+
+static int64_t processor_ns = 1, answer_ns; /* of the processor, for each answer */
+static int64_t charged[8];		    /* by user */
+static bool owes[8], has_answered;
+static uid_t asker;
+static unsigned answers, errors, order[64]; /* users, as they were answered */
+static struct hak_process process = { .id = { .pid = 1, .start_ticks = 2 } };
+static struct hak_segment segment;
+static struct hak_manager manager;
+static struct hak_bus bus = { .manager = &manager };
+
+/* -- what call.c needs of the others ----------------------------------------------------------- */
+int64_t hak_processor_ns(void)
+{
+	return processor_ns;
+}
+
+uint64_t hak_monotonic_ns(void)
+{
+	return (uint64_t)processor_ns;
+}
+
+void hak_budget_enter(struct hak_budget *b, int64_t ns)
+{
+}
+
+bool hak_budget_leave(struct hak_budget *b)
+{
+	return false;
+}
+
+uint64_t hak_json_get(struct json_object *o, const char *key)
+{
+	return 0;
+}
+
+void hak_change_id(char ret[HAK_CHANGE_ID_BYTES])
+{
+}
+
+void hak_changes_journal(struct json_object *rows, const char *id, const char *who, const char *why)
+{
+}
+
+int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
+{
+	*ret = asker;
+	return 0;
+}
+
+int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_caller *ret)
+{
+	*ret = (struct hak_caller){ .uid = asker, .pidfd = -1 };
+	return 0;
+}
+
+void hak_askers_charge(struct hak_askers *a, uid_t uid, int64_t ns)
+{
+	charged[uid] += ns;
+}
+
+bool hak_askers_owes(struct hak_askers *a, uid_t uid)
+{
+	return owes[uid];
+}
+
+bool hak_owner_may(const struct hak_caller *caller, int procfd)
+{
+	return true;
+}
+
+struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t start_ticks)
+{
+	return &process;
+}
+
+bool hak_discovery_still(struct hak_process *p)
+{
+	return true;
+}
+
+void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why)
+{
+}
+
+int hak_request_wait(const struct hak_segment *seg, struct hak_request *a, uint64_t timeout_ns)
+{
+	return has_answered ? 0 : -ETIMEDOUT;
+}
+
+struct json_object *hak_request_answer(const struct hak_segment *seg, struct hak_request *a,
+				       int waited)
+{
+	processor_ns += answer_ns;
+	return json_object_new_array();
+}
+
+void hak_request_free(struct hak_request *a)
+{
+}
+
+int hak_polkit_ask(sd_bus *b, sd_bus_message *message, const char *action,
+		   const struct hak_process *p,
+		   void (*done)(int result, const char *why, void *arg), void *arg,
+		   sd_bus_slot **ret)
+{
+	return -ENOSYS;
+}
+
+int hak_bus_error(sd_bus_error *error, const char *name, const char *format, ...)
+{
+	return -EIO;
+}
+
+sd_bus_message *sd_bus_message_ref(sd_bus_message *m)
+{
+	return m;
+}
+
+sd_bus_message *sd_bus_message_unref(sd_bus_message *m)
+{
+	return NULL;
+}
+
+int sd_bus_message_peek_type(sd_bus_message *m, char *type, const char **contents)
+{
+	return 0;
+}
+
+int sd_bus_message_rewind(sd_bus_message *m, int complete)
+{
+	return 0;
+}
+
+int sd_bus_track_new(sd_bus *b, sd_bus_track **ret, sd_bus_track_handler_t handler, void *arg)
+{
+	return 0;
+}
+
+int sd_bus_track_add_sender(sd_bus_track *track, sd_bus_message *m)
+{
+	return 0;
+}
+
+int sd_bus_reply_method_errno(sd_bus_message *m, int error, const sd_bus_error *e)
+{
+	errors++;
+	return 0;
+}
+
+/* -- the tests --------------------------------------------------------------------------------- */
+/* The message is the user who sent it. */
+static int answer(sd_bus_message *message, struct json_object *rows)
+{
+	order[answers++ % 64] = (unsigned)(uintptr_t)message;
+	json_object_put(rows);
+	return 0;
+}
+
+static int wait_for_process(struct hak_call *call, struct hak_process *p, sd_bus_error *error)
+{
+	return hak_call_wait(call, (struct hak_request *)&process, 1000000);
+}
+
+static int ask(uid_t uid)
+{
+	static const struct hak_method method = { "purge", true, wait_for_process, answer };
+
+	asker = uid;
+	return hak_call_begin(&bus, (sd_bus_message *)(uintptr_t)uid, &process, &method, NULL);
+}
+
+static void begin(void)
+{
+	hak_calls_drop(&bus);
+	memset(charged, 0, sizeof(charged));
+	memset(owes, 0, sizeof(owes));
+	answers = errors = 0;
+	answer_ns = MS;
+	has_answered = true;
+}
+
+static void look(void)
+{
+	look_at_all(bus.look, 0, &bus);
+}
+
+static void check_charge(void)
+{
+	begin();
+	for (unsigned i = 0; i < 3; i++)
+		ask(1);
+	ask(2);
+	look();
+	CHECK(answers == 4 && charged[1] == 3 * MS && charged[2] == MS, "%u answers, charged %d %d",
+	      answers, (int)charged[1], (int)charged[2]);
+	ask(3);
+	has_answered = false;
+	hak_calls_of_process_end(&bus, &process);
+	CHECK(answers == 5 && charged[3] == MS, "what an end costs is for nothing");
+}
+
+/* A user with many finished calls gets one answer for each of every other user's. */
+static void check_turns(void)
+{
+	begin();
+	for (unsigned i = 0; i < 20; i++)
+		ask(1);
+	for (unsigned i = 0; i < 2; i++)
+		ask(2);
+	look();
+	CHECK(answers == LOOK_NS / MS, "%u answers in one turn", answers);
+	CHECK(order[0] == 1 && order[1] == 2 && order[2] == 1 && order[3] == 2 && order[4] == 1,
+	      "the order is %u %u %u %u %u", order[0], order[1], order[2], order[3], order[4]);
+	for (unsigned i = 0; i < 4; i++)
+		look();
+	CHECK(answers == 22 && bus.calls_n == 0, "%u answers at last", answers);
+}
+
+static void check_debt(void)
+{
+	begin();
+	owes[1] = true;
+	ask(1);
+	ask(2);
+	look();
+	CHECK(answers == 1 && order[0] == 2, "one who owes is answered");
+	owes[1] = false;
+	look();
+	CHECK(answers == 2 && bus.calls_n == 0, "one who owed is never answered");
+}
+
+int main(void)
+{
+	process.seg = &segment;
+	CHECK(sd_event_new(&manager.event) >= 0, "an event loop");
+	check_charge();
+	check_turns();
+	check_debt();
+	hak_calls_drop(&bus);
+	sd_event_source_unref(bus.look);
+	sd_event_unref(manager.event);
+	return check_end();
+}
