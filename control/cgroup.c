@@ -205,6 +205,54 @@ bool hak_cgroup_in_unit(const char *path, const char *unit)
 	return hak_cgroup_in_unit_of(path, unit, geteuid());
 }
 
+uid_t hak_cgroup_account(const char *path, uid_t uid)
+{
+	static const char slice[] = "/user.slice/user-", end[] = ".slice/";
+	unsigned long long account = 0;
+	const char *at;
+
+	path = below_manager(path);
+	at = path + sizeof(slice) - 1;
+	if (uid == 0 || strncmp(path, slice, sizeof(slice) - 1) != 0)
+		return uid;
+	for (; *at >= '0' && *at <= '9' && account < UINT32_MAX; at++)
+		account = account * 10 + (unsigned)(*at - '0');
+	/* What a user does in a session of root's is still not root's. */
+	if (strncmp(at, end, sizeof(end) - 1) != 0 || account == 0 || account >= UINT32_MAX)
+		return uid;
+	return (uid_t)account;
+}
+
+uid_t hak_account(int procfd, uid_t uid)
+{
+	char path[HAK_CGROUP_BYTES];
+	struct hak_cgroups groups;
+
+	if (uid == 0 || hak_cgroup_read(procfd, &groups) < 0)
+		return uid;
+	hak_cgroup_path(&groups, path);
+	return hak_cgroup_account(path, uid);
+}
+
+uid_t hak_account_of_peer(pid_t pid, uid_t uid)
+{
+	uid_t account = HAK_ACCOUNT_UNKNOWN, now;
+	char path[32], status[4096];
+	int procfd;
+
+	if (uid == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (procfd < 0)
+		return HAK_ACCOUNT_UNKNOWN;
+	if (hak_proc_read(procfd, "status", status, sizeof(status)) > 0 &&
+	    hak_proc_euid(status, &now) == 0 && now == uid)
+		account = hak_account(procfd, uid);
+	close(procfd);
+	return account;
+}
+
 bool hak_unit_name_valid(const char *name)
 {
 	size_t bytes = strlen(name);

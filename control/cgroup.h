@@ -12,6 +12,7 @@
 #define HAK_CGROUP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define HAK_CGROUP_BYTES    1024 /* longer paths count as none; systemd's are below 256 */
@@ -52,6 +53,27 @@ bool hak_cgroup_in_unit_of(const char *path, const char *unit, uid_t uid);
  */
 bool hak_cgroup_unit(const char *path, char ret[HAK_UNIT_NAME_BYTES]);
 void hak_cgroup_slice(const char *path, char ret[HAK_UNIT_NAME_BYTES]);
+
+/*
+ * Whose share of our work is used up: one person may have many users, by namespaces or by programs
+ * that change their user, but not leave the slice that systemd has for him. Root, or the user N of
+ * "/user.slice/user-N.slice/", or `uid`. 0 is root alone.
+ */
+uid_t hak_cgroup_account(const char *path, uid_t uid);
+uid_t hak_account(int procfd, uid_t uid);
+/* Of one who connected as `uid` with this pid; where that is not a process of this user any more,
+ * all such are one account. */
+#define HAK_ACCOUNT_UNKNOWN ((uid_t)-2)
+uid_t hak_account_of_peer(pid_t pid, uid_t uid);
+
+/* A place in a table of `places`, a power of two. Several may share one; with a secret, nobody
+ * chooses with whom. */
+static inline uint32_t hak_account_place(uid_t account, uint32_t secret, uint32_t places)
+{
+	uint32_t hash = ((uint32_t)account ^ secret) * 2654435761u;
+
+	return (hash ^ hash >> 16) & (places - 1);
+}
 
 /* True for a name that systemd would take, of a kind that has processes: service, scope, slice,
  * socket, mount or swap. */

@@ -79,6 +79,7 @@ int hak_identity_refresh(int procfd, struct hak_identity *id)
 		find_user_unit(&now);
 	}
 	free(groups);
+	now.account = hak_cgroup_account(now.cgroup, now.uid);
 	*id = now;
 	return 0;
 }

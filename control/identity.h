@@ -22,6 +22,7 @@ struct hak_identity {
 	pid_t pid;
 	uint64_t start_ticks; /* since boot: with the pid, what no other process has */
 	uid_t uid;	      /* effective */
+	uid_t account;	      /* see hak_account() */
 	char comm[HAK_COMM_BYTES];
 	char exe[HAK_PATH_BYTES];	     /* "" when it cannot be read */
 	char cgroup[HAK_CGROUP_BYTES];	     /* "/" and what follows it; "" when it has none */

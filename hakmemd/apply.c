@@ -84,24 +84,15 @@ static bool is_left(struct hak_told *told, unsigned max, uint64_t now)
 	return told->n < max;
 }
 
-/* Of those that ended, too. A user who is new takes the place of whose minute is longest ago. */
-static struct hak_told *told_of_user(struct hak_manager *m, uid_t uid)
+/* Of those that ended, too. */
+static struct hak_told *told_of_user(struct hak_manager *m, uid_t account)
 {
-	struct hak_told *oldest = m->told;
-
-	for (struct hak_told *t = m->told; t < m->told + HAK_TOLD_USERS; t++) {
-		if (t->uid == uid)
-			return t;
-		if (t->since_ns < oldest->since_ns)
-			oldest = t;
-	}
-	*oldest = (struct hak_told){ .uid = uid };
-	return oldest;
+	return &m->told[hak_account_place(account, m->shares.secret, HAK_TOLD_USERS)];
 }
 
 static bool may_tell(struct hak_process *p)
 {
-	struct hak_told *user = p->id.uid ? told_of_user(p->manager, p->id.uid) : NULL;
+	struct hak_told *user = p->id.account ? told_of_user(p->manager, p->id.account) : NULL;
 	uint64_t now = hak_monotonic_ns();
 
 	if (!is_left(&p->told, EVENTS_MAX, now) || (user && !is_left(user, EVENTS_OF_USER, now)))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control/budget.h"
+#include "control/cgroup.h"
 #include "control/segment.h"
 #include "hakmemd/askers.h"
 #include "hakmemd/credentials.h"
@@ -15,9 +16,9 @@
 /* Connections whose user is remembered: dbus-daemon lets a user have 256. */
 #define SETS	   1024u /* a power of two */
 #define WAYS	   4u
-#define NAME_BYTES 24u /* ":1.4711"; longer ones are asked for each time */
-#define USERS	   32u
-#define SHARE	   10u /* one part in so many */
+#define NAME_BYTES 24u	 /* ":1.4711"; longer ones are asked for each time */
+#define USERS	   1024u /* a power of two */
+#define SHARE	   10u	 /* one part in so many */
 #define FREE_NS	   250000000
 /* Refusals that are answered: at once, and one more each time that so long has passed. */
 #define ANSWERS	  64u
@@ -33,12 +34,11 @@
 
 struct sender {
 	char name[NAME_BYTES]; /* "": this place is free */
-	uid_t uid;
+	struct hak_asker asker;
 };
 
+/* Of one account, or of several: nobody gets a new one by being another user. */
 struct user {
-	bool known;
-	uid_t uid;
 	int64_t left_ns; /* of its time, as of `seen_ns` */
 	uint64_t seen_ns;
 	uint64_t answers_ns; /* when the refusals answered so far will be paid for */
@@ -58,25 +58,10 @@ struct hak_askers {
 };
 
 /* -- users ------------------------------------------------------------------------------------- */
-/* One that is new takes the place of who asked longest ago. */
-static struct user *user_of(struct hak_askers *a, uid_t uid)
-{
-	struct user *oldest = a->users;
-
-	for (struct user *u = a->users; u < a->users + USERS; u++) {
-		if (u->known && u->uid == uid)
-			return u;
-		if (u->seen_ns < oldest->seen_ns)
-			oldest = u;
-	}
-	*oldest = (struct user){ .known = true, .uid = uid, .left_ns = FREE_NS };
-	return oldest;
-}
-
 /* With the time that he has by now. */
-static struct user *user_now(struct hak_askers *a, uid_t uid, uint64_t now)
+static struct user *user_now(struct hak_askers *a, uid_t account, uint64_t now)
 {
-	struct user *u = user_of(a, uid);
+	struct user *u = &a->users[hak_account_place(account, (uint32_t)a->secret, USERS)];
 	uint64_t passed = u->seen_ns ? now - u->seen_ns : 0;
 
 	u->seen_ns = now;
@@ -104,15 +89,15 @@ static void charge(struct hak_askers *a)
 	a->now = NULL;
 }
 
-void hak_askers_charge(struct hak_askers *a, uid_t uid, int64_t ns)
+void hak_askers_charge(struct hak_askers *a, uid_t account, int64_t ns)
 {
-	if (uid)
-		take(user_now(a, uid, hak_monotonic_ns()), ns);
+	if (account)
+		take(user_now(a, account, hak_monotonic_ns()), ns);
 }
 
-bool hak_askers_owes(struct hak_askers *a, uid_t uid)
+bool hak_askers_owes(struct hak_askers *a, uid_t account)
 {
-	return uid && user_now(a, uid, hak_monotonic_ns())->left_ns <= 0;
+	return account && user_now(a, account, hak_monotonic_ns())->left_ns <= 0;
 }
 
 /* -- the loop ---------------------------------------------------------------------------------- */
@@ -165,6 +150,8 @@ int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *
 		return -ENOMEM;
 	if (getrandom(&a->secret, sizeof(a->secret), GRND_NONBLOCK) != sizeof(a->secret))
 		a->secret = hak_monotonic_ns();
+	for (unsigned i = 0; i < USERS; i++)
+		a->users[i].left_ns = FREE_NS;
 	a->bus = bus;
 	a->refusals = refused;
 	r = hak_credentials_new(address, &a->credentials);
@@ -217,12 +204,12 @@ static bool find_sender(struct sender *set, const char *name)
 }
 
 /* In place of the one of this set that asked longest ago. */
-static void add_sender(struct sender *set, const char *name, uid_t uid)
+static void add_sender(struct sender *set, const char *name, const struct hak_asker *asker)
 {
 	if (strlen(name) >= NAME_BYTES)
 		return;
 	memmove(set + 1, set, (WAYS - 1) * sizeof(*set));
-	*set = (struct sender){ .uid = uid };
+	*set = (struct sender){ .asker = *asker };
 	strcpy(set->name, name);
 }
 
@@ -233,39 +220,40 @@ int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_
 	return name ? hak_credentials_of(a->credentials, name, ret) : -ENXIO;
 }
 
-static int ask_uid(struct hak_askers *a, const char *name, uid_t *ret)
+static int ask_daemon(struct hak_askers *a, const char *name, struct hak_asker *ret)
 {
 	struct hak_caller caller;
 	int r = hak_credentials_of(a->credentials, name, &caller);
 
 	if (r < 0)
 		return r;
-	*ret = caller.uid;
+	ret->uid = caller.uid;
+	ret->account = hak_account_of_peer(caller.pid, caller.uid);
 	if (caller.pidfd >= 0)
 		close(caller.pidfd);
 	return 0;
 }
 
 /* A name on the bus is one connection's, and no other's later. */
-int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
+int hak_askers_who(struct hak_askers *a, sd_bus_message *message, struct hak_asker *ret)
 {
 	const char *name = sd_bus_message_get_sender(message);
+	struct hak_asker asker;
 	struct sender *set;
-	uid_t uid;
 	int r;
 
 	if (!name)
 		return -ENXIO;
 	set = set_of(a, name);
-	if (!find_sender(set, name)) {
-		r = ask_uid(a, name, &uid);
-		if (r < 0)
-			return r;
-		add_sender(set, name, uid);
-		*ret = uid;
+	if (find_sender(set, name)) {
+		*ret = set->asker;
 		return 0;
 	}
-	*ret = set->uid;
+	r = ask_daemon(a, name, &asker);
+	if (r < 0)
+		return r;
+	add_sender(set, name, &asker);
+	*ret = asker;
 	return 0;
 }
 
@@ -286,12 +274,12 @@ int hak_askers_begin(struct hak_askers *a, sd_bus_message *message)
 	uint64_t now = hak_monotonic_ns();
 	int64_t begun_ns = hak_processor_ns();
 	struct user *u;
-	uid_t uid;
-	int r = hak_askers_uid(a, message, &uid);
+	struct hak_asker asker;
+	int r = hak_askers_who(a, message, &asker);
 
-	if (r < 0 || uid == 0)
+	if (r < 0 || asker.account == 0)
 		return r;
-	u = user_now(a, uid, now);
+	u = user_now(a, asker.account, now);
 	a->now = u;
 	a->begun_ns = begun_ns;
 	if (u->left_ns > 0)

@@ -31,19 +31,24 @@ int hak_askers_new(sd_event *event, sd_bus *bus, const char *address, uint64_t *
 		   struct hak_askers **ret);
 void hak_askers_free(struct hak_askers *a); /* NULL is fine */
 
-/* The user behind a message: 0, or -errno when nobody is there any more. */
-int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret);
+struct hak_asker {
+	uid_t uid;
+	uid_t account; /* whose share of our time counts, see hak_account() */
+};
+
+/* Who is behind a message: 0, or -errno when nobody is there any more. */
+int hak_askers_who(struct hak_askers *a, sd_bus_message *message, struct hak_asker *ret);
 
 /* All that the bus itself knows of the sender, asked anew; as hak_credentials_of(). */
 int hak_askers_caller(struct hak_askers *a, sd_bus_message *message, struct hak_caller *ret);
 
 /* A message of a stranger's came in. 0: it may be looked at, and is counted from now on; -EDQUOT:
- * it may not; -EBUSY: nor is it answered; or as hak_askers_uid(). */
+ * it may not; -EBUSY: nor is it answered; or as hak_askers_who(). */
 int hak_askers_begin(struct hak_askers *a, sd_bus_message *message);
 
 /* Work was done for this user that begin() does not see. */
-void hak_askers_charge(struct hak_askers *a, uid_t uid, int64_t ns);
+void hak_askers_charge(struct hak_askers *a, uid_t account, int64_t ns);
 /* Whether more was done for the user than there is time for: what can wait waits. */
-bool hak_askers_owes(struct hak_askers *a, uid_t uid);
+bool hak_askers_owes(struct hak_askers *a, uid_t account);
 
 #endif

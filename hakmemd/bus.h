@@ -28,7 +28,8 @@
 /* Long enough for every process's path. */
 #define HAK_BUS_PATH_BYTES 96
 
-/* Unanswered calls of one user, and of all. */
+/* Unanswered calls of one user, and of all but root's: when there are too many, who has most of
+ * them loses one. */
 #define HAK_CALLS_OF_USER 32u
 #define HAK_CALLS_MAX	  256u
 
@@ -44,6 +45,7 @@ struct hak_bus {
 	struct hak_askers *askers;
 	struct hak_call *calls, *last_call; /* list */
 	unsigned calls_n;
+	uint64_t calls_begun;
 	sd_event_source *look; /* for answers of processes; off while no call waits */
 	uint64_t look_us;
 };

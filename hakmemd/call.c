@@ -31,13 +31,14 @@ struct hak_call {
 	struct hak_call *prev, *next;
 	sd_bus_message *message;
 	const struct hak_method *method;
-	uid_t uid; /* of the caller */
+	struct hak_asker asker;
 	pid_t pid; /* 0: about no process */
 	uint64_t start_ticks;
 	sd_bus_slot *polkit;	     /* the question that is out */
 	sd_bus_track *caller;	     /* tells when nobody waits any more */
 	struct hak_request *request; /* what the process is asked */
 	uint64_t deadline_ns;
+	uint64_t number; /* in order of arrival */
 };
 
 sd_bus_message *hak_call_message(const struct hak_call *call)
@@ -112,12 +113,12 @@ static bool owns(struct hak_bus *bus, sd_bus_message *message, uid_t uid,
 	return may;
 }
 
-static unsigned calls_of(const struct hak_bus *bus, uid_t uid)
+static unsigned calls_of(const struct hak_bus *bus, uid_t account)
 {
 	unsigned n = 0;
 
 	for (const struct hak_call *c = bus->calls; c; c = c->next)
-		n += c->uid == uid;
+		n += c->asker.account == account;
 	return n;
 }
 
@@ -161,15 +162,20 @@ static bool is_small(sd_bus_message *message)
 }
 
 /* -- from arrival on --------------------------------------------------------------------------- */
-static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message, uid_t uid,
-				 const struct hak_process *p, const struct hak_method *method)
+static struct hak_call *new_call(struct hak_bus *bus, sd_bus_message *message,
+				 const struct hak_asker *asker, const struct hak_process *p,
+				 const struct hak_method *method)
 {
 	struct hak_call *call = calloc(1, sizeof(*call));
 
 	if (!call)
 		return NULL;
 	*call = (struct hak_call){
-		.bus = bus, .message = sd_bus_message_ref(message), .method = method, .uid = uid
+		.bus = bus,
+		.message = sd_bus_message_ref(message),
+		.method = method,
+		.asker = *asker,
+		.number = ++bus->calls_begun,
 	};
 	if (p) {
 		call->pid = p->id.pid;
@@ -212,7 +218,7 @@ static void judged(int result, const char *why, void *arg)
 	struct hak_askers *askers = call->bus->askers;
 	sd_bus_message *message = sd_bus_message_ref(call->message);
 	int64_t begun_ns = hak_processor_ns();
-	uid_t uid = call->uid;
+	uid_t account = call->asker.account;
 	int r;
 
 	/* The slot is the one we are called from: it goes when the callback has returned. */
@@ -228,7 +234,7 @@ static void judged(int result, const char *why, void *arg)
 		sd_bus_reply_method_errno(message, r, &error);
 	sd_bus_error_free(&error);
 	sd_bus_message_unref(message);
-	hak_askers_charge(askers, uid, hak_processor_ns() - begun_ns);
+	hak_askers_charge(askers, account, hak_processor_ns() - begun_ns);
 }
 
 /* What a process was asked stays asked, and is written to the journal as far as it got. */
@@ -253,40 +259,6 @@ static int watch_caller(struct hak_call *call)
 	return r < 0 ? r : sd_bus_track_add_sender(call->caller, call->message);
 }
 
-int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_process *p,
-		   const struct hak_method *method, sd_bus_error *error)
-{
-	char action[64];
-	struct hak_call *call;
-	uid_t uid;
-	int r;
-
-	if (!is_small(message))
-		return hak_bus_error(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
-				     ARGUMENTS_BYTES);
-	r = hak_askers_uid(bus->askers, message, &uid);
-	if (r < 0)
-		return hak_bus_error(error, HAK_BUS_DENIED, "Nobody knows who asks");
-	if (bus->calls_n >= HAK_CALLS_MAX || (uid && calls_of(bus, uid) >= HAK_CALLS_OF_USER))
-		return hak_bus_error(error, HAK_BUS_LIMIT,
-				     "%u calls of this user wait for an answer already",
-				     calls_of(bus, uid));
-	call = new_call(bus, message, uid, p, method);
-	if (!call)
-		return -ENOMEM;
-	if (uid == 0 || !method->action || (method->owner_may && owns(bus, message, uid, p)))
-		return run(call, error);
-	snprintf(action, sizeof(action), HAK_BUS_NAME ".%s", method->action);
-	r = watch_caller(call);
-	if (r >= 0)
-		r = hak_polkit_ask(bus->bus, message, action, p, judged, call, &call->polkit);
-	if (r < 0) {
-		free_call(call);
-		return r;
-	}
-	return 1;
-}
-
 /* -- waiting for processes ------------------------------------------------------------------- */
 /* What a purge gave back counts as ours, like that of policies. */
 static void count_returned(struct hak_process *p, struct json_object *rows)
@@ -305,7 +277,7 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	struct hak_request *request = call->request;
 	struct hak_askers *askers = call->bus->askers;
 	int64_t begun_ns = hak_processor_ns();
-	uid_t uid = call->uid;
+	uid_t account = call->asker.account;
 	char id[HAK_CHANGE_ID_BYTES], who[40];
 	struct json_object *rows;
 	struct hak_budget budget;
@@ -320,13 +292,13 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
 	count_returned(p, rows);
 	hak_change_id(id);
-	snprintf(who, sizeof(who), "user %u", (unsigned)uid);
+	snprintf(who, sizeof(who), "user %u", (unsigned)call->asker.uid);
 	hak_changes_journal(rows, id, who, "over D-Bus");
 	r = call->method->answer(call->message, rows);
 	if (r < 0)
 		sd_bus_reply_method_errno(call->message, r, NULL);
 	free_call(call);
-	hak_askers_charge(askers, uid, hak_processor_ns() - begun_ns);
+	hak_askers_charge(askers, account, hak_processor_ns() - begun_ns);
 }
 
 /* True if it waits on: its process has not answered, or its user owes time. */
@@ -335,7 +307,7 @@ static bool look_at(struct hak_call *call)
 	struct hak_process *p = process_of(call);
 	int r;
 
-	if (hak_askers_owes(call->bus->askers, call->uid))
+	if (hak_askers_owes(call->bus->askers, call->asker.account))
 		return true;
 	r = hak_request_wait(p->seg, call->request, 0);
 	if (r == -ETIMEDOUT && hak_monotonic_ns() < call->deadline_ns)
@@ -346,19 +318,19 @@ static bool look_at(struct hak_call *call)
 
 /* One of the user's calls is done: the others go behind those of all others. Returns which one is
  * next, from `call` on. */
-static struct hak_call *move_back(struct hak_bus *bus, uid_t uid, struct hak_call *call)
+static struct hak_call *move_back(struct hak_bus *bus, uid_t account, struct hak_call *call)
 {
 	struct hak_call *at = call, *next, *last = bus->last_call;
 	bool more = true;
 
-	while (at && at->uid == uid)
+	while (at && at->asker.account == account)
 		at = at->next;
 	if (!at) /* all that follow are the user's */
 		return call;
 	for (struct hak_call *c = bus->calls; more; c = next) {
 		next = c->next;
 		more = c != last;
-		if (c->uid == uid) {
+		if (c->asker.account == account) {
 			take_out(c);
 			put_last(c);
 		}
@@ -375,7 +347,7 @@ static int look_at_all(sd_event_source *source, uint64_t unused, void *arg)
 
 	(void)unused;
 	for (call = bus->calls; call; call = next) {
-		uid_t uid = call->uid;
+		uid_t account = call->asker.account;
 
 		if (hak_processor_ns() >= end_ns) /* go on at once, but in turn */
 			return sd_event_source_set_time(source, hak_monotonic_ns() / 1000);
@@ -385,7 +357,7 @@ static int look_at_all(sd_event_source *source, uint64_t unused, void *arg)
 		if (look_at(call))
 			any = true;
 		else
-			next = move_back(bus, uid, next);
+			next = move_back(bus, account, next);
 	}
 	if (!any)
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
@@ -458,4 +430,81 @@ void hak_calls_drop(struct hak_bus *bus)
 {
 	while (bus->calls)
 		free_call(bus->calls);
+}
+
+/* -- arrival ----------------------------------------------------------------------------------- */
+/* The oldest call of the account that has most of them, root's aside. */
+static struct hak_call *who_goes(const struct hak_bus *bus)
+{
+	struct hak_call *goes = NULL;
+	unsigned most = 0;
+
+	for (struct hak_call *c = bus->calls; c; c = c->next) {
+		unsigned n = c->asker.account ? calls_of(bus, c->asker.account) : 0;
+
+		if (n > most || (n && n == most && c->asker.account == goes->asker.account &&
+				 c->number < goes->number)) {
+			most = n;
+			goes = c;
+		}
+	}
+	return goes;
+}
+
+/* What its process is asked stays asked. */
+static void make_room(struct hak_bus *bus)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct hak_call *call = who_goes(bus);
+	int r;
+
+	if (!call)
+		return;
+	if (call->request) {
+		finish(call, process_of(call), -ETIMEDOUT);
+		return;
+	}
+	r = hak_bus_error(&error, HAK_BUS_LIMIT,
+			  "More than %u calls wait for an answer, most of them of this user",
+			  HAK_CALLS_MAX);
+	sd_bus_reply_method_errno(call->message, r, &error);
+	sd_bus_error_free(&error);
+	free_call(call);
+}
+
+int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_process *p,
+		   const struct hak_method *method, sd_bus_error *error)
+{
+	struct hak_asker asker;
+	char action[64];
+	struct hak_call *call;
+	int r;
+
+	if (!is_small(message))
+		return hak_bus_error(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
+				     ARGUMENTS_BYTES);
+	r = hak_askers_who(bus->askers, message, &asker);
+	if (r < 0)
+		return hak_bus_error(error, HAK_BUS_DENIED, "Nobody knows who asks");
+	if (asker.account && calls_of(bus, asker.account) >= HAK_CALLS_OF_USER)
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "%u calls of this user wait for an answer already",
+				     HAK_CALLS_OF_USER);
+	if (asker.account && bus->calls_n - calls_of(bus, 0) >= HAK_CALLS_MAX)
+		make_room(bus);
+	call = new_call(bus, message, &asker, p, method);
+	if (!call)
+		return -ENOMEM;
+	if (asker.uid == 0 || !method->action ||
+	    (method->owner_may && owns(bus, message, asker.uid, p)))
+		return run(call, error);
+	snprintf(action, sizeof(action), HAK_BUS_NAME ".%s", method->action);
+	r = watch_caller(call);
+	if (r >= 0)
+		r = hak_polkit_ask(bus->bus, message, action, p, judged, call, &call->polkit);
+	if (r < 0) {
+		free_call(call);
+		return r;
+	}
+	return 1;
 }

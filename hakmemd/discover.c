@@ -411,6 +411,16 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t uid)
 		tell_bad(d, s, r, why);
 }
 
+static uid_t account_of(struct hak_discovery *d, const char *name, uid_t uid)
+{
+	int procfd = openat(dirfd(d->proc), name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uid_t account = hak_account(procfd, uid);
+
+	if (procfd >= 0)
+		close(procfd);
+	return account;
+}
+
 /* Within the share of the user whose process it is: the owner of its folder, whatever it says of
  * itself. */
 static void look_in_share(struct hak_discovery *d, struct seen *s)
@@ -424,7 +434,7 @@ static void look_in_share(struct hak_discovery *d, struct seen *s)
 		s->last = d->scan - 2;
 		return;
 	}
-	if (!hak_share_enter(&d->shares, st.st_uid, &s->turn))
+	if (!hak_share_enter(&d->shares, account_of(d, name, st.st_uid), &s->turn))
 		return;
 	look_at(d, s, st.st_uid);
 	/* It gets twice the time in the next look, up to a limit. */

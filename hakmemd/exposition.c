@@ -265,7 +265,7 @@ static void read_parts(struct hak_exposition *e)
 	hak_shares_look(&e->shares);
 	hak_shares_begin(&e->shares);
 	for (struct hak_part *part = e->parts; part; part = part->next) {
-		if (!hak_share_enter(&e->shares, part->process->id.uid, &part->turn))
+		if (!hak_share_enter(&e->shares, part->process->id.account, &part->turn))
 			continue;
 		part_read(e, part);
 		e->manager->reads_put_off += hak_share_leave(&e->shares, &part->turn);

@@ -225,7 +225,7 @@ bool hak_manager_slice(struct hak_manager *m)
 		if (s->left_ns <= 0)
 			return true;
 		m->at = p->next;
-		if (hak_share_enter(s, p->id.uid, &p->turn))
+		if (hak_share_enter(s, p->id.account, &p->turn))
 			hak_share_leave(s, look_at(p) ? &p->turn : NULL);
 	}
 	return s->waits;
@@ -303,7 +303,7 @@ int hak_manager_reload(struct hak_manager *m)
 	/* Most are written before the reload is said to be done; the rest in the next slices. */
 	hak_shares_begin(&m->shares);
 	for (struct hak_process *p = m->processes; p; p = p->next) {
-		if (hak_share_enter(&m->shares, p->id.uid, NULL)) {
+		if (hak_share_enter(&m->shares, p->id.account, NULL)) {
 			hak_apply(p);
 			hak_process_changed(p);
 			hak_share_leave(&m->shares, NULL);

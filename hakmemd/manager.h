@@ -37,9 +37,8 @@ struct hak_pressure;
 struct hak_told {
 	uint64_t since_ns;
 	unsigned n;
-	uid_t uid;
 };
-#define HAK_TOLD_USERS 32
+#define HAK_TOLD_USERS 1024 /* a power of two */
 
 /* One tunable of one process as last seen. */
 struct hak_value {
@@ -140,7 +139,7 @@ struct hak_manager {
 	} observers[HAK_OBSERVERS];
 	unsigned observers_n;
 	unsigned look;			      /* counts the looks at all processes */
-	struct hak_told told[HAK_TOLD_USERS]; /* of users other than root */
+	struct hak_told told[HAK_TOLD_USERS]; /* of users other than root, by a hash */
 	struct hak_shares shares;	      /* of the looks at those that are known */
 	struct hak_process *at;		      /* who is next in this look; NULL: it is over */
 	const char *only;		      /* glob of commands; NULL: all processes */

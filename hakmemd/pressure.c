@@ -39,7 +39,7 @@ struct trigger {
 	struct trigger *next;
 	struct hak_manager *manager;
 	char *cgroup; /* "" for the host */
-	uid_t uid;    /* whose process wanted it first; 0 for the host */
+	uid_t uid;    /* account whose process wanted it first; 0 for the host */
 	uint64_t threshold_us, window_us, cooldown_us;
 	unsigned action;
 	bool wanted;
@@ -98,7 +98,7 @@ static unsigned purge_worst(struct trigger *t)
 		if (!within(p, t->cgroup))
 			continue;
 		/* Who cannot be measured any more in that time counts as it did the last time. */
-		if (hak_share_enter(shares, p->id.uid, NULL)) {
+		if (hak_share_enter(shares, p->id.account, NULL)) {
 			hak_purge_measure(p, AGE_US);
 			hak_share_leave(shares, NULL);
 		}
@@ -314,7 +314,7 @@ void hak_pressure_update(struct hak_manager *m)
 			continue;
 		group_of(p, group);
 		like = (struct trigger){ .cgroup = group,
-					 .uid = p->id.uid,
+					 .uid = p->id.account,
 					 .threshold_us = p->effect.threshold_us,
 					 .window_us = p->effect.window_us,
 					 .cooldown_us = p->effect.cooldown_us,

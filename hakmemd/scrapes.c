@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/cgroup.h"
 #include "hakmemd/manager.h"
 #include "hakmemd/scrapes.h"
 
@@ -33,8 +34,8 @@ struct text {
 
 struct client {
 	struct hak_scrapes *scrapes;
-	int fd; /* -1: this place is free */
-	uid_t uid;
+	int fd;		   /* -1: this place is free */
+	uid_t account;	   /* see hak_account() */
 	uint64_t since_ns; /* it came */
 	sd_event_source *io, *timer;
 	char line[LINE_BYTES];
@@ -182,30 +183,43 @@ static int on_time(sd_event_source *source, uint64_t usec, void *arg)
 }
 
 /* -- the socket -------------------------------------------------------------------------------- */
+static unsigned clients_of(const struct hak_scrapes *s, uid_t account)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		n += s->clients[i].fd >= 0 && s->clients[i].account == account;
+	return n;
+}
+
 /* Nobody can keep others from being served. */
-static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_uid)
+static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_account)
 {
 	struct ucred who = { .uid = (uid_t)-1 };
-	unsigned n = 0;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &(socklen_t){ sizeof(who) }) < 0)
 		return false;
-	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		n += s->clients[i].fd >= 0 && s->clients[i].uid == who.uid;
-	*ret_uid = who.uid;
-	return n < CLIENTS_OF_USER;
+	*ret_account = hak_account_of_peer(who.pid, who.uid);
+	return clients_of(s, *ret_account) < CLIENTS_OF_USER;
 }
 
-/* Some user has no time left to ask, or to read: the one who came first. */
+/* Some user has no time left to ask, or to read: of those who have most clients, the one that came
+ * first. Root has none to lose. */
 static void make_room(struct hak_scrapes *s)
 {
-	struct client *oldest = NULL;
+	struct client *goes = NULL;
+	unsigned most = 0;
 
-	for (struct client *c = s->clients; c < s->clients + CLIENTS_MAX; c++)
-		if (c->fd >= 0 && c->uid && (!oldest || c->since_ns < oldest->since_ns))
-			oldest = c;
-	if (s->busy == CLIENTS_MAX && oldest)
-		client_end(oldest);
+	for (struct client *c = s->clients; c < s->clients + CLIENTS_MAX; c++) {
+		unsigned n = c->fd >= 0 && c->account ? clients_of(s, c->account) : 0;
+
+		if (n > most || (n && n == most && c->since_ns < goes->since_ns)) {
+			most = n;
+			goes = c;
+		}
+	}
+	if (s->busy == CLIENTS_MAX && goes)
+		client_end(goes);
 }
 
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)
@@ -213,11 +227,11 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
 	struct hak_scrapes *s = arg;
 	struct client *c = s->clients;
 	int client = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	uid_t uid;
+	uid_t account;
 
 	if (client < 0)
 		return 0;
-	if (!may_come(s, client, &uid)) {
+	if (!may_come(s, client, &account)) {
 		close(client);
 		return 0;
 	}
@@ -229,7 +243,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
 		return 0;
 	}
 	c->fd = client;
-	c->uid = uid;
+	c->account = account;
 	c->since_ns = hak_monotonic_ns();
 	s->busy++;
 	if (sd_event_add_io(s->event, &c->io, client, EPOLLIN, on_client, c) < 0 ||

@@ -4,6 +4,7 @@
  * what a stranger may have named a control group.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "control/cgroup.h"
 #include "control/target.h"
@@ -170,6 +171,33 @@ static void grammar(void)
 	CHECK(hak_target_parse(text, &target, why) < 0, "a unit longer than any");
 }
 
+static void check_account(const char *path, uid_t uid, uid_t expected)
+{
+	uid_t got = hak_cgroup_account(path, uid);
+
+	CHECK(got == expected, "%s, user %u: account %u, not %u", path, (unsigned)uid,
+	      (unsigned)got, (unsigned)expected);
+}
+
+static void check_accounts(void)
+{
+	check_account("/user.slice/user-1000.slice/session-2.scope", 1000, 1000);
+	check_account("/user.slice/user-1000.slice/user@1000.service/app.slice", 100007, 1000);
+	check_account("/user.slice/user-1000.slice/session-2.scope", 0, 0);
+	check_account("/user.slice/user-0.slice/session-2.scope", 1000, 1000);
+	check_account("/user.slice/user-1000.slice", 100007, 100007);
+	check_account("/user.slice/user-1000x.slice/a", 7, 7);
+	check_account("/user.slice/user-4294967295.slice/a", 7, 7);
+	check_account("/user.slice/user-42949672961000.slice/a", 7, 7);
+	check_account("/system.slice/user.slice/user-1000.slice/a", 7, 7);
+	check_account("/../user.slice/user-1000.slice/a", 7, 7);
+	check_account("", 7, 7);
+	CHECK(hak_account_of_peer(getpid(), getuid() + 1) == HAK_ACCOUNT_UNKNOWN,
+	      "the account of another's process");
+	CHECK(hak_account_of_peer(0, 7) == HAK_ACCOUNT_UNKNOWN, "the account of no process");
+	CHECK(hak_account_of_peer(0, 0) == 0, "root's account");
+}
+
 int main(void)
 {
 	layouts();
@@ -177,5 +205,6 @@ int main(void)
 	below();
 	long_names();
 	grammar();
+	check_accounts();
 	return check_end();
 }

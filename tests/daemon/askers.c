@@ -35,6 +35,12 @@ uint64_t hak_monotonic_ns(void)
 	return now_ns;
 }
 
+/* Users from 1000 on are one person's. */
+uid_t hak_account_of_peer(pid_t pid, uid_t uid)
+{
+	return uid < 1000 ? uid : 1000;
+}
+
 int hak_credentials_new(const char *address, struct hak_credentials **ret)
 {
 	*ret = NULL;
@@ -142,6 +148,19 @@ static void check_later_work(void)
 	CHECK(!hak_askers_owes(askers, 1) && ask(1, 1, 0) == 0, "a debt lasts for ever");
 }
 
+/* As long as time stands still, each has a quarter of a second, whatever the number of users. */
+static void check_rotation(uid_t first, unsigned users, unsigned accounts)
+{
+	unsigned served = 0;
+
+	begin();
+	for (unsigned round = 0; round < 100; round++)
+		for (unsigned i = 0; i < users; i++)
+			served += ask(first + i, first + i, 10 * MS) == 0;
+	CHECK(served && served <= FREE_NS / (10 * MS) * accounts,
+	      "%u users in turn: %u questions of 10 ms", users, served);
+}
+
 static void check_drain(void)
 {
 	begin();
@@ -157,6 +176,8 @@ int main(void)
 	check_connections();
 	check_asking_counts();
 	check_later_work();
+	check_rotation(1, 40, 40);
+	check_rotation(1000, 40, 1);
 	check_drain();
 	hak_askers_free(askers);
 	return check_end();

@@ -2,7 +2,7 @@
 /*
  * hakmemd/call.c with a clock, a bus and processes of the test's own: what is done when a process
  * has answered is charged to the user who asked, ends after a while, goes on with another user's,
- * and waits for who owes.
+ * and waits for who owes. When too many wait, who has most of them loses one.
  */
 #include "hakmemd/call.c"
 #include "tests/ctl/check.h"
@@ -10,10 +10,10 @@
 #define MS 1000000
 
 static int64_t processor_ns = 1, answer_ns; /* of the processor, for each answer */
-static int64_t charged[8];		    /* by user */
-static bool owes[8], has_answered;
+static int64_t charged[64];		    /* by user */
+static bool owes[64], has_answered;
 static uid_t asker;
-static unsigned answers, errors, order[64]; /* users, as they were answered */
+static unsigned answers, order[64]; /* users, as they were answered */
 static struct hak_process process = { .id = { .pid = 1, .start_ticks = 2 } };
 static struct hak_segment segment;
 static struct hak_manager manager;
@@ -52,9 +52,9 @@ void hak_changes_journal(struct json_object *rows, const char *id, const char *w
 {
 }
 
-int hak_askers_uid(struct hak_askers *a, sd_bus_message *message, uid_t *ret)
+int hak_askers_who(struct hak_askers *a, sd_bus_message *message, struct hak_asker *ret)
 {
-	*ret = asker;
+	*ret = (struct hak_asker){ .uid = asker, .account = asker ? 1 + (asker - 1) % 50 : 0 };
 	return 0;
 }
 
@@ -154,7 +154,6 @@ int sd_bus_track_add_sender(sd_bus_track *track, sd_bus_message *m)
 
 int sd_bus_reply_method_errno(sd_bus_message *m, int error, const sd_bus_error *e)
 {
-	errors++;
 	return 0;
 }
 
@@ -185,7 +184,7 @@ static void begin(void)
 	hak_calls_drop(&bus);
 	memset(charged, 0, sizeof(charged));
 	memset(owes, 0, sizeof(owes));
-	answers = errors = 0;
+	answers = 0;
 	answer_ns = MS;
 	has_answered = true;
 }
@@ -240,6 +239,29 @@ static void check_debt(void)
 	CHECK(answers == 2 && bus.calls_n == 0, "one who owed is never answered");
 }
 
+/* One with many users is one; root is served when all others wait. */
+static void check_limit(void)
+{
+	unsigned accepted = 0;
+
+	begin();
+	has_answered = false;
+	for (unsigned i = 0; i < 100; i++)
+		accepted += ask(1 + 50 * (i % 10)) >= 0;
+	CHECK(accepted == HAK_CALLS_OF_USER, "%u calls of one with ten users", accepted);
+	for (uid_t uid = 2; uid <= 8; uid++)
+		for (unsigned i = 0; i < HAK_CALLS_OF_USER; i++)
+			ask(uid);
+	CHECK(bus.calls_n == HAK_CALLS_MAX, "%u calls wait", bus.calls_n);
+	CHECK(ask(0) >= 0 && answers == 0 && bus.calls_n == HAK_CALLS_MAX + 1, "root is refused");
+	CHECK(ask(9) >= 0 && answers == 1 && order[0] == 1, "who asks little is refused");
+	for (unsigned i = 0; i < 7; i++)
+		ask(9);
+	CHECK(answers == 8 && calls_of(&bus, 9) == 8, "%u lost a call for 8 of another", answers);
+	for (unsigned i = 0; i < answers; i++)
+		CHECK(order[i] == i + 1, "lost: one of user %u, not %u", order[i], i + 1);
+}
+
 int main(void)
 {
 	process.seg = &segment;
@@ -247,6 +269,7 @@ int main(void)
 	check_charge();
 	check_turns();
 	check_debt();
+	check_limit();
 	hak_calls_drop(&bus);
 	sd_event_source_unref(bus.look);
 	sd_event_unref(manager.event);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The socket for metrics: who asks and does not read shares a text with others, what is read is
- * whole, and who asks later gets a newer one.
+ * whole, and who asks later gets a newer one. When there are too many clients, who has one keeps
+ * it.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -11,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/cgroup.h"
 #include "hakmemd/scrapes.h"
 #include "tests/ctl/check.h"
 
@@ -24,6 +26,12 @@
 
 static sd_event *event;
 static unsigned made;
+static uid_t account; /* of who connects */
+
+uid_t hak_account_of_peer(pid_t pid, uid_t uid)
+{
+	return account;
+}
 
 /* Its number, over and over. */
 static int make(enum hak_metrics_format format, void *arg, char **ret, size_t *ret_bytes)
@@ -125,6 +133,26 @@ static void check_newer(const char *path)
 	CHECK(whole(path, "prometheus\n") > now, "the other format is another text");
 }
 
+/* Comes first and is slow, while eight others take all that they may have. */
+static void check_crowd(const char *path)
+{
+	int fd[1 + 8 * CLIENTS], n = 0;
+	char c;
+
+	account = 1;
+	fd[n++] = ask(path, "open");
+	for (account = 2; account < 10; account++)
+		for (unsigned i = 0; i < CLIENTS; i++)
+			fd[n++] = ask(path, "open");
+	CHECK(recv(fd[0], &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN,
+	      "who has one client loses it to those who have four");
+	CHECK(recv(fd[1], &c, 1, MSG_DONTWAIT) == 0, "none of the others lost one");
+	while (n--)
+		close(fd[n]);
+	serve();
+	account = 0;
+}
+
 int main(void)
 {
 	const char *tmp = getenv("HAK_TMP");
@@ -138,6 +166,7 @@ int main(void)
 		return check_end();
 	check_slow_readers(path);
 	check_newer(path);
+	check_crowd(path);
 	hak_scrapes_stop(scrapes);
 	CHECK(held() == 0, "%zu texts are left", held());
 	sd_event_unref(event);
