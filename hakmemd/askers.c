@@ -20,6 +20,9 @@
 #define USERS	   1024u /* a power of two */
 #define SHARE	   10u	 /* one part in so many */
 #define FREE_NS	   250000000
+/* What is owed at most: nobody is refused for longer than SHARE times this. A question may cost
+ * more than FREE_NS, and is paid for. */
+#define DEBT_NS (20ll * FREE_NS)
 /* Refusals that are answered: at once, and one more each time that so long has passed. */
 #define ANSWERS	  64u
 #define ANSWER_NS 10000000u
@@ -65,8 +68,8 @@ static struct user *user_now(struct hak_askers *a, uid_t account, uint64_t now)
 	uint64_t passed = u->seen_ns ? now - u->seen_ns : 0;
 
 	u->seen_ns = now;
-	if (passed > (uint64_t)FREE_NS * SHARE)
-		passed = (uint64_t)FREE_NS * SHARE;
+	if (passed > (DEBT_NS + FREE_NS) * SHARE)
+		passed = (DEBT_NS + FREE_NS) * SHARE;
 	u->left_ns += (int64_t)(passed / SHARE);
 	if (u->left_ns > FREE_NS)
 		u->left_ns = FREE_NS;
@@ -76,9 +79,8 @@ static struct user *user_now(struct hak_askers *a, uid_t account, uint64_t now)
 static void take(struct user *u, int64_t ns)
 {
 	u->left_ns -= ns;
-	/* A quarter of a second after the last question there is time again. */
-	if (u->left_ns < -FREE_NS / (int64_t)SHARE)
-		u->left_ns = -FREE_NS / (int64_t)SHARE;
+	if (u->left_ns < -DEBT_NS)
+		u->left_ns = -DEBT_NS;
 }
 
 /* Of the message that was looked at, if any. */

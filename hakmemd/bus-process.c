@@ -16,6 +16,8 @@
 #define TUNABLES hak_tunable_rows_n
 /* What a purge or a change waits for unless the caller says otherwise. */
 #define TIMEOUT_US 1000000u
+/* To tell all of all of them takes 75 us each: beyond so many, for root alone. */
+#define ENUMERATED_MAX 1000u
 
 /* -- paths ------------------------------------------------------------------------------------- */
 void hak_bus_process_path(const struct hak_process *p, char ret[HAK_BUS_PATH_BYTES])
@@ -47,14 +49,30 @@ static int find(sd_bus *unused, const char *path, const char *interface, void *a
 	return 1;
 }
 
-static int enumerate(sd_bus *unused, const char *prefix, void *arg, char ***ret,
-		     sd_bus_error *error)
+static bool may_enumerate(const struct hak_bus *bus, sd_bus_message *message)
+{
+	struct hak_asker asker;
+
+	return bus->manager->processes_n <= ENUMERATED_MAX || !message ||
+	       (hak_askers_who(bus->askers, message, &asker) >= 0 && asker.uid == 0);
+}
+
+static int enumerate(sd_bus *b, const char *prefix, void *arg, char ***ret, sd_bus_error *error)
 {
 	const struct hak_bus *bus = arg;
-	char **paths = calloc(bus->manager->processes_n + 1, sizeof(*paths));
+	sd_bus_message *message = sd_bus_get_current_message(b);
+	char **paths;
 	size_t n = 0;
 
-	(void)unused, (void)prefix, (void)error;
+	/* Introspection asks for the children of one node. */
+	if (message && strcmp(prefix, HAK_BUS_PROCESSES) != 0 &&
+	    sd_bus_message_is_method_call(message, "org.freedesktop.DBus.Introspectable", NULL) > 0)
+		return 0;
+	if (!may_enumerate(bus, message))
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "There are more than %u processes; use ListProcesses()",
+				     ENUMERATED_MAX);
+	paths = calloc(bus->manager->processes_n + 1, sizeof(*paths));
 	if (!paths)
 		return -ENOMEM;
 	for (struct hak_process *p = bus->manager->processes; p; p = p->next) {

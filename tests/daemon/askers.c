@@ -161,6 +161,19 @@ static void check_rotation(uid_t first, unsigned users, unsigned accounts)
 	      "%u users in turn: %u questions of 10 ms", users, served);
 }
 
+/* One dear question is paid for as any other work, but not for ever. */
+static void check_dear(void)
+{
+	begin();
+	ask(1, 1, 8 * FREE_NS);
+	now_ns += 6ull * FREE_NS * SHARE;
+	CHECK(ask(1, 1, 0) < 0, "a question that costs 8 times what is free is forgotten");
+	now_ns += 2ull * FREE_NS * SHARE;
+	CHECK(ask(1, 1, 1000ll * FREE_NS) == 0, "it is never forgotten");
+	now_ns += 21ull * FREE_NS * SHARE;
+	CHECK(ask(1, 1, 0) == 0, "one dear question, and the user is refused for ever");
+}
+
 static void check_drain(void)
 {
 	begin();
@@ -176,6 +189,7 @@ int main(void)
 	check_connections();
 	check_asking_counts();
 	check_later_work();
+	check_dear();
 	check_rotation(1, 40, 40);
 	check_rotation(1000, 40, 1);
 	check_drain();
