@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "control/identity.h"
+#include "control/target.h"
 #include "hakmemctl/ctl.h"
 #include "hakmemctl/unit.h"
 
@@ -39,6 +40,7 @@ struct status {
 	bool on;		/* it should run on hakmem */
 	struct timespec since;	/* of that file's last change */
 	bool restart;
+	struct hak_shares *shares; /* of all units */
 };
 
 /* -- processes --------------------------------------------------------------------------------- */
@@ -130,8 +132,13 @@ static void judge_segment(const struct status *s, const struct hak_segment *seg,
 static void judge_without(const struct status *s, int procfd, int error, const char *why,
 			  struct judgement *j)
 {
-	int mapped = hak_each_mapping(procfd, maps_library, NULL);
+	struct stat owner;
+	int mapped = -ETIME;
 
+	if (fstat(procfd, &owner) == 0 && hak_share_enter(s->shares, owner.st_uid, NULL)) {
+		mapped = hak_each_mapping(procfd, maps_library, NULL);
+		hak_share_leave(s->shares, NULL);
+	}
 	if (mapped < 0 || (error != -ENOENT && error != -ESTALE)) {
 		j->on = -1;
 		snprintf(j->note, sizeof(j->note), "%s", mapped < 0 ? strerror(-mapped) : why);
@@ -164,7 +171,7 @@ static bool add_process(int procfd, pid_t pid, void *arg)
 		json_object_put(o);
 		return false;
 	}
-	r = hak_segment_open(pid, 0, &seg, why);
+	r = hak_target_open(s->shares, pid, 0, &seg, why);
 	if (r == 0) {
 		judge_segment(s, seg, &j);
 		hak_segment_close(seg);
@@ -231,7 +238,8 @@ static void add_idle(struct status *s)
 
 static int add_unit(int root, const char *name, struct json_object *units, struct json_object *rows)
 {
-	struct status s = { .rows = rows };
+	struct hak_shares shares;
+	struct status s = { .rows = rows, .shares = &shares };
 	struct json_object *o;
 	char why[HAK_WHY_TEXT];
 	struct ctl_unit *unit;
@@ -241,6 +249,7 @@ static int add_unit(int root, const char *name, struct json_object *units, struc
 		ctl_complain("hakmemctl: %s\n", why);
 		return r == -ENOENT ? CTL_NOTHING : CTL_FAILED;
 	}
+	hak_target_shares(&shares);
 	read_state(unit, &s);
 	o = json_object_new_object();
 	hak_json_text(o, "unit", unit->name);

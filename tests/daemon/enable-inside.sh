@@ -209,11 +209,19 @@ for row in rows:
     for change in "aaaaaaaaaaaa", "$(id>/hk/run)":
         s.sendto(("MESSAGE=x\nMESSAGE_ID=2ec758b08de447379b7fcf0bc7d5e3c8\nOBJECT_PID=%d\n"
                   "HAKMEM_TUNABLE=%s\nHAKMEM_NEW=%s\nHAKMEM_CHANGE=%s\n"
+                  "HAKMEM_WHY=\x1b[31mwhy\nHAKMEM_OLD=\u202eold\nHAKMEM_COMMAND=\x9bc\n"
                   % (row["pid"], row["name"], row["new"], change)).encode(),
                  "/run/systemd/journal/socket")
 ' || fail "no entries"
 forged_again() { journalctl --sync; hakmemctl history "$redis" | grep -q aaaaaaaaaaaa; }
 wait_for 30 forged_again || fail "the entries are not there"
+for mode in off short; do
+	hakmemctl history "$redis" --json=$mode >/hk/raw
+	grep -q why /hk/raw || fail "no reason in the history"
+	LC_ALL=C grep -q $'\033\|\xc2\x9b\|\xe2\x80\xae' /hk/raw && fail "$(cat -v /hk/raw)"
+done
+hakmemctl undo aaaaaaaaaaaa >/hk/raw 2>&1 && fail "undid what a stranger made up, again"
+LC_ALL=C grep -q $'\033\|\xc2\x9b\|\xe2\x80\xae' /hk/raw && fail "$(cat -v /hk/raw)"
 is "entries that root or hakmemd wrote" "$(trusted)" "$before"
 hakmemctl __complete undo '' >/hk/offered
 grep -qF aaaaaaaaaaaa /hk/offered && fail "offers what a stranger made up"
