@@ -2,7 +2,6 @@
 /*
  * Changes as entries of the journal, see changes.h.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,24 +74,37 @@ static bool changed(struct json_object *row)
 	return false;
 }
 
-static void add_identity(struct entry *e, pid_t pid)
+static void add_identity(struct entry *e, int procfd, pid_t pid)
 {
 	struct hak_identity id;
-	char path[32];
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	if (hak_identity_read(procfd, pid, &id) < 0)
 		return;
-	if (hak_identity_read(fd, pid, &id) == 0) {
-		add_number(e, HAK_FIELD_START, id.start_ticks);
-		add(e, HAK_FIELD_UNIT, id.unit[0] ? id.unit : NULL);
-	}
-	close(fd);
+	add_number(e, HAK_FIELD_START, id.start_ticks);
+	add(e, HAK_FIELD_UNIT, id.unit[0] ? id.unit : NULL);
 }
 
-static void send_row(struct json_object *row, const char *id, const char *who, const char *why)
+/* What all entries have. */
+static void begin(struct entry *e, char *message, int procfd, pid_t pid)
+{
+	e->n = 0;
+	add(e, "MESSAGE", message);
+	free(message);
+	add(e, "MESSAGE_ID", HAK_MESSAGE_TUNABLE);
+	add(e, "PRIORITY", "6");
+	add_number(e, "OBJECT_PID", (uint64_t)pid);
+	add_identity(e, procfd, pid);
+}
+
+static void send(struct entry *e)
+{
+	sd_journal_sendv(e->field, e->n);
+	for (int i = 0; i < e->n; i++)
+		free(e->field[i].iov_base);
+}
+
+static void send_row(struct json_object *row, int procfd, const char *id, const char *who,
+		     const char *why)
 {
 	const char *name = hak_json_get_text(row, "name"), *comm = hak_json_get_text(row, "comm");
 	const char *asked = hak_json_get_text(row, "asked_text");
@@ -100,18 +112,13 @@ static void send_row(struct json_object *row, const char *id, const char *who, c
 	const char *before = hak_json_get_text(row, "layer_before");
 	uint64_t until = hak_json_get(row, "layer_before_until_ns");
 	pid_t pid = (pid_t)hak_json_get(row, "pid");
-	struct entry e = { .n = 0 };
+	struct entry e;
 	char *message;
 
 	if (asprintf(&message, "process %d (%s): %s: %s -> %s (%s)", (int)pid, comm, name,
 		     before ? before : "not set", asked ? asked : "not set", who) < 0)
 		return;
-	add(&e, "MESSAGE", message);
-	free(message);
-	add(&e, "MESSAGE_ID", HAK_MESSAGE_TUNABLE);
-	add(&e, "PRIORITY", "6");
-	add_number(&e, "OBJECT_PID", (uint64_t)pid);
-	add_identity(&e, pid);
+	begin(&e, message, procfd, pid);
 	add(&e, HAK_FIELD_COMMAND, comm);
 	add(&e, HAK_FIELD_TUNABLE, name);
 	add(&e, HAK_FIELD_OLD, hak_json_get_text(row, "before"));
@@ -125,22 +132,51 @@ static void send_row(struct json_object *row, const char *id, const char *who, c
 	if (until)
 		add_number(&e, HAK_FIELD_LAYER_UNTIL, until);
 	add(&e, HAK_FIELD_LAYER_NEW, asked);
-	sd_journal_sendv(e.field, e.n);
-	for (int i = 0; i < e.n; i++)
-		free(e.field[i].iov_base);
+	send(&e);
 }
 
-void hak_changes_journal(struct json_object *rows, const char *id, const char *who, const char *why)
+/* Of changes that have no entries of their own. */
+static void send_rest(struct json_object *row, unsigned n, int procfd, const char *id,
+		      const char *who)
 {
+	pid_t pid = (pid_t)hak_json_get(row, "pid");
+	struct entry e;
+	char *message;
+
+	if (asprintf(&message, "process %d: %u more changes by one call (%s)", (int)pid, n, who) <
+	    0)
+		return;
+	begin(&e, message, procfd, pid);
+	add(&e, HAK_FIELD_WHO, who);
+	add(&e, HAK_FIELD_CHANGE, id);
+	send(&e);
+}
+
+unsigned hak_changes_journal(struct json_object *rows, int procfd, const char *id, const char *who,
+			     const char *why, unsigned max)
+{
+	struct json_object *last = NULL;
+	unsigned n = 0;
+
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
 
-		if (changed(row))
-			send_row(row, id, who, why);
+		if (!changed(row))
+			continue;
+		if (n < max)
+			send_row(row, procfd, id, who, why);
+		last = row;
+		n++;
 	}
+	if (n <= max)
+		return n;
+	send_rest(last, n - max, procfd, id, who);
+	return max + 1;
 }
 #else
-void hak_changes_journal(struct json_object *rows, const char *id, const char *who, const char *why)
+unsigned hak_changes_journal(struct json_object *rows, int procfd, const char *id, const char *who,
+			     const char *why, unsigned max)
 {
+	return 0;
 }
 #endif

@@ -25,7 +25,9 @@
 #define HAK_FIELD_RESULT  "HAKMEM_RESULT" /* "pending": NEW is still to come */
 #define HAK_FIELD_WHO	  "HAKMEM_WHO"
 #define HAK_FIELD_WHY	  "HAKMEM_WHY"
-#define HAK_FIELD_RULE	  "HAKMEM_RULE"
+/* Who it was in the words of the process, which may say what it likes; then there is no WHO. */
+#define HAK_FIELD_CLAIMED_WHO "HAKMEM_CLAIMED_WHO"
+#define HAK_FIELD_RULE	      "HAKMEM_RULE"
 /* Of a change of the admin layer; a layer that is not set has no value, and so no field. */
 #define HAK_FIELD_CHANGE      "HAKMEM_CHANGE" /* its id */
 #define HAK_FIELD_LAYER_OLD   "HAKMEM_LAYER_OLD"
@@ -35,9 +37,12 @@
 #define HAK_CHANGE_ID_BYTES 13
 void hak_change_id(char ret[HAK_CHANGE_ID_BYTES]); /* a new one */
 
-/* The rows of an answer to hak_request_change() that changed something. `who` and `why` are for
- * people. */
-void hak_changes_journal(struct json_object *rows, const char *id, const char *who,
-			 const char *why);
+/*
+ * The rows of an answer to hak_request_change() that changed something in the process of `procfd`.
+ * `who` and `why` are for people. `max` rows at most; where more changed, one entry says how many.
+ * Returns how many entries were written.
+ */
+unsigned hak_changes_journal(struct json_object *rows, int procfd, const char *id, const char *who,
+			     const char *why, unsigned max);
 
 #endif

@@ -8,6 +8,7 @@
  * not stay. What an administrator has set is left alone, or with --force put back afterwards.
  */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static int change(struct apply *a, const uint64_t *value, uint64_t for_ns, const
 	hak_change_id(id);
 	ctl_who(who);
 	snprintf(how, sizeof(how), "hakmemctl advise apply %s: %s", a->trial->id, what);
-	hak_changes_journal(rows, id, who, how);
+	hak_changes_journal(rows, a->w->seg->procfd, id, who, how, UINT_MAX);
 	row = json_object_array_get_idx(rows, 0);
 	result = hak_json_get_text(row, "result");
 	reason = hak_json_get_text(row, "reason");

@@ -48,7 +48,7 @@ static uint64_t get_number(sd_journal *j, const char *name, uint64_t missing)
 
 static void read_entry(sd_journal *j, struct ctl_entry *e)
 {
-	char unit[256];
+	char unit[256], who[128];
 
 	*e = (struct ctl_entry){ .pid = (pid_t)get_number(j, "OBJECT_PID", 0) };
 	sd_journal_get_realtime_usec(j, &e->time_us);
@@ -63,7 +63,9 @@ static void read_entry(sd_journal *j, struct ctl_entry *e)
 	get(j, HAK_FIELD_OLD, e->old, sizeof(e->old));
 	get(j, HAK_FIELD_NEW, e->new, sizeof(e->new));
 	get(j, HAK_FIELD_RESULT, e->result, sizeof(e->result));
-	get(j, HAK_FIELD_WHO, e->who, sizeof(e->who));
+	if (!get(j, HAK_FIELD_WHO, e->who, sizeof(e->who)) &&
+	    get(j, HAK_FIELD_CLAIMED_WHO, who, sizeof(who)))
+		snprintf(e->who, sizeof(e->who), "its tune page says: %s", who);
 	get(j, HAK_FIELD_WHY, e->why, sizeof(e->why));
 	get(j, HAK_FIELD_RULE, e->rule, sizeof(e->rule));
 	e->layer_old_set = get(j, HAK_FIELD_LAYER_OLD, e->layer_old, sizeof(e->layer_old));

@@ -5,6 +5,7 @@
  */
 #include <err.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -470,7 +471,8 @@ static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask
 		r = hak_request_wait(a->seg, a->request, left_ns(deadline_ns));
 		rows = hak_request_answer(a->seg, a->request, r);
 		if (ask->wishes && !ask->wishes->dry_run)
-			hak_changes_journal(rows, ask->change, ask->who, ask->why);
+			hak_changes_journal(rows, a->seg->procfd, ask->change, ask->who, ask->why,
+					    UINT_MAX);
 		return take_rows(ask, rows);
 	}
 	if (r == 0 && a->call)

@@ -13,11 +13,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "control/changes.h"
 #include "control/escape.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
@@ -88,6 +90,21 @@ static bool is_left(struct hak_told *told, unsigned max, uint64_t now)
 static struct hak_told *told_of_user(struct hak_manager *m, uid_t account)
 {
 	return &m->told[hak_account_place(account, m->shares.secret, HAK_TOLD_USERS)];
+}
+
+unsigned hak_told_left(struct hak_manager *m, uid_t account)
+{
+	struct hak_told *told = told_of_user(m, account);
+
+	if (account == 0)
+		return UINT_MAX;
+	return is_left(told, EVENTS_OF_USER, hak_monotonic_ns()) ? EVENTS_OF_USER - told->n : 0;
+}
+
+void hak_told_add(struct hak_manager *m, uid_t account, unsigned n)
+{
+	if (account)
+		told_of_user(m, account)->n += n;
 }
 
 static bool may_tell(struct hak_process *p)
@@ -192,11 +209,15 @@ static void format(const struct hak_tunable_desc *desc, uint64_t value, char out
 	hak_value_format(&spec, value, out);
 }
 
-/* "policy web", "uid 0, process 4711", "program", ... */
+/*
+ * Values, origins and writers are the process's own words, and it may say what it likes. What we
+ * wrote ourselves we know.
+ */
+/* "policy web"; "user 0, process 4711", "program", ... in the words of the process. */
 static void name_writer(const struct hak_value_change *change, char *out, size_t bytes)
 {
-	if (change->new.origin == HAK_ORIGIN_POLICY)
-		snprintf(out, bytes, "policy %s", change->rule ? change->rule : "");
+	if (change->ours)
+		snprintf(out, bytes, "policy %s", change->rule);
 	else if (change->new.origin == HAK_ORIGIN_ADMIN)
 		snprintf(out, bytes, "user %u, process %u", change->writer_uid, change->writer_pid);
 	else
@@ -205,16 +226,18 @@ static void name_writer(const struct hak_value_change *change, char *out, size_t
 
 static const char *reason_of(const struct hak_value_change *change)
 {
-	if (change->new.origin == HAK_ORIGIN_POLICY && change->old.origin == HAK_ORIGIN_ADMIN)
-		return "an administrator's value was taken back or expired";
-	if (change->new.origin == HAK_ORIGIN_POLICY)
+	if (change->ours && change->old.origin == HAK_ORIGIN_ADMIN)
+		return "policy; its tune page has no administrator's value any more";
+	if (change->ours)
 		return "policy";
+	if (change->new.origin == HAK_ORIGIN_POLICY)
+		return "its tune page says: policy";
 	if (change->new.origin == HAK_ORIGIN_ADMIN)
-		return "set by an administrator";
-	if (change->old.origin == HAK_ORIGIN_POLICY)
+		return "its tune page says: set by an administrator";
+	if (change->old.origin == HAK_ORIGIN_POLICY && !change->rule)
 		return "no policy wants it any more";
 	if (change->old.origin == HAK_ORIGIN_ADMIN)
-		return "an administrator's value was taken back or expired";
+		return "its tune page has no administrator's value any more";
 	return "changed by the program";
 }
 
@@ -225,6 +248,8 @@ static void journal(struct hak_process *p, const struct hak_value_change *change
 	char shown_old[4 * HAK_VALUE_TEXT], shown_new[4 * HAK_VALUE_TEXT];
 	char name[4 * HAK_NAME_BYTES], shown_who[4 * sizeof(who)], comm[4 * HAK_COMM_BYTES];
 	const char *why = reason_of(change);
+	bool claimed = !change->ours && (change->new.origin == HAK_ORIGIN_ADMIN ||
+					 change->new.origin == HAK_ORIGIN_POLICY);
 	const struct hak_field fields[] = {
 		{ "OBJECT_PID", pid },
 		{ "HAKMEM_START", start },
@@ -235,9 +260,10 @@ static void journal(struct hak_process *p, const struct hak_value_change *change
 		{ "HAKMEM_NEW", new },
 		{ "HAKMEM_OLD_ORIGIN", hak_origin_word(change->old.origin) },
 		{ "HAKMEM_NEW_ORIGIN", hak_origin_word(change->new.origin) },
-		{ "HAKMEM_WHO", who },
+		{ HAK_FIELD_WHO, change->ours ? who : NULL },
+		{ HAK_FIELD_CLAIMED_WHO, change->ours ? NULL : who },
 		{ "HAKMEM_WHY", why },
-		{ "HAKMEM_RULE", change->rule },
+		{ "HAKMEM_RULE", change->ours ? change->rule : NULL },
 	};
 
 	snprintf(pid, sizeof(pid), "%d", (int)p->id.pid);
@@ -251,8 +277,8 @@ static void journal(struct hak_process *p, const struct hak_value_change *change
 	hak_escape(who, shown_who, sizeof(shown_who));
 	hak_escape(p->id.comm, comm, sizeof(comm));
 	hak_event(LOG_INFO, HAK_MESSAGE_TUNABLE, fields, sizeof(fields) / sizeof(fields[0]),
-		  "process %d (%s): %s: %s -> %s (%s)", (int)p->id.pid, comm, name, shown_old,
-		  shown_new, shown_who);
+		  "process %d (%s): %s: %s -> %s (%s%s)", (int)p->id.pid, comm, name, shown_old,
+		  shown_new, claimed ? "its tune page says: " : "", shown_who);
 }
 
 static void take_values(struct hak_process *p, bool tell)
@@ -266,12 +292,15 @@ static void take_values(struct hak_process *p, bool tell)
 		struct hak_value now = { s->ack.value, (uint8_t)s->ack.origin };
 		struct hak_value_change change = { .index = i, .old = p->value[i], .new = now };
 		int row = row_of(&p->seg->tunable[i]);
+		uint64_t value;
 
 		p->value[i] = now;
 		if (!tell || (change.old.value == now.value && change.old.origin == now.origin))
 			continue;
-		if (now.origin == HAK_ORIGIN_POLICY && row >= 0 && p->effect.tunable_of[row])
+		if (row >= 0 && p->effect.tunable_of[row])
 			change.rule = p->effect.tunable_of[row]->name;
+		change.ours = now.origin == HAK_ORIGIN_POLICY && wanted(p, i, &value) &&
+			      value == now.value;
 		if (now.origin == HAK_ORIGIN_ADMIN || now.origin == HAK_ORIGIN_POLICY) {
 			change.writer_pid = s->slot[now.origin].writer_pid;
 			change.writer_uid = s->slot[now.origin].writer_uid;

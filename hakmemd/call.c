@@ -276,6 +276,7 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 {
 	struct hak_request *request = call->request;
 	struct hak_askers *askers = call->bus->askers;
+	struct hak_manager *m = call->bus->manager;
 	int64_t begun_ns = hak_processor_ns();
 	uid_t account = call->asker.account;
 	char id[HAK_CHANGE_ID_BYTES], who[40];
@@ -289,11 +290,13 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	if (!hak_discovery_still(p))
 		waited = -ESRCH;
 	rows = hak_request_answer(p->seg, request, waited);
-	call->bus->manager->reads_put_off += hak_budget_leave(&budget);
+	m->reads_put_off += hak_budget_leave(&budget);
 	count_returned(p, rows);
 	hak_change_id(id);
 	snprintf(who, sizeof(who), "user %u", (unsigned)call->asker.uid);
-	hak_changes_journal(rows, id, who, "over D-Bus");
+	hak_told_add(m, account,
+		     hak_changes_journal(rows, p->seg->procfd, id, who, "over D-Bus",
+					 hak_told_left(m, account)));
 	r = call->method->answer(call->message, rows);
 	if (r < 0)
 		sd_bus_reply_method_errno(call->message, r, NULL);

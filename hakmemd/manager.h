@@ -95,8 +95,9 @@ struct hak_process {
 struct hak_value_change {
 	uint32_t index; /* in the segment's tunables */
 	struct hak_value old, new;
-	uint32_t writer_pid, writer_uid; /* of the layer in force; 0 if not from outside */
-	const char *rule;		 /* policy that wants it; NULL */
+	bool ours;			 /* it is what we wrote into the policy layer */
+	uint32_t writer_pid, writer_uid; /* in the process's words; 0 if not from outside */
+	const char *rule;		 /* policy that wants a value; NULL */
 };
 
 /* Any of these may be NULL. None may add or remove processes. */
@@ -232,6 +233,9 @@ void hak_apply(struct hak_process *p);
 void hak_apply_later(struct hak_process *p);
 /* Takes up what the process, or another controller, changed since the last look. */
 void hak_apply_look(struct hak_process *p);
+/* How many more entries of the journal an account may cause in this minute; that it did. */
+unsigned hak_told_left(struct hak_manager *m, uid_t account);
+void hak_told_add(struct hak_manager *m, uid_t account, unsigned n);
 
 /* -- purge.c ----------------------------------------------------------------------------------- */
 /* What it has cached, and whether it allocates, if that was not measured in the last `age_us`. */

@@ -48,7 +48,18 @@ void hak_change_id(char ret[HAK_CHANGE_ID_BYTES])
 {
 }
 
-void hak_changes_journal(struct json_object *rows, const char *id, const char *who, const char *why)
+unsigned hak_changes_journal(struct json_object *rows, int procfd, const char *id, const char *who,
+			     const char *why, unsigned max)
+{
+	return 0;
+}
+
+unsigned hak_told_left(struct hak_manager *m, uid_t account)
+{
+	return 0;
+}
+
+void hak_told_add(struct hak_manager *m, uid_t account, unsigned n)
 {
 }
 
