@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Bounds on work that others cause, see budget.h. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/budget.h"
+
+/* What a look at a process may sleep, as where its pages are read from a disk. */
+#define SLEEP_LEAST_NS 5000000
 
 static int64_t processor(void)
 {
@@ -15,6 +20,39 @@ static int64_t processor(void)
 
 static int64_t (*clock_)(void) = processor;
 static __thread struct hak_budget *current;
+
+/*
+ * How long the thread has slept in the kernel: neither ran nor waited for a processor. Differences
+ * alone mean something. 0 where the kernel does not tell.
+ */
+static int64_t slept(void)
+{
+	static int schedstat = -1;
+	unsigned long long waited;
+	struct timespec t;
+	char text[80];
+	ssize_t n;
+
+	if (schedstat == -1)
+		schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+	n = schedstat < 0 ? -1 : pread(schedstat, text, sizeof(text) - 1, 0);
+	if (n <= 0) {
+		schedstat = -2;
+		return 0;
+	}
+	text[n] = '\0';
+	if (sscanf(text, "%*u %llu", &waited) != 1)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - processor() - (int64_t)waited;
+}
+
+static int64_t (*sleep_clock)(void) = slept;
+
+void hak_sleep_clock(int64_t (*clock)(void))
+{
+	sleep_clock = clock ? clock : slept;
+}
 
 int64_t hak_processor_ns(void)
 {
@@ -116,6 +154,7 @@ bool hak_share_enter(struct hak_shares *s, uid_t uid, struct hak_turn *turn)
 	s->now = share;
 	hak_budget_enter(&s->budget, s->piece_ns << (turn ? turn->late : 0));
 	s->begun_ns = clock_();
+	s->slept_ns = sleep_clock();
 	return true;
 }
 
@@ -123,9 +162,13 @@ bool hak_share_leave(struct hak_shares *s, struct hak_turn *turn)
 {
 	bool spent = hak_budget_leave(&s->budget);
 	int64_t took_ns = clock_() - s->begun_ns;
+	int64_t slept_ns = sleep_clock() - s->slept_ns;
 
 	s->left_ns -= took_ns;
 	s->now->left_ns -= took_ns;
+	/* Everybody waited, but the next time those wait alone whom it was about. */
+	if (slept_ns > SLEEP_LEAST_NS && s->now != &s->free)
+		s->now->left_ns -= slept_ns;
 	s->put_off += spent;
 	if (!turn)
 		return spent;

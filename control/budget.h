@@ -16,8 +16,10 @@
  * with a secret: there are no more accounts for a user with many uids, and nobody chooses with whom
  * to share one.
  *
- * Time is the processor's, of the calling thread, so that a busy machine serves nobody less. For
- * hakmemctl, hakmemd and tests; the current budget is the thread's, shares are one thread's.
+ * Time is the processor's, of the calling thread, so that a busy machine serves nobody less. A
+ * share is charged with the time that the thread slept as well: a reader of /proc/PID/maps waits
+ * for the memory lock of that process, and the process decides how long. A single wait is not
+ * bounded. For hakmemctl, hakmemd and tests; the current budget is the thread's, shares are one thread's.
  */
 #ifndef HAK_BUDGET_H
 #define HAK_BUDGET_H
@@ -27,8 +29,9 @@
 #include <sys/types.h>
 
 int64_t hak_processor_ns(void);
-/* Another clock, for tests; NULL: the processor's. */
+/* Other clocks, for tests; NULL: the processor's, and that of the main thread's sleep. */
 void hak_processor_clock(int64_t (*clock)(void));
+void hak_sleep_clock(int64_t (*clock)(void));
 
 struct hak_budget {
 	struct hak_budget *outer;
@@ -70,7 +73,7 @@ struct hak_shares {
 	unsigned pass, look;
 	struct hak_share *now;
 	struct hak_budget budget;
-	int64_t begun_ns;
+	int64_t begun_ns, slept_ns;
 	struct hak_share free, share[HAK_SHARES];
 };
 

@@ -170,6 +170,31 @@ static void check_debt(void)
 }
 
 /* Root's processes are bounded by the pass alone, and the users together. */
+static int64_t sleep_ns;
+
+static int64_t asleep(void)
+{
+	return sleep_ns;
+}
+
+/* A process that makes its reader wait is looked at again when its user's share has paid for it. */
+static void check_sleep(void)
+{
+	struct hak_shares s = { .pass_ns = 10 * PASS, .user_ns = USER, .piece_ns = MS };
+	unsigned refused = 0;
+
+	hak_shares_begin(&s);
+	CHECK(hak_share_enter(&s, 1000, NULL), "a first time");
+	sleep_ns += 100 * USER;
+	hak_share_leave(&s, NULL);
+	CHECK(hak_share_enter(&s, 2000, NULL), "another user's, in the same pass");
+	hak_share_leave(&s, NULL);
+	for (hak_shares_begin(&s); !hak_share_enter(&s, 1000, NULL); hak_shares_begin(&s))
+		refused++;
+	CHECK(refused == 99, "refused in %u passes", refused);
+	hak_share_leave(&s, NULL);
+}
+
 static void check_all(void)
 {
 	struct hak_shares s = { .pass_ns = PASS, .user_ns = USER, .piece_ns = MS };
@@ -198,12 +223,14 @@ static void check_all(void)
 int main(void)
 {
 	hak_processor_clock(now);
+	hak_sleep_clock(asleep);
 	shares = (struct hak_shares){ .pass_ns = 100 * PASS, .user_ns = USER, .piece_ns = PIECE };
 	check_budget();
 	find_secret();
 	check_shares();
 	check_late();
 	check_debt();
+	check_sleep();
 	check_all();
 	return check_end();
 }
