@@ -13,6 +13,7 @@
 #define US	     1000u /* nanoseconds */
 #define PATTERNS_MAX 256u  /* of one kind in one file */
 #define LINES_MAX    16u   /* of one file that are told to be bad */
+#define LEVELS_MAX   64u   /* of control groups around one */
 #define COMM_LENGTH  15	   /* as much as the kernel keeps */
 
 #define THRESHOLD_US 150000u
@@ -538,19 +539,25 @@ static bool match_user(const char *pattern, const struct hak_identity *id)
 	return glob(pattern, id->user) || glob(pattern, number);
 }
 
-/* The group or one around it. */
+/*
+ * The group or one around it. From the root down, and not for ever: who nests groups takes time of
+ * ours, but does not lead out of those that are nested less.
+ */
 static bool match_cgroup(const char *pattern, const char *cgroup)
 {
-	char path[HAK_CGROUP_BYTES], *slash;
+	char path[HAK_CGROUP_BYTES], *slash = path;
+	bool found = *cgroup && (glob(pattern, "/") || glob(pattern, cgroup));
 
 	snprintf(path, sizeof(path), "%s", cgroup);
-	while (!glob(pattern, path)) {
-		slash = strrchr(path, '/');
-		if (!slash || slash == path)
-			return *cgroup && glob(pattern, "/");
+	for (unsigned i = 0; !found && *slash && i < LEVELS_MAX; i++) {
+		slash = strchr(slash + 1, '/');
+		if (!slash)
+			break;
 		*slash = '\0';
+		found = glob(pattern, path);
+		*slash = '/';
 	}
-	return true;
+	return found;
 }
 
 /* The slice or one around it: a-b.slice lies in a.slice, and all in -.slice. */

@@ -203,6 +203,8 @@ static bool look_at(struct hak_process *p)
 	if (p->manager->look % NAMES_EVERY == 0)
 		name_user(p);
 	hak_discovery_refresh(p);
+	if (p->reloaded)
+		hak_apply_later(p);
 	hak_apply_look(p);
 	if (p->reloaded) {
 		p->reloaded = false;
@@ -308,7 +310,8 @@ int hak_manager_reload(struct hak_manager *m)
 			hak_process_changed(p);
 			hak_share_leave(&m->shares, NULL);
 		} else {
-			hak_apply_later(p);
+			/* what it points into goes; what it is now, the next look works out */
+			p->effect = (struct hak_effect){ .cached_max = UINT64_MAX };
 			p->reloaded = true;
 		}
 	}

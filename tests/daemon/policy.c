@@ -114,6 +114,20 @@ static void test_matching(void)
 		CHECK(!matches(no[i]), "%s does not match", no[i]);
 }
 
+/* Nested however deep: what is around it counts, from the root down as far as it is looked at. */
+static void test_deep(void)
+{
+	struct hak_identity id = { .comm = "x" };
+
+	for (size_t i = 0; i < 400; i++)
+		strcat(id.cgroup, i == 0 ? "/top" : i == 100 ? "/low" : "/x");
+	forget();
+	add("a.policy", "[Match]\nCgroup=/top\n");
+	add("b.policy", "[Match]\nCgroup=*/low\n");
+	TRUE(hak_policy_matches(named("a"), &id));
+	TRUE(!hak_policy_matches(named("b"), &id));
+}
+
 /* A name longer than the kernel keeps is compared as far as it keeps it. */
 static void test_long_command(void)
 {
@@ -344,6 +358,7 @@ static void test_files(void)
 int main(void)
 {
 	test_matching();
+	test_deep();
 	test_long_command();
 	test_user_units();
 	test_precedence();
