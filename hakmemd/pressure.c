@@ -34,6 +34,7 @@
 #define STEP_US	     2000000u
 #define LITTLE_BYTES (1u << 20)
 #define BACKOFF_MAX  6u
+#define RETRY_NS     2000000000u /* between attempts to have a trigger */
 
 struct trigger {
 	struct trigger *next;
@@ -43,7 +44,8 @@ struct trigger {
 	uint64_t threshold_us, window_us, cooldown_us;
 	unsigned action;
 	bool wanted;
-	int fd;
+	int fd;		   /* -1: it is not to be had */
+	uint64_t tried_ns; /* 0: not yet */
 	sd_event_source *source;
 	uint64_t deaf_until_ns;
 	unsigned backoff;
@@ -147,13 +149,23 @@ static void act(struct trigger *t)
 		  cgroup[0] ? cgroup : "the host", asked, asked == 1 ? "" : "es");
 }
 
+/* It is tried again where it is still wanted. */
+static void stop_trigger(struct trigger *t)
+{
+	t->source = sd_event_source_disable_unref(t->source);
+	if (t->fd >= 0)
+		close(t->fd);
+	t->fd = -1;
+	t->tried_ns = 0;
+}
+
 static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct trigger *t = arg;
 
 	if (events & EPOLLERR) {
-		/* The cgroup is gone; its processes will be, too. */
-		t->source = sd_event_source_disable_unref(t->source);
+		/* The cgroup is gone. One that comes with its name gets another trigger. */
+		stop_trigger(t);
 		t->manager->pressure_stale = true;
 		return 0;
 	}
@@ -223,6 +235,26 @@ static int start_trigger(struct hak_pressure *pressure, struct trigger *t)
 	return r;
 }
 
+/* One that cannot be had is told of once, and tried again later. */
+static void try_trigger(struct hak_pressure *pressure, struct trigger *t)
+{
+	char shown[4 * HAK_CGROUP_BYTES];
+	int r = start_trigger(pressure, t), level = LOG_NOTICE;
+	bool first = !t->tried_ns;
+
+	t->tried_ns = hak_monotonic_ns();
+	if (r >= 0)
+		return;
+	if (t->fd >= 0)
+		close(t->fd);
+	t->fd = -1;
+	/* a control group that is no more is no news */
+	if (!first || r == -ENOENT || r == -ENODEV)
+		level = LOG_DEBUG;
+	hak_escape(*t->cgroup ? t->cgroup : "the host", shown, sizeof(shown));
+	hak_log(level, "no memory pressure to be had of %s: %s", shown, strerror(-r));
+}
+
 static struct trigger *find(struct hak_pressure *pressure, const struct trigger *like)
 {
 	for (struct trigger *t = pressure->triggers; t; t = t->next)
@@ -244,8 +276,6 @@ static bool may_have_more(const struct hak_pressure *pressure, uid_t uid)
 static void want(struct hak_manager *m, const struct trigger *like)
 {
 	struct trigger *t = find(m->pressure, like);
-	char shown[4 * HAK_CGROUP_BYTES];
-	int r;
 
 	if (!t) {
 		t = may_have_more(m->pressure, like->uid) ? malloc(sizeof(*t)) : NULL;
@@ -261,14 +291,9 @@ static void want(struct hak_manager *m, const struct trigger *like)
 		}
 		t->next = m->pressure->triggers;
 		m->pressure->triggers = t;
-		/* One that cannot be had stays in the list, so that it is not tried, and told,
-		 * again and again. */
-		r = start_trigger(m->pressure, t);
-		hak_escape(*t->cgroup ? t->cgroup : "the host", shown, sizeof(shown));
-		if (r < 0)
-			hak_log(LOG_NOTICE, "no memory pressure to be had of %s: %s", shown,
-				strerror(-r));
 	}
+	if (t->fd < 0 && (!t->tried_ns || hak_monotonic_ns() - t->tried_ns > RETRY_NS))
+		try_trigger(m->pressure, t);
 	t->wanted = true;
 	t->cooldown_us = like->cooldown_us;
 	t->action = like->action;
