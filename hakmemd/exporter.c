@@ -32,14 +32,20 @@
 #define TIMEOUT_S      2     /* of silence */
 #define PATIENCE_S     5     /* to ask, and to read the answer; up to twice that */
 #define MEMORY_BYTES   16384 /* of one request: its line and headers */
-#define ASK_NS	       5000000000u
+#define ASK_NS	       2000000000u
 #define FRESH_NS       1000000000u
 
-/* One format's text, kept for a second. */
+/* One format's text, or why there is none, kept for a second. */
 struct text {
 	struct MHD_Response *response; /* holds a reference of ours; NULL: none */
-	uint64_t made_ns;
+	uint64_t made_ns, failed_ns;
+	char why[HAK_WHY_TEXT];
 };
+
+/* Texts in memory: the latest of each format, and as many that are still read. Who reads slowly
+ * makes others get one that is older than a second. */
+#define TEXTS_MAX (2 * (HAK_METRICS_PROMETHEUS + 1))
+static unsigned texts;
 
 /* One that is connected. */
 struct place {
@@ -79,6 +85,12 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
 	return r;
 }
 
+static void text_gone(void *text)
+{
+	free(text);
+	texts--;
+}
+
 /* The response of that format, not older than a second; NULL, with the reason. */
 static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format format,
 				  char why[HAK_WHY_TEXT])
@@ -88,17 +100,25 @@ static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format fo
 	size_t bytes;
 	char *text;
 
-	if (t->response && now - t->made_ns < FRESH_NS)
+	if (t->response && (now - t->made_ns < FRESH_NS || texts >= TEXTS_MAX))
 		return t->response;
+	if (t->failed_ns && now - t->failed_ns < FRESH_NS) {
+		strcpy(why, t->why);
+		return NULL;
+	}
 	if (t->response)
 		MHD_destroy_response(t->response);
 	t->response = NULL;
-	if (hak_metrics_ask(e->socket, format, ASK_NS, &text, &bytes, why) < 0)
+	if (hak_metrics_ask(e->socket, format, ASK_NS, &text, &bytes, why) < 0) {
+		strcpy(t->why, why);
+		t->failed_ns = hak_monotonic_ns();
 		return NULL;
-	t->response = MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
+	}
+	texts++;
+	t->response = MHD_create_response_from_buffer_with_free_callback(bytes, text, text_gone);
 	if (!t->response) {
 		snprintf(why, HAK_WHY_TEXT, "out of memory");
-		free(text);
+		text_gone(text);
 		return NULL;
 	}
 	MHD_add_response_header(t->response, "Content-Type", content_types[format]);
