@@ -372,7 +372,7 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 	return 0;
 }
 
-static void look_at(struct hak_discovery *d, struct seen *s, uid_t uid)
+static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 {
 	const int proc = dirfd(d->proc);
 	struct hak_segment *seg;
@@ -393,12 +393,12 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t uid)
 	}
 	if (hak_maybe_segment(proc, name) != 1)
 		return;
-	if (!hak_known_room(d->manager->processes, uid)) {
+	if (!hak_known_room(d->manager->processes, account)) {
 		d->shares.put_off++;
 		if (!d->full)
 			hak_log(LOG_WARNING,
 				"processes of user %u are left out: too many are known",
-				(unsigned)uid);
+				(unsigned)account);
 		d->full = true;
 		return;
 	}
@@ -426,6 +426,7 @@ static uid_t account_of(struct hak_discovery *d, const char *name, uid_t uid)
 static void look_in_share(struct hak_discovery *d, struct seen *s)
 {
 	struct stat st;
+	uid_t account;
 	char name[16];
 
 	snprintf(name, sizeof(name), "%d", (int)s->pid);
@@ -434,9 +435,10 @@ static void look_in_share(struct hak_discovery *d, struct seen *s)
 		s->last = d->scan - 2;
 		return;
 	}
-	if (!hak_share_enter(&d->shares, account_of(d, name, st.st_uid), &s->turn))
+	account = account_of(d, name, st.st_uid);
+	if (!hak_share_enter(&d->shares, account, &s->turn))
 		return;
-	look_at(d, s, st.st_uid);
+	look_at(d, s, account);
 	/* It gets twice the time in the next look, up to a limit. */
 	if (hak_share_leave(&d->shares, &s->turn) && !s->known && s->turn.late < HAK_LATE_MAX)
 		s->looks = 0;

@@ -161,16 +161,17 @@ struct hak_manager {
 #define HAK_KNOWN_MAX	  8192u
 #define HAK_KNOWN_ALWAYS  64u
 
-/* Whether there is room for one more of that user. */
-static inline bool hak_known_room(const struct hak_process *list, uid_t uid)
+/* Whether there is room for one more of that account. */
+static inline bool hak_known_room(const struct hak_process *list, uid_t account)
 {
 	size_t own = 0, all = 0;
 
 	for (const struct hak_process *p = list; p; p = p->next) {
-		own += p->id.uid == uid;
-		all += p->id.uid != 0;
+		own += p->id.account == account;
+		all += p->id.account != 0;
 	}
-	return !uid || own < HAK_KNOWN_ALWAYS || (own < HAK_KNOWN_OF_USER && all < HAK_KNOWN_MAX);
+	return !account || own < HAK_KNOWN_ALWAYS ||
+	       (own < HAK_KNOWN_OF_USER && all < HAK_KNOWN_MAX);
 }
 
 /* -- manager.c --------------------------------------------------------------------------------- */
