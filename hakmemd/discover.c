@@ -41,6 +41,7 @@
 #define YOUNG  4u
 #define OLD    16u
 #define OLDEST 512u /* a power of two */
+#define RARELY 8u   /* looks after the young ones, from which on it is one in OLDEST */
 /* Of our processor, in one slice: all processes, those of one user, one process. */
 #define SLICE_NS   10000000
 #define USER_NS	   5000000
@@ -270,6 +271,7 @@ void hak_discovery_refresh(struct hak_process *p)
 	    strcmp(id.cgroup, p->id.cgroup) == 0)
 		return;
 	p->id = id;
+	hak_process_recount(p);
 	hak_apply(p);
 	hak_process_changed(p);
 }
@@ -357,6 +359,12 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 	/* A user may end thousands at once. */
 	if (r >= 0 && p->end)
 		r = sd_event_source_set_priority(p->end, HAK_ENDS_PRIORITY);
+	if (r >= 0) {
+		p->manager = m;
+		p->seg = seg;
+		p->program = *program;
+		r = hak_process_added(p);
+	}
 	if (r < 0) {
 		if (p)
 			sd_event_source_disable_unref(p->end);
@@ -364,16 +372,24 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 		hak_segment_close(seg);
 		return r;
 	}
-	p->manager = m;
-	p->seg = seg;
-	p->program = *program;
 	*program = HAK_PROGRAM_NONE;
-	hak_process_added(p);
 	return 0;
+}
+
+/* Too many are known. The process is looked at again now and then, since others may have ended. */
+static void leave_out(struct hak_discovery *d, struct seen *s, uid_t account)
+{
+	d->shares.put_off++;
+	s->looks = YOUNG + RARELY;
+	if (!d->full)
+		hak_log(LOG_WARNING, "processes of user %u are left out: too many are known",
+			(unsigned)account);
+	d->full = true;
 }
 
 static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 {
+	struct hak_manager *m = d->manager;
 	const int proc = dirfd(d->proc);
 	struct hak_segment *seg;
 	char name[16], why[HAK_WHY_TEXT];
@@ -381,7 +397,7 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 
 	/* Who was there before us is hardly young. */
 	s->looks = d->first ? YOUNG + 4 : s->looks + 1;
-	s->look = d->manager->look;
+	s->look = m->look;
 	snprintf(name, sizeof(name), "%d", (int)s->pid);
 	/* Before its maps are read: whatever it executes later is noticed. Anew each time, since a
 	 * young one may still have borrowed its parent's memory. */
@@ -393,19 +409,18 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 	}
 	if (hak_maybe_segment(proc, name) != 1)
 		return;
-	if (!hak_known_room(d->manager->processes, account)) {
-		d->shares.put_off++;
-		if (!d->full)
-			hak_log(LOG_WARNING,
-				"processes of user %u are left out: too many are known",
-				(unsigned)account);
-		d->full = true;
+	if (!hak_known_room(&m->known, account, m->shares.secret)) {
+		leave_out(d, s, account);
 		return;
 	}
 	r = hak_segment_open(s->pid, HAK_SEGMENT_WRITE | HAK_SEGMENT_NOWAIT, &seg, why);
 	if (r == 0)
-		r = add(d->manager, seg, &s->program);
+		r = add(m, seg, &s->program);
 	s->known = r == 0;
+	if (r == -EDQUOT) {
+		leave_out(d, s, account);
+		return;
+	}
 	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
 	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT && r != -ETIME)
 		tell_bad(d, s, r, why);
@@ -470,7 +485,7 @@ static bool due(struct hak_discovery *d, struct seen *s)
 		s->looks = 0;
 	if (s->looks < YOUNG)
 		return true;
-	pause = s->looks - YOUNG < 8 ? 2u << (s->looks - YOUNG) : OLDEST;
+	pause = s->looks - YOUNG < RARELY ? 2u << (s->looks - YOUNG) : OLDEST;
 	if (s->doubt.since_ns && !s->told && pause > DOUBTFUL)
 		pause = DOUBTFUL;
 	/* Not all of those that were first seen in one look in one look again. */

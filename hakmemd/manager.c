@@ -70,6 +70,7 @@ void hak_manager_free(struct hak_manager *m)
 	hak_state_stop(m);
 	for (p = m->processes; p; p = next) {
 		next = p->next;
+		hak_known_leave(&m->known, p->known, m->shares.secret);
 		free_process(p);
 	}
 	hak_policy_free(m->policies);
@@ -120,11 +121,53 @@ struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t 
 	return NULL;
 }
 
-void hak_process_added(struct hak_process *p)
+/* The newest process of the account that has most; the list begins with the newest. */
+static void displace_one(struct hak_manager *m)
+{
+	const struct hak_known_account *largest = hak_known_largest(&m->known);
+
+	for (struct hak_process *p = m->processes; p; p = p->next)
+		if (p->known == largest) {
+			hak_process_remove(p);
+			return;
+		}
+}
+
+static int count_in(struct hak_process *p)
+{
+	struct hak_manager *m = p->manager;
+	enum hak_known_room room = hak_known_room(&m->known, p->id.account, m->shares.secret);
+
+	if (room == HAK_KNOWN_FULL)
+		return -EDQUOT;
+	if (room == HAK_KNOWN_DISPLACE)
+		displace_one(m);
+	p->known = hak_known_enter(&m->known, p->id.account, m->shares.secret);
+	return p->known ? 0 : -ENOMEM;
+}
+
+void hak_process_recount(struct hak_process *p)
+{
+	struct hak_manager *m = p->manager;
+	struct hak_known_account *old = p->known;
+
+	if (old->account == p->id.account)
+		return;
+	p->known = hak_known_enter(&m->known, p->id.account, m->shares.secret);
+	if (p->known)
+		hak_known_leave(&m->known, old, m->shares.secret);
+	else
+		p->known = old;
+}
+
+int hak_process_added(struct hak_process *p)
 {
 	struct hak_manager *m = p->manager;
 	struct hak_process **bucket = bucket_of(m, p->id.pid);
+	int r = count_in(p);
 
+	if (r < 0)
+		return r;
 	p->next_hash = *bucket;
 	*bucket = p;
 	p->next = m->processes;
@@ -135,6 +178,7 @@ void hak_process_added(struct hak_process *p)
 	hak_apply_first(p);
 	hak_log(LOG_DEBUG, "process %d is on hakmem", (int)p->id.pid);
 	TELL(m, added, p);
+	return 0;
 }
 
 void hak_process_changed(struct hak_process *p)
@@ -161,6 +205,7 @@ void hak_process_remove(struct hak_process *p)
 	if (p->next)
 		p->next->prev = p->prev;
 	m->processes_n--;
+	hak_known_leave(&m->known, p->known, m->shares.secret);
 	if (p->effect.pressure)
 		m->pressure_stale = true;
 	free_process(p);

@@ -27,6 +27,7 @@
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
 #include "hakmemd/conf.h"
+#include "hakmemd/known.h"
 #include "hakmemd/program.h"
 
 struct hak_manager;
@@ -51,9 +52,10 @@ struct hak_process {
 	struct hak_process *next_hash;	 /* in manager->bucket */
 	struct hak_process *prev, *next; /* in manager->processes, in order of arrival */
 
-	struct hak_identity id;	 /* pid and start_ticks are the key */
-	struct hak_segment *seg; /* opened for writing where allowed, never waits */
-	sd_event_source *end;	 /* of the pidfd */
+	struct hak_identity id;		 /* pid and start_ticks are the key */
+	struct hak_known_account *known; /* of id.account, in manager->known */
+	struct hak_segment *seg;	 /* opened for writing where allowed, never waits */
+	sd_event_source *end;		 /* of the pidfd */
 
 	struct hak_effect effect;		  /* of manager->policies */
 	struct hak_value value[HAK_MAX_TUNABLES]; /* in the order of the segment */
@@ -128,6 +130,7 @@ struct hak_manager {
 	struct hak_process *processes;		 /* list */
 	struct hak_process *bucket[HAK_BUCKETS]; /* by pid */
 	size_t processes_n;
+	struct hak_known known;
 
 	uint64_t refused;	 /* calls on the bus; bus.c counts */
 	uint64_t reads_put_off;	 /* for metrics and calls */
@@ -152,27 +155,6 @@ struct hak_manager {
 	struct hak_pressure *pressure;
 	struct hak_store *store; /* state.c's */
 };
-
-/*
- * How many processes are known: each takes memory of ours, up to 25 KB where its counters are made
- * up. Root's are not counted. Of each user the first few are known in any case.
- */
-#define HAK_KNOWN_OF_USER 4096u
-#define HAK_KNOWN_MAX	  8192u
-#define HAK_KNOWN_ALWAYS  64u
-
-/* Whether there is room for one more of that account. */
-static inline bool hak_known_room(const struct hak_process *list, uid_t account)
-{
-	size_t own = 0, all = 0;
-
-	for (const struct hak_process *p = list; p; p = p->next) {
-		own += p->id.account == account;
-		all += p->id.account != 0;
-	}
-	return !account || own < HAK_KNOWN_ALWAYS ||
-	       (own < HAK_KNOWN_OF_USER && all < HAK_KNOWN_MAX);
-}
 
 /* -- manager.c --------------------------------------------------------------------------------- */
 /* 0 or -errno, logged. The manager takes a reference of the event loop. */
@@ -207,9 +189,12 @@ void hak_manager_status(struct hak_manager *m); /* STATUS= for systemctl, if it 
 void hak_tell_value(struct hak_process *p, const struct hak_value_change *change);
 void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why);
 
-/* Takes it over, segment and all. */
-void hak_process_added(struct hak_process *p);
+/* Takes it over, segment and all. -EDQUOT: too many are known (known.h); -ENOMEM; it is the
+ * caller's still. */
+int hak_process_added(struct hak_process *p);
 void hak_process_changed(struct hak_process *p);
+/* Its account may be another than it was. */
+void hak_process_recount(struct hak_process *p);
 /* The process ended: counted, told, freed. */
 void hak_process_remove(struct hak_process *p);
 

@@ -163,32 +163,8 @@ static void test_backoff(void)
 	CHECK(fire(&t) == 1, "now somebody can");
 }
 
-/* One user's processes leave room for others; many users' leave some for each. */
-static void test_known(void)
-{
-	struct hak_manager m = { .processes = NULL };
-	unsigned n = 0;
-
-	for (; hak_known_room(m.processes, 1000) && n <= HAK_KNOWN_OF_USER; n++)
-		add(&m, "/", 0, 0)->id.account = 1000;
-	CHECK(n == HAK_KNOWN_OF_USER, "%u processes of one user", n);
-	CHECK(hak_known_room(m.processes, 1001), "another user has room");
-	for (n = 0; hak_known_room(m.processes, 1001) && n <= HAK_KNOWN_MAX; n++)
-		add(&m, "/", 0, 0)->id.account = 1001;
-	CHECK(n == HAK_KNOWN_MAX - HAK_KNOWN_OF_USER, "%u of two users' second", n);
-	for (n = 0; hak_known_room(m.processes, 1002) && n <= HAK_KNOWN_ALWAYS; n++)
-		add(&m, "/", 0, 0)->id.account = 1002;
-	CHECK(n == HAK_KNOWN_ALWAYS, "%u of a third", n);
-	CHECK(hak_known_room(m.processes, 0), "root's");
-	for (struct hak_process *p = m.processes, *next; p; p = next) {
-		next = p->next;
-		free(p);
-	}
-}
-
 int main(void)
 {
-	test_known();
 	test_order();
 	test_backoff();
 	return check_end();
