@@ -19,7 +19,8 @@
  * Time is the processor's, of the calling thread, so that a busy machine serves nobody less. A
  * share is charged with the time that the thread slept as well: a reader of /proc/PID/maps waits
  * for the memory lock of that process, and the process decides how long. A single wait is not
- * bounded. For hakmemctl, hakmemd and tests; the current budget is the thread's, shares are one thread's.
+ * bounded. For hakmemctl, hakmemd and tests; the current budget is the thread's, shares are one
+ * thread's.
  */
 #ifndef HAK_BUDGET_H
 #define HAK_BUDGET_H
