@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Figures for Prometheus, see metrics.h. A family is one name with its help, and one or more
- * figures, told apart by one more label ("tier", "state"); families() lists them in order.
+ * figures, told apart by one more label ("tier", "state"); families() has them in order.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -69,6 +69,21 @@ static const struct {
 	  "bytes", HAK_FIGURE_RETURNED, 1, .counter = true, .daemon = true },
 };
 #define DERIVED (sizeof(derived) / sizeof(derived[0]))
+enum {
+	COUNTER_ROWS = 0
+#define COUNTER(...) +1
+#include "control/counters.def"
+#undef COUNTER
+};
+#define FAMILIES (COUNTER_ROWS + DERIVED)
+
+/* All families, in order; worked out once. */
+struct families {
+	struct family family[FAMILIES];
+	const struct family *by_name[FAMILIES]; /* sorted */
+	bool is_counter[HAK_FIGURES];
+};
+
 _Static_assert(sizeof(state_words) / sizeof(state_words[0]) ==
 		       HAK_FIGURE_RESERVED - HAK_FIGURE_IN_USE + 1,
 	       "a word for each state");
@@ -116,11 +131,11 @@ static void name_family(struct family *f, const struct hak_counter_row *row)
 	}
 }
 
-/* The `i`th family; false behind the last. *first counts figures from call to call. */
-static bool family(size_t i, unsigned *first, struct family *ret)
+/* The `i`th family, whose first figure is `first`. */
+static void make_family(size_t i, unsigned first, struct family *ret)
 {
-	*ret = (struct family){ .first = *first };
-	if (i < hak_counter_rows_n) {
+	*ret = (struct family){ .first = first };
+	if (i < COUNTER_ROWS) {
 		const struct hak_counter_row *row = &hak_counter_rows[i];
 
 		name_family(ret, row);
@@ -129,8 +144,8 @@ static bool family(size_t i, unsigned *first, struct family *ret)
 		ret->n = figures_of(row);
 		ret->counter = row->kind == HAK_KIND_COUNTER;
 		ret->nanoseconds = row->unit == HAK_UNIT_NS;
-	} else if (i < hak_counter_rows_n + DERIVED) {
-		size_t d = i - hak_counter_rows_n;
+	} else {
+		size_t d = i - COUNTER_ROWS;
 
 		snprintf(ret->name, sizeof(ret->name), "%s", derived[d].name);
 		ret->help = derived[d].help;
@@ -140,11 +155,36 @@ static bool family(size_t i, unsigned *first, struct family *ret)
 		ret->words = ret->n > 1 ? state_words : NULL;
 		ret->counter = derived[d].counter;
 		ret->daemon = derived[d].daemon;
-	} else {
-		return false;
 	}
-	*first += ret->n;
-	return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct family *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static const struct families *families(void)
+{
+	static struct families all;
+	static bool known;
+	unsigned first = 0;
+
+	if (known)
+		return &all;
+	for (size_t i = 0; i < FAMILIES; i++) {
+		struct family *f = &all.family[i];
+
+		make_family(i, first, f);
+		for (unsigned j = 0; j < f->n; j++)
+			all.is_counter[first + j] = f->counter;
+		first += f->n;
+		all.by_name[i] = f;
+	}
+	qsort(all.by_name, FAMILIES, sizeof(all.by_name[0]), by_name);
+	known = true;
+	return &all;
 }
 
 static const char *label_word(const struct family *f, unsigned i)
@@ -152,18 +192,9 @@ static const char *label_word(const struct family *f, unsigned i)
 	return f->words ? f->words[i] : hak_tier_word((enum hak_tier)i);
 }
 
-/* Which figures are counters, worked out once. */
 static const bool *counters(void)
 {
-	static bool is_counter[HAK_FIGURES], known;
-	struct family f;
-	unsigned first = 0;
-
-	for (size_t i = 0; !known && family(i, &first, &f); i++)
-		for (unsigned j = 0; j < f.n; j++)
-			is_counter[f.first + j] = f.counter;
-	known = true;
-	return is_counter;
+	return families()->is_counter;
 }
 
 /* -- figures ----------------------------------------------------------------------------------- */
@@ -510,22 +541,21 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 		      FILE *to)
 {
 	bool open = format == HAK_METRICS_OPENMETRICS;
-	unsigned first = 0;
-	struct family f;
 
-	for (size_t i = 0; family(i, &first, &f); i++) {
+	for (size_t i = 0; i < FAMILIES; i++) {
+		const struct family *f = &families()->family[i];
 		/* The older format has the sample's name where OpenMetrics has the family's. */
-		const char *end = f.counter && !open ? "_total" : "";
+		const char *end = f->counter && !open ? "_total" : "";
 
-		if (f.daemon && m->source != HAK_METRICS_DAEMON)
+		if (f->daemon && m->source != HAK_METRICS_DAEMON)
 			continue;
-		fprintf(to, "# HELP %s%s %s\n# TYPE %s%s %s\n", f.name, end, f.help, f.name, end,
-			f.counter ? "counter" : "gauge");
-		if (open && *f.unit)
-			fprintf(to, "# UNIT %s %s\n", f.name, f.unit);
+		fprintf(to, "# HELP %s%s %s\n# TYPE %s%s %s\n", f->name, end, f->help, f->name, end,
+			f->counter ? "counter" : "gauge");
+		if (open && *f->unit)
+			fprintf(to, "# UNIT %s %s\n", f->name, f->unit);
 		for (const struct hak_series *s = m->first; s; s = s->next)
-			for (unsigned j = 0; j < f.n; j++)
-				put_sample(to, &f, j, s);
+			for (unsigned j = 0; j < f->n; j++)
+				put_sample(to, f, j, s);
 	}
 	if (m->source == HAK_METRICS_DAEMON) {
 		put_put_off(format, put_off, to);
@@ -539,28 +569,49 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 /* -- across restarts --------------------------------------------------------------------------- */
 void hak_figures_save(const struct hak_figures *f, FILE *to)
 {
-	unsigned first = 0;
-	struct family family_;
+	for (size_t i = 0; i < FAMILIES; i++) {
+		const struct family *family = &families()->family[i];
 
-	for (size_t i = 0; family(i, &first, &family_); i++)
-		for (unsigned j = 0; family_.counter && j < family_.n; j++)
-			if (f->value[family_.first + j])
-				fprintf(to, "%s\t%u\t%" PRIu64 "\n", family_.name, j,
-					f->value[family_.first + j]);
+		for (unsigned j = 0; family->counter && j < family->n; j++)
+			if (f->value[family->first + j])
+				fprintf(to, "%s\t%u\t%" PRIu64 "\n", family->name, j,
+					f->value[family->first + j]);
+	}
+}
+
+static const struct family *family_of(const char *name)
+{
+	const struct families *all = families();
+	struct family wanted, *key = &wanted, **at;
+
+	snprintf(wanted.name, sizeof(wanted.name), "%s", name);
+	at = bsearch(&key, all->by_name, FAMILIES, sizeof(all->by_name[0]), by_name);
+	return at ? *at : NULL;
 }
 
 bool hak_figures_load(struct hak_figures *f, const char *line)
 {
 	char name[FAMILY_BYTES];
-	unsigned first = 0, index;
-	struct family family_;
+	size_t bytes = strcspn(line, "\t");
+	const struct family *family;
+	unsigned long index;
 	uint64_t value;
+	char *end;
 
-	if (sscanf(line, "%79[^\t]\t%u\t%" SCNu64, name, &index, &value) != 3)
+	if (line[bytes] != '\t' || bytes >= sizeof(name))
 		return false;
-	for (size_t i = 0; family(i, &first, &family_); i++)
-		if (family_.counter && index < family_.n && strcmp(family_.name, name) == 0)
-			f->value[family_.first + index] += value;
+	memcpy(name, line, bytes);
+	name[bytes] = '\0';
+	index = strtoul(line + bytes + 1, &end, 10);
+	if (*end != '\t' || end == line + bytes + 1)
+		return false;
+	line = end + 1;
+	value = strtoull(line, &end, 10);
+	if (end == line)
+		return false;
+	family = family_of(name);
+	if (family && family->counter && index < family->n)
+		f->value[family->first + index] += value;
 	return true;
 }
 

@@ -21,7 +21,13 @@
 #define READ_NS	     50000000
 #define READ_USER_NS 10000000
 #define READ_ONE_NS  5000000
-#define CLAIM_TICKS  60 /* then what a former run knew and we do not is gone */
+#define CLAIM_TICKS  60		  /* then what a former run knew and we do not is gone */
+#define SAVE_NS	     10000000000u /* between two saves */
+/* Processes whose figures are saved, some 5 KB each; of the others, only that they were known. */
+#define SAVED_MAX	 2048u
+#define SAVED_OF_ACCOUNT 512u
+#define PLACES		 1024u /* of accounts; a power of two */
+#define UNCLAIMED_PLACES 4096u /* a power of two */
 
 /* What one process adds to one series: what it counted beyond `base`. */
 struct hak_part {
@@ -33,15 +39,17 @@ struct hak_part {
 	struct hak_figures last;	   /* what is in the series */
 	uint64_t purges, returned_bytes;   /* as told by the manager */
 	struct hak_turn turn;		   /* of exposition->shares */
+	bool rebase;			   /* what it counts until it is read is in the sums */
 };
 
 struct hak_exposition {
 	struct hak_manager *manager;
 	struct hak_metrics *metrics;
-	struct hak_part *parts;	    /* of processes */
-	struct hak_part *unclaimed; /* of a former run, their processes not seen again yet */
+	struct hak_part *parts; /* of processes */
+	/* Of a former run, their processes not seen again yet; by inode. */
+	struct hak_part *unclaimed[UNCLAIMED_PLACES];
 	struct hak_scrapes *scrapes;
-	uint64_t read_ns;
+	uint64_t read_ns, saved_ns;
 	struct hak_shares shares;
 	unsigned ticks;
 	bool unsaved;
@@ -91,6 +99,15 @@ static bool drifted(const struct hak_process *p)
 	return p->dirty_policy || p->trouble[0];
 }
 
+/* Counts from `now` on. What the manager tells of it began with this run. */
+static void rebase(struct hak_part *part, const struct hak_figures *now)
+{
+	part->base = (struct hak_figures){ 0 };
+	hak_figures_fold(&part->base, now);
+	part->base.value[HAK_FIGURE_ASKED] = part->base.value[HAK_FIGURE_RETURNED] = 0;
+	part->rebase = false;
+}
+
 static void part_read(struct hak_exposition *e, struct hak_part *part)
 {
 	const struct hak_process *p = part->process;
@@ -108,6 +125,7 @@ static void part_read(struct hak_exposition *e, struct hak_part *part)
 	if (part->ino != p->seg->stats_ino || part->created_ns != p->seg->header.created_ns) {
 		part_cut(part);
 		part->base = (struct hak_figures){ 0 };
+		part->rebase = false;
 		hak_figures_fold(&part->base, &(struct hak_figures){
 						      .value = { [HAK_FIGURE_ASKED] = part->purges,
 								 [HAK_FIGURE_RETURNED] =
@@ -117,16 +135,25 @@ static void part_read(struct hak_exposition *e, struct hak_part *part)
 	}
 	if (part->series && part->series != series)
 		part_cut(part);
+	if (part->rebase)
+		rebase(part, &now);
 	hak_figures_since(&now, &part->base);
 	hak_series_move(series, part->series ? &part->last : NULL, &now);
 	part->series = series;
 	part->last = now;
 }
 
+static struct hak_part **unclaimed_of(struct hak_exposition *e, uint64_t ino)
+{
+	uint32_t hash = (uint32_t)(ino ^ ino >> 32);
+
+	return &e->unclaimed[hak_account_place(hash, e->shares.secret, UNCLAIMED_PLACES)];
+}
+
 /* Gives back a part that a former run left for this very process. */
 static struct hak_part *claim(struct hak_exposition *e, const struct hak_process *p)
 {
-	for (struct hak_part *part = e->unclaimed; part; part = part->next)
+	for (struct hak_part *part = *unclaimed_of(e, p->seg->stats_ino); part; part = part->next)
 		if (part->ino == p->seg->stats_ino && part->created_ns == p->seg->header.created_ns)
 			return part;
 	return NULL;
@@ -181,30 +208,60 @@ static void on_purged(struct hak_process *p, uint64_t bytes, const char *why, vo
 }
 
 /* -- over a restart ---------------------------------------------------------------------------- */
-static void write_parts(const struct hak_part *part, FILE *to)
-{
-	for (; part; part = part->next) {
-		struct hak_figures seen = part->base;
+/* How many processes have their figures in a text. */
+struct saved {
+	FILE *to;
+	unsigned n, of_account[PLACES];
+};
 
-		hak_figures_fold(&seen, &part->last);
-		fprintf(to, "process\t%" PRIu64 "\t%" PRIu64 "\n", part->ino, part->created_ns);
-		hak_figures_save(&seen, to);
-	}
+/*
+ * What a process counted so far, which is in the sums already: "process" and its figures. Where
+ * there are too many, "known" alone: what it counts until the next run reads it is not counted, but
+ * nothing is counted twice.
+ */
+static void write_part(const struct hak_part *part, struct saved *saved, unsigned *of_account)
+{
+	static const struct hak_figures none;
+	struct hak_figures seen = part->base;
+	bool whole = !part->rebase && saved->n < SAVED_MAX &&
+		     (!of_account || *of_account < SAVED_OF_ACCOUNT);
+
+	hak_figures_fold(&seen, &part->last);
+	if (!part->rebase && memcmp(&seen, &none, sizeof(seen)) == 0)
+		return;
+	fprintf(saved->to, "%s\t%" PRIu64 "\t%" PRIu64 "\n", whole ? "process" : "known", part->ino,
+		part->created_ns);
+	if (!whole)
+		return;
+	hak_figures_save(&seen, saved->to);
+	saved->n++;
+	if (of_account)
+		++*of_account;
 }
 
 static void write_sums(FILE *to, void *arg)
 {
 	const struct hak_exposition *e = arg;
+	struct saved saved = { .to = to };
 
 	hak_metrics_save(e->metrics, to);
-	write_parts(e->parts, to);
-	write_parts(e->unclaimed, to);
+	for (const struct hak_part *part = e->parts; part; part = part->next) {
+		uid_t account = part->process->id.account;
+
+		write_part(part, &saved,
+			   &saved.of_account[hak_account_place(account, e->shares.secret, PLACES)]);
+	}
+	/* These were within the limits of the run that left them. */
+	for (unsigned i = 0; i < UNCLAIMED_PLACES; i++)
+		for (const struct hak_part *part = e->unclaimed[i]; part; part = part->next)
+			write_part(part, &saved, NULL);
 }
 
 static void save(struct hak_exposition *e)
 {
 	if (e->store && hak_store_save(e->store, write_sums, e) == 0)
 		e->unsaved = false;
+	e->saved_ns = hak_monotonic_ns();
 }
 
 static void free_parts(struct hak_part **list)
@@ -217,6 +274,12 @@ static void free_parts(struct hak_part **list)
 	}
 }
 
+static void free_unclaimed(struct hak_exposition *e)
+{
+	for (unsigned i = 0; i < UNCLAIMED_PLACES; i++)
+		free_parts(&e->unclaimed[i]);
+}
+
 static void on_tick(struct hak_manager *m, void *arg)
 {
 	struct hak_exposition *e = arg;
@@ -224,38 +287,48 @@ static void on_tick(struct hak_manager *m, void *arg)
 	/* Their processes ended while no daemon ran: what they counted until then is in the sums.
 	 */
 	if (++e->ticks == CLAIM_TICKS)
-		free_parts(&e->unclaimed);
-	if (e->unsaved)
+		free_unclaimed(e);
+	if (e->unsaved && hak_monotonic_ns() - e->saved_ns >= SAVE_NS)
 		save(e);
+}
+
+static struct hak_part *load_part(struct hak_exposition *e, const char *line)
+{
+	uint64_t ino, created_ns;
+	struct hak_part *part;
+	char kind[8];
+
+	if (sscanf(line, "%7s\t%" SCNu64 "\t%" SCNu64, kind, &ino, &created_ns) != 3)
+		return NULL;
+	part = calloc(1, sizeof(*part));
+	if (!part)
+		return NULL;
+	part->ino = ino;
+	part->created_ns = created_ns;
+	part->rebase = strcmp(kind, "known") == 0;
+	link_part(unclaimed_of(e, ino), part);
+	return part;
 }
 
 static void load(struct hak_exposition *e, char *text)
 {
 	struct hak_figures *sum = NULL;
+	struct hak_part *part = NULL;
 	char *line;
 
 	while ((line = strsep(&text, "\n"))) {
-		uint64_t ino, created_ns;
-		struct hak_part *part;
-
 		if (hak_series_load(e->metrics, line, &sum))
 			continue;
-		if (sscanf(line, "process\t%" SCNu64 "\t%" SCNu64, &ino, &created_ns) != 2) {
-			if (sum)
-				hak_figures_load(sum, line);
-			continue;
+		if (strncmp(line, "process\t", 8) == 0 || strncmp(line, "known\t", 6) == 0) {
+			part = load_part(e, line);
+			sum = part ? &part->base : NULL;
+		} else if (sum) {
+			hak_figures_load(sum, line);
+			/* What the manager tells begins at 0 again. */
+			if (part && sum == &part->base)
+				sum->value[HAK_FIGURE_ASKED] = sum->value[HAK_FIGURE_RETURNED] = 0;
 		}
-		part = calloc(1, sizeof(*part));
-		if (!part)
-			return;
-		part->ino = ino;
-		part->created_ns = created_ns;
-		link_part(&e->unclaimed, part);
-		sum = &part->base;
 	}
-	/* What the manager tells begins at 0 again. */
-	for (struct hak_part *part = e->unclaimed; part; part = part->next)
-		part->base.value[HAK_FIGURE_ASKED] = part->base.value[HAK_FIGURE_RETURNED] = 0;
 }
 
 /* -- the text ---------------------------------------------------------------------------------- */
@@ -282,7 +355,7 @@ static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *r
 	if (e->read_ns == 0 || now - e->read_ns > FRESH_NS) {
 		read_parts(e);
 		e->read_ns = hak_monotonic_ns();
-		save(e);
+		e->unsaved = true;
 	}
 	*ret = NULL;
 	to = open_memstream(ret, ret_bytes);
@@ -344,7 +417,7 @@ void hak_exposition_stop(struct hak_exposition *e)
 		save(e);
 	hak_scrapes_stop(e->scrapes);
 	free_parts(&e->parts);
-	free_parts(&e->unclaimed);
+	free_unclaimed(e);
 	hak_store_close(e->store);
 	hak_metrics_free(e->metrics);
 	free(e);

@@ -150,6 +150,13 @@ static int tell(struct hak_store *store, int r)
 	return r;
 }
 
+/* What a longer text left behind this one takes no memory any more. Where the kernel cannot do that
+ * it stays. */
+static void punch(int fd, off_t from, off_t to)
+{
+	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, to - from);
+}
+
 int hak_store_save(struct hak_store *store, void (*write)(FILE *to, void *arg), void *arg)
 {
 	struct head head = { .number = store->number + 1 };
@@ -177,6 +184,8 @@ int hak_store_save(struct hak_store *store, void (*write)(FILE *to, void *arg), 
 		r = write_at(store->fd, &head, sizeof(head), at);
 	if (r == 0)
 		store->number++;
+	if (r == 0)
+		punch(store->fd, at + (off_t)(sizeof(head) + bytes), at + SLOT_BYTES);
 	free(text);
 	return tell(store, r);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hakmemd/store.h"
@@ -183,6 +184,32 @@ static void test_no_room(int memfd)
 	expect(memfd, "three", "room again");
 }
 
+/* How much a save writes; "x" over and over. */
+static void put_many(FILE *to, void *arg)
+{
+	for (size_t i = 0; i < *(size_t *)arg; i++)
+		putc('x', to);
+}
+
+/* A long text takes memory until two short ones were saved. */
+static void test_room_given_back(int memfd)
+{
+	struct hak_store *store;
+	size_t bytes[] = { 4u << 20, 4u << 20, 10, 10 };
+	struct stat st;
+	char *text;
+
+	dup2(memfd, 3);
+	store = begin("test-sums", &text);
+	free(text);
+	for (unsigned i = 0; i < 4; i++)
+		CHECK(hak_store_save(store, put_many, &bytes[i]) == 0, "saves");
+	hak_store_close(store);
+	CHECK(fstat(memfd, &st) == 0 && st.st_blocks * 512 <= 1 << 17, "%llu bytes are held",
+	      (unsigned long long)st.st_blocks * 512);
+	expect(memfd, "xxxxxxxxxx", "a short text");
+}
+
 int main(void)
 {
 	struct hak_store *store;
@@ -203,6 +230,7 @@ int main(void)
 	test_damage(memfd);
 	test_forged_length(memfd);
 	test_no_room(memfd);
+	test_room_given_back(memfd);
 
 	/* Somebody else's. */
 	save(memfd, "ours");

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemd/exposition.c with processes, clocks and a store of the test's own: what is saved is
+ * bounded, and not saved too often; after a restart nothing is counted twice.
+ */
+#define hak_monotonic_ns  clock_now
+#define hak_snapshot_take take_nothing
+#define hak_snapshot_free free_nothing
+#define hak_figures_take  take_figures
+#include "hakmemd/exposition.c"
+#include "tests/ctl/check.h"
+
+#define SECOND 1000000000ull
+enum { ACCOUNTS = 6, EACH = 600, ALL = ACCOUNTS * EACH };
+
+static uint64_t now_ns = 1000 * SECOND;
+static char *stored; /* by the last save */
+static unsigned saves;
+static struct hak_manager m;
+static struct hak_process process[ALL];
+static struct hak_segment segment[ALL];
+static uint64_t counted[ALL]; /* by each of its counters */
+
+/* -- what exposition.c needs of the others ----------------------------------------------------- */
+uint64_t clock_now(void)
+{
+	return now_ns;
+}
+
+int take_nothing(const struct hak_segment *seg, struct hak_snapshot *ret)
+{
+	return 0;
+}
+
+void free_nothing(struct hak_snapshot *snap)
+{
+}
+
+void take_figures(const struct hak_segment *seg, const struct hak_snapshot *snap, bool exact_rss,
+		  struct hak_figures *ret)
+{
+	*ret = (struct hak_figures){ .value = { [HAK_FIGURE_PROCESSES] = 1 } };
+	for (unsigned i = 0; i < HAK_COUNTER_FIGURES; i++)
+		ret->value[i] = counted[seg - segment];
+}
+
+int hak_store_open(const char *name, struct hak_store **ret, char **ret_text)
+{
+	*ret = (struct hak_store *)&m;
+	*ret_text = stored ? strdup(stored) : NULL;
+	return 0;
+}
+
+int hak_store_save(struct hak_store *store, void (*write)(FILE *to, void *arg), void *arg)
+{
+	size_t bytes;
+	FILE *to;
+
+	free(stored);
+	stored = NULL;
+	saves++;
+	to = open_memstream(&stored, &bytes);
+	if (!to)
+		exit(1);
+	write(to, arg);
+	return fclose(to);
+}
+
+void hak_store_close(struct hak_store *store)
+{
+}
+
+int hak_scrapes_start(sd_event *event, const char *path, hak_scrape_text *make, void *arg,
+		      struct hak_scrapes **ret)
+{
+	return 0;
+}
+
+void hak_scrapes_stop(struct hak_scrapes *s)
+{
+}
+
+int hak_manager_observe(struct hak_manager *manager, const struct hak_observer *o, void *arg)
+{
+	return 0;
+}
+
+uint64_t hak_manager_put_off(const struct hak_manager *manager)
+{
+	return 0;
+}
+
+void hak_log(int level, const char *format, ...)
+{
+}
+
+/* -- the tests --------------------------------------------------------------------------------- */
+static int64_t no_time(void)
+{
+	return 1;
+}
+
+/* A run of the daemon that finds all processes. */
+static struct hak_exposition *start(void)
+{
+	struct hak_exposition *e = NULL;
+
+	CHECK(hak_exposition_start(&m, "/", &e) == 0, "starts");
+	for (unsigned i = 0; i < ALL; i++)
+		on_added(&process[i], e);
+	return e;
+}
+
+/* What a scrape says that all processes together counted. */
+static uint64_t total(struct hak_exposition *e)
+{
+	const char name[] = "\nhakmem_whale_allocs_total{";
+	uint64_t sum = 0;
+	size_t bytes;
+	char *made, *at;
+
+	now_ns += SECOND;
+	CHECK(text(HAK_METRICS_PROMETHEUS, e, &made, &bytes) == 0, "a text");
+	for (at = strstr(made, name); at; at = strstr(at, name)) {
+		at = strchr(at, '}');
+		sum += strtoull(at + 1, &at, 10);
+	}
+	free(made);
+	return sum;
+}
+
+static unsigned records(const char *kind)
+{
+	unsigned n = 0;
+
+	for (const char *at = strstr(stored, kind); at; at = strstr(at + 1, kind))
+		n++;
+	return n;
+}
+
+/* Of each account few enough processes are saved whole, and of all; the others by name. */
+static void test_bounds(void)
+{
+	struct hak_exposition *e;
+	unsigned longest = 0;
+	uint64_t before;
+
+	free(stored);
+	stored = NULL;
+	for (unsigned i = 0; i < ALL; i++)
+		counted[i] = i < 2 * EACH + 1 ? 7 : 0;
+	e = start();
+	CHECK(total(e) == 7 * (2 * EACH + 1), "%u are counted", (unsigned)total(e));
+	hak_exposition_stop(e);
+	CHECK(records("\nprocess\t") == 2 * SAVED_OF_ACCOUNT + 1, "%u of two accounts are saved",
+	      records("\nprocess\t"));
+	CHECK(records("\nknown\t") == 2 * (EACH - SAVED_OF_ACCOUNT), "%u are known",
+	      records("\nknown\t"));
+
+	free(stored);
+	stored = NULL;
+	for (unsigned i = 0; i < ALL; i++)
+		counted[i] = 1000000;
+	e = start();
+	total(e);
+	hak_exposition_stop(e);
+	CHECK(records("\nprocess\t") == SAVED_MAX, "%u of all are saved", records("\nprocess\t"));
+	CHECK(records("\nknown\t") == ALL - SAVED_MAX, "%u are known", records("\nknown\t"));
+	CHECK(strlen(stored) < 6000 * SAVED_MAX + 60 * ALL, "%zu bytes", strlen(stored));
+
+	/* All have counted 5 more when the next run first reads them, and later 1 more. */
+	e = NULL;
+	CHECK(hak_exposition_start(&m, "/", &e) == 0, "starts");
+	for (unsigned i = 0; i < UNCLAIMED_PLACES; i++) {
+		unsigned n = 0;
+
+		for (struct hak_part *part = e->unclaimed[i]; part; part = part->next)
+			n++;
+		longest = n > longest ? n : longest;
+	}
+	CHECK(longest < 32, "%u unclaimed ones are in one place", longest);
+	before = total(e);
+	CHECK(before == 1000000ull * ALL, "%llu before", (unsigned long long)before);
+	for (unsigned i = 0; i < ALL; i++) {
+		counted[i] += 5;
+		on_added(&process[i], e);
+	}
+	CHECK(total(e) == before + 5 * SAVED_MAX, "%lld more", (long long)(total(e) - before));
+	for (unsigned i = 0; i < ALL; i++)
+		counted[i]++;
+	CHECK(total(e) == before + 5 * SAVED_MAX + ALL, "%lld more",
+	      (long long)(total(e) - before));
+	hak_exposition_stop(e);
+}
+
+/* Ends and scrapes are saved, but no more often than each ten seconds, and at the end. */
+static void test_saves(void)
+{
+	struct hak_exposition *e = start();
+
+	on_tick(&m, e);
+	saves = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		now_ns += SECOND;
+		total(e);
+		on_removed(&process[i], e);
+		on_tick(&m, e);
+	}
+	CHECK(saves >= 9 && saves <= 20, "%u saves in 200 seconds", saves);
+	saves = 0;
+	hak_exposition_stop(e);
+	CHECK(saves == 1, "%u saves at the end", saves);
+}
+
+int main(void)
+{
+	hak_processor_clock(no_time);
+	for (unsigned i = 0; i < ALL; i++) {
+		segment[i].stats_ino = 10000 + i;
+		segment[i].header.created_ns = 3 * i + 1;
+		process[i].seg = &segment[i];
+		process[i].manager = &m;
+		process[i].id.account = 1000 + i / EACH;
+		snprintf(process[i].id.comm, HAK_COMM_BYTES, "command%u", i / EACH);
+	}
+	test_bounds();
+	test_saves();
+	free(stored);
+	return check_end();
+}
