@@ -9,7 +9,7 @@
  *
  * All of hakmem-stats is mapped from the start, so that its descriptor can be closed: a heap's
  * counters are made accessible by mprotect, and a reader reaches each byte through the mappings.
- * Of hakmem-tune one descriptor stays, for whom and when it does not: ARCHITECTURE.md.
+ * Of hakmem-tune one descriptor stays, for whom and when it does not: doc/control.md.
  */
 #include "segment.h"
 

@@ -101,7 +101,7 @@ static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_for
 		on_call(&r, always[i], SECCOMP_RET_ALLOW);
 	for (i = 0; may_fork && i < sizeof(forking) / sizeof(forking[0]); i++)
 		on_call(&r, forking[i], SECCOMP_RET_ALLOW);
-	/* Not announced: README says what such a filter has to allow; limits are read live. */
+	/* Not announced: hakmem-tuning(7) says what it has to allow; limits are read live. */
 	if (how == WITHOUT_NO_NEW_PRIVS)
 		on_call(&r, SYS_prlimit64, SECCOMP_RET_ALLOW);
 	on_madvise(&r, otherwise);
