@@ -114,6 +114,8 @@ struct plan {
 	struct iovec part[2 * HAK_LAZY_RANGES]; /* what of them is private and anonymous */
 	unsigned parts;
 	uint64_t bytes, max_bytes;
+	uint64_t stats_ino; /* of the segment */
+	bool mapped;	    /* by the process: the memory is that of the segment's program */
 };
 
 static int by_start(const void *a, const void *b)
@@ -171,6 +173,7 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 {
 	struct plan *plan = arg;
 
+	plan->mapped |= map->ino == plan->stats_ino;
 	while (plan->next < plan->lazy_n && plan->lazy[plan->next].end <= map->start)
 		plan->next++;
 	for (unsigned i = plan->next; i < plan->lazy_n && plan->lazy[i].start < map->end; i++) {
@@ -181,14 +184,16 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 		if (end <= start || !is_private_anonymous(map))
 			continue;
 		if (plan->parts == sizeof(plan->part) / sizeof(plan->part[0]) ||
-		    plan->bytes >= plan->max_bytes)
-			return 1;
+		    plan->bytes >= plan->max_bytes) {
+			plan->next = plan->lazy_n;
+			break;
+		}
 		if (end - start > plan->max_bytes - plan->bytes)
 			end = start + (plan->max_bytes - plan->bytes);
 		plan->part[plan->parts++] = (struct iovec){ (void *)(uintptr_t)start, end - start };
 		plan->bytes += end - start;
 	}
-	return plan->next == plan->lazy_n;
+	return plan->next == plan->lazy_n && plan->mapped;
 }
 
 /* Takes up to PIECE_BYTES, in up to BATCH ranges, from the parts that begin at *part. */
@@ -245,9 +250,13 @@ static int run(const struct hak_segment *seg, uint64_t max_bytes, bool exact, ui
 		return -ENOMEM;
 	*ret = 0;
 	plan->max_bytes = max_bytes;
+	plan->stats_ino = seg->stats_ino;
 	r = read_ranges(seg, plan);
 	if (r == 0 && plan->lazy_n)
 		r = hak_each_mapping(seg->procfd, meet_mapping, plan);
+	/* Another program was executed: what it has at these addresses was never published. */
+	if (r >= 0 && plan->parts && !plan->mapped)
+		r = -ESRCH;
 	if (r >= 0 && plan->parts) {
 		before = hak_segment_rss(seg, exact);
 		r = page_out(seg->pidfd, plan->part, plan->parts);

@@ -24,11 +24,9 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/manager.h"
 
-/* A process may change its values as it likes; so many of them are told in a minute, of one and of
- * all of one user. Those of root are the machine's own. */
-#define EVENTS_MAX     64u
-#define EVENTS_OF_USER 1024u
-#define EVENTS_NS      60000000000u
+/* A process may change its values as it likes; so many changes of one are told in a minute. */
+#define EVENTS_MAX 64u
+#define EVENTS_NS  60000000000u
 /* Between two reloads. */
 #define REPAIRS_MAX 8u
 #define BUSY_NS	    1000000000u /* a lock that is held for longer is worth a word */
@@ -77,46 +75,17 @@ static size_t plan(const struct hak_process *p, const struct hak_tune *tune, boo
 	return n;
 }
 
-static bool is_left(struct hak_told *told, unsigned max, uint64_t now)
-{
-	if (now - told->since_ns > EVENTS_NS) {
-		told->since_ns = now;
-		told->n = 0;
-	}
-	return told->n < max;
-}
-
-/* Of those that ended, too. */
-static struct hak_told *told_of_user(struct hak_manager *m, uid_t account)
-{
-	return &m->told[hak_account_place(account, m->shares.secret, HAK_TOLD_USERS)];
-}
-
-unsigned hak_told_left(struct hak_manager *m, uid_t account)
-{
-	struct hak_told *told = told_of_user(m, account);
-
-	if (account == 0)
-		return UINT_MAX;
-	return is_left(told, EVENTS_OF_USER, hak_monotonic_ns()) ? EVENTS_OF_USER - told->n : 0;
-}
-
-void hak_told_add(struct hak_manager *m, uid_t account, unsigned n)
-{
-	if (account)
-		told_of_user(m, account)->n += n;
-}
-
 static bool may_tell(struct hak_process *p)
 {
-	struct hak_told *user = p->id.account ? told_of_user(p->manager, p->id.account) : NULL;
 	uint64_t now = hak_monotonic_ns();
 
-	if (!is_left(&p->told, EVENTS_MAX, now) || (user && !is_left(user, EVENTS_OF_USER, now)))
+	if (now - p->told_since_ns > EVENTS_NS) {
+		p->told_since_ns = now;
+		p->told_n = 0;
+	}
+	if (p->told_n >= EVENTS_MAX || !hak_may_tell(p->id.account))
 		return false;
-	p->told.n++;
-	if (user)
-		user->n++;
+	p->told_n++;
 	return true;
 }
 

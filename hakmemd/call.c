@@ -294,9 +294,8 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	count_returned(p, rows);
 	hak_change_id(id);
 	snprintf(who, sizeof(who), "user %u", (unsigned)call->asker.uid);
-	hak_told_add(m, account,
-		     hak_changes_journal(rows, p->seg->procfd, id, who, "over D-Bus",
-					 hak_told_left(m, account)));
+	hak_told_add(account, hak_changes_journal(rows, p->seg->procfd, id, who, "over D-Bus",
+						  hak_told_left(account)));
 	r = call->method->answer(call->message, rows);
 	if (r < 0)
 		sd_bus_reply_method_errno(call->message, r, NULL);

@@ -320,7 +320,8 @@ static bool in_doubt(struct hak_discovery *d, struct seen *s, int error)
 	return true;
 }
 
-static void tell_bad(struct hak_discovery *d, struct seen *s, int error, const char *why)
+static void tell_bad(struct hak_discovery *d, struct seen *s, uid_t account, int error,
+		     const char *why)
 {
 	char pid[16], shown[4 * HAK_WHY_TEXT];
 	const struct hak_field fields[] = { { "OBJECT_PID", pid }, { "HAKMEM_WHY", why } };
@@ -329,7 +330,8 @@ static void tell_bad(struct hak_discovery *d, struct seen *s, int error, const c
 		return;
 	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM) {
 		s->told = true;
-		hak_log(LOG_WARNING, "process %d: %s", (int)s->pid, strerror(-error));
+		if (hak_may_tell(account))
+			hak_log(LOG_WARNING, "process %d: %s", (int)s->pid, strerror(-error));
 		return;
 	}
 	snprintf(pid, sizeof(pid), "%d", (int)s->pid);
@@ -339,6 +341,8 @@ static void tell_bad(struct hak_discovery *d, struct seen *s, int error, const c
 		return;
 	}
 	s->told = true;
+	if (!hak_may_tell(account))
+		return;
 	hak_event(LOG_NOTICE, HAK_MESSAGE_HOSTILE, fields, 2, "process %d is left alone: %s",
 		  (int)s->pid, shown);
 }
@@ -423,7 +427,7 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 	}
 	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
 	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT && r != -ETIME)
-		tell_bad(d, s, r, why);
+		tell_bad(d, s, account, r, why);
 }
 
 static uid_t account_of(struct hak_discovery *d, const char *name, uid_t uid)
@@ -481,8 +485,9 @@ static bool due(struct hak_discovery *d, struct seen *s)
 			return false;
 		renew(s);
 	}
+	/* Nothing that was found out about its former program holds. */
 	if (executed(d, s))
-		s->looks = 0;
+		renew(s);
 	if (s->looks < YOUNG)
 		return true;
 	pause = s->looks - YOUNG < RARELY ? 2u << (s->looks - YOUNG) : OLDEST;

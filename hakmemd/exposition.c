@@ -51,6 +51,7 @@ struct hak_exposition {
 	struct hak_scrapes *scrapes;
 	uint64_t read_ns, saved_ns;
 	struct hak_shares shares;
+	struct hak_shares ends; /* of the last readings, between two ticks */
 	unsigned ticks;
 	bool unsaved;
 	struct hak_store *store;
@@ -182,14 +183,19 @@ static void on_removed(struct hak_process *p, void *arg)
 {
 	struct hak_exposition *e = arg;
 	struct hak_part *part = p->part;
-	struct hak_budget budget;
 
 	if (!part)
 		return;
-	/* The last time: what it counted since the time before is lost if it takes too long. */
-	hak_budget_enter(&budget, READ_ONE_NS);
-	part_read(e, part);
-	e->manager->reads_put_off += hak_budget_leave(&budget);
+	/*
+	 * The last time. What the process counted since the time before is lost if reading takes
+	 * too long, or if the processes that a user ends in a second do together.
+	 */
+	if (hak_share_enter(&e->ends, p->id.account, NULL)) {
+		part_read(e, part);
+		e->manager->reads_put_off += hak_share_leave(&e->ends, NULL);
+	} else {
+		e->manager->reads_put_off++;
+	}
 	part_cut(part);
 	unlink_part(part);
 	free(part);
@@ -284,6 +290,7 @@ static void on_tick(struct hak_manager *m, void *arg)
 {
 	struct hak_exposition *e = arg;
 
+	hak_shares_begin(&e->ends);
 	/* Their processes ended while no daemon ran: what they counted until then is in the sums.
 	 */
 	if (++e->ticks == CLAIM_TICKS)
@@ -389,6 +396,8 @@ int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_e
 					 .user_ns = READ_USER_NS,
 					 .piece_ns = READ_ONE_NS,
 					 .secret = m->shares.secret };
+	e->ends = e->shares;
+	hak_shares_begin(&e->ends);
 	snprintf(path, sizeof(path), "%.400s/metrics", folder);
 	r = hak_metrics_new(HAK_METRICS_DAEMON, &e->metrics);
 	if (r == 0)

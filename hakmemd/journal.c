@@ -3,11 +3,13 @@
  * The journal or stderr, see journal.h. No call waits for the journal: where its socket is full the
  * message is lost, as with all of libsystemd's.
  */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,14 +17,26 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "control/cgroup.h"
 #include "control/escape.h"
+#include "control/segment.h"
 #include "hakmemd/journal.h"
 
 #define MESSAGE_BYTES 1024
 #define FIELD_BYTES   1024
 #define FIELDS_MAX    24
 
+#define TOLD_PLACES 1024u /* of accounts; a power of two */
+#define TOLD_NS	    60000000000u
+
 static int highest = LOG_INFO;
+
+/* What was said of the processes of an account; accounts share a place by a hash with a secret. */
+static struct told {
+	uint64_t since_ns;
+	unsigned n;
+	bool full; /* which was said */
+} told[TOLD_PLACES];
 
 void hak_log_level(int level)
 {
@@ -114,4 +128,54 @@ void hak_event(int level, const char *message_id, const struct hak_field *fields
 	va_start(args, format);
 	say(level, message_id, fields, n, format, args);
 	va_end(args);
+}
+
+/* -- how much is said of whom ------------------------------------------------------------------ */
+/* Of accounts other than root's. The minute begins with the first entry after the one before. */
+static struct told *told_of(uid_t account)
+{
+	static uint32_t secret;
+	uint64_t now = hak_monotonic_ns();
+	struct told *t;
+
+	while (!secret)
+		if (getrandom(&secret, sizeof(secret), 0) < 0)
+			secret = 1;
+	t = &told[hak_account_place(account, secret, TOLD_PLACES)];
+	if (!t->since_ns || now - t->since_ns > TOLD_NS)
+		*t = (struct told){ .since_ns = now };
+	return t;
+}
+
+unsigned hak_told_left(uid_t account)
+{
+	return account ? HAK_TOLD_OF_ACCOUNT - told_of(account)->n : UINT_MAX;
+}
+
+void hak_told_add(uid_t account, unsigned n)
+{
+	struct told *t;
+
+	if (!account)
+		return;
+	t = told_of(account);
+	t->n += n < HAK_TOLD_OF_ACCOUNT - t->n ? n : HAK_TOLD_OF_ACCOUNT - t->n;
+}
+
+bool hak_may_tell(uid_t account)
+{
+	struct told *t;
+
+	if (hak_told_left(account)) {
+		hak_told_add(account, 1);
+		return true;
+	}
+	t = told_of(account);
+	if (!t->full)
+		hak_log(LOG_NOTICE,
+			"more than %u messages of the processes of user %u in a minute: "
+			"the rest is not written",
+			HAK_TOLD_OF_ACCOUNT, (unsigned)account);
+	t->full = true;
+	return false;
 }

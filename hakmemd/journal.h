@@ -4,13 +4,20 @@
  * which the catalog (hakmem.catalog) explains. To the journal where stderr leads there, else to
  * stderr, one line each.
  *
+ * Whoever runs processes can give the daemon something to say of them. What is said of the
+ * processes of one account (hak_account()) has a limit in each minute; what the limit holds back is
+ * lost, and one line says that it is. Nothing is held back of root's processes.
+ *
  * For all of hakmemd. Strings of strangers are escaped here, by hak_event(); hak_log() takes what
  * was escaped already.
  */
 #ifndef HAK_JOURNAL_H
 #define HAK_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 #include <syslog.h>
 
 #include "control/changes.h" /* HAK_MESSAGE_TUNABLE, and the names of its fields */
@@ -35,5 +42,14 @@ int hak_log_error(int error, const char *what);
 
 void hak_event(int level, const char *message_id, const struct hak_field *fields, size_t n,
 	       const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* How many entries one account's processes may cause in a minute. */
+#define HAK_TOLD_OF_ACCOUNT 1024u
+
+/* How many are left in this minute; that `n` were written. */
+unsigned hak_told_left(uid_t account);
+void hak_told_add(uid_t account, unsigned n);
+/* Whether one may be written, which is counted. */
+bool hak_may_tell(uid_t account);
 
 #endif

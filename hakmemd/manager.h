@@ -34,13 +34,6 @@ struct hak_manager;
 struct hak_part;
 struct hak_pressure;
 
-/* How much was told of a process, or of a user's, in a minute. */
-struct hak_told {
-	uint64_t since_ns;
-	unsigned n;
-};
-#define HAK_TOLD_USERS 1024 /* a power of two */
-
 /* One tunable of one process as last seen. */
 struct hak_value {
 	uint64_t value; /* in force */
@@ -65,8 +58,9 @@ struct hak_process {
 	bool locked;				  /* control.lock: can be seen, not changed */
 	uint64_t busy_since_ns;			  /* its tunables are locked by another; 0: no */
 	char trouble[HAK_WHY_TEXT];		  /* why it could not be written; "" */
-	struct hak_told told;			  /* it may not flood the journal */
-	struct hak_program program;		  /* that it runs */
+	uint64_t told_since_ns;			  /* what was told of it in a minute */
+	unsigned told_n;
+	struct hak_program program; /* that it runs */
 
 	/* purge.c: one request at a time */
 	uint64_t purge_id; /* 0: none is out */
@@ -142,11 +136,10 @@ struct hak_manager {
 		void *arg;
 	} observers[HAK_OBSERVERS];
 	unsigned observers_n;
-	unsigned look;			      /* counts the looks at all processes */
-	struct hak_told told[HAK_TOLD_USERS]; /* of users other than root, by a hash */
-	struct hak_shares shares;	      /* of the looks at those that are known */
-	struct hak_process *at;		      /* who is next in this look; NULL: it is over */
-	const char *only;		      /* glob of commands; NULL: all processes */
+	unsigned look;		  /* counts the looks at all processes */
+	struct hak_shares shares; /* of the looks at those that are known */
+	struct hak_process *at;	  /* who is next in this look; NULL: it is over */
+	const char *only;	  /* glob of commands; NULL: all processes */
 	bool can_page_out;
 	bool pressure_stale; /* triggers are not those that the effects want */
 	char status[128];    /* as last sent */
@@ -219,9 +212,6 @@ void hak_apply(struct hak_process *p);
 void hak_apply_later(struct hak_process *p);
 /* Takes up what the process, or another controller, changed since the last look. */
 void hak_apply_look(struct hak_process *p);
-/* How many more entries of the journal an account may cause in this minute; that it did. */
-unsigned hak_told_left(struct hak_manager *m, uid_t account);
-void hak_told_add(struct hak_manager *m, uid_t account, unsigned n);
 
 /* -- purge.c ----------------------------------------------------------------------------------- */
 /* What it has cached, and whether it allocates, if that was not measured in the last `age_us`. */

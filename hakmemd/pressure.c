@@ -39,8 +39,8 @@
 struct trigger {
 	struct trigger *next;
 	struct hak_manager *manager;
-	char *cgroup; /* "" for the host */
-	uid_t uid;    /* account whose process wanted it first; 0 for the host */
+	char *cgroup;  /* "" for the host */
+	uid_t account; /* whose process wanted it first; 0 for the host */
 	uint64_t threshold_us, window_us, cooldown_us;
 	unsigned action;
 	bool wanted;
@@ -142,6 +142,8 @@ static void act(struct trigger *t)
 	asked = purge_worst(t);
 	t->asked = asked > 0;
 	t->deaf_until_ns = now + (t->cooldown_us * 1000 << t->backoff);
+	if (!hak_may_tell(t->account))
+		return;
 	snprintf(count, sizeof(count), "%u", asked);
 	hak_escape(t->cgroup, cgroup, sizeof(cgroup));
 	hak_event(asked ? LOG_INFO : LOG_DEBUG, HAK_MESSAGE_PRESSURE, fields, 2,
@@ -249,7 +251,7 @@ static void try_trigger(struct hak_pressure *pressure, struct trigger *t)
 		close(t->fd);
 	t->fd = -1;
 	/* a control group that is no more is no news */
-	if (!first || r == -ENOENT || r == -ENODEV)
+	if (!first || r == -ENOENT || r == -ENODEV || !hak_may_tell(t->account))
 		level = LOG_DEBUG;
 	hak_escape(*t->cgroup ? t->cgroup : "the host", shown, sizeof(shown));
 	hak_log(level, "no memory pressure to be had of %s: %s", shown, strerror(-r));
@@ -264,12 +266,12 @@ static struct trigger *find(struct hak_pressure *pressure, const struct trigger 
 	return NULL;
 }
 
-static bool may_have_more(const struct hak_pressure *pressure, uid_t uid)
+static bool may_have_more(const struct hak_pressure *pressure, uid_t account)
 {
 	unsigned n = 0;
 
-	for (const struct trigger *t = pressure->triggers; uid && t; t = t->next)
-		n += t->uid == uid;
+	for (const struct trigger *t = pressure->triggers; account && t; t = t->next)
+		n += t->account == account;
 	return n < OF_USER_MAX;
 }
 
@@ -278,7 +280,7 @@ static void want(struct hak_manager *m, const struct trigger *like)
 	struct trigger *t = find(m->pressure, like);
 
 	if (!t) {
-		t = may_have_more(m->pressure, like->uid) ? malloc(sizeof(*t)) : NULL;
+		t = may_have_more(m->pressure, like->account) ? malloc(sizeof(*t)) : NULL;
 		if (!t)
 			return;
 		*t = *like;
@@ -339,7 +341,7 @@ void hak_pressure_update(struct hak_manager *m)
 			continue;
 		group_of(p, group);
 		like = (struct trigger){ .cgroup = group,
-					 .uid = p->id.account,
+					 .account = p->id.account,
 					 .threshold_us = p->effect.threshold_us,
 					 .window_us = p->effect.window_us,
 					 .cooldown_us = p->effect.cooldown_us,

@@ -161,7 +161,7 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 	p->purge_not_before_ns = hak_monotonic_ns() + (pause_us << p->purge_backoff) * NS_PER_US;
 	p->purge_id = 0;
 	p->measured_ns = 1; /* long ago */
-	if (bytes)
+	if (bytes && hak_may_tell(p->id.account))
 		journal(p, bytes, ns, paged_out);
 	hak_tell_purged(p, bytes, p->purge_why);
 }
@@ -175,7 +175,8 @@ static void late(struct hak_process *p)
 	if (p->manager->can_page_out)
 		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
 	if (bytes) {
-		journal(p, bytes, 0, true);
+		if (hak_may_tell(p->id.account))
+			journal(p, bytes, 0, true);
 		hak_tell_purged(p, bytes, p->purge_why);
 	}
 }

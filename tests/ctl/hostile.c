@@ -578,6 +578,16 @@ static void page_out(void)
 	CHECK(rss_line(pid, "RssShmem:") == shared, "shared memory was paged out");
 	hak_segment_close(seg);
 	stop(pid);
+
+	/* What it published is of a program that it no longer is: it maps no segment. */
+	pid = start(&liar);
+	seg = open_good(pid);
+	seg->stats_ino = UINT64_MAX;
+	anon = rss_line(pid, "RssAnon:");
+	CHECK(hak_pageout_run(seg, &bytes) == -ESRCH && bytes == 0, "page-out of another program");
+	CHECK(rss_line(pid, "RssAnon:") == anon, "another program's memory was paged out");
+	hak_segment_close(seg);
+	stop(pid);
 }
 
 /* A child that has not made its own segment yet, for real. */

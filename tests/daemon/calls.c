@@ -54,12 +54,12 @@ unsigned hak_changes_journal(struct json_object *rows, int procfd, const char *i
 	return 0;
 }
 
-unsigned hak_told_left(struct hak_manager *m, uid_t account)
+unsigned hak_told_left(uid_t account)
 {
 	return 0;
 }
 
-void hak_told_add(struct hak_manager *m, uid_t account, unsigned n)
+void hak_told_add(uid_t account, unsigned n)
 {
 }
 

@@ -12,6 +12,8 @@
 static uint64_t now_ns = 1000 * SECOND;
 static uid_t account; /* of who is found next */
 static unsigned opened, lines;
+static bool executes; /* another program */
+static bool silent;   /* this account has said enough */
 
 /* -- what they need of the others -------------------------------------------------------------- */
 uint64_t hak_monotonic_ns(void)
@@ -83,7 +85,12 @@ void hak_program_close(struct hak_program *program)
 
 bool hak_program_runs(const struct hak_program *program)
 {
-	return true;
+	return !executes;
+}
+
+bool hak_may_tell(uid_t user)
+{
+	return !silent;
 }
 
 bool hak_program_same_exe(int dir, const char *process, const struct hak_program *program)
@@ -248,6 +255,32 @@ static void test_of_all(void)
 	      "%u processes of %u accounts are left", m.known.n, m.known.accounts);
 }
 
+/* What is wrong with a segment is said once, unless enough was said of its user; a process that
+ * executes another program is new. */
+static void test_bad(void)
+{
+	struct seen s = { .pid = getpid(), .program = HAK_PROGRAM_NONE };
+	const struct doubt long_ago = { .since_ns = 1, .error = -EBADMSG };
+
+	begin_test();
+	s.doubt = long_ago;
+	tell_bad(&d, &s, 1000, -EBADMSG, "a reason");
+	tell_bad(&d, &s, 1000, -EBADMSG, "a reason");
+	CHECK(lines == 1 && s.told, "%u lines", lines);
+	s.looks = YOUNG + RARELY;
+	s.program.fd = 0;
+	executes = true;
+	CHECK(due(&d, &s) && !s.told && s.doubt.since_ns == 0, "another program is new");
+	executes = false;
+	s.doubt = long_ago;
+	silent = true;
+	tell_bad(&d, &s, 1000, -EBADMSG, "a reason");
+	s.told = false;
+	tell_bad(&d, &s, 1000, -EMFILE, "a reason");
+	CHECK(lines == 1, "%u lines when enough was said of its user", lines);
+	silent = false;
+}
+
 int main(void)
 {
 	struct hak_policy_set none = { .n = 0 };
@@ -257,6 +290,7 @@ int main(void)
 	CHECK(d.proc, "no /proc");
 	test_of_account();
 	test_of_all();
+	test_bad();
 	begin_test();
 	closedir(d.proc);
 	return check_end();

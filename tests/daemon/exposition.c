@@ -19,7 +19,8 @@ static unsigned saves;
 static struct hak_manager m;
 static struct hak_process process[ALL];
 static struct hak_segment segment[ALL];
-static uint64_t counted[ALL]; /* by each of its counters */
+static uint64_t counted[ALL];		  /* by each of its counters */
+static int64_t processor_ns = 1, cost_ns; /* of reading one process */
 
 /* -- what exposition.c needs of the others ----------------------------------------------------- */
 uint64_t clock_now(void)
@@ -39,6 +40,7 @@ void free_nothing(struct hak_snapshot *snap)
 void take_figures(const struct hak_segment *seg, const struct hak_snapshot *snap, bool exact_rss,
 		  struct hak_figures *ret)
 {
+	processor_ns += cost_ns;
 	*ret = (struct hak_figures){ .value = { [HAK_FIGURE_PROCESSES] = 1 } };
 	for (unsigned i = 0; i < HAK_COUNTER_FIGURES; i++)
 		ret->value[i] = counted[seg - segment];
@@ -95,9 +97,9 @@ void hak_log(int level, const char *format, ...)
 }
 
 /* -- the tests --------------------------------------------------------------------------------- */
-static int64_t no_time(void)
+static int64_t processor(void)
 {
-	return 1;
+	return processor_ns;
 }
 
 /* A run of the daemon that finds all processes. */
@@ -212,9 +214,37 @@ static void test_saves(void)
 	CHECK(saves == 1, "%u saves at the end", saves);
 }
 
+/* The processes that a user ends in one second are read within that user's share of time. */
+static void test_ends(void)
+{
+	struct hak_exposition *e = start();
+	uint64_t put_off = m.reads_put_off;
+	int64_t before;
+
+	on_tick(&m, e);
+	cost_ns = READ_USER_NS / 10;
+	before = processor_ns;
+	for (unsigned i = 0; i < EACH; i++)
+		on_removed(&process[i], e);
+	CHECK(processor_ns - before == READ_USER_NS, "%lld ns for one user's",
+	      (long long)(processor_ns - before));
+	CHECK(m.reads_put_off - put_off == EACH - 10, "%llu were not read",
+	      (unsigned long long)(m.reads_put_off - put_off));
+	before = processor_ns;
+	on_removed(&process[EACH], e);
+	CHECK(processor_ns - before == cost_ns, "another user's is read");
+	on_tick(&m, e);
+	on_removed(&process[EACH + 1], e);
+	before = processor_ns;
+	on_removed(&process[EACH + 2], e);
+	CHECK(processor_ns - before == cost_ns, "so is one that ends in the next second");
+	cost_ns = 0;
+	hak_exposition_stop(e);
+}
+
 int main(void)
 {
-	hak_processor_clock(no_time);
+	hak_processor_clock(processor);
 	for (unsigned i = 0; i < ALL; i++) {
 		segment[i].stats_ino = 10000 + i;
 		segment[i].header.created_ns = 3 * i + 1;
@@ -225,6 +255,7 @@ int main(void)
 	}
 	test_bounds();
 	test_saves();
+	test_ends();
 	free(stored);
 	return check_end();
 }

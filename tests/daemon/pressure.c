@@ -13,6 +13,8 @@ static uint64_t now_ns = 1000 * SECOND;
 static struct hak_process *asked[64];
 static unsigned asked_n;
 static enum hak_purge_level asked_level;
+static unsigned events;
+static bool silent; /* this account has said enough */
 
 /* -- what pressure.c needs of the others ------------------------------------------------------- */
 uint64_t hak_monotonic_ns(void)
@@ -37,6 +39,12 @@ int hak_purge_process(struct hak_process *p, enum hak_purge_level level, const c
 void hak_event(int level, const char *message_id, const struct hak_field *fields, size_t n,
 	       const char *format, ...)
 {
+	events++;
+}
+
+bool hak_may_tell(uid_t account)
+{
+	return !silent;
 }
 
 void hak_log(int level, const char *format, ...)
@@ -163,9 +171,27 @@ static void test_backoff(void)
 	CHECK(fire(&t) == 1, "now somebody can");
 }
 
+/* A user's control groups may not fill the journal; the machine's own is always told of. */
+static void test_journal(void)
+{
+	struct hak_pressure pressure = { .shares = PLENTY };
+	struct hak_manager m = { .pressure = &pressure };
+	struct trigger t = { .manager = &m, .cgroup = (char[]){ "/a" }, .fd = -1, .account = 1000 };
+
+	add(&m, "/a", 4 << 20, 10 * SECOND);
+	events = 0;
+	fire(&t);
+	CHECK(events == 1, "%u entries", events);
+	silent = true;
+	now_ns += 1000 * SECOND;
+	CHECK(fire(&t) == 1 && events == 1, "%u entries when enough was said", events);
+	silent = false;
+}
+
 int main(void)
 {
 	test_order();
 	test_backoff();
+	test_journal();
 	return check_end();
 }

@@ -12,6 +12,8 @@
 #define SECOND 1000000000ull
 
 static uint64_t now_ns = 1000 * SECOND;
+static unsigned events;
+static bool silent; /* this account has said enough */
 static uint64_t requests, told_bytes, rss = 100 << 20;
 static struct hak_purge_answer answer;
 static int answered; /* what a look for the answer finds */
@@ -53,9 +55,15 @@ void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why)
 	told_bytes = bytes;
 }
 
+bool hak_may_tell(uid_t account)
+{
+	return !silent;
+}
+
 void hak_event(int level, const char *message_id, const struct hak_field *fields, size_t n,
 	       const char *format, ...)
 {
+	events++;
 }
 
 /* Without [Limit] nobody is measured. */
@@ -156,5 +164,11 @@ int main(void)
 	told_bytes = 1;
 	hak_purge_look(&p);
 	CHECK(!p.purge_id && told_bytes == 0, "that was nothing");
+
+	events = 0;
+	purge(&p, 32 << 20);
+	silent = true;
+	purge(&p, 32 << 20);
+	CHECK(events == 1, "%u entries of two purges when enough was said after one", events);
 	return check_end();
 }

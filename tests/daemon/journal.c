@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemd/journal.c with a clock of the test's own: how much is said of the processes of one
+ * account in a minute, that one line says when the rest is held back, and that nothing is held back
+ * of root's.
+ */
+#define hak_monotonic_ns clock_now
+#include "hakmemd/journal.c"
+#include "tests/ctl/check.h"
+
+#define SECOND 1000000000ull
+
+static uint64_t now_ns = 1000 * SECOND;
+
+uint64_t clock_now(void)
+{
+	return now_ns;
+}
+
+/* How many lines were written to stderr since the last call. */
+static unsigned lines(void)
+{
+	static char buf[1 << 16];
+	static off_t at;
+	ssize_t n = pread(STDERR_FILENO, buf, sizeof(buf), at);
+	unsigned found = 0;
+
+	for (ssize_t i = 0; i < n; i++)
+		found += buf[i] == '\n';
+	at += n > 0 ? n : 0;
+	return found;
+}
+
+/* How many of `n` entries may be written. */
+static unsigned allowed(uid_t account, unsigned n)
+{
+	unsigned may = 0;
+
+	while (n--)
+		may += hak_may_tell(account);
+	return may;
+}
+
+static void test_limit(void)
+{
+	CHECK(allowed(1000, 5000) == HAK_TOLD_OF_ACCOUNT, "an account's limit");
+	CHECK(lines() == 1, "one line says that entries are held back");
+	CHECK(hak_told_left(1000) == 0, "none is left");
+	CHECK(allowed(1001, 10) == 10 && lines() == 0, "another account's are written");
+	CHECK(allowed(0, 5000) == 5000 && lines() == 0, "root's are written");
+
+	now_ns += 61 * SECOND;
+	CHECK(allowed(1000, 5000) == HAK_TOLD_OF_ACCOUNT && lines() == 1, "in the next minute");
+}
+
+static void test_add(void)
+{
+	now_ns += 61 * SECOND;
+	CHECK(hak_told_left(1000) == HAK_TOLD_OF_ACCOUNT, "all are left");
+	hak_told_add(1000, 24);
+	CHECK(hak_told_left(1000) == HAK_TOLD_OF_ACCOUNT - 24, "all but 24");
+	hak_told_add(1000, UINT_MAX);
+	CHECK(hak_told_left(1000) == 0 && allowed(1000, 1) == 0, "none");
+	hak_told_add(0, UINT_MAX);
+	CHECK(hak_told_left(0) == UINT_MAX, "root has no limit");
+}
+
+int main(void)
+{
+	FILE *out = tmpfile();
+
+	unsetenv("JOURNAL_STREAM");
+	if (!out || dup2(fileno(out), STDERR_FILENO) < 0)
+		return 99;
+	test_limit();
+	test_add();
+	return check_end();
+}
