@@ -106,7 +106,8 @@ static uid_t changed_by(const struct ctl_entry *e)
  * True if the row before on this tunable of this process says the same as the entry. hakmemd sees
  * what commands do, and writes about it before they do or after: one of the two is enough, and the
  * command's own knows more. Both must be about a change of one user, so that no user's entry
- * stands for what another one did.
+ * stands for what another one did, and both trusted or neither: what anybody could have written
+ * does not take the place of what hakmemd has seen.
  */
 static bool said_already(struct command *cmd, const struct ctl_entry *e)
 {
@@ -119,7 +120,8 @@ static bool said_already(struct command *cmd, const struct ctl_entry *e)
 		if (hak_json_get(row, "pid") != (uint64_t)e->pid ||
 		    strcmp(hak_json_get_text(row, "name"), e->tunable) != 0)
 			continue;
-		if (hak_json_get(row, "changed_by") != changed_by(e))
+		if (hak_json_get(row, "changed_by") != changed_by(e) ||
+		    json_object_get_boolean(json_object_object_get(row, "trusted")) != e->trusted)
 			continue;
 		if (!hak_json_get_text(row, "id") == !e->change[0] || !new ||
 		    strcmp(new, e->new) != 0)

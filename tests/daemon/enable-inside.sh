@@ -143,7 +143,7 @@ hakmemctl set "$redis" whale.ring_slots=31 >/dev/null
 await 3
 second=$(change 2)
 hakmemctl undo "$first" >/hk/undo && fail "undid what was changed since"
-grep -q 'whale.ring_slots.*refused.*it is 31 now, by user 0' /hk/undo || fail "$(cat /hk/undo)"
+grep -q 'whale.ring_slots.*refused.*it is 31 now; its page names user 0' /hk/undo || fail "$(cat /hk/undo)"
 is "the other of the two" "$(value purge.delay_ms)" 1s
 is "not touched" "$(value whale.ring_slots)" 31
 hakmemctl undo "$second" >/dev/null || fail "undo"
@@ -198,6 +198,16 @@ hakmemctl undo feedfeedfeed >/hk/undo && fail "undid what a stranger made up"
 grep -q "neither root's nor" /hk/undo || fail "$(cat /hk/undo)"
 is "not touched" "$(value whale.ring_slots)" 40
 # Nor do they take the place of an entry of root's that says the same, nor are they completed.
+# The last of those is hakmemd's on a change of the stranger's, which no command wrote about.
+python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(("MESSAGE=x\nMESSAGE_ID=2ec758b08de447379b7fcf0bc7d5e3c8\nOBJECT_PID=%s\n"
+          "HAKMEM_TUNABLE=purge.delay_ms\nHAKMEM_OLD=1s\nHAKMEM_NEW=77s\n"
+          "HAKMEM_WHO=user 65533\n" % sys.argv[1]).encode(),
+         "/run/systemd/journal/socket")' "$redis" || fail "no entry"
+seen() { journalctl --sync; hakmemctl history "$redis" | grep -q 77s; }
+wait_for 30 seen || fail "the entry of hakmemd's is not there"
 trusted() { hakmemctl history "$redis" --json=short | grep -o '"trusted":true' | wc -l; }
 before=$(trusted)
 hakmemctl history "$redis" --json=short >/hk/rows && chmod 644 /hk/rows
