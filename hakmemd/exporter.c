@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -59,6 +60,7 @@ struct place {
 struct exporter {
 	const char *socket;
 	struct text texts[HAK_METRICS_PROMETHEUS + 1];
+	uint64_t secret;      /* nobody chooses with whom to share a kind of peers */
 	pthread_mutex_t lock; /* of the places: no descriptor is closed while it is held */
 	struct place places[CONNECTIONS];
 };
@@ -104,6 +106,11 @@ static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format fo
 		return t->response;
 	if (t->failed_ns && now - t->failed_ns < FRESH_NS) {
 		strcpy(why, t->why);
+		return NULL;
+	}
+	/* The latest one was let go, and all that are left are still read. */
+	if (!t->response && texts >= TEXTS_MAX) {
+		snprintf(why, HAK_WHY_TEXT, "too many answers are still read");
 		return NULL;
 	}
 	if (t->response)
@@ -154,7 +161,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 /* -- connections ------------------------------------------------------------------------------- */
 /* All of one address are one peer; of IPv6, all of one network. */
-static unsigned peer_of(int fd)
+static unsigned peer_of(int fd, uint64_t secret)
 {
 	struct sockaddr_storage from = { 0 };
 	socklen_t bytes = sizeof(from);
@@ -170,7 +177,9 @@ static unsigned peer_of(int fd)
 		memcpy(&key, v6->sin6_addr.s6_addr + 12, 4);
 	else if (from.ss_family == AF_INET6)
 		memcpy(&key, v6->sin6_addr.s6_addr, sizeof(key));
-	return (unsigned)(key * 0x9e3779b97f4a7c15u >> 58) % PEERS;
+	key = (key ^ secret) * 0x9e3779b97f4a7c15u;
+	key = (key ^ key >> 32 ^ secret) * 0x9e3779b97f4a7c15u;
+	return (unsigned)(key >> 58) % PEERS;
 }
 
 /* Under the lock: if there are too many, one of the peer with most of them is told to end. */
@@ -215,7 +224,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 							    MHD_CONNECTION_INFO_CONNECTION_FD)
 					    ->connect_fd;
 			place->since_ns = hak_monotonic_ns();
-			place->peer = peer_of(place->fd);
+			place->peer = peer_of(place->fd, e->secret);
 			*context = place;
 			make_room(e);
 		}
@@ -361,6 +370,8 @@ int main(int argc, char **argv)
 	const char *where = DEFAULT_LISTEN;
 	int option, fd;
 
+	if (getrandom(&e.secret, sizeof(e.secret), 0) < 0)
+		e.secret = hak_monotonic_ns();
 	argv[0] = (char[]){ "hakmem-exporter" };
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {

@@ -143,7 +143,8 @@ hakmemctl set "$redis" whale.ring_slots=31 >/dev/null
 await 3
 second=$(change 2)
 hakmemctl undo "$first" >/hk/undo && fail "undid what was changed since"
-grep -q 'whale.ring_slots.*refused.*it is 31 now; its page names user 0' /hk/undo || fail "$(cat /hk/undo)"
+grep -q 'whale.ring_slots.*refused.*it is 31 now; its page names user 0' /hk/undo ||
+	fail "$(cat /hk/undo)"
 is "the other of the two" "$(value purge.delay_ms)" 1s
 is "not touched" "$(value whale.ring_slots)" 31
 hakmemctl undo "$second" >/dev/null || fail "undo"

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemd/exporter.c with a clock, a daemon and an HTTP server of the test's own: however many
+ * clients read slowly, no more texts than TEXTS_MAX are in memory, and a daemon that is not there
+ * is asked once a second.
+ */
+int exporter_main(int argc, char **argv);
+#define main exporter_main
+#include "hakmemd/exporter.c"
+#undef main
+#include "tests/ctl/check.h"
+
+#define SECOND 1000000000ull
+
+static uint64_t now_ns = 1000 * SECOND;
+static bool daemon_answers = true;
+static unsigned asked;
+
+/* -- what exporter.c needs of the others ------------------------------------------------------- */
+struct MHD_Response {
+	unsigned users;
+	void *text;
+	MHD_ContentReaderFreeCallback free_text;
+};
+
+struct MHD_Response *
+MHD_create_response_from_buffer_with_free_callback(size_t bytes, void *text,
+						   MHD_ContentReaderFreeCallback free_text)
+{
+	struct MHD_Response *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		exit(99);
+	*r = (struct MHD_Response){ .users = 1, .text = text, .free_text = free_text };
+	return r;
+}
+
+void MHD_destroy_response(struct MHD_Response *r)
+{
+	if (--r->users)
+		return;
+	r->free_text(r->text);
+	free(r);
+}
+
+enum MHD_Result MHD_add_response_header(struct MHD_Response *r, const char *name, const char *value)
+{
+	return MHD_YES;
+}
+
+uint64_t hak_monotonic_ns(void)
+{
+	return now_ns;
+}
+
+int hak_metrics_ask(const char *socket_path, enum hak_metrics_format format, uint64_t timeout_ns,
+		    char **ret, size_t *ret_bytes, char why[HAK_WHY_TEXT])
+{
+	asked++;
+	if (!daemon_answers) {
+		strcpy(why, "no daemon");
+		return -ECONNREFUSED;
+	}
+	*ret = strdup("text");
+	*ret_bytes = 4;
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* -- the tests --------------------------------------------------------------------------------- */
+static struct exporter e;
+
+/* A client asks, and keeps what it got. */
+static struct MHD_Response *get(enum hak_metrics_format format)
+{
+	char why[HAK_WHY_TEXT] = "";
+	struct MHD_Response *r = fresh(&e, format, why);
+
+	if (r)
+		r->users++;
+	CHECK(!r == !!why[0], "a text or a reason: %s", why);
+	return r;
+}
+
+static void test_slow_readers(void)
+{
+	struct MHD_Response *kept[64] = { NULL };
+	unsigned most = 0, n = 0;
+
+	for (unsigned i = 0; i < 60; i++) {
+		now_ns += 2 * SECOND;
+		/* For a while there is no daemon, and the latest text is let go. */
+		daemon_answers = i / 10 != 1 && i / 10 != 3;
+		kept[n] = get(i % 2 ? HAK_METRICS_PROMETHEUS : HAK_METRICS_OPENMETRICS);
+		n += kept[n] != NULL;
+		most = texts > most ? texts : most;
+	}
+	CHECK(most == TEXTS_MAX, "%u texts in memory", most);
+	while (n--)
+		MHD_destroy_response(kept[n]);
+	daemon_answers = true;
+	now_ns += 2 * SECOND;
+	asked = 0;
+	for (unsigned i = 0; i < 10; i++)
+		MHD_destroy_response(get(HAK_METRICS_PROMETHEUS));
+	CHECK(asked == 1, "asked %u times in one second", asked);
+	CHECK(texts <= 2, "%u texts without readers", texts);
+}
+
+static void test_no_daemon(void)
+{
+	daemon_answers = false;
+	now_ns += 2 * SECOND;
+	asked = 0;
+	for (unsigned i = 0; i < 10; i++)
+		CHECK(!get(HAK_METRICS_PROMETHEUS), "an old text");
+	CHECK(asked == 1, "a daemon that is not there is asked %u times", asked);
+	now_ns += 2 * SECOND;
+	get(HAK_METRICS_PROMETHEUS);
+	CHECK(asked == 2, "and never again");
+}
+
+int main(void)
+{
+	test_slow_readers();
+	test_no_daemon();
+	return check_end();
+}
