@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/grow.h"
@@ -23,6 +24,11 @@
 #define ALL_NS	   10000000000
 #define USER_NS	   500000000
 #define PROCESS_NS 20000000
+
+/* A process makes its segment within a millisecond. Among many bad segments so many are looked at
+ * twice. */
+#define SECOND_LOOK_NS 25000000
+#define SECOND_LOOKS   8u
 
 /* The kernel keeps this much of a process's name. */
 #define COMM_LENGTH 15
@@ -207,8 +213,8 @@ void hak_target_shares(struct hak_shares *ret)
 	hak_shares_begin(ret);
 }
 
-int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct hak_segment **ret,
-		    char why[HAK_WHY_TEXT])
+static int open_in_share(struct hak_shares *shares, pid_t pid, unsigned flags,
+			 struct hak_segment **ret, char why[HAK_WHY_TEXT])
 {
 	char path[32];
 	struct stat st;
@@ -227,6 +233,19 @@ int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct
 	r = hak_segment_open(pid, flags, ret, why);
 	hak_share_leave(shares, NULL);
 	return r;
+}
+
+int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct hak_segment **ret,
+		    char why[HAK_WHY_TEXT])
+{
+	static unsigned second_looks;
+	int r = open_in_share(shares, pid, flags, ret, why);
+
+	if (r != -EBADMSG || second_looks == SECOND_LOOKS)
+		return r;
+	second_looks++;
+	nanosleep(&(struct timespec){ .tv_nsec = SECOND_LOOK_NS }, NULL);
+	return open_in_share(shares, pid, flags, ret, why);
 }
 
 int hak_target_any_pids(const struct hak_target *target, pid_t **ret, size_t *ret_n)

@@ -50,7 +50,8 @@ int hak_target_any_pids(const struct hak_target *target, pid_t **ret, size_t *re
 void hak_target_shares(struct hak_shares *ret);
 
 /* hak_segment_open() within `shares` (NULL: however long it takes): -ETIME also where there is
- * no time left for that user's processes. */
+ * no time left for that user's processes. A segment that is not valid is looked at twice, since
+ * the process may be making it just now. */
 int hak_target_open(struct hak_shares *shares, pid_t pid, unsigned flags, struct hak_segment **ret,
 		    char why[HAK_WHY_TEXT]);
 

@@ -212,7 +212,7 @@ int ctl_open_one(struct ctl *ctl, const char *text, unsigned flags, struct hak_s
 	}
 	if (f.n > 1)
 		return ctl_usage(ctl, "%zu processes match; give the PID of one", f.n);
-	r = hak_segment_open(pid, flags, ret, why);
+	r = hak_target_open(NULL, pid, flags, ret, why);
 	if (r < 0)
 		ctl_complain("hakmemctl: process %d: %s\n", (int)pid, why);
 	return ctl_exit_code(r);

@@ -15,10 +15,12 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/pageout.h"
 #include "control/snapshot.h"
+#include "control/target.h"
 #include "control/tunewrite.h"
 #include "tests/ctl/check.h"
 #include "tests/ctl/fake.h"
@@ -627,6 +629,50 @@ static void real_child(void)
 	close(f.tune_fd);
 }
 
+static uint64_t *mended; /* at the second look; NULL: nothing is */
+static uint64_t good_word;
+static unsigned pauses;
+
+int nanosleep(const struct timespec *request, struct timespec *remain)
+{
+	pauses++;
+	if (mended)
+		*mended = good_word;
+	return 0;
+}
+
+/* A process may be making its segment just now: a bad one is looked at twice, a good one once. */
+static void second_look(void)
+{
+	struct fake f;
+	char why[HAK_WHY_TEXT];
+	struct hak_segment *seg;
+	int r;
+
+	pauses = 0;
+	fake_create(&f);
+	fake_seal(&f);
+	r = hak_target_open(NULL, getpid(), 0, &seg, why);
+	CHECK(r == 0 && pauses == 0, "a good segment: %s", why);
+	hak_segment_close(seg);
+	mended = (uint64_t *)f.header;
+	good_word = *mended;
+	*mended = 0;
+	r = hak_target_open(NULL, getpid(), 0, &seg, why);
+	CHECK(r == 0 && pauses == 1, "one that becomes good: %s", why);
+	if (r == 0)
+		hak_segment_close(seg);
+	*mended = 0;
+	mended = NULL;
+	for (unsigned i = 0; i < 100; i++)
+		CHECK(hak_target_open(NULL, getpid(), 0, &seg, why) == -EBADMSG, "a bad one");
+	CHECK(pauses >= 2 && pauses < 50, "%u pauses for 100 bad ones", pauses);
+	munmap(f.map, f.bytes);
+	munmap(f.tune, 4096);
+	close(f.stats_fd);
+	close(f.tune_fd);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(liars) / sizeof(liars[0]); i++)
@@ -637,5 +683,6 @@ int main(void)
 	answers();
 	page_out();
 	real_child();
+	second_look();
 	return check_end();
 }
