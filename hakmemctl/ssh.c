@@ -16,16 +16,23 @@
 
 #include "hakmemctl/ctl.h"
 
-#define WAIT_MS 2000
+#define WAIT_MS	  2000
+#define WORDS_MAX 65536u /* bytes that are passed on */
 
 static void pass_on(int from)
 {
 	FILE *f = fdopen(from, "r");
 	char piece[1024];
+	size_t bytes = 0;
 
 	signal(SIGPIPE, SIG_DFL);
-	while (f && fgets(piece, sizeof(piece), f))
-		ctl_complain("%s", piece);
+	/* The rest is read and not passed on: ssh must not wait for it. */
+	while (f && fgets(piece, sizeof(piece), f)) {
+		if (bytes <= WORDS_MAX && (bytes += strlen(piece)) > WORDS_MAX)
+			ctl_complain("hakmemctl: ssh has more to say, which is left out\n");
+		else if (bytes <= WORDS_MAX)
+			ctl_complain("%s", piece);
+	}
 	_exit(0);
 }
 
