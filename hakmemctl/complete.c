@@ -45,9 +45,9 @@ static void offer_choices(const char *word, const char *prefix, const char *choi
 	}
 }
 
-static void offer_verbs(const char *word)
+static void offer_verbs(const struct ctl *ctl, const char *word)
 {
-	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+	for (const struct ctl_verb *v = ctl->verbs; v->name; v++)
 		if (!v->hidden)
 			offer(word, v->name);
 }
@@ -163,24 +163,26 @@ static int offer_change(const struct ctl_entry *e, void *arg)
 }
 
 /* The `at`th argument of a verb. */
-static void offer_argument(const struct ctl_verb *verb, int at, const char *word)
+static void offer_argument(const struct ctl *ctl, const struct ctl_verb *verb, int at,
+			   const char *word)
 {
+	const char *name = verb->name;
 	bool target = strstr(verb->arguments, "TARGET");
 	char why[HAK_WHY_TEXT];
 
-	if (verb->run == verb_advise && at == 0)
+	if (strcmp(name, "advise") == 0 && at == 0)
 		offer(word, "apply");
-	if (target && (at == 0 || (verb->run == verb_advise && at == 2)))
+	if (target && (at == 0 || (strcmp(name, "advise") == 0 && at == 2)))
 		offer_targets(word);
 	else if (target && strstr(verb->arguments, "NAME"))
 		offer_tunables(word, strstr(verb->arguments, "NAME=VALUE"));
-	else if (verb->run == verb_describe)
+	else if (strcmp(name, "describe") == 0)
 		offer_tunables(word, false), offer_counters(word);
-	else if (verb->run == verb_help && at == 0)
-		offer_verbs(word);
+	else if (strcmp(name, "help") == 0 && at == 0)
+		offer_verbs(ctl, word);
 	else if (strcmp(verb->arguments, "UNIT...") == 0)
 		offer_units(word);
-	else if (verb->run == verb_undo && at == 0)
+	else if (strcmp(name, "undo") == 0 && at == 0)
 		ctl_each_entry(NULL, offer_change, (char *)word, why);
 }
 
@@ -197,20 +199,20 @@ int verb_complete(struct ctl *ctl, int argc, char **argv)
 	for (int i = 1; i < argc - 1; i++) {
 		if (argv[i][0] == '-')
 			continue;
-		for (const struct ctl_verb *v = ctl_verbs; !verb && v->name; v++)
+		for (const struct ctl_verb *v = ctl->verbs; !verb && v->name; v++)
 			if (strcmp(v->name, argv[i]) == 0)
 				verb = v, arguments = -1;
 		arguments++;
 	}
-	if (verb && verb->run == verb_run && strcmp(before, "-t") == 0) {
+	if (verb && strcmp(verb->name, "run") == 0 && strcmp(before, "-t") == 0) {
 		offer_tunables(word, true);
 	} else if (word[0] == '-') {
 		offer_options(word, verb ? verb->options : NULL);
 		offer_options(word, ctl_common_options);
 	} else if (!verb) {
-		offer_verbs(word);
+		offer_verbs(ctl, word);
 	} else {
-		offer_argument(verb, arguments, word);
+		offer_argument(ctl, verb, arguments, word);
 	}
 	return CTL_OK;
 }

@@ -46,6 +46,7 @@ struct ctl_option {
 struct ctl_verb;
 
 struct ctl {
+	const struct ctl_verb *verbs; /* all of them; ended by one without a name */
 	const struct ctl_verb *verb;
 	enum hak_json_mode json;
 	bool legend, use_pager, color;
@@ -69,7 +70,6 @@ struct ctl_verb {
 	bool remote; /* takes --host and --machine */
 };
 
-extern const struct ctl_verb ctl_verbs[]; /* ended by one without a name */
 extern const struct ctl_option ctl_common_options[];
 
 int verb_list(struct ctl *ctl, int argc, char **argv);
@@ -95,7 +95,6 @@ int verb_cat_config(struct ctl *ctl, int argc, char **argv);
 int verb_doctor(struct ctl *ctl, int argc, char **argv);
 int verb_version(struct ctl *ctl, int argc, char **argv);
 int verb_complete(struct ctl *ctl, int argc, char **argv);
-int verb_help(struct ctl *ctl, int argc, char **argv);
 
 /* -- options.c --------------------------------------------------------------------------------- */
 /*
@@ -108,7 +107,11 @@ int ctl_option(struct ctl *ctl, int argc, char **argv);
 /* One line on stderr with a pointer to --help; returns CTL_USAGE, which is ctl->failure then. */
 int ctl_usage(struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void ctl_help(const struct ctl_verb *verb); /* NULL: all verbs */
+void ctl_help(const struct ctl *ctl, const struct ctl_verb *verb); /* NULL: all verbs */
+
+/* --root=, of which ctl->argument is the value: *root, which is HAK_OWN_ROOT or a descriptor of an
+ * earlier --root, becomes a descriptor for hak_open_in(), or HAK_OWN_ROOT for /. An exit code. */
+int ctl_root_option(struct ctl *ctl, int *root);
 
 /* -- targets.c --------------------------------------------------------------------------------- */
 /*

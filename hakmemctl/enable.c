@@ -382,26 +382,6 @@ static int disable_one(struct command *cmd, const char *name)
 }
 
 /* -- the verbs --------------------------------------------------------------------------------- */
-int ctl_root_option(struct ctl *ctl, int *root)
-{
-	int fd = open(ctl->argument, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char why[HAK_WHY_TEXT];
-
-	if (fd < 0)
-		return ctl_usage(ctl, "--root: %.200s: %s", ctl->argument, strerror(errno));
-	if (*root != HAK_OWN_ROOT)
-		close(*root);
-	*root = fd;
-	/* As it is written, "/" is ours also where the kernel does not tell. */
-	if (ctl->argument[strspn(ctl->argument, "/")] == '\0' || hak_root_is_own(fd)) {
-		close(fd);
-		*root = HAK_OWN_ROOT;
-	} else if (hak_root_check(fd, why) < 0) {
-		ctl_complain("hakmemctl: --root=%.200s: %s\n", ctl->argument, why);
-		return CTL_UNSUPPORTED;
-	}
-	return CTL_OK;
-}
 
 static int root_option(struct ctl *ctl, struct command *cmd)
 {

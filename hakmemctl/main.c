@@ -110,18 +110,9 @@ static const struct ctl_option doctor_options[] = {
 	{ NULL },
 };
 
-const struct ctl_option ctl_common_options[] = {
-	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
-	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "columns of a table, by heads, with commas" },
-	{ "no-legend", 'q', NONE, "no heads above tables" },
-	{ "no-pager", 256, NONE, "do not pipe long answers into a pager" },
-	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "ask hakmemd on that host, by ssh" },
-	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "ask hakmemd in that container" },
-	{ "help", 'h', NONE, "this text" },
-	{ NULL },
-};
+static int verb_help(struct ctl *ctl, int argc, char **argv);
 
-const struct ctl_verb ctl_verbs[] = {
+static const struct ctl_verb verbs[] = {
 	{ "list", "", "the processes that run hakmem", verb_list, .remote = true },
 	{ "stats", "TARGET", "memory by state, tiers, caches and system calls", verb_stats,
 	  stats_options, .remote = true },
@@ -167,13 +158,13 @@ const struct ctl_verb ctl_verbs[] = {
 
 static const struct ctl_verb *verb_named(const char *name)
 {
-	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+	for (const struct ctl_verb *v = verbs; v->name; v++)
 		if (strcmp(v->name, name) == 0)
 			return v;
 	return NULL;
 }
 
-int verb_help(struct ctl *ctl, int argc, char **argv)
+static int verb_help(struct ctl *ctl, int argc, char **argv)
 {
 	const struct ctl_verb *verb = NULL;
 
@@ -184,7 +175,7 @@ int verb_help(struct ctl *ctl, int argc, char **argv)
 		if (!verb)
 			return ctl_usage(ctl, "there is no verb \"%s\"", argv[optind]);
 	}
-	ctl_help(verb);
+	ctl_help(ctl, verb);
 	return CTL_OK;
 }
 
@@ -194,6 +185,7 @@ int main(int argc, char **argv)
 {
 	static const struct ctl_verb none = { .name = "", .arguments = "", .first_ends = true };
 	struct ctl ctl = {
+		.verbs = verbs,
 		.verb = &none,
 		.legend = true,
 		.use_pager = true,
@@ -210,7 +202,7 @@ int main(int argc, char **argv)
 	if (ctl_option(&ctl, argc, argv) != -1)
 		return ctl.failure;
 	if (optind == argc) {
-		ctl_help(NULL);
+		ctl_help(&ctl, NULL);
 		return CTL_USAGE;
 	}
 	verb = verb_named(argv[optind]);

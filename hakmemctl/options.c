@@ -3,11 +3,15 @@
  * The command line: tables of options in, getopt_long inside, one option at a time out. The help is
  * printed from the same tables.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "control/root.h"
 #include "hakmemctl/ctl.h"
 
 #define OPTIONS_MAX 32
@@ -17,6 +21,19 @@
 struct getopt_tables {
 	struct option long_form[OPTIONS_MAX + 1];
 	char short_form[3 * OPTIONS_MAX + 2];
+};
+
+/* What all verbs take. */
+#define NONE CTL_NO_ARGUMENT, NULL
+const struct ctl_option ctl_common_options[] = {
+	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
+	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "columns of a table, by heads, with commas" },
+	{ "no-legend", 'q', NONE, "no heads above tables" },
+	{ "no-pager", 256, NONE, "do not pipe long answers into a pager" },
+	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "ask hakmemd on that host, by ssh" },
+	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "ask hakmemd in that container" },
+	{ "help", 'h', NONE, "this text" },
+	{ NULL },
 };
 
 /* A verb may use a letter of the common options for one of its own. */
@@ -76,7 +93,7 @@ static int common_option(struct ctl *ctl, int letter)
 		ctl->machine = optarg;
 		return 0;
 	case 'h':
-		ctl_help(*ctl->verb->name ? ctl->verb : NULL);
+		ctl_help(ctl, *ctl->verb->name ? ctl->verb : NULL);
 		ctl->failure = CTL_OK;
 		return -1;
 	case '?':
@@ -149,6 +166,27 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 	return ctl->failure = CTL_USAGE;
 }
 
+int ctl_root_option(struct ctl *ctl, int *root)
+{
+	int fd = open(ctl->argument, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char why[HAK_WHY_TEXT];
+
+	if (fd < 0)
+		return ctl_usage(ctl, "--root: %.200s: %s", ctl->argument, strerror(errno));
+	if (*root != HAK_OWN_ROOT)
+		close(*root);
+	*root = fd;
+	/* As it is written, "/" is ours also where the kernel does not tell. */
+	if (ctl->argument[strspn(ctl->argument, "/")] == '\0' || hak_root_is_own(fd)) {
+		close(fd);
+		*root = HAK_OWN_ROOT;
+	} else if (hak_root_check(fd, why) < 0) {
+		ctl_complain("hakmemctl: --root=%.200s: %s\n", ctl->argument, why);
+		return CTL_UNSUPPORTED;
+	}
+	return CTL_OK;
+}
+
 /* Those of the common ones that say whom to ask, where the verb asks nobody. */
 static bool is_in_vain(const struct ctl_verb *verb, int letter)
 {
@@ -173,7 +211,7 @@ static void help_options(const struct ctl_option *options, const struct ctl_verb
 	}
 }
 
-void ctl_help(const struct ctl_verb *verb)
+void ctl_help(const struct ctl *ctl, const struct ctl_verb *verb)
 {
 	const struct ctl_verb *asked = verb;
 
@@ -184,7 +222,7 @@ void ctl_help(const struct ctl_verb *verb)
 	} else {
 		printf("hakmemctl VERB [OPTION]... [ARGUMENT]...: watch and steer hakmem in "
 		       "running processes\n\n");
-		for (verb = ctl_verbs; verb->name; verb++)
+		for (verb = ctl->verbs; verb->name; verb++)
 			if (!verb->hidden)
 				printf("  %-10s%-22s %s\n", verb->name,
 				       strlen(verb->arguments) > 22 ? "..." : verb->arguments,

@@ -90,12 +90,6 @@ struct ctl_executable {
 /* Of a regular file. 0, -ENOEXEC (neither ELF nor script) or -errno. */
 int ctl_executable_read(int fd, struct ctl_executable *ret);
 
-/* -- enable.c ---------------------------------------------------------------------------------- */
-struct ctl;
-/* --root: a descriptor for hak_open_in(), HAK_OWN_ROOT for /, in place of the one that is there; an
- * exit code. */
-int ctl_root_option(struct ctl *ctl, int *root);
-
 /* -- status.c ---------------------------------------------------------------------------------- */
 /* Whether a process of that unit of this machine runs. */
 bool ctl_unit_runs(const char *unit);
