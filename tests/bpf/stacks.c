@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "bpf/mapped.h"
-#include "hakmemctl/profile.h"
+#include "hakmemctl/profile/profile.h"
 #include "tests/ctl/check.h"
 
 /* What profile_stacks.c keeps at most. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "control/schema.h"
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 #include "tests/ctl/check.h"
 
 #define M	 ((uint64_t)1 << 20)

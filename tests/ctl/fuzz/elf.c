@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

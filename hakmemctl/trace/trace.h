@@ -17,7 +17,7 @@
 #include "bpf/symbols.h"
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
-#include "hakmemctl/price.h"
+#include "hakmemctl/trace/price.h"
 
 #define TRACE_SITES_MAX 8192
 #define TRACE_MOMENTS	310 /* that a picture shows apart */

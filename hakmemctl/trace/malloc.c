@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "control/proc.h"
-#include "hakmemctl/trace.h"
+#include "hakmemctl/trace/trace.h"
 
 #define OBJECTS_MAX 1024
 #define ENTRIES_MAX 512 /* program headers, and what is in the dynamic section */

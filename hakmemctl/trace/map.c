@@ -15,7 +15,7 @@
 
 #include "control/escape.h"
 #include "control/grow.h"
-#include "hakmemctl/trace.h"
+#include "hakmemctl/trace/trace.h"
 
 enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
 

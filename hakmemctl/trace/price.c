@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "control/segment.h"
-#include "hakmemctl/price.h"
+#include "hakmemctl/trace/price.h"
 
 #define ROUNDS 31
 #define BLOCK  (2ul << 20)

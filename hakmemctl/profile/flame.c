@@ -13,7 +13,7 @@
 #include "control/escape.h"
 #include "control/grow.h"
 #include "control/value.h"
-#include "hakmemctl/profile.h"
+#include "hakmemctl/profile/profile.h"
 
 #define WIDTH	   1200.
 #define ROW	   18.

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "control/schema.h"
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 
 /* -- when a rule speaks ------------------------------------------------------------------------ */
 /* What costs less of the process's time than that is not worth a setting. */

@@ -20,7 +20,7 @@
 #include "control/output.h"
 #include "control/target.h"
 #include "control/tunewrite.h"
-#include "hakmemctl/profile.h"
+#include "hakmemctl/profile/profile.h"
 
 #define TICK_MS	 100
 #define GRACE_NS 10000000000ull /* beyond our time, until sampling ends by itself */

@@ -17,7 +17,7 @@
 #include "control/changes.h"
 #include "control/escape.h"
 #include "control/request.h"
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 
 #define WAIT_NS	 2000000000u  /* for a process to obey */
 #define GRACE_NS 10000000000u /* beyond our time, until the value ends by itself */

@@ -17,7 +17,7 @@
 #include "control/identity.h"
 #include "control/target.h"
 #include "hakmemctl/ctl.h"
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 static const struct hak_column columns[] = {
 	{ "UNIT", "unit", HAK_SHOW_TEXT },

@@ -8,7 +8,7 @@
 #include "bpf/mapped.h"
 #include "control/escape.h"
 #include "control/grow.h"
-#include "hakmemctl/profile.h"
+#include "hakmemctl/profile/profile.h"
 
 #define STRAYS_MAX  16	      /* times that we look for files mapped meanwhile */
 #define SAMPLES_MAX (1 << 26) /* their numbers come from a map that others could write */

@@ -16,7 +16,7 @@
 #include "control/escape.h"
 #include "control/grow.h"
 #include "control/root.h"
-#include "hakmemctl/trace.h"
+#include "hakmemctl/trace/trace.h"
 
 static const char *const call_words[HAK_CALLS] = {
 	[HAK_CALL_NONE] = "none",

@@ -17,7 +17,7 @@
 
 #include "control/output.h"
 #include "hakmemctl/ctl.h"
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 #define MARK "# Written by hakmemctl enable; hakmemctl disable removes it."
 

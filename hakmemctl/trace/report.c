@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "hakmemctl/trace.h"
+#include "hakmemctl/trace/trace.h"
 
 struct report {
 	FILE *to;

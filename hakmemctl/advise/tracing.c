@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "bpf/session.h"
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 
 #define WINDOW_NS    1000000000u /* taken again within that: given back for nothing */
 #define MOST_OF_THEM 0.95

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 #if HAK_SYSTEMD
 #include <systemd/sd-bus.h>

@@ -15,7 +15,7 @@
 
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
-#include "hakmemctl/price.h"
+#include "hakmemctl/trace/price.h"
 
 /*
  * FIGURE(name, what)

@@ -7,7 +7,7 @@
 #include "control/emit.h"
 #include "control/escape.h"
 #include "control/value.h"
-#include "hakmemctl/profile.h"
+#include "hakmemctl/profile/profile.h"
 
 #define STACKS_SHOWN 20
 #define FRAMES_SHOWN 6

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "control/conf.h"
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 #define SCRIPTS_MAX 4	  /* a script whose interpreter is a script... */
 #define ENTRIES_MAX 4096u /* looked at for one EnvironmentFile= with a pattern */

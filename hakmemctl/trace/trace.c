@@ -17,7 +17,7 @@
 
 #include "control/output.h"
 #include "control/target.h"
-#include "hakmemctl/trace.h"
+#include "hakmemctl/trace/trace.h"
 
 #define TICK_MS 50
 

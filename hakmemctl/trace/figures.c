@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "control/grow.h"
-#include "hakmemctl/trace.h"
+#include "hakmemctl/trace/trace.h"
 
 struct figures {
 	struct trace *t;

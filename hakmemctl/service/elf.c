@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 #define PHDRS_MAX 128
 

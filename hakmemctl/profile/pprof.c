@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "control/grow.h"
-#include "hakmemctl/profile.h"
+#include "hakmemctl/profile/profile.h"
 
 /* A message under construction. */
 struct bytes {

@@ -13,7 +13,7 @@
 
 #include "control/identity.h"
 #include "control/proc.h"
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 
 #define SAMPLES	      20 /* of a span, at least */
 #define TICK_MOST_NS  250000000u

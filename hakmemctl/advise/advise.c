@@ -13,7 +13,7 @@
 
 #include "control/emit.h"
 #include "control/grow.h"
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 
 struct request {
 	struct advice_trial trial;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "hakmemctl/advise.h"
+#include "hakmemctl/advise/advise.h"
 
 static const char why_not[] = "it was built without BPF programs; configure says why";
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "control/conf.h"
-#include "hakmemctl/unit.h"
+#include "hakmemctl/service/unit.h"
 
 /* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
 static const char *const folders[] = {
