@@ -21,8 +21,8 @@
 
 #include "control/changes.h"
 #include "control/escape.h"
+#include "hakmemd/apply.h"
 #include "hakmemd/journal.h"
-#include "hakmemd/manager.h"
 
 /* A process may change its values as it likes; so many changes of one are told in a minute. */
 #define EVENTS_MAX 64u
@@ -106,7 +106,7 @@ static void trouble(struct hak_process *p, int error, const char *why)
 	hak_escape(why, shown, sizeof(shown));
 	if (error != -ESRCH && may_tell(p))
 		hak_log(LOG_NOTICE, "process %d: policy is not applied: %s", (int)p->id.pid, shown);
-	hak_process_changed(p);
+	hak_tell_changed(p);
 }
 
 static void settle(struct hak_process *p)
@@ -115,7 +115,7 @@ static void settle(struct hak_process *p)
 	if (!p->trouble[0])
 		return;
 	p->trouble[0] = '\0';
-	hak_process_changed(p);
+	hak_tell_changed(p);
 }
 
 static void write_layer(struct hak_process *p, bool all)

@@ -39,7 +39,7 @@ static int find(sd_bus *unused, const char *path, const char *interface, void *a
 	(void)unused, (void)interface, (void)error;
 	if (sscanf(path, HAK_BUS_PROCESSES "/%d_%llu", &pid, &start) != 2 || !start)
 		return 0;
-	p = hak_manager_find(bus->manager, pid, start);
+	p = hak_process_find(bus->manager, pid, start);
 	if (!p)
 		return 0;
 	hak_bus_process_path(p, again);

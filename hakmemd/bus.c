@@ -10,6 +10,8 @@
 #include "control/target.h"
 #include "hakmemd/bus.h"
 #include "hakmemd/journal.h"
+#include "hakmemd/look.h"
+#include "hakmemd/manager.h"
 
 /* The answer to RequestName(). */
 #define NAME_IS_OURS 1u
@@ -35,7 +37,7 @@ static int get_count(sd_bus *b, const char *path, const char *interface, const c
 	if (strcmp(property, "Processes") == 0)
 		return sd_bus_message_append(reply, "u", (uint32_t)m->processes_n);
 	if (strcmp(property, "PutOff") == 0)
-		return sd_bus_message_append(reply, "t", hak_manager_put_off(m));
+		return sd_bus_message_append(reply, "t", hak_look_put_off(m));
 	if (strcmp(property, "Policies") == 0)
 		return sd_bus_message_append(reply, "u", (uint32_t)m->policies->n);
 	return sd_bus_message_append(reply, "t", m->returned_bytes);
@@ -58,18 +60,6 @@ static int get_problems(sd_bus *b, const char *path, const char *interface, cons
 					  why);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-int hak_bus_error(sd_bus_error *error, const char *name, const char *format, ...)
-{
-	char raw[HAK_WHY_TEXT], text[4 * HAK_WHY_TEXT];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(raw, sizeof(raw), format, args);
-	va_end(args);
-	hak_escape(raw, text, sizeof(text));
-	return sd_bus_error_set(error, name, text);
 }
 
 static bool is_meant(const struct hak_process *p, const struct hak_target *target)
@@ -173,7 +163,7 @@ static int on_get_process(sd_bus_message *m, void *arg, sd_bus_error *error)
 
 	if (r < 0)
 		return r;
-	p = pid && pid <= INT32_MAX ? hak_manager_find(bus->manager, (pid_t)pid, 0) : NULL;
+	p = pid && pid <= INT32_MAX ? hak_process_find(bus->manager, (pid_t)pid, 0) : NULL;
 	if (!p)
 		return hak_bus_error(error, HAK_BUS_NO_PROCESS,
 				     "process %u does not run hakmem, or does not exist", pid);
@@ -498,19 +488,6 @@ static const char *system_address(void)
 	return address ? address : "unix:path=/run/dbus/system_bus_socket";
 }
 
-int hak_bus_open(const char *address, sd_bus **ret)
-{
-	int r = sd_bus_new(ret);
-
-	if (r >= 0)
-		r = sd_bus_set_description(*ret, "hakmemd");
-	if (r >= 0)
-		r = sd_bus_set_address(*ret, address);
-	if (r >= 0)
-		r = sd_bus_set_bus_client(*ret, true);
-	return r;
-}
-
 static int connect_bus(struct hak_bus *bus)
 {
 	const char *address = bus->address ? bus->address : system_address();
@@ -557,7 +534,7 @@ int hak_bus_start(struct hak_manager *m, const char *address, struct hak_bus **r
 		r = 0;
 	}
 	if (r >= 0)
-		r = hak_manager_observe(m, &observer, bus);
+		r = hak_processes_observe(m, &observer, bus);
 	if (r < 0) {
 		hak_bus_stop(bus);
 		return hak_log_error(r, "cannot use this bus");

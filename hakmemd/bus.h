@@ -3,12 +3,13 @@
  * org.hakmem.Hakmem1: what the daemon knows and can do, on D-Bus. org.hakmem.Hakmem1(5) describes
  * it.
  *
- * bus.c holds the connection, the manager's object and the signals; bus-process.c the processes'
- * objects; call.c one method call from its arrival to its answer, and who may make it; askers.c
- * which user that is and how much one may ask; credentials.c asks dbus-daemon, polkit.c asks
- * polkit. All in the daemon's one thread, none of it waits for a process or for polkit. Only
- * dbus-daemon is waited for: for the user behind a call, and when it does not take our answers as
- * fast as it sends questions, so that no flood of questions makes us grow.
+ * bus-base.c makes connections and errors; bus.c holds the connection, the manager's object and the
+ * signals; bus-process.c the processes' objects; call.c one method call from its arrival to its
+ * answer, and who may make it; askers.c which user that is and how much one may ask; credentials.c
+ * asks dbus-daemon, polkit.c asks polkit. All in the daemon's one thread, none of it waits for a
+ * process or for polkit. Only dbus-daemon is waited for: for the user behind a call, and when it
+ * does not take our answers as fast as it sends questions, so that no flood of questions makes us
+ * grow.
  *
  * Whoever is answered may be anybody on the machine. Strings of strangers go out escaped: D-Bus
  * takes valid UTF-8 only. The processes, who they are, their policy and their tunables are for
@@ -23,7 +24,7 @@
 #include "control/bus.h"
 #include "control/request.h"
 #include "hakmemd/askers.h"
-#include "hakmemd/manager.h"
+#include "hakmemd/process.h"
 
 /* Long enough for every process's path. */
 #define HAK_BUS_PATH_BYTES 96
@@ -58,6 +59,7 @@ struct hak_bus {
 int hak_bus_start(struct hak_manager *m, const char *address, struct hak_bus **ret);
 void hak_bus_stop(struct hak_bus *bus);
 
+/* -- bus-base.c -------------------------------------------------------------------------------- */
 /* A connection to the bus at `address`, for sd_bus_start(): 0 or -errno, and *ret is for the caller
  * to unref in either case. */
 int hak_bus_open(const char *address, sd_bus **ret);

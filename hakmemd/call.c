@@ -13,6 +13,7 @@
 
 #include "control/changes.h"
 #include "hakmemd/bus.h"
+#include "hakmemd/discover.h"
 #include "hakmemd/journal.h"
 
 /* Pauses between looks for answers, from what an agent needs to what a person notices. */
@@ -93,7 +94,7 @@ static void free_call(struct hak_call *call)
 /* Also when it executes another program by now, as long as nobody has noticed. */
 static struct hak_process *process_of(const struct hak_call *call)
 {
-	return call->pid ? hak_manager_find(call->bus->manager, call->pid, call->start_ticks)
+	return call->pid ? hak_process_find(call->bus->manager, call->pid, call->start_ticks)
 			 : NULL;
 }
 

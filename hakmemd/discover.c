@@ -35,8 +35,9 @@
 
 #include "control/escape.h"
 #include "control/proc.h"
+#include "hakmemd/apply.h"
+#include "hakmemd/discover.h"
 #include "hakmemd/journal.h"
-#include "hakmemd/manager.h"
 
 #define YOUNG  4u
 #define OLD    16u
@@ -49,9 +50,6 @@
 /* The first look is one slice, so that whoever waits for our start finds all processes known. */
 #define FIRST_NS      300000000
 #define FIRST_USER_NS 50000000
-/* Pauses are so many times what the slice before took. */
-#define PAUSE	     9u
-#define PAUSE_MIN_US 1000u
 /* Numbers in the table between looks at the clock. */
 #define CLOCK_EVERY 128u
 /* So many numbers are tried before listing all is cheaper. */
@@ -81,16 +79,13 @@ struct seen {
 
 struct hak_discovery {
 	struct hak_manager *manager;
-	sd_event_source *timer;
 	DIR *proc;
 	struct seen *seen; /* open addressing by pid; a power of two, at most half full */
 	size_t room, n;
 	size_t next; /* place in the table that is looked at next */
 	size_t left; /* how many places are left in this look */
 	struct hak_shares shares;
-	uint64_t next_us; /* when the next look begins */
-	bool looking;	  /* a look has begun, and has not come to all places */
-	bool listing;	  /* a list of all is not complete */
+	bool listing; /* a list of all is not complete */
 	size_t listed_n;
 	pid_t youngest;
 	unsigned listed; /* look at which all were listed */
@@ -273,7 +268,7 @@ void hak_discovery_refresh(struct hak_process *p)
 	p->id = id;
 	hak_process_recount(p);
 	hak_apply(p);
-	hak_process_changed(p);
+	hak_tell_changed(p);
 }
 
 static int on_end(sd_event_source *source, int fd, uint32_t events, void *arg)
@@ -367,7 +362,7 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 		p->manager = m;
 		p->seg = seg;
 		p->program = *program;
-		r = hak_process_added(p);
+		r = hak_process_enter(p);
 	}
 	if (r < 0) {
 		if (p)
@@ -377,6 +372,8 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 		return r;
 	}
 	*program = HAK_PROGRAM_NONE;
+	hak_apply_first(p);
+	hak_tell_added(p);
 	return 0;
 }
 
@@ -481,7 +478,7 @@ static bool due(struct hak_discovery *d, struct seen *s)
 	unsigned pause;
 
 	if (s->known) {
-		if (hak_manager_find(d->manager, s->pid, 0))
+		if (hak_process_find(d->manager, s->pid, 0))
 			return false;
 		renew(s);
 	}
@@ -519,9 +516,9 @@ static bool is_listed(const struct hak_discovery *d, const struct seen *s)
 	return s->pid && (s->last == d->scan || (d->listing && s->last == d->scan - 1));
 }
 
-/* True if there is more to do. */
-static bool slice(struct hak_discovery *d)
+bool hak_discovery_slice(struct hak_manager *m)
 {
+	struct hak_discovery *d = m->discovery;
 	const int64_t end_ns = hak_processor_ns() + d->shares.pass_ns;
 
 	if (d->listing && list_more(d) < 0)
@@ -543,54 +540,24 @@ static bool slice(struct hak_discovery *d)
 	return d->left || d->listing || d->shares.waits;
 }
 
-static void begin(struct hak_discovery *d)
+void hak_discovery_begin(struct hak_manager *m)
 {
-	d->looking = true;
-	hak_manager_look(d->manager);
+	struct hak_discovery *d = m->discovery;
+
 	hak_shares_look(&d->shares);
 	if (!d->listing && find_new(d) < 0)
 		hak_log(LOG_WARNING, "out of memory; some processes were not looked at");
 	d->left = d->room;
 }
 
-/* When the next slice is, or look: after the end of this one, since nobody knows how long it
- * took. */
-static void pause_from_now(struct hak_discovery *d, uint64_t begun_us, bool more)
+bool hak_discovery_over(struct hak_manager *m)
 {
-	uint64_t now_us = hak_monotonic_ns() / 1000, pause_us = (now_us - begun_us) * PAUSE;
+	struct hak_discovery *d = m->discovery;
 
-	if (pause_us < PAUSE_MIN_US)
-		pause_us = PAUSE_MIN_US;
-	sd_event_source_set_time(
-		d->timer, more || now_us + pause_us > d->next_us ? now_us + pause_us : d->next_us);
-}
-
-static int on_timer(sd_event_source *source, uint64_t unused, void *arg)
-{
-	struct hak_discovery *d = arg;
-	uint64_t begun_us = hak_monotonic_ns() / 1000;
-	bool more;
-
-	if (!d->looking && begun_us >= d->next_us)
-		begin(d);
-	more = hak_manager_slice(d->manager);
-	more |= slice(d);
-	if (d->looking && !d->manager->at && !d->left) {
-		hak_manager_looked(d->manager);
-		d->looking = d->first = false;
-		d->next_us = hak_monotonic_ns() / 1000 + d->manager->conf.look_us;
-	}
-	pause_from_now(d, begun_us, more);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-void hak_discovery_hurry(struct hak_manager *m)
-{
-	/* Those that were looked at in this look are, once more. */
-	hak_shares_look(&m->shares);
-	m->at = m->processes;
-	if (m->discovery)
-		pause_from_now(m->discovery, hak_monotonic_ns() / 1000, true);
+	if (d->left)
+		return false;
+	d->first = false;
+	return true;
 }
 
 uint64_t hak_discovery_put_off(const struct hak_manager *m)
@@ -625,12 +592,11 @@ int hak_discovery_start(struct hak_manager *m)
 					 .user_ns = FIRST_USER_NS,
 					 .piece_ns = PROCESS_NS,
 					 .secret = m->shares.secret };
-	begin(d);
-	slice(d);
+	hak_discovery_begin(m);
+	hak_discovery_slice(m);
 	d->shares.pass_ns = SLICE_NS;
 	d->shares.user_ns = USER_NS;
-	return sd_event_add_time_relative(m->event, &d->timer, CLOCK_MONOTONIC, PAUSE_MIN_US, 0,
-					  on_timer, d);
+	return 0;
 }
 
 void hak_discovery_stop(struct hak_manager *m)
@@ -639,7 +605,6 @@ void hak_discovery_stop(struct hak_manager *m)
 
 	if (!d)
 		return;
-	sd_event_source_disable_unref(d->timer);
 	if (d->proc)
 		closedir(d->proc);
 	for (size_t i = 0; i < d->room; i++)

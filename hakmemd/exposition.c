@@ -12,6 +12,7 @@
 #include "control/metrics.h"
 #include "hakmemd/exposition.h"
 #include "hakmemd/journal.h"
+#include "hakmemd/look.h"
 #include "hakmemd/scrapes.h"
 #include "hakmemd/store.h"
 
@@ -368,7 +369,7 @@ static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *r
 	to = open_memstream(ret, ret_bytes);
 	if (!to)
 		return -ENOMEM;
-	r = hak_metrics_write(e->metrics, format, hak_manager_put_off(e->manager), to);
+	r = hak_metrics_write(e->metrics, format, hak_look_put_off(e->manager), to);
 	if (fclose(to) != 0)
 		r = -ENOMEM;
 	if (r < 0)
@@ -408,7 +409,7 @@ int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_e
 	if (r == 0)
 		r = hak_scrapes_start(m->event, path, text, e, &e->scrapes);
 	if (r == 0)
-		r = hak_manager_observe(m, &observer, e);
+		r = hak_processes_observe(m, &observer, e);
 	if (r < 0) {
 		hak_log(LOG_WARNING, "no metrics at %s: %s", path, strerror(-r));
 		hak_exposition_stop(e);

@@ -10,7 +10,7 @@
 #ifndef HAK_EXPOSITION_H
 #define HAK_EXPOSITION_H
 
-#include "hakmemd/manager.h"
+#include "hakmemd/process.h"
 
 struct hak_exposition;
 

@@ -9,7 +9,7 @@
 
 #include "control/pageout.h"
 #include "hakmemd/journal.h"
-#include "hakmemd/manager.h"
+#include "hakmemd/lazy.h"
 
 struct head {
 	uint64_t seq;

@@ -15,8 +15,11 @@
 #include "hakmemd/bus.h"
 #include "hakmemd/exposition.h"
 #include "hakmemd/journal.h"
+#include "hakmemd/look.h"
 #include "hakmemd/manager.h"
+#include "hakmemd/pressure.h"
 #include "hakmemd/self.h"
+#include "hakmemd/state.h"
 
 #define RUNTIME_FOLDER "/run/hakmem"
 /* Another hakmemd is at work: hakmemd.service is not started again for it. */
@@ -117,7 +120,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
 	hak_manager_reload(d->manager);
-	hak_manager_status(d->manager);
+	hak_look_status(d->manager);
 	sd_notify(false, "READY=1");
 	return 0;
 }
@@ -179,7 +182,7 @@ static int start(struct daemon *d)
 		hak_log_error(r, "no state is kept over a restart");
 	if (d->folder)
 		hak_exposition_start(d->manager, d->folder, &d->exposition);
-	r = hak_discovery_start(d->manager);
+	r = hak_look_start(d->manager);
 	if (r < 0)
 		return hak_log_error(r, "cannot look for processes");
 	r = hak_pressure_start(d->manager);
@@ -221,7 +224,7 @@ int main(int argc, char **argv)
 	hak_self_set_limits();
 	r = start(&d);
 	if (r >= 0) {
-		hak_manager_status(d.manager);
+		hak_look_status(d.manager);
 		sd_notify(false, "READY=1");
 		r = sd_event_loop(d.event);
 		sd_notify(false, "STOPPING=1");

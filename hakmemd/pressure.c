@@ -18,7 +18,8 @@
 
 #include "control/escape.h"
 #include "hakmemd/journal.h"
-#include "hakmemd/manager.h"
+#include "hakmemd/pressure.h"
+#include "hakmemd/purge.h"
 
 #define ASK_MAX	    32u		 /* processes asked at a time */
 #define WORTH_BYTES (256u << 10) /* cached less than this is not worth a request */

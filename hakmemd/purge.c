@@ -14,7 +14,7 @@
 #include "control/escape.h"
 #include "control/pageout.h"
 #include "hakmemd/journal.h"
-#include "hakmemd/manager.h"
+#include "hakmemd/purge.h"
 
 #define NS_PER_US 1000u
 /* Less than this, and less than a part of what was cached, is little. */

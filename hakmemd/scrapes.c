@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "control/cgroup.h"
-#include "hakmemd/manager.h"
+#include "hakmemd/process.h"
 #include "hakmemd/scrapes.h"
 
 #define CLIENTS_MAX	32

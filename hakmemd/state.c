@@ -12,7 +12,7 @@
 
 #include "control/escape.h"
 #include "hakmemd/journal.h"
-#include "hakmemd/manager.h"
+#include "hakmemd/state.h"
 #include "hakmemd/store.h"
 
 #define STORE_NAME "hakmem-state"

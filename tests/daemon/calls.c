@@ -90,7 +90,7 @@ bool hak_owner_may(const struct hak_caller *caller, int procfd)
 	return true;
 }
 
-struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t start_ticks)
+struct hak_process *hak_process_find(const struct hak_manager *m, pid_t pid, uint64_t start_ticks)
 {
 	return &process;
 }

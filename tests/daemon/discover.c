@@ -114,53 +114,11 @@ void hak_event(int level, const char *message_id, const struct hak_field *fields
 	lines += level <= LOG_NOTICE;
 }
 
-int hak_pageout_possible(char why[HAK_WHY_TEXT])
-{
-	return 0;
-}
-
-int hak_conf_load(struct hak_conf *ret)
-{
-	return 0;
-}
-
 void hak_apply(struct hak_process *p)
 {
 }
 
 void hak_apply_first(struct hak_process *p)
-{
-}
-
-void hak_apply_later(struct hak_process *p)
-{
-}
-
-void hak_apply_look(struct hak_process *p)
-{
-}
-
-void hak_lazy_look(struct hak_process *p)
-{
-}
-
-void hak_purge_look(struct hak_process *p)
-{
-}
-
-void hak_pressure_update(struct hak_manager *m)
-{
-}
-
-void hak_pressure_stop(struct hak_manager *m)
-{
-}
-
-void hak_state_save(struct hak_manager *m)
-{
-}
-
-void hak_state_stop(struct hak_manager *m)
 {
 }
 
@@ -171,7 +129,7 @@ static struct seen table[32768];
 
 static bool is_known(pid_t pid)
 {
-	return hak_manager_find(&m, pid, 0);
+	return hak_process_find(&m, pid, 0);
 }
 
 /* Looks at process `pid`, which is of user `uid`; whether it is known then. */
@@ -208,7 +166,7 @@ static void test_of_account(void)
 	m.look += 1 + OLDEST;
 	CHECK(due(&d, &table[n + 1]), "one that was left out is never looked at again");
 	CHECK(look(n + 3, 1001) && look(n + 4, 0), "others have room");
-	hak_process_remove(hak_manager_find(&m, 1, 0));
+	hak_process_remove(hak_process_find(&m, 1, 0));
 	CHECK(look(n + 1, 1000), "one has ended");
 	CHECK(!look(n + 2, 1000), "one alone");
 	/* Root's are not counted. */
@@ -216,7 +174,7 @@ static void test_of_account(void)
 		CHECK(look(pid, 0), "a process of root's");
 	/* Who becomes another user's counts as that user's. */
 	account = 1002;
-	hak_discovery_refresh(hak_manager_find(&m, 2, 0));
+	hak_discovery_refresh(hak_process_find(&m, 2, 0));
 	CHECK(look(n + 2, 1000), "one is another user's");
 }
 

@@ -17,7 +17,7 @@ int hak_askers_who(struct hak_askers *a, sd_bus_message *message, struct hak_ask
 	return 0;
 }
 
-struct hak_process *hak_manager_find(struct hak_manager *m, pid_t pid, uint64_t start_ticks)
+struct hak_process *hak_process_find(const struct hak_manager *m, pid_t pid, uint64_t start_ticks)
 {
 	return NULL;
 }

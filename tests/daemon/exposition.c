@@ -82,12 +82,12 @@ void hak_scrapes_stop(struct hak_scrapes *s)
 {
 }
 
-int hak_manager_observe(struct hak_manager *manager, const struct hak_observer *o, void *arg)
+int hak_processes_observe(struct hak_manager *manager, const struct hak_observer *o, void *arg)
 {
 	return 0;
 }
 
-uint64_t hak_manager_put_off(const struct hak_manager *manager)
+uint64_t hak_look_put_off(const struct hak_manager *manager)
 {
 	return 0;
 }
