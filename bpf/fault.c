@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "bpf/session.h"
+#include "bpf/probes.h"
 #include "control/proc.h"
 #include "bpf/fault.skel.h"
 

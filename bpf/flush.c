@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bpf/session.h"
+#include "bpf/probes.h"
 #include "bpf/flush.skel.h"
 
 static const char lost[] = "TLB shootdowns";

@@ -6,7 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 
-#include "bpf/session.h"
+#include "bpf/probes.h"
 #include "bpf/life.skel.h"
 
 int hak_life_load(struct hak_session *s)

@@ -10,7 +10,7 @@
 
 #include "bpf/mapped.h"
 #include "bpf/sampler.h"
-#include "bpf/session.h"
+#include "bpf/load.h"
 #include "bpf/profile.skel.h"
 
 #define POLL_MOST 64

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "bpf/session.h"
+#include "bpf/probes.h"
 #include "bpf/space.skel.h"
 #include "control/missing.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bpf/session.h"
+#include "bpf/probes.h"
 #include "bpf/vmas.skel.h"
 #include "control/grow.h"
 
