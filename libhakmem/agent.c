@@ -16,7 +16,6 @@
 #include "os.h"
 #include "purge.h"
 #include "segment.h"
-#include "stats.h"
 #include "sys.h"
 #include "tune.h"
 

@@ -4,15 +4,13 @@
  * Structures in heap.h. Everything here runs as the thread that owns the cache.
  */
 
+#include "epoch.h"
 #include "heap.h"
 #include "misuse.h"
-#include "os.h"
 #include "probe.h"
-#include "purge.h"
 #include "run.h"
 #include "stats.h"
 #include "stop.h"
-#include "tune.h"
 
 #define LIST_FIRST_BYTES ((size_t)4 << 10)   /* a list's limit to begin with */
 #define LIST_MAX_BYTES	 ((size_t)256 << 10) /* and at most */

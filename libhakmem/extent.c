@@ -4,14 +4,14 @@
 
 #include <string.h>
 
+#include "epoch.h"
 #include "granule.h"
 #include "lock.h"
 #include "meta.h"
-#include "purge.h"
 #include "room.h"
 #include "stats.h"
 #include "stop.h"
-#include "tune.h"
+#include "values.h"
 
 /*
  * Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched.

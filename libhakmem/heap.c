@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "epoch.h"
 #include "filter.h"
 #include "fork.h"
 #include "lock.h"
@@ -13,8 +14,6 @@
 #include "purge.h"
 #include "stats.h"
 #include "stop.h"
-#include "sys.h"
-#include "tune.h"
 
 /* A slot for each so many bytes of RLIMIT_AS: a 256th of it. Further threads share a heap. */
 #define LIMIT_PER_SLOT (256 * 2 * (size_t)HAK_HEAP_STRIDE)

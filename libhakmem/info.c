@@ -13,7 +13,6 @@
 #include "class.h"
 #include "hak.h"
 #include "purge.h"
-#include "segment.h"
 #include "stats.h"
 #include "text.h"
 #include "tune.h"

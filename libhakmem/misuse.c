@@ -3,7 +3,6 @@
 #include "misuse.h"
 
 #include "heap.h"
-#include "tune.h"
 
 enum { CHECK_ABORT, CHECK_REPORT, CHECK_OFF }; /* values of check.free */
 

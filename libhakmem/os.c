@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <linux/mman.h>
 #include <stdatomic.h>
-#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,7 +16,7 @@
 #include "stats.h"
 #include "stop.h"
 #include "sys.h"
-#include "tune.h"
+#include "values.h"
 #include "vdso.h"
 
 size_t hak_page = 4096;
@@ -496,61 +495,4 @@ int hak_os_keep_on_fork(void *p, size_t bytes, bool keep)
 		return -EPERM;
 	return (int)hak_sys(SYS_madvise, (long)p, (long)bytes,
 			    keep ? MADV_KEEPONFORK : MADV_WIPEONFORK, 0, 0, 0);
-}
-
-/* ---- last words ---- */
-
-static size_t put_text(char *to, size_t at, size_t max, const char *s)
-{
-	while (*s && at < max)
-		to[at++] = *s++;
-	return at;
-}
-
-void hak_warn(const char *what, const void *pointer)
-{
-	char line[256];
-	size_t n = 0;
-	int shift = 60;
-
-	n = put_text(line, n, 200, "hakmem: ");
-	n = put_text(line, n, 200, what);
-	n = put_text(line, n, 204, " 0x");
-	while (shift > 0 && !((uintptr_t)pointer >> shift))
-		shift -= 4;
-	for (; shift >= 0; shift -= 4)
-		line[n++] = "0123456789abcdef"[((uintptr_t)pointer >> shift) & 15];
-	line[n++] = '\n';
-	hak_sys(SYS_write, 2, (long)line, (long)n, 0, 0, 0);
-}
-
-/*
- * As abort() does, which may be replaced by a function that allocates or returns: the signal, to a
- * handler that the program may have. Where that returns, or comes here itself, the signal is sent
- * without it.
- */
-static _Noreturn void end_process(void)
-{
-	/* the kernel's struct sigaction, all zero: the default action */
-	static const unsigned long by_default[8];
-	static _Atomic long dying;
-	const unsigned long only_abort = 1ul << (SIGABRT - 1);
-	const long set_bytes = sizeof(only_abort);
-	long tid = hak_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
-	bool again = atomic_exchange_explicit(&dying, tid, memory_order_relaxed) == tid;
-
-	for (int i = again; i < 2; i++) {
-		if (i)
-			hak_sys(SYS_rt_sigaction, SIGABRT, (long)by_default, 0, set_bytes, 0, 0);
-		hak_sys(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&only_abort, 0, set_bytes, 0, 0);
-		hak_sys(SYS_tgkill, hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0), tid, SIGABRT, 0, 0, 0);
-	}
-	for (;;)
-		__builtin_trap();
-}
-
-_Noreturn void hak_die(const char *what, const void *pointer)
-{
-	hak_warn(what, pointer);
-	end_process();
 }

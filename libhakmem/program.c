@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* hakmem.h: what a program can ask of its own allocator. No state of its own, no lock held. */
-#include "hakmem.h"
-
-#include <errno.h>
-#include <string.h>
-
 #include "hak.h"
+#include "hakmem.h"
 #include "purge.h"
-#include "segment.h"
 #include "stats.h"
 #include "text.h"
 #include "tune.h"
+
+#include <errno.h>
+#include <string.h>
 
 _Static_assert((int)HAKMEM_PURGE_CACHE == HAK_PURGE_CACHE && (int)HAKMEM_PURGE_ALL == HAK_PURGE_ALL,
 	       "levels are the same inside and out");
@@ -24,7 +22,7 @@ const char *hakmem_version(void)
 
 static int find(const char *name, enum hak_tunable *ret)
 {
-	enum hak_tunable t = hak_tune_find(name, strlen(name));
+	enum hak_tunable t = hak_tunable_find(name, strlen(name));
 
 	if (t == HAK_TUNABLES)
 		return -ENOENT;

@@ -2,23 +2,22 @@
 /* When memory goes back to the kernel. See purge.h. */
 #include "purge.h"
 
+#include "epoch.h"
 #include "extent.h"
 #include "heap.h"
 #include "lock.h"
 #include "os.h"
 #include "probe.h"
-#include "stats.h"
-#include "tune.h"
 #include "ring.h"
 #include "room.h"
+#include "stats.h"
+#include "tune.h"
 
 #define TRIM_MOST   256u      /* slabs looked at for holes when an epoch ends: a few ms */
 #define IDLE_MAX_S  60u	      /* between two looks of the agent */
 #define LOOK_MS	    100u      /* between two looks at RLIMIT_AS and RLIMIT_DATA */
 #define BY_AGE	    0u	      /* the level of a purge that nobody asked for */
 #define DELAY_NEVER 86400000u /* purge.delay_ms at its maximum */
-
-_Atomic uint32_t hak_purge_clock;
 
 static _Atomic uint64_t epoch_ends_ms;
 /*
@@ -40,25 +39,6 @@ static void ask_threads(enum hak_purge_level level)
 	hak_heap_poke();
 }
 
-/* A purge on request is running. Written under HAK_LOCK_PURGE, read by whoever gives back. */
-static _Atomic bool exact;
-
-uint64_t hak_purge_count(void *p, uint64_t bytes)
-{
-	bool ask = atomic_load_explicit(&exact, memory_order_relaxed);
-
-	return ask ? hak_os_resident_bytes(p, bytes) : bytes;
-}
-
-/* Given back by the way, by the thread that purges; HAK_LOCK_PURGE. */
-static uint64_t noted;
-
-void hak_purge_note(void *p, uint64_t bytes)
-{
-	if (hak_lock_held(HAK_LOCK_PURGE))
-		noted += hak_purge_count(p, bytes);
-}
-
 static bool past(uint64_t now, uint64_t then)
 {
 	return (int64_t)(now - then) >= 0;
@@ -71,7 +51,7 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 	uint32_t epoch = hak_purge_epoch();
 
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
-	atomic_store_explicit(&hak_purge_clock, epoch + 1, memory_order_relaxed);
+	hak_purge_next_epoch();
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_heap_drain_dead(2);
 	hak_pool_drain();
@@ -215,8 +195,7 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	ask_threads(level);
 	hak_probe(hakmem, purge_begin, level, 0, 0);
 	hak_lock(HAK_LOCK_PURGE);
-	atomic_store_explicit(&exact, count_resident, memory_order_relaxed);
-	noted = 0;
+	hak_purge_count_begin(count_resident);
 	if (c->magic == HAK_CACHE_MAGIC) {
 		c->heap->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 		hak_sample_tune(c);
@@ -230,8 +209,7 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 		if (c->magic == HAK_CACHE_MAGIC)
 			bytes += hak_cache_trim(c, 0, UINT32_MAX);
 	}
-	bytes += noted;
-	atomic_store_explicit(&exact, false, memory_order_relaxed);
+	bytes += hak_purge_count_end();
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_probe(hakmem, purge_end, level, bytes, 0);
 	hak_count(HAK_C_PURGES, 1);

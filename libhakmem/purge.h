@@ -27,18 +27,6 @@ uint64_t hak_purge(enum hak_purge_level level);
 uint64_t hak_reclaim(void);
 
 /*
- * The purge clock: an epoch lasts purge.delay_ms. What was freed in one epoch and is still free at
- * the end of the next is given back, so its age is one to two delays, at the price of one load per
- * free.
- */
-extern HAK_HIDDEN _Atomic uint32_t hak_purge_clock;
-
-static inline uint32_t hak_purge_epoch(void)
-{
-	return atomic_load_explicit(&hak_purge_clock, memory_order_relaxed);
-}
-
-/*
  * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
  * decay or flush.
  */
@@ -53,20 +41,6 @@ static inline void hak_purge_tick(struct hak_cache *c)
 			 ++c->ticks >= HAK_PURGE_TICKS))
 		hak_purge_tick_slow(c);
 }
-
-/*
- * What giving back [p, p + bytes) will take from RSS: its resident pages during a purge on request,
- * where the answer must be true (pages never touched do not count), all of it in purges by age,
- * where asking would cost a system call. For the modules that give memory back, right before they
- * do.
- */
-uint64_t hak_purge_count(void *p, uint64_t bytes);
-
-/*
- * For modules that unmap memory as it becomes free: right before they do. In the answer of a purge
- * if its thread is the caller.
- */
-void hak_purge_note(void *p, uint64_t bytes);
 
 /*
  * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and

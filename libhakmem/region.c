@@ -2,15 +2,16 @@
 /* Regions: mapped, counted, given back. See region.h. */
 #include "region.h"
 
+#include "epoch.h"
 #include "granule.h"
 #include "hak.h"
 #include "meta.h"
 #include "os.h"
 #include "probe.h"
-#include "purge.h"
 #include "stats.h"
 #include "stop.h"
 #include "tune.h"
+#include "values.h"
 
 /* ---- counts ---- */
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "epoch.h"
 #include "granule.h"
 #include "lock.h"
 #include "meta.h"
@@ -13,7 +14,6 @@
 #include "segment.h"
 #include "stats.h"
 #include "stop.h"
-#include "tune.h"
 
 /* eight per doubling from 1 MiB to an eighth above the address space; 0: smaller rests */
 #define BUCKETS	   ((HAK_ADDRESS_BITS - 20u) * 8 + 3)

@@ -29,6 +29,7 @@
 #include "room.h"
 #include "stop.h"
 #include "tune.h"
+#include "values.h"
 
 struct hak_front {
 	_Atomic(struct hak_region *) region;

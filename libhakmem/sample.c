@@ -8,7 +8,6 @@
 #include "region.h"
 #include "run.h"
 #include "stats.h"
-#include "tune.h"
 
 #define MANY_POINTS 64u /* from so many on, a block's points are counted, not drawn */
 

@@ -26,26 +26,10 @@
 #include "stats.h"
 #include "stop.h"
 #include "sys.h"
-#include "tune.h"
 
 /* ---- what is published once ---- */
 
 #define UNIT(u) HAK_UNIT_##u
-const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES] = {
-#define TUNABLE(id_, sym, name_, type_, unit_, dflt_, min_, max_, when_, values_, doc) \
-	{ .id = id_,                                                                   \
-	  .type = HAK_TYPE_##type_,                                                    \
-	  .unit = UNIT(unit_),                                                         \
-	  .when = HAK_WHEN_##when_,                                                    \
-	  .dflt = dflt_,                                                               \
-	  .min = min_,                                                                 \
-	  .max = max_,                                                                 \
-	  .name = name_,                                                               \
-	  .values = values_ },
-#include "../control/tunables.def"
-#undef TUNABLE
-};
-_Static_assert(HAK_TUNABLES <= HAK_MAX_TUNABLES, "each tunable has its slot");
 
 struct hak_ack *hak_ack;
 

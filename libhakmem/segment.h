@@ -77,7 +77,4 @@ void hak_lazy_use(struct hak_lazy_table *t);
 /* Whether somebody else's open description holds byte 1 of the tune memfd. */
 bool hak_segment_pageout_locked(void);
 
-/* The rows of tunables.def as published, HAK_TUNABLES of them. */
-extern HAK_HIDDEN const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES];
-
 #endif

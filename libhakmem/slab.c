@@ -4,15 +4,15 @@
 
 #include <string.h>
 
+#include "epoch.h"
 #include "extent.h"
 #include "lock.h"
 #include "misuse.h"
 #include "os.h"
 #include "probe.h"
-#include "purge.h"
 #include "stats.h"
 #include "stop.h"
-#include "tune.h"
+#include "values.h"
 
 const char hak_pool = 0;
 static struct hak_mpsc pool_queue;

@@ -31,12 +31,6 @@
 #include "text.h"
 #include "vdso.h"
 
-_Atomic uint64_t hak_tun_values[HAK_TUNABLES] = {
-#define TUNABLE(id, sym, name, type, unit, dflt, ...) dflt,
-#include "../control/tunables.def"
-#undef TUNABLE
-};
-
 static _Atomic uint32_t private_wake;
 _Atomic(_Atomic uint32_t *) hak_tune_wake = &private_wake;
 _Atomic uint32_t hak_tune_seen;
@@ -463,17 +457,6 @@ void hak_tune_set_agent(bool runs)
 
 /* ---- the environment ---- */
 
-enum hak_tunable hak_tune_find(const char *name, size_t bytes)
-{
-	unsigned int t = 0;
-
-	for (; t < HAK_TUNABLES; t++)
-		if (__builtin_strlen(hak_tunable_desc[t].name) == bytes &&
-		    !__builtin_memcmp(hak_tunable_desc[t].name, name, bytes))
-			break;
-	return t;
-}
-
 static void complain(const char *entry, size_t bytes, const struct hak_tunable_desc *d)
 {
 	char line[256];
@@ -502,7 +485,7 @@ static void read_entry(const char *entry, size_t bytes)
 	while (name < bytes && entry[name] != '=')
 		name++;
 	t = name == 7 && !__builtin_memcmp(entry, "control", 7) ? HAK_T_CONTROL_SEGMENT
-								: hak_tune_find(entry, name);
+								: hak_tunable_find(entry, name);
 	if (t == HAK_TUNABLES) {
 		complain(entry, bytes, NULL);
 		return;

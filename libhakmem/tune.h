@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tunables: the values in force, the layers they come from, and the tune page that controllers
- * write.
+ * Tunables: the layers that values come from, and the tune page that controllers write. The values
+ * in force are in values.h.
  *
- * The rest of the library reads values with hak_tun() on slow paths and calls hak_tune_poll()
- * there: one load and one compare when nothing changed. Applying happens under HAK_LOCK_TUNE by
- * trylock (somebody else is applying: go on with the old values); every word of the page is loaded
- * once, clamped to the table's range, then stored. After values changed, hak_purge_tuned()
- * (purge.c) lets the caches obey, before the change is acknowledged. A purge request of the tune
- * page is carried out by hak_tune_poll() through hak_purge().
+ * Slow paths call hak_tune_poll(): one load and one compare when nothing changed. Applying happens
+ * under HAK_LOCK_TUNE by trylock (somebody else is applying: go on with the old values); every word
+ * of the page is loaded once, clamped to the table's range, then stored. After values changed,
+ * hak_purge_tuned() (purge.c) lets the caches obey, before the change is acknowledged. A purge
+ * request of the tune page is carried out by hak_tune_poll() through hak_purge().
  *
  * The page belongs to whoever may write it: nothing in it is trusted, and a page that lost its
  * magic (a hole was punched) changes nothing.
@@ -20,23 +19,6 @@
 
 #include "../control/abi.h"
 #include "hak.h"
-
-/* Values of enumerations, in the order in which tunables.def names them. */
-enum hak_evict {
-	HAK_EVICT_DONTNEED,
-	HAK_EVICT_FREE,
-	HAK_EVICT_REMAP,
-	HAK_EVICT_MUNMAP,
-	HAK_EVICT_KEEP
-};
-enum hak_thp { HAK_THP_OFF, HAK_THP_ADAPTIVE, HAK_THP_ALWAYS };
-
-extern HAK_HIDDEN _Atomic uint64_t hak_tun_values[HAK_TUNABLES]; /* in force, always within range */
-
-static inline uint64_t hak_tun(enum hak_tunable t)
-{
-	return atomic_load_explicit(&hak_tun_values[t], memory_order_relaxed);
-}
 
 /*
  * Wake word of the tune page this process watches (a private word without a segment) and its
@@ -109,10 +91,5 @@ uint64_t hak_tune_until_deadline(void);
 void hak_tune_sandbox(void);
 /* agent.c says whether a thread waits. */
 void hak_tune_set_agent(bool runs);
-
-/* ---- names and texts ---- */
-
-/* The tunable of that name, or HAK_TUNABLES. */
-enum hak_tunable hak_tune_find(const char *name, size_t bytes);
 
 #endif

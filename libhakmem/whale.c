@@ -4,15 +4,13 @@
 
 #include <errno.h>
 
-#include "class.h"
+#include "epoch.h"
 #include "granule.h"
 #include "os.h"
 #include "probe.h"
-#include "purge.h"
 #include "sample.h"
 #include "stats.h"
 #include "stop.h"
-#include "tune.h"
 
 static uint64_t cycles(void)
 {
