@@ -18,6 +18,10 @@
  */
 #define ROWS (HAK_EXTENT_UNITS / 32 + 1)
 
+_Static_assert(sizeof(struct hak_extent) > HAK_META_EXTENT_BYTES - 64 &&
+		       sizeof(struct hak_extent) <= HAK_META_EXTENT_BYTES,
+	       "a descriptor of meta.h");
+
 /* All guarded by HAK_LOCK_EXTENT. */
 static struct hak_extent *rows[HAK_EXTENT_KINDS][ROWS];
 /* no extent of the row has a longer hole: most rows need not be walked */

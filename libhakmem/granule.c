@@ -6,17 +6,15 @@
 
 #include "lock.h"
 #include "os.h"
-#include "slab.h"
 
 /* A leaf: tags, granules, slab descriptors. Enabled in pieces; one bit per piece. */
 #define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_granule)) /* 1 MiB */
-#define SLABS_BYTES    (HAK_LEAF_GRANULES * sizeof(struct hak_slab))	/* 8 MiB */
+#define SLABS_BYTES    (HAK_LEAF_GRANULES * HAK_SLAB_RECORD)		/* 8 MiB */
 #define PIECE	       ((size_t)16 << 10) /* or a page, where that is more */
 #define LEAF_BYTES     (HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
 #define PIECES	       (LEAF_BYTES / PIECE)
 
 _Static_assert(sizeof(struct hak_granule) == 16, "four granules share a cache line");
-_Static_assert(sizeof(struct hak_slab) == 128, "owner's line and remote line");
 _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
 
 _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
@@ -83,8 +81,8 @@ static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
 		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_granule),
 			   HAK_LEAF_TAGS + last * sizeof(struct hak_granule));
 	if (!r && slabs)
-		r = enable(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + first * sizeof(struct hak_slab),
-			   HAK_LEAF_TAGS + GRANULES_BYTES + last * sizeof(struct hak_slab));
+		r = enable(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + first * HAK_SLAB_RECORD,
+			   HAK_LEAF_TAGS + GRANULES_BYTES + last * HAK_SLAB_RECORD);
 	return r;
 }
 
@@ -125,5 +123,5 @@ struct hak_slab *hak_granule_slab(const struct hak_granule *g, const void *p)
 {
 	size_t i = hak_granule_index(p);
 
-	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES) + i;
+	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES + i * HAK_SLAB_RECORD);
 }

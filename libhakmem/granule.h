@@ -54,7 +54,8 @@ struct hak_granule {
 
 struct hak_slab;
 
-#define HAK_LEAF_TAGS HAK_LEAF_GRANULES /* bytes; the granules follow */
+#define HAK_SLAB_RECORD ((size_t)128)	  /* bytes of struct hak_slab: two cache lines */
+#define HAK_LEAF_TAGS	HAK_LEAF_GRANULES /* bytes; the granules follow */
 
 extern HAK_HIDDEN _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 

@@ -15,6 +15,7 @@
 #include "purge.h"
 #include "stats.h"
 #include "text.h"
+#include "totals.h"
 #include "tune.h"
 
 #if !__GLIBC_PREREQ(2, 33)

@@ -4,7 +4,10 @@
  * writer at a time (HAK_LOCK_RING), readers outside under the seqlock (tests/models/lazy.pml). A
  * range is in the table from the moment it was freed lazily until just before it is handed out.
  */
-#include "segment.h"
+#include "lazy.h"
+
+#include <stdatomic.h>
+
 #include "stats.h"
 #include "stop.h"
 
@@ -53,7 +56,7 @@ static bool insert(struct hak_lazy_table *t, void *p, size_t bytes)
 	return true;
 }
 
-bool hak_segment_lazy_add(void *p, size_t bytes)
+bool hak_lazy_add(void *p, size_t bytes)
 {
 	struct hak_lazy_table *t = atomic_load_explicit(&table, memory_order_acquire);
 	bool added;
@@ -68,7 +71,7 @@ bool hak_segment_lazy_add(void *p, size_t bytes)
 	return added;
 }
 
-void hak_segment_lazy_remove(void *p, size_t bytes)
+void hak_lazy_remove(void *p, size_t bytes)
 {
 	struct hak_lazy_table *t = atomic_load_explicit(&table, memory_order_acquire);
 	unsigned int i = 0, n = t ? t->count : 0;
@@ -86,4 +89,16 @@ void hak_segment_lazy_remove(void *p, size_t bytes)
 	if (n == 1)
 		__atomic_store_n(&t->overflow, 0, __ATOMIC_RELAXED);
 	end(t);
+}
+
+static _Atomic bool pageout;
+
+bool hak_lazy_pageout_attached(void)
+{
+	return atomic_load_explicit(&pageout, memory_order_relaxed);
+}
+
+void hak_lazy_set_pageout(bool attached)
+{
+	atomic_store_explicit(&pageout, attached, memory_order_relaxed);
 }

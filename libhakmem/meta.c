@@ -4,18 +4,17 @@
 
 #include <string.h>
 
-#include "extent.h"
 #include "lock.h"
 #include "os.h"
-#include "whale.h"
 
 #define RESERVE ((size_t)1 << 20)
 #define PIECE	((size_t)16 << 10) /* or a page, where that is more */
 
 static const uint32_t meta_bytes[HAK_META_KINDS] = {
-	[HAK_META_EXTENT] = (sizeof(struct hak_extent) + 63) & ~63u,
-	[HAK_META_REGION] = (sizeof(struct hak_region) + 63) & ~63u,
+	[HAK_META_EXTENT] = HAK_META_EXTENT_BYTES,
+	[HAK_META_REGION] = HAK_META_REGION_BYTES,
 };
+_Static_assert(!(HAK_META_EXTENT_BYTES % 64) && !(HAK_META_REGION_BYTES % 64), "whole lines");
 
 /* All under HAK_LOCK_META. [at, enabled) is writable and unused, [enabled, end) reserved. */
 static struct {

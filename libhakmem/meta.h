@@ -9,6 +9,10 @@
 
 #include "hak.h"
 
+/* Bytes of each kind, whole cache lines; asserted beside the structures. */
+#define HAK_META_EXTENT_BYTES 832u
+#define HAK_META_REGION_BYTES 128u
+
 enum hak_meta_kind { HAK_META_EXTENT, HAK_META_REGION, HAK_META_KINDS };
 
 void *hak_meta_get(enum hak_meta_kind kind); /* zeroed; NULL: no memory */

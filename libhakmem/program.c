@@ -3,8 +3,8 @@
 #include "hak.h"
 #include "hakmem.h"
 #include "purge.h"
-#include "stats.h"
 #include "text.h"
+#include "totals.h"
 #include "tune.h"
 
 #include <errno.h>

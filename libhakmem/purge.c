@@ -5,17 +5,16 @@
 #include "epoch.h"
 #include "extent.h"
 #include "heap.h"
+#include "limit.h"
 #include "lock.h"
 #include "os.h"
 #include "probe.h"
 #include "ring.h"
-#include "room.h"
 #include "stats.h"
 #include "tune.h"
 
 #define TRIM_MOST   256u      /* slabs looked at for holes when an epoch ends: a few ms */
 #define IDLE_MAX_S  60u	      /* between two looks of the agent */
-#define LOOK_MS	    100u      /* between two looks at RLIMIT_AS and RLIMIT_DATA */
 #define BY_AGE	    0u	      /* the level of a purge that nobody asked for */
 #define DELAY_NEVER 86400000u /* purge.delay_ms at its maximum */
 
@@ -117,31 +116,12 @@ static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 }
 
-void hak_purge_look_at_limits(void)
-{
-	if (hak_likely(!hak_room_look(hak_ring_kept())))
-		return;
-	hak_heap_fit();
-	hak_ring_fit();
-	hak_extent_tuned();
-}
-
-static void look_at_limits(uint64_t now)
-{
-	static _Atomic uint64_t next_ms;
-
-	if (hak_likely(!past(now, atomic_load_explicit(&next_ms, memory_order_relaxed))))
-		return;
-	atomic_store_explicit(&next_ms, now + LOOK_MS, memory_order_relaxed);
-	hak_purge_look_at_limits();
-}
-
 static HAK_COLD void look_at_clock(struct hak_cache *c)
 {
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms();
 
 	hak_tune_tick();
-	look_at_limits(now);
+	hak_limit_tick(now);
 	if (delay >= DELAY_NEVER)
 		return;
 	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
@@ -169,7 +149,7 @@ unsigned int hak_purge_idle(void)
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
 	bool worth;
 
-	look_at_limits(hak_os_now_ms());
+	hak_limit_tick(hak_os_now_ms());
 	if (delay >= DELAY_NEVER)
 		return IDLE_MAX_S;
 	/* whales, in use or kept, are in both cells: what is left is of extents */

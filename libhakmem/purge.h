@@ -50,12 +50,6 @@ static inline void hak_purge_tick(struct hak_cache *c)
 unsigned int hak_purge_idle(void);
 
 /*
- * Reads the limits on the process; what they leave no room for any more goes. Otherwise done every
- * so often with the clock. No lock held.
- */
-void hak_purge_look_at_limits(void);
-
-/*
  * Values of tunables changed: resize the ring, empty what is no longer allowed. No lock held but
  * HAK_LOCK_TUNE.
  */

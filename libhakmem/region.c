@@ -5,13 +5,17 @@
 #include "epoch.h"
 #include "granule.h"
 #include "hak.h"
+#include "lazy.h"
 #include "meta.h"
 #include "os.h"
 #include "probe.h"
 #include "stats.h"
 #include "stop.h"
-#include "tune.h"
 #include "values.h"
+
+_Static_assert(sizeof(struct hak_region) > HAK_META_REGION_BYTES - 64 &&
+		       sizeof(struct hak_region) <= HAK_META_REGION_BYTES,
+	       "a descriptor of meta.h");
 
 /* ---- counts ---- */
 
@@ -129,7 +133,7 @@ static uint64_t tuned_mode(void)
 {
 	uint64_t mode = hak_tun(HAK_T_REGION_EVICT);
 
-	if (mode == HAK_EVICT_DONTNEED && hak_tune_pageout_attached())
+	if (mode == HAK_EVICT_DONTNEED && hak_lazy_pageout_attached())
 		mode = HAK_EVICT_FREE;
 	/* kernels before 5.18 can lose O_DIRECT reads into lazily freed pages (6c8e2a256915) */
 	if (mode == HAK_EVICT_FREE && !hak_tun(HAK_T_REGION_FREE_FORCE) &&
@@ -145,7 +149,7 @@ uint64_t hak_region_evict_mode(bool forced)
 	if (!forced)
 		return mode;
 	/* who asks for memory wants to see it gone, unless he pages it out himself */
-	if (mode == HAK_EVICT_KEEP || (mode == HAK_EVICT_FREE && !hak_tune_pageout_attached()))
+	if (mode == HAK_EVICT_KEEP || (mode == HAK_EVICT_FREE && !hak_lazy_pageout_attached()))
 		return HAK_EVICT_DONTNEED;
 	return mode;
 }

@@ -6,12 +6,11 @@
 
 #include "epoch.h"
 #include "granule.h"
+#include "lazy.h"
 #include "lock.h"
 #include "meta.h"
 #include "os.h"
-#include "purge.h"
 #include "room.h"
-#include "segment.h"
 #include "stats.h"
 #include "stop.h"
 
@@ -177,7 +176,7 @@ static void publish(struct hak_region *r)
 	hak_granule_set(hak_granule_ours(r->base), HAK_KEPT, r);
 	hak_granule_set(hak_granule_ours(r->base + r->bytes - HAK_GRANULE), HAK_KEPT, r);
 	if (r->state == HAK_REGION_LAZY)
-		hak_segment_lazy_add(r->base, r->bytes);
+		hak_lazy_add(r->base, r->bytes);
 }
 
 static void unpublish(struct hak_region *r)
@@ -185,7 +184,7 @@ static void unpublish(struct hak_region *r)
 	hak_granule_clear(hak_granule_ours(r->base));
 	hak_granule_clear(hak_granule_ours(r->base + r->bytes - HAK_GRANULE));
 	if (r->state == HAK_REGION_LAZY)
-		hak_segment_lazy_remove(r->base, r->bytes);
+		hak_lazy_remove(r->base, r->bytes);
 }
 
 static void ring_remove(struct hak_region *r)
@@ -640,7 +639,7 @@ static void evict_over_budget(bool all)
 	hak_unlock(HAK_LOCK_PURGE);
 }
 
-void hak_ring_put(struct hak_front *f, struct hak_region *r)
+bool hak_ring_put(struct hak_front *f, struct hak_region *r)
 {
 	struct hak_region *list;
 	bool look;
@@ -654,8 +653,7 @@ void hak_ring_put(struct hak_front *f, struct hak_region *r)
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
 	evict_over_budget(false);
-	if (hak_unlikely(look))
-		hak_purge_look_at_limits();
+	return look;
 }
 
 uint64_t hak_ring_kept(void)

@@ -89,8 +89,11 @@ void hak_front_leave(struct hak_front *f);
  */
 struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, size_t bytes,
 				size_t align);
-/* A region, DIRTY and of the present epoch, comes back. */
-void hak_ring_put(struct hak_front *f, struct hak_region *r);
+/*
+ * A region, DIRTY and of the present epoch, comes back. True: the ring has grown so much that the
+ * limits on the process need a look (limit.h).
+ */
+bool hak_ring_put(struct hak_front *f, struct hak_region *r);
 /* Bytes kept, for a look at the limits on the process: another one follows when they grow. */
 uint64_t hak_ring_kept(void);
 /* There is less room (room.h): what there is none for goes. */

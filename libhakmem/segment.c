@@ -20,6 +20,7 @@
 
 #include "class.h"
 #include "heap.h"
+#include "lazy.h"
 #include "lock.h"
 #include "memfd.h"
 #include "os.h"

@@ -21,10 +21,6 @@
 #include "../control/abi.h"
 #include "hak.h"
 
-#define HAK_HEAP_REGION ((size_t)HAK_MAX_HEAPS * HAK_HEAP_STRIDE)
-#define HAK_HEAP_DELTA	HAK_HEAP_REGION
-#define HAK_HEAP_CHUNK	16u
-
 extern HAK_HIDDEN struct hak_ack *hak_ack; /* NULL without a segment; written under HAK_LOCK_TUNE */
 
 /*
@@ -33,14 +29,6 @@ extern HAK_HIDDEN struct hak_ack *hak_ack; /* NULL without a segment; written un
  * that no reader sees. Negative errno: not usable.
  */
 int hak_segment_populate(unsigned int first, unsigned int count);
-
-/*
- * The region cache publishes what it freed lazily; both under HAK_LOCK_RING. False: no room
- * (counted), or no table. The table gets its pages when tune.c finds that it may be needed, since
- * no page is touched for the first time under that lock.
- */
-bool hak_segment_lazy_add(void *p, size_t bytes);
-void hak_segment_lazy_remove(void *p, size_t bytes); /* before the region is handed out */
 
 /* ---- for tune.c alone, under HAK_LOCK_TUNE or in a constructor ---- */
 
@@ -72,8 +60,6 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked);
 bool hak_segment_unshare(void);
 struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
 void hak_segment_lazy_prepare(void);
-/* lazy.c: the table to write to, or NULL. */
-void hak_lazy_use(struct hak_lazy_table *t);
 /* Whether somebody else's open description holds byte 1 of the tune memfd. */
 bool hak_segment_pageout_locked(void);
 

@@ -92,6 +92,8 @@ struct hak_slab {
 	uint64_t reserved2[6];
 };
 
+_Static_assert(sizeof(struct hak_slab) == HAK_SLAB_RECORD, "owner's line and remote line");
+
 #define HAK_REMOTE_QUEUED   ((uint64_t)1 << 32)
 #define HAK_REMOTE_FIRST(w) ((uint32_t)((w)&0xffff)) /* block offset / 16 + 1; 0: none */
 #define HAK_REMOTE_COUNT(w) ((uint32_t)((w) >> 16 & 0xffff))

@@ -16,7 +16,6 @@
 
 #include "../control/abi.h"
 #include "hak.h"
-#include "segment.h"
 
 /* [HAK_PROC_COUNTERS]; moves while others count: see hak_stats_move() */
 extern HAK_HIDDEN _Atomic(_Atomic uint64_t *) hak_proc;
@@ -25,6 +24,11 @@ static inline _Atomic uint64_t *hak_proc_at(enum hak_proc_counter c)
 {
 	return &atomic_load_explicit(&hak_proc, memory_order_relaxed)[c];
 }
+
+/* Of each counter of the process, what control/counters.def says of it. */
+extern HAK_HIDDEN const struct hak_proc_row {
+	uint8_t kind, unit;
+} hak_proc_row[HAK_PROC_COUNTERS];
 
 #if HAK_CONTROL
 static inline void hak_count(enum hak_proc_counter c, int64_t n)
@@ -72,6 +76,11 @@ void hak_mapped_extent(int64_t bytes);	     /* of an extent or a single slab; al
 void hak_mapped_region_bytes(int64_t bytes); /* of a region; also MEM_MAPPED and RING_BYTES */
 void hak_mapped_regions(int64_t n);	     /* also RING_REGIONS */
 
+/* Address space of all heaps' caches, and of their counters, so much further. */
+#define HAK_HEAP_REGION ((size_t)HAK_MAX_HEAPS * HAK_HEAP_STRIDE)
+#define HAK_HEAP_DELTA	HAK_HEAP_REGION
+#define HAK_HEAP_CHUNK	16u /* slots made usable at once */
+
 struct hak_cache;
 
 /*
@@ -95,21 +104,6 @@ static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
 #define hak_class_count_n(c, sym, k, n) ((void)(c), (void)(k), (void)(n))
 #endif
 #define hak_heap_count1(c, sym) hak_heap_count_n(c, sym, 1)
-
-/* Sums over all heaps, published or not. Exact while no other thread runs. Takes no lock. */
-struct hak_totals {
-	uint64_t proc[HAK_PROC_COUNTERS];
-	uint64_t heap[HAK_HEAP_COUNTERS];
-	struct {
-		uint64_t allocs, frees;
-		uint64_t cls[HAK_CLASS_COUNTERS];
-		uint64_t in_use, cached; /* blocks, derived */
-	} cls[HAK_CLASSES];
-	uint64_t whales, whale_bytes; /* in use, derived */
-	uint64_t in_use_bytes;	      /* usable bytes of all blocks in use, whales included */
-	uint64_t cached_bytes;	      /* blocks in thread caches */
-};
-void hak_stats_totals(struct hak_totals *ret);
 
 /*
  * For segment.c: PROC counters are counted in `shared` from now on (NULL: in private memory), what

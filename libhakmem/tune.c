@@ -20,6 +20,8 @@
 #include "filter.h"
 #include "granule.h"
 #include "heap.h"
+#include "lazy.h"
+#include "limit.h"
 #include "lock.h"
 #include "os.h"
 #include "probe.h"
@@ -48,7 +50,6 @@ static struct {
 	_Atomic uint64_t deadline;  /* earliest in force; UINT64_MAX: none */
 	_Atomic uint64_t looked_ms; /* when byte 1 was last asked for */
 	_Atomic bool look;	    /* somebody wrote to the page since */
-	_Atomic bool attached;	    /* a controller that can page out */
 	_Atomic bool forking;
 	long pid;	 /* of the process that this memory belongs to */
 	bool no_segment; /* never make one: AT_SECURE */
@@ -393,7 +394,7 @@ enum { LOOK_MS = 100 };
 
 static void look_for_pageout(void)
 {
-	bool attached = hak_tune_pageout_attached();
+	bool attached = hak_lazy_pageout_attached();
 	uint64_t now, last;
 
 	if (!attached && !atomic_load_explicit(&st.look, memory_order_relaxed))
@@ -407,7 +408,7 @@ static void look_for_pageout(void)
 	attached = hak_segment_pageout_locked();
 	if (attached)
 		hak_segment_lazy_prepare();
-	atomic_store_explicit(&st.attached, attached, memory_order_relaxed);
+	hak_lazy_set_pageout(attached);
 	hak_unlock(HAK_LOCK_TUNE);
 }
 
@@ -423,11 +424,6 @@ void hak_tune_tick(void)
 	if (hak_unlikely(atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed)) &&
 	    hak_self->magic == HAK_CACHE_MAGIC)
 		hak_segment_settle(hak_self);
-}
-
-bool hak_tune_pageout_attached(void)
-{
-	return atomic_load_explicit(&st.attached, memory_order_relaxed);
 }
 
 int hak_tune_program(enum hak_tunable t, uint64_t value)
@@ -572,7 +568,7 @@ void hak_tune_sandbox(void)
 			return;
 		hak_heap_attach();
 	}
-	hak_purge_look_at_limits(); /* for the last time */
+	hak_limit_look(); /* for the last time */
 	/* first, so that no other thread starts an agent once this one is gone */
 	hak_lock(HAK_LOCK_TUNE);
 	hak_os_enter_sandbox();
@@ -602,7 +598,7 @@ void hak_tune_fork_child(void)
 	st.pid = hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	listen_to(NULL);
 	hak_agent_fork_child();
-	atomic_store_explicit(&st.attached, false, memory_order_relaxed);
+	hak_lazy_set_pageout(false);
 	fill_page(&page);
 	if (!hak_segment_leave(hak_tun(HAK_T_CONTROL_SEGMENT) ? &page : NULL, locked()))
 		begin_to_listen();

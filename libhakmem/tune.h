@@ -72,12 +72,6 @@ void hak_tune_fork_parent(void);
  */
 void hak_tune_fork_child(void);
 
-/*
- * True when MADV_FREE should be used although region.evict says dontneed: a controller that can
- * page out is attached. Cached; refreshed by hak_tune_tick().
- */
-bool hak_tune_pageout_attached(void);
-
 /* ---- for agent.c and interpose.c ---- */
 
 /* As hak_tune_poll_slow(), but waits for the lock instead of leaving the change to its holder. */

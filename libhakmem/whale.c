@@ -6,6 +6,7 @@
 
 #include "epoch.h"
 #include "granule.h"
+#include "limit.h"
 #include "os.h"
 #include "probe.h"
 #include "sample.h"
@@ -143,8 +144,8 @@ void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region 
 		hak_ring_unmap(r);
 		return;
 	}
-	if (hak_unlikely(r != NULL))
-		hak_ring_put(f, r);
+	if (hak_unlikely(r != NULL) && hak_unlikely(hak_ring_put(f, r)))
+		hak_limit_look();
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {
 		hak_heap_count1(c, WHALE_PUT_SAMPLES);

@@ -2,7 +2,7 @@
 /*
  * lazy.pml - the table of lazily freed ranges, published for who may page them out.
  *
- * Stands for, in libhakmem/segment.c: hak_segment_lazy_add, hak_segment_lazy_remove;
+ * Stands for, in libhakmem/segment.c: hak_lazy_add, hak_lazy_remove;
  * in libhakmem/ring.c: ring_add and ring_remove as they call them; in
  * control/pageout.c: read_ranges.
  *
@@ -78,7 +78,7 @@ inline lazy_end()
 }
 
 /* Largest first; a full table forgets its smallest range. */
-inline hak_segment_lazy_add(r)
+inline hak_lazy_add(r)
 {
 	assert(state[r] == RING);
 	if
@@ -107,7 +107,7 @@ inline hak_segment_lazy_add(r)
 	fi
 }
 
-inline hak_segment_lazy_remove(r)
+inline hak_lazy_remove(r)
 {
 	if
 	:: count > 1 && addr[1] == r ->
@@ -164,7 +164,7 @@ proctype thread()
 		UNLOCK();
 		LOCK();
 #endif
-		hak_segment_lazy_add(r);
+		hak_lazy_add(r);
 		UNLOCK();
 		r = 0
 	   :: else
@@ -186,7 +186,7 @@ proctype thread()
 		};
 #ifndef BREAK_REMOVED_LATE
 		if
-		:: r -> hak_segment_lazy_remove(r)
+		:: r -> hak_lazy_remove(r)
 		:: else
 		fi;
 #endif
@@ -200,7 +200,7 @@ proctype thread()
 #ifdef BREAK_REMOVED_LATE
 			;
 			LOCK();
-			hak_segment_lazy_remove(r);
+			hak_lazy_remove(r);
 			UNLOCK()
 #endif
 		:: else
