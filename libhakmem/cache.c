@@ -6,8 +6,11 @@
 
 #include "epoch.h"
 #include "heap.h"
+#include "holes.h"
 #include "misuse.h"
+#include "pool.h"
 #include "probe.h"
+#include "remote.h"
 #include "run.h"
 #include "stats.h"
 #include "stop.h"
@@ -145,7 +148,7 @@ static uint32_t drain(struct hak_cache *c)
 	uint32_t blocks = 0, n;
 
 	while (s) {
-		struct hak_slab *next = hak_slab_drain(s, &n);
+		struct hak_slab *next = hak_remote_drain(s, &n);
 
 		hak_heap_count1(c, REMOTE_DRAIN);
 		blocks += n;
@@ -202,7 +205,7 @@ static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_h
 		hak_heap_count1(c, REFILL_OWN);
 		return take_list(s, ret_head);
 	}
-	if (hak_slab_take_remote(s)) {
+	if (hak_remote_take(s)) {
 		hak_heap_count1(c, REFILL_REMOTE);
 		return take_list(s, ret_head);
 	}
@@ -332,7 +335,7 @@ static void push_remote(struct hak_cache *c, unsigned int i)
 	c->remote[i].slab = NULL;
 	hak_stop("flush.before_push");
 	hak_heap_count1(c, REMOTE_PUSH);
-	if (hak_slab_remote_push(s, &ch))
+	if (hak_remote_push(s, &ch))
 		hak_heap_count1(c, REMOTE_QUEUE);
 }
 

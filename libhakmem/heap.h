@@ -162,6 +162,11 @@ unsigned int hak_heap_count(void);
 unsigned int hak_heap_live(void); /* heaps with a thread whose destructor is still to come */
 struct hak_heap_block *hak_heap_block_at(unsigned int i);
 
+/*
+ * The queue of an owner that is not the pool. Works in a fork child, whose caches were
+ * wiped.
+ */
+struct hak_mpsc *hak_owner_queue(void *owner);
 /* ---- cache.c: the slow paths ---- */
 
 /*

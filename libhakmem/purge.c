@@ -8,6 +8,7 @@
 #include "limit.h"
 #include "lock.h"
 #include "os.h"
+#include "pool.h"
 #include "probe.h"
 #include "ring.h"
 #include "stats.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slabs: 64 KiB of blocks of one size class. This module owns a slab's own free list, what was
- * never carved, the word through which other threads give blocks back, and the pool of partly used
- * slabs that no thread owns.
+ * Slabs: 64 KiB of blocks of one size class. The structure, and how a slab is taken, carved and
+ * released. Holes in partly used slabs are in holes.h, blocks that other threads give back in
+ * remote.h, slabs that no thread owns in pool.h.
  *
  * Who may touch what of struct hak_slab:
  *   owner's line: the thread that runs the owning heap; for pooled slabs the holder of
@@ -104,6 +104,11 @@ struct hak_chain {
 	uint32_t n;
 };
 
+/* Slabs with blocks from other threads: of a thread cache, or of the pool (remote.h). */
+struct hak_mpsc {
+	_Atomic(struct hak_slab *) head;
+};
+
 static inline struct hak_slab *hak_slab_of(const void *p)
 {
 	return hak_granule_slab(hak_granule_ours(p), p);
@@ -139,19 +144,6 @@ bool hak_slab_is_block(const struct hak_slab *s, const void *p);
  * was needed.
  */
 struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent);
-/* Blocks came back in epoch `now` of the purge clock: there may be new holes. By the owner. */
-static inline void hak_slab_came_back(struct hak_slab *s, uint32_t now)
-{
-	s->trimmed = false;
-	s->epoch = (uint8_t)now;
-}
-
-/* Nothing came back for `age` epochs, and nobody looked for holes since. */
-static inline bool hak_slab_stale(const struct hak_slab *s, uint32_t now, uint32_t age)
-{
-	return !s->trimmed && (uint8_t)(now - s->epoch) >= age;
-}
-
 /* All blocks free, QUEUED clear, on no list: back to its extent, or unmapped. */
 void hak_slab_release(struct hak_slab *s);
 /* True when it may be released. */
@@ -160,71 +152,11 @@ bool hak_slab_idle(const struct hak_slab *s);
 /* Up to n blocks never used before, as a chain; the caller owns the slab. */
 uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret);
 
-/*
- * Gives the pages back on which every block is free; bytes as hak_purge_count() counts them. A
- * system call: no lock held but HAK_LOCK_PURGE. By the owner.
- */
-uint64_t hak_slab_trim(struct hak_slab *s);
-/* Whether p lies on a hole: no block in use does. Any thread that was given p. */
-bool hak_slab_in_hole(const struct hak_slab *s, const void *p);
-/* Takes pages of holes into use again until a block is on the list. False: there is no hole. */
-bool hak_slab_untrim(struct hak_slab *s);
+/* Memory by state follows the holes: a bit each, made (sign 1) or used again (-1). */
+void hak_slab_count_holes(unsigned int holes, int sign);
 
-/*
- * Gives a chain of blocks of s to whoever owns s. True if this push turned QUEUED on (and linked
- * the slab). Any thread, no lock.
- */
-bool hak_slab_remote_push(struct hak_slab *s, const struct hak_chain *c);
-/*
- * What strangers gave back goes to the slab's own list; QUEUED stays. By the owner. Blocks taken.
- */
-uint32_t hak_slab_take_remote(struct hak_slab *s);
-
-/*
- * ---- MPSC list of slabs with blocks from strangers; one per thread cache, one for the pool ----
- */
-
-struct hak_mpsc {
-	_Atomic(struct hak_slab *) head;
-};
-
-/*
- * The queue of an owner that is not the pool; heap.c. Works in a fork child, whose caches were
- * wiped.
- */
-struct hak_mpsc *hak_owner_queue(void *owner);
-/* All queued slabs, as a list by mpsc_next. By the owner (pool: under its lock). */
-struct hak_slab *hak_mpsc_take(struct hak_mpsc *q);
-/*
- * For a slab popped by hak_mpsc_take: reads its link, then takes list and QUEUED by one exchange
- * and splices the blocks into the slab's own list. Returns the link.
- */
-struct hak_slab *hak_slab_drain(struct hak_slab *s, uint32_t *ret_blocks);
-
-/* ---- the pool ---- */
-
-extern HAK_HIDDEN const char hak_pool; /* its address is the owner of pooled slabs */
-
-/*
- * Gives a slab on no list to the pool. False if it is QUEUED: then the caller keeps it. An idle
- * slab is released.
- */
-bool hak_pool_put(struct hak_slab *s);
-/*
- * A slab of the class with room, the fullest of the first few, owned by `owner` from now on; NULL
- * if none.
- */
-struct hak_slab *hak_pool_get(void *owner, unsigned int cls);
-/* Collects what strangers gave back to pooled slabs and releases the idle ones. */
-void hak_pool_drain(void);
-/* As hak_cache_trim(), for pooled slabs. HAK_LOCK_PURGE held, no later one. */
-uint64_t hak_pool_trim(uint32_t age, uint32_t most);
-
-/*
- * In a copy of the process made without fork handlers while another thread held HAK_LOCK_POOL: the
- * pool begins anew, slabs that were in it are lost once they are free.
- */
-void hak_pool_abandon(void);
+/* As hak_pool_abandon(): single slabs that munmap refused are lost. */
+void hak_slab_abandon(void);
 
 void hak_slab_check(const struct hak_slab *s);
 

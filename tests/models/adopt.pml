@@ -2,8 +2,8 @@
 /*
  * adopt.pml - slabs and heaps change hands while others free to them.
  *
- * Stands for, in libhakmem/slab.c: hak_slab_release, hak_pool_put, hak_pool_get; in
- * libhakmem/heap.c: destructor, take_heap and give_heap, hak_heap_scavenge,
+ * Stands for, in libhakmem: hak_slab_release, hak_pool_put, hak_pool_get; of
+ * heap: destructor, take_heap and give_heap, hak_heap_scavenge,
  * hak_heap_drain_dead; in libhakmem/cache.c: give, settle, hak_cache_retire. Remote
  * frees, drains and refills are the text of slab.inc.
  *
@@ -247,7 +247,7 @@ inline give(b)
 		};
 		leave(SLAB_OF(b))
 	:: else ->
-		hak_slab_remote_push(SLAB_OF(b), b, b, 1)
+		hak_remote_push(SLAB_OF(b), b, b, 1)
 	fi;
 	o = 0
 }
@@ -381,7 +381,7 @@ proctype thread()
 		hak_pool_get(my);
 		busy--
 	:: atomic { OWN(0) -> busy++ };
-		hak_slab_take_remote(0);
+		hak_remote_take(0);
 		busy--
 	:: atomic { my != NONE -> busy++ };
 		destructor();

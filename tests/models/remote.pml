@@ -2,8 +2,8 @@
 /*
  * remote.pml - freeing to a slab of another thread's heap.
  *
- * Stands for, in libhakmem/slab.c: hak_slab_remote_push, hak_slab_take_remote,
- * hak_slab_release; in libhakmem/heap.c: hak_heap_enqueue, hak_heap_drain, and
+ * Stands for, in libhakmem: hak_remote_push, hak_remote_take and enqueue of remote,
+ * hak_slab_release, drain of cache, and
  * the refill that calls them. The text of all but release is in slab.inc.
  *
  * Two freers and one owner, two slabs, for ever: the owner hands found blocks out
@@ -77,7 +77,7 @@ proctype freer()
 		fi;
 		pushing++
 	   };
-	   hak_slab_remote_push(SLAB_OF(b), b, e, 1 + (b != e));
+	   hak_remote_push(SLAB_OF(b), b, e, 1 + (b != e));
 	   atomic { b = 0; e = 0; pushing-- }
 	od
 }
@@ -130,7 +130,7 @@ active proctype owner_thread()
 	atomic { run freer(); run freer() };
 	do
 	:: hak_heap_drain(H)
-	:: mapped[0] -> hak_slab_take_remote(0)
+	:: mapped[0] -> hak_remote_take(0)
 	:: d_step { EMPTY(0) -> mapped[0] = 0 }
 	:: d_step { !mapped[0] ->
 		mapped[0] = 1; first[0] = 0; count[0] = 0; queued[0] = 0 }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/slab.c: one slab of each class, its blocks carved, handed out, given back by strangers
- * and on holes at random, beside a model that knows of each block where it is. A block in use keeps
- * its contents whatever pages are given back; every other one comes round again.
+ * libhakmem/holes.c, slab.c and remote.c: one slab of each class, its blocks carved, handed out,
+ * given back by strangers and on holes at random, beside a model that knows of each block where it
+ * is. A block in use keeps its contents whatever pages are given back; every other one comes round
+ * again.
  */
-#include "../../libhakmem/slab.c"
+#include "../../libhakmem/holes.c"
 
 #include <string.h>
 
+#include "libhakmem/extent.h"
 #include "libhakmem/heap.h"
+#include "libhakmem/remote.h"
 #include "unit.h"
 
 enum { STEPS = 600, BLOCKS = HAK_SLAB_BYTES / 16 };
@@ -158,7 +161,7 @@ static void give(void)
 	}
 	if (!chain.n)
 		return;
-	MUST(hak_slab_remote_push(slab, &chain) == !queued, "queued %d", queued);
+	MUST(hak_remote_push(slab, &chain) == !queued, "queued %d", queued);
 	MUST(HAK_REMOTE_COUNT(atomic_load(&slab->remote)) == count[ON_ITS_WAY], "count");
 }
 
@@ -177,7 +180,7 @@ static void collect(void)
 	uint32_t n = 0;
 
 	if (random_below(2)) {
-		came_home(hak_slab_take_remote(slab));
+		came_home(hak_remote_take(slab));
 		MUST(queued == !!(HAK_REMOTE_QUEUED & atomic_load(&slab->remote)), "QUEUED");
 		return;
 	}
@@ -185,7 +188,7 @@ static void collect(void)
 	MUST(s == (queued ? slab : NULL), "queued %d", queued);
 	if (!s)
 		return;
-	MUST(!hak_slab_drain(s, &n) && !atomic_load(&slab->remote), "drained");
+	MUST(!hak_remote_drain(s, &n) && !atomic_load(&slab->remote), "drained");
 	came_home(n);
 }
 
