@@ -5,12 +5,15 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "bin.h"
 #include "extent.h"
 #include "heap.h"
+#include "life.h"
 #include "lock.h"
 #include "meta.h"
 #include "pool.h"
 #include "ring.h"
+#include "sample.h"
 #include "segment.h"
 #include "stats.h"
 #include "sys.h"
@@ -253,6 +256,8 @@ static void become_child(void)
 	inherit(c ? c : hak_heaps[0].cache);
 	if (c)
 		hak_sample_fork_child(c);
+	if (c && c->heap->sample.bytes)
+		hak_cache_bound_all(c);
 	hak_lock_fork_child();
 }
 

@@ -31,8 +31,6 @@
 #include "../control/abi.h"
 #include "hak.h"
 #include "ring.h"
-#include "sample.h"
-#include "segment.h"
 #include "slab.h"
 #include "stats.h"
 
@@ -80,6 +78,17 @@ struct hak_heap_class {
 	uint64_t allocs_seen; /* hot.allocs at the last decay */
 };
 
+/* Which allocations are sampled: sample.h. */
+struct hak_sample {
+	uint64_t bytes; /* mean distance; 0: nothing is sampled */
+	uint64_t random;
+	uint64_t left; /* runs and whales: bytes until the next point */
+	struct {
+		uint64_t due;  /* class.allocs with the block that is hit */
+		uint64_t rest; /* bytes of that block behind the point */
+	} cls[HAK_SLAB_CLASSES];
+};
+
 struct hak_heap {
 	struct hak_mpsc remote;			/* slabs that strangers gave blocks back to */
 	char pad[64 - sizeof(struct hak_mpsc)]; /* strangers' line */
@@ -108,48 +117,52 @@ struct hak_heap {
 
 extern HAK_HIDDEN struct hak_heap *hak_heaps; /* [HAK_MAX_HEAPS] */
 
+/* Changed by heap.c and life.c alone. */
+extern HAK_HIDDEN struct hak_table {
+	char *base; /* of the caches; their counters at + HAK_HEAP_DELTA */
+	/* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
+	unsigned int slots;	   /* reserved; whole chunks */
+	unsigned int enabled;	   /* slots with memory behind */
+	_Atomic unsigned int used; /* slots ever handed out */
+	_Atomic unsigned int live;
+	/* of threads without one of their own; made when first needed; HAK_LOCK_ZOMBIE */
+	struct hak_heap *shared;
+} hak_table;
+
 extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS; /* never NULL */
 /* a thread that has not allocated yet */
 extern HAK_HIDDEN struct hak_cache hak_cache_none;
 /* a thread whose heap is gone, or that could not get one */
 extern HAK_HIDDEN struct hak_cache hak_cache_zombie;
 
-/*
- * The usable cache of the calling thread, made or adopted if need be; &hak_cache_zombie if it
- * cannot have one.
- */
-struct hak_cache *hak_heap_attach(void);
+struct hak_cache *hak_heap_shared(void); /* of threads without one; NULL: not needed yet */
 
-/*
- * The locked cache of threads without one. Between enter and leave the caller runs it; takes
- * HAK_LOCK_ZOMBIE.
- */
-struct hak_cache *hak_heap_zombie_enter(void);
-void hak_heap_zombie_leave(struct hak_cache *c);
-struct hak_cache *hak_heap_shared(void); /* theirs; NULL: not needed yet. HAK_LOCK_ZOMBIE */
-
-/* For fork.c and purge.c. */
-/*
- * The slabs of heaps to the pool that have been without a thread for `age` epochs, or to which
- * strangers gave something back; HAK_LOCK_REGISTRY inside.
- */
-void hak_heap_drain_dead(uint32_t age);
 /*
  * Makes every thread's next free take the slow path and look at requests and clock. The owner's
  * plain decrement may overwrite it: then it is the next free of another class.
  */
 void hak_heap_poke(void);
-bool hak_heap_scavenge(void); /* the same for one heap; false: none has any */
-/* other threads are gone: their heaps become dead or are leaked */
-void hak_heap_fork_child(struct hak_cache *self);
 
 /* Whether copies made from now on have the caches, which else are wiped. Not in a sandbox. */
 void hak_heap_keep_on_fork(bool keep);
 
 /* Whether this is a copy of the process that no fork handler has run in yet. */
 bool hak_heap_is_copy(void);
-/* a wiped cache of the only thread: empty, usable, with its slabs */
-void hak_heap_revive(struct hak_cache *c);
+/* By life.c: not a copy from now on. */
+void hak_heap_set_mark(void);
+void hak_heap_set_state(struct hak_heap *h, enum hak_heap_state state);
+
+static inline struct hak_cache *hak_heap_cache_at(unsigned int i)
+{
+	return (struct hak_cache *)(hak_table.base + (size_t)i * HAK_HEAP_STRIDE +
+				    HAK_CACHE_OFFSET);
+}
+
+/* From the address alone: the cache itself may have been wiped by fork. */
+static inline struct hak_heap *hak_heap_of(const struct hak_cache *c)
+{
+	return &hak_heaps[(size_t)((const char *)c - hak_table.base) / HAK_HEAP_STRIDE];
+}
 
 /* For readers of counters. Slots [0, count) may be read. */
 char *hak_heap_base(void);
@@ -167,43 +180,21 @@ struct hak_heap_block *hak_heap_block_at(unsigned int i);
  * wiped.
  */
 struct hak_mpsc *hak_owner_queue(void *owner);
-/* ---- cache.c: the slow paths ---- */
+/*
+ * Around every change of a heap's lists. A fork child leaks the heaps of other threads that it
+ * finds busy.
+ */
+static inline void hak_heap_busy(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->heap->busy, 1, memory_order_relaxed);
+	/* the mark before the first change, as another thread's fork cuts them */
+	atomic_thread_fence(memory_order_release);
+}
 
-/*
- * A block of the class for a bin found empty; NULL: no memory. `size` is what was asked, for the
- * sample.
- */
-void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size);
-/* A bin has no room left: make some. */
-void hak_cache_trip(struct hak_cache *c, unsigned int cls);
-/* A freed run for which the budget has no room: to its extent, counted as if it had been cached. */
-void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p);
-void hak_cache_flush_remote(struct hak_cache *c);
-/*
- * Everything back to slabs and extents; empty slabs released; what strangers gave back collected.
- */
-void hak_cache_flush(struct hak_cache *c);
-/*
- * Gives back whole free pages of partly used slabs to which nothing came back for `age` epochs, of
- * at most `most` slabs. Bytes as hak_purge_count() counts them. HAK_LOCK_PURGE may be held.
- */
-uint64_t hak_cache_trim(struct hak_cache *c, uint32_t age, uint32_t most);
-/* Shrinks lists that have not missed for a while. */
-void hak_cache_decay(struct hak_cache *c, uint64_t now_ms);
-/*
- * All slabs of a heap without a thread go to the pool, but those QUEUED. Its cache was flushed when
- * the thread ended.
- */
-void hak_cache_retire(struct hak_cache *c);
-void hak_cache_reset_limits(struct hak_cache *c);
-/*
- * While allocations are sampled: makes the bin so short, and its room so little, that the malloc to
- * be sampled next finds it empty.
- */
-void hak_cache_bound(struct hak_cache *c, unsigned int cls);
-void hak_cache_bound_all(struct hak_cache *c);
-/* The first block of a bin is not as it was freed: says so and empties the bin. */
-void hak_cache_broken(struct hak_cache *c, unsigned int cls);
+static inline void hak_heap_idle(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->heap->busy, 0, memory_order_release);
+}
 
 static inline int64_t *hak_bin_base(struct hak_heap *h, unsigned int cls)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hakmem.h: what a program can ask of its own allocator. No state of its own, no lock held. */
+#include "attach.h"
 #include "hak.h"
 #include "hakmem.h"
 #include "purge.h"
@@ -186,6 +187,7 @@ int hakmem_purge(enum hakmem_purge_level level, uint64_t *bytes)
 
 	if (level < HAKMEM_PURGE_CACHE || level > HAKMEM_PURGE_ALL)
 		return -EINVAL;
+	hak_heap_attach_copy();
 	n = hak_purge((enum hak_purge_level)level);
 	if (bytes)
 		*bytes = n;

@@ -2,6 +2,8 @@
 /* When memory goes back to the kernel. See purge.h. */
 #include "purge.h"
 
+#include "cache.h"
+#include "dead.h"
 #include "epoch.h"
 #include "extent.h"
 #include "heap.h"
@@ -11,6 +13,8 @@
 #include "pool.h"
 #include "probe.h"
 #include "ring.h"
+#include "sample.h"
+#include "slablist.h"
 #include "stats.h"
 #include "tune.h"
 
@@ -53,7 +57,7 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
 	hak_purge_next_epoch();
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
-	hak_heap_drain_dead(2);
+	hak_dead_drain(2);
 	hak_pool_drain();
 	bytes = hak_pool_trim(2, TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
@@ -112,7 +116,7 @@ static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
 	hak_cache_flush(c);
 	if (level < HAK_PURGE_DIRTY)
 		return;
-	bytes = give_back(level) + hak_cache_trim(c, 0, UINT32_MAX);
+	bytes = give_back(level) + hak_slablist_trim(c, 0, UINT32_MAX);
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 }
@@ -127,7 +131,7 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 		return;
 	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
 		hak_cache_decay(c, now);
-		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_cache_trim(c, 2, TRIM_MOST));
+		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_slablist_trim(c, 2, TRIM_MOST));
 	}
 	try_end_epoch(now, delay);
 }
@@ -170,8 +174,6 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	struct hak_cache *c;
 
-	if (hak_unlikely(hak_heap_is_copy()))
-		hak_heap_attach();
 	c = hak_self;
 	ask_threads(level);
 	hak_probe(hakmem, purge_begin, level, 0, 0);
@@ -182,13 +184,13 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 		hak_sample_tune(c);
 		hak_cache_flush(c);
 	}
-	hak_heap_drain_dead(0);
+	hak_dead_drain(0);
 	hak_pool_drain();
 	bytes = give_back(level);
 	if (level >= HAK_PURGE_DIRTY) {
 		bytes += hak_pool_trim(0, UINT32_MAX);
 		if (c->magic == HAK_CACHE_MAGIC)
-			bytes += hak_cache_trim(c, 0, UINT32_MAX);
+			bytes += hak_slablist_trim(c, 0, UINT32_MAX);
 	}
 	bytes += hak_purge_count_end();
 	hak_unlock(HAK_LOCK_PURGE);

@@ -118,7 +118,6 @@ void hak_sample_fork_child(struct hak_cache *c)
 		return;
 	c->heap->sample.random += hak_os_now_ns();
 	begin(c, hak_tun(HAK_T_PROFILE_SAMPLE_BYTES));
-	hak_cache_bound_all(c);
 }
 
 /* ---- blocks ---- */

@@ -27,27 +27,13 @@
 #ifndef HAK_SAMPLE_H
 #define HAK_SAMPLE_H
 
-#include "class.h"
-#include "hak.h"
-
-struct hak_cache;
-struct hak_region;
-
-struct hak_sample {
-	uint64_t bytes; /* mean distance; 0: nothing is sampled */
-	uint64_t random;
-	uint64_t left; /* runs and whales: bytes until the next point */
-	struct {
-		uint64_t due;  /* class.allocs with the block that is hit */
-		uint64_t rest; /* bytes of that block behind the point */
-	} cls[HAK_SLAB_CLASSES];
-};
+#include "heap.h"
 
 /* A cache begins: the value in force, new distances. Bins may have to be bound afterwards. */
 void hak_sample_begin(struct hak_cache *c);
 /* The same if profile.sample_bytes has changed. */
 void hak_sample_tune(struct hak_cache *c);
-/* In a fork child: other numbers than the parent's. */
+/* In a fork child: other numbers than the parent's. Bins have to be bound afterwards. */
 void hak_sample_fork_child(struct hak_cache *c);
 
 /* Mallocs of a class until one is sampled; 0: the next. Sampling is on. */

@@ -17,6 +17,7 @@
 
 #include "abstain.h"
 #include "agent.h"
+#include "attach.h"
 #include "filter.h"
 #include "granule.h"
 #include "heap.h"

@@ -10,6 +10,7 @@
  */
 #include "../../libhakmem/ring.c"
 
+#include "libhakmem/attach.h"
 #include "libhakmem/heap.h"
 #include "libhakmem/whale.h"
 #include "unit.h"

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libhakmem/extent.h"
+#include "libhakmem/attach.h"
 #include "libhakmem/heap.h"
 #include "libhakmem/remote.h"
 #include "unit.h"
