@@ -12,11 +12,12 @@
 #include <time.h>
 
 #include "heap.h"
-#include "interpose.h"
+#include "layers.h"
 #include "os.h"
-#include "purge.h"
+#include "real.h"
 #include "segment.h"
 #include "sys.h"
+#include "tick.h"
 #include "tune.h"
 
 #if HAK_CONTROL
@@ -32,7 +33,7 @@ enum state {
 enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
 
 static _Atomic uint32_t state;
-static _Atomic bool stop_asked, threads_seen, unwelcome;
+static _Atomic bool stop_asked, unwelcome;
 static _Atomic uint32_t over; /* the agent looks at nothing any more */
 static pthread_t agent;	      /* valid in RUNNING and ENDED, and for whoever starts or stops it */
 
@@ -83,7 +84,7 @@ static bool alone(void)
  */
 static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_s)
 {
-	uint64_t ns = hak_tune_until_deadline(), longest = longest_s * 1000000000ull;
+	uint64_t ns = hak_layers_until_deadline(), longest = longest_s * 1000000000ull;
 	bool deadline = ns < longest;
 	struct timespec ts;
 	long r;
@@ -202,14 +203,6 @@ void hak_agent_start(void)
 	set_state(create() ? NONE : RUNNING);
 }
 
-void hak_agent_wake(void)
-{
-	_Atomic uint32_t *word = hak_tune_word();
-
-	atomic_fetch_add_explicit(word, 1, memory_order_release);
-	hak_sys(SYS_futex, (long)word, FUTEX_WAKE, 1 << 30, 0, 0, 0);
-}
-
 void hak_agent_stop(void)
 {
 	for (;;) {
@@ -224,7 +217,7 @@ void hak_agent_stop(void)
 		if (!change_state(s, STOPPING))
 			continue;
 		atomic_store_explicit(&stop_asked, true, memory_order_relaxed);
-		hak_agent_wake();
+		hak_tune_call();
 		join();
 		atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
 		set_state(NONE);
@@ -237,20 +230,15 @@ void hak_agent_heap_gone(unsigned int live)
 	if (live == 0)
 		hak_agent_stop();
 	else if (live == 1 && atomic_load_explicit(&state, memory_order_relaxed) == RUNNING)
-		hak_agent_wake();
+		hak_tune_call();
 }
 
 /* The thread stayed in the parent, and so did whoever was starting or stopping it. */
 void hak_agent_fork_child(void)
 {
 	atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
-	atomic_store_explicit(&threads_seen, false, memory_order_relaxed);
+	hak_segment_note_threads(false);
 	atomic_store_explicit(&state, NONE, memory_order_relaxed);
-}
-
-bool hak_agent_threads_seen(void)
-{
-	return atomic_load_explicit(&threads_seen, memory_order_relaxed);
 }
 
 int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
@@ -258,12 +246,7 @@ int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void 
 {
 	int r;
 
-	/*
-	 * Some library's constructor comes before ours: what must be done while alone is done
-	 * now.
-	 */
-	hak_tune_init();
-	atomic_store_explicit(&threads_seen, true, memory_order_relaxed);
+	hak_segment_note_threads(true);
 	hak_agent_start();
 	r = hak_real_pthread_create(thread, attr, start, arg);
 	if (r != EAGAIN || atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)
@@ -287,19 +270,6 @@ void hak_agent_stop(void)
 void hak_agent_heap_gone(unsigned int live)
 {
 	(void)live;
-}
-
-void hak_agent_wake(void)
-{
-}
-
-void hak_agent_fork_child(void)
-{
-}
-
-bool hak_agent_threads_seen(void)
-{
-	return true;
 }
 
 #endif

@@ -32,8 +32,6 @@ void hak_agent_stop(void);
  * calling thread. 1: it will end by itself unless there are more threads than that one.
  */
 void hak_agent_heap_gone(unsigned int live);
-/* Makes it look around. Any lock may be held. */
-void hak_agent_wake(void);
 void hak_agent_fork_child(void);
 
 /*
@@ -42,6 +40,4 @@ void hak_agent_fork_child(void);
  */
 int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
 			    void *arg);
-bool hak_agent_threads_seen(void);
-
 #endif

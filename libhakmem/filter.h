@@ -7,7 +7,7 @@
  * dies, the library behaves as in a sandbox (os.h): no segment, and only calls that glibc's malloc
  * makes too.
  *
- * Filters that the program puts on itself later are seen by the interposed prctl (interpose.h).
+ * Filters that the program puts on itself later are seen by the interposed prctl (interpose.c).
  */
 #ifndef HAK_FILTER_H
 #define HAK_FILTER_H

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "agent.h"
 #include "bin.h"
 #include "extent.h"
 #include "heap.h"
@@ -249,6 +250,7 @@ static void become_child(void)
 		 */
 		return;
 	saved.valid = false;
+	hak_agent_fork_child();
 	hak_tune_fork_child();
 	if (c)
 		restore_cache(c);
@@ -303,6 +305,7 @@ void hak_fork_copied(struct hak_cache *c)
 	saved.who = NULL;
 	memset(saved.in_use, 0, sizeof(saved.in_use));
 	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
+	hak_agent_fork_child();
 	hak_tune_fork_child();
 	hak_heap_fork_child(c);
 	if (!c)

@@ -26,6 +26,7 @@
 #include "run.h"
 #include "sample.h"
 #include "stats.h"
+#include "tick.h"
 #include "tune.h"
 #include "whale.h"
 

@@ -7,7 +7,6 @@
 #include "epoch.h"
 #include "extent.h"
 #include "heap.h"
-#include "limit.h"
 #include "lock.h"
 #include "os.h"
 #include "pool.h"
@@ -16,12 +15,8 @@
 #include "sample.h"
 #include "slablist.h"
 #include "stats.h"
-#include "tune.h"
 
-#define TRIM_MOST   256u      /* slabs looked at for holes when an epoch ends: a few ms */
-#define IDLE_MAX_S  60u	      /* between two looks of the agent */
-#define BY_AGE	    0u	      /* the level of a purge that nobody asked for */
-#define DELAY_NEVER 86400000u /* purge.delay_ms at its maximum */
+#define BY_AGE 0u /* the level of a purge that nobody asked for */
 
 static _Atomic uint64_t epoch_ends_ms;
 /*
@@ -59,7 +54,7 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_dead_drain(2);
 	hak_pool_drain();
-	bytes = hak_pool_trim(2, TRIM_MOST);
+	bytes = hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_ring_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
@@ -77,7 +72,7 @@ static bool epoch_is_over(uint64_t now)
 	return past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
 }
 
-static bool try_end_epoch(uint64_t now, uint64_t delay)
+bool hak_purge_by_age(uint64_t now, uint64_t delay)
 {
 	bool some = false;
 
@@ -103,7 +98,7 @@ static uint64_t give_back(enum hak_purge_level level)
 	return bytes;
 }
 
-static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
+HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 {
 	enum hak_purge_level level = request & ((1u << LEVEL_BITS) - 1);
 	uint64_t bytes;
@@ -119,54 +114,6 @@ static HAK_COLD void obey(struct hak_cache *c, uint32_t request)
 	bytes = give_back(level) + hak_slablist_trim(c, 0, UINT32_MAX);
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
-}
-
-static HAK_COLD void look_at_clock(struct hak_cache *c)
-{
-	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms();
-
-	hak_tune_tick();
-	hak_limit_tick(now);
-	if (delay >= DELAY_NEVER)
-		return;
-	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
-		hak_cache_decay(c, now);
-		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_slablist_trim(c, 2, TRIM_MOST));
-	}
-	try_end_epoch(now, delay);
-}
-
-void hak_purge_tick_slow(struct hak_cache *c)
-{
-	uint32_t request = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
-
-	if (hak_unlikely(c->heap->flushed != request))
-		obey(c, request);
-	if (c->ticks >= HAK_PURGE_TICKS) {
-		c->ticks = 0;
-		look_at_clock(c);
-	}
-}
-
-unsigned int hak_purge_idle(void)
-{
-	static unsigned int pause_s = 1; /* the agent's alone */
-	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
-	bool worth;
-
-	hak_limit_tick(hak_os_now_ms());
-	if (delay >= DELAY_NEVER)
-		return IDLE_MAX_S;
-	/* whales, in use or kept, are in both cells: what is left is of extents */
-	worth = try_end_epoch(hak_os_now_ms(), delay) || hak_ring_holds_dirty() ||
-		hak_proc_read(HAK_C_MEM_DIRTY) != hak_proc_read(HAK_C_RING_DIRTY);
-	hak_heap_poke();
-	pause_s = worth ? 1 : pause_s * 2;
-	if (pause_s < delay / 1000)
-		pause_s = (unsigned int)(delay / 1000);
-	if (pause_s > IDLE_MAX_S)
-		pause_s = IDLE_MAX_S;
-	return pause_s;
 }
 
 static uint64_t purge(enum hak_purge_level level, bool count_resident)

@@ -27,27 +27,19 @@ uint64_t hak_purge(enum hak_purge_level level);
 uint64_t hak_reclaim(void);
 
 /*
- * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
- * decay or flush.
+ * What every thread is asked to do at its next slow path (tick.h): a serial number, raised by each
+ * request, and the level. The thread flushes its cache, and gives back what that emptied if the
+ * level says so.
  */
-#define HAK_PURGE_TICKS 16u			    /* slow paths between two looks at the clock */
-extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked; /* the last request to all threads */
-void hak_purge_tick_slow(struct hak_cache *c);
-
-static inline void hak_purge_tick(struct hak_cache *c)
-{
-	if (hak_unlikely(c->heap->flushed !=
-				 atomic_load_explicit(&hak_purge_asked, memory_order_relaxed) ||
-			 ++c->ticks >= HAK_PURGE_TICKS))
-		hak_purge_tick_slow(c);
-}
+extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked;
+void hak_purge_obey(struct hak_cache *c, uint32_t request);
 
 /*
- * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and
- * makes the others look at the clock. Seconds until it should be called again: it backs off while
- * there is nothing to give back.
+ * Ends the epoch if it is over and no other thread purges: what was free all through it goes back.
+ * True: there was some. No lock held.
  */
-unsigned int hak_purge_idle(void);
+bool hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
+#define HAK_PURGE_TRIM_MOST 256u /* slabs looked at for holes when an epoch ends: a few ms */
 
 /*
  * Values of tunables changed: resize the ring, empty what is no longer allowed. No lock held but

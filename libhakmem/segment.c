@@ -559,8 +559,17 @@ static void drop_slots(void)
 	atomic_store_explicit(&hak_segment_leaving, left, memory_order_release);
 }
 
-int hak_segment_drop(bool may_close)
+static _Atomic bool threads_seen;
+
+void hak_segment_note_threads(bool there_are)
 {
+	atomic_store_explicit(&threads_seen, there_are, memory_order_relaxed);
+}
+
+int hak_segment_drop(void)
+{
+	bool may_close = !atomic_load_explicit(&threads_seen, memory_order_relaxed);
+
 	if (!exists())
 		return 0;
 	/* Where a page holds the counters of several heaps, no thread can move its own alone. */
@@ -676,9 +685,8 @@ int hak_segment_populate(unsigned int first, unsigned int count)
 	return from < to ? hak_os_enable(hak_heap_base() + HAK_HEAP_DELTA + from, to - from) : 0;
 }
 
-int hak_segment_drop(bool may_close)
+int hak_segment_drop(void)
 {
-	(void)may_close;
 	return 0;
 }
 

@@ -39,12 +39,15 @@ int hak_segment_populate(unsigned int first, unsigned int count);
  */
 int hak_segment_create(const struct hak_tune *layers, bool locked);
 /*
- * The shared pages become private ones with what was counted so far; the descriptors are closed if
- * asked. The counters of a thread that runs are moved by that thread, the next time it looks at the
- * clock (hak_segment_settle): until then it counts where nobody expects it. 0, or -EBUSY: pages are
- * larger than a heap's counters and several threads run; nothing changed.
+ * The shared pages become private ones with what was counted so far; the descriptors are closed in
+ * a process that never had a second thread. The counters of a thread that runs are moved by that
+ * thread, the next time it looks at the clock (hak_segment_settle): until then it counts where
+ * nobody expects it. 0, or -EBUSY: pages are larger than a heap's counters and several threads run;
+ * nothing changed.
  */
-int hak_segment_drop(bool may_close);
+int hak_segment_drop(void);
+/* By agent.c: the process has had a second thread, or is a fork child. */
+void hak_segment_note_threads(bool there_are);
 extern HAK_HIDDEN _Atomic bool hak_segment_leaving;
 struct hak_cache;
 void hak_segment_settle(struct hak_cache *c); /* by the thread that runs c, no lock held */

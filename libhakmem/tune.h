@@ -52,10 +52,12 @@ static inline void hak_tune_poll(void)
 void hak_tune_tick(void);
 
 /*
- * Constructor: environment, segment, agent. Allocation works before it, with the defaults.
- * Idempotent.
+ * At the start of the process, which allocated with the defaults before: environment and segment.
+ * No lock held.
  */
-void hak_tune_init(void);
+void hak_tune_start(bool no_segment);
+/* False in a vfork child, where everything here is its parent's. Also in a copy of the process. */
+bool hak_tune_is_own_process(void);
 
 /* Program layer: hakmem_set() and mallopt(). 0, -ERANGE, -EPERM (start only). No lock held. */
 int hak_tune_program(enum hak_tunable t, uint64_t value);
@@ -72,17 +74,12 @@ void hak_tune_fork_parent(void);
  */
 void hak_tune_fork_child(void);
 
-/* ---- for agent.c and interpose.c ---- */
+/* ---- for agent.c ---- */
 
 /* As hak_tune_poll_slow(), but waits for the lock instead of leaving the change to its holder. */
 void hak_tune_poll_wait(void);
-/* Nanoseconds until the earliest deadline, UINT64_MAX if there is none, 0 if it passed. */
-uint64_t hak_tune_until_deadline(void);
-/*
- * A sandbox is about to be entered: the agent ends, and from now on only harmless system calls
- * are made.
- */
-void hak_tune_sandbox(void);
+/* Wakes the thread that waits on the wake word. Any lock may be held. */
+void hak_tune_call(void);
 /* agent.c says whether a thread waits. */
 void hak_tune_set_agent(bool runs);
 

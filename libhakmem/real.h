@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls of the program that the library must see: pthread_create (the agent), prctl (sandboxes),
- * dlopen (RTLD_DEEPBIND, see dlopen.S). Each does what libc's does. libc's own are looked up at
- * first use, never in a constructor, which would cost every process.
+ * Functions that this library replaces (interpose.c), as the next library has them. They are looked
+ * up at first use, never in a constructor, which would cost every process.
  */
-#ifndef HAK_INTERPOSE_H
-#define HAK_INTERPOSE_H
+#ifndef HAK_REAL_H
+#define HAK_REAL_H
 
 #include <pthread.h>
 
