@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The writer's half of the tune page's protocol (control/abi.h, struct hak_tune; modelled in
- * tests/models). Its partner is libhakmem/tune.c: the release stores to generation_seq and
+ * tests/models). Its partner is libhakmem/share/tune.c: the release stores to generation_seq and
  * purge_request here pair with its acquire loads.
  */
 #include <errno.h>

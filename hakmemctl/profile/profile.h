@@ -4,7 +4,8 @@
  * off and listens; profile_stacks.c adds samples up by stack; profile_pprof.c, profile_flame.c and
  * profile_report.c show the sums.
  *
- * A sample stands for `weight` bytes (libhakmem/sample.h): sums of weights are unbiased estimates.
+ * A sample stands for `weight` bytes (libhakmem/heap/sample.h). Sums of weights are unbiased
+ * estimates.
  * Stacks are innermost first and begin with the function that called malloc or one of its family.
  * Names and paths are those of strangers: whoever prints them escapes them.
  */

@@ -18,7 +18,7 @@ static const char *const words[PROFILE_WHATS] = {
 	[PROFILE_LIVE] = "in_use",
 };
 
-/* Standard deviation of a sum of weights, at most: see libhakmem/sample.h. */
+/* Standard deviation of a sum of weights, at most: see libhakmem/heap/sample.h. */
 static double error_of(const struct profile *p, double bytes)
 {
 	return sqrt((double)p->rate * bytes);

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 
 #include "control/abi.h"
-#include "libhakmem/stop.h"
+#include "libhakmem/base/stop.h"
 
 struct peer {
 	pid_t pid;
@@ -447,7 +447,7 @@ static inline int tasks_of(pid_t pid)
 	return stat(path, &st) == 0 ? (int)st.st_nlink - 2 : -1;
 }
 
-/* ---- named stops of debug builds, see libhakmem/stop.h ---- */
+/* ---- named stops of debug builds, see libhakmem/base/stop.h ---- */
 
 /* In a case's prep: the page that the library will map after the exec. */
 static inline void stops_prepare(void)

@@ -34,8 +34,8 @@ struct fake {
 void fake_create(struct fake *f);
 void fake_seal(struct fake *f);
 
-/* Applies the tune page if its generation moved, as libhakmem/tune.c does: true if something was
- * applied. */
+/* Applies the tune page if its generation moved, as libhakmem/share/tune.c does. True if something
+ * was applied. */
 bool fake_apply(struct fake *f);
 
 /* Answers the last purge request, if it was not answered yet: true if it was answered. */

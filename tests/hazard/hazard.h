@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the tests of this folder share: threads that do as they are told, the library's named stops
- * and faults (libhakmem/stop.h), and its books.
+ * and faults (libhakmem/base/stop.h), and its books.
  *
  * A case holds a thread at a stop, lets others do what would be wrong at that moment if a rule were
  * broken, lets it go, and looks at contents and books. Only debug builds have stops: elsewhere the

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/class.c: size classes. Every size is looked up, and every offset into a slab of every
- * class; what the tables and the multiplications say is compared with loops and divisions.
+ * libhakmem/base/class.c: size classes. Every size is looked up, and every offset into a slab of
+ * every class; what the tables and the multiplications say is compared with loops and divisions.
  */
-#include "libhakmem/class.h"
+#include "libhakmem/base/class.h"
 
 #include "unit.h"
 

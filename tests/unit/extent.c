@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/extent.c: units of extents, taken, given and purged at random, beside a model that
+ * libhakmem/page/extent.c: units of extents, taken, given and purged at random, beside a model that
  * knows of each unit what became of it. Every page that a taker may touch is touched, so that
  * "reads as zeros" and "nobody else's" are seen in memory as well. A purger is at work half of the
  * time: what it holds is nobody's.
@@ -8,7 +8,7 @@
  * This process's own blocks lie in extents too. They are there before the test begins, and it
  * allocates nothing.
  */
-#include "../../libhakmem/extent.c"
+#include "../../libhakmem/page/extent.c"
 
 #include "unit.h"
 

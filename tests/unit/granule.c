@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/granule.c: address to owner. Ranges around the borders of what the map is made of, at
- * addresses where nothing of ours lies: 4 GiB windows, pieces of 256 MiB of granules and of 32 MiB
- * of slab descriptors. Each granule keeps what was said of it alone.
+ * libhakmem/page/granule.c: address to owner. Ranges around the borders of what the map is made of,
+ * at addresses where nothing of ours lies: 4 GiB windows, pieces of 256 MiB of granules and of 32
+ * MiB of slab descriptors. Each granule keeps what was said of it alone.
  */
-#include "libhakmem/granule.h"
+#include "libhakmem/page/granule.h"
 
 #include <errno.h>
 
-#include "libhakmem/os.h"
-#include "libhakmem/slab.h"
+#include "libhakmem/system/os.h"
+#include "libhakmem/page/slab.h"
 #include "unit.h"
 
 #define MIB ((uintptr_t)1 << 20)

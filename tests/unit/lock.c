@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/lock.c: locks that know their holder. One at a time, the order, the thread that asks
- * twice, fork's handlers, threads that sleep and are woken in turn. No time passes but until others
- * were seen asleep.
+ * libhakmem/base/lock.c: locks that know their holder. One at a time, the order, the thread that
+ * asks twice, fork's handlers, threads that sleep and are woken in turn. No time passes but until
+ * others were seen asleep.
  */
-#include "libhakmem/lock.h"
+#include "libhakmem/base/lock.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libhakmem/os.h"
+#include "libhakmem/system/os.h"
 #include "unit.h"
 
 static uint64_t word(enum hak_lock_id id)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/ring.c: whales taken, resized and freed at random, evicted and purged, under limits
- * that change, beside a model that knows of each granule whether it is there and in use. What is
- * taken is what a search of all kept regions would have found; nothing overlaps, nothing is lost,
- * no limit is exceeded, what reads as zeros does. Then, one by one: what is oldest goes first, and
- * what is of this epoch stays.
+ * libhakmem/page/ring.c: whales taken, resized and freed at random, evicted and purged, under
+ * limits that change, beside a model that knows of each granule whether it is there and in use.
+ * What is taken is what a search of all kept regions would have found; nothing overlaps, nothing is
+ * lost, no limit is exceeded, what reads as zeros does. Then, one by one: what is oldest goes
+ * first, and what is of this epoch stays.
  *
  * This process itself has no block of 1 MiB.
  */
-#include "../../libhakmem/ring.c"
+#include "../../libhakmem/page/ring.c"
 
-#include "libhakmem/attach.h"
-#include "libhakmem/heap.h"
-#include "libhakmem/whale.h"
+#include "libhakmem/process/attach.h"
+#include "libhakmem/heap/heap.h"
+#include "libhakmem/cache/whale.h"
 #include "unit.h"
 
 #define MIB ((size_t)1 << 20)

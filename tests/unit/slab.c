@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/holes.c, slab.c and remote.c: one slab of each class, its blocks carved, handed out,
- * given back by strangers and on holes at random, beside a model that knows of each block where it
- * is. A block in use keeps its contents whatever pages are given back; every other one comes round
- * again.
+ * libhakmem/heap/holes.c, slab.c and remote.c: one slab of each class, its blocks carved, handed
+ * out, given back by strangers and on holes at random, beside a model that knows of each block
+ * where it is. A block in use keeps its contents whatever pages are given back; every other one
+ * comes round again.
  */
-#include "../../libhakmem/holes.c"
+#include "../../libhakmem/heap/holes.c"
 
 #include <string.h>
 
-#include "libhakmem/extent.h"
-#include "libhakmem/attach.h"
-#include "libhakmem/heap.h"
-#include "libhakmem/remote.h"
+#include "libhakmem/page/extent.h"
+#include "libhakmem/process/attach.h"
+#include "libhakmem/heap/heap.h"
+#include "libhakmem/heap/remote.h"
 #include "unit.h"
 
 enum { STEPS = 600, BLOCKS = HAK_SLAB_BYTES / 16 };

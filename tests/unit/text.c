@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/text.c: values as text. The library cannot link control/value.c, so the grammar is
+ * libhakmem/base/text.c: values as text. The library cannot link control/value.c, so the grammar is
  * written twice; here both read the same texts and must agree, and what either writes the other
  * must read back.
  */
@@ -9,7 +9,7 @@
 
 #include "control/schema.h"
 #include "control/value.h"
-#include "libhakmem/text.h"
+#include "libhakmem/base/text.h"
 #include "unit.h"
 
 static struct hak_tunable_desc desc_of(const struct hak_tunable_row *row)

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* How many blocks a bin may have. See bin.h. */
+#include "bin.h"
+
+#include "flush.h"
+#include "heap/misuse.h"
+#include "heap/sample.h"
+#include "page/run.h"
+
+#define LIST_FIRST_BYTES ((size_t)4 << 10)   /* a list's limit to begin with */
+#define LIST_MAX_BYTES	 ((size_t)256 << 10) /* and at most */
+#define RUNS_MAX	 16u		     /* in a run class's list */
+
+uint32_t hak_bin_first_limit(unsigned int cls)
+{
+	uint32_t n = (uint32_t)(LIST_FIRST_BYTES / hak_class_size(cls));
+
+	return n < 4 ? 4 : n;
+}
+
+uint32_t hak_bin_limit(const struct hak_heap_class *hc, unsigned int cls)
+{
+	return hc->limit ? hc->limit : hak_bin_first_limit(cls);
+}
+
+static uint32_t max_limit(unsigned int cls)
+{
+	uint32_t n = (uint32_t)(LIST_MAX_BYTES / hak_class_size(cls));
+
+	return n > 8192 ? 8192 : n;
+}
+
+static uint64_t run_bytes(struct hak_cache *c)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int k = HAK_SLAB_CLASSES; k < HAK_CLASSES; k++)
+		bytes += (uint64_t)hak_bin_length(c, k) * hak_class_size(k);
+	return bytes;
+}
+
+void hak_cache_reset_limits(struct hak_cache *c)
+{
+	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES) - (int64_t)run_bytes(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		/* untouched pages stay so */
+		if (c->heap->cls[k].limit || c->heap->cls[k].carve)
+			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
+}
+
+static void bound(struct hak_cache *c, unsigned int cls);
+
+/* Half a list of slack keeps a swap from being undone at once. */
+void hak_bin_arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limit)
+{
+	uint32_t room = n < limit ? limit - n : 0;
+
+	if (room < limit / 2)
+		room = limit / 2;
+	if (!room)
+		room = 1;
+	c->bin[cls].room = room;
+	if (hak_unlikely(c->heap->sample.bytes))
+		bound(c, cls);
+}
+
+/* The link behind the n-th block from *link on; NULL: one of them is not as it was freed. */
+static void **link_behind(void **link, uint32_t n)
+{
+	for (; n; n--) {
+		if (hak_unlikely(!*link || !hak_key_is_free(*link)))
+			return NULL;
+		link = *link;
+	}
+	return link;
+}
+
+/* All but the newest `keep` of n blocks go in front of the second list. */
+static void shorten(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t keep)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	void **link = link_behind(&c->bin[cls].head, keep), **last, *list = NULL;
+	uint32_t listed = hc->spare_n;
+
+	last = link ? link_behind(link, n - keep) : NULL;
+	if (hak_unlikely(!last))
+		return; /* malloc will meet it and say so */
+	if (hc->spare && listed >= hak_bin_limit(hc, cls)) {
+		list = hc->spare;
+		hc->spare = NULL;
+		hc->spare_n = 0;
+	}
+	*last = hc->spare;
+	hc->spare = *link;
+	*link = NULL;
+	hc->spare_n += n - keep;
+	hc->base -= n - keep;
+	if (list) {
+		hak_flush_begin(c);
+		hak_flush_list(c, cls, list, listed);
+	}
+}
+
+static void bound(struct hak_cache *c, unsigned int cls)
+{
+	uint64_t ahead = hak_sample_ahead(c, cls);
+	uint32_t n = hak_bin_length(c, cls), keep = n;
+	int32_t room = c->bin[cls].room;
+
+	if (n + (uint64_t)(room > 0 ? room : 0) <= ahead)
+		return;
+	if (keep > (ahead + 1) / 2)
+		keep = (uint32_t)((ahead + 1) / 2);
+	if (keep < n)
+		shorten(c, cls, n, keep);
+	if (room > 0 && (uint64_t)room > ahead - keep)
+		c->bin[cls].room = (int32_t)(ahead - keep);
+}
+
+void hak_cache_bound(struct hak_cache *c, unsigned int cls)
+{
+	hak_heap_busy(c);
+	bound(c, cls);
+	hak_heap_idle(c);
+}
+
+void hak_cache_bound_all(struct hak_cache *c)
+{
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		hak_cache_bound(c, k);
+}
+
+static bool grow(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	uint32_t limit = hak_bin_limit(hc, cls);
+	int64_t cost = 2 * (int64_t)limit * (int64_t)hak_class_size(cls);
+
+	if (!hc->misses || limit * 2 > max_limit(cls) || cost > c->heap->budget)
+		return false;
+	c->heap->budget -= cost;
+	hc->limit = limit * 2;
+	return true;
+}
+
+void hak_bin_shrink(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+
+	if (hak_bin_limit(hc, cls) <= hak_bin_first_limit(cls))
+		return;
+	hc->limit /= 2;
+	c->heap->budget += 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
+}
+
+static void trip_slab(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	uint32_t n = hak_bin_length(c, cls), listed = 0;
+	void *list = NULL;
+
+	if (n >= hak_bin_limit(hc, cls) && !(hc->spare && grow(c, cls))) {
+		list = hc->spare;
+		listed = hc->spare_n;
+		hc->spare = c->bin[cls].head;
+		hc->spare_n = n;
+		hc->base -= n;
+		c->bin[cls].head = NULL;
+		hak_stop("flush.swapped");
+		n = 0;
+	}
+	hak_bin_arm(c, cls, n, hak_bin_limit(hc, cls));
+	if (list) {
+		hak_heap_count1(c, FREE_FLUSH);
+		hak_flush_begin(c);
+		hak_flush_list(c, cls, list, listed);
+	}
+}
+
+/* Keeps the newest `keep` runs of the bin. */
+void hak_bin_trim_runs(struct hak_cache *c, unsigned int cls, uint32_t keep)
+{
+	void **link = &c->bin[cls].head, *rest;
+	uint32_t all = hak_bin_length(c, cls), kept = 0;
+
+	while (kept < keep && *link && hak_run_is_cached(*link, cls)) {
+		link = *link;
+		kept++;
+	}
+	rest = *link;
+	*link = NULL;
+	hak_stop("flush.runs_cut");
+	c->heap->budget += (int64_t)(all - kept) * (int64_t)hak_class_size(cls);
+	*hak_bin_base(c->heap, cls) -= hak_flush_runs(c, cls, rest, all - kept);
+}
+
+static void trip_run(struct hak_cache *c, unsigned int cls)
+{
+	uint32_t n = hak_bin_length(c, cls);
+
+	if (n >= RUNS_MAX || c->heap->budget < 0) {
+		hak_heap_count1(c, FREE_FLUSH);
+		hak_bin_trim_runs(c, cls, n / 2);
+		n = hak_bin_length(c, cls);
+	}
+	c->bin[cls].room = (int32_t)(RUNS_MAX - n);
+}
+
+void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
+{
+	c->heap->budget += (int64_t)hak_class_size(cls);
+	hak_counters(c)->hot[cls].frees++;
+	hak_class_count_n(c, FLUSHED, cls, 1);
+	--*hak_bin_base(c->heap, cls);
+	hak_run_release(p);
+}
+
+void hak_cache_trip(struct hak_cache *c, unsigned int cls)
+{
+	hak_heap_count1(c, FREE_TRIP);
+	hak_heap_busy(c);
+	if (cls < HAK_SLAB_CLASSES)
+		trip_slab(c, cls);
+	else
+		trip_run(c, cls);
+	hak_heap_idle(c);
+}
+
+void hak_cache_broken(struct hak_cache *c, unsigned int cls)
+{
+	void *p = c->bin[cls].head;
+
+	hak_misuse("double free(), or memory written after free():", p);
+	/* the links cannot be trusted: what is in the cache is lost */
+	*hak_bin_base(c->heap, cls) -= hak_bin_length(c, cls);
+	c->bin[cls].head = NULL;
+	if (cls >= HAK_SLAB_CLASSES)
+		return;
+	c->heap->cls[cls].spare = NULL;
+	c->heap->cls[cls].spare_n = 0;
+}

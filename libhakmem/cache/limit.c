@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What limits on the process leave no room for goes. See limit.h. */
+#include "limit.h"
+
+#include "heap/heap.h"
+#include "page/extent.h"
+#include "page/ring.h"
+#include "system/room.h"
+
+#define LOOK_MS 100u /* between two looks at RLIMIT_AS and RLIMIT_DATA */
+
+void hak_limit_look(void)
+{
+	if (hak_likely(!hak_room_look(hak_ring_kept())))
+		return;
+	hak_heap_fit();
+	hak_ring_fit();
+	hak_extent_tuned();
+}
+
+void hak_limit_tick(uint64_t now)
+{
+	static _Atomic uint64_t next_ms;
+
+	if (hak_likely((int64_t)(now - atomic_load_explicit(&next_ms, memory_order_relaxed)) < 0))
+		return;
+	atomic_store_explicit(&next_ms, now + LOOK_MS, memory_order_relaxed);
+	hak_limit_look();
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* When memory goes back to the kernel. See purge.h. */
+#include "purge.h"
+
+#include "base/lock.h"
+#include "base/probe.h"
+#include "base/stats.h"
+#include "cache.h"
+#include "heap/dead.h"
+#include "heap/heap.h"
+#include "heap/pool.h"
+#include "heap/sample.h"
+#include "heap/slablist.h"
+#include "page/epoch.h"
+#include "page/extent.h"
+#include "page/ring.h"
+#include "system/os.h"
+
+#define BY_AGE 0u /* the level of a purge that nobody asked for */
+
+static _Atomic uint64_t epoch_ends_ms;
+/*
+ * What every thread is asked to do at its next slow path: a serial number, raised by each request,
+ * and the level. The thread flushes its cache, and gives back what that emptied if the level says
+ * so: whoever asked is done by then.
+ */
+_Atomic uint32_t hak_purge_asked;
+#define LEVEL_BITS 2u
+
+static void ask_threads(enum hak_purge_level level)
+{
+	uint32_t old = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(
+		&hak_purge_asked, &old, (((old >> LEVEL_BITS) + 1) << LEVEL_BITS) | level,
+		memory_order_relaxed, memory_order_relaxed))
+		;
+	hak_heap_poke();
+}
+
+static bool past(uint64_t now, uint64_t then)
+{
+	return (int64_t)(now - then) >= 0;
+}
+
+/* The epoch ends: what was free all through it goes. True: there was some. HAK_LOCK_PURGE held. */
+static bool end_epoch(uint64_t now, uint64_t delay)
+{
+	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
+	uint32_t epoch = hak_purge_epoch();
+
+	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
+	hak_purge_next_epoch();
+	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
+	hak_dead_drain(2);
+	hak_pool_drain();
+	bytes = hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
+	bytes += hak_extent_purge(!delay, false, now, delay);
+	bytes += hak_ring_evict(delay ? epoch : epoch + 2, false);
+	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
+	if (!bytes)
+		return false;
+	hak_count(HAK_C_PURGES, 1);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+	if (t0)
+		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
+	return true;
+}
+
+static bool epoch_is_over(uint64_t now)
+{
+	return past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
+}
+
+bool hak_purge_by_age(uint64_t now, uint64_t delay)
+{
+	bool some = false;
+
+	if (!epoch_is_over(now) || !hak_trylock(HAK_LOCK_PURGE))
+		return false;
+	if (epoch_is_over(now))
+		some = end_epoch(now, delay);
+	hak_unlock(HAK_LOCK_PURGE);
+	return some;
+}
+
+static uint64_t give_back(enum hak_purge_level level)
+{
+	uint64_t bytes;
+
+	if (level < HAK_PURGE_DIRTY)
+		return 0;
+	bytes = hak_extent_purge(true, level >= HAK_PURGE_ALL, hak_os_now_ms(), 0);
+	if (level >= HAK_PURGE_ALL)
+		bytes += hak_ring_empty();
+	else
+		bytes += hak_ring_evict(hak_purge_epoch() + 1, true);
+	return bytes;
+}
+
+HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
+{
+	enum hak_purge_level level = request & ((1u << LEVEL_BITS) - 1);
+	uint64_t bytes;
+
+	/* while somebody purges: at the next slow path, so that what is flushed goes as well */
+	if (level >= HAK_PURGE_DIRTY && !hak_trylock(HAK_LOCK_PURGE))
+		return;
+	c->heap->flushed = request;
+	hak_sample_tune(c);
+	hak_cache_flush(c);
+	if (level < HAK_PURGE_DIRTY)
+		return;
+	bytes = give_back(level) + hak_slablist_trim(c, 0, UINT32_MAX);
+	hak_unlock(HAK_LOCK_PURGE);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+}
+
+static uint64_t purge(enum hak_purge_level level, bool count_resident)
+{
+	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
+	struct hak_cache *c;
+
+	c = hak_self;
+	ask_threads(level);
+	hak_probe(hakmem, purge_begin, level, 0, 0);
+	hak_lock(HAK_LOCK_PURGE);
+	hak_purge_count_begin(count_resident);
+	if (c->magic == HAK_CACHE_MAGIC) {
+		c->heap->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
+		hak_sample_tune(c);
+		hak_cache_flush(c);
+	}
+	hak_dead_drain(0);
+	hak_pool_drain();
+	bytes = give_back(level);
+	if (level >= HAK_PURGE_DIRTY) {
+		bytes += hak_pool_trim(0, UINT32_MAX);
+		if (c->magic == HAK_CACHE_MAGIC)
+			bytes += hak_slablist_trim(c, 0, UINT32_MAX);
+	}
+	bytes += hak_purge_count_end();
+	hak_unlock(HAK_LOCK_PURGE);
+	hak_probe(hakmem, purge_end, level, bytes, 0);
+	hak_count(HAK_C_PURGES, 1);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+	if (t0)
+		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
+	return bytes;
+}
+
+uint64_t hak_purge(enum hak_purge_level level)
+{
+	return purge(level, true);
+}
+
+uint64_t hak_reclaim(void)
+{
+	return purge(HAK_PURGE_ALL, false);
+}
+
+void hak_purge_tuned(void)
+{
+	/* caches and clock obey at their next look */
+	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
+	ask_threads(HAK_PURGE_CACHE);
+	hak_ring_tuned();
+	hak_extent_tuned();
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* Blocks of 1 MiB and more. See whale.h. */
+#include "whale.h"
+
+#include <errno.h>
+
+#include "base/probe.h"
+#include "base/stats.h"
+#include "base/stop.h"
+#include "heap/sample.h"
+#include "limit.h"
+#include "page/epoch.h"
+#include "page/granule.h"
+#include "system/os.h"
+
+static uint64_t cycles(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc();
+#else
+	return hak_os_now_ns();
+#endif
+}
+
+static size_t whale_bytes(size_t bytes)
+{
+	return bytes ? hak_align_up(bytes, HAK_GRANULE) : HAK_GRANULE;
+}
+
+static void count_get(struct hak_cache *c, uint64_t t0)
+{
+	if (hak_likely(!t0))
+		return;
+	hak_heap_count1(c, WHALE_GET_SAMPLES);
+	hak_heap_count_n(c, WHALE_GET_CYCLES, cycles() - t0);
+}
+
+static inline void advise_thp(struct hak_region *r)
+{
+	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF))
+		hak_region_advise(r);
+}
+
+static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t bytes,
+			     bool *ret_zero)
+{
+	hak_stop("ring.got");
+	*ret_zero = r->zero;
+	r->zero = false;
+	r->requested = bytes;
+	r->in_use = true;
+	hak_heap_count1(c, WHALE_ALLOCS);
+	hak_heap_count_n(c, WHALE_ALLOC_BYTES, r->bytes);
+	hak_heap_count_n(c, WHALE_REQ_ALLOC, bytes);
+	return r->base;
+}
+
+/* Out of the ring, open. `other`: what the thread's front held, and did not fit. */
+static struct hak_region *kept(struct hak_front *f, struct hak_region *other, size_t want,
+			       size_t align)
+{
+	struct hak_region *r = hak_ring_get(f, other, want, align);
+
+	if (hak_likely(!r || !hak_region_open(r)))
+		return r;
+	/* As much memory, or one mapping more, is refused: a fresh one, unless that is as well. */
+	hak_ring_unmap(r);
+	return NULL;
+}
+
+static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_front *f,
+				     struct hak_region *other, size_t bytes, size_t align,
+				     bool *ret_zero)
+{
+	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
+	size_t want = whale_bytes(bytes);
+	struct hak_region *r = kept(f, other, want, align);
+	bool hit = r;
+
+	if (hak_likely(hit)) {
+		count_get(c, t0);
+		hak_region_set_state(r, HAK_REGION_DIRTY);
+		advise_thp(r);
+		hak_heap_count1(c, WHALE_HITS);
+	} else {
+		r = hak_region_map(want, align);
+		if (!r)
+			return NULL;
+		hak_heap_count1(c, WHALE_MISSES);
+	}
+	hak_granule_set(hak_granule_ours(r->base), HAK_WHALE, r);
+	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, hit);
+	return hand_out(c, r, bytes, ret_zero);
+}
+
+void *hak_whale_alloc(struct hak_cache *c, struct hak_front *f, size_t bytes, size_t align,
+		      bool *ret_zero)
+{
+	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
+	size_t want = whale_bytes(bytes);
+	struct hak_region *r = hak_front_take(f);
+
+	if (align < HAK_GRANULE)
+		align = HAK_GRANULE;
+	if (hak_unlikely(!r || !hak_region_fits(r, want, want + want / 8, align)))
+		return alloc_slow(c, f, r, bytes, align, ret_zero);
+	count_get(c, t0);
+	advise_thp(r);
+	hak_heap_count1(c, WHALE_HITS);
+	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, 1);
+	return hand_out(c, r, bytes, ret_zero);
+}
+
+/*
+ * Sampled at free: whether the last page was touched tells a filled block from an arena of which
+ * little is used.
+ */
+static HAK_NOINLINE void note_filled(struct hak_region *r)
+{
+	char *last = r->base + r->bytes - hak_page;
+
+	if (r->filled < 2 && !hak_os_sandboxed() && hak_os_resident_bytes(last, hak_page))
+		r->filled++;
+}
+
+void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region *r)
+{
+	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
+
+	hak_heap_count1(c, WHALE_FREES);
+	hak_heap_count_n(c, WHALE_FREE_BYTES, r->bytes);
+	hak_heap_count_n(c, WHALE_REQ_FREE, r->requested);
+	r->in_use = false;
+	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE))
+		note_filled(r);
+	r->epoch = hak_purge_epoch();
+	hak_probe(hakmem, whale_put, (uintptr_t)r->base, r->bytes, 0);
+	if (hak_likely(r->bytes <= atomic_load_explicit(&f->most, memory_order_relaxed))) {
+		atomic_store_explicit(&f->epoch, r->epoch, memory_order_relaxed);
+		r = hak_front_put(f, r);
+	} else if (hak_unlikely(!hak_tun(HAK_T_WHALE_RING_SLOTS) ||
+				r->bytes > hak_ring_most_bytes())) {
+		hak_heap_count1(c, WHALE_UNKEPT);
+		hak_ring_unmap(r);
+		return;
+	}
+	if (hak_unlikely(r != NULL) && hak_unlikely(hak_ring_put(f, r)))
+		hak_limit_look();
+	hak_heap_count1(c, WHALE_PUTS);
+	if (hak_unlikely(t0)) {
+		hak_heap_count1(c, WHALE_PUT_SAMPLES);
+		hak_heap_count_n(c, WHALE_PUT_CYCLES, cycles() - t0);
+	}
+}
+
+/* ---- realloc ---- */
+
+static void resized(struct hak_cache *c, struct hak_region *r, size_t bytes, size_t requested)
+{
+	int64_t more = (int64_t)bytes - (int64_t)r->bytes;
+
+	if (more > 0)
+		hak_heap_count_n(c, WHALE_ALLOC_BYTES, more);
+	else
+		hak_heap_count_n(c, WHALE_FREE_BYTES, -more);
+	hak_heap_count_n(c, WHALE_REQ_ALLOC, requested);
+	hak_heap_count_n(c, WHALE_REQ_FREE, r->requested);
+	hak_region_count_bytes(r, more);
+	r->bytes = bytes;
+	r->requested = requested;
+}
+
+/*
+ * The tail goes back to the kernel. If munmap refuses (max_map_count) its pages go and it stays
+ * usable.
+ */
+static void cut(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
+{
+	size_t tail = r->bytes - want;
+
+	if (hak_os_unmap(r->base + want, tail)) {
+		hak_count(HAK_C_UNMAP_KEPT, 1);
+		hak_os_dontneed(r->base + want, tail);
+		want = r->bytes;
+	}
+	resized(c, r, want, requested);
+}
+
+/* Into fresh aligned address space of ours, which the move replaces. */
+static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
+{
+	char *to = hak_os_map(want, HAK_GRANULE), *from = r->base;
+
+	if (!to)
+		return false;
+	if (!hak_granule_prepare(to, want, false)) {
+		/*
+		 * cleared first: another thread may get the old address the moment the move is done
+		 */
+		hak_granule_clear(hak_granule_ours(from));
+		if (hak_unlikely(r->sampled))
+			hak_sample_whale_gone(c, r);
+		if (!hak_os_move(from, r->bytes, to, want)) {
+			hak_stop("map.after_mremap");
+			r->base = to;
+			hak_granule_set(hak_granule_ours(to), HAK_WHALE, r);
+			return true;
+		}
+		hak_granule_set(hak_granule_ours(from), HAK_WHALE, r);
+		/* a profiler was told that it is gone: as if it had been allocated anew */
+		hak_sample_whale(c, r);
+		/*
+		 * Before 6.17 mremap unmapped the target first and looked for reasons to fail
+		 * afterwards: what is there now may be somebody else's.
+		 */
+		if (hak_os_kernel() < (6u << 16 | 17))
+			return false;
+	}
+	hak_os_unmap(to, want);
+	return false;
+}
+
+void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
+{
+	size_t want = whale_bytes(bytes);
+	int e;
+
+	if (want <= r->bytes) {
+		/* an eighth of slack is kept, as the ring does */
+		if (want < r->bytes - r->bytes / 8)
+			cut(c, r, want, bytes);
+		else
+			resized(c, r, r->bytes, bytes);
+		hak_heap_count1(c, REALLOC_IN_PLACE);
+		return r->base;
+	}
+	e = hak_os_grow(r->base, r->bytes, want);
+	if (!e) {
+		if (hak_granule_prepare(r->base, want, false)) {
+			hak_os_unmap(r->base + r->bytes, want - r->bytes);
+			return NULL;
+		}
+		hak_heap_count1(c, REALLOC_IN_PLACE);
+	} else {
+		/* no room behind it; what else forbids to grow it forbids to move it */
+		if (e != -ENOMEM || !move(c, r, want))
+			return NULL;
+		hak_heap_count1(c, REALLOC_REMAP);
+	}
+	resized(c, r, want, bytes);
+	return r->base;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in
+ * malloc.c, the slow ones in cache.c, birth and death in heap.c.
+ *
+ * struct hak_cache: the bins that malloc pops from and free pushes to, whatever heap's slab a block
+ *	is from, and the buffer in which flush gathers other heaps' blocks. Its address is the
+ *	thread's identity: in TLS, and as owner in granules. It lies in memory that fork wipes
+ *	(MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone) every bin is
+ *	empty and has no room, so that the first malloc or free takes the slow path, which sees
+ *	`magic` gone. fork() itself saves and restores the forking thread's cache (fork.c).
+ * struct hak_heap_block (control/abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared
+ *	memory.
+ * struct hak_heap: slab lists and what refill and flush need. Survives fork; never unmapped.
+ *
+ * Written by the one thread that runs the heap, without a lock, but for heap.remote (MPSC, anybody)
+ * and heap.state (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists, so that a fork
+ * child knows which heaps of other threads were cut in the middle: those it leaks, the others it
+ * may adopt.
+ *
+ * A bin's length: frees - allocs + base, from the two hot counters. free only counts its room down
+ * and looks at the real length when that is used up: a bin may be fuller than its limit by what
+ * malloc took out meanwhile, never unbounded. The counters may be shared memory; nothing but the
+ * length, a matter of thrift, is made from them.
+ */
+#ifndef HAK_HEAP_H
+#define HAK_HEAP_H
+
+#include <stdatomic.h>
+
+#include "base/hak.h"
+#include "base/stats.h"
+#include "control/abi.h"
+#include "page/ring.h"
+#include "page/slab.h"
+
+struct hak_bin {
+	void *head; /* blocks, linked through their first word */
+	/* frees until free must look; < 0: now. Set to 0 by others, to make it look (purge.c) */
+	int32_t room;
+	/*
+	 * of the block size: free knows a pointer into a block (class.h); 0 in a cache not in use
+	 */
+	uint32_t inverse;
+};
+_Static_assert(sizeof(struct hak_bin) == 16, "a bin lies as far from the next as its counters do");
+
+#define HAK_REMOTE_SLOTS 16u
+
+struct hak_cache {
+	struct hak_bin bin[HAK_CLASSES];
+	uint64_t magic; /* HAK_CACHE_MAGIC in a usable cache of this very process */
+	struct hak_heap *heap;
+	uint32_t ticks; /* slow paths since the clock was last looked at */
+	uint32_t reserved;
+	struct {
+		struct hak_slab *slab;
+		struct hak_chain chain;
+	} remote[HAK_REMOTE_SLOTS];
+};
+#define HAK_CACHE_MAGIC 0x68616b6d656d2131u /* "hakmem!1" */
+_Static_assert(HAK_CACHE_OFFSET + sizeof(struct hak_cache) <= 4096, "a cache touches one page");
+
+struct hak_slab_list {
+	struct hak_slab *head;
+};
+
+/* Per slab class. */
+struct hak_heap_class {
+	struct hak_slab *current;
+	struct hak_slab_list partial, full;
+	void *spare;  /* second list of the bin, full when set */
+	int64_t base; /* bin length = frees - allocs + base */
+	uint32_t spare_n;
+	uint32_t limit;	      /* blocks in one list; 0: as few as to begin with */
+	uint32_t misses;      /* refills from slabs since the last decay */
+	uint32_t carve;	      /* blocks to carve next time */
+	uint64_t allocs_seen; /* hot.allocs at the last decay */
+};
+
+/* Which allocations are sampled: sample.h. */
+struct hak_sample {
+	uint64_t bytes; /* mean distance; 0: nothing is sampled */
+	uint64_t random;
+	uint64_t left; /* runs and whales: bytes until the next point */
+	struct {
+		uint64_t due;  /* class.allocs with the block that is hit */
+		uint64_t rest; /* bytes of that block behind the point */
+	} cls[HAK_SLAB_CLASSES];
+};
+
+struct hak_heap {
+	struct hak_mpsc remote;			/* slabs that strangers gave blocks back to */
+	char pad[64 - sizeof(struct hak_mpsc)]; /* strangers' line */
+	struct hak_cache *cache;
+	struct hak_heap *next_dead; /* HAK_LOCK_REGISTRY */
+	uint32_t index;
+	uint32_t state; /* enum hak_heap_state; HAK_LOCK_REGISTRY */
+	_Atomic uint32_t busy;
+	uint32_t rounds; /* destructor rounds seen */
+	/* last request to flush that was obeyed (purge.c) */
+	uint32_t flushed;
+	bool kept;	 /* dead, with slabs; HAK_LOCK_REGISTRY */
+	uint32_t died;	 /* epoch of the purge clock; HAK_LOCK_REGISTRY */
+	uint16_t serial; /* of the last flush; never 0 */
+	/* bytes of cache.thread_bytes by which lists of slab classes may grow, or runs be kept */
+	int64_t budget;
+	uint64_t decay_ms;	/* when the lists were last looked at */
+	struct hak_front front; /* ring.h */
+	struct hak_heap_class cls[HAK_SLAB_CLASSES];
+	struct {
+		int64_t base;
+		uint64_t allocs_seen;
+	} run[HAK_RUN_CLASSES];
+	struct hak_sample sample; /* sample.h */
+};
+
+extern HAK_HIDDEN struct hak_heap *hak_heaps; /* [HAK_MAX_HEAPS] */
+
+/* Changed by heap.c and life.c alone. */
+extern HAK_HIDDEN struct hak_table {
+	char *base; /* of the caches; their counters at + HAK_HEAP_DELTA */
+	/* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
+	unsigned int slots;	   /* reserved; whole chunks */
+	unsigned int enabled;	   /* slots with memory behind */
+	_Atomic unsigned int used; /* slots ever handed out */
+	_Atomic unsigned int live;
+	/* of threads without one of their own; made when first needed; HAK_LOCK_ZOMBIE */
+	struct hak_heap *shared;
+} hak_table;
+
+extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS; /* never NULL */
+/* a thread that has not allocated yet */
+extern HAK_HIDDEN struct hak_cache hak_cache_none;
+/* a thread whose heap is gone, or that could not get one */
+extern HAK_HIDDEN struct hak_cache hak_cache_zombie;
+
+struct hak_cache *hak_heap_shared(void); /* of threads without one; NULL: not needed yet */
+
+/*
+ * Makes every thread's next free take the slow path and look at requests and clock. The owner's
+ * plain decrement may overwrite it: then it is the next free of another class.
+ */
+void hak_heap_poke(void);
+
+/* Whether copies made from now on have the caches, which else are wiped. Not in a sandbox. */
+void hak_heap_keep_on_fork(bool keep);
+
+/* Whether this is a copy of the process that no fork handler has run in yet. */
+bool hak_heap_is_copy(void);
+/* By life.c: not a copy from now on. */
+void hak_heap_set_mark(void);
+void hak_heap_set_state(struct hak_heap *h, enum hak_heap_state state);
+
+static inline struct hak_cache *hak_heap_cache_at(unsigned int i)
+{
+	return (struct hak_cache *)(hak_table.base + (size_t)i * HAK_HEAP_STRIDE +
+				    HAK_CACHE_OFFSET);
+}
+
+/* From the address alone: the cache itself may have been wiped by fork. */
+static inline struct hak_heap *hak_heap_of(const struct hak_cache *c)
+{
+	return &hak_heaps[(size_t)((const char *)c - hak_table.base) / HAK_HEAP_STRIDE];
+}
+
+/* For readers of counters. Slots [0, count) may be read. */
+char *hak_heap_base(void);
+unsigned int hak_heap_max(void); /* slots reserved */
+/* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
+bool hak_heap_reserve(void);
+/* RLIMIT_AS is there now, or lower: slots that it has no room for and nobody uses are unmapped. */
+void hak_heap_fit(void);
+unsigned int hak_heap_count(void);
+unsigned int hak_heap_live(void); /* heaps with a thread whose destructor is still to come */
+struct hak_heap_block *hak_heap_block_at(unsigned int i);
+
+/*
+ * The queue of an owner that is not the pool. Works in a fork child, whose caches were
+ * wiped.
+ */
+struct hak_mpsc *hak_owner_queue(void *owner);
+/*
+ * Around every change of a heap's lists. A fork child leaks the heaps of other threads that it
+ * finds busy.
+ */
+static inline void hak_heap_busy(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->heap->busy, 1, memory_order_relaxed);
+	/* the mark before the first change, as another thread's fork cuts them */
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void hak_heap_idle(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->heap->busy, 0, memory_order_release);
+}
+
+static inline int64_t *hak_bin_base(struct hak_heap *h, unsigned int cls)
+{
+	return cls < HAK_SLAB_CLASSES ? &h->cls[cls].base : &h->run[cls - HAK_SLAB_CLASSES].base;
+}
+
+static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
+{
+	int64_t n = *hak_bin_base(c->heap, cls);
+
+	n += (int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs);
+	/* below: after blocks freed twice that check.free let pass */
+	return n < 0 ? 0 : (uint32_t)n;
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* The slabs of a heap. See slablist.h. */
+#include "slablist.h"
+
+#include "holes.h"
+#include "page/epoch.h"
+#include "pool.h"
+#include "remote.h"
+
+void hak_slablist_settle(struct hak_cache *c, struct hak_slab *s)
+{
+	struct hak_heap_class *hc = &c->heap->cls[s->cls];
+
+	hak_slab_check(s);
+	hak_assert(hak_slab_owner(s) == c);
+	hak_slab_came_back(s, hak_purge_epoch());
+	if (s->state == HAK_SLAB_CURRENT)
+		return;
+	if (s->state == HAK_SLAB_FULL) {
+		hak_slablist_remove(&hc->full, s);
+		hak_stop("settle.off_list");
+		hak_slablist_push(&hc->partial, s);
+		s->state = HAK_SLAB_PARTIAL;
+	}
+	if (hak_slab_idle(s)) {
+		hak_slablist_remove(&hc->partial, s);
+		hak_slab_release(s);
+	}
+}
+
+uint32_t hak_slablist_drain(struct hak_cache *c)
+{
+	struct hak_slab *s = hak_mpsc_take(&c->heap->remote);
+	uint32_t blocks = 0, n;
+
+	while (s) {
+		struct hak_slab *next = hak_remote_drain(s, &n);
+
+		hak_heap_count1(c, REMOTE_DRAIN);
+		blocks += n;
+		if (n)
+			hak_slablist_settle(c, s);
+		else if (s->state == HAK_SLAB_PARTIAL)
+			/* refill had taken its blocks; idle perhaps, only QUEUED kept it */
+			hak_slablist_settle(c, s);
+		s = next;
+	}
+	return blocks;
+}
+
+void hak_slablist_release_current(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_slab *s = c->heap->cls[cls].current;
+
+	if (!s || !hak_slab_idle(s))
+		return;
+	c->heap->cls[cls].current = NULL;
+	hak_slab_release(s);
+}
+
+uint64_t hak_slablist_trim(struct hak_cache *c, uint32_t age, uint32_t most)
+{
+	uint32_t now = hak_purge_epoch();
+	uint64_t bytes = 0;
+
+	hak_heap_busy(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		for (struct hak_slab *s = c->heap->cls[k].partial.head; s && most; s = s->next)
+			if (hak_slab_stale(s, now, age)) {
+				bytes += hak_slab_trim(s);
+				most--;
+			}
+	hak_heap_idle(c);
+	return bytes;
+}
+
+static void pool_list(struct hak_cache *c, struct hak_slab_list *l)
+{
+	struct hak_slab *s = l->head;
+
+	l->head = NULL;
+	while (s) {
+		struct hak_slab *next = s->next;
+		uint8_t state = s->state;
+
+		s->prev = s->next = NULL;
+		hak_stop("retire.off_list");
+		if (hak_pool_put(s)) {
+			hak_heap_count1(c, POOL_PUT);
+		} else {
+			/*
+			 * QUEUED: it is on our list, or will be, and whoever adopts the heap finds
+			 * it
+			 */
+			s->state = state;
+			hak_slablist_push(l, s);
+		}
+		s = next;
+	}
+}
+
+void hak_slablist_retire(struct hak_cache *c)
+{
+	hak_heap_busy(c);
+	hak_slablist_drain(c);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		struct hak_heap_class *hc = &c->heap->cls[k];
+
+		if (hc->current) {
+			hc->current->state = HAK_SLAB_PARTIAL;
+			hak_slablist_push(&hc->partial, hc->current);
+			hc->current = NULL;
+		}
+		pool_list(c, &hc->partial);
+		pool_list(c, &hc->full);
+	}
+	hak_heap_idle(c);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The purge clock, and the count of what is given back. See epoch.h. */
+#include "epoch.h"
+
+#include "base/lock.h"
+#include "system/os.h"
+
+_Atomic uint32_t hak_purge_clock;
+
+/* A purge on request is running. Written under HAK_LOCK_PURGE, read by whoever gives back. */
+static _Atomic bool exact;
+
+uint64_t hak_purge_count(void *p, uint64_t bytes)
+{
+	bool ask = atomic_load_explicit(&exact, memory_order_relaxed);
+
+	return ask ? hak_os_resident_bytes(p, bytes) : bytes;
+}
+
+/* Given back by the way, by the thread that purges; HAK_LOCK_PURGE. */
+static uint64_t noted;
+
+void hak_purge_note(void *p, uint64_t bytes)
+{
+	if (hak_lock_held(HAK_LOCK_PURGE))
+		noted += hak_purge_count(p, bytes);
+}
+
+void hak_purge_count_begin(bool count_resident)
+{
+	atomic_store_explicit(&exact, count_resident, memory_order_relaxed);
+	noted = 0;
+}
+
+uint64_t hak_purge_count_end(void)
+{
+	atomic_store_explicit(&exact, false, memory_order_relaxed);
+	return noted;
+}

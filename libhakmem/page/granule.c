@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* The leaves of the granule map. See granule.h. */
+#include "granule.h"
+
+#include <errno.h>
+
+#include "base/lock.h"
+#include "system/os.h"
+
+/* A leaf: tags, granules, slab descriptors. Enabled in pieces; one bit per piece. */
+#define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_granule)) /* 1 MiB */
+#define SLABS_BYTES    (HAK_LEAF_GRANULES * HAK_SLAB_RECORD)		/* 8 MiB */
+#define PIECE	       ((size_t)16 << 10) /* or a page, where that is more */
+#define LEAF_BYTES     (HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
+#define PIECES	       (LEAF_BYTES / PIECE)
+
+_Static_assert(sizeof(struct hak_granule) == 16, "four granules share a cache line");
+_Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
+
+_Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
+
+/*
+ * Which pieces of a leaf are writable: after the leaf's arrays, in a piece of its own.
+ * HAK_LOCK_META.
+ */
+struct enabled {
+	uint64_t bits[(PIECES + 63) / 64];
+};
+
+static size_t piece(void)
+{
+	return hak_page > PIECE ? hak_page : PIECE;
+}
+
+static struct enabled *enabled_of(uint8_t *leaf)
+{
+	return (struct enabled *)(leaf + LEAF_BYTES);
+}
+
+static uint8_t *new_leaf(size_t index)
+{
+	uint8_t *leaf = hak_os_reserve(LEAF_BYTES + piece(), true);
+
+	if (!leaf)
+		return NULL;
+	if (hak_os_enable(enabled_of(leaf), hak_page)) {
+		hak_os_unmap(leaf, LEAF_BYTES + piece());
+		return NULL;
+	}
+	/* release: pairs with the dependent load in hak_granule_leaf */
+	atomic_store_explicit(&hak_leaves[index], leaf, memory_order_release);
+	return leaf;
+}
+
+static int enable(uint8_t *leaf, size_t first_byte, size_t last_byte)
+{
+	struct enabled *e = enabled_of(leaf);
+
+	for (size_t i = first_byte / piece(); i <= last_byte / piece(); i++) {
+		if (e->bits[i / 64] >> (i % 64) & 1)
+			continue;
+		if (hak_os_enable(leaf + i * piece(), piece()))
+			return -ENOMEM;
+		e->bits[i / 64] |= (uint64_t)1 << (i % 64);
+	}
+	return 0;
+}
+
+static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
+{
+	uint8_t *leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
+	size_t first = a >> 16 & (HAK_LEAF_GRANULES - 1), last = first + granules - 1;
+	int r;
+
+	if (!leaf)
+		leaf = new_leaf(a >> HAK_LEAF_BITS);
+	if (!leaf)
+		return -ENOMEM;
+	r = enable(leaf, first, last);
+	if (!r)
+		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_granule),
+			   HAK_LEAF_TAGS + last * sizeof(struct hak_granule));
+	if (!r && slabs)
+		r = enable(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + first * HAK_SLAB_RECORD,
+			   HAK_LEAF_TAGS + GRANULES_BYTES + last * HAK_SLAB_RECORD);
+	return r;
+}
+
+/*
+ * The first touches of the map around [a, end), while no lock is held: under EXTENT or RING, where
+ * granules are set and neighbours looked at, whoever the kernel throttles would hold up all others.
+ */
+static void touch(uintptr_t a, uintptr_t end)
+{
+	*(volatile uint8_t *)hak_granule_ours((void *)a)->reserved = 0;
+	*(volatile uint8_t *)hak_granule_ours((void *)(end - 1))->reserved = 0;
+	hak_granule_kind(hak_granule((void *)(a - 1)));
+	hak_granule_kind(hak_granule((void *)end));
+}
+
+int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
+{
+	uintptr_t a = (uintptr_t)p, end = a + bytes;
+	int r = 0;
+
+	if (end >> HAK_ADDRESS_BITS)
+		return -ENOMEM;
+	hak_lock(HAK_LOCK_META);
+	while (!r && a < end) {
+		uintptr_t window = ((a >> HAK_LEAF_BITS) + 1) << HAK_LEAF_BITS;
+		uintptr_t stop = window < end ? window : end;
+
+		r = prepare_in_leaf(a, (stop - a + HAK_GRANULE - 1) >> 16, slabs);
+		a = stop;
+	}
+	hak_unlock(HAK_LOCK_META);
+	if (!r)
+		touch((uintptr_t)p, end);
+	return r;
+}
+
+struct hak_slab *hak_granule_slab(const struct hak_granule *g, const void *p)
+{
+	size_t i = hak_granule_index(p);
+
+	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES + i * HAK_SLAB_RECORD);
+}

@@ -1,0 +1,694 @@
+/* SPDX-License-Identifier: MIT */
+/* The ring of regions kept for reuse, and the fronts before it. See ring.h. */
+#include "ring.h"
+
+#include <string.h>
+
+#include "base/lock.h"
+#include "base/stats.h"
+#include "base/stop.h"
+#include "epoch.h"
+#include "granule.h"
+#include "lazy.h"
+#include "meta.h"
+#include "system/os.h"
+#include "system/room.h"
+
+/* eight per doubling from 1 MiB to an eighth above the address space; 0: smaller rests */
+#define BUCKETS	   ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
+#define SCAN	   16u /* regions of a bucket looked at for the best fit */
+#define BATCH_MAX  256u
+#define NEVER	   0x40000000u	/* epochs ago: nothing is that old */
+#define HOT_PUTS   64u		/* whales freed within an epoch by which a thread earns a front */
+#define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay however little may be dirty */
+#define LOOK_BYTES (16u << 20)	/* more in the ring than at the last look at the limits */
+
+/* All under HAK_LOCK_RING. */
+static struct {
+	struct hak_region *bucket[BUCKETS];
+	struct hak_region *oldest, *newest;
+	uint32_t regions;
+	uint64_t bytes;		/* address space */
+	_Atomic uint64_t dirty; /* bytes of DIRTY regions; also read without the lock */
+	_Atomic uint64_t lazy;	/* of LAZY ones, likewise */
+	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were looked at */
+	uint64_t bits[(BUCKETS + 63) / 64]; /* buckets that are not empty */
+	struct hak_region *spare;	    /* a descriptor for the next split */
+	/* threads with a front, and what they may keep there: as if it were in the ring */
+	uint32_t fronts;
+	_Atomic uint64_t front_bytes; /* also read without the lock */
+	struct hak_front *all_fronts; /* that ever held a region; by next */
+	uint8_t life;		      /* the how-manieth ring this is; fronts of none have 0 */
+} ring = { .life = 1 };
+
+static uint64_t ring_dirty(void)
+{
+	return atomic_load_explicit(&ring.dirty, memory_order_relaxed);
+}
+
+static uint64_t ring_lazy(void)
+{
+	return atomic_load_explicit(&ring.lazy, memory_order_relaxed);
+}
+
+static uint64_t ring_fronts(void)
+{
+	return atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
+}
+
+/* The kernel charges for them; HAK_LOCK_RING: one writer at a time. */
+static void count_charged(const struct hak_region *r, int64_t bytes)
+{
+	if (r->state == HAK_REGION_DIRTY)
+		atomic_store_explicit(&ring.dirty, ring_dirty() + (uint64_t)bytes,
+				      memory_order_relaxed);
+	else if (r->state == HAK_REGION_LAZY)
+		atomic_store_explicit(&ring.lazy, ring_lazy() + (uint64_t)bytes,
+				      memory_order_relaxed);
+}
+
+static uint64_t within_room(uint64_t bytes)
+{
+	uint64_t room = hak_room_data();
+
+	return bytes < room ? bytes : room;
+}
+
+/* DIRTY regions, fronts included. */
+static uint64_t most_dirty(void)
+{
+	return within_room(hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0);
+}
+
+static uint64_t most_lazy(void)
+{
+	uint64_t most = hak_tun(HAK_T_REGION_EVICT_BYTES);
+
+	return within_room(most > LAZY_LEAST ? most : LAZY_LEAST);
+}
+
+static unsigned int bucket_of(size_t bytes)
+{
+	/* floor: the bucket of b holds sizes in [2^e * (1 + k/8), 2^e * (1 + (k+1)/8)) */
+	unsigned int e = 63u - (unsigned int)__builtin_clzl(bytes);
+
+	return e < 20 ? 0 : (e - 20) * 8 + (unsigned int)(bytes >> (e - 3) & 7) + 1;
+}
+
+/* ---- the ring's lists; HAK_LOCK_RING ---- */
+
+static void bucket_add(struct hak_region *r)
+{
+	unsigned int b = bucket_of(r->bytes);
+
+	r->prev = NULL;
+	r->next = ring.bucket[b];
+	if (r->next)
+		r->next->prev = r;
+	ring.bucket[b] = r;
+	ring.bits[b / 64] |= (uint64_t)1 << (b % 64);
+}
+
+static void bucket_remove(struct hak_region *r)
+{
+	unsigned int b = bucket_of(r->bytes);
+
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		ring.bucket[b] = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	if (!ring.bucket[b])
+		ring.bits[b / 64] &= ~((uint64_t)1 << (b % 64));
+}
+
+static void age_add(struct hak_region *r, bool newest)
+{
+	if (newest) {
+		r->newer = NULL;
+		r->older = ring.newest;
+		if (ring.newest)
+			ring.newest->newer = r;
+		else
+			ring.oldest = r;
+		ring.newest = r;
+	} else {
+		r->older = NULL;
+		r->newer = ring.oldest;
+		if (ring.oldest)
+			ring.oldest->older = r;
+		else
+			ring.newest = r;
+		ring.oldest = r;
+	}
+}
+
+static void age_remove(struct hak_region *r)
+{
+	if (r->older)
+		r->older->newer = r->newer;
+	else
+		ring.oldest = r->newer;
+	if (r->newer)
+		r->newer->older = r->older;
+	else
+		ring.newest = r->older;
+}
+
+static void count_in(const struct hak_region *r)
+{
+	ring.regions++;
+	ring.bytes += r->bytes;
+	count_charged(r, (int64_t)r->bytes);
+}
+
+static void count_out(const struct hak_region *r)
+{
+	ring.regions--;
+	ring.bytes -= r->bytes;
+	count_charged(r, -(int64_t)r->bytes);
+}
+
+/* Marks a region's ends, by which neighbours find it. */
+static void publish(struct hak_region *r)
+{
+	hak_granule_set(hak_granule_ours(r->base), HAK_KEPT, r);
+	hak_granule_set(hak_granule_ours(r->base + r->bytes - HAK_GRANULE), HAK_KEPT, r);
+	if (r->state == HAK_REGION_LAZY)
+		hak_lazy_add(r->base, r->bytes);
+}
+
+static void unpublish(struct hak_region *r)
+{
+	hak_granule_clear(hak_granule_ours(r->base));
+	hak_granule_clear(hak_granule_ours(r->base + r->bytes - HAK_GRANULE));
+	if (r->state == HAK_REGION_LAZY)
+		hak_lazy_remove(r->base, r->bytes);
+}
+
+static void ring_remove(struct hak_region *r)
+{
+	unpublish(r);
+	bucket_remove(r);
+	age_remove(r);
+	count_out(r);
+}
+
+/* The region in the ring that ends or begins at p, if its pages are as r's. */
+static struct hak_region *neighbour(const struct hak_region *r, const char *p)
+{
+	const struct hak_granule *g = hak_granule(p);
+	struct hak_region *n;
+
+	if (hak_granule_kind(g) != HAK_KEPT)
+		return NULL;
+	n = atomic_load_explicit(&g->word, memory_order_relaxed);
+	return n->life == ring.life && n->state == r->state && n->closed == r->closed &&
+			       n->thp == r->thp
+		       ? n
+		       : NULL;
+}
+
+static void absorb(struct hak_region *r, struct hak_region *n)
+{
+	ring_remove(n);
+	/* as old as its larger part: a small whale in constant use keeps no large one young */
+	if (n->bytes > r->bytes)
+		r->epoch = n->epoch;
+	if (n->base < r->base)
+		r->base = n->base;
+	r->bytes += n->bytes;
+	r->zero &= n->zero;
+	r->filled = 0;
+	hak_count(HAK_C_RING_MERGES, 1);
+	hak_mapped_regions(-1);
+	if (!ring.spare)
+		__atomic_store_n(&ring.spare, n, __ATOMIC_RELAXED);
+	else
+		hak_meta_put(HAK_META_REGION, n);
+}
+
+static void ring_add(struct hak_region *r, bool newest)
+{
+	struct hak_region *n;
+
+	n = neighbour(r, r->base - 1);
+	if (n) {
+		/* the mark of the whale that it was, soon in the middle of a region */
+		hak_granule_clear(hak_granule_ours(r->base));
+		absorb(r, n);
+	}
+	n = neighbour(r, r->base + r->bytes);
+	if (n)
+		absorb(r, n);
+	r->life = ring.life;
+	publish(r);
+	bucket_add(r);
+	age_add(r, newest);
+	count_in(r);
+}
+
+static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, size_t align)
+{
+	struct hak_region *best = NULL;
+	unsigned int seen = 0;
+
+	for (struct hak_region *r = ring.bucket[b]; r && seen < SCAN; r = r->next, seen++) {
+		if (!hak_region_fits(r, bytes, most, align))
+			continue;
+		if (r->bytes == bytes)
+			return r;
+		if (!best || r->bytes < best->bytes)
+			best = r;
+	}
+	return best;
+}
+
+/* The smallest of the regions too large to be handed out whole. */
+static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
+{
+	while (b < BUCKETS) {
+		uint64_t w = ring.bits[b / 64] >> (b % 64);
+		struct hak_region *r;
+
+		if (!w) {
+			b = (b / 64 + 1) * 64;
+			continue;
+		}
+		b += (unsigned int)__builtin_ctzl(w);
+		r = best_in(b, bytes, SIZE_MAX, align);
+		if (r)
+			return r;
+		b++;
+	}
+	return NULL;
+}
+
+/* Hands out the first part of r; the rest stays where it is, with its age. */
+static struct hak_region *split(struct hak_region *r, size_t bytes)
+{
+	struct hak_region *part = ring.spare;
+
+	if (!part)
+		return NULL;
+	__atomic_store_n(&ring.spare, NULL, __ATOMIC_RELAXED);
+	unpublish(r);
+	bucket_remove(r);
+	count_out(r);
+	*part = (struct hak_region){ .base = r->base,
+				     .bytes = bytes,
+				     .state = r->state,
+				     .life = r->life,
+				     .zero = r->zero,
+				     .thp = r->thp,
+				     .closed = r->closed,
+				     .epoch = r->epoch };
+	r->base += bytes;
+	r->bytes -= bytes;
+	publish(r);
+	bucket_add(r);
+	count_in(r);
+	hak_count(HAK_C_RING_SPLITS, 1);
+	hak_mapped_regions(1);
+	return part;
+}
+
+static struct hak_region *search(size_t bytes, size_t align)
+{
+	size_t most = bytes + bytes / 8;
+	unsigned int b = bucket_of(bytes);
+	struct hak_region *r = NULL;
+
+	/* near the end of a doubling an eighth more lies two buckets on */
+	for (unsigned int k = b; !r && k <= bucket_of(most); k++)
+		r = best_in(k, bytes, most, align);
+	if (r) {
+		ring_remove(r);
+		return r;
+	}
+	r = larger(b, bytes, align);
+	return r ? split(r, bytes) : NULL;
+}
+
+/* A descriptor for the next split is made while no lock is held: it may take a system call. */
+static void stock_spare(void)
+{
+	struct hak_region *d;
+
+	if (hak_likely(__atomic_load_n(&ring.spare, __ATOMIC_RELAXED)))
+		return;
+	d = hak_meta_get(HAK_META_REGION);
+	if (!d)
+		return;
+	hak_lock(HAK_LOCK_RING);
+	if (!ring.spare) {
+		__atomic_store_n(&ring.spare, d, __ATOMIC_RELAXED);
+		d = NULL;
+	}
+	hak_unlock(HAK_LOCK_RING);
+	if (d)
+		hak_meta_put(HAK_META_REGION, d);
+}
+
+/* ---- fronts; HAK_LOCK_RING ---- */
+
+static void drop_front(struct hak_front *f)
+{
+	size_t most = atomic_load_explicit(&f->most, memory_order_relaxed);
+	struct hak_region *r;
+
+	if (most) {
+		if (hak_likely(f->life == ring.life)) {
+			ring.fronts--;
+			atomic_fetch_sub_explicit(&ring.front_bytes, most, memory_order_relaxed);
+		}
+		atomic_store(&f->most, 0);
+	}
+	hak_stop("front.dropping");
+	r = atomic_exchange(&f->region, NULL);
+	if (r)
+		ring_add(r, true);
+}
+
+/* Those of threads that freed no whale since epoch `before`. */
+static void drop_fronts(uint32_t before)
+{
+	for (struct hak_front *f = ring.all_fronts; f; f = f->next)
+		if ((int32_t)(atomic_load_explicit(&f->epoch, memory_order_relaxed) - before) < 0)
+			drop_front(f);
+}
+
+static void list_front(struct hak_front *f)
+{
+	if (f->life == ring.life)
+		return;
+	f->life = ring.life;
+	f->next = ring.all_fronts;
+	ring.all_fronts = f;
+}
+
+/*
+ * Its thread puts a region of so many bytes into the ring: may it keep one like this from now on?
+ * What all threads may keep takes no more than half of what may stay dirty.
+ */
+static void earn_front(struct hak_front *f, size_t bytes, uint32_t epoch)
+{
+	uint64_t kept = ring_fronts() + bytes;
+
+	if (atomic_load_explicit(&f->epoch, memory_order_relaxed) != epoch) {
+		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
+		f->puts = 0;
+	}
+	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_dirty() / 2 ||
+	    ring.regions + ring.fronts >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
+	    ring.bytes + kept > hak_ring_most_bytes())
+		return;
+	drop_front(f); /* a smaller one, perhaps */
+	list_front(f);
+	f->puts = 0;
+	ring.fronts++;
+	atomic_fetch_add_explicit(&ring.front_bytes, bytes, memory_order_relaxed);
+	atomic_store(&f->most, bytes);
+}
+
+void hak_front_leave(struct hak_front *f)
+{
+	hak_lock(HAK_LOCK_RING);
+	drop_front(f);
+	hak_unlock(HAK_LOCK_RING);
+}
+
+/* ---- out of the ring ---- */
+
+void hak_ring_unmap(struct hak_region *r)
+{
+	if (hak_region_unmap(r))
+		return;
+	hak_lock(HAK_LOCK_RING);
+	ring_add(r, false);
+	hak_unlock(HAK_LOCK_RING);
+}
+
+static uint64_t unmap_list(struct hak_region *r)
+{
+	uint64_t bytes = 0;
+
+	while (r) {
+		struct hak_region *next = r->next;
+
+		if (r->state != HAK_REGION_CLEAN)
+			bytes += hak_purge_count(r->base, r->bytes);
+		hak_count(HAK_C_RING_UNMAPS, 1);
+		hak_ring_unmap(r);
+		r = next;
+	}
+	return bytes;
+}
+
+/* Sets of states. */
+#define DIRTY (1u << HAK_REGION_DIRTY)
+#define LAZY  (1u << HAK_REGION_LAZY)
+
+/*
+ * Up to `max` regions in one of the states, oldest first, leave the ring. Those put there in epoch
+ * `before` or later stay, unless more than `over` is in those states.
+ */
+static unsigned int take(struct hak_region **out, unsigned int max, unsigned int states,
+			 uint32_t before, uint64_t over)
+{
+	unsigned int n = 0;
+	uint64_t left;
+
+	hak_lock(HAK_LOCK_RING);
+	left = (states & DIRTY ? ring_dirty() : 0) + (states & LAZY ? ring_lazy() : 0);
+	for (struct hak_region *r = ring.oldest, *newer; r && n < max; r = newer) {
+		newer = r->newer;
+		if (!(states >> r->state & 1))
+			continue;
+		if ((int32_t)(r->epoch - before) >= 0 && left <= over)
+			continue; /* joined regions may be older than their place says */
+		left -= r->bytes;
+		ring_remove(r);
+		out[n++] = r;
+	}
+	hak_unlock(HAK_LOCK_RING);
+	return n;
+}
+
+/* Lock held. */
+static bool over(uint64_t slots, uint64_t bytes)
+{
+	return ring.regions + ring.fronts > slots || ring.bytes + ring_fronts() > bytes;
+}
+
+/* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
+static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
+{
+	struct hak_region *list = NULL;
+
+	while (ring.oldest && over(slots, bytes)) {
+		struct hak_region *r = ring.oldest;
+
+		ring_remove(r);
+		r->next = list;
+		list = r;
+	}
+	return list;
+}
+
+/*
+ * The same by the limits as they are now: they may have been lowered since the caller last looked.
+ * Lock held.
+ */
+static struct hak_region *over_tuned(void)
+{
+	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_ring_most_bytes();
+
+	if (hak_likely(!over(slots, bytes)))
+		return NULL;
+	return over_limits(slots, bytes);
+}
+
+static void put_back(struct hak_region **r, unsigned int n)
+{
+	struct hak_region *list, *open = NULL;
+
+	hak_lock(HAK_LOCK_RING);
+	for (unsigned int i = 0; i < n; i++) {
+		if (hak_unlikely(r[i]->state == HAK_REGION_CLEAN && !r[i]->closed)) {
+			r[i]->next = open;
+			open = r[i];
+			continue;
+		}
+		ring_add(r[i], false); /* neighbours evicted in one go become one region */
+	}
+	list = over_tuned();
+	hak_unlock(HAK_LOCK_RING);
+	unmap_list(list);
+	unmap_list(open);
+}
+
+/* Returns how many regions were tried; *bytes grows by what was given back. */
+static unsigned int evict_batch(uint64_t mode, unsigned int states, uint32_t before, uint64_t over,
+				uint64_t *bytes)
+{
+	struct hak_region *r[BATCH_MAX];
+	unsigned int n;
+
+	if (mode == HAK_EVICT_KEEP)
+		return 0;
+	n = take(r, (unsigned int)hak_tun(HAK_T_REGION_EVICT_BATCH), states, before, over);
+	if (mode == HAK_EVICT_MUNMAP) {
+		for (unsigned int i = 0; i < n; i++) {
+			*bytes += hak_purge_count(r[i]->base, r[i]->bytes);
+			hak_count(HAK_C_RING_UNMAPS, 1);
+			hak_ring_unmap(r[i]);
+		}
+		return n;
+	}
+	*bytes += hak_region_evict(r, n, mode);
+	put_back(r, n);
+	return n;
+}
+
+uint64_t hak_ring_evict(uint32_t before, bool forced)
+{
+	uint64_t mode = hak_region_evict_mode(forced), bytes = 0;
+
+	hak_lock(HAK_LOCK_RING);
+	drop_fronts(before);
+	hak_unlock(HAK_LOCK_RING);
+	/* What was freed lazily before this request: who pages out had his chance. */
+	if (forced && mode == HAK_EVICT_FREE)
+		while (evict_batch(HAK_EVICT_DONTNEED, LAZY, before, UINT64_MAX, &bytes))
+			;
+	while (evict_batch(mode, mode == HAK_EVICT_FREE ? DIRTY : DIRTY | LAZY, before, UINT64_MAX,
+			   &bytes))
+		;
+	return bytes;
+}
+
+static uint64_t shrink_to(uint64_t slots, uint64_t bytes)
+{
+	struct hak_region *list;
+
+	hak_lock(HAK_LOCK_RING);
+	drop_fronts(hak_purge_epoch() + 1);
+	list = over_limits(slots, bytes);
+	hak_unlock(HAK_LOCK_RING);
+	hak_stop("ring.resized");
+	return unmap_list(list);
+}
+
+uint64_t hak_ring_empty(void)
+{
+	return shrink_to(0, 0);
+}
+
+void hak_ring_tuned(void)
+{
+	shrink_to(hak_tun(HAK_T_WHALE_RING_SLOTS), hak_ring_most_bytes());
+}
+
+/* ---- for whales ---- */
+
+struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, size_t bytes,
+				size_t align)
+{
+	struct hak_region *r;
+
+	stock_spare();
+	hak_lock(HAK_LOCK_RING);
+	if (other) {
+		ring_add(other, true);
+		drop_front(f);
+	}
+	r = search(bytes, align);
+	hak_unlock(HAK_LOCK_RING);
+	return r;
+}
+
+/* The oldest, one batch. False: nothing went. HAK_LOCK_PURGE held. */
+static bool evict_over(uint64_t dirty, uint64_t lazy)
+{
+	/* what a limit on the process leaves no room for goes even with region.evict=keep */
+	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
+	uint32_t before = hak_purge_epoch() - NEVER;
+	uint64_t was = 2 * ring_dirty() + ring_lazy(); /* what is dirty may become lazy first */
+
+	if (ring_dirty() > dirty)
+		evict_batch(mode, DIRTY, before, dirty, &bytes);
+	if (hak_unlikely(ring_lazy() > lazy))
+		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &bytes);
+	return 2 * ring_dirty() + ring_lazy() < was;
+}
+
+static void evict_over_budget(bool all)
+{
+	uint64_t dirty = most_dirty(), lazy = most_lazy(), fronts = ring_fronts();
+
+	dirty -= fronts < dirty ? fronts : dirty;
+	if (hak_likely(ring_dirty() <= dirty && ring_lazy() <= lazy))
+		return;
+	/* Not when somebody purges already: what is over now will be seen at the next free. */
+	if (!hak_trylock(HAK_LOCK_PURGE))
+		return;
+	while (evict_over(dirty, lazy) && all)
+		;
+	hak_unlock(HAK_LOCK_PURGE);
+}
+
+bool hak_ring_put(struct hak_front *f, struct hak_region *r)
+{
+	struct hak_region *list;
+	bool look;
+
+	hak_lock(HAK_LOCK_RING);
+	earn_front(f, r->bytes, r->epoch);
+	ring_add(r, true);
+	list = over_tuned();
+	look = ring.bytes > ring.looked + LOOK_BYTES;
+	hak_unlock(HAK_LOCK_RING);
+	if (hak_unlikely(list != NULL))
+		unmap_list(list);
+	evict_over_budget(false);
+	return look;
+}
+
+uint64_t hak_ring_kept(void)
+{
+	uint64_t kept;
+
+	hak_lock(HAK_LOCK_RING);
+	kept = ring.bytes + ring_fronts();
+	ring.looked = ring.bytes;
+	hak_unlock(HAK_LOCK_RING);
+	return kept;
+}
+
+void hak_ring_fit(void)
+{
+	struct hak_region *list;
+
+	hak_lock(HAK_LOCK_RING);
+	if (ring_fronts() > most_dirty() / 2)
+		drop_fronts(hak_purge_epoch() + 1);
+	list = over_tuned();
+	hak_unlock(HAK_LOCK_RING);
+	unmap_list(list);
+	evict_over_budget(true);
+}
+
+void hak_ring_abandon(void)
+{
+	uint8_t life = ring.life + 1;
+
+	memset(&ring, 0, sizeof(ring));
+	ring.life = life ? life : 1;
+}
+
+bool hak_ring_holds_dirty(void)
+{
+	return ring_dirty() || ring_fronts();
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* The agent's life. See agent.h for what it may not do. */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/sys.h"
+#include "heap/heap.h"
+#include "share/layers.h"
+#include "share/segment.h"
+#include "share/tune.h"
+#include "system/os.h"
+#include "system/real.h"
+#include "tick.h"
+
+#if HAK_CONTROL
+
+enum state {
+	NONE,
+	STARTING, /* somebody does it; wait on the word */
+	STOPPING, /* and so here */
+	RUNNING,
+	ENDED, /* by itself; still to be joined */
+};
+
+enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
+
+static _Atomic uint32_t state;
+static _Atomic bool stop_asked, unwelcome;
+static _Atomic uint32_t over; /* the agent looks at nothing any more */
+static pthread_t agent;	      /* valid in RUNNING and ENDED, and for whoever starts or stops it */
+
+static void set_state(enum state s)
+{
+	atomic_store_explicit(&state, s, memory_order_release);
+	hak_sys(SYS_futex, (long)&state, FUTEX_WAKE_PRIVATE, 1 << 30, 0, 0, 0);
+}
+
+static bool change_state(enum state from, enum state to)
+{
+	uint32_t s = from;
+
+	/* acquire: pairs with set_state(); `agent` is read after it */
+	return atomic_compare_exchange_strong_explicit(&state, &s, to, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static bool wanted(void)
+{
+	return hak_tun(HAK_T_CONTROL_AGENT) != HAK_AGENT_OFF && hak_segment_tune() &&
+	       !hak_os_sandboxed() && !atomic_load_explicit(&stop_asked, memory_order_relaxed);
+}
+
+static bool only_when_threaded(void)
+{
+	return hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_AUTO;
+}
+
+/*
+ * Whether but for the agent there is one thread. Threads that never allocated are known to
+ * /proc.
+ */
+static bool alone(void)
+{
+	struct stat st;
+
+	if (hak_heap_live() > 1)
+		return false;
+	if (hak_sys(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/task", (long)&st, 0, 0, 0))
+		return true;
+	return st.st_nlink <= 2 + 2;
+}
+
+/*
+ * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed: time
+ * that was suspended is not waited. False: it was the seconds.
+ */
+static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_s)
+{
+	uint64_t ns = hak_layers_until_deadline(), longest = longest_s * 1000000000ull;
+	bool deadline = ns < longest;
+	struct timespec ts;
+	long r;
+
+	if (!deadline)
+		ns = longest;
+	if (ns < 1000000) /* somebody else is expiring it */
+		ns = 1000000;
+	ts.tv_sec = (time_t)(ns / 1000000000u);
+	ts.tv_nsec = (long)(ns % 1000000000u);
+	/* Shared, not private: controllers wake it through their own mapping. */
+	r = hak_sys(SYS_futex, (long)word, FUTEX_WAIT, value, (long)&ts, 0, 0);
+	return deadline || r != -ETIMEDOUT;
+}
+
+/* One round: what is asked, what is due, then a wait. False: it is time to go. */
+static bool serve(unsigned int *patience_s)
+{
+	_Atomic uint32_t *word = hak_tune_word();
+	/* Before anything is looked at: a change after this ends the wait at once. */
+	uint32_t value = atomic_load_explicit(word, memory_order_acquire);
+	unsigned int longest_s;
+
+	if (!wanted())
+		return false;
+	hak_tune_poll_wait();
+	hak_tune_tick();
+	longest_s = hak_purge_idle();
+	if (longest_s > LONGEST_WAIT_S)
+		longest_s = LONGEST_WAIT_S;
+	if (!wanted())
+		return false;
+	if (!only_when_threaded() || hak_heap_live() > 1) {
+		*patience_s = 1;
+		wait_for_news(word, value, longest_s);
+		return true;
+	}
+	if (wait_for_news(word, value, longest_s < *patience_s ? longest_s : *patience_s))
+		return true;
+	if (!wanted())
+		return false;
+	/* There may be threads that do not allocate. They are not asked about often. */
+	*patience_s = *patience_s < LONGEST_WAIT_S / 2 ? 2 * *patience_s : LONGEST_WAIT_S;
+	return !alone();
+}
+
+static void *run(void *unused)
+{
+	uint32_t running = RUNNING;
+	unsigned int patience_s = 1;
+
+	hak_sys(SYS_prctl, PR_SET_NAME, (long)"hakmem-agent", 0, 0, 0, 0);
+	hak_tune_set_agent(true);
+	while (serve(&patience_s))
+		;
+	hak_tune_set_agent(false);
+	/* Who starts us may not have said so yet; who stops us waits to join. */
+	while (atomic_load_explicit(&state, memory_order_relaxed) == STARTING)
+		hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, STARTING, 0, 0, 0);
+	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release,
+						memory_order_relaxed);
+	atomic_store_explicit(&over, 1, memory_order_release);
+	hak_sys(SYS_futex, (long)&over, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+	return unused;
+}
+
+/* All but 32 and 33, which are libc's: without them setuid() would hang for ever. */
+static int create(void)
+{
+	const uint64_t all = ~((uint64_t)3 << (32 - 1));
+	uint64_t old = 0;
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+
+	if (r)
+		return r;
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	hak_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof(all), 0, 0);
+	atomic_store_explicit(&over, 0, memory_order_relaxed);
+	r = hak_real_pthread_create(&agent, &attr, run, NULL);
+	hak_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old), 0, 0);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
+/* The first wait is for a pthread_join() that fails: there is never a second agent. */
+static void join(void)
+{
+	int old;
+
+	while (!atomic_load_explicit(&over, memory_order_acquire))
+		hak_sys(SYS_futex, (long)&over, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+
+	/* A thread that ends may still be cancelled. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+	pthread_join(agent, NULL);
+	pthread_setcancelstate(old, NULL);
+}
+
+void hak_agent_start(void)
+{
+	bool corpse = false;
+
+	if (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING ||
+	    atomic_load_explicit(&unwelcome, memory_order_relaxed))
+		return;
+	if (!wanted() || !hak_heap_live())
+		return;
+	if (!change_state(NONE, STARTING)) {
+		corpse = change_state(ENDED, STARTING);
+		if (!corpse)
+			return;
+	}
+	if (corpse)
+		join();
+	set_state(create() ? NONE : RUNNING);
+}
+
+void hak_agent_stop(void)
+{
+	for (;;) {
+		uint32_t s = atomic_load_explicit(&state, memory_order_relaxed);
+
+		if (s == NONE)
+			return;
+		if (s == STARTING || s == STOPPING) {
+			hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, s, 0, 0, 0);
+			continue;
+		}
+		if (!change_state(s, STOPPING))
+			continue;
+		atomic_store_explicit(&stop_asked, true, memory_order_relaxed);
+		hak_tune_call();
+		join();
+		atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
+		set_state(NONE);
+		return;
+	}
+}
+
+void hak_agent_heap_gone(unsigned int live)
+{
+	if (live == 0)
+		hak_agent_stop();
+	else if (live == 1 && atomic_load_explicit(&state, memory_order_relaxed) == RUNNING)
+		hak_tune_call();
+}
+
+/* The thread stayed in the parent, and so did whoever was starting or stopping it. */
+void hak_agent_fork_child(void)
+{
+	atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
+	hak_segment_note_threads(false);
+	atomic_store_explicit(&state, NONE, memory_order_relaxed);
+}
+
+int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+			    void *arg)
+{
+	int r;
+
+	hak_segment_note_threads(true);
+	hak_agent_start();
+	r = hak_real_pthread_create(thread, attr, start, arg);
+	if (r != EAGAIN || atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)
+		return r;
+	/* A limit on threads: the program's own goes first, now and later. */
+	atomic_store_explicit(&unwelcome, true, memory_order_relaxed);
+	hak_agent_stop();
+	return hak_real_pthread_create(thread, attr, start, arg);
+}
+
+#else /* !HAK_CONTROL */
+
+void hak_agent_start(void)
+{
+}
+
+void hak_agent_stop(void)
+{
+}
+
+void hak_agent_heap_gone(unsigned int live)
+{
+	(void)live;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* A thread and its heap. See attach.h. */
+#include "attach.h"
+
+#include "agent.h"
+#include "cache/cache.h"
+#include "fork.h"
+#include "life.h"
+#include "tsd.h"
+
+/* destructor rounds we wait out, so that others' destructors still find the heap */
+#define REARM_ROUNDS 2u
+
+/*
+ * The thread ends. Its slabs stay with the heap: the next thread adopts it whole, most often, and
+ * until then whoever needs a slab takes them from there before a new one (hak_dead_scavenge).
+ * Others' destructors may still allocate in later rounds (glibc makes four): wait out the first
+ * ones. What comes after the heap is given up is served by the shared heap.
+ */
+static void destructor(void *arg)
+{
+	struct hak_cache *c = arg;
+
+	if (c != hak_self || c->magic != HAK_CACHE_MAGIC)
+		return;
+	if (c->heap->rounds++ < REARM_ROUNDS && !hak_tsd_set(c))
+		return;
+	hak_cache_flush(c);
+	hak_front_leave(&c->heap->front);
+	hak_self = &hak_cache_zombie;
+	hak_stop("exit.before_give");
+	hak_heap_give(c->heap);
+	hak_agent_heap_gone(atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_acq_rel) -
+			    1);
+}
+
+struct hak_cache *hak_heap_attach(void)
+{
+	struct hak_cache *c = hak_self;
+	struct hak_heap *h;
+
+	if (c->magic == HAK_CACHE_MAGIC)
+		return c;
+	if ((c == &hak_cache_none || c == &hak_cache_zombie) && hak_unlikely(hak_heap_is_copy()))
+		hak_fork_copied(NULL);
+	if (c == &hak_cache_zombie)
+		return c;
+	if (c != &hak_cache_none) {
+		/* wiped: this is a copy of the process that ran no fork handlers */
+		hak_fork_copied(c);
+		return c;
+	}
+	if (hak_unlikely(!hak_tsd_make(destructor)))
+		return &hak_cache_zombie; /* this once */
+	h = hak_heap_take();
+	if (!h) {
+		hak_self = &hak_cache_zombie;
+		return hak_self;
+	}
+	hak_stop("adopt.before_publish");
+	/* published first: setspecific may allocate, registering handlers does */
+	hak_self = h->cache;
+	if (hak_tsd_set(h->cache)) {
+		/* no destructor will come: nobody would ever get this heap back */
+		hak_cache_flush(h->cache);
+		hak_front_leave(&h->front);
+		hak_self = &hak_cache_zombie;
+		hak_heap_give(h);
+		atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_relaxed);
+		return hak_self;
+	}
+	hak_fork_register();
+	return hak_self;
+}

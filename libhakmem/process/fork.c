@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* fork handlers. See fork.h. */
+#include "fork.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "agent.h"
+#include "base/lock.h"
+#include "base/stats.h"
+#include "base/sys.h"
+#include "cache/bin.h"
+#include "heap/heap.h"
+#include "heap/pool.h"
+#include "heap/sample.h"
+#include "life.h"
+#include "page/extent.h"
+#include "page/meta.h"
+#include "page/ring.h"
+#include "share/segment.h"
+#include "share/tune.h"
+
+/*
+ * Between prepare and the child: by the forking thread, which holds every lock. Copied to the child
+ * like all memory.
+ */
+static struct {
+	bool valid;		      /* a fork is under way */
+	struct hak_cache *who;	      /* the forking thread's cache; NULL: it has none */
+	struct hak_cache cache;	      /* its content */
+	uint32_t length[HAK_CLASSES]; /* of its bins */
+	uint64_t in_use[HAK_CLASSES]; /* blocks of the whole process */
+	uint64_t whales, whale_bytes, whale_requested;
+} saved;
+
+/*
+ * Forks under way by signal handlers that interrupted this thread while it held locks: inside the
+ * allocator, or in a fork's own handlers.
+ */
+static __thread unsigned int inside HAK_TLS;
+
+#if HAK_CONTROL
+/*
+ * What such a thread had counted, as of its fork: its parent goes on counting in memory that both
+ * share until the child has its own. One thread at a time.
+ */
+static struct {
+	_Atomic bool taken;
+	struct hak_heap_block counted;
+} insider;
+
+static void keep_counts(struct hak_cache *c)
+{
+	while (inside == 1 && atomic_exchange_explicit(&insider.taken, true, memory_order_acquire))
+		hak_sys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	if (c->magic == HAK_CACHE_MAGIC)
+		memcpy(&insider.counted, hak_counters(c), sizeof(insider.counted));
+	hak_stats_fork_prepare();
+}
+
+static void forget_counts(void)
+{
+	if (!inside)
+		atomic_store_explicit(&insider.taken, false, memory_order_release);
+}
+
+static void make_counts_private(struct hak_cache *c)
+{
+	if (!hak_segment_unshare())
+		return;
+	if (c->magic == HAK_CACHE_MAGIC)
+		memcpy(hak_counters(c), &insider.counted, sizeof(insider.counted));
+	hak_stats_fork_inside();
+}
+#else
+static void keep_counts(struct hak_cache *c)
+{
+	(void)c;
+}
+
+static void forget_counts(void)
+{
+}
+
+static void make_counts_private(struct hak_cache *c)
+{
+	(void)c;
+}
+#endif
+
+static void save_totals(void)
+{
+#if HAK_CONTROL
+	unsigned int n = hak_heap_count();
+
+	memset(saved.in_use, 0, sizeof(saved.in_use));
+	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct hak_heap_block *b = hak_heap_block_at(i);
+
+		for (unsigned int k = 0; k < HAK_CLASSES; k++)
+			saved.in_use[k] +=
+				b->hot[k].allocs - b->hot[k].frees + b->cls[HAK_C_INHERITED][k];
+		saved.whales += b->heap[HAK_C_WHALE_ALLOCS] - b->heap[HAK_C_WHALE_FREES] +
+				b->heap[HAK_C_WHALE_INHERITED];
+		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] -
+				     b->heap[HAK_C_WHALE_FREE_BYTES] +
+				     b->heap[HAK_C_WHALE_INHERITED_BYTES];
+		saved.whale_requested += b->heap[HAK_C_WHALE_REQ_ALLOC] -
+					 b->heap[HAK_C_WHALE_REQ_FREE] +
+					 b->heap[HAK_C_WHALE_INHERITED_REQ];
+	}
+#endif
+}
+
+/*
+ * Other libraries' prepare handlers may still run after ours, and allocate: a block they took from
+ * a bin that the child gets as well would be handed out twice.
+ */
+static void empty_bins(struct hak_cache *c)
+{
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		saved.length[k] = hak_bin_length(c, k);
+		*hak_bin_base(c->heap, k) -= saved.length[k];
+		c->bin[k].head = NULL;
+	}
+}
+
+/* In the parent: the bins as they were, behind what was freed since. */
+static void refill_bins(struct hak_cache *c)
+{
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		void **link = &c->bin[k].head;
+
+		while (*link)
+			link = *link;
+		*link = saved.cache.bin[k].head;
+		*hak_bin_base(c->heap, k) += saved.length[k];
+	}
+	if (hak_unlikely(c->heap->sample.bytes))
+		hak_cache_bound_all(c);
+}
+
+static void begin(void)
+{
+	struct hak_cache *c = hak_self;
+
+	hak_lock_fork_prepare();
+	saved.who = c->magic == HAK_CACHE_MAGIC ? c : NULL;
+	if (saved.who) {
+		memcpy(&saved.cache, c, sizeof(saved.cache));
+		empty_bins(c);
+	}
+	save_totals();
+	hak_tune_fork_prepare();
+	saved.valid = true;
+}
+
+static void prepare(void)
+{
+	hak_count(HAK_C_FORKS, 1);
+	if (hak_unlikely(hak_lock_held_any())) {
+		/* No lock can be waited for. The copy gets all as it is, caches included. */
+		inside++;
+		hak_heap_keep_on_fork(true);
+		keep_counts(hak_self);
+		return;
+	}
+	begin();
+}
+
+static void parent(void)
+{
+	if (hak_unlikely(inside)) {
+		inside--;
+		hak_heap_keep_on_fork(false);
+		forget_counts();
+		return;
+	}
+	saved.valid = false;
+	if (saved.who)
+		refill_bins(saved.who);
+	hak_tune_fork_parent();
+	hak_lock_fork_parent();
+}
+
+/* The counters are the child's own now: the bins' lengths are what they were. */
+static void restore_cache(struct hak_cache *c)
+{
+	memcpy(c, &saved.cache, sizeof(saved.cache));
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		uint64_t allocs = hak_counters(c)->hot[k].allocs,
+			 frees = hak_counters(c)->hot[k].frees;
+
+		*hak_bin_base(c->heap, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
+		c->bin[k].room = 0;
+	}
+}
+
+/* What was in use at the fork, in the books of the child's first heap. */
+static void inherit(struct hak_cache *c)
+{
+#if HAK_CONTROL
+	struct hak_heap_block *b = hak_counters(c);
+
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		b->cls[HAK_C_INHERITED][k] = saved.in_use[k];
+		if (saved.who == c &&
+		    (saved.length[k] || (k < HAK_SLAB_CLASSES && c->heap->cls[k].spare_n)))
+			b->cls[HAK_C_REFILLED][k] =
+				saved.length[k] +
+				(k < HAK_SLAB_CLASSES ? c->heap->cls[k].spare_n : 0);
+	}
+	b->heap[HAK_C_WHALE_INHERITED] = saved.whales;
+	b->heap[HAK_C_WHALE_INHERITED_BYTES] = saved.whale_bytes;
+	b->heap[HAK_C_WHALE_INHERITED_REQ] = saved.whale_requested;
+#else
+	(void)c;
+#endif
+}
+
+/*
+ * No handler waited for the locks: what other threads were changing at the copy is half changed,
+ * and left alone. What this one was changing when a signal came it will finish.
+ */
+static void abandon_half_changed(bool inside_copy)
+{
+	static const struct {
+		enum hak_lock_id lock;
+		void (*abandon)(void);
+	} row[] = {
+		{ HAK_LOCK_POOL, hak_pool_abandon },
+		{ HAK_LOCK_EXTENT, hak_extent_abandon },
+		{ HAK_LOCK_RING, hak_ring_abandon },
+		{ HAK_LOCK_META, hak_meta_abandon },
+	};
+
+	for (unsigned int i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		if (hak_lock_taken(row[i].lock) && !(inside_copy && hak_lock_held(row[i].lock)))
+			row[i].abandon();
+}
+
+static void become_child(void)
+{
+	struct hak_cache *c = saved.who;
+
+	if (!saved.valid)
+		/*
+		 * an allocation in another library's handler was first: hak_fork_copied did it all
+		 */
+		return;
+	saved.valid = false;
+	hak_agent_fork_child();
+	hak_tune_fork_child();
+	if (c)
+		restore_cache(c);
+	hak_heap_fork_child(c);
+	inherit(c ? c : hak_heaps[0].cache);
+	if (c)
+		hak_sample_fork_child(c);
+	if (c && c->heap->sample.bytes)
+		hak_cache_bound_all(c);
+	hak_lock_fork_child();
+}
+
+/* Outside the allocator at last: what a fork here and now would make of its child. */
+static void finish(void)
+{
+	begin();
+	become_child();
+}
+
+/*
+ * The copy of a thread that is inside the allocator: it goes on where it was interrupted, should
+ * the handler return, and becomes a process of its own once it is outside.
+ */
+static void child_inside(void)
+{
+	inside--;
+	hak_heap_keep_on_fork(false);
+	make_counts_private(hak_self);
+	forget_counts();
+	abandon_half_changed(true);
+	hak_lock_fork_inside(finish);
+}
+
+static void child(void)
+{
+	if (hak_unlikely(inside))
+		child_inside();
+	else
+		become_child();
+}
+
+void hak_fork_copied(struct hak_cache *c)
+{
+	if (saved.valid && saved.who == c) {
+		become_child();
+		return;
+	}
+	/* No handlers ran. Whatever the locks say, no thread of this process holds them. */
+	abandon_half_changed(false);
+	hak_lock_fork_child();
+	saved.valid = false;
+	saved.who = NULL;
+	memset(saved.in_use, 0, sizeof(saved.in_use));
+	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
+	hak_agent_fork_child();
+	hak_tune_fork_child();
+	hak_heap_fork_child(c);
+	if (!c)
+		return;
+	c->magic = 0;
+	hak_heap_revive(c);
+}
+
+void hak_fork_register(void)
+{
+	static _Atomic bool registered;
+
+	if (!atomic_exchange_explicit(&registered, true, memory_order_relaxed))
+		pthread_atfork(prepare, parent, child);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* What inherited seccomp filters allow. See filter.h. */
+#include "filter.h"
+
+#include <fcntl.h>
+#include <link.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include "base/sys.h"
+#include "base/vdso.h"
+#include "memfd.h"
+#include "os.h"
+
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* ---- the child ---- */
+
+/* The calls that os.c makes beyond glibc's malloc, with the arguments a filter may look at. */
+static void try_memory_calls(void)
+{
+	static const int advice[] = { MADV_WIPEONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE };
+	struct utsname name;
+	struct rlimit limit;
+	long p = hak_sys(SYS_mmap, 0, (long)hak_page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p < 0 && p > -4096)
+		return;
+	for (unsigned int i = 0; i < sizeof(advice) / sizeof(advice[0]); i++)
+		hak_sys(SYS_madvise, p, (long)hak_page, advice[i], 0, 0, 0);
+	hak_sys(SYS_munmap, p, (long)hak_page, 0, 0, 0, 0);
+	hak_sys(SYS_uname, (long)&name, 0, 0, 0, 0, 0);
+	hak_sys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+	hak_sys(SYS_prlimit64, 0, RLIMIT_DATA, 0, (long)&limit, 0, 0);
+}
+
+/* A trial of its own: systemd's @system-service, under which most services run, has all calls but
+ * this, and without it only sums are less exact. */
+static bool mincore_fails(void)
+{
+	unsigned char resident;
+	long p = hak_sys(SYS_mmap, 0, (long)hak_page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long r = -1;
+
+	if (p > 0 || p <= -4096) {
+		r = hak_sys(SYS_mincore, p, (long)hak_page, (long)&resident, 0, 0, 0);
+		hak_sys(SYS_munmap, p, (long)hak_page, 0, 0, 0, 0);
+	}
+	return r != 0;
+}
+
+/* What the child tries. It runs in our memory or in a copy, so that it can read it there. */
+static enum { TRY_ALL, TRY_MINCORE } trial;
+
+static _Noreturn HAK_NOINLINE void child(void)
+{
+	const struct rlimit none = { 0, 0 };
+	bool failed;
+
+	hak_sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0); /* it may well die */
+	if (trial == TRY_MINCORE) {
+		failed = mincore_fails();
+	} else {
+		try_memory_calls();
+		failed = hak_memfd_probe();
+	}
+	for (;;)
+		hak_sys(SYS_exit_group, failed, 0, 0, 0, 0, 0);
+}
+
+/*
+ * Before Linux 5.16, whom a filter kills takes along all processes that share the memory: their
+ * core is to be dumped together. The version stands in a note of the vDSO: no call is made.
+ */
+static bool death_is_shared(void)
+{
+	const char *vdso = (const char *)hak_auxv(AT_SYSINFO_EHDR);
+	const ElfW(Ehdr) *head = (const void *)vdso;
+	uint32_t version;
+
+	for (unsigned int i = 0; vdso && i < head->e_phnum; i++) {
+		const ElfW(Phdr) *part =
+			(const void *)(vdso + head->e_phoff + i * head->e_phentsize);
+		const char *at = vdso + part->p_offset, *end = at + part->p_filesz;
+
+		while (part->p_type == PT_NOTE && (size_t)(end - at) > sizeof(ElfW(Nhdr))) {
+			const ElfW(Nhdr) *note = (const void *)at;
+			const char *name = at + sizeof(*note);
+			const char *desc = name + hak_align_up(note->n_namesz, 4);
+
+			if (note->n_type == 0 && note->n_descsz == sizeof(version) &&
+			    memcmp(name, "Linux", 6) == 0) {
+				memcpy(&version, desc, sizeof(version));
+				return version < (5 << 16 | 16 << 8);
+			}
+			at = desc + hak_align_up(note->n_descsz, 4);
+		}
+	}
+	return true;
+}
+
+/*
+ * Both return twice, if they share the memory on one stack, the child first: nothing but the call
+ * may stand in their frames. No signal is sent when the child ends, for that would be the
+ * program's to see.
+ */
+static HAK_NOINLINE long start_by_clone3(bool share)
+{
+	static const struct {
+		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	} args[] = { { .flags = CLONE_VFORK }, { .flags = CLONE_VFORK | CLONE_VM } };
+	long pid = hak_sys(SYS_clone3, (long)&args[share], sizeof(args[0]), 0, 0, 0, 0);
+
+	if (pid == 0)
+		child();
+	return pid;
+}
+
+static HAK_NOINLINE long start_by_clone(bool share)
+{
+	long pid = hak_sys(SYS_clone, CLONE_VFORK | (share ? CLONE_VM : 0), 0, 0, 0, 0, 0);
+
+	if (pid == 0)
+		child();
+	return pid;
+}
+
+/* ---- whether a child may be started ---- */
+
+/* Filters on a process; -1: unknown. */
+static int count_filters(const char *status_file)
+{
+	static const char field[] = "\nSeccomp_filters:\t";
+	char buf[4096];
+	long fd = hak_sys(SYS_openat, AT_FDCWD, (long)status_file, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	long n;
+	char *at;
+	int count = 0;
+
+	if (fd < 0)
+		return -1;
+	n = hak_sys(SYS_read, fd, (long)buf, sizeof(buf) - 1, 0, 0, 0);
+	hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (n <= 0)
+		return -1;
+	buf[n] = '\0';
+	for (at = buf; memcmp(at, field, sizeof(field) - 1); at++)
+		if (at + sizeof(field) > buf + n)
+			return -1;
+	for (at += sizeof(field) - 1; *at >= '0' && *at <= '9'; at++)
+		count = count * 10 + (*at - '0');
+	return count;
+}
+
+/* Our parent, under the filters that we inherited, did start a child: us. */
+static bool parent_is_under_the_same(long ppid)
+{
+	char path[32] = "/proc/", digits[20];
+	unsigned int n = 0, at = 6;
+	int ours;
+
+	do
+		digits[n++] = (char)('0' + ppid % 10);
+	while (ppid /= 10);
+	while (n)
+		path[at++] = digits[--n];
+	memcpy(path + at, "/status", sizeof("/status"));
+	ours = count_filters("/proc/self/status");
+	return ours > 0 && ours == count_filters(path);
+}
+
+/*
+ * A filter may kill for this, too. clone3 is refused, politely, by filters that cannot look into
+ * its arguments (containers, RestrictNamespaces=); a filter that kills for clone is for programs
+ * which have no children. So clone is tried where a process can be expected to have some: in
+ * containers, in services, and below a parent that had us.
+ */
+static bool children_are_usual(void)
+{
+	long ppid = hak_sys(SYS_getppid, 0, 0, 0, 0, 0, 0);
+
+	return ppid == 0 || hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0) == 1 ||
+	       hak_environment("INVOCATION_ID") || parent_is_under_the_same(ppid);
+}
+
+static bool allowed(void)
+{
+	bool share = !death_is_shared();
+	int status = -1;
+	long r, pid = start_by_clone3(share);
+
+	if (pid < 0 && children_are_usual())
+		pid = start_by_clone(share);
+	if (pid < 0)
+		return false;
+	do
+		r = hak_sys(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0);
+	while (r == -EINTR);
+	return r == pid && status == 0;
+}
+
+void hak_filter_look(void)
+{
+	static _Atomic bool looked;
+
+	if (atomic_exchange_explicit(&looked, true, memory_order_relaxed))
+		return;
+	if (hak_sys(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+		return;
+	trial = TRY_ALL;
+	if (!allowed()) {
+		hak_os_set_sandboxed();
+		return;
+	}
+	trial = TRY_MINCORE;
+	if (!allowed())
+		hak_os_forgo_mincore();
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Functions that this library replaces (interpose.c), as the next library has them. They are looked
+ * up at first use, never in a constructor, which would cost every process.
+ */
+#ifndef HAK_REAL_H
+#define HAK_REAL_H
+
+#include <pthread.h>
+
+#include "base/hak.h"
+
+/* libc's. ENOSYS if there is none, which a program that could call pthread_create never sees. */
+int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			    void *arg);
+
+/* For dlopen.S: libc's dlopen. Never NULL. */
+HAK_HIDDEN void *hak_real_dlopen(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* What RLIMIT_AS and RLIMIT_DATA leave to be kept. See room.h. */
+#include "room.h"
+
+#include "base/stats.h"
+#include "os.h"
+
+#define SHARE 64u /* one part in so many of what is left is kept */
+
+struct hak_room hak_room = { UINT64_MAX, UINT64_MAX };
+
+static uint64_t share(uint64_t limit, uint64_t used)
+{
+	if (limit == SIZE_MAX)
+		return UINT64_MAX;
+	return limit > used ? (limit - used) / SHARE : 0;
+}
+
+/* True: less than before. */
+static bool set(_Atomic uint64_t *room, uint64_t bytes)
+{
+	uint64_t before = atomic_load_explicit(room, memory_order_relaxed);
+
+	if (hak_likely(bytes == before))
+		return false;
+	atomic_store_explicit(room, bytes, memory_order_relaxed);
+	return bytes < before;
+}
+
+bool hak_room_look(uint64_t kept)
+{
+	uint64_t mapped = hak_proc_read(HAK_C_MEM_MAPPED), used = mapped > kept ? mapped - kept : 0;
+	uint64_t address, data;
+	bool less;
+
+	if (hak_unlikely(hak_os_sandboxed()))
+		return false;
+	address = share(hak_os_address_limit(), used);
+	data = share(hak_os_data_limit(), used);
+	less = set(&hak_room.address, address);
+	return set(&hak_room.data, address < data ? address : data) || less;
+}
