@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tunables: the rows of control/tunables.def, and the value of each that is in force. Slow
- * paths read values with hak_tun(). tune.c alone writes them, each within its row's range.
+ * paths read values with hak_tun(). layers.c alone writes them, each within its row's range.
  */
 #ifndef HAK_VALUES_H
 #define HAK_VALUES_H

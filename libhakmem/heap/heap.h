@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in
- * malloc.c, the slow ones in cache.c, birth and death in heap.c.
+ * malloc.c, the slow ones in cache/, birth and death in life.c.
  *
  * struct hak_cache: the bins that malloc pops from and free pushes to, whatever heap's slab a block
  *	is from, and the buffer in which flush gathers other heaps' blocks. Its address is the

@@ -20,7 +20,7 @@ bool hak_pool_put(struct hak_slab *s);
 struct hak_slab *hak_pool_get(void *owner, unsigned int cls);
 /* Collects what strangers gave back to pooled slabs and releases the idle ones. */
 void hak_pool_drain(void);
-/* As hak_cache_trim(), for pooled slabs. HAK_LOCK_PURGE held, no later one. */
+/* As hak_slablist_trim(), for pooled slabs. HAK_LOCK_PURGE held, no later one. */
 uint64_t hak_pool_trim(uint32_t age, uint32_t most);
 
 /*

@@ -12,7 +12,7 @@
  *
  * Descriptors: memfd.h. The table of lazily freed ranges: lazy.c.
  *
- * HAK_LOCK_TUNE guards creation and dropping; HAK_LOCK_REGISTRY is held by heap.c around populate;
+ * HAK_LOCK_TUNE guards creation and dropping; HAK_LOCK_REGISTRY is held by life.c around populate;
  * HAK_LOCK_RING guards the lazy table. No correctness of the allocator depends on shared memory.
  */
 #ifndef HAK_SEGMENT_H
@@ -24,7 +24,7 @@
 extern HAK_HIDDEN struct hak_ack *hak_ack; /* NULL without a segment; written under HAK_LOCK_TUNE */
 
 /*
- * heap.c, before the counters of slots [first, first + count) are touched for the first time: makes
+ * life.c, before the counters of slots [first, first + count) are touched for the first time: makes
  * them writable. 0: published, or there is no segment to publish in. 1: usable, but private memory
  * that no reader sees. Negative errno: not usable.
  */

@@ -3,8 +3,8 @@
  * adopt.pml - slabs and heaps change hands while others free to them.
  *
  * Stands for, in libhakmem: hak_slab_release, hak_pool_put, hak_pool_get; of
- * heap: destructor, take_heap and give_heap, hak_heap_scavenge,
- * hak_heap_drain_dead; in libhakmem/cache.c: give, settle, hak_cache_retire. Remote
+ * attach: destructor; hak_heap_take and hak_heap_give, hak_dead_scavenge,
+ * hak_dead_drain; hak_slablist_settle, hak_slablist_retire; give of flush. Remote
  * frees, drains and refills are the text of slab.inc.
  *
  * Threads (two; --slow adds a third that only frees) do all of it, in any order and for

@@ -2,9 +2,9 @@
 /*
  * fork.pml - fork while another thread is anywhere in the allocator.
  *
- * Stands for, in libhakmem/lock.c: hak_lock, hak_unlock, hak_lock_fork_prepare,
- * hak_lock_fork_parent, hak_lock_fork_child; in libhakmem/fork.c: prepare, parent,
- * child; in libhakmem/cache.c: busy, idle; in libhakmem/heap.c: hak_heap_fork_child.
+ * Stands for, in libhakmem: hak_lock, hak_unlock, hak_lock_fork_prepare,
+ * hak_lock_fork_parent, hak_lock_fork_child; prepare, parent and child
+ * of fork; hak_heap_busy, hak_heap_idle; hak_heap_fork_child.
  *
  * One thread takes the two locks of the table in order, or changes the lists of its
  * heap. The other does the same with the locks, is interrupted by a handler that

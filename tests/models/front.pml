@@ -2,8 +2,8 @@
 /*
  * front.pml - a region kept in front of the ring by its thread, and taken away.
  *
- * Stands for, in libhakmem/ring.h: hak_front_take, hak_front_put; in libhakmem/ring.c:
- * drop_front, earn_front; in libhakmem/whale.c: hak_whale_alloc and hak_whale_free as they
+ * Stands for, in libhakmem: hak_front_take, hak_front_put; of ring:
+ * drop_front, earn_front; of whale: hak_whale_alloc and hak_whale_free as they
  * call them.
  *
  * A thread with two regions allocates and frees them, into its front while it has the

@@ -2,8 +2,8 @@
 /*
  * lazy.pml - the table of lazily freed ranges, published for who may page them out.
  *
- * Stands for, in libhakmem/segment.c: hak_lazy_add, hak_lazy_remove;
- * in libhakmem/ring.c: ring_add and ring_remove as they call them; in
+ * Stands for, in libhakmem/page/lazy.c: hak_lazy_add, hak_lazy_remove;
+ * in libhakmem/page/ring.c: ring_add and ring_remove as they call them; in
  * control/pageout.c: read_ranges.
  *
  * Three regions of different sizes and a table of two, largest first; two threads free

@@ -2,7 +2,7 @@
 /*
  * purge_request.pml - memory asked back from outside, and the answer.
  *
- * Stands for, in libhakmem/tune.c: take_purge, carry_out, write_answer and their
+ * Stands for, in libhakmem/share/tune.c: take_purge, carry_out, write_answer and their
  * callers hak_tune_poll_slow (a worker) and hak_tune_poll_wait (the agent); in
  * control/tunewrite.c: hak_purge_ask, hak_purge_wait.
  *

@@ -3,7 +3,7 @@
  * remote.pml - freeing to a slab of another thread's heap.
  *
  * Stands for, in libhakmem: hak_remote_push, hak_remote_take and enqueue of remote,
- * hak_slab_release, drain of cache, and
+ * hak_slab_release, hak_slablist_drain, and
  * the refill that calls them. The text of all but release is in slab.inc.
  *
  * Two freers and one owner, two slabs, for ever: the owner hands found blocks out

@@ -2,8 +2,8 @@
 /*
  * ring.pml - regions kept for the next whale, evicted, resized and limited meanwhile.
  *
- * Stands for, in libhakmem/whale.c: hak_whale_alloc, hak_whale_free, hak_whale_resize
- * (its move); in libhakmem/ring.c: hak_ring_get, hak_ring_put, over_limits,
+ * Stands for, in libhakmem/cache/whale.c: hak_whale_alloc, hak_whale_free, hak_whale_resize
+ * (its move); in libhakmem/page/ring.c: hak_ring_get, hak_ring_put, over_limits,
  * hak_ring_unmap, evict_batch with take, hak_region_evict and put_back,
  * hak_ring_tuned; hak_region_open.
  *

@@ -2,8 +2,8 @@
 /*
  * tune.pml - a tunable set from outside, applied by the library, acknowledged.
  *
- * Stands for, in libhakmem/tune.c: hak_tune_poll_slow and hak_tune_poll_wait, that is
- * apply and copy_page; in libhakmem/agent.c: run; in control/tunewrite.c: hak_tune_write
+ * Stands for, in libhakmem/share/tune.c: hak_tune_poll_slow and hak_tune_poll_wait, that is
+ * apply and copy_page; in libhakmem/process/agent.c: run; in control/tunewrite.c: hak_tune_write
  * and hak_tune_wait.
  *
  * Two controllers, each killed at any step or never, set one of two tunables; the first
