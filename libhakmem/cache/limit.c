@@ -3,7 +3,7 @@
 #include "limit.h"
 
 #include "heap/heap.h"
-#include "page/extent.h"
+#include "page/clean.h"
 #include "page/ring.h"
 #include "system/room.h"
 

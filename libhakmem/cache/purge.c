@@ -11,8 +11,8 @@
 #include "heap/pool.h"
 #include "heap/sample.h"
 #include "heap/slablist.h"
+#include "page/clean.h"
 #include "page/epoch.h"
-#include "page/extent.h"
 #include "page/ring.h"
 #include "system/os.h"
 

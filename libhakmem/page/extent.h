@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Extents: 2 MiB, 2 MiB-aligned pieces of address space in which slabs and page runs live. Never
- * both in one: an extent of slabs is a superslab. This module maps extents, hands out units (4 KiB)
- * of them, remembers which free units may have pages behind them, gives those pages back and unmaps
- * empty extents. It knows nothing of blocks or threads.
+ * both in one: an extent of slabs is a superslab. Here: the structure, the lists, and how an extent
+ * is mapped and unmapped. units.h hands units (4 KiB) out, clean.h gives the pages of free ones
+ * back. None of them knows of blocks or threads.
  *
  * An extent is mapped whole, or only reserved, and its units are made memory as they are needed:
  * the first extents of a process, of which a small program uses little, and those for which the
@@ -26,13 +26,8 @@
 
 #include <stdatomic.h>
 
-#include "base/class.h"
 #include "base/hak.h"
-#include "system/os.h"
-
-#define HAK_EXTENT_UNITS (HAK_EXTENT / HAK_UNIT) /* 512 */
-#define HAK_EXTENT_WORDS (HAK_EXTENT_UNITS / 64)
-#define HAK_SLAB_UNITS	 (HAK_SLAB_BYTES / HAK_UNIT) /* 16 */
+#include "unitmap.h"
 
 enum hak_extent_kind { HAK_EXTENT_FREE, HAK_EXTENT_SLABS, HAK_EXTENT_RUNS, HAK_EXTENT_KINDS };
 
@@ -60,14 +55,8 @@ struct hak_extent {
 };
 #define HAK_RUN_CACHED 0x80
 
-/*
- * Takes `units` adjacent units aligned to `align` units from an extent of the kind, the fullest
- * that has room, mapping a new one if none has. NULL: no memory. The first `bytes` of them are
- * memory, the rest needs hak_extent_make(). *ret_zero: all read as zeros. *ret_new: an extent was
- * mapped or revived.
- */
-char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-		      size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new);
+/* ---- units that are memory ---- */
+
 bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes);
 
 /* Makes memory of what was taken, unless it is. False: none left. Takes HAK_LOCK_META. */
@@ -77,23 +66,95 @@ static inline bool hak_extent_make(struct hak_extent *e, const char *p, size_t b
 	return hak_likely(atomic_load_explicit(&e->whole, memory_order_acquire)) ||
 	       hak_extent_make_slow(e, p, bytes);
 }
-/*
- * Gives units back; the first `touched` units of them may have pages. An emptied extent becomes
- * FREE or is unmapped.
- */
-void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched);
+/* ---- for units.c and clean.c ---- */
 
 /*
- * Gives pages of free units back to the kernel. all = false: those dirty since before the last call
- * with all = false; extents FREE for longer than `age_ms` beyond superslab.retain are unmapped, the
- * others reserved (the kernel charges nobody for them). all = true: every dirty unit; with
- * `unmap` every FREE extent is unmapped too. Returns bytes given back. HAK_LOCK_PURGE held, no
- * other.
+ * Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched.
  */
-uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms);
+#define HAK_EXTENT_ROWS (HAK_EXTENT_UNITS / 32 + 1)
 
-/* superslab.enable, superslab.retain or a limit on the process (room.h) changed. */
-void hak_extent_tuned(void);
+/* HAK_LOCK_EXTENT */
+extern HAK_HIDDEN struct hak_extents {
+	struct hak_extent *row[HAK_EXTENT_KINDS][HAK_EXTENT_ROWS];
+	/* no extent of the row has a longer hole: most rows need not be walked */
+	uint16_t longest[HAK_EXTENT_KINDS][HAK_EXTENT_ROWS];
+	struct hak_extent *all;
+	unsigned int count; /* also read without the lock */
+	unsigned int free;
+	uint8_t life; /* of all these lists; extents of an earlier one are in none */
+} hak_extents;
+
+static inline unsigned int hak_extent_row(const struct hak_extent *e)
+{
+	return e->used_units / 32;
+}
+
+static inline void hak_extent_unlink(struct hak_extent *e)
+{
+	if (e->prev)
+		e->prev->next = e->next;
+	else
+		hak_extents.row[e->kind][hak_extent_row(e)] = e->next;
+	if (e->next)
+		e->next->prev = e->prev;
+}
+
+static inline void hak_extent_link(struct hak_extent *e)
+{
+	struct hak_extent **head = &hak_extents.row[e->kind][hak_extent_row(e)];
+
+	e->prev = NULL;
+	e->next = *head;
+	if (*head)
+		(*head)->prev = e;
+	*head = e;
+	if (e->longest > hak_extents.longest[e->kind][hak_extent_row(e)])
+		hak_extents.longest[e->kind][hak_extent_row(e)] = e->longest;
+}
+
+static inline bool hak_extent_is_whole(const struct hak_extent *e)
+{
+	return atomic_load_explicit(&e->whole, memory_order_relaxed);
+}
+
+static inline void hak_extent_set_whole(struct hak_extent *e, bool whole)
+{
+	atomic_store_explicit(&e->whole, whole, memory_order_relaxed);
+}
+
+/* Nothing of it is memory. Only for extents with no unit in use: nobody makes any then. */
+static inline bool hak_extent_is_reserved(const struct hak_extent *e)
+{
+	return !hak_extent_is_whole(e) && hak_unitmap_next_set(e->made, 0) == HAK_EXTENT_UNITS;
+}
+
+/* HAK_LOCK_EXTENT held: the extent is of the kind from now on, the counters as well. */
+void hak_extent_set_kind(struct hak_extent *e, enum hak_extent_kind kind);
+void hak_extent_count(const struct hak_extent *e, int n);
+/* Granules of an extent of runs name the extent; those of a superslab are set slab by slab. */
+void hak_extent_mark(struct hak_extent *e, enum hak_extent_kind kind);
+/* Takes the extent off all lists, for a system call. HAK_LOCK_EXTENT held. */
+void hak_extent_detach(struct hak_extent *e);
+/* On all lists, of the kind. HAK_LOCK_EXTENT held. */
+void hak_extent_attach(struct hak_extent *e, enum hak_extent_kind kind);
+/* FREE and on all lists again. No lock held. */
+void hak_extent_reattach(struct hak_extent *e);
+
+/* A new extent, on no list; NULL: no memory. No lock held. */
+struct hak_extent *hak_extent_map(void);
+/*
+ * `e` is on no list any more. munmap may refuse (max_map_count): then its pages are given back and
+ * it is kept. No lock held.
+ */
+bool hak_extent_unmap(struct hak_extent *e);
+/*
+ * Of a reserved extent, on no list any more, the whole becomes memory, where a new one would be
+ * mapped whole. Refused, it is made piece by piece. No lock held.
+ */
+void hak_extent_reopen(struct hak_extent *e);
+
+/* How many FREE extents are kept however old they are. */
+unsigned int hak_extent_most_free(void);
 
 /*
  * In a copy of the process made without fork handlers while another thread held HAK_LOCK_EXTENT:

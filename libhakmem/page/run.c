@@ -4,6 +4,7 @@
 
 #include "base/stats.h"
 #include "granule.h"
+#include "units.h"
 
 static unsigned int units_of(unsigned int cls)
 {

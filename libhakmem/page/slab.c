@@ -10,8 +10,8 @@
 #include "base/stop.h"
 #include "base/values.h"
 #include "epoch.h"
-#include "extent.h"
 #include "system/os.h"
+#include "units.h"
 
 #if HAK_DEBUG
 void hak_slab_check(const struct hak_slab *s)

@@ -4,8 +4,8 @@
 
 #include "cache/cache.h"
 #include "cache/limit.h"
-#include "share/tune.h"
 #include "heap/slablist.h"
+#include "share/tune.h"
 #include "system/os.h"
 
 #define IDLE_MAX_S  60u	      /* between two looks of the agent */

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/extent.c: units of extents, taken, given and purged at random, beside a model that
- * knows of each unit what became of it. Every page that a taker may touch is touched, so that
- * "reads as zeros" and "nobody else's" are seen in memory as well. A purger is at work half of the
- * time: what it holds is nobody's.
+ * libhakmem/page/extent.c, units.c and clean.c: units of extents, taken, given and purged at
+ * random, beside a model that knows of each unit what became of it. Every page that a taker may
+ * touch is touched, so that "reads as zeros" and "nobody else's" are seen in memory as well. A
+ * purger is at work half of the time: what it holds is nobody's.
  *
  * This process's own blocks lie in extents too. They are there before the test begins, and it
  * allocates nothing.
  */
-#include "../../libhakmem/page/extent.c"
+#include "../../libhakmem/page/clean.c"
 
+#include "libhakmem/page/granule.h"
 #include "unit.h"
 
 enum { EXTENTS = 64, PIECES = 512, STEPS = 40000 };
@@ -31,7 +32,7 @@ static struct piece {
 } pieces[PIECES];
 static unsigned int pieces_n;
 
-static struct range held[BATCH];
+static struct hak_units held[BATCH];
 static unsigned int held_n;
 
 static struct model *model_of(const char *p)
@@ -129,16 +130,20 @@ static void check_extent(const struct hak_extent *e)
 	MUST(m && m->base == e->base, "extent %p", (void *)e->base);
 	MUST(m->kind == e->kind, "kind %u, not %u", e->kind, m->kind);
 	for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++) {
-		MUST(bit(e->used, i) == (m->unit[i] >= USED), "unit %u: %u", i, m->unit[i]);
-		MUST(bit(e->dirty, i) == (m->unit[i] == DIRTY || m->unit[i] == YOUNG),
+		MUST(hak_unitmap_bit(e->used, i) == (m->unit[i] >= USED), "unit %u: %u", i,
+		     m->unit[i]);
+		MUST(hak_unitmap_bit(e->dirty, i) == (m->unit[i] == DIRTY || m->unit[i] == YOUNG),
 		     "unit %u: %u", i, m->unit[i]);
-		MUST(bit(e->young, i) == (m->unit[i] == YOUNG), "unit %u: %u", i, m->unit[i]);
+		MUST(hak_unitmap_bit(e->young, i) == (m->unit[i] == YOUNG), "unit %u: %u", i,
+		     m->unit[i]);
 	}
 	MUST(e->used_units == model_used(m), "%u, not %u", e->used_units, model_used(m));
 	MUST(e->dirty_units == model_count(m, DIRTY) + model_count(m, YOUNG), "%u", e->dirty_units);
 	MUST(e->longest >= model_longest(m), "longest %u, not %u", e->longest, model_longest(m));
-	MUST(row_longest[e->kind][row_of(e)] >= e->longest || row_of(e) == ROWS - 1,
-	     "row %u: %u, an extent: %u", row_of(e), row_longest[e->kind][row_of(e)], e->longest);
+	MUST(hak_extents.longest[e->kind][hak_extent_row(e)] >= e->longest ||
+		     hak_extent_row(e) == HAK_EXTENT_ROWS - 1,
+	     "row %u: %u, an extent: %u", hak_extent_row(e),
+	     hak_extents.longest[e->kind][hak_extent_row(e)], e->longest);
 	for (size_t at = 0; at < HAK_EXTENT; at += HAK_GRANULE) {
 		const struct hak_granule *g = hak_granule(e->base + at);
 
@@ -157,7 +162,7 @@ static void check_all(void)
 	unsigned int n = 0, listed = 0, models_n = 0, nfree = 0;
 	uint64_t dirty = 0, clean = 0;
 
-	for (const struct hak_extent *e = all_extents; e; e = e->all_next, n++) {
+	for (const struct hak_extent *e = hak_extents.all; e; e = e->all_next, n++) {
 		check_extent(e);
 		MUST(!e->all_next || e->all_next->all_prev == e, "list of all");
 		dirty += e->dirty_units * HAK_UNIT;
@@ -165,15 +170,17 @@ static void check_all(void)
 		nfree += e->kind == HAK_EXTENT_FREE;
 	}
 	for (unsigned int k = 0; k < HAK_EXTENT_KINDS; k++)
-		for (unsigned int row = 0; row < ROWS; row++)
-			for (const struct hak_extent *e = rows[k][row]; e; e = e->next, listed++) {
-				MUST(e->kind == k && row_of(e) == row, "in another's row");
-				MUST(e->prev ? e->prev->next == e : rows[k][row] == e, "row");
+		for (unsigned int row = 0; row < HAK_EXTENT_ROWS; row++)
+			for (const struct hak_extent *e = hak_extents.row[k][row]; e;
+			     e = e->next, listed++) {
+				MUST(e->kind == k && hak_extent_row(e) == row, "in another's row");
+				MUST(e->prev ? e->prev->next == e : hak_extents.row[k][row] == e,
+				     "row");
 			}
 	for (unsigned int i = 0; i < EXTENTS; i++)
 		models_n += models[i].base != NULL;
 	MUST(n == models_n && n == listed, "%u extents, %u in rows, %u", n, listed, models_n);
-	MUST(free_extents == nfree, "%u free, %u counted", nfree, free_extents);
+	MUST(hak_extents.free == nfree, "%u free, %u counted", nfree, hak_extents.free);
 #if HAK_CONTROL
 	MUST(hak_proc_read(HAK_C_MEM_DIRTY) == dirty, "%" PRIu64 " dirty", dirty);
 	MUST(hak_proc_read(HAK_C_MEM_CLEAN) == clean, "%" PRIu64 " clean", clean);
@@ -188,7 +195,7 @@ static void check_all(void)
 static void forget_unmapped(void)
 {
 	for (unsigned int i = 0; i < EXTENTS; i++) {
-		const struct hak_extent *e = all_extents;
+		const struct hak_extent *e = hak_extents.all;
 
 		while (e && e->base != models[i].base)
 			e = e->all_next;
@@ -401,43 +408,46 @@ static void bits_are_found(void)
 				map[i] = 0;
 		}
 		for (i = 0; i < HAK_EXTENT_UNITS; i++)
-			naive[i] = bit(map, i);
+			naive[i] = hak_unitmap_bit(map, i);
 		if (random_below(2)) {
-			set_bits(map, at, n);
+			hak_unitmap_set(map, at, n);
 			memset(naive + at, 1, n);
 		} else {
 			for (i = at; i < at + n; i++)
 				were += naive[i];
-			MUST(clear_bits(map, at, n) == were, "[%u, +%u)", at, n);
+			MUST(hak_unitmap_clear(map, at, n) == were, "[%u, +%u)", at, n);
 			memset(naive + at, 0, n);
 		}
 		for (i = 0; i < HAK_EXTENT_UNITS; i++)
-			MUST(bit(map, i) == naive[i], "bit %u of [%u, +%u)", i, at, n);
+			MUST(hak_unitmap_bit(map, i) == naive[i], "bit %u of [%u, +%u)", i, at, n);
 		for (i = at; i < HAK_EXTENT_UNITS && naive[i]; i++)
 			;
-		MUST(next_clear(map, at) == i, "%u: %u, not %u", at, next_clear(map, at), i);
+		MUST(hak_unitmap_next_clear(map, at) == i, "%u: %u, not %u", at,
+		     hak_unitmap_next_clear(map, at), i);
 		for (i = at; i < HAK_EXTENT_UNITS && !naive[i]; i++)
 			;
-		MUST(next_set(map, at) == i, "%u: %u, not %u", at, next_set(map, at), i);
+		MUST(hak_unitmap_next_set(map, at) == i, "%u: %u, not %u", at,
+		     hak_unitmap_next_set(map, at), i);
 		if (naive[at])
 			continue;
 		for (i = at; i && !naive[i - 1]; i--)
 			;
-		MUST(first_clear(map, at) == i, "%u: %u, not %u", at, first_clear(map, at), i);
+		MUST(hak_unitmap_first_clear(map, at) == i, "%u: %u, not %u", at,
+		     hak_unitmap_first_clear(map, at), i);
 	}
 }
 
 /* What this process has had of extents until now. */
 static void look_at_own(void)
 {
-	for (const struct hak_extent *e = all_extents; e; e = e->all_next) {
+	for (const struct hak_extent *e = hak_extents.all; e; e = e->all_next) {
 		struct model *m = model_new(e);
 
 		for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++)
-			m->unit[i] = bit(e->used, i)	? USED
-				     : bit(e->young, i) ? YOUNG
-				     : bit(e->dirty, i) ? DIRTY
-							: CLEAN;
+			m->unit[i] = hak_unitmap_bit(e->used, i)    ? USED
+				     : hak_unitmap_bit(e->young, i) ? YOUNG
+				     : hak_unitmap_bit(e->dirty, i) ? DIRTY
+								    : CLEAN;
 	}
 }
 

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages of free units go back. See clean.h. */
+#include "clean.h"
+
+#include <string.h>
+
+#include "base/lock.h"
+#include "base/stats.h"
+#include "base/stop.h"
+#include "base/values.h"
+#include "epoch.h"
+#include "system/os.h"
+#include "units.h"
+
+#define BATCH 64
+
+/*
+ * Collects up to BATCH ranges of dirty units that are not young, marked used so that nobody takes
+ * them meanwhile. Ranges are cut to whole pages; on machines with pages above 4 KiB a remainder
+ * stays dirty.
+ */
+static unsigned int collect(struct hak_units *r)
+{
+	unsigned int n = 0, per_page = (unsigned int)(hak_page / HAK_UNIT);
+	struct hak_extent *e = hak_extents.all;
+
+	if (!per_page)
+		per_page = 1;
+	for (; e && n < BATCH; e = e->all_next) {
+		unsigned int i = 0;
+		uint64_t pick[HAK_EXTENT_WORDS];
+
+		if (!e->dirty_units)
+			continue;
+		for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++)
+			pick[w] = e->dirty[w] & ~e->young[w];
+		hak_extent_unlink(e);
+		while (n < BATCH && (i = hak_unitmap_next_set(pick, i)) < HAK_EXTENT_UNITS) {
+			unsigned int end = hak_unitmap_next_clear(pick, i);
+			unsigned int from = (i + per_page - 1) & ~(per_page - 1),
+				     to = end & ~(per_page - 1);
+
+			i = end;
+			if (from >= to)
+				continue;
+			r[n++] = (struct hak_units){ e, (uint16_t)from, (uint16_t)(to - from) };
+			hak_unitmap_set(e->used, from, to - from);
+			hak_unitmap_clear(e->dirty, from, to - from);
+			e->used_units += (uint16_t)(to - from);
+			e->dirty_units -= (uint16_t)(to - from);
+			hak_count(HAK_C_MEM_DIRTY, -(int64_t)((to - from) * HAK_UNIT));
+		}
+		hak_extent_link(e);
+	}
+	return n;
+}
+
+/* Returns resident bytes given back. */
+static uint64_t give_pages(struct hak_units *r, unsigned int n)
+{
+	uint64_t bytes = 0;
+	bool clean[BATCH];
+
+	for (unsigned int i = 0; i < n;) {
+		char *p = r[i].e->base + r[i].at * HAK_UNIT;
+		size_t len = r[i].units * HAK_UNIT;
+		unsigned int first = i++;
+		uint64_t resident;
+		bool ok;
+
+		/* neighbours, also over the border of adjacent hak_extents.count, share one call */
+		while (i < n && r[i].e->base + r[i].at * HAK_UNIT == p + len)
+			len += r[i++].units * HAK_UNIT;
+		resident = hak_purge_count(p, len);
+		hak_stop("purge.before_madvise.extent");
+		ok = !hak_os_dontneed(p, len);
+		if (ok)
+			bytes += resident;
+		if (!ok && i - first > 1) {
+			/* one locked page refuses the whole batch: try one by one */
+			for (unsigned int k = first; k < i; k++) {
+				p = r[k].e->base + r[k].at * HAK_UNIT;
+				resident = hak_purge_count(p, r[k].units * HAK_UNIT);
+				clean[k] = !hak_os_dontneed(p, r[k].units * HAK_UNIT);
+				bytes += clean[k] ? resident : 0;
+			}
+		} else {
+			for (unsigned int k = first; k < i; k++)
+				clean[k] = ok;
+		}
+	}
+	hak_lock(HAK_LOCK_EXTENT);
+	for (unsigned int i = 0; i < n; i++)
+		hak_units_put_back(&r[i], clean[i]);
+	hak_unlock(HAK_LOCK_EXTENT);
+	return bytes;
+}
+
+static void drop_thp(const struct hak_units *r, unsigned int n)
+{
+	/* else the next fault in a hole brings the whole huge page back */
+	for (unsigned int i = 0; i < n; i++) {
+		struct hak_extent *e = r[i].e;
+		bool drop;
+
+		hak_lock(HAK_LOCK_EXTENT);
+		drop = e->thp && r[i].units < HAK_EXTENT_UNITS &&
+		       hak_tun(HAK_T_THP_MODE) != HAK_THP_ALWAYS;
+		if (drop) {
+			e->thp = false;
+			if (e->kind == HAK_EXTENT_SLABS)
+				hak_count(HAK_C_SUPERSLABS_THP, -1);
+		}
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (drop)
+			hak_os_hugepage(e->base, HAK_EXTENT, false);
+	}
+}
+
+static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
+{
+	uint64_t bytes = 0;
+
+	for (;;) {
+		struct hak_extent *e, *oldest = NULL;
+
+		hak_lock(HAK_LOCK_EXTENT);
+		if (hak_extents.free > keep)
+			for (e = hak_extents.row[HAK_EXTENT_FREE][0]; e; e = e->next)
+				if (!e->used_units &&
+				    (!oldest || (int64_t)(e->free_ms - oldest->free_ms) < 0))
+					oldest = e;
+		if (!oldest || (int64_t)(oldest->free_ms - before_ms) > 0) {
+			hak_unlock(HAK_LOCK_EXTENT);
+			return bytes;
+		}
+		hak_extent_detach(oldest);
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (oldest->dirty_units)
+			bytes += hak_purge_count(oldest->base, HAK_EXTENT);
+		if (!hak_extent_unmap(oldest)) {
+			oldest->free_ms = hak_os_now_ms();
+			hak_extent_reattach(oldest);
+			return bytes;
+		}
+	}
+}
+
+/*
+ * FREE extents without pages, since `before_ms`, become reservations again; one that cannot is
+ * given up, unless munmap refuses it too.
+ */
+static void close_free(uint64_t before_ms)
+{
+	for (;;) {
+		struct hak_extent *e;
+
+		hak_lock(HAK_LOCK_EXTENT);
+		e = hak_extents.row[HAK_EXTENT_FREE][0];
+		while (e && (e->used_units || hak_extent_is_reserved(e) || e->dirty_units ||
+			     (int64_t)(e->free_ms - before_ms) > 0))
+			e = e->next;
+		if (e)
+			hak_extent_detach(e);
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (!e)
+			return;
+		if (hak_os_reserve_over(e->base, HAK_EXTENT)) {
+			if (!hak_extent_unmap(e))
+				hak_extent_reattach(e);
+			return;
+		}
+		memset(e->made, 0, sizeof(e->made));
+		hak_extent_set_whole(e, false);
+		e->thp = false; /* advice goes with the old mapping */
+		hak_extent_reattach(e);
+	}
+}
+
+/* What is free now has been so for long: it goes with the next purge. */
+static void make_old(void)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	for (struct hak_extent *e = hak_extents.all; e; e = e->all_next)
+		memset(e->young, 0, sizeof(e->young));
+	hak_unlock(HAK_LOCK_EXTENT);
+}
+
+uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms)
+{
+	struct hak_units r[BATCH];
+	uint64_t bytes;
+	unsigned int n;
+
+	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
+	bytes = unmap_free(unmap ? 0 : hak_extent_most_free(), unmap ? now_ms : now_ms - age_ms);
+	if (all)
+		make_old();
+	/* Ends: what was tried is clean or young, and so is what is freed meanwhile. */
+	for (;;) {
+		hak_lock(HAK_LOCK_EXTENT);
+		n = collect(r);
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (!n)
+			break;
+		drop_thp(r, n);
+		bytes += give_pages(r, n);
+	}
+	if (!all)
+		make_old();
+	/* what emptied while we held some of it */
+	if (!hak_extent_most_free())
+		bytes += unmap_free(0, hak_os_now_ms());
+	close_free(now_ms - age_ms);
+	return bytes;
+}
+
+void hak_extent_tuned(void)
+{
+	unmap_free(hak_extent_most_free(), hak_os_now_ms());
+}

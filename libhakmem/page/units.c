@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* Units taken and given back. See units.h. */
+#include "units.h"
+
+#include "base/lock.h"
+#include "base/stats.h"
+#include "base/stop.h"
+#include "base/values.h"
+#include "epoch.h"
+#include "system/os.h"
+#include "system/room.h"
+
+static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int align,
+		      unsigned int *ret)
+{
+	unsigned int i = hak_unitmap_next_clear(e->used, 0), longest = 0;
+
+	while (i < HAK_EXTENT_UNITS) {
+		unsigned int end = hak_unitmap_next_set(e->used, i);
+		unsigned int at = (i + align - 1) & ~(align - 1);
+
+		if (at < end && end - at >= units) {
+			*ret = at;
+			return true;
+		}
+		if (end - i > longest)
+			longest = end - i;
+		i = hak_unitmap_next_clear(e->used, end);
+	}
+	e->longest = (uint16_t)longest;
+	return false;
+}
+
+static void take_units(struct hak_extent *e, unsigned int at, unsigned int units, bool *ret_zero)
+{
+	unsigned int dirty;
+
+	hak_extent_unlink(e);
+	hak_unitmap_set(e->used, at, units);
+	dirty = hak_unitmap_clear(e->dirty, at, units);
+	hak_unitmap_clear(e->young, at, units);
+	e->used_units += (uint16_t)units;
+	e->dirty_units -= (uint16_t)dirty;
+	hak_extent_link(e);
+	hak_count(HAK_C_MEM_DIRTY, -(int64_t)(dirty * HAK_UNIT));
+	hak_count(HAK_C_MEM_CLEAN, -(int64_t)((units - dirty) * HAK_UNIT));
+	*ret_zero = !dirty;
+	hak_extent_check(e);
+}
+
+/* Units became free: no hole is longer than the longest before or the one that they are in now. */
+static void widen_longest(struct hak_extent *e, unsigned int at)
+{
+	unsigned int hole =
+		hak_unitmap_next_set(e->used, at) - hak_unitmap_first_clear(e->used, at);
+
+	if (hole > e->longest)
+		e->longest = (uint16_t)hole;
+}
+
+static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int units,
+				      unsigned int align, unsigned int *ret_at)
+{
+	for (int row = HAK_EXTENT_ROWS - 2; row >= 0; row--) {
+		uint16_t longest = 0;
+
+		if (hak_extents.longest[kind][row] < units)
+			continue;
+		for (struct hak_extent *e = hak_extents.row[kind][row]; e; e = e->next) {
+			if (e->longest >= units && find_hole(e, units, align, ret_at))
+				return e;
+			if (e->longest > longest)
+				longest = e->longest;
+		}
+		hak_extents.longest[kind][row] = longest;
+	}
+	return NULL;
+}
+
+/* A FREE extent of which no purger holds units: those count as used until they are given back. */
+static struct hak_extent *idle_free(bool reserved)
+{
+	struct hak_extent *e = hak_extents.row[HAK_EXTENT_FREE][0];
+
+	while (e && (e->used_units || hak_extent_is_reserved(e) != reserved))
+		e = e->next;
+	return e;
+}
+
+/* A free extent, for the kind; the granules are marked before any pointer into it can exist. */
+static struct hak_extent *revive(enum hak_extent_kind kind)
+{
+	struct hak_extent *e = idle_free(false);
+
+	if (!e)
+		return NULL;
+	hak_extent_unlink(e);
+	hak_extent_set_kind(e, kind);
+	e->longest = HAK_EXTENT_UNITS;
+	hak_extent_mark(e, kind);
+	hak_extent_link(e);
+	return e;
+}
+
+void hak_units_put_back(const struct hak_units *r, bool clean)
+{
+	struct hak_extent *e = r->e;
+
+	hak_extent_unlink(e);
+	hak_unitmap_clear(e->used, r->at, r->units);
+	e->used_units -= r->units;
+	widen_longest(e, r->at);
+	if (!clean) {
+		/* young: tried again when another epoch is over, not at once */
+		hak_unitmap_set(e->dirty, r->at, r->units);
+		hak_unitmap_set(e->young, r->at, r->units);
+		e->dirty_units += r->units;
+	}
+	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
+	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
+		/* It emptied while we held some of it. */
+		hak_extent_set_kind(e, HAK_EXTENT_FREE);
+		e->free_ms = hak_os_now_ms();
+		hak_extent_mark(e, HAK_EXTENT_FREE);
+	}
+	hak_extent_link(e);
+	hak_extent_check(e);
+}
+
+/* One more extent is FREE. A limit on the process does not wait until it is old. Lock held. */
+static bool keep_free(void)
+{
+	unsigned int most = hak_extent_most_free();
+
+	return most && (hak_extents.free <= most || hak_likely(hak_room_data() == UINT64_MAX));
+}
+
+static bool want_thp(struct hak_extent *e)
+{
+	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE) &&
+	       e->kind == HAK_EXTENT_SLABS && !e->thp && e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
+}
+
+static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		      struct hak_extent **ret, bool *ret_zero, bool *ret_new)
+{
+	struct hak_extent *e;
+	unsigned int at = 0;
+	bool thp;
+
+	*ret_new = false;
+	hak_lock(HAK_LOCK_EXTENT);
+	e = find_extent(kind, units, align, &at);
+	if (!e) {
+		*ret_new = true;
+		e = revive(kind);
+	}
+	if (!e) {
+		e = idle_free(true);
+		if (e)
+			hak_extent_detach(e);
+		hak_unlock(HAK_LOCK_EXTENT);
+		if (e)
+			hak_extent_reopen(e);
+		else
+			e = hak_extent_map();
+		if (!e)
+			return NULL;
+		hak_lock(HAK_LOCK_EXTENT);
+		e->life = hak_extents.life;
+		e->longest = HAK_EXTENT_UNITS;
+		hak_extent_mark(e, kind);
+		hak_extent_attach(e, kind);
+	}
+	take_units(e, at, units, ret_zero);
+	thp = want_thp(e);
+	if (thp) {
+		e->thp = true;
+		hak_count(HAK_C_SUPERSLABS_THP, 1);
+	}
+	hak_unlock(HAK_LOCK_EXTENT);
+	/*
+	 * The units taken keep the extent mapped. A refused advice costs nothing but the huge page.
+	 */
+	if (thp && hak_os_hugepage(e->base, HAK_EXTENT, true)) {
+		hak_lock(HAK_LOCK_EXTENT);
+		e->thp = false;
+		hak_count(HAK_C_SUPERSLABS_THP, -1);
+		hak_unlock(HAK_LOCK_EXTENT);
+	}
+	*ret = e;
+	return e->base + at * HAK_UNIT;
+}
+
+/*
+ * Units that could not be made memory. What keeps them from that keeps the extent's other holes,
+ * too: they are not looked at until something in it is freed.
+ */
+static void shun(const struct hak_units *r)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	if (hak_likely(r->e->life == hak_extents.life)) {
+		hak_units_put_back(r, true);
+		if (r->e->kind != HAK_EXTENT_FREE)
+			r->e->longest = 0;
+	}
+	hak_unlock(HAK_LOCK_EXTENT);
+}
+
+char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		      size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new)
+{
+	for (;;) {
+		char *p = take_any(kind, units, align, ret, ret_zero, ret_new);
+		struct hak_units r = { *ret, 0, (uint16_t)units };
+
+		if (hak_unlikely(!p))
+			return NULL;
+		if (hak_likely(hak_extent_make(r.e, p, bytes)))
+			return p;
+		r.at = (uint16_t)((size_t)(p - r.e->base) / HAK_UNIT);
+		shun(&r);
+		if (*ret_new)
+			return NULL;
+	}
+}
+
+void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)
+{
+	unsigned int at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT);
+	bool unmap = false;
+
+	hak_lock(HAK_LOCK_EXTENT);
+	if (hak_unlikely(e->life != hak_extents.life)) {
+		hak_unlock(HAK_LOCK_EXTENT);
+		return;
+	}
+	hak_assert(hak_unitmap_bit(e->used, at) &&
+		   hak_unitmap_next_clear(e->used, at) >= at + units);
+	hak_extent_unlink(e);
+	hak_unitmap_clear(e->used, at, units);
+	hak_unitmap_set(e->dirty, at, touched);
+	hak_unitmap_set(e->young, at, touched);
+	e->used_units -= (uint16_t)units;
+	e->dirty_units += (uint16_t)touched;
+	widen_longest(e, at);
+	hak_count(HAK_C_MEM_DIRTY, (int64_t)(touched * HAK_UNIT));
+	hak_count(HAK_C_MEM_CLEAN, (int64_t)((units - touched) * HAK_UNIT));
+	if (!e->used_units) {
+		hak_extent_set_kind(e, HAK_EXTENT_FREE);
+		e->free_ms = hak_os_now_ms();
+		hak_extent_mark(e, HAK_EXTENT_FREE);
+		unmap = !keep_free();
+	}
+	hak_extent_link(e);
+	if (unmap)
+		hak_extent_detach(e);
+	hak_extent_check(e);
+	hak_unlock(HAK_LOCK_EXTENT);
+	if (unmap)
+		hak_stop("extent.emptied");
+	if (!unmap)
+		return;
+	if (e->dirty_units)
+		hak_purge_note(e->base, HAK_EXTENT);
+	if (!hak_extent_unmap(e))
+		hak_extent_reattach(e);
+}
