@@ -10,12 +10,15 @@
 /* What a look at a process may sleep, as where its pages are read from a disk. */
 #define SLEEP_LEAST_NS 5000000
 
+/* What others did for the thread, see hak_budget_charge(). */
+static __thread int64_t charged_ns, lost_ns;
+
 static int64_t processor(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + charged_ns;
 }
 
 static int64_t (*clock_)(void) = processor;
@@ -44,7 +47,7 @@ static int64_t slept(void)
 	if (sscanf(text, "%*u %llu", &waited) != 1)
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - processor() - (int64_t)waited;
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec - processor() - (int64_t)waited - lost_ns;
 }
 
 static int64_t (*sleep_clock)(void) = slept;
@@ -54,9 +57,20 @@ void hak_sleep_clock(int64_t (*clock)(void))
 	sleep_clock = clock ? clock : slept;
 }
 
+int64_t hak_slept_ns(void)
+{
+	return sleep_clock();
+}
+
 int64_t hak_processor_ns(void)
 {
 	return clock_();
+}
+
+void hak_budget_charge(int64_t ns, int64_t free_ns)
+{
+	charged_ns += ns;
+	lost_ns += free_ns;
 }
 
 void hak_processor_clock(int64_t (*clock)(void))
@@ -88,6 +102,12 @@ bool hak_budget_spent(void)
 	if (!current->spent)
 		current->spent = clock_() >= current->end_ns;
 	return current->spent;
+}
+
+void hak_budget_give_up(void)
+{
+	if (current)
+		current->spent = true;
 }
 
 bool hak_budget_is_set(void)

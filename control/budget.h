@@ -17,10 +17,10 @@
  * to share one.
  *
  * Time is the processor's, of the calling thread, so that a busy machine serves nobody less. A
- * share is charged with the time that the thread slept as well: a reader of /proc/PID/maps waits
- * for the memory lock of that process, and the process decides how long. A single wait is not
- * bounded. For hakmemctl, hakmemd and tests; the current budget is the thread's, shares are one
- * thread's.
+ * share is charged with the time that the thread slept as well, as for a page from a disk. Where a
+ * process can decide how long that is, another process of ours sleeps, for a bounded time
+ * (reader.h): its time counts as the thread's. For hakmemctl, hakmemd and tests; the current budget
+ * is the thread's, shares are one thread's.
  */
 #ifndef HAK_BUDGET_H
 #define HAK_BUDGET_H
@@ -30,6 +30,8 @@
 #include <sys/types.h>
 
 int64_t hak_processor_ns(void);
+/* How long the main thread has slept, since nobody knows when; 0 where the kernel does not tell. */
+int64_t hak_slept_ns(void);
 /* Other clocks, for tests; NULL: the processor's, and that of the main thread's sleep. */
 void hak_processor_clock(int64_t (*clock)(void));
 void hak_sleep_clock(int64_t (*clock)(void));
@@ -47,6 +49,11 @@ bool hak_budget_leave(struct hak_budget *b);
 
 /* True from the moment that there is no time left: the caller ends its loop with -ETIME. */
 bool hak_budget_spent(void);
+/* The thread waited for another process of ours (reader.h), whose time counts as its own: `ns`.
+ * `free_ns` of its wait are nobody's: the machine was busy. */
+void hak_budget_charge(int64_t ns, int64_t free_ns);
+/* The piece is put off, whatever is left. */
+void hak_budget_give_up(void);
 /* Whether there is a budget at all. */
 bool hak_budget_is_set(void);
 

@@ -23,6 +23,7 @@
 #include "control/escape.h"
 #include "control/missing.h"
 #include "control/proc.h"
+#include "control/reader.h"
 #include "control/segment.h"
 
 #define TUNE_SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -122,7 +123,7 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 		kept = strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 	/* One read that cannot be stopped, and as long as the process has pages. */
 	if (!exact || (hak_budget_is_set() && kept > EXACT_MAX_BYTES) ||
-	    hak_proc_read(seg->procfd, "smaps_rollup", buf, sizeof(buf)) <= 0)
+	    hak_reader_text(seg->procfd, "smaps_rollup", buf, sizeof(buf)) <= 0)
 		return kept;
 	p = strstr(buf, "\nRss:");
 	return p ? strtoull(p + strlen("\nRss:"), NULL, 10) << 10 : kept;
@@ -161,73 +162,72 @@ static bool parse_mapping(char *line, struct hak_mapping *map)
 	return true;
 }
 
+/* All whole lines in the text, which ends with a zero; *ret: where the rest begins. */
+static int see_lines(char *line, int (*see)(const struct hak_mapping *map, void *arg), void *arg,
+		     char **ret)
+{
+	struct hak_mapping map;
+	char *end;
+	int r = 0;
+
+	while (r == 0 && (end = strchr(line, '\n'))) {
+		*end = '\0';
+		if (parse_mapping(line, &map))
+			r = see(&map, arg);
+		line = end + 1;
+	}
+	*ret = line;
+	return r;
+}
+
 int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void *arg), void *arg)
 {
-	char buf[32768];
-	size_t have = 0, total = 0;
-	int fd = openat(procfd, "maps", O_RDONLY | O_CLOEXEC), r = 0;
+	char buf[HAK_READER_BYTES], *line;
+	size_t have = 0, total = 0, room = sizeof(buf) - 1;
+	ssize_t n = hak_reader_first(procfd, "maps", buf, room);
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		ssize_t n = read(fd, buf + have, sizeof(buf) - 1 - have);
-		char *line = buf, *end;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			r = n < 0 ? -errno : 0;
-			break;
-		}
+	for (;; n = hak_reader_more(buf + have, room)) {
+		if (n < 0)
+			return (int)n;
 		have += (size_t)n, total += (size_t)n;
 		buf[have] = '\0';
-		while ((end = strchr(line, '\n')) && r == 0) {
-			struct hak_mapping map;
-
-			*end = '\0';
-			if (parse_mapping(line, &map))
-				r = see(&map, arg);
-			line = end + 1;
-		}
-		if (r)
-			break;
+		r = see_lines(buf, see, arg, &line);
+		if (r || (size_t)n < room)
+			return r;
 		have = (size_t)(buf + have - line);
 		memmove(buf, line, have);
-		if (total > MAPS_MAX_BYTES || have == sizeof(buf) - 1)
-			r = -E2BIG;
-		else if (hak_budget_spent())
-			r = -ETIME;
-		if (r)
-			break;
+		room = sizeof(buf) - 1 - have;
+		if (total > MAPS_MAX_BYTES || room == 0)
+			return -E2BIG;
+		if (hak_budget_spent())
+			return -ETIME;
 	}
-	close(fd);
-	return r;
 }
 
 int hak_maybe_segment(int procdir, const char *pid)
 {
 	static const char needle[] = "/memfd:" HAK_STATS_NAME;
 	enum { KEEP = sizeof(needle) - 2 }; /* of what was read last: the name may be cut */
-	char buf[KEEP + 32768], name[32];
+	char buf[KEEP + HAK_READER_BYTES], name[32];
 	size_t total = 0;
-	int fd, found = 0;
 	ssize_t n;
 
 	snprintf(name, sizeof(name), "%.16s/maps", pid);
-	fd = openat(procdir, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
 	memset(buf, 0, KEEP);
-	while (!found && total < MAPS_MAX_BYTES &&
-	       (n = read(fd, buf + KEEP, sizeof(buf) - KEEP)) > 0) {
-		found = memmem(buf, KEEP + (size_t)n, needle, sizeof(needle) - 1) != NULL;
+	n = hak_reader_first(procdir, name, buf + KEEP, HAK_READER_BYTES);
+	for (; n > 0; n = hak_reader_more(buf + KEEP, HAK_READER_BYTES)) {
+		if (memmem(buf, KEEP + (size_t)n, needle, sizeof(needle) - 1))
+			return 1;
 		memmove(buf, buf + n, KEEP);
 		total += (size_t)n;
-		if (!found && hak_budget_spent())
-			found = -ETIME;
+		if (n < (ssize_t)HAK_READER_BYTES || total > MAPS_MAX_BYTES)
+			return 0;
+		if (hak_budget_spent())
+			return -ETIME;
 	}
-	close(fd);
-	return found;
+	/* Gone, or not ours to see; else it is not known. */
+	return n == 0 || n == -ENOENT || n == -ESRCH || n == -EACCES || n == -EPERM ? 0 : -ETIME;
 }
 
 /* One memfd, by its mappings. */
@@ -315,9 +315,9 @@ static int open_checked(int procfd, const char *path, uint64_t ino, int mode)
 	struct statx st;
 	int look, fd = -ENOENT;
 
-	look = openat(procfd, path, O_PATH | O_CLOEXEC);
+	look = hak_reader_open(procfd, path, O_PATH);
 	if (look < 0)
-		return -errno;
+		return look;
 	/* What the kernel knows already: asking a filesystem of the stranger's could take for ever.
 	 */
 	if (statx(look, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
@@ -370,6 +370,8 @@ static int open_tune(struct hak_segment *seg, const struct candidates *c, bool w
 		if (c->tune[i].ino != seg->header.tune_ino)
 			continue;
 		fd = open_tune_memfd(seg, &c->tune[i], write ? O_RDWR : O_RDONLY);
+		if (fd == -ETIME)
+			return fd;
 		if (fd < 0)
 			continue;
 		seals = fcntl(fd, F_GET_SEALS);
@@ -417,13 +419,18 @@ static int see_first_piece(const struct hak_mapping *map, void *arg)
 /* Its memory, to be read at the mappings of hakmem-stats. */
 static int open_memory(struct hak_segment *seg, const struct candidate *c, char why[HAK_WHY_TEXT])
 {
-	int fd = openat(seg->procfd, "mem", O_RDONLY | O_CLOEXEC), r;
+	int fd = hak_reader_open(seg->procfd, "mem", O_RDONLY), r;
 
+	/* Yama lets us open what our children have, and the reader is not their parent. */
+	if (fd == -EACCES || fd == -EPERM) {
+		fd = openat(seg->procfd, "mem", O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			fd = -errno;
+	}
 	if (fd < 0) {
-		r = -errno;
-		if (r == -EACCES || r == -EPERM)
+		if (fd == -EACCES || fd == -EPERM)
 			say_refused(why);
-		return r;
+		return fd;
 	}
 	r = hak_each_mapping(seg->procfd, see_first_piece, (void *)c);
 	if (r != 1) {

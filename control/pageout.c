@@ -17,10 +17,11 @@
 #include "control/budget.h"
 #include "control/missing.h"
 #include "control/pageout.h"
+#include "control/reader.h"
 #include "control/tunewrite.h"
 
-#define BATCH	     16		 /* ranges in one system call */
-#define PIECE_BYTES  (16u << 20) /* of one range in one: it cannot be stopped */
+#define BATCH	     HAK_READER_PARTS /* ranges in one system call */
+#define PIECE_BYTES  (16u << 20)      /* of one range in one: it cannot be stopped */
 #define SEQ_ATTEMPTS 100
 #define MAX_BYTES    (64ull << 30)
 #define MAX_NS	     (5ull * 1000000000)
@@ -225,14 +226,17 @@ static int page_out(int pidfd, struct iovec *part, unsigned parts)
 	int r = 0;
 
 	while (hak_monotonic_ns() - start < MAX_NS && (n = take_batch(&part, end, batch))) {
-		if (syscall(SYS_process_madvise, pidfd, batch, n, MADV_PAGEOUT, 0) < 0) {
-			if (errno == ESRCH || errno == EPERM || errno == ENOSYS)
-				return -errno;
-			for (unsigned j = 0; j < n; j++)
-				if (syscall(SYS_process_madvise, pidfd, batch + j, 1, MADV_PAGEOUT,
-					    0) < 0 &&
-				    r == 0)
-					r = -errno;
+		ssize_t done = hak_reader_advise(pidfd, batch, n, MADV_PAGEOUT);
+
+		if (done == -ESRCH || done == -EPERM || done == -ENOSYS || done == -ETIME)
+			return (int)done;
+		for (unsigned j = 0; done < 0 && j < n; j++) {
+			ssize_t one = hak_reader_advise(pidfd, batch + j, 1, MADV_PAGEOUT);
+
+			if (one == -ETIME)
+				return -ETIME;
+			if (one < 0 && r == 0)
+				r = (int)one;
 		}
 		if (part < end && hak_budget_spent())
 			return -ETIME;

@@ -17,6 +17,7 @@
 
 #include "control/escape.h"
 #include "control/missing.h"
+#include "control/reader.h"
 #include "control/segment.h"
 
 #define STATS_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE)
@@ -52,6 +53,21 @@ static int read_at(int fd, uint64_t offset, void *buf, size_t bytes, int at_end)
 	return 0;
 }
 
+/* The same of /proc/PID/mem. Nothing is read where the address space is gone, by exit or exec. */
+static int read_memory(int fd, uint64_t address, void *buf, size_t bytes)
+{
+	char *to = buf;
+
+	while (bytes) {
+		ssize_t n = hak_reader_at(fd, to, bytes, address);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -ESRCH;
+		to += n, address += (uint64_t)n, bytes -= (size_t)n;
+	}
+	return 0;
+}
+
 /* The piece that begins with `offset` or holds it; -EBADMSG if that byte is not mapped. */
 static int read_piece(const struct hak_segment *seg, uint64_t offset, void *buf, size_t *bytes)
 {
@@ -64,8 +80,7 @@ static int read_piece(const struct hak_segment *seg, uint64_t offset, void *buf,
 			continue;
 		if (*bytes > p->bytes - into)
 			*bytes = (size_t)(p->bytes - into);
-		/* Nothing is read where the address space is gone, by exit or exec. */
-		r = read_at(seg->stats_fd, p->start + into, buf, *bytes, -ESRCH);
+		r = read_memory(seg->stats_fd, p->start + into, buf, *bytes);
 		return r == -EIO ? -EBADMSG : r;
 	}
 	return -EBADMSG;

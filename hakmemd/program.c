@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/reader.h"
 #include "hakmemd/program.h"
 
 /* What the kernel knows of a file, without asking a filesystem of a stranger's. 0: nothing. */
@@ -50,9 +51,11 @@ int hak_program_open(int dir, const char *process, struct hak_program *ret)
 	char path[32];
 
 	snprintf(path, sizeof(path), "%.16s/pagemap", process);
-	program.fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-	if (program.fd < 0 && errno == ENOENT && faccessat(dir, process, F_OK, 0) < 0)
+	program.fd = hak_reader_open(dir, path, O_RDONLY);
+	if (program.fd == -ENOENT && faccessat(dir, process, F_OK, 0) < 0)
 		return -ENOENT;
+	if (program.fd < 0)
+		program.fd = -1;
 	if (program.fd >= 0 && (too_many(program.fd) || !hak_program_runs(&program)))
 		hak_program_close(&program);
 	if (program.fd < 0)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/proc.h"
+#include "control/reader.h"
 #include "hakmemctl/trace/trace.h"
 
 #define OBJECTS_MAX 1024
@@ -26,14 +26,14 @@ static const struct {
 
 static bool read_at(int mem, uint64_t address, void *to, size_t bytes)
 {
-	return address <= INT64_MAX && pread(mem, to, bytes, (off_t)address) == (ssize_t)bytes;
+	return address <= INT64_MAX && hak_reader_at(mem, to, bytes, address) == (ssize_t)bytes;
 }
 
 /* Where the kernel put the program's headers, and how many. */
 static bool find_headers(int procfd, uint64_t *ret, uint64_t *ret_n)
 {
 	ElfW(auxv_t) aux[64];
-	ssize_t n = hak_proc_read(procfd, "auxv", (char *)aux, sizeof(aux));
+	ssize_t n = hak_reader_text(procfd, "auxv", (char *)aux, sizeof(aux));
 
 	*ret = *ret_n = 0;
 	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(aux[0]); i++) {
@@ -76,7 +76,8 @@ static uint64_t find_objects(int procfd, int mem)
 /* The last part of a path in the process; "" if it cannot be read. */
 static const char *read_name(int mem, uint64_t address, char path[HAK_PATH_BYTES])
 {
-	ssize_t n = address > INT64_MAX ? -1 : pread(mem, path, HAK_PATH_BYTES - 1, (off_t)address);
+	ssize_t n = address > INT64_MAX ? -1
+					: hak_reader_at(mem, path, HAK_PATH_BYTES - 1, address);
 	const char *slash;
 
 	path[n < 0 ? 0 : n] = '\0';
@@ -86,7 +87,7 @@ static const char *read_name(int mem, uint64_t address, char path[HAK_PATH_BYTES
 
 const char *trace_malloc_of(int procfd)
 {
-	int mem = openat(procfd, "mem", O_RDONLY | O_CLOEXEC);
+	int mem = hak_reader_open(procfd, "mem", O_RDONLY);
 	uint64_t at = mem < 0 ? 0 : find_objects(procfd, mem);
 	const char *found = NULL, *name;
 	char path[HAK_PATH_BYTES];

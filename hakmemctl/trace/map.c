@@ -15,6 +15,7 @@
 
 #include "control/escape.h"
 #include "control/grow.h"
+#include "control/reader.h"
 #include "hakmemctl/trace/trace.h"
 
 enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
@@ -158,8 +159,8 @@ static bool read_present(const struct picture *pic, uint64_t start, size_t pages
 	ssize_t n;
 
 	memset(present, 0, pages);
-	n = pread(pic->pagemap, entry, pages * sizeof(entry[0]),
-		  (off_t)((start >> pic->page_shift) * sizeof(entry[0])));
+	n = hak_reader_at(pic->pagemap, entry, pages * sizeof(entry[0]),
+			  (start >> pic->page_shift) * sizeof(entry[0]));
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(entry[0]); i++)
 		present[i] = entry[i] >> 63;
 	return n > 0;
@@ -511,7 +512,7 @@ int trace_map(struct trace *t, FILE *to)
 	pic.now_n = pic.p->after_n;
 	snprintf(pagemap, sizeof(pagemap), "/proc/%d/pagemap", (int)pic.p->pid);
 	if (!pic.p->ended)
-		pic.pagemap = open(pagemap, O_RDONLY | O_CLOEXEC);
+		pic.pagemap = hak_reader_open(-1, pagemap, O_RDONLY);
 	r = gather_areas(&pic);
 	if (r == 0)
 		r = draw(&pic);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/reader.h: what never answers costs a bounded time, and nobody else anything. A FIFO
+ * stands for a file of a process that holds its lock: opening it sleeps until it is killed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/budget.h"
+#include "control/missing.h"
+#include "control/proc.h"
+#include "control/reader.h"
+#include "control/segment.h"
+#include "tests/ctl/check.h"
+
+#define MS    1000000
+#define LINES 3000u /* of maps: several pieces */
+
+static int held, ours; /* folders: one in which nothing answers; ours in /proc */
+
+static int count(const struct hak_mapping *map, void *arg)
+{
+	++*(unsigned *)arg;
+	return map->start == 0;
+}
+
+static void check_each(const char *when)
+{
+	char text[64];
+	unsigned n = 0;
+
+	CHECK(hak_each_mapping(held, count, &n) == -ETIME && n == 0, "maps, %s", when);
+	CHECK(hak_maybe_segment(held, ".") == -ETIME, "whether there is a segment, %s", when);
+	CHECK(hak_reader_text(held, "smaps_rollup", text, sizeof(text)) == -ETIME && !text[0],
+	      "a text, %s", when);
+	CHECK(hak_reader_open(held, "mem", O_RDONLY) == -ETIME, "opening, %s", when);
+}
+
+/* What others can be asked meanwhile. */
+static void check_ours(const char *when)
+{
+	static const char word[] = "a word in our memory";
+	char copy[sizeof(word)] = "", text[1024];
+	unsigned n = 0;
+	int fd;
+
+	CHECK(hak_each_mapping(ours, count, &n) == 0 && n > 5, "%u mappings, %s", n, when);
+	CHECK(hak_maybe_segment(ours, ".") == 0, "no segment, %s", when);
+	CHECK(hak_reader_text(ours, "smaps_rollup", text, sizeof(text)) > 0 &&
+		      strstr(text, "\nRss:"),
+	      "a text, %s", when);
+	fd = hak_reader_open(ours, "mem", O_RDONLY);
+	CHECK(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC, "memory, %s", when);
+	CHECK(hak_reader_at(fd, copy, sizeof(copy), (uintptr_t)word) == sizeof(word) &&
+		      strcmp(copy, word) == 0,
+	      "what is in it, %s", when);
+	close(fd);
+	CHECK(hak_reader_open(ours, "map_files/1-2", O_PATH) == -ENOENT, "no such file, %s", when);
+}
+
+static void check_budget(void)
+{
+	struct hak_budget budget;
+	struct hak_shares *s = calloc(1, sizeof(*s));
+	struct hak_turn turn = { 0 };
+	int64_t before = hak_processor_ns();
+
+	hak_budget_enter(&budget, 1000000ll * MS);
+	CHECK(!hak_budget_spent(), "a budget that is larger than a wait");
+	check_each("with a budget");
+	CHECK(hak_budget_leave(&budget), "the piece was put off");
+	/* One was waited for; those behind it were not even asked. */
+	CHECK(hak_processor_ns() - before >= 100 * MS, "%lld ns were charged",
+	      (long long)(hak_processor_ns() - before));
+
+	s->pass_ns = 300 * MS, s->user_ns = 50 * MS, s->piece_ns = 40 * MS;
+	hak_shares_begin(s);
+	CHECK(hak_share_enter(s, 4001000, &turn), "a first piece");
+	CHECK(hak_maybe_segment(held, ".") == -ETIME, "one wait in a share");
+	CHECK(hak_share_leave(s, &turn) && s->put_off == 1, "it was put off, and counted");
+	for (unsigned uid = 4002000; uid < 4002010; uid++) {
+		if (!hak_share_enter(s, uid, NULL))
+			continue;
+		check_ours("of another user");
+		CHECK(!hak_share_leave(s, NULL), "that was not put off");
+		break;
+	}
+	CHECK(!hak_share_enter(s, 4001000, NULL) && s->waits, "the user owes the wait");
+	free(s);
+}
+
+/* Pieces of the text meet within lines. */
+static void check_long(const char *folder)
+{
+	char path[64], line[128];
+	unsigned n = 0, bytes = 0;
+	FILE *f;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/maps", folder);
+	f = fopen(path, "we");
+	for (unsigned i = 1; f && i <= LINES; i++)
+		bytes += (unsigned)fprintf(f, "%x000-%x000 rw-p 00000000 00:00 0 %.*s\n", i, i + 1,
+					   (int)(i % 40),
+					   "[anon:a name of which there is some here]");
+	if (!f || fclose(f) != 0 || bytes < 3 * HAK_READER_BYTES)
+		CHECK(0, "%s cannot be written", path);
+	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CHECK(hak_each_mapping(fd, count, &n) == 0 && n == LINES, "%u lines of %u", n, LINES);
+	CHECK(hak_maybe_segment(fd, ".") == 0, "no segment in them");
+	f = fopen(path, "ae");
+	snprintf(line, sizeof(line), "f000-10000 r--s 00000000 00:01 7 /memfd:%s (deleted)\n",
+		 HAK_STATS_NAME);
+	if (!f || fputs(line, f) < 0 || fclose(f) != 0)
+		CHECK(0, "%s cannot be written", path);
+	CHECK(hak_maybe_segment(fd, ".") == 1, "one at the end");
+	close(fd);
+}
+
+/* The one that was made last: one before it may be ending. 0: there is none. */
+static pid_t last_child(pid_t of)
+{
+	char path[64], text[128], *at = text, *end;
+	pid_t child = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)of, (int)of);
+	hak_proc_read(AT_FDCWD, path, text, sizeof(text));
+	for (long n = strtol(at, &end, 10); end != at; n = strtol(at, &end, 10))
+		child = (pid_t)n, at = end;
+	return child;
+}
+
+static void wait_for_end(pid_t pid)
+{
+	const struct timespec tick = { .tv_nsec = MS };
+	char path[32], state;
+	int procfd;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while ((state = hak_proc_state(procfd)) && state != 'Z' && state != 'X')
+		nanosleep(&tick, NULL);
+	close(procfd);
+}
+
+/* The reader and its keeper are killed by others, as for want of memory. */
+static void check_killed(void)
+{
+	pid_t keeper = last_child(getpid()), reader = last_child(keeper);
+	unsigned n = 0;
+
+	CHECK(keeper > 0 && reader > 0, "a keeper and a reader");
+	if (keeper <= 0 || reader <= 0)
+		return;
+	kill(reader, SIGKILL);
+	CHECK(hak_each_mapping(ours, count, &n) == -ETIME, "by a killed reader");
+	check_ours("after that");
+	/* The reader goes with its keeper. */
+	reader = last_child(keeper);
+	kill(keeper, SIGKILL);
+	wait_for_end(reader);
+	n = 0;
+	CHECK(hak_each_mapping(ours, count, &n) == -ETIME, "by a reader without a keeper");
+	check_ours("after that, too");
+}
+
+/* Parent and child ask at once. */
+static void check_fork(void)
+{
+	int failures = check_failures, status;
+	pid_t child = fork();
+
+	for (unsigned i = 0; i < 100; i++)
+		check_ours(child ? "in the parent" : "in the child");
+	if (child == 0)
+		_exit(check_failures != failures);
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child failed");
+}
+
+static void check_advise(void)
+{
+	const size_t bytes = 1u << 20;
+	struct iovec part = { .iov_len = bytes };
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	part.iov_base =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(part.iov_base, 1, bytes);
+	CHECK(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == (ssize_t)bytes, "advice");
+	part.iov_base = (char *)part.iov_base + 1;
+	CHECK(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == -EINVAL, "bad advice");
+	CHECK(hak_reader_advise(pidfd, &part, HAK_READER_PARTS + 1, MADV_COLD) == -EINVAL,
+	      "too many parts");
+	close(pidfd);
+}
+
+int main(void)
+{
+	static const char *const files[] = { "maps", "smaps_rollup", "mem" };
+	const char *tmp = getenv("HAK_TMP");
+	char folder[256], text[256], path[300];
+
+	alarm(200); /* one that is waited for in vain */
+	snprintf(folder, sizeof(folder), "%s/held", tmp ? tmp : ".");
+	mkdir(folder, 0700);
+	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+		CHECK(mkfifo(path, 0600) == 0, "%s", path);
+	}
+	held = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ours = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	check_ours("at first");
+	check_each("for one that was asked for");
+	check_ours("afterwards");
+	check_budget();
+	check_advise();
+	check_killed();
+	check_fork();
+	snprintf(text, sizeof(text), "%s/long", tmp ? tmp : ".");
+	mkdir(text, 0700);
+	CHECK(chdir(text) == 0, "%s", text);
+	check_long(".");
+	return check_end();
+}
