@@ -105,12 +105,25 @@ static __always_inline struct hak_proc *take_in(__u32 tgid, __u64 owner)
 	return bpf_map_lookup_elem(&procs, &tgid);
 }
 
+/* The loader or what it has started: the pager, the keeper of its readers, and their readers. */
+static __always_inline bool is_loader(__u32 tgid)
+{
+	struct task_struct *parent, *grandparent;
+
+	if (tgid == filter.self)
+		return true;
+	parent = BPF_CORE_READ(current_task(), real_parent);
+	grandparent = BPF_CORE_READ(parent, real_parent);
+	return process_of(parent, filter.pid_ns) == filter.self ||
+	       process_of(grandparent, filter.pid_ns) == filter.self;
+}
+
 static __always_inline struct hak_proc *current_proc(void)
 {
 	__u32 tgid = current_tgid();
 	struct hak_proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 
-	if (proc || !filter.by_cgroup || !tgid || tgid == filter.self)
+	if (proc || !filter.by_cgroup || !tgid || is_loader(tgid))
 		return proc;
 	/* One that ends is out already, though it still faults a little. */
 	if (BPF_CORE_READ(current_task(), signal, live.counter) <= 0 ||

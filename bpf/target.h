@@ -23,7 +23,7 @@ struct hak_filter {
 	__u64 window_ns; /* what is populated again later than that is late */
 	__u32 page_shift;
 	__u32 regs_words, regs_sp, regs_ip; /* pt_regs of this machine, in words */
-	__u32 self;			    /* the loader: not taken in with its cgroup */
+	__u32 self;			    /* the loader: it and its children are not taken in */
 	__u32 pid_ns;	/* in which pids are numbers; 0: the first of the machine */
 	__u8 by_cgroup; /* processes of the cgroup are taken in as they are met */
 	__u8 events;	/* tell each system call and refill */

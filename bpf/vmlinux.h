@@ -120,6 +120,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	pid_t pid, tgid;
 	struct pid *thread_pid;
+	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
