@@ -272,4 +272,8 @@ void hak_agent_heap_gone(unsigned int live)
 	(void)live;
 }
 
+void hak_agent_fork_child(void)
+{
+}
+
 #endif
