@@ -41,16 +41,13 @@ int hak_segment_create(const struct hak_tune *layers, bool locked);
 /*
  * The shared pages become private ones with what was counted so far; the descriptors are closed in
  * a process that never had a second thread. The counters of a thread that runs are moved by that
- * thread, the next time it looks at the clock (hak_segment_settle): until then it counts where
+ * thread, the next time it looks at the clock (hak_slots_settle): until then it counts where
  * nobody expects it. 0, or -EBUSY: pages are larger than a heap's counters and several threads run;
  * nothing changed.
  */
 int hak_segment_drop(void);
 /* By agent.c: the process has had a second thread, or is a fork child. */
 void hak_segment_note_threads(bool there_are);
-extern HAK_HIDDEN _Atomic bool hak_segment_leaving;
-struct hak_cache;
-void hak_segment_settle(struct hak_cache *c); /* by the thread that runs c, no lock held */
 /*
  * In a fork child: the parent's segment is left, and one of the child's own made in its place if
  * there was one and `layers` is given. Counters start at zero, gauges as saved. 0: there is one.

@@ -23,6 +23,7 @@
 #include "layers.h"
 #include "page/lazy.h"
 #include "segment.h"
+#include "slots.h"
 #include "system/os.h"
 
 static _Atomic uint32_t private_wake;
@@ -304,9 +305,9 @@ void hak_tune_tick(void)
 		hak_unlock(HAK_LOCK_TUNE);
 	}
 	look_for_pageout();
-	if (hak_unlikely(atomic_load_explicit(&hak_segment_leaving, memory_order_relaxed)) &&
+	if (hak_unlikely(atomic_load_explicit(&hak_slots_leaving, memory_order_relaxed)) &&
 	    hak_self->magic == HAK_CACHE_MAGIC)
-		hak_segment_settle(hak_self);
+		hak_slots_settle(hak_self);
 }
 
 int hak_tune_program(enum hak_tunable t, uint64_t value)

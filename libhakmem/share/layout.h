@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lies where in hakmem-stats (control/abi.h), and the part of it that is written once: header,
+ * descriptors and class sizes.
+ */
+#ifndef HAK_LAYOUT_H
+#define HAK_LAYOUT_H
+
+#include "base/hak.h"
+#include "control/abi.h"
+#include "system/memfd.h"
+
+/*
+ * What the process itself writes, but for the heaps. The page or two that hold it are always
+ * there.
+ */
+struct hak_live {
+	_Atomic uint64_t proc[HAK_PROC_COUNTERS];
+	struct hak_ack ack;
+};
+/* Behind it is a hole, which nobody touches. */
+#define HAK_LIVE_USED \
+	(offsetof(struct hak_live, ack.value) + HAK_TUNABLES * sizeof(struct hak_ack_value))
+
+struct hak_layout {
+	size_t live, lazy, heaps, bytes; /* offsets in hakmem-stats, whole pages */
+};
+
+struct hak_layout hak_layout_of_pages(void);
+/*
+ * Writes the part that does not change. The header names the tune memfd; `locked`: controllers may
+ * change nothing. 0 or -errno.
+ */
+int hak_layout_write(const struct hak_layout *l, const struct hak_memfd *stats,
+		     const struct hak_memfd *tune, bool locked);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* The counters of heaps, shared or private. See slots.h. */
+#include "slots.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "base/lock.h"
+#include "base/sys.h"
+#include "shared.h"
+#include "system/os.h"
+
+unsigned int hak_slots_writable;
+_Atomic bool hak_slots_leaving;
+
+int hak_slots_enable(unsigned int first, unsigned int count)
+{
+	size_t from = hak_align_up((size_t)first * HAK_HEAP_STRIDE, hak_page);
+	size_t to = hak_align_up((size_t)(first + count) * HAK_HEAP_STRIDE, hak_page);
+	int r = from < to ? hak_os_enable(hak_slots_base() + from, to - from) : 0;
+
+	if (!r)
+		hak_slots_writable = first + count;
+	return r;
+}
+
+#if HAK_CONTROL
+
+static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
+
+int hak_slots_populate(unsigned int first, unsigned int count)
+{
+	size_t from = hak_align_up((size_t)first * HAK_HEAP_STRIDE, hak_page);
+	size_t to = hak_align_up((size_t)(first + count) * HAK_HEAP_STRIDE, hak_page);
+	char *p = hak_slots_base() + from;
+	int r = 0;
+
+	if (from < to)
+		r = (int)hak_sys(SYS_mprotect, (long)p, (long)(to - from), PROT_READ | PROT_WRITE,
+				 0, 0, 0);
+	if (!r && from < to)
+		r = hak_shared_populate(p, to - from);
+	if (!r)
+		hak_os_dump(p, to - from, true);
+	if (r) {
+		r = hak_shared_cover(p, to - from, PROT_READ | PROT_WRITE);
+		if (r)
+			return r;
+		hak_slots_writable = first + count;
+		return 1;
+	}
+	hak_slots_writable = first + count;
+	return 0;
+}
+
+int hak_slots_map(int fd, size_t offset)
+{
+	size_t used = hak_align_up((size_t)hak_slots_writable * HAK_HEAP_STRIDE, hak_page);
+	char *base = hak_slots_base();
+
+	/* The unused part first: if it fails, nothing has changed yet. */
+	if (used < hak_slots_bytes() &&
+	    !hak_shared_map(base + used, hak_slots_bytes() - used, PROT_NONE, fd, offset + used))
+		return -ENOMEM;
+	/* whoever reads the holes of a memfd, as a dump does, has them filled */
+	hak_os_dump(base + used, hak_slots_bytes() - used, false);
+	if (!used || hak_shared_map(base, used, PROT_READ | PROT_WRITE, fd, offset))
+		return 0;
+	hak_shared_cover(base + used, hak_slots_bytes() - used, PROT_NONE);
+	return -ENOMEM;
+}
+
+/*
+ * Slots [first, last). Their pages lie there alone; a count that got lost would make the lengths of
+ * bins wrong.
+ */
+static int unshare(unsigned int first, unsigned int last)
+{
+	return hak_shared_copy(hak_slots_base() + (size_t)first * HAK_HEAP_STRIDE,
+			       hak_align_up((size_t)(last - first) * HAK_HEAP_STRIDE, hak_page));
+}
+
+int hak_slots_unshare(void)
+{
+	return unshare(0, hak_slots_writable);
+}
+
+void hak_slots_unshare_unused(void)
+{
+	size_t used = hak_align_up((size_t)hak_slots_writable * HAK_HEAP_STRIDE, hak_page);
+
+	if (used < hak_slots_bytes())
+		hak_shared_cover(hak_slots_base() + used, hak_slots_bytes() - used, PROT_NONE);
+}
+
+/*
+ * A slot that no running thread owns is the dropper's to move, under the locks of those it serves.
+ */
+static bool is_mine(unsigned int slot)
+{
+	const struct hak_heap_block *b = hak_heap_block_at(slot);
+	struct hak_cache *shared = hak_heap_shared();
+
+	return b->state != HAK_HEAP_LIVE || b == hak_counters(hak_self) ||
+	       (shared && b == hak_counters(shared));
+}
+
+void hak_slots_drop(void)
+{
+	bool left = false;
+
+	hak_lock(HAK_LOCK_ZOMBIE);
+	hak_lock(HAK_LOCK_REGISTRY);
+	hak_slots_unshare_unused();
+	if (hak_slots_alone()) {
+		left = unshare(0, hak_slots_writable);
+		__builtin_memset(still_shared, left, hak_slots_writable);
+	} else {
+		for (unsigned int i = 0; i < hak_slots_writable; i++) {
+			still_shared[i] = !is_mine(i) || unshare(i, i + 1);
+			left |= still_shared[i];
+		}
+	}
+	hak_unlock(HAK_LOCK_REGISTRY);
+	hak_unlock(HAK_LOCK_ZOMBIE);
+	/* release: pairs with hak_slots_settle(), which reads the table */
+	atomic_store_explicit(&hak_slots_leaving, left, memory_order_release);
+}
+
+void hak_slots_settle(struct hak_cache *c)
+{
+	unsigned int slot = (unsigned int)((size_t)((char *)c - hak_heap_base()) / HAK_HEAP_STRIDE);
+
+	/* acquire: pairs with hak_slots_drop() */
+	if (!atomic_load_explicit(&hak_slots_leaving, memory_order_acquire) || !still_shared[slot])
+		return;
+	still_shared[slot] = unshare(slot, slot + 1) != 0;
+}
+
+void hak_slots_cover(void)
+{
+	size_t used = hak_align_up((size_t)hak_slots_writable * HAK_HEAP_STRIDE, hak_page);
+
+	hak_slots_unshare_unused();
+	hak_shared_cover(hak_slots_base(), used, PROT_READ | PROT_WRITE);
+}
+
+void hak_slots_forget(void)
+{
+	__builtin_memset(still_shared, 0, sizeof(still_shared));
+}
+
+#else
+
+void hak_slots_settle(struct hak_cache *c)
+{
+	(void)c;
+}
+
+#endif
