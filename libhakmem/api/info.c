@@ -223,7 +223,7 @@ HAK_EXPORT int malloc_info(int options, FILE *f)
 HAK_EXPORT int malloc_trim(size_t pad)
 {
 	(void)pad; /* what stays, superslab.retain and the caches decide */
-	hak_heap_attach_copy();
+	hak_attach_copy();
 	return hak_reclaim() > 0;
 }
 

@@ -121,7 +121,7 @@ static HAK_COLD void *no_memory(void)
 static void enter(struct hak_cache *c)
 {
 	hak_tune_poll();
-	hak_purge_tick(c);
+	hak_tick(c);
 }
 
 static bool fill(struct hak_cache *c, unsigned int cls, size_t size)

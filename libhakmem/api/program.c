@@ -187,7 +187,7 @@ int hakmem_purge(enum hakmem_purge_level level, uint64_t *bytes)
 
 	if (level < HAKMEM_PURGE_CACHE || level > HAKMEM_PURGE_ALL)
 		return -EINVAL;
-	hak_heap_attach_copy();
+	hak_attach_copy();
 	n = hak_purge((enum hak_purge_level)level);
 	if (bytes)
 		*bytes = n;

@@ -92,7 +92,7 @@ void hak_flush_begin(struct hak_cache *c)
 static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab *s,
 			const struct hak_chain *ch)
 {
-	if (hak_unlikely(hak_slab_in_hole(s, p)))
+	if (hak_unlikely(hak_holes_has(s, p)))
 		return true;
 	if (hak_likely(p[1] != hak_key_of(p, c->heap->serial)))
 		return false;

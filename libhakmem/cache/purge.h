@@ -16,7 +16,8 @@
  * Resident bytes of free memory given back to the kernel. CACHE: the calling thread's caches, dead
  * heaps and remote lists go back to their slabs, empty slabs to their extents. DIRTY: and all free
  * pages older than nothing are given back, kept regions evicted. ALL: and kept regions and empty
- * extents are unmapped. Callable from any thread, no lock held.
+ * extents are unmapped. Callable from any thread, no lock held. In a copy of the process that ran
+ * no fork handlers the thread is attached first (attach.h).
  */
 uint64_t hak_purge(enum hak_purge_level level);
 

@@ -70,7 +70,7 @@ static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_h
 		hak_heap_count1(c, REFILL_REMOTE);
 		return take_list(s, ret_head);
 	}
-	if (hak_unlikely(s->holes) && hak_slab_untrim(s)) {
+	if (hak_unlikely(s->holes) && hak_holes_untrim(s)) {
 		hak_heap_count1(c, REFILL_OWN);
 		return take_list(s, ret_head);
 	}

@@ -33,7 +33,7 @@ static bool all_free(const struct block_map *m, uint32_t first, uint32_t last)
 	return true;
 }
 
-/* By the owner. Atomic for hak_slab_in_hole(). */
+/* By the owner. Atomic for hak_holes_has(). */
 static void set_holes(struct hak_slab *s, unsigned int holes)
 {
 	__atomic_store_n(&s->holes, (uint16_t)holes, __ATOMIC_RELAXED);
@@ -117,7 +117,7 @@ static void drop_blocks(struct hak_slab *s)
 	*link = NULL;
 }
 
-uint64_t hak_slab_trim(struct hak_slab *s)
+uint64_t hak_holes_trim(struct hak_slab *s)
 {
 	unsigned int found;
 	uint64_t bytes = 0;
@@ -149,7 +149,7 @@ uint64_t hak_slab_trim(struct hak_slab *s)
 	return bytes;
 }
 
-bool hak_slab_in_hole(const struct hak_slab *s, const void *p)
+bool hak_holes_has(const struct hak_slab *s, const void *p)
 {
 	size_t offset = (size_t)((const char *)p - s->base);
 	/* relaxed: the owner makes no page a hole, nor stops it being one, under a block in use */
@@ -158,7 +158,7 @@ bool hak_slab_in_hole(const struct hak_slab *s, const void *p)
 	return hak_unlikely(holes) && (pages_of(offset, hak_class_size(s->cls)) & holes);
 }
 
-bool hak_slab_untrim(struct hak_slab *s)
+bool hak_holes_untrim(struct hak_slab *s)
 {
 	size_t size = hak_class_size(s->cls);
 

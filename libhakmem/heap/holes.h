@@ -26,10 +26,10 @@ static inline bool hak_slab_stale(const struct hak_slab *s, uint32_t now, uint32
  * Gives the pages back on which every block is free; bytes as hak_purge_count() counts them. A
  * system call: no lock held but HAK_LOCK_PURGE. By the owner.
  */
-uint64_t hak_slab_trim(struct hak_slab *s);
+uint64_t hak_holes_trim(struct hak_slab *s);
 /* Whether p lies on a hole: no block in use does. Any thread that was given p. */
-bool hak_slab_in_hole(const struct hak_slab *s, const void *p);
+bool hak_holes_has(const struct hak_slab *s, const void *p);
 /* Takes pages of holes into use again until a block is on the list. False: there is no hole. */
-bool hak_slab_untrim(struct hak_slab *s);
+bool hak_holes_untrim(struct hak_slab *s);
 
 #endif

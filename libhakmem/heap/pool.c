@@ -203,7 +203,7 @@ uint64_t hak_pool_trim(uint32_t age, uint32_t most)
 		struct hak_slab *list = take_stale(k, age, &most);
 
 		for (struct hak_slab *s = list; s; s = s->next)
-			bytes += hak_slab_trim(s);
+			bytes += hak_holes_trim(s);
 		release_list(return_trimmed(list));
 	}
 	return bytes;

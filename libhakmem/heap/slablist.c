@@ -67,7 +67,7 @@ uint64_t hak_slablist_trim(struct hak_cache *c, uint32_t age, uint32_t most)
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		for (struct hak_slab *s = c->heap->cls[k].partial.head; s && most; s = s->next)
 			if (hak_slab_stale(s, now, age)) {
-				bytes += hak_slab_trim(s);
+				bytes += hak_holes_trim(s);
 				most--;
 			}
 	hak_heap_idle(c);

@@ -19,8 +19,8 @@ void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero)
 	bool new;
 	char *p;
 
-	p = hak_extent_take(HAK_EXTENT_RUNS, units, align_units, units * HAK_UNIT, &e, ret_zero,
-			    &new);
+	p = hak_units_take(HAK_EXTENT_RUNS, units, align_units, units * HAK_UNIT, &e, ret_zero,
+			   &new);
 	if (!p)
 		return NULL;
 	*hak_run_start(e, p) = (uint8_t)(cls + 1);
@@ -55,5 +55,5 @@ void hak_run_release(void *p)
 
 	*start = 0;
 	hak_count(HAK_C_MEM_RUN, -(int64_t)(units * HAK_UNIT));
-	hak_extent_give(e, p, units, units);
+	hak_units_give(e, p, units, units);
 }

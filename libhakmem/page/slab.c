@@ -99,8 +99,8 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 
 	*ret_extent = false;
 	if (hak_tun(HAK_T_SUPERSLAB_ENABLE))
-		p = hak_extent_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS,
-				    hak_class_size(cls), &e, &zero, ret_extent);
+		p = hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS,
+				   hak_class_size(cls), &e, &zero, ret_extent);
 	else
 		p = map_single(&zero);
 	if (!p)
@@ -177,7 +177,7 @@ void hak_slab_release(struct hak_slab *s)
 	hak_count(HAK_C_SLABS, -1);
 	hak_count(HAK_C_MEM_SLAB, -(int64_t)HAK_SLAB_BYTES);
 	if (e)
-		hak_extent_give(e, p, HAK_SLAB_UNITS, (unsigned int)touched);
+		hak_units_give(e, p, HAK_SLAB_UNITS, (unsigned int)touched);
 	else
 		unmap_single(s);
 }

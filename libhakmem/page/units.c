@@ -207,8 +207,8 @@ static void shun(const struct hak_units *r)
 	hak_unlock(HAK_LOCK_EXTENT);
 }
 
-char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-		      size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new)
+char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		     size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new)
 {
 	for (;;) {
 		char *p = take_any(kind, units, align, ret, ret_zero, ret_new);
@@ -225,7 +225,7 @@ char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned in
 	}
 }
 
-void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)
+void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)
 {
 	unsigned int at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT);
 	bool unmap = false;

@@ -14,14 +14,14 @@
  * memory, the rest needs hak_extent_make(). *ret_zero: all read as zeros. *ret_new: an extent was
  * mapped or revived.
  */
-char *hak_extent_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
-		      size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new);
+char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
+		     size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new);
 
 /*
  * Gives units back; the first `touched` units of them may have pages. An emptied extent becomes
  * FREE or is unmapped.
  */
-void hak_extent_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched);
+void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched);
 
 /* ---- for clean.c ---- */
 

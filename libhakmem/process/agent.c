@@ -112,7 +112,7 @@ static bool serve(unsigned int *patience_s)
 		return false;
 	hak_tune_poll_wait();
 	hak_tune_tick();
-	longest_s = hak_purge_idle();
+	longest_s = hak_tick_idle();
 	if (longest_s > LONGEST_WAIT_S)
 		longest_s = LONGEST_WAIT_S;
 	if (!wanted())

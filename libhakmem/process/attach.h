@@ -14,7 +14,7 @@
 struct hak_cache *hak_heap_attach(void);
 
 /* The same only in a copy of the process that no fork handler has run in yet. */
-static inline void hak_heap_attach_copy(void)
+static inline void hak_attach_copy(void)
 {
 	if (hak_unlikely(hak_heap_is_copy()))
 		hak_heap_attach();

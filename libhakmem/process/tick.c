@@ -31,19 +31,19 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 	hak_purge_by_age(now, delay);
 }
 
-void hak_purge_tick_slow(struct hak_cache *c)
+void hak_tick_slow(struct hak_cache *c)
 {
 	uint32_t request = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 
 	if (hak_unlikely(c->heap->flushed != request))
 		hak_purge_obey(c, request);
-	if (c->ticks >= HAK_PURGE_TICKS) {
+	if (c->ticks >= HAK_TICKS) {
 		c->ticks = 0;
 		look_at_clock(c);
 	}
 }
 
-unsigned int hak_purge_idle(void)
+unsigned int hak_tick_idle(void)
 {
 	static unsigned int pause_s = 1; /* the agent's alone */
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);

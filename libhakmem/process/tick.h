@@ -15,15 +15,15 @@
  * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
  * decay or flush.
  */
-#define HAK_PURGE_TICKS 16u /* slow paths between two looks at the clock */
-void hak_purge_tick_slow(struct hak_cache *c);
+#define HAK_TICKS 16u /* slow paths between two looks at the clock */
+void hak_tick_slow(struct hak_cache *c);
 
-static inline void hak_purge_tick(struct hak_cache *c)
+static inline void hak_tick(struct hak_cache *c)
 {
 	if (hak_unlikely(c->heap->flushed !=
 				 atomic_load_explicit(&hak_purge_asked, memory_order_relaxed) ||
-			 ++c->ticks >= HAK_PURGE_TICKS))
-		hak_purge_tick_slow(c);
+			 ++c->ticks >= HAK_TICKS))
+		hak_tick_slow(c);
 }
 
 /*
@@ -31,6 +31,6 @@ static inline void hak_purge_tick(struct hak_cache *c)
  * makes the others look at the clock. Seconds until it should be called again: it backs off while
  * there is nothing to give back.
  */
-unsigned int hak_purge_idle(void);
+unsigned int hak_tick_idle(void);
 
 #endif

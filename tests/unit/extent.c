@@ -223,7 +223,7 @@ static void take(enum hak_extent_kind kind, unsigned int units, unsigned int ali
 	bool zero, fresh, model_zero = true;
 	struct model *m;
 
-	x->p = hak_extent_take(kind, units, align, units * HAK_UNIT, &x->e, &zero, &fresh);
+	x->p = hak_units_take(kind, units, align, units * HAK_UNIT, &x->e, &zero, &fresh);
 	MUST(x->p, "no memory");
 	x->units = units;
 	x->mark = random_word() | 1;
@@ -279,7 +279,7 @@ static void give(unsigned int which)
 		m->unit[at + i] = i < x.touched ? YOUNG : CLEAN;
 	if (!model_used(m))
 		m->kind = HAK_EXTENT_FREE;
-	hak_extent_give(x.e, x.p, x.units, x.touched);
+	hak_units_give(x.e, x.p, x.units, x.touched);
 	if (m->kind == HAK_EXTENT_FREE && !retains())
 		forget_unmapped();
 	else

@@ -90,10 +90,10 @@ static void check(void)
 	for (void *p = slab->free; p; p = *(void **)p, listed++) {
 		MUST(state[number_of(p)] == BACK && !seen[number_of(p)]++, "block %u listed",
 		     number_of(p));
-		MUST(!hak_slab_in_hole(slab, p), "block %u on a hole", number_of(p));
+		MUST(!hak_holes_has(slab, p), "block %u on a hole", number_of(p));
 	}
 	for (uint32_t i = 0; i < slab->capacity; i++) {
-		bool in_hole = hak_slab_in_hole(slab, slab->base + i * size);
+		bool in_hole = hak_holes_has(slab, slab->base + i * size);
 
 		MUST(!in_hole || state[i] == BACK, "a hole under block %u: %u", i, state[i]);
 		dropped += in_hole;
@@ -117,7 +117,7 @@ static void take(void)
 {
 	struct hak_chain chain;
 
-	if (!slab->free && !hak_slab_untrim(slab)) {
+	if (!slab->free && !hak_holes_untrim(slab)) {
 		uint32_t n = hak_slab_carve(slab, 1 + random_below(8), &chain);
 		char *p = n ? chain.head : NULL, *next;
 
@@ -199,7 +199,7 @@ static void trim(void)
 	bool worth = slab->nfree * size >= HAK_UNIT && hak_page == HAK_UNIT;
 	size_t carved = slab->carved * size;
 
-	hak_slab_trim(slab);
+	hak_holes_trim(slab);
 	check();
 	for (size_t page = 0; worth && (page + 1) * HAK_UNIT <= carved; page++) {
 		uint32_t i = (uint32_t)(page * HAK_UNIT / size);
