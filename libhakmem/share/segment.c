@@ -3,7 +3,7 @@
  * The two memfds of a process. See segment.h for the rules and control/abi.h for the layout.
  *
  * hakmem-stats, by page: header, descriptors and class sizes (written once by pwrite, mapped for
- * readers alone and never touched here); struct live; the lazy table; the heaps' counters. Only
+ * readers alone and never touched here); struct hak_live; the lazy table; the heaps' counters. Only
  * pages that are in use exist: what a process pays at start is counted in pages, since the first
  * touch of one costs more than any of the system calls below.
  *

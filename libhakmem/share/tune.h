@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tunables: the layers that values come from, and the tune page that controllers write. The values
- * in force are in values.h.
+ * The tune page that controllers write: how it is read, applied and answered. The layers that
+ * values come from are in layers.h, the values in force in values.h.
  *
  * Slow paths call hak_tune_poll(): one load and one compare when nothing changed. Applying happens
  * under HAK_LOCK_TUNE by trylock (somebody else is applying: go on with the old values); every word
@@ -46,7 +46,7 @@ static inline void hak_tune_poll(void)
 }
 
 /*
- * Expires --for deadlines; called from the purge tick (once per coarse clock tick at most), no
+ * Expires --for deadlines; called from tick.c (once per coarse clock tick at most), no
  * lock held.
  */
 void hak_tune_tick(void);
