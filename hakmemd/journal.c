@@ -89,9 +89,10 @@ static void send_journal(int level, const char *message_id, const struct hak_fie
 	free(buf);
 }
 
-__attribute__((format(printf, 5, 0))) static void say(int level, const char *message_id,
-						      const struct hak_field *fields, size_t n,
-						      const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void write_entry(int level, const char *message_id,
+							      const struct hak_field *fields,
+							      size_t n, const char *format,
+							      va_list args)
 {
 	char raw[MESSAGE_BYTES], text[MESSAGE_BYTES];
 
@@ -110,7 +111,7 @@ void hak_log(int level, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	say(level, NULL, NULL, 0, format, args);
+	write_entry(level, NULL, NULL, 0, format, args);
 	va_end(args);
 }
 
@@ -126,7 +127,7 @@ void hak_event(int level, const char *message_id, const struct hak_field *fields
 	va_list args;
 
 	va_start(args, format);
-	say(level, message_id, fields, n, format, args);
+	write_entry(level, message_id, fields, n, format, args);
 	va_end(args);
 }
 

@@ -115,3 +115,34 @@ variant_check()
 	cat "$dir/test-suite.log" 2>/dev/null || tail -n 30 "$dir.check"
 	fail "tests of ${dir##*/}"
 }
+
+# cases NAME...: runs the functions of these names as the test's cases, or those that CASE names,
+# each in a shell of its own: what one changes in variables and traps does not reach another. Ends
+# the test. A case passes if it returns 0 or calls `exit 0`; fail and skip end it.
+cases()
+{
+	local name status n=0 failed=0 skipped=0
+	local -a run=()
+	for name; do
+		[[ -n ${CASE:-} && " $CASE " != *" $name "* ]] || run+=("$name")
+	done
+	[ ${#run[@]} -gt 0 ] || fail "no such case: $CASE; there are: $*"
+	echo "1..${#run[@]}"
+	for name in "${run[@]}"; do
+		("$name")
+		status=$?
+		n=$((n + 1))
+		case $status in
+		0) echo "ok $n - $name" ;;
+		77)
+			skipped=$((skipped + 1))
+			echo "ok $n - $name # SKIP" ;;
+		*)
+			failed=$((failed + 1))
+			echo "not ok $n - $name" ;;
+		esac
+	done
+	[ $failed = 0 ] || exit 1
+	[ $skipped != $n ] || exit 77
+	exit 0
+}

@@ -24,12 +24,12 @@
 
 #include "bpf/mapped.h"
 #include "bpf/symbols.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 enum { HERE = 512 };
 static char here[HERE];
 
-int main(void);
+int main(int argc, char **argv);
 
 /* -- the process ------------------------------------------------------------------------------- */
 struct target {
@@ -124,18 +124,18 @@ static bool look(const struct target *t)
 	}
 	seen = watch(t->watched);
 	r = hak_symbols_open(pid, &symbols);
-	CHECK(r == 0, "%s: %s", t->maps, strerror(-r));
+	EXPECT(r == 0, "%s: %s", t->maps, strerror(-r));
 	if (r == 0 && dladdr((void *)main, &self)) {
 		at += (uint64_t)((uintptr_t)main - (uintptr_t)self.dli_fbase);
 		hak_symbols_find(symbols, at, &symbol);
 		known = symbol.function && strcmp(symbol.function, "main") == 0;
 		hak_symbols_close(symbols);
 	}
-	CHECK(!opened(seen), "%s: %s was opened", t->maps, t->watched);
+	EXPECT(!opened(seen), "%s: %s was opened", t->maps, t->watched);
 	fd = hak_open_mapped_at(pid, at);
 	if (fd >= 0)
 		close(fd);
-	CHECK(!opened(seen), "%s: %s was opened where it is mapped", t->maps, t->watched);
+	EXPECT(!opened(seen), "%s: %s was opened where it is mapped", t->maps, t->watched);
 	close(seen);
 	end(pid);
 	return known;
@@ -197,13 +197,13 @@ static bool make(const char *file, const char *strip, const char *section)
 
 static void check_names(void)
 {
-	CHECK(look(&(struct target){ "this", NULL, "secret" }), "main() is not known");
+	EXPECT(look(&(struct target){ "this", NULL, "secret" }), "main() is not known");
 	if (!make("linked", "-S", ".gnu_debuglink") || !make("other", "", ".gnu_debugaltlink")) {
 		puts("names in files not tried: no objcopy");
 		return;
 	}
 	look(&(struct target){ "linked", NULL, "secret" });
-	CHECK(!look(&(struct target){ "other", NULL, "secret" }), ".gnu_debugaltlink is taken");
+	EXPECT(!look(&(struct target){ "other", NULL, "secret" }), ".gnu_debugaltlink is taken");
 }
 
 /* -- how many ---------------------------------------------------------------------------------- */
@@ -236,35 +236,36 @@ static void check_bounds(void)
 	pid_t pid = start(&t, &at);
 	int r = pid < 0 ? -1 : hak_symbols_open(pid, &symbols), times = 0;
 
-	CHECK(r == 0, "no symbols");
+	EXPECT(r == 0, "no symbols");
 	if (r < 0)
 		return;
-	CHECK(hak_symbols_left_out(symbols) == MANY - TAKEN, "%u removed files left out",
-	      hak_symbols_left_out(symbols));
+	EXPECT(hak_symbols_left_out(symbols) == MANY - TAKEN, "%u removed files left out",
+	       hak_symbols_left_out(symbols));
 	while (times < 1000 && hak_symbols_refresh(symbols) == 0)
 		times++;
-	CHECK(times > 10 && times < 100, "%d refreshes", times);
+	EXPECT(times > 10 && times < 100, "%d refreshes", times);
 	hak_symbols_close(symbols);
 	end(pid);
 }
 
-int main(void)
+static const struct tcase cases[] = {
+	{ "devices", check_devices },
+	{ "links", check_links },
+	{ "names", check_names },
+	{ "bounds", check_bounds },
+};
+
+int main(int argc, char **argv)
 {
 	const char *tmp = getenv("HAK_TMP");
 	char command[64];
 
-	if (geteuid() != 0) {
-		puts("SKIP: needs root");
-		return 77;
-	}
+	if (geteuid() != 0)
+		return skip_all("needs root");
 	if (!tmp || chdir(tmp) < 0 || !getcwd(here, sizeof(here)))
 		err(99, "HAK_TMP");
 	snprintf(command, sizeof(command), "cp /proc/%d/exe this && cp this secret", getpid());
 	if (system(command) != 0)
 		errx(99, "no copy of this program");
-	check_devices();
-	check_links();
-	check_names();
-	check_bounds();
-	return check_end();
+	return RUN(argc, argv, cases);
 }

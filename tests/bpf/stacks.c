@@ -11,11 +11,11 @@
 
 #include "bpf/mapped.h"
 #include "hakmemctl/profile/profile.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 /* What profile_stacks.c keeps at most. */
 enum { STACKS = 32768, FRAMES = 524288, PLACES = 65536 };
-enum { SAMPLES = 400000, DEPTH = 12, WATCHDOG_S = 240 };
+enum { SAMPLES = 400000, DEPTH = 12 };
 
 static unsigned shape; /* of the stacks: see hak_symbols_unwind() */
 static size_t depth = DEPTH;
@@ -103,9 +103,9 @@ static void take(struct profile *p, uint64_t samples)
 	}
 	free(e);
 	profile_add_up(p, NULL);
-	CHECK(!p->failed, "out of memory");
-	CHECK(p->sums[PROFILE_ALLOC].bytes == 100. * (double)samples, "%.0f bytes",
-	      p->sums[PROFILE_ALLOC].bytes);
+	EXPECT(!p->failed, "out of memory");
+	EXPECT(p->sums[PROFILE_ALLOC].bytes == 100. * (double)samples, "%.0f bytes",
+	       p->sums[PROFILE_ALLOC].bytes);
 }
 
 /* How many bytes the way to show it makes. */
@@ -115,7 +115,7 @@ static size_t show(const struct profile *p, int (*way)(const struct profile *p, 
 	size_t bytes = 0;
 	FILE *to = open_memstream(&text, &bytes);
 
-	CHECK(to && way(p, to) == 0 && fclose(to) == 0, "it cannot be shown");
+	EXPECT(to && way(p, to) == 0 && fclose(to) == 0, "it cannot be shown");
 	free(text);
 	return bytes;
 }
@@ -137,17 +137,17 @@ static void check(unsigned what, size_t frames, uint64_t stacks, uint64_t left_o
 	shape = what;
 	depth = frames;
 	take(&p, SAMPLES);
-	CHECK(p.stacks == stacks, "shape %u: %zu stacks", what, p.stacks);
-	CHECK(p.left_out == left_out, "shape %u: %llu left out", what,
-	      (unsigned long long)p.left_out);
+	EXPECT(p.stacks == stacks, "shape %u: %zu stacks", what, p.stacks);
+	EXPECT(p.left_out == left_out, "shape %u: %llu left out", what,
+	       (unsigned long long)p.left_out);
 	for (size_t i = 0; i < p.stacks; i++)
 		bytes += p.stack[i].sums[PROFILE_ALLOC].bytes;
-	CHECK(bytes == p.sums[PROFILE_ALLOC].bytes, "shape %u: stacks have %.0f", what, bytes);
-	CHECK(show(&p, profile_write_pprof) > 100, "no pprof");
-	CHECK(show(&p, profile_write_folded) > 100, "no folded stacks");
-	CHECK(show(&p, profile_write_svg) > 100, "no picture");
-	CHECK(show(&p, as_json) > 100, "no document");
-	CHECK(p.places->unnamed == 0, "names were given up");
+	EXPECT(bytes == p.sums[PROFILE_ALLOC].bytes, "shape %u: stacks have %.0f", what, bytes);
+	EXPECT(show(&p, profile_write_pprof) > 100, "no pprof");
+	EXPECT(show(&p, profile_write_folded) > 100, "no folded stacks");
+	EXPECT(show(&p, profile_write_svg) > 100, "no picture");
+	EXPECT(show(&p, as_json) > 100, "no document");
+	EXPECT(p.places->unnamed == 0, "names were given up");
 	profile_free(&p);
 }
 
@@ -161,21 +161,40 @@ static void check_naming(void)
 	take(&p, 2000);
 	naming_us = 100000;
 	p.places->named_ns = 29000000000;
-	CHECK(show(&p, profile_write_pprof) > 100, "no pprof");
-	CHECK(p.places->unnamed > 2000 * DEPTH - 20, "%zu without names", p.places->unnamed);
-	CHECK(p.places->unnamed < 2000 * DEPTH, "no names at all");
+	EXPECT(show(&p, profile_write_pprof) > 100, "no pprof");
+	EXPECT(p.places->unnamed > 2000 * DEPTH - 20, "%zu without names", p.places->unnamed);
+	EXPECT(p.places->unnamed < 2000 * DEPTH, "no names at all");
 	naming_us = 0;
 	profile_free(&p);
 }
 
-int main(void)
+static void two_for_each(void)
 {
-	alarm(WATCHDOG_S);
 	check(2, DEPTH, 100, 0);
-	/* One stack more is for all others where there are too many stacks, frames or addresses. */
-	check(1, DEPTH, STACKS + 1, SAMPLES - STACKS);
-	check(1, HAK_FRAMES_MAX, FRAMES / HAK_FRAMES_MAX + 1, SAMPLES - FRAMES / HAK_FRAMES_MAX);
-	check(0, DEPTH, PLACES / DEPTH + 1, SAMPLES - PLACES / DEPTH);
-	check_naming();
-	return check_end();
 }
+
+/* One stack more is for all others where there are too many stacks, frames or addresses. */
+static void too_many_stacks(void)
+{
+	check(1, DEPTH, STACKS + 1, SAMPLES - STACKS);
+}
+
+static void too_many_frames(void)
+{
+	check(1, HAK_FRAMES_MAX, FRAMES / HAK_FRAMES_MAX + 1, SAMPLES - FRAMES / HAK_FRAMES_MAX);
+}
+
+static void too_many_addresses(void)
+{
+	check(0, DEPTH, PLACES / DEPTH + 1, SAMPLES - PLACES / DEPTH);
+}
+
+static const struct tcase cases[] = {
+	{ "two_for_each", two_for_each },
+	{ "too_many_stacks", too_many_stacks },
+	{ "too_many_frames", too_many_frames },
+	{ "too_many_addresses", too_many_addresses },
+	{ "naming", check_naming },
+};
+
+CASES(cases)

@@ -72,7 +72,7 @@ static void hears_while_the_program_sleeps(void)
 	CHECK(peer_counter(&p, "control.applied") == 50);
 	CHECK(peer_counter(&p, "control.agent") == 1);
 	/* Of main and its thread; the agent has none. */
-	CHECKF(peer_counter(&p, "heap.live") == 2, "%lu heaps", peer_counter(&p, "heap.live"));
+	CHECK(peer_counter(&p, "heap.live") == 2, "%lu heaps", peer_counter(&p, "heap.live"));
 	tell(to);
 	hear(from);
 	tell(to);
@@ -132,7 +132,7 @@ static void comes_with_the_first_thread(void)
 	WAIT_FOR(peer_agent(&p) == 1);
 	CHECK(tasks_of(getpid()) == 3 && agent_of(getpid()));
 	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
-	CHECKF(tasks_of(getpid()) == 4, "%d tasks", tasks_of(getpid()));
+	CHECK(tasks_of(getpid()) == 4, "%d tasks", tasks_of(getpid()));
 }
 
 static void is_there_at_load_if_told_so(void)
@@ -241,10 +241,10 @@ static void blocks_all_signals_but_two(void)
 	CHECK(fd >= 0 && (n = (int)read(fd, status, sizeof(status) - 1)) > 0);
 	at = strstr(status, "SigBlk:");
 	CHECK(at && sscanf(at, "SigBlk: %lx", &blocked) == 1);
-	CHECKF(!(blocked & (1ull << 31)) && !(blocked & (1ull << 32)), "32 or 33 blocked: %lx",
-	       blocked);
+	CHECK(!(blocked & (1ull << 31)) && !(blocked & (1ull << 32)), "32 or 33 blocked: %lx",
+	      blocked);
 	blocked |= 1ull << 31 | 1ull << 32 | 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1);
-	CHECKF(blocked == ~0ull, "not all signals blocked: %lx", ~blocked);
+	CHECK(blocked == ~0ull, "not all signals blocked: %lx", ~blocked);
 }
 
 static void creators_signals_stay_as_they_were(void)

@@ -42,7 +42,7 @@ static void can_be_dropped_live(void)
 	/* And made again by the program, with what was counted. */
 	peer_close(&p);
 	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("control.segment", 1) == 0);
-	CHECKF(!peer_mapped(getpid(), "/memfd:hakmem-"), "the program overrides the admin");
+	CHECK(!peer_mapped(getpid(), "/memfd:hakmem-"), "the program overrides the admin");
 }
 
 static void *counts_and_waits(void *arg)
@@ -87,7 +87,7 @@ static void ended_threads_count_in_the_next(void)
 	peer_open(&p, getpid());
 	CHECK(get("class.allocs", &own) == 0 && own > 40000);
 	seen = peer_counter(&p, "class.allocs");
-	CHECKF(seen == own, "%lu of %lu allocations are seen", seen, own);
+	CHECK(seen == own, "%lu of %lu allocations are seen", seen, own);
 }
 
 static void *drops(void *arg)
@@ -199,13 +199,13 @@ static void can_be_dropped_and_made_again(void)
 
 	exercise_all_tiers(1);
 	CHECK(set("control.segment", 0) == 0 && !peer_mapped(getpid(), "/memfd:hakmem-"));
-	CHECKF(!peer_try_open(&p, getpid()), "descriptors are still there");
+	CHECK(!peer_try_open(&p, getpid()), "descriptors are still there");
 	exercise_all_tiers(2);
 	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("class.allocs", &allocs) == 0);
 	CHECK(set("control.segment", 1) == 0);
 	peer_open(&p, getpid());
-	CHECKF(peer_counter(&p, "class.allocs") >= allocs, "%lu before, %lu after", allocs,
-	       peer_counter(&p, "class.allocs"));
+	CHECK(peer_counter(&p, "class.allocs") >= allocs, "%lu before, %lu after", allocs,
+	      peer_counter(&p, "class.allocs"));
 	g = peer_set(&p, "whale.ring_slots", 4);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
 	CHECK(peer_value(&p, "whale.ring_slots") == 4);

@@ -191,7 +191,7 @@ static inline int peer_try_open(struct peer *p, pid_t pid)
 
 static inline void peer_open(struct peer *p, pid_t pid)
 {
-	CHECKF(peer_try_open(p, pid), "process %d has no segment", pid);
+	CHECK(peer_try_open(p, pid), "process %d has no segment", pid);
 }
 
 static inline void peer_close(struct peer *p)
@@ -216,7 +216,7 @@ static inline int peer_index(struct peer *p, const char *tunable)
 	for (unsigned i = 0; i < p->h.tunables; i++)
 		if (strcmp(p->tunable[i].name, tunable) == 0)
 			return (int)i;
-	fail_at(__FILE__, __LINE__, "tunable exists", "%s", tunable);
+	fail_at(__FILE__, __LINE__, "tunable exists", ": %s", tunable);
 }
 
 static inline struct hak_ack_value peer_ack(struct peer *p, const char *tunable)
@@ -278,7 +278,7 @@ static inline uint64_t peer_counter(struct peer *p, const char *name)
 	for (unsigned i = 0; i < p->h.counters && !d; i++)
 		if (strcmp(p->counter[i].name, name) == 0)
 			d = &p->counter[i];
-	CHECKF(d, "no counter %s", name);
+	CHECK(d, "no counter %s", name);
 	if (d->scope == HAK_SCOPE_PROC) {
 		peer_read(p, &n, 8, p->h.proc_off + d->offset);
 		if (d->kind == HAK_KIND_KEPT)
@@ -434,7 +434,7 @@ static inline void hear(int fd)
 {
 	char c;
 
-	CHECKF(read(fd, &c, 1) == 1, "the other side is gone");
+	CHECK(read(fd, &c, 1) == 1, "the other side is gone");
 }
 
 /* Threads of a process. */

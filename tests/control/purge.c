@@ -48,13 +48,13 @@ static void answers_with_the_fall_of_rss(void)
 	a = purge(HAK_PURGE_DIRTY);
 	after = rss_kib();
 	fall = before - after;
-	CHECKF(fall >= all * 9 / 10, "RSS fell by %ld of %ld KiB", fall, all);
+	CHECK(fall >= all * 9 / 10, "RSS fell by %ld of %ld KiB", fall, all);
 	/* Pages never touched do not count: half of each whale. */
-	CHECKF((long)(a.bytes / 1024) >= fall * 9 / 10 && (long)(a.bytes / 1024) <= fall * 11 / 10,
-	       "answered %lu KiB, RSS fell by %ld", a.bytes / 1024, fall);
+	CHECK((long)(a.bytes / 1024) >= fall * 9 / 10 && (long)(a.bytes / 1024) <= fall * 11 / 10,
+	      "answered %lu KiB, RSS fell by %ld", a.bytes / 1024, fall);
 	CHECK(a.level == HAK_PURGE_DIRTY && a.status == 0 && a.ns > 0);
 	a = purge(HAK_PURGE_DIRTY);
-	CHECKF(a.bytes < 1 << 20, "%lu bytes again", a.bytes);
+	CHECK(a.bytes < 1 << 20, "%lu bytes again", a.bytes);
 }
 
 static void all_unmaps_the_ring(void)
@@ -68,8 +68,8 @@ static void all_unmaps_the_ring(void)
 	CHECK(peer_counter(&p, "ring.bytes") >= WHALES * (uint64_t)WHALE_BYTES);
 	mapped = peer_counter(&p, "mem.mapped");
 	purge(HAK_PURGE_ALL);
-	CHECKF(peer_counter(&p, "mem.mapped") < mapped - WHALES / 2 * (uint64_t)WHALE_BYTES,
-	       "%lu mapped before, %lu after", mapped, peer_counter(&p, "mem.mapped"));
+	CHECK(peer_counter(&p, "mem.mapped") < mapped - WHALES / 2 * (uint64_t)WHALE_BYTES,
+	      "%lu mapped before, %lu after", mapped, peer_counter(&p, "mem.mapped"));
 }
 
 static void unknown_levels_are_refused(void)
@@ -333,8 +333,8 @@ static void lazy_while_byte_1_is_locked(void)
 		CHECK(i == 0 || t.range[i].bytes <= t.range[i - 1].bytes);
 		CHECK(t.range[i].addr && t.range[i].addr % 4096 == 0);
 	}
-	CHECKF(bytes == peer_counter(&p, "mem.lazy"), "%lu published, %lu lazy", bytes,
-	       peer_counter(&p, "mem.lazy"));
+	CHECK(bytes == peer_counter(&p, "mem.lazy"), "%lu published, %lu lazy", bytes,
+	      peer_counter(&p, "mem.lazy"));
 	CHECK(lock_byte(F_UNLCK) == 0);
 	WAIT_FOR(!frees_lazily());
 }
@@ -402,23 +402,23 @@ static void table_follows_the_ring_36(void)
 	for (int i = 0; i < N; i++)
 		free(whale[i]);
 	purge(HAK_PURGE_DIRTY);
-	CHECKF(lazy_ranges(&t) >= N / 2, "%u ranges", t.count);
+	CHECK(lazy_ranges(&t) >= N / 2, "%u ranges", t.count);
 	for (unsigned i = 1; i < t.count; i++) {
 		CHECK(t.range[i].bytes <= t.range[i - 1].bytes);
 		sizes += t.range[i].bytes < t.range[i - 1].bytes;
 	}
-	CHECKF(sizes >= 5, "%u sizes", sizes);
+	CHECK(sizes >= 5, "%u sizes", sizes);
 	for (int i = 0; i < N; i++) {
 		whale[i] = launder(malloc(size[i]));
 		lazy_ranges(&t);
-		CHECKF(!published(&t, whale[i], size[i]), "whale %d of %zu bytes", i, size[i]);
+		CHECK(!published(&t, whale[i], size[i]), "whale %d of %zu bytes", i, size[i]);
 	}
 	for (int i = 0; i < N; i++) {
 		free(whale[i]);
 		free(apart[i]);
 	}
 	WAIT_FOR(poked() && purge(HAK_PURGE_ALL).status == 0);
-	CHECKF(lazy_ranges(&t) <= 2, "%u ranges in an empty ring", t.count);
+	CHECK(lazy_ranges(&t) <= 2, "%u ranges in an empty ring", t.count);
 }
 
 static void pages_out_what_is_published(void)
@@ -450,8 +450,8 @@ static void pages_out_what_is_published(void)
 		bytes += part.bytes;
 	}
 	after = rss_kib();
-	CHECKF((before - after) * 1024 > (long)bytes / 2, "RSS %ld to %ld KiB of %lu published",
-	       before, after, bytes / 1024);
+	CHECK((before - after) * 1024 > (long)bytes / 2, "RSS %ld to %ld KiB of %lu published",
+	      before, after, bytes / 1024);
 }
 
 static const struct tcase cases[] = {

@@ -79,7 +79,7 @@ static void takes_few_pages(void)
 	peer_open(&p, getpid());
 	need_memfd();
 	CHECK(fstat(p.stats_fd, &st) == 0);
-	CHECKF(st.st_blocks * 512 <= 12 * page, "%ld pages", (long)st.st_blocks * 512 / page);
+	CHECK(st.st_blocks * 512 <= 12 * page, "%ld pages", (long)st.st_blocks * 512 / page);
 	CHECK(fstat(p.tune_fd, &st) == 0 && st.st_blocks * 512 == page);
 }
 
@@ -95,9 +95,9 @@ static void descriptor_keeps_out_of_the_way(void)
 			continue;
 		if (st.st_ino != p.stats_ino && st.st_ino != p.tune_ino)
 			continue;
-		CHECKF(fd >= 256 && fd <= 999, "descriptor %d", fd);
-		CHECKF(fd == p.h.tune_fd && st.st_ino == p.tune_ino, "descriptor %d is %lu", fd,
-		       (unsigned long)st.st_ino);
+		CHECK(fd >= 256 && fd <= 999, "descriptor %d", fd);
+		CHECK(fd == p.h.tune_fd && st.st_ino == p.tune_ino, "descriptor %d is %lu", fd,
+		      (unsigned long)st.st_ino);
 		CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
 		found++;
 	}
@@ -112,7 +112,7 @@ static void no_descriptor(void)
 	/* Root alone reaches the tune page all the same, by its mapping. */
 	CHECK(!peer_try_open(&p, getpid()) || geteuid() == 0);
 	CHECK(p.h.pid == (uint32_t)getpid());
-	CHECKF(p.h.tune_fd == -1, "the header names %d", p.h.tune_fd);
+	CHECK(p.h.tune_fd == -1, "the header names %d", p.h.tune_fd);
 	for (int fd = 0; fd < 1200; fd++)
 		CHECK(fd == p.stats_fd || fd == p.tune_fd || fstat(fd, &st) ||
 		      (st.st_ino != p.stats_ino && st.st_ino != p.h.tune_ino));
@@ -207,8 +207,8 @@ static void counters_never_fall_33(void)
 			if (p.counter[i].kind != HAK_KIND_COUNTER)
 				continue;
 			n = peer_counter(&p, p.counter[i].name);
-			CHECKF(n >= last[i], "%s fell from %lu to %lu", p.counter[i].name, last[i],
-			       n);
+			CHECK(n >= last[i], "%s fell from %lu to %lu", p.counter[i].name, last[i],
+			      n);
 			last[i] = n;
 		}
 		born = peer_counter(&p, "heap.adopted");
@@ -252,11 +252,11 @@ static void fork_child_has_its_own(void)
 	hear(from);
 	peer_open(&q, pid);
 	CHECK(q.stats_ino != p.stats_ino && q.tune_ino != p.tune_ino);
-	CHECKF(peer_counter(&q, "class.allocs") < 20, "%lu allocations at birth",
-	       peer_counter(&q, "class.allocs"));
+	CHECK(peer_counter(&q, "class.allocs") < 20, "%lu allocations at birth",
+	      peer_counter(&q, "class.allocs"));
 	CHECK(peer_counter(&q, "whale.allocs") == 0 && peer_counter(&q, "sys.mmap.calls") == 0);
 	in_use = peer_counter(&q, "class.inherited");
-	CHECKF(in_use >= 64, "%lu blocks inherited", in_use);
+	CHECK(in_use >= 64, "%lu blocks inherited", in_use);
 	CHECK(peer_counter(&q, "mem.mapped") == peer_counter(&p, "mem.mapped"));
 	CHECK(peer_counter(&q, "heap.live") == 1 && peer_counter(&q, "control.agent") == 0);
 
@@ -328,9 +328,9 @@ static void raw_clone_leaves_the_parents_alone(void)
 	g = peer_set(&p, "whale.ring_slots", 6);
 	tell(fds[1]);
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-	CHECKF(peer_counter(&p, "class.allocs") == allocs, "%ld allocations of the copy",
-	       (long)(peer_counter(&p, "class.allocs") - allocs));
-	CHECKF(peer_applied(&p) == applied, "the copy applied what was for its parent");
+	CHECK(peer_counter(&p, "class.allocs") == allocs, "%ld allocations of the copy",
+	      (long)(peer_counter(&p, "class.allocs") - allocs));
+	CHECK(peer_applied(&p) == applied, "the copy applied what was for its parent");
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
 }
 
@@ -363,7 +363,7 @@ static void expect_none(void)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		n = readlink(path, target, sizeof(target) - 1);
 		target[n > 0 ? n : 0] = '\0';
-		CHECKF(!strstr(target, "memfd:hakmem"), "descriptor %d", fd);
+		CHECK(!strstr(target, "memfd:hakmem"), "descriptor %d", fd);
 	}
 	exercise_all_tiers(1);
 	poke();
@@ -526,7 +526,7 @@ static void raw_clone_enters_a_sandbox(void)
 		_exit(0);
 	}
 	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECKF(status == 0, "status %#x", status);
+	CHECK(status == 0, "status %#x", status);
 	poke();
 	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino &&
 	      peer_agent(&p) == 1);
@@ -664,7 +664,7 @@ static void other_users_are_kept_out(void)
 	pid = fork();
 	if (pid == 0) {
 		CHECK(setresgid(65533, 65533, 65533) == 0 && setresuid(65533, 65533, 65533) == 0);
-		CHECKF(open(path, O_RDWR) < 0, "nobody opened root's tune page");
+		CHECK(open(path, O_RDWR) < 0, "nobody opened root's tune page");
 		_exit(0);
 	}
 	reap(pid, "nobody");

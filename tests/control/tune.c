@@ -49,14 +49,14 @@ static void every_tunable_can_be_set(void)
 
 			set_and_wait(d->name, v[k]);
 			a = peer_ack(&p, d->name);
-			CHECKF(a.value == v[k] && get(d->name) == v[k], "%s: %lu", d->name, v[k]);
-			CHECKF(a.asked == v[k] && !a.clamped && !a.refused, "%s", d->name);
+			CHECK(a.value == v[k] && get(d->name) == v[k], "%s: %lu", d->name, v[k]);
+			CHECK(a.asked == v[k] && !a.clamped && !a.refused, "%s", d->name);
 			CHECK(a.origin == HAK_ORIGIN_ADMIN && (a.set & 1u << HAK_ORIGIN_ADMIN));
 		}
 		uint64_t g = peer_reset(&p, d->name);
 
 		WAIT_FOR(poked() && peer_has_applied(&p, g));
-		CHECKF(get(d->name) == d->dflt, "%s after reset", d->name);
+		CHECK(get(d->name) == d->dflt, "%s after reset", d->name);
 		CHECK(peer_ack(&p, d->name).origin == HAK_ORIGIN_DEFAULT);
 	}
 }
@@ -68,7 +68,7 @@ static void defaults_are_those_of_the_table(void)
 	for (unsigned i = 0; i < p.h.tunables; i++) {
 		struct hak_ack_value a = peer_ack(&p, p.tunable[i].name);
 
-		CHECKF(a.value == p.tunable[i].dflt, "%s", p.tunable[i].name);
+		CHECK(a.value == p.tunable[i].dflt, "%s", p.tunable[i].name);
 		CHECK(a.origin == HAK_ORIGIN_DEFAULT && a.set == 1u << HAK_ORIGIN_DEFAULT);
 	}
 }
@@ -83,7 +83,7 @@ static void the_highest_layer_wins(void)
 	CHECK(get("whale.ring_slots") == 20 &&
 	      peer_ack(&p, "whale.ring_slots").origin == HAK_ORIGIN_ENVIRONMENT);
 	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("whale.ring_slots", 10) == 0);
-	CHECKF(get("whale.ring_slots") == 20, "the program overrides the environment");
+	CHECK(get("whale.ring_slots") == 20, "the program overrides the environment");
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_POLICY, 1, 30, 0);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
 	CHECK(get("whale.ring_slots") == 30);
@@ -91,7 +91,7 @@ static void the_highest_layer_wins(void)
 	CHECK(get("whale.ring_slots") == 40);
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_POLICY, 1, 31, 0);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
-	CHECKF(get("whale.ring_slots") == 40, "policy overrides the admin");
+	CHECK(get("whale.ring_slots") == 40, "policy overrides the admin");
 	CHECK(peer_ack(&p, "whale.ring_slots").set == 0x1f);
 	CHECK(peer_ack(&p, "whale.ring_slots").layer[HAK_ORIGIN_PROGRAM] == 10);
 	CHECK(peer_ack(&p, "whale.ring_slots").layer[HAK_ORIGIN_ENVIRONMENT] == 20);
@@ -100,7 +100,7 @@ static void the_highest_layer_wins(void)
 	CHECK(get("whale.ring_slots") == 31);
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_POLICY, 0, 0, 0);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
-	CHECKF(get("whale.ring_slots") == 20, "reset removes one layer");
+	CHECK(get("whale.ring_slots") == 20, "reset removes one layer");
 }
 
 static void the_program_sets_at_once(void)
@@ -172,7 +172,7 @@ static void locked_means_locked(void)
 	id = peer_purge(&p, HAK_PURGE_ALL);
 	WAIT_FOR(poked() && (a = peer_answer(&p, id)).id == id);
 	CHECK(a.status == EPERM && a.bytes == 0);
-	CHECKF(HAKMEM(hakmem_set, hakmem_set_fn)("whale.ring_slots", 6) == 0, "the program may");
+	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("whale.ring_slots", 6) == 0, "the program may");
 	CHECK(get("whale.ring_slots") == 6);
 }
 
@@ -351,27 +351,27 @@ static void env_is_read_and_mistakes_are_told(void)
 	char out[512];
 
 	run_env("whale.ring_slots=32,region.evict=free,purge.delay_ms=1.5s", &o, out, sizeof(out));
-	CHECKF(strstr(out, "ring_slots=32 evict=1 delay=1500 "), "%s", out);
-	CHECKF(strstr(out, "origin=2 errors=0") && o.len == 0, "%s%s", out, o.err);
+	CHECK(strstr(out, "ring_slots=32 evict=1 delay=1500 "), "%s", out);
+	CHECK(strstr(out, "origin=2 errors=0") && o.len == 0, "%s%s", out, o.err);
 
 	run_env("foo=1,whale.ring_slots=9999,,region.evict=freee,purge.delay_ms=7,thp.mode", &o,
 		out, sizeof(out));
-	CHECKF(strstr(out, "ring_slots=128 evict=0 delay=7 "), "%s", out);
-	CHECKF(strstr(out, "errors=4"), "%s", out);
-	CHECKF(lines(o.err) == 4, "%s", o.err);
-	CHECKF(strstr(o.err, "\"foo=1\"") && strstr(o.err, "\"whale.ring_slots=9999\""), "%s",
-	       o.err);
-	CHECKF(strstr(o.err, "0 to 1024") && strstr(o.err, "dontneed|free|remap"), "%s", o.err);
+	CHECK(strstr(out, "ring_slots=128 evict=0 delay=7 "), "%s", out);
+	CHECK(strstr(out, "errors=4"), "%s", out);
+	CHECK(lines(o.err) == 4, "%s", o.err);
+	CHECK(strstr(o.err, "\"foo=1\"") && strstr(o.err, "\"whale.ring_slots=9999\""), "%s",
+	      o.err);
+	CHECK(strstr(o.err, "0 to 1024") && strstr(o.err, "dontneed|free|remap"), "%s", o.err);
 
 	run_env("control=off", &o, out, sizeof(out));
-	CHECKF(strstr(out, "segment=0") && o.len == 0, "%s%s", out, o.err);
+	CHECK(strstr(out, "segment=0") && o.len == 0, "%s%s", out, o.err);
 	run_env("control.segment=no", &o, out, sizeof(out));
-	CHECKF(strstr(out, "segment=0"), "%s", out);
+	CHECK(strstr(out, "segment=0"), "%s", out);
 	run_env("control=on,control.lock=yes", &o, out, sizeof(out));
-	CHECKF(strstr(out, "lock=1 segment=1"), "%s", out);
+	CHECK(strstr(out, "lock=1 segment=1"), "%s", out);
 
 	run_env("a\033[31m=\n1", &o, out, sizeof(out));
-	CHECKF(!strchr(o.err, '\033') && lines(o.err) == 1, "%s", o.err);
+	CHECK(!strchr(o.err, '\033') && lines(o.err) == 1, "%s", o.err);
 	run_env("", &o, out, sizeof(out));
 	CHECK(o.len == 0);
 }

@@ -10,7 +10,7 @@
 
 #include "control/schema.h"
 #include "hakmemctl/advise/advise.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define M	 ((uint64_t)1 << 20)
 #define AT(name) offsetof(struct advice_figures, name)
@@ -28,7 +28,7 @@ static const struct {
 	const char *rule, *tunable; /* "": a purge */
 	uint64_t value;
 	struct one speaks[12], silent[12];
-} cases[] = {
+} situations[] = {
 	{ "ring-slots",
 	  "whale.ring_slots",
 	  256,
@@ -202,32 +202,32 @@ static void check_cases(void)
 	unsigned all = 0;
 	struct advice a = { 0 };
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		unsigned bit = bit_of(cases[i].rule), mask;
+	for (size_t i = 0; i < sizeof(situations) / sizeof(situations[0]); i++) {
+		unsigned bit = bit_of(situations[i].rule), mask;
 		const struct hak_tunable_row *row;
 		struct advice_figures f = calm();
 
-		for (const struct one *o = cases[i].speaks; o->at; o++)
+		for (const struct one *o = situations[i].speaks; o->at; o++)
 			set(&f, o);
 		mask = who_speaks(&f, &a);
-		CHECK(bit && mask == bit, "%s: %#x speak", cases[i].rule, mask);
-		CHECK(a.value == cases[i].value, "%s: value %llu", cases[i].rule,
-		      (unsigned long long)a.value);
+		EXPECT(bit && mask == bit, "%s: %#x speak", situations[i].rule, mask);
+		EXPECT(a.value == situations[i].value, "%s: value %llu", situations[i].rule,
+		       (unsigned long long)a.value);
 		row = bit ? advice_tunable(&advice_rules[__builtin_ctz(bit)]) : NULL;
-		CHECK(strcmp(row ? row->name : "", cases[i].tunable) == 0, "%s: of %s",
-		      cases[i].rule, row ? row->name : "no tunable");
-		CHECK(a.why[0] && a.cpu_how && a.rss_how, "%s: says not why", cases[i].rule);
-		CHECK(a.cpu <= 0, "%s: costs %f", cases[i].rule, a.cpu);
-		for (const struct one *o = cases[i].silent; o->at; o++) {
+		EXPECT(strcmp(row ? row->name : "", situations[i].tunable) == 0, "%s: of %s",
+		       situations[i].rule, row ? row->name : "no tunable");
+		EXPECT(a.why[0] && a.cpu_how && a.rss_how, "%s: says not why", situations[i].rule);
+		EXPECT(a.cpu <= 0, "%s: costs %f", situations[i].rule, a.cpu);
+		for (const struct one *o = situations[i].silent; o->at; o++) {
 			struct advice_figures g = f;
 
 			set(&g, o);
-			CHECK(!(who_speaks(&g, &a) & bit), "%s speaks though figure %zu is %llu",
-			      cases[i].rule, o->at / 8, (unsigned long long)o->value);
+			EXPECT(!(who_speaks(&g, &a) & bit), "%s speaks though figure %zu is %llu",
+			       situations[i].rule, o->at / 8, (unsigned long long)o->value);
 		}
 		all |= bit;
 	}
-	CHECK(all == (1u << advice_rules_n) - 1, "a rule without a case: %#x", all);
+	EXPECT(all == (1u << advice_rules_n) - 1, "a rule without a case: %#x", all);
 }
 
 /* A process may count what it likes, and its tunables may be any number. */
@@ -256,8 +256,8 @@ static void check_nonsense(void)
 			advice_rules[i].figure(&f);
 			if (!advice_rules[i].look(&f, &a) || !row)
 				continue;
-			CHECK(a.value >= row->min && a.value <= row->max, "%s: %llu of %s",
-			      advice_rules[i].name, (unsigned long long)a.value, row->name);
+			EXPECT(a.value >= row->min && a.value <= row->max, "%s: %llu of %s",
+			       advice_rules[i].name, (unsigned long long)a.value, row->name);
 		}
 	}
 }
@@ -268,30 +268,35 @@ static void check_ids(void)
 
 	for (size_t i = 0; i < advice_rules_n; i++) {
 		advice_id(&advice_rules[i], "web.service", id);
-		CHECK(strlen(id) == 8, "id \"%s\"", id);
+		EXPECT(strlen(id) == 8, "id \"%s\"", id);
 		advice_id(&advice_rules[i], "mail.service", other);
-		CHECK(strcmp(id, other) != 0, "%s: the same for all", advice_rules[i].name);
+		EXPECT(strcmp(id, other) != 0, "%s: the same for all", advice_rules[i].name);
 		for (size_t j = 0; j < i; j++) {
 			advice_id(&advice_rules[j], "web.service", other);
-			CHECK(strcmp(id, other) != 0, "%s and %s are one", advice_rules[i].name,
-			      advice_rules[j].name);
+			EXPECT(strcmp(id, other) != 0, "%s and %s are one", advice_rules[i].name,
+			       advice_rules[j].name);
 		}
 	}
 	/* People write them down: they are the same tomorrow. */
 	advice_id(&advice_rules[0], "web.service", id);
-	CHECK(strcmp(id, "8f59677b") == 0, "the id is %s", id);
+	EXPECT(strcmp(id, "8f59677b") == 0, "the id is %s", id);
 }
 
-int main(void)
+static void a_calm_process(void)
 {
 	struct advice_figures f = calm();
 	struct advice a;
 
-	CHECK(who_speaks(&f, &a) == 0, "rules speak of a calm process");
+	EXPECT(who_speaks(&f, &a) == 0, "rules speak of a calm process");
 	f.traced = 1;
-	CHECK(who_speaks(&f, &a) == 0, "rules speak of a calm process that was traced");
-	check_cases();
-	check_nonsense();
-	check_ids();
-	return check_end();
+	EXPECT(who_speaks(&f, &a) == 0, "rules speak of a calm process that was traced");
 }
+
+static const struct tcase cases[] = {
+	{ "a_calm_process", a_calm_process },
+	{ "cases", check_cases },
+	{ "nonsense", check_nonsense },
+	{ "ids", check_ids },
+};
+
+CASES(cases)

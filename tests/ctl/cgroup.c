@@ -8,7 +8,7 @@
 
 #include "control/cgroup.h"
 #include "control/target.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 static const char unified[] = "0::/system.slice/nginx.service\n";
 static const char hybrid[] =
@@ -34,11 +34,11 @@ static void layout(const char *text, const char *path, const char *unit, const c
 	char got[HAK_CGROUP_BYTES], name[HAK_UNIT_NAME_BYTES];
 
 	hak_cgroup_path(&groups, got);
-	CHECK(strcmp(got, path) == 0, "path %s, not %s", got, path);
-	CHECK(hak_cgroup_unit(got, name) == (*unit != 0), "%s: unit or none", text);
-	CHECK(strcmp(name, unit) == 0, "unit %s, not %s", name, unit);
+	EXPECT(strcmp(got, path) == 0, "path %s, not %s", got, path);
+	EXPECT(hak_cgroup_unit(got, name) == (*unit != 0), "%s: unit or none", text);
+	EXPECT(strcmp(name, unit) == 0, "unit %s, not %s", name, unit);
 	hak_cgroup_slice(got, name);
-	CHECK(strcmp(name, slice) == 0, "slice %s, not %s", name, slice);
+	EXPECT(strcmp(name, slice) == 0, "slice %s, not %s", name, slice);
 }
 
 static void layouts(void)
@@ -68,42 +68,42 @@ static void units(void)
 	char path[HAK_CGROUP_BYTES];
 
 	hak_cgroup_path(&groups, path);
-	CHECK(hak_cgroup_in_unit(path, "user.slice"), "a slice holds what lies below");
-	CHECK(hak_cgroup_in_unit(path, "user@1000.service"), "a service with groups of its own");
-	CHECK(hak_cgroup_in_unit("/_cpu.service", "cpu.service"), "a name that was escaped");
-	CHECK(!hak_cgroup_in_unit("/_cpu.service", "_cpu.service"), "the escape is no part of it");
-	CHECK(!hak_cgroup_in_unit_of(path, "cpu.service", 0), "a user's unit is not the system's");
-	CHECK(!hak_cgroup_in_unit_of(path, "app.slice", 0), "nor a user's slice");
-	CHECK(hak_cgroup_in_unit_of(path, "cpu.service", 1000), "to that user it is his");
-	CHECK(hak_cgroup_in_unit_of(path, "app.slice", 1000), "and his slice");
-	CHECK(!hak_cgroup_in_unit_of(path, "cpu.service", 100), "not to another user");
-	CHECK(!hak_cgroup_in_unit_of("/system.slice/docker-1.scope/nginx.service", "nginx.service",
-				     0),
-	      "a container names its groups as it likes");
-	CHECK(!hak_cgroup_in_unit_of("/system.slice/docker-1.scope/user.slice/user-7.slice/"
-				     "user@7.service/a.service",
-				     "a.service", 7),
-	      "in a container there is no user's manager");
-	CHECK(!hak_cgroup_in_unit(path, "user-100.slice"), "whole names only");
-	CHECK(!hak_cgroup_in_unit("", "user.slice"), "a process without a path");
-	CHECK(hak_cgroup_in_unit(path, "user@.service"), "a template has its instances");
-	CHECK(!hak_cgroup_in_unit(path, "user@.slice"), "of its kind alone");
-	CHECK(!hak_cgroup_in_unit(path, "use@.service"), "and of its name");
-	CHECK(!hak_cgroup_in_unit(path, "user@1.service"), "an instance is one");
-	CHECK(!hak_cgroup_in_unit("/user@.service", "user@1.service"), "a template is none");
+	EXPECT(hak_cgroup_in_unit(path, "user.slice"), "a slice holds what lies below");
+	EXPECT(hak_cgroup_in_unit(path, "user@1000.service"), "a service with groups of its own");
+	EXPECT(hak_cgroup_in_unit("/_cpu.service", "cpu.service"), "a name that was escaped");
+	EXPECT(!hak_cgroup_in_unit("/_cpu.service", "_cpu.service"), "the escape is no part of it");
+	EXPECT(!hak_cgroup_in_unit_of(path, "cpu.service", 0), "a user's unit is not the system's");
+	EXPECT(!hak_cgroup_in_unit_of(path, "app.slice", 0), "nor a user's slice");
+	EXPECT(hak_cgroup_in_unit_of(path, "cpu.service", 1000), "to that user it is his");
+	EXPECT(hak_cgroup_in_unit_of(path, "app.slice", 1000), "and his slice");
+	EXPECT(!hak_cgroup_in_unit_of(path, "cpu.service", 100), "not to another user");
+	EXPECT(!hak_cgroup_in_unit_of("/system.slice/docker-1.scope/nginx.service", "nginx.service",
+				      0),
+	       "a container names its groups as it likes");
+	EXPECT(!hak_cgroup_in_unit_of("/system.slice/docker-1.scope/user.slice/user-7.slice/"
+				      "user@7.service/a.service",
+				      "a.service", 7),
+	       "in a container there is no user's manager");
+	EXPECT(!hak_cgroup_in_unit(path, "user-100.slice"), "whole names only");
+	EXPECT(!hak_cgroup_in_unit("", "user.slice"), "a process without a path");
+	EXPECT(hak_cgroup_in_unit(path, "user@.service"), "a template has its instances");
+	EXPECT(!hak_cgroup_in_unit(path, "user@.slice"), "of its kind alone");
+	EXPECT(!hak_cgroup_in_unit(path, "use@.service"), "and of its name");
+	EXPECT(!hak_cgroup_in_unit(path, "user@1.service"), "an instance is one");
+	EXPECT(!hak_cgroup_in_unit("/user@.service", "user@1.service"), "a template is none");
 }
 
 static void below(void)
 {
 	struct hak_cgroups groups = of(hybrid);
 
-	CHECK(hak_cgroup_below(&groups, "/batch"), "any hierarchy");
-	CHECK(hak_cgroup_below(&groups, "/batch/night/"), "a slash at the end");
-	CHECK(!hak_cgroup_below(&groups, "/bat"), "whole components only");
-	CHECK(!hak_cgroup_below(&groups, "/batch/night/x"), "not above");
-	CHECK(hak_cgroup_below(&groups, "/"), "everything lies below the root");
+	EXPECT(hak_cgroup_below(&groups, "/batch"), "any hierarchy");
+	EXPECT(hak_cgroup_below(&groups, "/batch/night/"), "a slash at the end");
+	EXPECT(!hak_cgroup_below(&groups, "/bat"), "whole components only");
+	EXPECT(!hak_cgroup_below(&groups, "/batch/night/x"), "not above");
+	EXPECT(hak_cgroup_below(&groups, "/"), "everything lies below the root");
 	groups = of("");
-	CHECK(!hak_cgroup_below(&groups, "/"), "what lies nowhere");
+	EXPECT(!hak_cgroup_below(&groups, "/"), "what lies nowhere");
 }
 
 /* Everything too long is nothing, and never a neighbour's memory. */
@@ -115,14 +115,14 @@ static void long_names(void)
 	snprintf(text, sizeof(text), "0::/%0300d.service/x.service\n", 1);
 	groups = of(text);
 	hak_cgroup_path(&groups, path);
-	CHECK(*path, "300 bytes are a path");
-	CHECK(!hak_cgroup_unit(path, unit) && !*unit, "and no unit");
-	CHECK(!hak_cgroup_in_unit(path, "x.service"), "nor what lies below");
+	EXPECT(*path, "300 bytes are a path");
+	EXPECT(!hak_cgroup_unit(path, unit) && !*unit, "and no unit");
+	EXPECT(!hak_cgroup_in_unit(path, "x.service"), "nor what lies below");
 	snprintf(text, sizeof(text), "0::/%02000d\n", 1);
 	groups = of(text);
 	hak_cgroup_path(&groups, path);
-	CHECK(!*path, "2000 bytes are none");
-	CHECK(hak_cgroup_below(&groups, "/"), "but it is below the root");
+	EXPECT(!*path, "2000 bytes are none");
+	EXPECT(hak_cgroup_below(&groups, "/"), "but it is below the root");
 }
 
 static void grammar(void)
@@ -160,23 +160,23 @@ static void grammar(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int r = hak_target_parse(cases[i].text, &target, why);
 
-		CHECK(r == (cases[i].kind < 0 ? -22 : 0), "%s: %d", cases[i].text, r);
-		CHECK(r < 0 || (int)target.kind == cases[i].kind, "%s: kind %d", cases[i].text,
-		      (int)target.kind);
-		CHECK(r == 0 || *why, "%s: no reason", cases[i].text);
+		EXPECT(r == (cases[i].kind < 0 ? -22 : 0), "%s: %d", cases[i].text, r);
+		EXPECT(r < 0 || (int)target.kind == cases[i].kind, "%s: kind %d", cases[i].text,
+		       (int)target.kind);
+		EXPECT(r == 0 || *why, "%s: no reason", cases[i].text);
 	}
 	snprintf(text, sizeof(text), "cgroup:/%01100d", 1);
-	CHECK(hak_target_parse(text, &target, why) < 0, "a path longer than any");
+	EXPECT(hak_target_parse(text, &target, why) < 0, "a path longer than any");
 	snprintf(text, sizeof(text), "%0300d.service", 1);
-	CHECK(hak_target_parse(text, &target, why) < 0, "a unit longer than any");
+	EXPECT(hak_target_parse(text, &target, why) < 0, "a unit longer than any");
 }
 
 static void check_account(const char *path, uid_t uid, uid_t expected)
 {
 	uid_t got = hak_cgroup_account(path, uid);
 
-	CHECK(got == expected, "%s, user %u: account %u, not %u", path, (unsigned)uid,
-	      (unsigned)got, (unsigned)expected);
+	EXPECT(got == expected, "%s, user %u: account %u, not %u", path, (unsigned)uid,
+	       (unsigned)got, (unsigned)expected);
 }
 
 static void check_accounts(void)
@@ -192,19 +192,15 @@ static void check_accounts(void)
 	check_account("/system.slice/user.slice/user-1000.slice/a", 7, 7);
 	check_account("/../user.slice/user-1000.slice/a", 7, 7);
 	check_account("", 7, 7);
-	CHECK(hak_account_of_peer(getpid(), getuid() + 1) == HAK_ACCOUNT_UNKNOWN,
-	      "the account of another's process");
-	CHECK(hak_account_of_peer(0, 7) == HAK_ACCOUNT_UNKNOWN, "the account of no process");
-	CHECK(hak_account_of_peer(0, 0) == 0, "root's account");
+	EXPECT(hak_account_of_peer(getpid(), getuid() + 1) == HAK_ACCOUNT_UNKNOWN,
+	       "the account of another's process");
+	EXPECT(hak_account_of_peer(0, 7) == HAK_ACCOUNT_UNKNOWN, "the account of no process");
+	EXPECT(hak_account_of_peer(0, 0) == 0, "root's account");
 }
 
-int main(void)
-{
-	layouts();
-	units();
-	below();
-	long_names();
-	grammar();
-	check_accounts();
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "layouts", layouts },	      { "units", units },     { "below", below },
+	{ "long_names", long_names }, { "grammar", grammar }, { "accounts", check_accounts },
+};
+
+CASES(cases)

@@ -20,7 +20,7 @@
 #include "control/proc.h"
 #include "control/reader.h"
 #include "control/segment.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define MS    1000000
 #define LINES 3000u /* of maps: several pieces */
@@ -38,11 +38,11 @@ static void check_each(const char *when)
 	char text[64];
 	unsigned n = 0;
 
-	CHECK(hak_each_mapping(held, count, &n) == -ETIME && n == 0, "maps, %s", when);
-	CHECK(hak_maybe_segment(held, ".") == -ETIME, "whether there is a segment, %s", when);
-	CHECK(hak_reader_text(held, "smaps_rollup", text, sizeof(text)) == -ETIME && !text[0],
-	      "a text, %s", when);
-	CHECK(hak_reader_open(held, "mem", O_RDONLY) == -ETIME, "opening, %s", when);
+	EXPECT(hak_each_mapping(held, count, &n) == -ETIME && n == 0, "maps, %s", when);
+	EXPECT(hak_maybe_segment(held, ".") == -ETIME, "whether there is a segment, %s", when);
+	EXPECT(hak_reader_text(held, "smaps_rollup", text, sizeof(text)) == -ETIME && !text[0],
+	       "a text, %s", when);
+	EXPECT(hak_reader_open(held, "mem", O_RDONLY) == -ETIME, "opening, %s", when);
 }
 
 /* What others can be asked meanwhile. */
@@ -53,18 +53,18 @@ static void check_ours(const char *when)
 	unsigned n = 0;
 	int fd;
 
-	CHECK(hak_each_mapping(ours, count, &n) == 0 && n > 5, "%u mappings, %s", n, when);
-	CHECK(hak_maybe_segment(ours, ".") == 0, "no segment, %s", when);
-	CHECK(hak_reader_text(ours, "smaps_rollup", text, sizeof(text)) > 0 &&
-		      strstr(text, "\nRss:"),
-	      "a text, %s", when);
+	EXPECT(hak_each_mapping(ours, count, &n) == 0 && n > 5, "%u mappings, %s", n, when);
+	EXPECT(hak_maybe_segment(ours, ".") == 0, "no segment, %s", when);
+	EXPECT(hak_reader_text(ours, "smaps_rollup", text, sizeof(text)) > 0 &&
+		       strstr(text, "\nRss:"),
+	       "a text, %s", when);
 	fd = hak_reader_open(ours, "mem", O_RDONLY);
-	CHECK(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC, "memory, %s", when);
-	CHECK(hak_reader_at(fd, copy, sizeof(copy), (uintptr_t)word) == sizeof(word) &&
-		      strcmp(copy, word) == 0,
-	      "what is in it, %s", when);
+	EXPECT(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC, "memory, %s", when);
+	EXPECT(hak_reader_at(fd, copy, sizeof(copy), (uintptr_t)word) == sizeof(word) &&
+		       strcmp(copy, word) == 0,
+	       "what is in it, %s", when);
 	close(fd);
-	CHECK(hak_reader_open(ours, "map_files/1-2", O_PATH) == -ENOENT, "no such file, %s", when);
+	EXPECT(hak_reader_open(ours, "map_files/1-2", O_PATH) == -ENOENT, "no such file, %s", when);
 }
 
 static void check_budget(void)
@@ -75,26 +75,26 @@ static void check_budget(void)
 	int64_t before = hak_processor_ns();
 
 	hak_budget_enter(&budget, 1000000ll * MS);
-	CHECK(!hak_budget_spent(), "a budget that is larger than a wait");
+	EXPECT(!hak_budget_spent(), "a budget that is larger than a wait");
 	check_each("with a budget");
-	CHECK(hak_budget_leave(&budget), "the piece was put off");
+	EXPECT(hak_budget_leave(&budget), "the piece was put off");
 	/* One was waited for; those behind it were not even asked. */
-	CHECK(hak_processor_ns() - before >= 100 * MS, "%lld ns were charged",
-	      (long long)(hak_processor_ns() - before));
+	EXPECT(hak_processor_ns() - before >= 100 * MS, "%lld ns were charged",
+	       (long long)(hak_processor_ns() - before));
 
 	s->pass_ns = 300 * MS, s->user_ns = 50 * MS, s->piece_ns = 40 * MS;
 	hak_shares_begin(s);
-	CHECK(hak_share_enter(s, 4001000, &turn), "a first piece");
-	CHECK(hak_maybe_segment(held, ".") == -ETIME, "one wait in a share");
-	CHECK(hak_share_leave(s, &turn) && s->put_off == 1, "it was put off, and counted");
+	EXPECT(hak_share_enter(s, 4001000, &turn), "a first piece");
+	EXPECT(hak_maybe_segment(held, ".") == -ETIME, "one wait in a share");
+	EXPECT(hak_share_leave(s, &turn) && s->put_off == 1, "it was put off, and counted");
 	for (unsigned uid = 4002000; uid < 4002010; uid++) {
 		if (!hak_share_enter(s, uid, NULL))
 			continue;
 		check_ours("of another user");
-		CHECK(!hak_share_leave(s, NULL), "that was not put off");
+		EXPECT(!hak_share_leave(s, NULL), "that was not put off");
 		break;
 	}
-	CHECK(!hak_share_enter(s, 4001000, NULL) && s->waits, "the user owes the wait");
+	EXPECT(!hak_share_enter(s, 4001000, NULL) && s->waits, "the user owes the wait");
 	free(s);
 }
 
@@ -113,16 +113,16 @@ static void check_long(const char *folder)
 					   (int)(i % 40),
 					   "[anon:a name of which there is some here]");
 	if (!f || fclose(f) != 0 || bytes < 3 * HAK_READER_BYTES)
-		CHECK(0, "%s cannot be written", path);
+		EXPECT(0, "%s cannot be written", path);
 	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	CHECK(hak_each_mapping(fd, count, &n) == 0 && n == LINES, "%u lines of %u", n, LINES);
-	CHECK(hak_maybe_segment(fd, ".") == 0, "no segment in them");
+	EXPECT(hak_each_mapping(fd, count, &n) == 0 && n == LINES, "%u lines of %u", n, LINES);
+	EXPECT(hak_maybe_segment(fd, ".") == 0, "no segment in them");
 	f = fopen(path, "ae");
 	snprintf(line, sizeof(line), "f000-10000 r--s 00000000 00:01 7 /memfd:%s (deleted)\n",
 		 HAK_STATS_NAME);
 	if (!f || fputs(line, f) < 0 || fclose(f) != 0)
-		CHECK(0, "%s cannot be written", path);
-	CHECK(hak_maybe_segment(fd, ".") == 1, "one at the end");
+		EXPECT(0, "%s cannot be written", path);
+	EXPECT(hak_maybe_segment(fd, ".") == 1, "one at the end");
 	close(fd);
 }
 
@@ -158,32 +158,32 @@ static void check_killed(void)
 	pid_t keeper = last_child(getpid()), reader = last_child(keeper);
 	unsigned n = 0;
 
-	CHECK(keeper > 0 && reader > 0, "a keeper and a reader");
+	EXPECT(keeper > 0 && reader > 0, "a keeper and a reader");
 	if (keeper <= 0 || reader <= 0)
 		return;
 	kill(reader, SIGKILL);
-	CHECK(hak_each_mapping(ours, count, &n) == -ETIME, "by a killed reader");
+	EXPECT(hak_each_mapping(ours, count, &n) == -ETIME, "by a killed reader");
 	check_ours("after that");
 	/* The reader goes with its keeper. */
 	reader = last_child(keeper);
 	kill(keeper, SIGKILL);
 	wait_for_end(reader);
 	n = 0;
-	CHECK(hak_each_mapping(ours, count, &n) == -ETIME, "by a reader without a keeper");
+	EXPECT(hak_each_mapping(ours, count, &n) == -ETIME, "by a reader without a keeper");
 	check_ours("after that, too");
 }
 
 /* Parent and child ask at once. */
 static void check_fork(void)
 {
-	int failures = check_failures, status;
+	int failures = expectations_failed, status;
 	pid_t child = fork();
 
 	for (unsigned i = 0; i < 100; i++)
 		check_ours(child ? "in the parent" : "in the child");
 	if (child == 0)
-		_exit(check_failures != failures);
-	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child failed");
+		_exit(expectations_failed != failures);
+	EXPECT(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child failed");
 }
 
 static void check_advise(void)
@@ -195,26 +195,25 @@ static void check_advise(void)
 	part.iov_base =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memset(part.iov_base, 1, bytes);
-	CHECK(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == (ssize_t)bytes, "advice");
+	EXPECT(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == (ssize_t)bytes, "advice");
 	part.iov_base = (char *)part.iov_base + 1;
-	CHECK(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == -EINVAL, "bad advice");
-	CHECK(hak_reader_advise(pidfd, &part, HAK_READER_PARTS + 1, MADV_COLD) == -EINVAL,
-	      "too many parts");
+	EXPECT(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == -EINVAL, "bad advice");
+	EXPECT(hak_reader_advise(pidfd, &part, HAK_READER_PARTS + 1, MADV_COLD) == -EINVAL,
+	       "too many parts");
 	close(pidfd);
 }
 
-int main(void)
+static void held_files(void)
 {
 	static const char *const files[] = { "maps", "smaps_rollup", "mem" };
 	const char *tmp = getenv("HAK_TMP");
 	char folder[256], text[256], path[300];
 
-	alarm(200); /* one that is waited for in vain */
 	snprintf(folder, sizeof(folder), "%s/held", tmp ? tmp : ".");
 	mkdir(folder, 0700);
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
-		CHECK(mkfifo(path, 0600) == 0, "%s", path);
+		EXPECT(mkfifo(path, 0600) == 0, "%s", path);
 	}
 	held = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	ours = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -227,7 +226,12 @@ int main(void)
 	check_fork();
 	snprintf(text, sizeof(text), "%s/long", tmp ? tmp : ".");
 	mkdir(text, 0700);
-	CHECK(chdir(text) == 0, "%s", text);
+	EXPECT(chdir(text) == 0, "%s", text);
 	check_long(".");
-	return check_end();
 }
+
+static const struct tcase cases[] = {
+	{ "held_files", held_files, 200 },
+};
+
+CASES(cases)

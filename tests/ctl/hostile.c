@@ -22,7 +22,7 @@
 #include "control/snapshot.h"
 #include "control/target.h"
 #include "control/tunewrite.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 #include "tests/ctl/fake.h"
 
 enum { READER_SECONDS = 20 };
@@ -295,9 +295,9 @@ static void try_liar(const struct liar *liar)
 	alarm(READER_SECONDS);
 	r = hak_segment_open(pid, HAK_SEGMENT_WRITE, &seg, why);
 	alarm(0);
-	CHECK(r == liar->error, "%s: %d (%s), expected %d", liar->name, r, why, liar->error);
-	CHECK(r == 0 || strstr(why, liar->says), "%s: \"%s\" does not say \"%s\"", liar->name, why,
-	      liar->says);
+	EXPECT(r == liar->error, "%s: %d (%s), expected %d", liar->name, r, why, liar->error);
+	EXPECT(r == 0 || strstr(why, liar->says), "%s: \"%s\" does not say \"%s\"", liar->name, why,
+	       liar->says);
 	if (r == 0)
 		hak_segment_close(seg);
 	stop(pid);
@@ -335,12 +335,12 @@ static void descriptors(void)
 		alarm(READER_SECONDS);
 		r = hak_segment_open(pid, 0, &seg, why);
 		alarm(0);
-		CHECK(r == 0 || (r == -EPERM && strstr(why, "only root")), "%s: %d (%s)",
-		      cases[i].name, r, why);
-		CHECK(geteuid() != 0 || r == 0, "%s: root got %d (%s)", cases[i].name, r, why);
+		EXPECT(r == 0 || (r == -EPERM && strstr(why, "only root")), "%s: %d (%s)",
+		       cases[i].name, r, why);
+		EXPECT(geteuid() != 0 || r == 0, "%s: root got %d (%s)", cases[i].name, r, why);
 		if (r == 0) {
-			CHECK(strcmp(seg->header.version, "fake") == 0,
-			      "%s: took what is not mapped", cases[i].name);
+			EXPECT(strcmp(seg->header.version, "fake") == 0,
+			       "%s: took what is not mapped", cases[i].name);
 			hak_segment_close(seg);
 		}
 		stop(pid);
@@ -380,16 +380,17 @@ static void figures(void)
 	struct hak_memory memory;
 	uint64_t bytes;
 
-	CHECK(hak_snapshot_take(seg, &snap) == 0, "snapshot");
-	CHECK(snap.heaps == FAKE_HEAPS, "%u heaps", snap.heaps);
+	EXPECT(hak_snapshot_take(seg, &snap) == 0, "snapshot");
+	EXPECT(snap.heaps == FAKE_HEAPS, "%u heaps", snap.heaps);
 	memory = hak_memory_of(seg, &snap);
-	CHECK(memory.thread_cached == 0, "negative cached blocks came out as %llu",
-	      (unsigned long long)memory.thread_cached);
+	EXPECT(memory.thread_cached == 0, "negative cached blocks came out as %llu",
+	       (unsigned long long)memory.thread_cached);
 	hak_snapshot_free(&snap);
-	CHECK(hak_tunables_read(seg, &states) == 0, "tunables");
-	CHECK(states[0].ack.value == ~0ull, "a value");
+	EXPECT(hak_tunables_read(seg, &states) == 0, "tunables");
+	EXPECT(states[0].ack.value == ~0ull, "a value");
 	free(states);
-	CHECK(hak_pageout_run(seg, &bytes) == 0 && bytes == 0, "page-out of ranges that cannot be");
+	EXPECT(hak_pageout_run(seg, &bytes) == 0 && bytes == 0,
+	       "page-out of ranges that cannot be");
 	hak_segment_close(seg);
 	stop(pid);
 }
@@ -451,13 +452,13 @@ static void tune_pages(void)
 
 		alarm(READER_SECONDS);
 		r = hak_segment_read_tune(seg, &tune);
-		CHECK(r == (unreadable ? cases[i].error : 0), "%s: read: %d", cases[i].liar.name,
-		      r);
+		EXPECT(r == (unreadable ? cases[i].error : 0), "%s: read: %d", cases[i].liar.name,
+		       r);
 		r = hak_tune_write(seg, HAK_ORIGIN_ADMIN, &change, 1, &ticket, why);
-		CHECK(r == cases[i].error, "%s: set: %d (%s)", cases[i].liar.name, r, why);
-		CHECK(r == 0 || strstr(why, cases[i].says), "%s: \"%s\"", cases[i].liar.name, why);
+		EXPECT(r == cases[i].error, "%s: set: %d (%s)", cases[i].liar.name, r, why);
+		EXPECT(r == 0 || strstr(why, cases[i].says), "%s: \"%s\"", cases[i].liar.name, why);
 		r = hak_purge_ask(seg, HAK_PURGE_ALL, &ticket, why);
-		CHECK(r == cases[i].error, "%s: purge: %d (%s)", cases[i].liar.name, r, why);
+		EXPECT(r == cases[i].error, "%s: purge: %d (%s)", cases[i].liar.name, r, why);
 		alarm(0);
 		hak_segment_close(seg);
 		stop(pid);
@@ -488,22 +489,22 @@ static void answers(void)
 
 	alarm(READER_SECONDS);
 	seg = open_good(pid);
-	CHECK(hak_purge_ask(seg, HAK_PURGE_DIRTY, &id, why) == 0 && id == 1, "ask");
-	CHECK(hak_purge_wait(seg, id, 50000000, &answer) == -ETIMEDOUT && answer.bytes == 4711,
-	      "half an answer");
-	CHECK(hak_pageout_run(seg, &bytes) == -EAGAIN, "half a table of ranges");
-	CHECK(hak_tune_wait(seg, 2, 50000000) == -ETIMEDOUT, "nobody applies");
+	EXPECT(hak_purge_ask(seg, HAK_PURGE_DIRTY, &id, why) == 0 && id == 1, "ask");
+	EXPECT(hak_purge_wait(seg, id, 50000000, &answer) == -ETIMEDOUT && answer.bytes == 4711,
+	       "half an answer");
+	EXPECT(hak_pageout_run(seg, &bytes) == -EAGAIN, "half a table of ranges");
+	EXPECT(hak_tune_wait(seg, 2, 50000000) == -ETIMEDOUT, "nobody applies");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	CHECK(hak_tune_wait(seg, 2, 10000000000) == -ESRCH, "waiting for the dead");
-	CHECK(hak_segment_alive(seg) == -ESRCH, "dead");
+	EXPECT(hak_tune_wait(seg, 2, 10000000000) == -ESRCH, "waiting for the dead");
+	EXPECT(hak_segment_alive(seg) == -ESRCH, "dead");
 	hak_segment_close(seg);
 
 	pid = start(&future);
 	seg = open_good(pid);
-	CHECK(hak_purge_ask(seg, HAK_PURGE_DIRTY, &id, why) == 0 && id == 1, "ask");
-	CHECK(hak_purge_wait(seg, id, 10000000000, &answer) == -ESTALE,
-	      "an answer to a later request");
+	EXPECT(hak_purge_ask(seg, HAK_PURGE_DIRTY, &id, why) == 0 && id == 1, "ask");
+	EXPECT(hak_purge_wait(seg, id, 10000000000, &answer) == -ESTALE,
+	       "an answer to a later request");
 	hak_segment_close(seg);
 	alarm(0);
 	stop(pid);
@@ -566,18 +567,18 @@ static void page_out(void)
 	pid = start(&liar);
 	seg = open_good(pid);
 	second = open_good(pid);
-	CHECK(hak_pageout_attach(seg) == 0 && hak_pageout_attach(second) == -EBUSY,
-	      "one controller at a time");
+	EXPECT(hak_pageout_attach(seg) == 0 && hak_pageout_attach(second) == -EBUSY,
+	       "one controller at a time");
 	hak_pageout_detach(seg);
-	CHECK(hak_pageout_attach(second) == 0, "the next one");
+	EXPECT(hak_pageout_attach(second) == 0, "the next one");
 	hak_segment_close(second);
-	CHECK(hak_pageout_attach(seg) == 0, "closing gave the lock back");
+	EXPECT(hak_pageout_attach(seg) == 0, "closing gave the lock back");
 	anon = rss_line(pid, "RssAnon:");
 	shared = rss_line(pid, "RssShmem:");
-	CHECK(hak_pageout_run(seg, &bytes) == 0, "page-out");
-	CHECK(bytes >= SPAN / 2, "%llu bytes paged out of %u", (unsigned long long)bytes, SPAN);
-	CHECK(anon - rss_line(pid, "RssAnon:") >= SPAN / 2, "private memory stayed");
-	CHECK(rss_line(pid, "RssShmem:") == shared, "shared memory was paged out");
+	EXPECT(hak_pageout_run(seg, &bytes) == 0, "page-out");
+	EXPECT(bytes >= SPAN / 2, "%llu bytes paged out of %u", (unsigned long long)bytes, SPAN);
+	EXPECT(anon - rss_line(pid, "RssAnon:") >= SPAN / 2, "private memory stayed");
+	EXPECT(rss_line(pid, "RssShmem:") == shared, "shared memory was paged out");
 	hak_segment_close(seg);
 	stop(pid);
 
@@ -617,12 +618,12 @@ static void real_child(void)
 	}
 	if (read(ready[0], &c, 1) != 1)
 		err(99, "read");
-	CHECK(hak_segment_open(pid, 0, &seg, why) == -ESTALE,
-	      "%s: a child was taken for its parent", parent.name);
-	CHECK(hak_segment_open(getpid(), 0, &seg, why) == 0, "the parent: %s", why);
+	EXPECT(hak_segment_open(pid, 0, &seg, why) == -ESTALE,
+	       "%s: a child was taken for its parent", parent.name);
+	EXPECT(hak_segment_open(getpid(), 0, &seg, why) == 0, "the parent: %s", why);
 	hak_segment_close(seg);
 	stop(pid);
-	CHECK(hak_segment_open(pid, 0, &seg, why) == -ESRCH, "a pid that is no more: %s", why);
+	EXPECT(hak_segment_open(pid, 0, &seg, why) == -ESRCH, "a pid that is no more: %s", why);
 	munmap(f.map, f.bytes);
 	munmap(f.tune, 4096);
 	close(f.stats_fd);
@@ -653,36 +654,36 @@ static void second_look(void)
 	fake_create(&f);
 	fake_seal(&f);
 	r = hak_target_open(NULL, getpid(), 0, &seg, why);
-	CHECK(r == 0 && pauses == 0, "a good segment: %s", why);
+	EXPECT(r == 0 && pauses == 0, "a good segment: %s", why);
 	hak_segment_close(seg);
 	mended = (uint64_t *)f.header;
 	good_word = *mended;
 	*mended = 0;
 	r = hak_target_open(NULL, getpid(), 0, &seg, why);
-	CHECK(r == 0 && pauses == 1, "one that becomes good: %s", why);
+	EXPECT(r == 0 && pauses == 1, "one that becomes good: %s", why);
 	if (r == 0)
 		hak_segment_close(seg);
 	*mended = 0;
 	mended = NULL;
 	for (unsigned i = 0; i < 100; i++)
-		CHECK(hak_target_open(NULL, getpid(), 0, &seg, why) == -EBADMSG, "a bad one");
-	CHECK(pauses >= 2 && pauses < 50, "%u pauses for 100 bad ones", pauses);
+		EXPECT(hak_target_open(NULL, getpid(), 0, &seg, why) == -EBADMSG, "a bad one");
+	EXPECT(pauses >= 2 && pauses < 50, "%u pauses for 100 bad ones", pauses);
 	munmap(f.map, f.bytes);
 	munmap(f.tune, 4096);
 	close(f.stats_fd);
 	close(f.tune_fd);
 }
 
-int main(void)
+static void all_liars(void)
 {
 	for (size_t i = 0; i < sizeof(liars) / sizeof(liars[0]); i++)
 		try_liar(&liars[i]);
-	descriptors();
-	figures();
-	tune_pages();
-	answers();
-	page_out();
-	real_child();
-	second_look();
-	return check_end();
 }
+
+static const struct tcase cases[] = {
+	{ "all_liars", all_liars },   { "descriptors", descriptors }, { "figures", figures },
+	{ "tune_pages", tune_pages }, { "answers", answers },	      { "page_out", page_out },
+	{ "real_child", real_child }, { "second_look", second_look },
+};
+
+CASES(cases)

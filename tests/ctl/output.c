@@ -25,9 +25,9 @@
 #include <unistd.h>
 
 #include "control/output.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
-enum { USER = 65533, STRANGER = 65532, WATCHDOG_S = 240, SWAPS = 300 };
+enum { USER = 65533, STRANGER = 65532, SWAPS = 300 };
 static const char text[] = "what root wrote\n", old[] = "old\n", secret[] = "secret\n";
 
 /* -- files ------------------------------------------------------------------------------------- */
@@ -89,8 +89,8 @@ static void check_no_remains(const char *path)
 	struct dirent *entry;
 
 	while (d && (entry = readdir(d)))
-		CHECK(strncmp(entry->d_name, ".hakmem", 7) != 0, "%s/%s is left", path,
-		      entry->d_name);
+		EXPECT(strncmp(entry->d_name, ".hakmem", 7) != 0, "%s/%s is left", path,
+		       entry->d_name);
 	if (d)
 		closedir(d);
 }
@@ -131,7 +131,7 @@ static void write_over(mode_t mode, bool acl)
 	struct stat st;
 	int r;
 
-	CHECK(as_user(prepare_file, &mode) == 0, "the file was not prepared");
+	EXPECT(as_user(prepare_file, &mode) == 0, "the file was not prepared");
 	if (acl && grant("user/out", "system.posix_acl_access") < 0)
 		err(99, "an ACL");
 	/* Held as the user's processes would: a descriptor and a mapping that write. */
@@ -141,17 +141,17 @@ static void write_over(mode_t mode, bool acl)
 		err(99, "user/out");
 	held.ino = st.st_ino;
 
-	CHECK(hak_output_check("user/out", why) == 0, "%04o: %s", mode, why);
+	EXPECT(hak_output_check("user/out", why) == 0, "%04o: %s", mode, why);
 	r = hak_output("user/out", text, strlen(text), why);
-	CHECK(r == 0, "%04o: %s", mode, why);
-	CHECK(lstat("user/out", &st) == 0 && st.st_ino != held.ino, "%04o: the same inode", mode);
-	CHECK(st.st_uid == 0 && st.st_nlink == 1, "%04o: of user %u, %u links", mode, st.st_uid,
-	      (unsigned)st.st_nlink);
-	CHECK((st.st_mode & 07777) == 0644, "%04o became %04o", mode, st.st_mode & 07777);
+	EXPECT(r == 0, "%04o: %s", mode, why);
+	EXPECT(lstat("user/out", &st) == 0 && st.st_ino != held.ino, "%04o: the same inode", mode);
+	EXPECT(st.st_uid == 0 && st.st_nlink == 1, "%04o: of user %u, %u links", mode, st.st_uid,
+	       (unsigned)st.st_nlink);
+	EXPECT((st.st_mode & 07777) == 0644, "%04o became %04o", mode, st.st_mode & 07777);
 	memcpy(held.map, "evil", 4);
-	CHECK(pwrite(held.fd, "evil", 4, 4) == 4 && ftruncate(held.fd, 8) == 0, "not held");
-	CHECK(holds("user/out", text), "%04o: what was held reaches the new file", mode);
-	CHECK(as_user(try_write, "user/out") == 0, "%04o: the user can open it to write", mode);
+	EXPECT(pwrite(held.fd, "evil", 4, 4) == 4 && ftruncate(held.fd, 8) == 0, "not held");
+	EXPECT(holds("user/out", text), "%04o: what was held reaches the new file", mode);
+	EXPECT(as_user(try_write, "user/out") == 0, "%04o: the user can open it to write", mode);
 	munmap(held.map, 4096);
 	close(held.fd);
 	unlink("user/out");
@@ -175,9 +175,9 @@ static void check_modes(void)
 		removexattr("user", "system.posix_acl_default");
 	}
 	umask(077);
-	CHECK(hak_output("user/out", text, strlen(text), why) == 0, "%s", why);
-	CHECK(stat("user/out", &st) == 0 && (st.st_mode & 07777) == 0600, "umask 077: %04o",
-	      st.st_mode & 07777);
+	EXPECT(hak_output("user/out", text, strlen(text), why) == 0, "%s", why);
+	EXPECT(stat("user/out", &st) == 0 && (st.st_mode & 07777) == 0600, "umask 077: %04o",
+	       st.st_mode & 07777);
 	umask(022);
 	unlink("user/out");
 }
@@ -232,19 +232,20 @@ static void check_way(const struct way *w)
 	if (w->link && (symlink(w->link, at) < 0 || lchown(at, w->by, w->by) < 0))
 		err(99, "%s", at);
 	r = hak_output_check(w->path, why);
-	CHECK(r == w->want, "check of %s -> %s: %d, not %d: %s", w->path, w->link, r, w->want, why);
+	EXPECT(r == w->want, "check of %s -> %s: %d, not %d: %s", w->path, w->link, r, w->want,
+	       why);
 	r = hak_output(w->path, text, strlen(text), why);
-	CHECK(r == w->want, "%s -> %s: %d, not %d: %s", w->path, w->link, r, w->want, why);
-	CHECK(r == 0 || why[0], "%s: no reason", w->path);
-	CHECK(holds("root/secret", secret), "%s -> %s changed the secret", w->path, w->link);
-	CHECK(access("root/new", F_OK) < 0, "%s -> %s made root/new", w->path, w->link);
+	EXPECT(r == w->want, "%s -> %s: %d, not %d: %s", w->path, w->link, r, w->want, why);
+	EXPECT(r == 0 || why[0], "%s: no reason", w->path);
+	EXPECT(holds("root/secret", secret), "%s -> %s changed the secret", w->path, w->link);
+	EXPECT(access("root/new", F_OK) < 0, "%s -> %s made root/new", w->path, w->link);
 	if (w->lands)
-		CHECK(holds(w->lands, text), "%s -> %s is not in %s", w->path, w->link, w->lands);
+		EXPECT(holds(w->lands, text), "%s -> %s is not in %s", w->path, w->link, w->lands);
 	if (w->lands)
 		unlink(w->lands);
 	if (w->link)
-		CHECK(lstat(at, &st) == 0 && S_ISLNK(st.st_mode) && unlink(at) == 0,
-		      "%s: the link is gone", at);
+		EXPECT(lstat(at, &st) == 0 && S_ISLNK(st.st_mode) && unlink(at) == 0,
+		       "%s: the link is gone", at);
 }
 
 static void check_ways(void)
@@ -255,9 +256,9 @@ static void check_ways(void)
 		check_way(&ways[i]);
 	memset(path, 'x', sizeof(path));
 	path[sizeof(path) - 1] = '\0';
-	CHECK(hak_output(path, text, 1, why) == -ENAMETOOLONG, "5000 letters");
+	EXPECT(hak_output(path, text, 1, why) == -ENAMETOOLONG, "5000 letters");
 	path[300] = '\0';
-	CHECK(hak_output(path, text, 1, why) == -ENAMETOOLONG, "300 letters");
+	EXPECT(hak_output(path, text, 1, why) == -ENAMETOOLONG, "300 letters");
 }
 
 /* A folder that the user exchanges for a link, again and again, while root writes below it. */
@@ -282,8 +283,8 @@ static void check_swaps(void)
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	CHECK(holds("root/secret", secret), "a race changed the secret");
-	CHECK(access("root/new", F_OK) < 0, "a race made root/new");
+	EXPECT(holds("root/secret", secret), "a race changed the secret");
+	EXPECT(access("root/new", F_OK) < 0, "a race made root/new");
 }
 
 /* -- FIFOs, devices, sockets ------------------------------------------------------------------- */
@@ -326,12 +327,12 @@ static void check_specials(void)
 			err(99, "%s", s->path);
 		r = hak_output(s->path, text, strlen(text), why);
 		/* A sandbox may forbid to open devices. */
-		CHECK(r == s->want || (S_ISCHR(s->kind) && s->owner == 0 && r == -EACCES),
-		      "%s, kind %o of %u: %d, not %d: %s", s->path, s->kind, s->owner, r, s->want,
-		      why);
-		CHECK(r != s->want || strstr(why, s->says), "%s: %s", s->path, why);
-		CHECK(lstat(s->path, &st) == 0 && (st.st_mode & S_IFMT) == s->kind,
-		      "row %zu: it went", i);
+		EXPECT(r == s->want || (S_ISCHR(s->kind) && s->owner == 0 && r == -EACCES),
+		       "%s, kind %o of %u: %d, not %d: %s", s->path, s->kind, s->owner, r, s->want,
+		       why);
+		EXPECT(r != s->want || strstr(why, s->says), "%s: %s", s->path, why);
+		EXPECT(lstat(s->path, &st) == 0 && (st.st_mode & S_IFMT) == s->kind,
+		       "row %zu: it went", i);
 		unlink(s->path);
 	}
 }
@@ -353,8 +354,8 @@ static void check_fifo(void)
 		_exit(read(fd, got, sizeof(got)) != (ssize_t)strlen(text) ||
 		      strcmp(got, text) != 0);
 	}
-	CHECK(hak_output("root/out", text, strlen(text), why) == 0, "%s", why);
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "not what was written");
+	EXPECT(hak_output("root/out", text, strlen(text), why) == 0, "%s", why);
+	EXPECT(waitpid(pid, &status, 0) == pid && status == 0, "not what was written");
 	unlink("root/out");
 }
 
@@ -366,10 +367,10 @@ static void check_descriptor(const char *format, int fd, int read_from)
 
 	snprintf(path, sizeof(path), format, fd);
 	r = hak_output(path, text, strlen(text), why);
-	CHECK(r == 0, "%s: %s", path, why);
-	CHECK(r < 0 || (read(read_from, got, sizeof(got)) == (ssize_t)strlen(text) &&
-			strcmp(got, text) == 0),
-	      "%s: %s", path, got);
+	EXPECT(r == 0, "%s: %s", path, why);
+	EXPECT(r < 0 || (read(read_from, got, sizeof(got)) == (ssize_t)strlen(text) &&
+			 strcmp(got, text) == 0),
+	       "%s: %s", path, got);
 }
 
 static void check_descriptors(void)
@@ -392,23 +393,23 @@ static void check_descriptors(void)
 	fd = open("root/target", O_WRONLY | O_APPEND);
 	dup2(fd, 1);
 	printf("printed ");
-	CHECK(hak_output("/dev/stdout", text, strlen(text), why) == 0, "%s", why);
+	EXPECT(hak_output("/dev/stdout", text, strlen(text), why) == 0, "%s", why);
 	fflush(stdout);
 	dup2(out, 1);
-	CHECK(holds("root/target", "before printed what root wrote\n"), "/dev/stdout by >>");
+	EXPECT(holds("root/target", "before printed what root wrote\n"), "/dev/stdout by >>");
 	unlink("root/target");
 
 	close(fd);
 	fd = open("/dev/null", O_RDONLY);
 	snprintf(why, sizeof(why), "/dev/fd/%d", fd);
-	CHECK(hak_output_check(why, why) == -EBADF, "a descriptor to read: %s", why);
+	EXPECT(hak_output_check(why, why) == -EBADF, "a descriptor to read: %s", why);
 	close(fd);
 	fd = open("root/secret", O_RDWR | O_CLOEXEC);
 	snprintf(why, sizeof(why), "/dev/fd/%d", fd);
-	CHECK(hak_output(why, text, 1, why) == -EBADF, "a descriptor of its own: %s", why);
+	EXPECT(hak_output(why, text, 1, why) == -EBADF, "a descriptor of its own: %s", why);
 	close(fd);
-	CHECK(hak_output("/dev/fd/999", text, 1, why) < 0, "no descriptor");
-	CHECK(holds("root/secret", secret), "the secret changed");
+	EXPECT(hak_output("/dev/fd/999", text, 1, why) < 0, "no descriptor");
+	EXPECT(holds("root/secret", secret), "the secret changed");
 }
 
 /* -- as another user --------------------------------------------------------------------------- */
@@ -433,7 +434,7 @@ static void check_failure(void)
 	int fd = open("root", O_PATH | O_DIRECTORY);
 
 	folder("root/folder", 0, 0755);
-	CHECK(hak_replace_at(fd, "folder", text, strlen(text)) == -EISDIR, "a file for a folder");
+	EXPECT(hak_replace_at(fd, "folder", text, strlen(text)) == -EISDIR, "a file for a folder");
 	close(fd);
 	check_no_remains("root");
 }
@@ -442,14 +443,14 @@ static void check_unprivileged(void)
 {
 	put("sticky/out", old, 0666);
 	put("root/out", old, 0666);
-	CHECK(as_user(write_as_user, "sticky/out") == EPERM, "root's file in a sticky folder");
-	CHECK(as_user(check_as_user, "sticky/out") == EPERM, "known only after the work");
-	CHECK(as_user(write_as_user, "root/out") == EACCES, "a file in root's folder");
-	CHECK(as_user(write_as_user, "root/target") == EACCES, "a new file in root's folder");
-	CHECK(holds("sticky/out", old) && holds("root/out", old), "they changed");
-	CHECK(as_user(write_as_user, "sticky/theirs") == 0, "a file of their own");
-	CHECK(as_user(write_as_user, "/dev/null") == 0, "/dev/null");
-	CHECK(holds("sticky/theirs", text), "what they wrote");
+	EXPECT(as_user(write_as_user, "sticky/out") == EPERM, "root's file in a sticky folder");
+	EXPECT(as_user(check_as_user, "sticky/out") == EPERM, "known only after the work");
+	EXPECT(as_user(write_as_user, "root/out") == EACCES, "a file in root's folder");
+	EXPECT(as_user(write_as_user, "root/target") == EACCES, "a new file in root's folder");
+	EXPECT(holds("sticky/out", old) && holds("root/out", old), "they changed");
+	EXPECT(as_user(write_as_user, "sticky/theirs") == 0, "a file of their own");
+	EXPECT(as_user(write_as_user, "/dev/null") == 0, "/dev/null");
+	EXPECT(holds("sticky/theirs", text), "what they wrote");
 }
 
 /* -- links of /proc ---------------------------------------------------------------------------- */
@@ -484,9 +485,9 @@ static void check_elsewhere(pid_t pid, const char *path, int want, const char *l
 	snprintf(full, sizeof(full), path, (int)pid, here);
 	snprintf(at, sizeof(at), "/proc/%d/cwd/%s", (int)pid, lands ? lands : "");
 	r = hak_output(full, text, strlen(text), why);
-	CHECK(r == want, "%s: %d, not %d: %s", full, r, want, why);
-	CHECK(r == 0 || why[0], "%s: no reason", full);
-	CHECK(!lands || holds(at, text), "%s is not in its folder", full);
+	EXPECT(r == want, "%s: %d, not %d: %s", full, r, want, why);
+	EXPECT(r == 0 || why[0], "%s: no reason", full);
+	EXPECT(!lands || holds(at, text), "%s is not in its folder", full);
 	if (lands)
 		unlink(at);
 }
@@ -513,11 +514,11 @@ static void check_proc(void)
 		check_elsewhere(pid, "/proc/%d/cwd/away/secret", -ELOOP, NULL);
 		check_elsewhere(pid, "/proc/%d/root%s/inner/away/new", -ELOOP, NULL);
 		check_elsewhere(pid, "/proc/%d/fd/100", -ELOOP, NULL);
-		CHECK(holds("root/secret", secret) && access("root/new", F_OK) < 0,
-		      "a link led into this root");
-		CHECK(access("inner/out", F_OK) < 0 && access("inner/below/out", F_OK) < 0 &&
-			      access("inner/file", F_OK) < 0,
-		      "written into this machine's folder");
+		EXPECT(holds("root/secret", secret) && access("root/new", F_OK) < 0,
+		       "a link led into this root");
+		EXPECT(access("inner/out", F_OK) < 0 && access("inner/below/out", F_OK) < 0 &&
+			       access("inner/file", F_OK) < 0,
+		       "written into this machine's folder");
 	} else {
 		puts("another mount namespace not tried");
 	}
@@ -525,13 +526,13 @@ static void check_proc(void)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 
-	CHECK(hak_output("/proc/self/cwd/root/target", text, strlen(text), why) == 0, "%s", why);
-	CHECK(holds("root/target", text), "by /proc/self/cwd");
+	EXPECT(hak_output("/proc/self/cwd/root/target", text, strlen(text), why) == 0, "%s", why);
+	EXPECT(holds("root/target", text), "by /proc/self/cwd");
 	unlink("root/target");
 	fd = open("root", O_PATH | O_DIRECTORY);
 	snprintf(path, sizeof(path), "/dev/fd/%d/target", fd);
-	CHECK(hak_output(path, text, strlen(text), why) == 0, "%s: %s", path, why);
-	CHECK(holds("root/target", text), "by %s", path);
+	EXPECT(hak_output(path, text, strlen(text), why) == 0, "%s: %s", path, why);
+	EXPECT(holds("root/target", text), "by %s", path);
 	unlink("root/target");
 	close(fd);
 	rmdir("inner/below");
@@ -585,26 +586,51 @@ static void check_unknown(void)
 		if (r == 77)
 			printf("user namespace \"%s\" not tried\n", maps[i]);
 		else
-			CHECK(r == 0, "user namespace \"%s\": row %d", maps[i], r);
+			EXPECT(r == 0, "user namespace \"%s\": row %d", maps[i], r);
 	}
 	/* Where all have a number, 65534 is a user like others. */
-	CHECK(chown("stranger", 65534, 65534) == 0 && setresuid(65534, 65534, 0) == 0, "uid 65534");
-	CHECK(hak_output_check("stranger/none", why) == 0, "a folder of 65534's: %s", why);
-	CHECK(hak_output_check("stranger/way/none", why) == -EACCES, "a link of 65534's: %s", why);
-	CHECK(setresuid(0, 0, 0) == 0, "back to root");
+	EXPECT(chown("stranger", 65534, 65534) == 0 && setresuid(65534, 65534, 0) == 0,
+	       "uid 65534");
+	EXPECT(hak_output_check("stranger/none", why) == 0, "a folder of 65534's: %s", why);
+	EXPECT(hak_output_check("stranger/way/none", why) == -EACCES, "a link of 65534's: %s", why);
+	EXPECT(setresuid(0, 0, 0) == 0, "back to root");
 }
 
-int main(void)
+static void swaps_leave_nothing(void)
+{
+	check_swaps();
+	check_no_remains("root");
+	check_no_remains("sticky");
+}
+
+static void failures_leave_nothing(void)
+{
+	check_failure();
+	check_no_remains("root");
+	check_no_remains("sticky");
+}
+
+static const struct tcase cases[] = {
+	{ "modes", check_modes },
+	{ "ways", check_ways },
+	{ "specials", check_specials },
+	{ "fifo", check_fifo },
+	{ "descriptors", check_descriptors },
+	{ "proc", check_proc },
+	{ "unprivileged", check_unprivileged },
+	{ "unknown", check_unknown },
+	{ "failures_leave_nothing", failures_leave_nothing },
+	{ "swaps_leave_nothing", swaps_leave_nothing },
+};
+
+int main(int argc, char **argv)
 {
 	const char *tmp = getenv("HAK_TMP");
 
-	if (geteuid() != 0) {
-		puts("SKIP: needs root");
-		return 77;
-	}
+	if (geteuid() != 0)
+		return skip_all("needs root");
 	if (!tmp || chdir(tmp) < 0)
 		err(99, "HAK_TMP");
-	alarm(WATCHDOG_S);
 	umask(022);
 	folder("place", 0, 0755);
 	if (chdir("place") < 0 || !getcwd(here, sizeof(here)))
@@ -616,17 +642,5 @@ int main(void)
 	folder("group-sticky", 0, 01775);
 	folder("root", 0, 0755);
 	put("root/secret", secret, 0600);
-	check_modes();
-	check_ways();
-	check_specials();
-	check_fifo();
-	check_descriptors();
-	check_proc();
-	check_unprivileged();
-	check_unknown();
-	check_failure();
-	check_swaps();
-	check_no_remains("root");
-	check_no_remains("sticky");
-	return check_end();
+	return RUN(argc, argv, cases);
 }

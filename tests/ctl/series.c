@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "control/metrics.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 static struct hak_metrics *m;
 
@@ -24,7 +24,7 @@ static struct hak_series *begin(const char *unit, const char *command)
 	struct hak_series *s = hak_metrics_series(m, &labels);
 	struct hak_figures f = one();
 
-	CHECK(s, "a series");
+	EXPECT(s, "a series");
 	hak_series_move(s, NULL, &f);
 	return s;
 }
@@ -42,7 +42,7 @@ static char *text(void)
 	size_t bytes;
 	FILE *to = open_memstream(&out, &bytes);
 
-	CHECK(to && hak_metrics_write(m, HAK_METRICS_OPENMETRICS, 0, to) == 0, "written");
+	EXPECT(to && hak_metrics_write(m, HAK_METRICS_OPENMETRICS, 0, to) == 0, "written");
 	fclose(to);
 	return out;
 }
@@ -74,8 +74,8 @@ static void sum_is(const char *what, const char *unit, const char *command, unsi
 	size_t n;
 	unsigned long got = sum(what, unit, command, &n);
 
-	CHECK(got == want, "%s of \"%s\" \"%s\": %lu, not %lu", what, unit ? unit : "(all)",
-	      command ? command : "(all)", got, want);
+	EXPECT(got == want, "%s of \"%s\" \"%s\": %lu, not %lu", what, unit ? unit : "(all)",
+	       command ? command : "(all)", got, want);
 }
 
 static void at_most(const char *unit, size_t most)
@@ -83,7 +83,7 @@ static void at_most(const char *unit, size_t most)
 	size_t n;
 
 	sum(PURGES, unit, NULL, &n);
-	CHECK(n <= most, "%zu series of \"%s\", more than %zu", n, unit ? unit : "(all)", most);
+	EXPECT(n <= most, "%zu series of \"%s\", more than %zu", n, unit ? unit : "(all)", most);
 }
 
 /* Processes that begin and end, each with a name of its own. */
@@ -141,7 +141,7 @@ static void check_units(void)
 	at_most(NULL, HAK_SERIES_MAX + 1);
 	sum_is(PROCESSES, NULL, NULL, 1 + 1000 + 1 + 1 + 2000);
 	sum_is(PROCESSES, "s0.service", "s", 1);
-	CHECK(sum(PROCESSES, "", "other", &n) > 1000, "what has no place is other");
+	EXPECT(sum(PROCESSES, "", "other", &n) > 1000, "what has no place is other");
 }
 
 /* The unit's own name, for those who know it from elsewhere; in a label a backslash is two. */
@@ -159,25 +159,29 @@ static void check_load(void)
 
 	for (unsigned i = 0; i < 600; i++) {
 		snprintf(line, sizeof(line), "series\t\tz%u\t", i);
-		CHECK(hak_series_load(m, line, &to) && to, "%s", line);
-		CHECK(hak_figures_load(to, "hakmem_daemon_purges\t0\t1"), "a figure");
+		EXPECT(hak_series_load(m, line, &to) && to, "%s", line);
+		EXPECT(hak_figures_load(to, "hakmem_daemon_purges\t0\t1"), "a figure");
 	}
 	at_most("", HAK_SERIES_OF_UNIT + 1);
 	sum_is(PURGES, "", NULL, 600);
 }
 
-int main(void)
+/* One after the other: each counts on what the one before it has left. */
+static void sums_over_a_life(void)
 {
-	CHECK(hak_metrics_new(HAK_METRICS_DAEMON, &m) == 0, "new");
 	check_ended_names();
 	check_living_names();
 	check_units();
-	hak_metrics_free(m);
+}
+
+static const struct tcase cases[] = {
+	{ "sums_over_a_life", sums_over_a_life },
+	{ "names", check_names },
+	{ "load", check_load },
+};
+
+int main(int argc, char **argv)
+{
 	CHECK(hak_metrics_new(HAK_METRICS_DAEMON, &m) == 0, "new");
-	check_names();
-	hak_metrics_free(m);
-	CHECK(hak_metrics_new(HAK_METRICS_DAEMON, &m) == 0, "new");
-	check_load();
-	hak_metrics_free(m);
-	return check_end();
+	return RUN(argc, argv, cases);
 }

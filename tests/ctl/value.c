@@ -9,7 +9,7 @@
 
 #include "control/escape.h"
 #include "control/value.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 static const struct hak_spec bytes = { "some.bytes",   "", HAK_TYPE_UINT,
 				       HAK_UNIT_BYTES, 0,  1ull << 44 };
@@ -121,16 +121,16 @@ static void parsing(void)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		int r = hak_value_parse(good[i].spec, good[i].text, &value, why);
 
-		CHECK(r == 0 && value == good[i].value, "%s=%s: %d, %llu", good[i].spec->name,
-		      good[i].text, r, (unsigned long long)value);
+		EXPECT(r == 0 && value == good[i].value, "%s=%s: %d, %llu", good[i].spec->name,
+		       good[i].text, r, (unsigned long long)value);
 	}
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		int r;
 
 		value = 4711;
 		r = hak_value_parse(wrong[i].spec, wrong[i].text, &value, why);
-		CHECK(r == wrong[i].error && strstr(why, wrong[i].says) && value == 4711,
-		      "%s=%s: %d, %s", wrong[i].spec->name, wrong[i].text, r, why);
+		EXPECT(r == wrong[i].error && strstr(why, wrong[i].says) && value == 4711,
+		       "%s=%s: %d, %s", wrong[i].spec->name, wrong[i].text, r, why);
 	}
 }
 
@@ -148,12 +148,12 @@ static void durations(void)
 	uint64_t ns;
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-		CHECK(hak_duration_parse(times[i].text, &ns, why) == 0 && ns == times[i].ns, "%s",
-		      times[i].text);
-	CHECK(hak_duration_parse("soon", &ns, why) == -EINVAL && strstr(why, "10m"), "soon: %s",
-	      why);
-	CHECK(hak_duration_parse("", &ns, why) == -EINVAL, "empty");
-	CHECK(hak_duration_parse("9999999999999d", &ns, why) == -ERANGE, "much too long");
+		EXPECT(hak_duration_parse(times[i].text, &ns, why) == 0 && ns == times[i].ns, "%s",
+		       times[i].text);
+	EXPECT(hak_duration_parse("soon", &ns, why) == -EINVAL && strstr(why, "10m"), "soon: %s",
+	       why);
+	EXPECT(hak_duration_parse("", &ns, why) == -EINVAL, "empty");
+	EXPECT(hak_duration_parse("9999999999999d", &ns, why) == -ERANGE, "much too long");
 }
 
 /* What get prints, set takes: over values around every power of two, for every tunable there is. */
@@ -163,9 +163,9 @@ static void round_trip(const struct hak_spec *spec, uint64_t value)
 	uint64_t back = ~value;
 
 	hak_value_format(spec, value, text);
-	CHECK(hak_value_parse(spec, text, &back, why) == 0 && back == value,
-	      "%s: %llu printed as %s reads as %llu", spec->name, (unsigned long long)value, text,
-	      (unsigned long long)back);
+	EXPECT(hak_value_parse(spec, text, &back, why) == 0 && back == value,
+	       "%s: %llu printed as %s reads as %llu", spec->name, (unsigned long long)value, text,
+	       (unsigned long long)back);
 }
 
 static void printing(void)
@@ -174,8 +174,8 @@ static void printing(void)
 
 	for (size_t i = 0; i < sizeof(printed) / sizeof(printed[0]); i++) {
 		hak_value_format(printed[i].spec, printed[i].value, text);
-		CHECK(strcmp(text, printed[i].text) == 0, "%s: %llu is printed as %s",
-		      printed[i].spec->name, (unsigned long long)printed[i].value, text);
+		EXPECT(strcmp(text, printed[i].text) == 0, "%s: %llu is printed as %s",
+		       printed[i].spec->name, (unsigned long long)printed[i].value, text);
 	}
 	for (size_t i = 0; i < hak_tunable_rows_n; i++) {
 		struct hak_spec spec = hak_spec_of_row(&hak_tunable_rows[i]);
@@ -190,9 +190,9 @@ static void printing(void)
 			round_trip(&spec, v * 3);
 		}
 	}
-	CHECK(hak_spec_clamp(&count, 0) == 1 && hak_spec_clamp(&count, 9999) == 256 &&
-		      hak_spec_clamp(&count, 7) == 7,
-	      "clamping");
+	EXPECT(hak_spec_clamp(&count, 0) == 1 && hak_spec_clamp(&count, 9999) == 256 &&
+		       hak_spec_clamp(&count, 7) == 7,
+	       "clamping");
 }
 
 static void rounded(void)
@@ -213,11 +213,11 @@ static void rounded(void)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		hak_bytes_format(sizes[i].value, text);
-		CHECK(strcmp(text, sizes[i].bytes) == 0, "%llu bytes: %s",
-		      (unsigned long long)sizes[i].value, text);
+		EXPECT(strcmp(text, sizes[i].bytes) == 0, "%llu bytes: %s",
+		       (unsigned long long)sizes[i].value, text);
 		hak_ns_format(sizes[i].value, text);
-		CHECK(strcmp(text, sizes[i].ns) == 0, "%llu ns: %s",
-		      (unsigned long long)sizes[i].value, text);
+		EXPECT(strcmp(text, sizes[i].ns) == 0, "%llu ns: %s",
+		       (unsigned long long)sizes[i].value, text);
 	}
 }
 
@@ -247,19 +247,16 @@ static void escaping(void)
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		hak_escape(strings[i].text, out, sizeof(out));
-		CHECK(strcmp(out, strings[i].escaped) == 0, "%s is escaped as %s",
-		      strings[i].escaped, out);
+		EXPECT(strcmp(out, strings[i].escaped) == 0, "%s is escaped as %s",
+		       strings[i].escaped, out);
 	}
 	hak_escape("ab\n\n", tight, sizeof(tight));
-	CHECK(strcmp(tight, "ab") == 0, "cut inside an escape: %s", tight);
+	EXPECT(strcmp(tight, "ab") == 0, "cut inside an escape: %s", tight);
 }
 
-int main(void)
-{
-	parsing();
-	durations();
-	printing();
-	rounded();
-	escaping();
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "parsing", parsing }, { "durations", durations }, { "printing", printing },
+	{ "rounded", rounded }, { "escaping", escaping },
+};
+
+CASES(cases)

@@ -16,7 +16,7 @@
 
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 #include "tests/ctl/fake.h"
 
 enum { WRITES = 400, SLOT = HAK_T_WHALE_RING_BYTES };
@@ -109,7 +109,7 @@ static uint64_t set(const struct hak_segment *seg, enum hak_origin origin,
 	uint64_t generation = 0;
 	int r = hak_tune_write(seg, origin, change, 1, &generation, why);
 
-	CHECK(r == 0, "write: %d (%s)", r, why);
+	EXPECT(r == 0, "write: %d (%s)", r, why);
 	return generation;
 }
 
@@ -123,29 +123,29 @@ static void answered(void)
 	uint64_t generation;
 
 	generation = set(seg, HAK_ORIGIN_POLICY, &change);
-	CHECK(generation == 2, "the first generation is %llu", (unsigned long long)generation);
-	CHECK(hak_tune_wait(seg, generation, long_ns) == 0, "the process was not woken");
+	EXPECT(generation == 2, "the first generation is %llu", (unsigned long long)generation);
+	EXPECT(hak_tune_wait(seg, generation, long_ns) == 0, "the process was not woken");
 	s = state_of(seg, change.index);
-	CHECK(s.ack.value == 5 && s.ack.origin == HAK_ORIGIN_POLICY && !s.pending,
-	      "policy: %llu from %u", (unsigned long long)s.ack.value, s.ack.origin);
+	EXPECT(s.ack.value == 5 && s.ack.origin == HAK_ORIGIN_POLICY && !s.pending,
+	       "policy: %llu from %u", (unsigned long long)s.ack.value, s.ack.origin);
 
 	change.value = 99999;
 	change.deadline_ns = hak_segment_now_ns(seg) + 3600000000000;
-	CHECK(hak_tune_wait(seg, set(seg, HAK_ORIGIN_ADMIN, &change), long_ns) == 0,
-	      "not woken again");
+	EXPECT(hak_tune_wait(seg, set(seg, HAK_ORIGIN_ADMIN, &change), long_ns) == 0,
+	       "not woken again");
 	s = state_of(seg, change.index);
-	CHECK(s.ack.value == 1024 && s.ack.clamped && s.ack.origin == HAK_ORIGIN_ADMIN,
-	      "admin: %llu from %u", (unsigned long long)s.ack.value, s.ack.origin);
-	CHECK(s.expires_ns > 3000000000000 && s.expires_ns <= 3600000000000, "expires in %llu ns",
-	      (unsigned long long)s.expires_ns);
-	CHECK(s.slot[HAK_ORIGIN_ADMIN].writer_pid == (uint32_t)getpid(),
-	      "the writer does not name itself");
+	EXPECT(s.ack.value == 1024 && s.ack.clamped && s.ack.origin == HAK_ORIGIN_ADMIN,
+	       "admin: %llu from %u", (unsigned long long)s.ack.value, s.ack.origin);
+	EXPECT(s.expires_ns > 3000000000000 && s.expires_ns <= 3600000000000, "expires in %llu ns",
+	       (unsigned long long)s.expires_ns);
+	EXPECT(s.slot[HAK_ORIGIN_ADMIN].writer_pid == (uint32_t)getpid(),
+	       "the writer does not name itself");
 
 	change.set = false;
-	CHECK(hak_tune_wait(seg, set(seg, HAK_ORIGIN_ADMIN, &change), long_ns) == 0, "not woken");
+	EXPECT(hak_tune_wait(seg, set(seg, HAK_ORIGIN_ADMIN, &change), long_ns) == 0, "not woken");
 	s = state_of(seg, change.index);
-	CHECK(s.ack.value == 5 && s.ack.origin == HAK_ORIGIN_POLICY && s.expires_ns == 0,
-	      "reset left %llu from %u", (unsigned long long)s.ack.value, s.ack.origin);
+	EXPECT(s.ack.value == 5 && s.ack.origin == HAK_ORIGIN_POLICY && s.expires_ns == 0,
+	       "reset left %llu from %u", (unsigned long long)s.ack.value, s.ack.origin);
 	hak_segment_close(seg);
 	stop(pid);
 }
@@ -159,21 +159,21 @@ static void purged(void)
 	uint64_t id;
 
 	for (uint64_t i = 1; i <= 3 * HAK_ANSWERS; i++) {
-		CHECK(hak_purge_ask(seg, HAK_PURGE_ALL, &id, why) == 0 && id == i, "request %llu",
-		      (unsigned long long)id);
-		CHECK(hak_purge_wait(seg, id, long_ns, &answer) == 0, "no answer");
-		CHECK(answer.bytes == 12345 && answer.ns == 678 && answer.level == HAK_PURGE_ALL &&
-			      answer.id == i,
-		      "%llu bytes, level %u", (unsigned long long)answer.bytes, answer.level);
+		EXPECT(hak_purge_ask(seg, HAK_PURGE_ALL, &id, why) == 0 && id == i, "request %llu",
+		       (unsigned long long)id);
+		EXPECT(hak_purge_wait(seg, id, long_ns, &answer) == 0, "no answer");
+		EXPECT(answer.bytes == 12345 && answer.ns == 678 && answer.level == HAK_PURGE_ALL &&
+			       answer.id == i,
+		       "%llu bytes, level %u", (unsigned long long)answer.bytes, answer.level);
 	}
 	hak_segment_close(seg);
 	stop(pid);
 
 	seg = open_for_writing(sleeper);
-	CHECK(!hak_agent_waits(seg), "an agent that is not there");
-	CHECK(hak_purge_ask(seg, HAK_PURGE_CACHE, &id, why) == 0, "ask: %s", why);
-	CHECK(hak_purge_wait(seg, id, 1000000, &answer) == -ETIMEDOUT,
-	      "an answer from one who sleeps");
+	EXPECT(!hak_agent_waits(seg), "an agent that is not there");
+	EXPECT(hak_purge_ask(seg, HAK_PURGE_CACHE, &id, why) == 0, "ask: %s", why);
+	EXPECT(hak_purge_wait(seg, id, 1000000, &answer) == -ETIMEDOUT,
+	       "an answer from one who sleeps");
 	hak_segment_close(seg);
 	stop(sleeper);
 }
@@ -187,14 +187,15 @@ static void pending(void)
 	uint64_t generation = set(seg, HAK_ORIGIN_ADMIN, &change);
 	struct hak_tunable_state s = state_of(seg, 1);
 
-	CHECK(hak_tune_wait(seg, generation, 1000000) == -ETIMEDOUT, "a sleeper applied something");
-	CHECK(s.pending && s.ack.origin == HAK_ORIGIN_DEFAULT &&
-		      s.slot[HAK_ORIGIN_ADMIN].value == 7,
-	      "not pending");
-	CHECK(!hak_segment_stopped(seg), "it is not stopped");
+	EXPECT(hak_tune_wait(seg, generation, 1000000) == -ETIMEDOUT,
+	       "a sleeper applied something");
+	EXPECT(s.pending && s.ack.origin == HAK_ORIGIN_DEFAULT &&
+		       s.slot[HAK_ORIGIN_ADMIN].value == 7,
+	       "not pending");
+	EXPECT(!hak_segment_stopped(seg), "it is not stopped");
 	kill(pid, SIGSTOP);
 	waitpid(pid, NULL, WUNTRACED);
-	CHECK(hak_segment_stopped(seg), "it is stopped");
+	EXPECT(hak_segment_stopped(seg), "it is stopped");
 	hak_segment_close(seg);
 	stop(pid);
 }
@@ -214,9 +215,10 @@ static void after_a_killed_one(void)
 	struct hak_segment *seg = open_for_writing(pid);
 	uint64_t generation = set(seg, HAK_ORIGIN_ADMIN, &change);
 
-	CHECK(generation == 8, "after 7 comes %llu", (unsigned long long)generation);
-	CHECK(hak_tune_wait(seg, generation, long_ns) == 0, "not applied");
-	CHECK(state_of(seg, SLOT).ack.origin == HAK_ORIGIN_DEFAULT, "the half-written slot counts");
+	EXPECT(generation == 8, "after 7 comes %llu", (unsigned long long)generation);
+	EXPECT(hak_tune_wait(seg, generation, long_ns) == 0, "not applied");
+	EXPECT(state_of(seg, SLOT).ack.origin == HAK_ORIGIN_DEFAULT,
+	       "the half-written slot counts");
 	hak_segment_close(seg);
 	stop(pid);
 }
@@ -234,7 +236,7 @@ static void write_many(pid_t target, uint64_t first)
 	}
 	hak_segment_close(seg);
 	fflush(stdout);
-	_exit(check_failures ? 1 : 0);
+	_exit(expectations_failed ? 1 : 0);
 }
 
 /* Two writers at once: every write is a generation of its own, the process ends with the last one.
@@ -254,18 +256,18 @@ static void both_at_once(void)
 			write_many(pid, 1000000 * (uint64_t)(i + 1));
 	}
 	for (int i = 0; i < 2; i++)
-		CHECK(waitpid(writers[i], &status, 0) > 0 && status == 0, "writer %d: status %d", i,
-		      status);
-	CHECK(hak_segment_read_tune(seg, &tune) == 0, "tune page");
-	CHECK(tune.generation_seq == 2 * 2 * WRITES, "%llu generations of %u",
-	      (unsigned long long)tune.generation_seq, 2 * 2 * WRITES);
-	CHECK(tune.wake == 2 * WRITES, "%u changes of the futex", tune.wake);
-	CHECK(hak_tune_wait(seg, tune.generation_seq, long_ns) == 0,
-	      "the last one was not applied");
-	CHECK(state_of(seg, SLOT).ack.asked == tune.slot[SLOT].admin.value, "not the last one");
-	CHECK(hak_snapshot_take(seg, &snap) == 0, "snapshot");
-	CHECK(snap.applied == tune.generation_seq, "applied %llu",
-	      (unsigned long long)snap.applied);
+		EXPECT(waitpid(writers[i], &status, 0) > 0 && status == 0, "writer %d: status %d",
+		       i, status);
+	EXPECT(hak_segment_read_tune(seg, &tune) == 0, "tune page");
+	EXPECT(tune.generation_seq == 2 * 2 * WRITES, "%llu generations of %u",
+	       (unsigned long long)tune.generation_seq, 2 * 2 * WRITES);
+	EXPECT(tune.wake == 2 * WRITES, "%u changes of the futex", tune.wake);
+	EXPECT(hak_tune_wait(seg, tune.generation_seq, long_ns) == 0,
+	       "the last one was not applied");
+	EXPECT(state_of(seg, SLOT).ack.asked == tune.slot[SLOT].admin.value, "not the last one");
+	EXPECT(hak_snapshot_take(seg, &snap) == 0, "snapshot");
+	EXPECT(snap.applied == tune.generation_seq, "applied %llu",
+	       (unsigned long long)snap.applied);
 	hak_snapshot_free(&snap);
 	hak_segment_close(seg);
 	stop(pid);
@@ -308,44 +310,41 @@ static void sums(void)
 	struct hak_memory m;
 	struct hak_use use;
 
-	CHECK(hak_snapshot_take(seg, &snap) == 0, "snapshot");
-	CHECK(hak_total(seg, &snap, HAK_ID_ALLOCS) == 150, "allocs %llu",
-	      (unsigned long long)hak_total(seg, &snap, HAK_ID_ALLOCS));
-	CHECK(hak_of_class(seg, &snap, HAK_ID_FREES, 10) == 90 &&
-		      hak_of_class(seg, &snap, HAK_ID_FREES, 9) == 0,
-	      "frees of the class");
+	EXPECT(hak_snapshot_take(seg, &snap) == 0, "snapshot");
+	EXPECT(hak_total(seg, &snap, HAK_ID_ALLOCS) == 150, "allocs %llu",
+	       (unsigned long long)hak_total(seg, &snap, HAK_ID_ALLOCS));
+	EXPECT(hak_of_class(seg, &snap, HAK_ID_FREES, 10) == 90 &&
+		       hak_of_class(seg, &snap, HAK_ID_FREES, 9) == 0,
+	       "frees of the class");
 	use = hak_class_use(seg, &snap, 10);
-	CHECK(use.in_use == IN_USE && use.in_use_bytes == IN_USE * SIZE, "in use %llu",
-	      (unsigned long long)use.in_use);
-	CHECK(use.cached == CACHED && use.requested_bytes == IN_USE * 160,
-	      "cached %llu, requested %llu", (unsigned long long)use.cached,
-	      (unsigned long long)use.requested_bytes);
+	EXPECT(use.in_use == IN_USE && use.in_use_bytes == IN_USE * SIZE, "in use %llu",
+	       (unsigned long long)use.in_use);
+	EXPECT(use.cached == CACHED && use.requested_bytes == IN_USE * 160,
+	       "cached %llu, requested %llu", (unsigned long long)use.cached,
+	       (unsigned long long)use.requested_bytes);
 	use = hak_class_use(seg, &snap, 11);
-	CHECK(use.in_use == 0 && use.cached == 0, "less than nothing in use: %llu, cached %llu",
-	      (unsigned long long)use.in_use, (unsigned long long)use.cached);
+	EXPECT(use.in_use == 0 && use.cached == 0, "less than nothing in use: %llu, cached %llu",
+	       (unsigned long long)use.in_use, (unsigned long long)use.cached);
 	use = hak_tier_use(seg, &snap, HAK_TIER_WHALE);
-	CHECK(use.in_use == 1 && use.in_use_bytes == 1 << 21 && use.requested_bytes == 1000000,
-	      "whales");
+	EXPECT(use.in_use == 1 && use.in_use_bytes == 1 << 21 && use.requested_bytes == 1000000,
+	       "whales");
 	m = hak_memory_of(seg, &snap);
-	CHECK(m.in_use == IN_USE * SIZE + (1 << 21) && m.thread_cached == CACHED * SIZE,
-	      "memory in use");
-	CHECK(m.slab_free == 65536 - (IN_USE + CACHED) * SIZE, "free in slabs %llu",
-	      (unsigned long long)m.slab_free);
-	CHECK(m.in_use + m.thread_cached + m.slab_free + m.dirty + m.lazy + m.clean + m.reserved ==
-		      m.mapped,
-	      "the states do not add up to what is mapped");
+	EXPECT(m.in_use == IN_USE * SIZE + (1 << 21) && m.thread_cached == CACHED * SIZE,
+	       "memory in use");
+	EXPECT(m.slab_free == 65536 - (IN_USE + CACHED) * SIZE, "free in slabs %llu",
+	       (unsigned long long)m.slab_free);
+	EXPECT(m.in_use + m.thread_cached + m.slab_free + m.dirty + m.lazy + m.clean + m.reserved ==
+		       m.mapped,
+	       "the states do not add up to what is mapped");
 	hak_snapshot_free(&snap);
 	hak_segment_close(seg);
 	stop(pid);
 }
 
-int main(void)
-{
-	answered();
-	purged();
-	pending();
-	after_a_killed_one();
-	both_at_once();
-	sums();
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "answered", answered },	  { "purged", purged },
+	{ "pending", pending },		  { "after_a_killed_one", after_a_killed_one },
+	{ "both_at_once", both_at_once }, { "sums", sums },
+};
+
+CASES(cases)

@@ -5,7 +5,7 @@
  * and waits for who owes. When too many wait, who has most of them loses one.
  */
 #include "hakmemd/call.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define MS 1000000
 
@@ -192,6 +192,10 @@ static int ask(uid_t uid)
 
 static void begin(void)
 {
+	if (!manager.event) {
+		process.seg = &segment;
+		CHECK(sd_event_new(&manager.event) >= 0, "an event loop");
+	}
 	hak_calls_drop(&bus);
 	memset(charged, 0, sizeof(charged));
 	memset(owes, 0, sizeof(owes));
@@ -212,12 +216,12 @@ static void check_charge(void)
 		ask(1);
 	ask(2);
 	look();
-	CHECK(answers == 4 && charged[1] == 3 * MS && charged[2] == MS, "%u answers, charged %d %d",
-	      answers, (int)charged[1], (int)charged[2]);
+	EXPECT(answers == 4 && charged[1] == 3 * MS && charged[2] == MS,
+	       "%u answers, charged %d %d", answers, (int)charged[1], (int)charged[2]);
 	ask(3);
 	has_answered = false;
 	hak_calls_of_process_end(&bus, &process);
-	CHECK(answers == 5 && charged[3] == MS, "what an end costs is for nothing");
+	EXPECT(answers == 5 && charged[3] == MS, "what an end costs is for nothing");
 }
 
 /* A user with many finished calls gets one answer for each of every other user's. */
@@ -229,12 +233,12 @@ static void check_turns(void)
 	for (unsigned i = 0; i < 2; i++)
 		ask(2);
 	look();
-	CHECK(answers == LOOK_NS / MS, "%u answers in one turn", answers);
-	CHECK(order[0] == 1 && order[1] == 2 && order[2] == 1 && order[3] == 2 && order[4] == 1,
-	      "the order is %u %u %u %u %u", order[0], order[1], order[2], order[3], order[4]);
+	EXPECT(answers == LOOK_NS / MS, "%u answers in one turn", answers);
+	EXPECT(order[0] == 1 && order[1] == 2 && order[2] == 1 && order[3] == 2 && order[4] == 1,
+	       "the order is %u %u %u %u %u", order[0], order[1], order[2], order[3], order[4]);
 	for (unsigned i = 0; i < 4; i++)
 		look();
-	CHECK(answers == 22 && bus.calls_n == 0, "%u answers at last", answers);
+	EXPECT(answers == 22 && bus.calls_n == 0, "%u answers at last", answers);
 }
 
 static void check_debt(void)
@@ -244,10 +248,10 @@ static void check_debt(void)
 	ask(1);
 	ask(2);
 	look();
-	CHECK(answers == 1 && order[0] == 2, "one who owes is answered");
+	EXPECT(answers == 1 && order[0] == 2, "one who owes is answered");
 	owes[1] = false;
 	look();
-	CHECK(answers == 2 && bus.calls_n == 0, "one who owed is never answered");
+	EXPECT(answers == 2 && bus.calls_n == 0, "one who owed is never answered");
 }
 
 /* One with many users is one; root is served when all others wait. */
@@ -259,30 +263,25 @@ static void check_limit(void)
 	has_answered = false;
 	for (unsigned i = 0; i < 100; i++)
 		accepted += ask(1 + 50 * (i % 10)) >= 0;
-	CHECK(accepted == HAK_CALLS_OF_USER, "%u calls of one with ten users", accepted);
+	EXPECT(accepted == HAK_CALLS_OF_USER, "%u calls of one with ten users", accepted);
 	for (uid_t uid = 2; uid <= 8; uid++)
 		for (unsigned i = 0; i < HAK_CALLS_OF_USER; i++)
 			ask(uid);
-	CHECK(bus.calls_n == HAK_CALLS_MAX, "%u calls wait", bus.calls_n);
-	CHECK(ask(0) >= 0 && answers == 0 && bus.calls_n == HAK_CALLS_MAX + 1, "root is refused");
-	CHECK(ask(9) >= 0 && answers == 1 && order[0] == 1, "who asks little is refused");
+	EXPECT(bus.calls_n == HAK_CALLS_MAX, "%u calls wait", bus.calls_n);
+	EXPECT(ask(0) >= 0 && answers == 0 && bus.calls_n == HAK_CALLS_MAX + 1, "root is refused");
+	EXPECT(ask(9) >= 0 && answers == 1 && order[0] == 1, "who asks little is refused");
 	for (unsigned i = 0; i < 7; i++)
 		ask(9);
-	CHECK(answers == 8 && calls_of(&bus, 9) == 8, "%u lost a call for 8 of another", answers);
+	EXPECT(answers == 8 && calls_of(&bus, 9) == 8, "%u lost a call for 8 of another", answers);
 	for (unsigned i = 0; i < answers; i++)
-		CHECK(order[i] == i + 1, "lost: one of user %u, not %u", order[i], i + 1);
+		EXPECT(order[i] == i + 1, "lost: one of user %u, not %u", order[i], i + 1);
 }
 
-int main(void)
-{
-	process.seg = &segment;
-	CHECK(sd_event_new(&manager.event) >= 0, "an event loop");
-	check_charge();
-	check_turns();
-	check_debt();
-	check_limit();
-	hak_calls_drop(&bus);
-	sd_event_source_unref(bus.look);
-	sd_event_unref(manager.event);
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "charge", check_charge },
+	{ "turns", check_turns },
+	{ "debt", check_debt },
+	{ "limit", check_limit },
+};
+
+CASES(cases)

@@ -16,7 +16,7 @@
 
 #include "hakmemd/bus.h"
 #include "hakmemd/credentials.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define UID   4711u
 #define GROUP 815u
@@ -124,8 +124,8 @@ static pid_t start(const char *path)
 	pid_t pid;
 
 	strcpy(address.sun_path, path);
-	CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 8) == 0,
-	      "%s", path);
+	EXPECT(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 8) == 0,
+	       "%s", path);
 	pid = fork();
 	if (pid == 0)
 		serve(fd);
@@ -133,7 +133,7 @@ static pid_t start(const char *path)
 	return pid;
 }
 
-int main(void)
+static void asked_once(void)
 {
 	const char *tmp = getenv("HAK_TMP");
 	struct hak_caller caller = { .pidfd = -1 };
@@ -146,24 +146,29 @@ int main(void)
 	snprintf(path, sizeof(path), "%.80s/bus", tmp ? tmp : ".");
 	snprintf(address, sizeof(address), "unix:path=%s", path);
 	daemon = start(path);
-	CHECK(hak_credentials_new(address, &c) == 0, "credentials");
+	EXPECT(hak_credentials_new(address, &c) == 0, "credentials");
 	r = hak_credentials_of(c, ":1.2", &caller);
-	CHECK(r == 0, "an answer: %s", strerror(-r));
-	CHECK(caller.uid == UID && caller.groups == 1 && caller.group[0] == GROUP,
-	      "user and group");
-	CHECK(caller.pidfd >= 0, "the process as a descriptor");
+	EXPECT(r == 0, "an answer: %s", strerror(-r));
+	EXPECT(caller.uid == UID && caller.groups == 1 && caller.group[0] == GROUP,
+	       "user and group");
+	EXPECT(caller.pidfd >= 0, "the process as a descriptor");
 	close(caller.pidfd);
 	/* A stranger wrote to the first connection. */
-	CHECK(hak_credentials_of(c, ":1.2", &caller) == 0, "a second answer");
+	EXPECT(hak_credentials_of(c, ":1.2", &caller) == 0, "a second answer");
 	first = (unsigned)caller.pid;
-	CHECK(first == 2, "connection %u", first);
+	EXPECT(first == 2, "connection %u", first);
 	close(caller.pidfd);
-	CHECK(hak_credentials_of(c, ":1.9", &caller) == -ENXIO, "one that is gone");
-	CHECK(hak_credentials_of(c, ":1.2", &caller) == 0 && (unsigned)caller.pid == first,
-	      "the same connection");
+	EXPECT(hak_credentials_of(c, ":1.9", &caller) == -ENXIO, "one that is gone");
+	EXPECT(hak_credentials_of(c, ":1.2", &caller) == 0 && (unsigned)caller.pid == first,
+	       "the same connection");
 	close(caller.pidfd);
 	hak_credentials_free(c);
 	kill(daemon, SIGKILL);
 	waitpid(daemon, NULL, 0);
-	return check_end();
 }
+
+static const struct tcase cases[] = {
+	{ "asked_once", asked_once },
+};
+
+CASES(cases)

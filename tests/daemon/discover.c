@@ -5,7 +5,7 @@
  */
 #include "control/pageout.h"
 #include "hakmemd/discover.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SECOND 1000000000ull
 
@@ -157,25 +157,25 @@ static void test_of_account(void)
 
 	begin_test();
 	for (pid_t pid = 1; pid <= n; pid++)
-		CHECK(look(pid, 1000), "process %d has room", (int)pid);
-	CHECK(!look(n + 1, 1000) && !look(n + 2, 1000), "there are too many of one user");
-	CHECK(opened == HAK_KNOWN_OF_ACCOUNT, "%u were opened", opened);
-	CHECK(d.shares.put_off == 2, "%u were put off", (unsigned)d.shares.put_off);
+		EXPECT(look(pid, 1000), "process %d has room", (int)pid);
+	EXPECT(!look(n + 1, 1000) && !look(n + 2, 1000), "there are too many of one user");
+	EXPECT(opened == HAK_KNOWN_OF_ACCOUNT, "%u were opened", opened);
+	EXPECT(d.shares.put_off == 2, "%u were put off", (unsigned)d.shares.put_off);
 	m.look = table[n + 1].look + OLDEST - 1;
-	CHECK(!due(&d, &table[n + 1]), "one that was left out is looked at soon");
+	EXPECT(!due(&d, &table[n + 1]), "one that was left out is looked at soon");
 	m.look += 1 + OLDEST;
-	CHECK(due(&d, &table[n + 1]), "one that was left out is never looked at again");
-	CHECK(look(n + 3, 1001) && look(n + 4, 0), "others have room");
+	EXPECT(due(&d, &table[n + 1]), "one that was left out is never looked at again");
+	EXPECT(look(n + 3, 1001) && look(n + 4, 0), "others have room");
 	hak_process_remove(hak_process_find(&m, 1, 0));
-	CHECK(look(n + 1, 1000), "one has ended");
-	CHECK(!look(n + 2, 1000), "one alone");
+	EXPECT(look(n + 1, 1000), "one has ended");
+	EXPECT(!look(n + 2, 1000), "one alone");
 	/* Root's are not counted. */
 	for (pid_t pid = n + 5; pid < 2 * n + 10; pid++)
-		CHECK(look(pid, 0), "a process of root's");
+		EXPECT(look(pid, 0), "a process of root's");
 	/* Who becomes another user's counts as that user's. */
 	account = 1002;
 	hak_discovery_refresh(hak_process_find(&m, 2, 0));
-	CHECK(look(n + 2, 1000), "one is another user's");
+	EXPECT(look(n + 2, 1000), "one is another user's");
 }
 
 /* All that may be are known: who has little displaces the newest one of those who have most. */
@@ -189,28 +189,28 @@ static void test_of_all(void)
 		for (unsigned i = 0; i < HAK_KNOWN_OF_ACCOUNT - (u == 3 ? 0 : 1); i++)
 			look(pid++, 1000 + u);
 	while (m.known.n < HAK_KNOWN_MAX)
-		CHECK(look(pid++, 2000), "there is room");
+		EXPECT(look(pid++, 2000), "there is room");
 	/* The part of each of the nine is 1,820. */
-	CHECK(is_known(4 * HAK_KNOWN_OF_ACCOUNT - 3), "the newest of the largest account");
-	CHECK(look(pid++, 2000), "one that has little");
-	CHECK(!is_known(4 * HAK_KNOWN_OF_ACCOUNT - 3), "it goes for one that has little");
-	CHECK(is_known(4 * HAK_KNOWN_OF_ACCOUNT - 4), "the one before it stays");
-	CHECK(m.known.n == HAK_KNOWN_MAX && m.processes_n == HAK_KNOWN_MAX, "%u are known",
-	      m.known.n);
-	CHECK(!look(pid++, 1000), "one that has most");
-	CHECK(look(pid++, 3000), "a tenth account");
+	EXPECT(is_known(4 * HAK_KNOWN_OF_ACCOUNT - 3), "the newest of the largest account");
+	EXPECT(look(pid++, 2000), "one that has little");
+	EXPECT(!is_known(4 * HAK_KNOWN_OF_ACCOUNT - 3), "it goes for one that has little");
+	EXPECT(is_known(4 * HAK_KNOWN_OF_ACCOUNT - 4), "the one before it stays");
+	EXPECT(m.known.n == HAK_KNOWN_MAX && m.processes_n == HAK_KNOWN_MAX, "%u are known",
+	       m.known.n);
+	EXPECT(!look(pid++, 1000), "one that has most");
+	EXPECT(look(pid++, 3000), "a tenth account");
 	while (look(pid, 3000))
 		pid++;
-	CHECK(hak_known_largest(&m.known)->n <= 2 * (HAK_KNOWN_MAX / 10), "the largest has %u",
-	      hak_known_largest(&m.known)->n);
+	EXPECT(hak_known_largest(&m.known)->n <= 2 * (HAK_KNOWN_MAX / 10), "the largest has %u",
+	       hak_known_largest(&m.known)->n);
 	for (unsigned u = 0; u < HAK_KNOWN_BUCKETS; u++)
 		for (const struct hak_known_account *a = m.known.bucket[u]; a; a = a->next)
 			if (a->account == 3000)
-				CHECK(a->n == HAK_KNOWN_MAX / 10, "the tenth has %u", a->n);
+				EXPECT(a->n == HAK_KNOWN_MAX / 10, "the tenth has %u", a->n);
 	while (m.processes)
 		hak_process_remove(m.processes);
-	CHECK(m.known.n == 0 && m.known.accounts == 0 && !hak_known_largest(&m.known),
-	      "%u processes of %u accounts are left", m.known.n, m.known.accounts);
+	EXPECT(m.known.n == 0 && m.known.accounts == 0 && !hak_known_largest(&m.known),
+	       "%u processes of %u accounts are left", m.known.n, m.known.accounts);
 }
 
 /* What is wrong with a segment is said once, unless enough was said of its user; a process that
@@ -224,32 +224,33 @@ static void test_bad(void)
 	s.doubt = long_ago;
 	tell_bad(&d, &s, 1000, -EBADMSG, "a reason");
 	tell_bad(&d, &s, 1000, -EBADMSG, "a reason");
-	CHECK(lines == 1 && s.told, "%u lines", lines);
+	EXPECT(lines == 1 && s.told, "%u lines", lines);
 	s.looks = YOUNG + RARELY;
 	s.program.fd = 0;
 	executes = true;
-	CHECK(due(&d, &s) && !s.told && s.doubt.since_ns == 0, "another program is new");
+	EXPECT(due(&d, &s) && !s.told && s.doubt.since_ns == 0, "another program is new");
 	executes = false;
 	s.doubt = long_ago;
 	silent = true;
 	tell_bad(&d, &s, 1000, -EBADMSG, "a reason");
 	s.told = false;
 	tell_bad(&d, &s, 1000, -EMFILE, "a reason");
-	CHECK(lines == 1, "%u lines when enough was said of its user", lines);
+	EXPECT(lines == 1, "%u lines when enough was said of its user", lines);
 	silent = false;
 }
 
-int main(void)
+static const struct tcase cases[] = {
+	{ "of_account", test_of_account },
+	{ "of_all", test_of_all },
+	{ "bad", test_bad },
+};
+
+int main(int argc, char **argv)
 {
 	struct hak_policy_set none = { .n = 0 };
 
 	m.policies = &none;
 	d.proc = opendir("/proc");
 	CHECK(d.proc, "no /proc");
-	test_of_account();
-	test_of_all();
-	test_bad();
-	begin_test();
-	closedir(d.proc);
-	return check_end();
+	return RUN(argc, argv, cases);
 }

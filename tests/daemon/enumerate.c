@@ -4,7 +4,7 @@
  * alone, and introspection of what is no list does not make one.
  */
 #include "hakmemd/bus-process.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 static uid_t asker;
 static bool introspects;
@@ -68,7 +68,7 @@ static int objects(struct hak_manager *m, const char *prefix)
 	return r < 0 ? -1 : n;
 }
 
-int main(void)
+static void all_or_an_error(void)
 {
 	static struct hak_process process[1001];
 	struct hak_manager m = { .processes_n = 1000 };
@@ -78,19 +78,24 @@ int main(void)
 		m.processes = &process[i];
 	}
 	asker = 1;
-	CHECK(objects(&m, HAK_BUS_PATH) == 1000, "a thousand for everybody");
+	EXPECT(objects(&m, HAK_BUS_PATH) == 1000, "a thousand for everybody");
 	introspects = true;
-	CHECK(objects(&m, HAK_BUS_PROCESSES) == 1000, "a thousand children");
+	EXPECT(objects(&m, HAK_BUS_PROCESSES) == 1000, "a thousand children");
 	process[1000].next = m.processes;
 	m.processes = &process[1000];
 	m.processes_n++;
-	CHECK(objects(&m, HAK_BUS_PROCESSES) == -1, "more than a thousand children");
-	CHECK(objects(&m, HAK_BUS_PROCESSES "/1_2") == 0, "children of a process");
-	CHECK(objects(&m, HAK_BUS_PATH) == 0, "children of children");
+	EXPECT(objects(&m, HAK_BUS_PROCESSES) == -1, "more than a thousand children");
+	EXPECT(objects(&m, HAK_BUS_PROCESSES "/1_2") == 0, "children of a process");
+	EXPECT(objects(&m, HAK_BUS_PATH) == 0, "children of children");
 	introspects = false;
-	CHECK(objects(&m, HAK_BUS_PATH) == -1, "more than a thousand for everybody");
-	CHECK(refused == 2, "an error has a name");
+	EXPECT(objects(&m, HAK_BUS_PATH) == -1, "more than a thousand for everybody");
+	EXPECT(refused == 2, "an error has a name");
 	asker = 0;
-	CHECK(objects(&m, HAK_BUS_PATH) == 1001, "root gets all");
-	return check_end();
+	EXPECT(objects(&m, HAK_BUS_PATH) == 1001, "root gets all");
 }
+
+static const struct tcase cases[] = {
+	{ "all_or_an_error", all_or_an_error },
+};
+
+CASES(cases)

@@ -8,7 +8,7 @@ int exporter_main(int argc, char **argv);
 #define main exporter_main
 #include "hakmemd/exporter.c"
 #undef main
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SECOND 1000000000ull
 
@@ -77,7 +77,7 @@ static struct MHD_Response *get(enum hak_metrics_format format)
 
 	if (r)
 		r->users++;
-	CHECK(!r == !!why[0], "a text or a reason: %s", why);
+	EXPECT(!r == !!why[0], "a text or a reason: %s", why);
 	return r;
 }
 
@@ -94,7 +94,7 @@ static void test_slow_readers(void)
 		n += kept[n] != NULL;
 		most = texts > most ? texts : most;
 	}
-	CHECK(most == TEXTS_MAX, "%u texts in memory", most);
+	EXPECT(most == TEXTS_MAX, "%u texts in memory", most);
 	while (n--)
 		MHD_destroy_response(kept[n]);
 	daemon_answers = true;
@@ -102,8 +102,8 @@ static void test_slow_readers(void)
 	asked = 0;
 	for (unsigned i = 0; i < 10; i++)
 		MHD_destroy_response(get(HAK_METRICS_PROMETHEUS));
-	CHECK(asked == 1, "asked %u times in one second", asked);
-	CHECK(texts <= 2, "%u texts without readers", texts);
+	EXPECT(asked == 1, "asked %u times in one second", asked);
+	EXPECT(texts <= 2, "%u texts without readers", texts);
 }
 
 static void test_no_daemon(void)
@@ -112,16 +112,16 @@ static void test_no_daemon(void)
 	now_ns += 2 * SECOND;
 	asked = 0;
 	for (unsigned i = 0; i < 10; i++)
-		CHECK(!get(HAK_METRICS_PROMETHEUS), "an old text");
-	CHECK(asked == 1, "a daemon that is not there is asked %u times", asked);
+		EXPECT(!get(HAK_METRICS_PROMETHEUS), "an old text");
+	EXPECT(asked == 1, "a daemon that is not there is asked %u times", asked);
 	now_ns += 2 * SECOND;
 	get(HAK_METRICS_PROMETHEUS);
-	CHECK(asked == 2, "and never again");
+	EXPECT(asked == 2, "and never again");
 }
 
-int main(void)
-{
-	test_slow_readers();
-	test_no_daemon();
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "slow_readers", test_slow_readers },
+	{ "no_daemon", test_no_daemon },
+};
+
+CASES(cases)

@@ -8,7 +8,7 @@
 #define hak_snapshot_free free_nothing
 #define hak_figures_take  take_figures
 #include "hakmemd/exposition.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SECOND 1000000000ull
 enum { ACCOUNTS = 6, EACH = 600, ALL = ACCOUNTS * EACH };
@@ -107,7 +107,7 @@ static struct hak_exposition *start(void)
 {
 	struct hak_exposition *e = NULL;
 
-	CHECK(hak_exposition_start(&m, "/", &e) == 0, "starts");
+	EXPECT(hak_exposition_start(&m, "/", &e) == 0, "starts");
 	for (unsigned i = 0; i < ALL; i++)
 		on_added(&process[i], e);
 	return e;
@@ -122,7 +122,7 @@ static uint64_t total(struct hak_exposition *e)
 	char *made, *at;
 
 	now_ns += SECOND;
-	CHECK(text(HAK_METRICS_PROMETHEUS, e, &made, &bytes) == 0, "a text");
+	EXPECT(text(HAK_METRICS_PROMETHEUS, e, &made, &bytes) == 0, "a text");
 	for (at = strstr(made, name); at; at = strstr(at, name)) {
 		at = strchr(at, '}');
 		sum += strtoull(at + 1, &at, 10);
@@ -152,12 +152,12 @@ static void test_bounds(void)
 	for (unsigned i = 0; i < ALL; i++)
 		counted[i] = i < 2 * EACH + 1 ? 7 : 0;
 	e = start();
-	CHECK(total(e) == 7 * (2 * EACH + 1), "%u are counted", (unsigned)total(e));
+	EXPECT(total(e) == 7 * (2 * EACH + 1), "%u are counted", (unsigned)total(e));
 	hak_exposition_stop(e);
-	CHECK(records("\nprocess\t") == 2 * SAVED_OF_ACCOUNT + 1, "%u of two accounts are saved",
-	      records("\nprocess\t"));
-	CHECK(records("\nknown\t") == 2 * (EACH - SAVED_OF_ACCOUNT), "%u are known",
-	      records("\nknown\t"));
+	EXPECT(records("\nprocess\t") == 2 * SAVED_OF_ACCOUNT + 1, "%u of two accounts are saved",
+	       records("\nprocess\t"));
+	EXPECT(records("\nknown\t") == 2 * (EACH - SAVED_OF_ACCOUNT), "%u are known",
+	       records("\nknown\t"));
 
 	free(stored);
 	stored = NULL;
@@ -166,13 +166,13 @@ static void test_bounds(void)
 	e = start();
 	total(e);
 	hak_exposition_stop(e);
-	CHECK(records("\nprocess\t") == SAVED_MAX, "%u of all are saved", records("\nprocess\t"));
-	CHECK(records("\nknown\t") == ALL - SAVED_MAX, "%u are known", records("\nknown\t"));
-	CHECK(strlen(stored) < 6000 * SAVED_MAX + 60 * ALL, "%zu bytes", strlen(stored));
+	EXPECT(records("\nprocess\t") == SAVED_MAX, "%u of all are saved", records("\nprocess\t"));
+	EXPECT(records("\nknown\t") == ALL - SAVED_MAX, "%u are known", records("\nknown\t"));
+	EXPECT(strlen(stored) < 6000 * SAVED_MAX + 60 * ALL, "%zu bytes", strlen(stored));
 
 	/* All have counted 5 more when the next run first reads them, and later 1 more. */
 	e = NULL;
-	CHECK(hak_exposition_start(&m, "/", &e) == 0, "starts");
+	EXPECT(hak_exposition_start(&m, "/", &e) == 0, "starts");
 	for (unsigned i = 0; i < UNCLAIMED_PLACES; i++) {
 		unsigned n = 0;
 
@@ -180,18 +180,18 @@ static void test_bounds(void)
 			n++;
 		longest = n > longest ? n : longest;
 	}
-	CHECK(longest < 32, "%u unclaimed ones are in one place", longest);
+	EXPECT(longest < 32, "%u unclaimed ones are in one place", longest);
 	before = total(e);
-	CHECK(before == 1000000ull * ALL, "%llu before", (unsigned long long)before);
+	EXPECT(before == 1000000ull * ALL, "%llu before", (unsigned long long)before);
 	for (unsigned i = 0; i < ALL; i++) {
 		counted[i] += 5;
 		on_added(&process[i], e);
 	}
-	CHECK(total(e) == before + 5 * SAVED_MAX, "%lld more", (long long)(total(e) - before));
+	EXPECT(total(e) == before + 5 * SAVED_MAX, "%lld more", (long long)(total(e) - before));
 	for (unsigned i = 0; i < ALL; i++)
 		counted[i]++;
-	CHECK(total(e) == before + 5 * SAVED_MAX + ALL, "%lld more",
-	      (long long)(total(e) - before));
+	EXPECT(total(e) == before + 5 * SAVED_MAX + ALL, "%lld more",
+	       (long long)(total(e) - before));
 	hak_exposition_stop(e);
 }
 
@@ -208,10 +208,10 @@ static void test_saves(void)
 		on_removed(&process[i], e);
 		on_tick(&m, e);
 	}
-	CHECK(saves >= 9 && saves <= 20, "%u saves in 200 seconds", saves);
+	EXPECT(saves >= 9 && saves <= 20, "%u saves in 200 seconds", saves);
 	saves = 0;
 	hak_exposition_stop(e);
-	CHECK(saves == 1, "%u saves at the end", saves);
+	EXPECT(saves == 1, "%u saves at the end", saves);
 }
 
 /* The processes that a user ends in one second are read within that user's share of time. */
@@ -226,23 +226,29 @@ static void test_ends(void)
 	before = processor_ns;
 	for (unsigned i = 0; i < EACH; i++)
 		on_removed(&process[i], e);
-	CHECK(processor_ns - before == READ_USER_NS, "%lld ns for one user's",
-	      (long long)(processor_ns - before));
-	CHECK(m.reads_put_off - put_off == EACH - 10, "%llu were not read",
-	      (unsigned long long)(m.reads_put_off - put_off));
+	EXPECT(processor_ns - before == READ_USER_NS, "%lld ns for one user's",
+	       (long long)(processor_ns - before));
+	EXPECT(m.reads_put_off - put_off == EACH - 10, "%llu were not read",
+	       (unsigned long long)(m.reads_put_off - put_off));
 	before = processor_ns;
 	on_removed(&process[EACH], e);
-	CHECK(processor_ns - before == cost_ns, "another user's is read");
+	EXPECT(processor_ns - before == cost_ns, "another user's is read");
 	on_tick(&m, e);
 	on_removed(&process[EACH + 1], e);
 	before = processor_ns;
 	on_removed(&process[EACH + 2], e);
-	CHECK(processor_ns - before == cost_ns, "so is one that ends in the next second");
+	EXPECT(processor_ns - before == cost_ns, "so is one that ends in the next second");
 	cost_ns = 0;
 	hak_exposition_stop(e);
 }
 
-int main(void)
+static const struct tcase cases[] = {
+	{ "bounds", test_bounds },
+	{ "saves", test_saves },
+	{ "ends", test_ends },
+};
+
+int main(int argc, char **argv)
 {
 	hak_processor_clock(processor);
 	for (unsigned i = 0; i < ALL; i++) {
@@ -253,9 +259,5 @@ int main(void)
 		process[i].id.account = 1000 + i / EACH;
 		snprintf(process[i].id.comm, HAK_COMM_BYTES, "command%u", i / EACH);
 	}
-	test_bounds();
-	test_saves();
-	test_ends();
-	free(stored);
-	return check_end();
+	return RUN(argc, argv, cases);
 }

@@ -6,7 +6,7 @@
  */
 #define hak_monotonic_ns clock_now
 #include "hakmemd/journal.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SECOND 1000000000ull
 
@@ -43,36 +43,39 @@ static unsigned allowed(uid_t account, unsigned n)
 
 static void test_limit(void)
 {
-	CHECK(allowed(1000, 5000) == HAK_TOLD_OF_ACCOUNT, "an account's limit");
-	CHECK(lines() == 1, "one line says that entries are held back");
-	CHECK(hak_told_left(1000) == 0, "none is left");
-	CHECK(allowed(1001, 10) == 10 && lines() == 0, "another account's are written");
-	CHECK(allowed(0, 5000) == 5000 && lines() == 0, "root's are written");
+	EXPECT(allowed(1000, 5000) == HAK_TOLD_OF_ACCOUNT, "an account's limit");
+	EXPECT(lines() == 1, "one line says that entries are held back");
+	EXPECT(hak_told_left(1000) == 0, "none is left");
+	EXPECT(allowed(1001, 10) == 10 && lines() == 0, "another account's are written");
+	EXPECT(allowed(0, 5000) == 5000 && lines() == 0, "root's are written");
 
 	now_ns += 61 * SECOND;
-	CHECK(allowed(1000, 5000) == HAK_TOLD_OF_ACCOUNT && lines() == 1, "in the next minute");
+	EXPECT(allowed(1000, 5000) == HAK_TOLD_OF_ACCOUNT && lines() == 1, "in the next minute");
 }
 
 static void test_add(void)
 {
 	now_ns += 61 * SECOND;
-	CHECK(hak_told_left(1000) == HAK_TOLD_OF_ACCOUNT, "all are left");
+	EXPECT(hak_told_left(1000) == HAK_TOLD_OF_ACCOUNT, "all are left");
 	hak_told_add(1000, 24);
-	CHECK(hak_told_left(1000) == HAK_TOLD_OF_ACCOUNT - 24, "all but 24");
+	EXPECT(hak_told_left(1000) == HAK_TOLD_OF_ACCOUNT - 24, "all but 24");
 	hak_told_add(1000, UINT_MAX);
-	CHECK(hak_told_left(1000) == 0 && allowed(1000, 1) == 0, "none");
+	EXPECT(hak_told_left(1000) == 0 && allowed(1000, 1) == 0, "none");
 	hak_told_add(0, UINT_MAX);
-	CHECK(hak_told_left(0) == UINT_MAX, "root has no limit");
+	EXPECT(hak_told_left(0) == UINT_MAX, "root has no limit");
 }
 
-int main(void)
+static const struct tcase cases[] = {
+	{ "limit", test_limit },
+	{ "add", test_add },
+};
+
+int main(int argc, char **argv)
 {
 	FILE *out = tmpfile();
 
 	unsetenv("JOURNAL_STREAM");
 	if (!out || dup2(fileno(out), STDERR_FILENO) < 0)
 		return 99;
-	test_limit();
-	test_add();
-	return check_end();
+	return RUN(argc, argv, cases);
 }

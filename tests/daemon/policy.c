@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include "control/policy.h"
-#include "tests/ctl/check.h"
-
-#define TRUE(what) CHECK(what, "%s", #what)
+#include "tests/check.h"
 
 static struct hak_policy_set *set;
 
@@ -19,12 +17,12 @@ static void forget(void)
 {
 	hak_policy_free(set);
 	set = calloc(1, sizeof(*set));
-	TRUE(set);
+	EXPECT(set);
 }
 
 static void add(const char *name, const char *text)
 {
-	TRUE(hak_policy_add(set, name, text, strlen(text)) == 0);
+	EXPECT(hak_policy_add(set, name, text, strlen(text)) == 0);
 	hak_policy_sort(set);
 }
 
@@ -40,7 +38,7 @@ static size_t row(const char *name)
 {
 	const struct hak_tunable_row *r = hak_tunable_row_find(name);
 
-	TRUE(r);
+	EXPECT(r);
 	return (size_t)(r - hak_tunable_rows);
 }
 
@@ -62,7 +60,7 @@ static bool matches(const char *match)
 	forget();
 	snprintf(text, sizeof(text), "[Match]\n%s\n[Tunables]\nwhale.ring_slots=1\n", match);
 	add("m.policy", text);
-	TRUE(set->n == 1);
+	EXPECT(set->n == 1);
 	return hak_policy_matches(set->policy[0], &redis);
 }
 
@@ -109,9 +107,9 @@ static void test_matching(void)
 	};
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
-		CHECK(matches(yes[i]), "%s matches", yes[i]);
+		EXPECT(matches(yes[i]), "%s matches", yes[i]);
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
-		CHECK(!matches(no[i]), "%s does not match", no[i]);
+		EXPECT(!matches(no[i]), "%s does not match", no[i]);
 }
 
 /* Nested however deep: what is around it counts, from the root down as far as it is looked at. */
@@ -124,8 +122,8 @@ static void test_deep(void)
 	forget();
 	add("a.policy", "[Match]\nCgroup=/top\n");
 	add("b.policy", "[Match]\nCgroup=*/low\n");
-	TRUE(hak_policy_matches(named("a"), &id));
-	TRUE(!hak_policy_matches(named("b"), &id));
+	EXPECT(hak_policy_matches(named("a"), &id));
+	EXPECT(!hak_policy_matches(named("b"), &id));
 }
 
 /* A name longer than the kernel keeps is compared as far as it keeps it. */
@@ -135,9 +133,9 @@ static void test_long_command(void)
 
 	forget();
 	add("a.policy", "[Match]\nCommand=systemd-resolved\n");
-	TRUE(hak_policy_matches(set->policy[0], &id));
+	EXPECT(hak_policy_matches(set->policy[0], &id));
 	strcpy(id.comm, "systemd-resolv");
-	TRUE(!hak_policy_matches(set->policy[0], &id));
+	EXPECT(!hak_policy_matches(set->policy[0], &id));
 }
 
 static void test_user_units(void)
@@ -147,7 +145,7 @@ static void test_user_units(void)
 	forget();
 	add("a.policy", "[Match]\nUnit=mpd.service\n");
 	add("b.policy", "[Match]\nUnit=user@*\n");
-	TRUE(hak_policy_matches(named("a"), &id) && hak_policy_matches(named("b"), &id));
+	EXPECT(hak_policy_matches(named("a"), &id) && hak_policy_matches(named("b"), &id));
 }
 
 /* Of each pair the first wins, whichever name it has. */
@@ -179,10 +177,10 @@ static void test_precedence(void)
 				add(j == turn ? "a.policy" : "b.policy", text);
 			}
 			hak_policy_effect(set, &redis, &e);
-			TRUE(e.matched == 2);
-			CHECK(e.tunable[row("whale.ring_slots")] == 0, "%s before %s", pairs[i][0],
-			      pairs[i][1]);
-			TRUE(e.tunable_of[row("whale.ring_slots")] == e.first);
+			EXPECT(e.matched == 2);
+			EXPECT(e.tunable[row("whale.ring_slots")] == 0, "%s before %s", pairs[i][0],
+			       pairs[i][1]);
+			EXPECT(e.tunable_of[row("whale.ring_slots")] == e.first);
 		}
 	}
 	/* Equals: the later name. */
@@ -192,7 +190,7 @@ static void test_precedence(void)
 	struct hak_effect e;
 
 	hak_policy_effect(set, &redis, &e);
-	TRUE(e.tunable[row("whale.ring_slots")] == 2);
+	EXPECT(e.tunable[row("whale.ring_slots")] == 2);
 }
 
 /* Each setting from the strongest policy that has it. */
@@ -207,19 +205,19 @@ static void test_merging(void)
 			    "[Pressure]\nThreshold=10%\nWindow=4s\nAction=all\n"
 			    "[Limit]\nCachedMax=8M\n");
 	hak_policy_effect(set, &redis, &e);
-	TRUE(e.matched == 2 && e.first == named("redis"));
-	TRUE(e.tunable[row("whale.ring_slots")] == 9);
-	TRUE(e.tunable_of[row("purge.delay_ms")] == named("base"));
-	TRUE(e.tunable[row("purge.delay_ms")] == 2000);
-	TRUE(!e.tunable_of[row("region.evict")]);
-	TRUE(e.pressure && e.window_us == 4000000 && e.threshold_us == 400000);
-	TRUE(e.action == HAK_PURGE_ALL && e.cooldown_us == 10000000);
-	TRUE(e.cached_max == 8u << 20 && e.idle_purge_us == 300000000);
+	EXPECT(e.matched == 2 && e.first == named("redis"));
+	EXPECT(e.tunable[row("whale.ring_slots")] == 9);
+	EXPECT(e.tunable_of[row("purge.delay_ms")] == named("base"));
+	EXPECT(e.tunable[row("purge.delay_ms")] == 2000);
+	EXPECT(!e.tunable_of[row("region.evict")]);
+	EXPECT(e.pressure && e.window_us == 4000000 && e.threshold_us == 400000);
+	EXPECT(e.action == HAK_PURGE_ALL && e.cooldown_us == 10000000);
+	EXPECT(e.cached_max == 8u << 20 && e.idle_purge_us == 300000000);
 
 	forget();
 	add("none.policy", "[Match]\nCommand=nothing\n[Limit]\nCachedMax=1\n");
 	hak_policy_effect(set, &redis, &e);
-	TRUE(!e.first && !e.pressure && e.cached_max == UINT64_MAX && e.idle_purge_us == 0);
+	EXPECT(!e.first && !e.pressure && e.cached_max == UINT64_MAX && e.idle_purge_us == 0);
 }
 
 /* `where` is the line told, 0 for the file; the policy must be `kept` or not. */
@@ -236,8 +234,8 @@ static void expect_problem(const char *text, unsigned where, const char *word, b
 		for (size_t i = 0; i < set->problems_n; i++)
 			fprintf(stderr, "%u: %s\n", set->problem[i].line, set->problem[i].why);
 	}
-	TRUE(told);
-	TRUE((set->n == 1) == kept);
+	EXPECT(told);
+	EXPECT((set->n == 1) == kept);
 }
 
 static void test_problems(void)
@@ -268,11 +266,11 @@ static void test_problems(void)
 	/* Once for all lines that have no section. */
 	forget();
 	add("p.policy", "a=1\nb\nc=3\n[Match]\nUnti=x\nCommand=x\n");
-	TRUE(set->problems_n == 3 && set->problem[1].line == 5 && set->n == 0);
+	EXPECT(set->problems_n == 3 && set->problem[1].line == 5 && set->n == 0);
 	/* The good lines beside a bad one stay. */
 	forget();
 	add("p.policy", "[Match]\nCommand=x\n[Tunables]\nno.such=1\nwhale.ring_slots=7\n");
-	TRUE(set->policy[0]->tunable[row("whale.ring_slots")] == 7);
+	EXPECT(set->policy[0]->tunable[row("whale.ring_slots")] == 7);
 }
 
 /* However bad one file is, something of it is told, and of the next one as well. */
@@ -289,10 +287,10 @@ static void test_many_problems(void)
 	forget();
 	add("a.policy", text);
 	n = (unsigned)set->problems_n;
-	TRUE(n > 1 && n < 100 && set->problem[0].line == 4);
-	TRUE(strstr(set->problem[n - 1].why, "more lines"));
+	EXPECT(n > 1 && n < 100 && set->problem[0].line == 4);
+	EXPECT(strstr(set->problem[n - 1].why, "more lines"));
 	add("b.policy", "[Match]\nCommand=x\n[Tunables]\nno.such=1\n");
-	TRUE(set->problems_n == n + 1 && strcmp(set->problem[n].path, "b.policy") == 0);
+	EXPECT(set->problems_n == n + 1 && strcmp(set->problem[n].path, "b.policy") == 0);
 	free(text);
 }
 
@@ -302,10 +300,10 @@ static void test_syntax(void)
 	add("p.policy", "# comment \\\n; another\n\n  [Match]  \r\n Command = x \\\n   y\r\n"
 			"[Tunables]\nwhale.ring_slots=3\nwhale.ring_slots=4\npurge.delay_ms=1\n"
 			"purge.delay_ms=");
-	TRUE(set->problems_n == 0 && set->n == 1);
-	TRUE(strcmp(set->policy[0]->pattern[HAK_MATCH_COMMAND][1], "y") == 0);
-	TRUE(set->policy[0]->tunable[row("whale.ring_slots")] == 4);
-	TRUE(!set->policy[0]->has_tunable[row("purge.delay_ms")]);
+	EXPECT(set->problems_n == 0 && set->n == 1);
+	EXPECT(strcmp(set->policy[0]->pattern[HAK_MATCH_COMMAND][1], "y") == 0);
+	EXPECT(set->policy[0]->tunable[row("whale.ring_slots")] == 4);
+	EXPECT(!set->policy[0]->has_tunable[row("purge.delay_ms")]);
 }
 
 static void put(const char *dir, const char *name, const char *text)
@@ -315,9 +313,9 @@ static void put(const char *dir, const char *name, const char *text)
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	f = fopen(path, "w");
-	TRUE(f);
+	EXPECT(f);
 	fputs(text, f);
-	TRUE(fclose(f) == 0);
+	EXPECT(fclose(f) == 0);
 }
 
 #define SLOTS(n) "[Match]\nCommand=*\n[Tunables]\nwhale.ring_slots=" #n "\n"
@@ -328,11 +326,11 @@ static void test_files(void)
 	char strong[128], weak[128], path[300], fifo[256];
 	struct hak_effect e;
 
-	TRUE(tmp);
+	EXPECT(tmp);
 	snprintf(strong, sizeof(strong), "%s/strong", tmp);
 	snprintf(weak, sizeof(weak), "%s/weak", tmp);
 	snprintf(path, sizeof(path), "%s::%s:%s/none", strong, weak, tmp);
-	TRUE(mkdir(strong, 0755) == 0 && mkdir(weak, 0755) == 0);
+	EXPECT(mkdir(strong, 0755) == 0 && mkdir(weak, 0755) == 0);
 	put(weak, "a.policy", SLOTS(1));
 	put(weak, "b.policy", SLOTS(2));
 	put(weak, "c.policy", SLOTS(3));
@@ -341,32 +339,31 @@ static void test_files(void)
 	put(strong, "c.policy", "");
 	put(strong, "a.policy", SLOTS(6));
 	snprintf(fifo, sizeof(fifo), "%s/b.policy", strong);
-	TRUE(symlink("/dev/null", fifo) == 0);
+	EXPECT(symlink("/dev/null", fifo) == 0);
 	snprintf(fifo, sizeof(fifo), "%s/f.policy", strong);
-	TRUE(mkfifo(fifo, 0600) == 0);
+	EXPECT(mkfifo(fifo, 0600) == 0);
 
 	hak_policy_free(set);
-	TRUE(hak_policy_load(path, &set) == 0);
-	TRUE(set->n == 1 && set->files_n == 4);
-	TRUE(set->file[1].masked && set->file[2].masked);
-	TRUE(set->problems_n == 1 && strstr(set->problem[0].path, "f.policy"));
+	EXPECT(hak_policy_load(path, &set) == 0);
+	EXPECT(set->n == 1 && set->files_n == 4);
+	EXPECT(set->file[1].masked && set->file[2].masked);
+	EXPECT(set->problems_n == 1 && strstr(set->problem[0].path, "f.policy"));
 	hak_policy_effect(set, &redis, &e);
-	TRUE(e.tunable[row("whale.ring_slots")] == 6);
+	EXPECT(e.tunable[row("whale.ring_slots")] == 6);
 	unlink(fifo);
 }
 
-int main(void)
-{
-	test_matching();
-	test_deep();
-	test_long_command();
-	test_user_units();
-	test_precedence();
-	test_merging();
-	test_problems();
-	test_many_problems();
-	test_syntax();
-	test_files();
-	hak_policy_free(set);
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "matching", test_matching },
+	{ "deep", test_deep },
+	{ "long_command", test_long_command },
+	{ "user_units", test_user_units },
+	{ "precedence", test_precedence },
+	{ "merging", test_merging },
+	{ "problems", test_problems },
+	{ "many_problems", test_many_problems },
+	{ "syntax", test_syntax },
+	{ "files", test_files },
+};
+
+CASES(cases)

@@ -5,7 +5,7 @@
  */
 
 #include "hakmemd/pressure.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SECOND 1000000000ull
 
@@ -108,20 +108,20 @@ static void test_order(void)
 	struct hak_process *more = add(&m, "/a.slice/b.service2", 8 << 20, 10 * SECOND);
 	struct hak_process *small = add(&m, "/a.slice/b.service", 64 << 10, 10 * SECOND);
 
-	CHECK(fire(&host) == 3 && asked[0] == more && asked[1] == idle && asked[2] == busy,
-	      "idle ones first, then those with most: %u", asked_n);
-	CHECK(asked_level == HAK_PURGE_ALL, "level %d", (int)asked_level);
+	EXPECT(fire(&host) == 3 && asked[0] == more && asked[1] == idle && asked[2] == busy,
+	       "idle ones first, then those with most: %u", asked_n);
+	EXPECT(asked_level == HAK_PURGE_ALL, "level %d", (int)asked_level);
 	now_ns += SECOND;
-	CHECK(fire(&unit) == 2 && asked[0] == idle && asked[1] == busy,
-	      "those of the unit alone: %u", asked_n);
+	EXPECT(fire(&unit) == 2 && asked[0] == idle && asked[1] == busy,
+	       "those of the unit alone: %u", asked_n);
 	idle->purge_id = 1;
 	now_ns += SECOND;
-	CHECK(fire(&unit) == 1 && asked[0] == busy, "one has a request already: %u", asked_n);
-	CHECK(small->cached_bytes < WORTH_BYTES, "the small one is never asked");
+	EXPECT(fire(&unit) == 1 && asked[0] == busy, "one has a request already: %u", asked_n);
+	EXPECT(small->cached_bytes < WORTH_BYTES, "the small one is never asked");
 	for (unsigned i = 0; i < 50; i++)
 		add(&m, "/", 4 << 20, 10 * SECOND);
 	now_ns += SECOND;
-	CHECK(fire(&host) == ASK_MAX, "%u of 50 are asked", asked_n);
+	EXPECT(fire(&host) == ASK_MAX, "%u of 50 are asked", asked_n);
 }
 
 /* How long it is deaf: fired each second until it acts again. */
@@ -145,30 +145,30 @@ static void test_backoff(void)
 	unsigned want = 10, s;
 
 	add(&m, "/", 4 << 20, 10 * SECOND);
-	CHECK(fire(&t) == 1, "it acts at once");
-	CHECK(fire(&t) == 0, "and is deaf then");
+	EXPECT(fire(&t) == 1, "it acts at once");
+	EXPECT(fire(&t) == 0, "and is deaf then");
 	for (unsigned i = 0; i <= BACKOFF_MAX; i++) {
 		s = pause_of(&t);
-		CHECK(s == want, "after %u rounds with little: %u s, not %u", i, s, want);
+		EXPECT(s == want, "after %u rounds with little: %u s, not %u", i, s, want);
 		want *= 2;
 	}
-	CHECK(pause_of(&t) == want / 2, "not ever longer");
+	EXPECT(pause_of(&t) == want / 2, "not ever longer");
 	m.returned_bytes += 64 << 20;
-	CHECK(pause_of(&t) == want / 2, "it was deaf already");
+	EXPECT(pause_of(&t) == want / 2, "it was deaf already");
 	s = pause_of(&t);
-	CHECK(s == 10, "after a round with much: %u s", s);
+	EXPECT(s == 10, "after a round with much: %u s", s);
 	s = pause_of(&t);
-	CHECK(s == 20, "after one with little: %u s", s);
+	EXPECT(s == 20, "after one with little: %u s", s);
 
 	/* That there was nobody to ask is no reason to wait longer. */
 	m.processes->purge_id = 1;
 	for (unsigned i = 0; i < 3; i++) {
 		now_ns += 1000 * SECOND;
-		CHECK(fire(&t) == 0, "nobody can be asked");
+		EXPECT(fire(&t) == 0, "nobody can be asked");
 	}
 	m.processes->purge_id = 0;
 	now_ns += 10 * SECOND;
-	CHECK(fire(&t) == 1, "now somebody can");
+	EXPECT(fire(&t) == 1, "now somebody can");
 }
 
 /* A user's control groups may not fill the journal; the machine's own is always told of. */
@@ -181,17 +181,17 @@ static void test_journal(void)
 	add(&m, "/a", 4 << 20, 10 * SECOND);
 	events = 0;
 	fire(&t);
-	CHECK(events == 1, "%u entries", events);
+	EXPECT(events == 1, "%u entries", events);
 	silent = true;
 	now_ns += 1000 * SECOND;
-	CHECK(fire(&t) == 1 && events == 1, "%u entries when enough was said", events);
+	EXPECT(fire(&t) == 1 && events == 1, "%u entries when enough was said", events);
 	silent = false;
 }
 
-int main(void)
-{
-	test_order();
-	test_backoff();
-	test_journal();
-	return check_end();
-}
+static const struct tcase cases[] = {
+	{ "order", test_order },
+	{ "backoff", test_backoff },
+	{ "journal", test_journal },
+};
+
+CASES(cases)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "hakmemd/program.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 static int to, from; /* the child's standard input and output, our ends */
 
@@ -72,27 +72,27 @@ static void check_watched(void)
 	char path[32];
 	pid_t pid = begin(path);
 
-	CHECK(hak_program_open(-1, path, &program) == 0 && program.fd >= 0, "%s opens", path);
-	CHECK(hak_program_runs(&program), "it waits");
-	CHECK(hak_program_runs(&program), "it still waits");
+	EXPECT(hak_program_open(-1, path, &program) == 0 && program.fd >= 0, "%s opens", path);
+	EXPECT(hak_program_runs(&program), "it waits");
+	EXPECT(hak_program_runs(&program), "it still waits");
 	tell('s');
 	wait_ready();
-	CHECK(!hak_program_runs(&program), "it executed itself");
-	CHECK(hak_program_open(-1, path, &second) == 0 && second.fd >= 0, "%s opens again", path);
-	CHECK(hak_program_runs(&second), "it waits again");
+	EXPECT(!hak_program_runs(&program), "it executed itself");
+	EXPECT(hak_program_open(-1, path, &second) == 0 && second.fd >= 0, "%s opens again", path);
+	EXPECT(hak_program_runs(&second), "it waits again");
 	tell('o');
 	wait_ready();
-	CHECK(!hak_program_runs(&second), "it executed a shell");
+	EXPECT(!hak_program_runs(&second), "it executed a shell");
 	hak_program_close(&second);
-	CHECK(second.fd == -1, "closed");
-	CHECK(hak_program_open(-1, path, &second) == 0, "%s opens once more", path);
+	EXPECT(second.fd == -1, "closed");
+	EXPECT(hak_program_open(-1, path, &second) == 0, "%s opens once more", path);
 	tell('\n');
-	CHECK(waitpid(pid, NULL, 0) == pid, "it ends");
-	CHECK(!hak_program_runs(&second), "it ended");
+	EXPECT(waitpid(pid, NULL, 0) == pid, "it ends");
+	EXPECT(!hak_program_runs(&second), "it ended");
 	hak_program_close(&program);
 	hak_program_close(&second);
 	close(to), close(from);
-	CHECK(hak_program_open(-1, path, &second) == -ENOENT, "%s is gone", path);
+	EXPECT(hak_program_open(-1, path, &second) == -ENOENT, "%s is gone", path);
 }
 
 /* Without descriptors to spare: by the executable. */
@@ -109,16 +109,16 @@ static void check_unwatched(void)
 	few = limit;
 	few.rlim_cur = (rlim_t)(2 * next);
 	setrlimit(RLIMIT_NOFILE, &few);
-	CHECK(hak_program_open(-1, path, &program) == 0, "%s opens", path);
-	CHECK(program.fd == -1, "half of %d descriptors stay free, not %d", 2 * next, program.fd);
-	CHECK(dup(0) == next && close(next) == 0, "none was left open");
+	EXPECT(hak_program_open(-1, path, &program) == 0, "%s opens", path);
+	EXPECT(program.fd == -1, "half of %d descriptors stay free, not %d", 2 * next, program.fd);
+	EXPECT(dup(0) == next && close(next) == 0, "none was left open");
 	setrlimit(RLIMIT_NOFILE, &limit);
-	CHECK(hak_program_same_exe(-1, path, &program), "it waits");
+	EXPECT(hak_program_same_exe(-1, path, &program), "it waits");
 	tell('o');
 	wait_ready();
-	CHECK(!hak_program_same_exe(-1, path, &program), "it executed a shell");
+	EXPECT(!hak_program_same_exe(-1, path, &program), "it executed a shell");
 	tell('\n');
-	CHECK(waitpid(pid, NULL, 0) == pid, "it ends");
+	EXPECT(waitpid(pid, NULL, 0) == pid, "it ends");
 	close(to), close(from);
 }
 
@@ -131,23 +131,24 @@ static void check_zombie(void)
 	pid_t pid = begin(path);
 
 	tell('e');
-	CHECK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0, "it ends");
-	CHECK(hak_program_open(-1, path, &program) == 0 && program.fd == -1, "a zombie");
-	CHECK(hak_program_same_exe(-1, path, &program), "it has no executable");
-	CHECK(waitpid(pid, NULL, 0) == pid, "it is reaped");
+	EXPECT(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0, "it ends");
+	EXPECT(hak_program_open(-1, path, &program) == 0 && program.fd == -1, "a zombie");
+	EXPECT(hak_program_same_exe(-1, path, &program), "it has no executable");
+	EXPECT(waitpid(pid, NULL, 0) == pid, "it is reaped");
 	close(to), close(from);
 }
+
+static const struct tcase cases[] = {
+	{ "watched", check_watched },
+	{ "unwatched", check_unwatched },
+	{ "zombie", check_zombie },
+};
 
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "child") == 0)
 		return child();
-	if (access("/proc/self/pagemap", R_OK) < 0) {
-		puts("SKIP: no /proc/self/pagemap (CONFIG_PROC_PAGE_MONITOR)");
-		return 77;
-	}
-	check_watched();
-	check_unwatched();
-	check_zombie();
-	return check_end();
+	if (access("/proc/self/pagemap", R_OK) < 0)
+		return skip_all("no /proc/self/pagemap (CONFIG_PROC_PAGE_MONITOR)");
+	return RUN(argc, argv, cases);
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "hakmemd/purge.c"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SECOND 1000000000ull
 
@@ -112,18 +112,18 @@ static unsigned purge(struct hak_process *p, uint64_t bytes)
 		now_ns += SECOND;
 		s++;
 	}
-	CHECK(hak_purge_process(p, HAK_PURGE_DIRTY, "test") == -EBUSY, "one at a time");
+	EXPECT(hak_purge_process(p, HAK_PURGE_DIRTY, "test") == -EBUSY, "one at a time");
 	answered = -ETIMEDOUT;
 	hak_purge_look(p);
-	CHECK(p->purge_id, "it is waited for");
+	EXPECT(p->purge_id, "it is waited for");
 	answered = 0;
 	answer = (struct hak_purge_answer){ .bytes = bytes };
 	hak_purge_look(p);
-	CHECK(!p->purge_id, "it answered");
+	EXPECT(!p->purge_id, "it answered");
 	return s;
 }
 
-int main(void)
+static void backs_off(void)
 {
 	struct hak_manager m = { .processes = NULL };
 	struct hak_process p = { .manager = &m,
@@ -132,43 +132,48 @@ int main(void)
 	unsigned want = 6, s;
 
 	s = purge(&p, 0);
-	CHECK(s == 0, "the first one waits for %u s", s);
+	EXPECT(s == 0, "the first one waits for %u s", s);
 	for (unsigned i = 1; i <= BACKOFF_MAX; i++) {
 		s = purge(&p, LITTLE_BYTES - 1);
-		CHECK(s == want, "after %u with little: %u s, not %u", i, s, want);
+		EXPECT(s == want, "after %u with little: %u s, not %u", i, s, want);
 		want *= 2;
 	}
 	s = purge(&p, 32 << 20);
-	CHECK(s == want / 2, "not ever longer: %u s, not %u", s, want / 2);
-	CHECK(told_bytes == 32 << 20, "%" PRIu64 " bytes told", told_bytes);
+	EXPECT(s == want / 2, "not ever longer: %u s, not %u", s, want / 2);
+	EXPECT(told_bytes == 32 << 20, "%" PRIu64 " bytes told", told_bytes);
 	s = purge(&p, 0);
-	CHECK(s == 3, "after one with much: %u s", s);
+	EXPECT(s == 3, "after one with much: %u s", s);
 	s = purge(&p, 1ull << 60);
-	CHECK(s == 6, "after one with little: %u s", s);
-	CHECK(told_bytes == rss, "it claims more than it had: %" PRIu64, told_bytes);
+	EXPECT(s == 6, "after one with little: %u s", s);
+	EXPECT(told_bytes == rss, "it claims more than it had: %" PRIu64, told_bytes);
 
 	/* A small process: much is what is much for it. */
 	p.cached_bytes = 160 << 10;
 	purge(&p, 100 << 10);
 	s = purge(&p, 1 << 10);
-	CHECK(s == 3, "after most of what a small one had: %u s", s);
+	EXPECT(s == 3, "after most of what a small one had: %u s", s);
 	s = purge(&p, 0);
-	CHECK(s == 6, "after a hundredth of it: %u s", s);
+	EXPECT(s == 6, "after a hundredth of it: %u s", s);
 
 	/* Its answer cannot be read: as one with nothing. */
 	hak_purge_process(&p, HAK_PURGE_DIRTY, "test");
-	CHECK(p.purge_id == 0, "it is left alone");
+	EXPECT(p.purge_id == 0, "it is left alone");
 	now_ns += 1000 * SECOND;
-	CHECK(hak_purge_process(&p, HAK_PURGE_DIRTY, "test") == 0, "then not");
+	EXPECT(hak_purge_process(&p, HAK_PURGE_DIRTY, "test") == 0, "then not");
 	answered = -EBADMSG;
 	told_bytes = 1;
 	hak_purge_look(&p);
-	CHECK(!p.purge_id && told_bytes == 0, "that was nothing");
+	EXPECT(!p.purge_id && told_bytes == 0, "that was nothing");
 
 	events = 0;
 	purge(&p, 32 << 20);
 	silent = true;
 	purge(&p, 32 << 20);
-	CHECK(events == 1, "%u entries of two purges when enough was said after one", events);
-	return check_end();
+	EXPECT(events == 1, "%u entries of two purges when enough was said after one", events);
 }
+
+static const struct tcase cases[] = {
+	{ "backs_off", backs_off },
+};
+
+CASES(cases)

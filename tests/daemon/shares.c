@@ -6,7 +6,7 @@
  * off is counted, and gets more time the next time.
  */
 #include "control/budget.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define MS 1000000
 enum { PASS = 10 * MS, USER = 4 * MS, PIECE = 2 * MS, DEAR = 50, HONEST = 20, USERS = 3 };
@@ -33,18 +33,19 @@ static void check_budget(void)
 {
 	struct hak_budget outer, inner;
 
-	CHECK(!hak_budget_is_set() && work(1000 * MS), "without a budget nothing is spent");
+	EXPECT(!hak_budget_is_set() && work(1000 * MS), "without a budget nothing is spent");
 	hak_budget_enter(&outer, 3 * MS);
-	CHECK(hak_budget_is_set(), "there is one");
+	EXPECT(hak_budget_is_set(), "there is one");
 	hak_budget_enter(&inner, MS);
-	CHECK(work(MS / 2), "half of it");
-	CHECK(!work(MS), "more than it");
-	CHECK(hak_budget_leave(&inner), "the inner one was spent");
-	CHECK(work(MS), "the outer one was not");
+	EXPECT(work(MS / 2), "half of it");
+	EXPECT(!work(MS), "more than it");
+	EXPECT(hak_budget_leave(&inner), "the inner one was spent");
+	EXPECT(work(MS), "the outer one was not");
 	hak_budget_enter(&inner, 100 * MS);
-	CHECK(!work(10 * MS), "an inner one ends with the outer one");
-	CHECK(hak_budget_leave(&inner) && !hak_budget_leave(&outer), "the outer one was not asked");
-	CHECK(!hak_budget_is_set(), "none is left");
+	EXPECT(!work(10 * MS), "an inner one ends with the outer one");
+	EXPECT(hak_budget_leave(&inner) && !hak_budget_leave(&outer),
+	       "the outer one was not asked");
+	EXPECT(!hak_budget_is_set(), "none is left");
 }
 
 static struct hak_shares shares;
@@ -105,25 +106,25 @@ static void check_shares(void)
 
 	for (unsigned look = 0; look < 30; look++, looks++) {
 		hak_shares_look(&shares);
-		CHECK(pass(100 * MS) <= PASS + (PIECE << HAK_LATE_MAX), "look %u takes %d ms", look,
-		      (int)(PASS / MS));
+		EXPECT(pass(100 * MS) <= PASS + (PIECE << HAK_LATE_MAX), "look %u takes %d ms",
+		       look, (int)(PASS / MS));
 		/* Where the dear one overdrew the pass itself, the honest ones come in the next. */
 		while (shares.waits && served[0][0] <= look)
 			pass(100 * MS);
 	}
 	for (unsigned u = 0; u < USERS; u++)
 		for (unsigned i = 0; i < HONEST; i++)
-			CHECK(served[u][i] == looks,
-			      "process %u of user %u was served %u times "
-			      "in %u looks",
-			      i, u, served[u][i], looks);
+			EXPECT(served[u][i] == looks,
+			       "process %u of user %u was served %u times "
+			       "in %u looks",
+			       i, u, served[u][i], looks);
 	for (unsigned i = 0; i < DEAR; i++) {
 		least = dear_served[i] < least ? dear_served[i] : least;
 		most = dear_served[i] > most ? dear_served[i] : most;
 	}
-	CHECK(most - least <= 1, "of the dear ones, some were served %u times, some %u", least,
-	      most);
-	CHECK(shares.put_off > 0, "put off %u times", (unsigned)shares.put_off);
+	EXPECT(most - least <= 1, "of the dear ones, some were served %u times, some %u", least,
+	       most);
+	EXPECT(shares.put_off > 0, "put off %u times", (unsigned)shares.put_off);
 }
 
 /* A piece that takes 5 ms is done as soon as it was put off often enough. */
@@ -143,14 +144,14 @@ static void check_late(void)
 		hak_share_leave(&s, &turn);
 		tries++;
 	}
-	CHECK(done && tries == 4 && s.put_off == 3, "done %d after %u tries, %u put off", done,
-	      tries, (unsigned)s.put_off);
+	EXPECT(done && tries == 4 && s.put_off == 3, "done %d after %u tries, %u put off", done,
+	       tries, (unsigned)s.put_off);
 	for (unsigned i = 0; i < 10; i++)
 		s.put_off = 0, hak_shares_look(&s), hak_shares_begin(&s);
-	CHECK(hak_share_enter(&s, 1000, &turn) && work(5 * MS) && !hak_share_leave(&s, &turn),
-	      "it needs as much again");
-	CHECK(!hak_share_enter(&s, 1000, &turn) && !s.waits, "it was done in this look");
-	CHECK(!hak_share_enter(&s, 1000, NULL) && s.waits, "there is no more in this pass");
+	EXPECT(hak_share_enter(&s, 1000, &turn) && work(5 * MS) && !hak_share_leave(&s, &turn),
+	       "it needs as much again");
+	EXPECT(!hak_share_enter(&s, 1000, &turn) && !s.waits, "it was done in this look");
+	EXPECT(!hak_share_enter(&s, 1000, NULL) && s.waits, "there is no more in this pass");
 }
 
 /* Three shares at once, since nothing stopped it, are paid by the two passes that follow. */
@@ -160,12 +161,12 @@ static void check_debt(void)
 	unsigned refused = 0;
 
 	hak_shares_begin(&s);
-	CHECK(hak_share_enter(&s, 1000, NULL), "a first time");
+	EXPECT(hak_share_enter(&s, 1000, NULL), "a first time");
 	now_ns += 3 * USER;
 	hak_share_leave(&s, NULL);
 	for (hak_shares_begin(&s); !hak_share_enter(&s, 1000, NULL); hak_shares_begin(&s))
 		refused++;
-	CHECK(refused == 2, "refused in %u passes", refused);
+	EXPECT(refused == 2, "refused in %u passes", refused);
 	hak_share_leave(&s, NULL);
 }
 
@@ -184,14 +185,14 @@ static void check_sleep(void)
 	unsigned refused = 0;
 
 	hak_shares_begin(&s);
-	CHECK(hak_share_enter(&s, 1000, NULL), "a first time");
+	EXPECT(hak_share_enter(&s, 1000, NULL), "a first time");
 	sleep_ns += 100 * USER;
 	hak_share_leave(&s, NULL);
-	CHECK(hak_share_enter(&s, 2000, NULL), "another user's, in the same pass");
+	EXPECT(hak_share_enter(&s, 2000, NULL), "another user's, in the same pass");
 	hak_share_leave(&s, NULL);
 	for (hak_shares_begin(&s); !hak_share_enter(&s, 1000, NULL); hak_shares_begin(&s))
 		refused++;
-	CHECK(refused == 99, "refused in %u passes", refused);
+	EXPECT(refused == 99, "refused in %u passes", refused);
 	hak_share_leave(&s, NULL);
 }
 
@@ -206,7 +207,7 @@ static void check_all(void)
 		hak_share_leave(&s, NULL);
 		n++;
 	}
-	CHECK(n == PASS / MS, "%u pieces in a pass of %d", n, PASS / MS);
+	EXPECT(n == PASS / MS, "%u pieces in a pass of %d", n, PASS / MS);
 	/* And so are those of many users. */
 	n = 0;
 	hak_shares_begin(&s);
@@ -217,20 +218,19 @@ static void check_all(void)
 		hak_share_leave(&s, NULL);
 		n++;
 	}
-	CHECK(n == PASS / MS && s.waits, "%u users have their turn in a pass", n);
+	EXPECT(n == PASS / MS && s.waits, "%u users have their turn in a pass", n);
 }
 
-int main(void)
+static const struct tcase cases[] = {
+	{ "budget", check_budget }, { "shares", check_shares }, { "late", check_late },
+	{ "debt", check_debt },	    { "sleep", check_sleep },	{ "all", check_all },
+};
+
+int main(int argc, char **argv)
 {
 	hak_processor_clock(now);
 	hak_sleep_clock(asleep);
 	shares = (struct hak_shares){ .pass_ns = 100 * PASS, .user_ns = USER, .piece_ns = PIECE };
-	check_budget();
 	find_secret();
-	check_shares();
-	check_late();
-	check_debt();
-	check_sleep();
-	check_all();
-	return check_end();
+	return RUN(argc, argv, cases);
 }

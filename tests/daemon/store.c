@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "hakmemd/store.h"
-#include "tests/ctl/check.h"
+#include "tests/check.h"
 
 #define SLOT_BYTES (1u << 28)
 #define HEAD_BYTES 32
@@ -39,14 +39,16 @@ static struct hak_store *begin(const char *names, char **ret_text)
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", names ? "1" : "0", 1);
 	setenv("LISTEN_FDNAMES", names ? names : "", 1);
-	CHECK(hak_store_open("test-sums", &store, ret_text) == 0, "opens");
+	EXPECT(hak_store_open("test-sums", &store, ret_text) == 0, "opens");
 	return store;
 }
 
 /* Descriptors below this are taken or not ours. */
 #define OURS 10
 
-/* The memfd that the store has made. */
+/* What the store has made before the first case. All cases share its contents. */
+static int memfd;
+
 static int find_memfd(void)
 {
 	for (int fd = OURS; fd < 2 * OURS; fd++)
@@ -56,7 +58,7 @@ static int find_memfd(void)
 }
 
 /* What a daemon would find that is started on a copy of the memfd: stored(3) is closed by it. */
-static void expect(int memfd, const char *want, const char *when)
+static void expect(const char *want, const char *when)
 {
 	struct hak_store *store;
 	char *text;
@@ -64,15 +66,15 @@ static void expect(int memfd, const char *want, const char *when)
 	dup2(memfd, 3);
 	store = begin("test-sums", &text);
 	if (want)
-		CHECK(text && strcmp(text, want) == 0, "%s: \"%s\", not \"%s\"", when,
-		      text ? text : "nothing", want);
+		EXPECT(text && strcmp(text, want) == 0, "%s: \"%s\", not \"%s\"", when,
+		       text ? text : "nothing", want);
 	else
-		CHECK(!text, "%s: \"%s\"", when, text ? text : "");
+		EXPECT(!text, "%s: \"%s\"", when, text ? text : "");
 	free(text);
 	hak_store_close(store);
 }
 
-static void save(int memfd, const char *text)
+static void save(const char *text)
 {
 	struct hak_store *store;
 	char *old;
@@ -80,12 +82,12 @@ static void save(int memfd, const char *text)
 	dup2(memfd, 3);
 	store = begin("test-sums", &old);
 	free(old);
-	CHECK(hak_store_save(store, put, (char *)text) == 0, "saves");
+	EXPECT(hak_store_save(store, put, (char *)text) == 0, "saves");
 	hak_store_close(store);
 }
 
 /* Either slot may be the newer one, and be the one that is found first. */
-static void test_restarts(int memfd)
+static void restarts(void)
 {
 	char text[32];
 
@@ -98,14 +100,14 @@ static void test_restarts(int memfd)
 		free(old);
 		for (unsigned k = 0; k <= i % 3; k++) {
 			snprintf(text, sizeof(text), "run %u save %u", i, k);
-			CHECK(hak_store_save(store, put, text) == 0, "saves");
+			EXPECT(hak_store_save(store, put, text) == 0, "saves");
 		}
 		hak_store_close(store);
-		expect(memfd, text, "after a restart");
+		expect(text, "after a restart");
 	}
 }
 
-static void damage(int memfd, const char *newest, off_t at)
+static void damage(const char *newest, off_t at)
 {
 	char byte;
 
@@ -116,59 +118,59 @@ static void damage(int memfd, const char *newest, off_t at)
 		pread(memfd, text, strlen(newest), place + HEAD_BYTES);
 		if (strcmp(text, newest) != 0)
 			continue;
-		CHECK(pread(memfd, &byte, 1, place + at) == 1, "reads");
+		EXPECT(pread(memfd, &byte, 1, place + at) == 1, "reads");
 		byte ^= 4;
-		CHECK(pwrite(memfd, &byte, 1, place + at) == 1, "writes");
+		EXPECT(pwrite(memfd, &byte, 1, place + at) == 1, "writes");
 	}
 }
 
 /* One that is damaged, or was being written when the daemon died, leaves the one before. */
-static void test_damage(int memfd)
+static void damaged_copies(void)
 {
 	for (off_t at = 0; at < HEAD_BYTES + 3; at++) {
 		char when[32];
 
-		save(memfd, "before");
-		save(memfd, "newest");
-		expect(memfd, "newest", "whole");
-		damage(memfd, "newest", at);
+		save("before");
+		save("newest");
+		expect("newest", "whole");
+		damage("newest", at);
 		snprintf(when, sizeof(when), "byte %d", (int)at);
 		/* Bits of the number that leave it higher and of its slot do no harm. */
-		expect(memfd, at >= 8 && at < 16 ? "newest" : "before", when);
-		CHECK(ftruncate(memfd, 0) == 0, "truncates");
+		expect(at >= 8 && at < 16 ? "newest" : "before", when);
+		EXPECT(ftruncate(memfd, 0) == 0, "truncates");
 	}
-	expect(memfd, NULL, "empty");
-	save(memfd, "one");
-	expect(memfd, "one", "one slot");
-	save(memfd, "two");
-	CHECK(ftruncate(memfd, HEAD_BYTES + 1) == 0, "truncates");
-	expect(memfd, NULL, "cut off");
+	expect(NULL, "empty");
+	save("one");
+	expect("one", "one slot");
+	save("two");
+	EXPECT(ftruncate(memfd, HEAD_BYTES + 1) == 0, "truncates");
+	expect(NULL, "cut off");
 }
 
 /* A head that promises more than there is. */
-static void test_forged_length(int memfd)
+static void forged_length(void)
 {
 	uint64_t bytes = (SLOT_BYTES >> 1) + 1;
 
-	CHECK(ftruncate(memfd, 0) == 0, "truncates");
-	save(memfd, "one");
-	CHECK(pwrite(memfd, &bytes, sizeof(bytes), SLOT_BYTES + 16) == sizeof(bytes), "writes");
-	expect(memfd, NULL, "forged");
+	EXPECT(ftruncate(memfd, 0) == 0, "truncates");
+	save("one");
+	EXPECT(pwrite(memfd, &bytes, sizeof(bytes), SLOT_BYTES + 16) == sizeof(bytes), "writes");
+	expect(NULL, "forged");
 }
 
 /* No room for more: what was there stays, and all goes on when there is room again. */
-static void test_no_room(int memfd)
+static void no_room(void)
 {
 	struct rlimit limit, small;
 	struct hak_store *store;
 	char *text;
 
-	CHECK(ftruncate(memfd, 0) == 0, "truncates");
-	save(memfd, "one");
-	save(memfd, "two");
+	EXPECT(ftruncate(memfd, 0) == 0, "truncates");
+	save("one");
+	save("two");
 	dup2(memfd, 3);
 	store = begin("test-sums", &text);
-	CHECK(text && strcmp(text, "two") == 0, "two is there");
+	EXPECT(text && strcmp(text, "two") == 0, "two is there");
 	free(text);
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &limit);
@@ -176,12 +178,12 @@ static void test_no_room(int memfd)
 	small.rlim_cur = SLOT_BYTES;
 	setrlimit(RLIMIT_FSIZE, &small);
 	for (int i = 0; i < 2; i++)
-		CHECK(hak_store_save(store, put, (char[]){ "three" }) == -EFBIG, "no room: %d", i);
+		EXPECT(hak_store_save(store, put, (char[]){ "three" }) == -EFBIG, "no room: %d", i);
 	setrlimit(RLIMIT_FSIZE, &limit);
 	hak_store_close(store);
-	expect(memfd, "two", "no room for three");
-	save(memfd, "three");
-	expect(memfd, "three", "room again");
+	expect("two", "no room for three");
+	save("three");
+	expect("three", "room again");
 }
 
 /* How much a save writes; "x" over and over. */
@@ -192,7 +194,7 @@ static void put_many(FILE *to, void *arg)
 }
 
 /* A long text takes memory until two short ones were saved. */
-static void test_room_given_back(int memfd)
+static void room_given_back(void)
 {
 	struct hak_store *store;
 	size_t bytes[] = { 4u << 20, 4u << 20, 10, 10 };
@@ -203,18 +205,43 @@ static void test_room_given_back(int memfd)
 	store = begin("test-sums", &text);
 	free(text);
 	for (unsigned i = 0; i < 4; i++)
-		CHECK(hak_store_save(store, put_many, &bytes[i]) == 0, "saves");
+		EXPECT(hak_store_save(store, put_many, &bytes[i]) == 0, "saves");
 	hak_store_close(store);
-	CHECK(fstat(memfd, &st) == 0 && st.st_blocks * 512 <= 1 << 17, "%llu bytes are held",
-	      (unsigned long long)st.st_blocks * 512);
-	expect(memfd, "xxxxxxxxxx", "a short text");
+	EXPECT(fstat(memfd, &st) == 0 && st.st_blocks * 512 <= 1 << 17, "%llu bytes are held",
+	       (unsigned long long)st.st_blocks * 512);
+	expect("xxxxxxxxxx", "a short text");
 }
 
-int main(void)
+static void not_ours(void)
 {
 	struct hak_store *store;
-	int memfd, other;
 	char *text, old[] = "text";
+
+	save("ours");
+	dup2(memfd, 3);
+	store = begin("other", &text);
+	EXPECT(!text, "another name's");
+	hak_store_close(store);
+	dup2(open("/proc/self", O_RDONLY | O_DIRECTORY), 3);
+	store = begin("test-sums", &text);
+	EXPECT(!text && hak_store_save(store, put, old) == 0, "a folder");
+	hak_store_close(store);
+}
+
+static const struct tcase cases[] = {
+	{ "restarts", restarts },
+	{ "damaged_copies", damaged_copies },
+	{ "forged_length", forged_length },
+	{ "no_room", no_room },
+	{ "room_given_back", room_given_back },
+	{ "not_ours", not_ours },
+};
+
+int main(int argc, char **argv)
+{
+	struct hak_store *store;
+	char *text;
+	int other;
 
 	while ((other = open("/dev/null", O_RDONLY | O_CLOEXEC)) < OURS)
 		CHECK(other >= 0, "opens");
@@ -224,23 +251,6 @@ int main(void)
 	CHECK(memfd >= 0, "no memfd");
 	CHECK(hak_store_save(store, put_nothing, NULL) == 0, "saves nothing");
 	hak_store_close(store);
-	expect(memfd, "", "an empty text");
-
-	test_restarts(memfd);
-	test_damage(memfd);
-	test_forged_length(memfd);
-	test_no_room(memfd);
-	test_room_given_back(memfd);
-
-	/* Somebody else's. */
-	save(memfd, "ours");
-	dup2(memfd, 3);
-	store = begin("other", &text);
-	CHECK(!text, "another name's");
-	hak_store_close(store);
-	dup2(open("/proc/self", O_RDONLY | O_DIRECTORY), 3);
-	store = begin("test-sums", &text);
-	CHECK(!text && hak_store_save(store, put, old) == 0, "a folder");
-	hak_store_close(store);
-	return check_end();
+	expect("", "an empty text");
+	return RUN(argc, argv, cases);
 }

@@ -79,8 +79,8 @@ static void book_new(struct block *b)
 
 	b->whale = b->requested >= whale_min || b->align > MIB;
 	if (!b->whale && b->align <= 16)
-		CHECKF(usable == books->size[class_for(b->requested)], "%zu usable of %zu", usable,
-		       b->requested);
+		CHECK(usable == books->size[class_for(b->requested)], "%zu usable of %zu", usable,
+		      b->requested);
 	book(b, usable, 1);
 }
 
@@ -238,7 +238,7 @@ static const char *at(const char *json, const char *word)
 {
 	const char *s = strstr(json, word);
 
-	CHECKF(s, "no %s in %.200s", word, json);
+	CHECK(s, "no %s in %.200s", word, json);
 	return s + strlen(word);
 }
 
@@ -279,7 +279,7 @@ static struct figures figures(pid_t pid)
 	CHECK(out);
 	n = fread(json, 1, sizeof(json) - 1, out);
 	json[n] = '\0';
-	CHECKF(pclose(out) == 0, "%s: %.200s", command, json);
+	CHECK(pclose(out) == 0, "%s: %.200s", command, json);
 	s = at(json, "\"counters\":{");
 	f.whale_allocs = number(s, "whale.allocs");
 	f.whale_frees = number(s, "whale.frees");
@@ -325,33 +325,33 @@ static void compare(const struct figures *was, const struct figures *is)
 	uint64_t copied = is->copies - was->copies - t->copies; /* whales */
 	uint64_t allocs = t->whale_allocs + copied, frees = t->whale_frees + copied;
 
-	CHECKF(copied <= t->whale_allocs, "%lu copies, not %lu", is->copies - was->copies,
-	       t->copies);
+	CHECK(copied <= t->whale_allocs, "%lu copies, not %lu", is->copies - was->copies,
+	      t->copies);
 	for (unsigned k = 0; k < CLASSES; k++) {
 		uint64_t live = was->in_use[k] + t->allocs[k] - t->frees[k];
 
-		CHECKF(is->allocs[k] - was->allocs[k] == t->allocs[k], "class %u: %lu, not %lu", k,
-		       is->allocs[k] - was->allocs[k], t->allocs[k]);
-		CHECKF(is->frees[k] - was->frees[k] == t->frees[k], "class %u: %lu, not %lu", k,
-		       is->frees[k] - was->frees[k], t->frees[k]);
-		CHECKF(is->in_use[k] == live, "class %u: %lu in use, not %lu", k, is->in_use[k],
-		       live);
+		CHECK(is->allocs[k] - was->allocs[k] == t->allocs[k], "class %u: %lu, not %lu", k,
+		      is->allocs[k] - was->allocs[k], t->allocs[k]);
+		CHECK(is->frees[k] - was->frees[k] == t->frees[k], "class %u: %lu, not %lu", k,
+		      is->frees[k] - was->frees[k], t->frees[k]);
+		CHECK(is->in_use[k] == live, "class %u: %lu in use, not %lu", k, is->in_use[k],
+		      live);
 		CHECK(is->bytes[k] == live * books->size[k]);
 	}
-	CHECKF(is->whale_allocs - was->whale_allocs == allocs, "%lu, not %lu",
-	       is->whale_allocs - was->whale_allocs, allocs);
-	CHECKF(is->whale_frees - was->whale_frees == frees, "%lu, not %lu",
-	       is->whale_frees - was->whale_frees, frees);
+	CHECK(is->whale_allocs - was->whale_allocs == allocs, "%lu, not %lu",
+	      is->whale_allocs - was->whale_allocs, allocs);
+	CHECK(is->whale_frees - was->whale_frees == frees, "%lu, not %lu",
+	      is->whale_frees - was->whale_frees, frees);
 	CHECK(is->whales == was->whales + allocs - frees);
-	CHECKF(is->whale_bytes - was->whale_bytes == t->whale_bytes, "%lu, not %lu",
-	       is->whale_bytes - was->whale_bytes, t->whale_bytes);
-	CHECKF(is->whale_requested - was->whale_requested == t->whale_requested, "%lu, not %lu",
-	       is->whale_requested - was->whale_requested, t->whale_requested);
+	CHECK(is->whale_bytes - was->whale_bytes == t->whale_bytes, "%lu, not %lu",
+	      is->whale_bytes - was->whale_bytes, t->whale_bytes);
+	CHECK(is->whale_requested - was->whale_requested == t->whale_requested, "%lu, not %lu",
+	      is->whale_requested - was->whale_requested, t->whale_requested);
 	CHECK(is->hits + is->misses - was->hits - was->misses == allocs);
 	CHECK(is->puts + is->unkept - was->puts - was->unkept == frees);
 	/* The C library frees NULL, too, when a thread ends. */
-	CHECKF(is->null_frees - was->null_frees >= t->null_frees, "%lu, not %lu",
-	       is->null_frees - was->null_frees, t->null_frees);
+	CHECK(is->null_frees - was->null_frees >= t->null_frees, "%lu, not %lu",
+	      is->null_frees - was->null_frees, t->null_frees);
 }
 
 static struct figures first_figures(void)
@@ -378,8 +378,8 @@ static void one_thread(void)
 	}
 	for (unsigned k = 0; k < CLASSES; k++)
 		blocks += books->t.allocs[k];
-	CHECKF(blocks > 40000 && books->t.whale_allocs > 100, "%lu blocks, %lu whales", blocks,
-	       books->t.whale_allocs);
+	CHECK(blocks > 40000 && books->t.whale_allocs > 100, "%lu blocks, %lu whales", blocks,
+	      books->t.whale_allocs);
 	ask(&r, release_all, 0, 0);
 	is = figures(r.pid);
 	compare(&was, &is);
@@ -424,13 +424,13 @@ static void fork_child(void)
 	child.pid = (pid_t)pid;
 	is = figures(child.pid);
 	for (unsigned k = 0; k < CLASSES; k++)
-		CHECKF(is.in_use[k] == parent.in_use[k] &&
-			       is.in_use[k] == is.inherited[k] + is.allocs[k] - is.frees[k],
-		       "class %u: %lu in use, %lu inherited, %lu in the parent", k, is.in_use[k],
-		       is.inherited[k], parent.in_use[k]);
-	CHECKF(is.whales == parent.whales && is.whale_bytes == parent.whale_bytes,
-	       "%lu whales of %lu bytes, not %lu of %lu", is.whales, is.whale_bytes, parent.whales,
-	       parent.whale_bytes);
+		CHECK(is.in_use[k] == parent.in_use[k] &&
+			      is.in_use[k] == is.inherited[k] + is.allocs[k] - is.frees[k],
+		      "class %u: %lu in use, %lu inherited, %lu in the parent", k, is.in_use[k],
+		      is.inherited[k], parent.in_use[k]);
+	CHECK(is.whales == parent.whales && is.whale_bytes == parent.whale_bytes,
+	      "%lu whales of %lu bytes, not %lu of %lu", is.whales, is.whale_bytes, parent.whales,
+	      parent.whale_bytes);
 	/* It works on, and frees what it inherited, and all is counted here. */
 	was = is;
 	memset(&books->t, 0, sizeof(books->t));
@@ -455,17 +455,17 @@ static void fork_child_knows_what_was_asked_for(void)
 	first_figures();
 	ask(&r, take_bare, 2 * MIB + 100, 10);
 	parent = figures(r.pid);
-	CHECKF(parent.whale_requested == 10 * (2 * MIB + 100), "%lu", parent.whale_requested);
+	CHECK(parent.whale_requested == 10 * (2 * MIB + 100), "%lu", parent.whale_requested);
 	pid = ask(&r, fork_job, 0, 0);
 	CHECK(read(child.fd, &pid, sizeof(pid)) == sizeof(pid));
 	child.pid = (pid_t)pid;
 	is = figures(child.pid);
-	CHECKF(is.whale_requested == parent.whale_requested, "%lu asked for, %lu in the parent",
-	       is.whale_requested, parent.whale_requested);
+	CHECK(is.whale_requested == parent.whale_requested, "%lu asked for, %lu in the parent",
+	      is.whale_requested, parent.whale_requested);
 	ask(&child, drop, 0, 1);
 	is = figures(child.pid);
-	CHECKF(is.whales == 0 && is.whale_requested == 0, "%lu whales, %lu bytes asked for",
-	       is.whales, is.whale_requested);
+	CHECK(is.whales == 0 && is.whale_requested == 0, "%lu whales, %lu bytes asked for",
+	      is.whales, is.whale_requested);
 }
 
 /* A whale by its alignment alone, resized in place. */
@@ -485,8 +485,8 @@ static void aligned_whales(void)
 	was = first_figures();
 	CHECK(ask(&r, aligned_resize, 65000, 50000));
 	is = figures(r.pid);
-	CHECKF(is.whales == was.whales + 1 && is.whale_requested == was.whale_requested + 50000,
-	       "%lu asked for, not 50000", is.whale_requested - was.whale_requested);
+	CHECK(is.whales == was.whales + 1 && is.whale_requested == was.whale_requested + 50000,
+	      "%lu asked for, not 50000", is.whale_requested - was.whale_requested);
 	ask(&r, drop, 0, 1);
 	is = figures(r.pid);
 	CHECK(is.whales == was.whales && is.whale_requested == was.whale_requested);
@@ -536,14 +536,14 @@ static void refused_calls_leave_nothing(void)
 	ask(&r, take_bare, 2 * MIB, 1);
 	bytes = count(&r, "sys.mmap.bytes");
 	CHECK(ask(&r, refused_map, 1l << 46, 0));
-	CHECKF(count(&r, "sys.mmap.bytes") - bytes < GIB, "%lu bytes mapped by a refused call",
-	       count(&r, "sys.mmap.bytes") - bytes);
+	CHECK(count(&r, "sys.mmap.bytes") - bytes < GIB, "%lu bytes mapped by a refused call",
+	      count(&r, "sys.mmap.bytes") - bytes);
 	tables = count(&r, "mem.metadata");
 	vmas = mappings(r.pid);
 	CHECK(ask(&r, refused_grow, 1l << 39, 0));
-	CHECKF(count(&r, "mem.metadata") - tables < MIB, "%lu bytes of tables more",
-	       count(&r, "mem.metadata") - tables);
-	CHECKF(mappings(r.pid) <= vmas + 2, "%d mappings, were %d", mappings(r.pid), vmas);
+	CHECK(count(&r, "mem.metadata") - tables < MIB, "%lu bytes of tables more",
+	      count(&r, "mem.metadata") - tables);
+	CHECK(mappings(r.pid) <= vmas + 2, "%d mappings, were %d", mappings(r.pid), vmas);
 	finish(&r);
 }
 
@@ -613,11 +613,11 @@ static void fork_child_counts_caches_it_adopts(void)
 	CHECK(read(child.fd, &pid, sizeof(pid)) == sizeof(pid));
 	child.pid = (pid_t)pid;
 	peer_open(&child.p, child.pid);
-	CHECKF(cached_blocks(&child) >= 0, "%ld", (long)cached_blocks(&child));
+	CHECK(cached_blocks(&child) >= 0, "%ld", (long)cached_blocks(&child));
 	spares = count(&child, "refill.spare");
 	ask(&child, take_in_thread, 400, 0);
 	CHECK(count(&child, "heap.adopted") == 1 && count(&child, "refill.spare") > spares);
-	CHECKF(cached_blocks(&child) >= 0, "%ld", (long)cached_blocks(&child));
+	CHECK(cached_blocks(&child) >= 0, "%ld", (long)cached_blocks(&child));
 	kill(r.pid, SIGKILL);
 }
 

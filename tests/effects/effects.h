@@ -144,7 +144,7 @@ static inline long ask(struct remote *r, job fn, long a, long b)
 	long answer;
 
 	CHECK(write(r->fd, &c, sizeof(c)) == sizeof(c));
-	CHECKF(read(r->fd, &answer, sizeof(answer)) == sizeof(answer), "the subject is gone");
+	CHECK(read(r->fd, &answer, sizeof(answer)) == sizeof(answer), "the subject is gone");
 	return answer;
 }
 
@@ -175,7 +175,7 @@ static inline void start_as(struct remote *r, const char *hakmem, char *const *a
 	}
 	close(pair[1]);
 	r->fd = pair[0];
-	CHECKF(read(r->fd, &pid, sizeof(pid)) == sizeof(pid), "the subject did not start");
+	CHECK(read(r->fd, &pid, sizeof(pid)) == sizeof(pid), "the subject did not start");
 	r->pid = (pid_t)pid;
 	peer_open(&r->p, r->pid);
 }
@@ -198,8 +198,8 @@ static inline void set(struct remote *r, const char *name, uint64_t value)
 	uint64_t g = peer_set(&r->p, name, value);
 
 	WAIT_FOR(nudge(r) && peer_has_applied(&r->p, g));
-	CHECKF(peer_value(&r->p, name) == value, "%s is %lu, not %lu", name,
-	       peer_value(&r->p, name), value);
+	CHECK(peer_value(&r->p, name) == value, "%s is %lu, not %lu", name, peer_value(&r->p, name),
+	      value);
 }
 
 static inline void reset(struct remote *r, const char *name)
@@ -221,7 +221,7 @@ static inline struct hak_purge_answer purge(struct remote *r, unsigned level)
 	struct hak_purge_answer a;
 
 	WAIT_FOR(nudge(r) && (a = peer_answer(&r->p, id)).id == id);
-	CHECKF(a.status == 0 && a.level == level, "status %u", a.status);
+	CHECK(a.status == 0 && a.level == level, "status %u", a.status);
 	return a;
 }
 

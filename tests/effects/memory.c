@@ -31,9 +31,9 @@ static long check_purge(int level)
 	said = ask(&r, purge_self, level, 0) / 1024;
 	rss -= smaps_kib(&r, "Rss");
 	dirty -= smaps_kib(&r, "Private_Dirty");
-	CHECKF(labs(rss - said) <= SLACK_KIB, "said %ld KiB, Rss fell by %ld", said, rss);
-	CHECKF(labs(dirty - said) <= SLACK_KIB, "said %ld KiB, Private_Dirty fell by %ld", said,
-	       dirty);
+	CHECK(labs(rss - said) <= SLACK_KIB, "said %ld KiB, Rss fell by %ld", said, rss);
+	CHECK(labs(dirty - said) <= SLACK_KIB, "said %ld KiB, Private_Dirty fell by %ld", said,
+	      dirty);
 	return said;
 }
 
@@ -65,8 +65,8 @@ static void freed_tier(size_t size, long blocks, job how, long least_kib, long m
 		ask(&r, how, (long)size, blocks);
 		ask(&r, drop, 0, 1);
 		said = check_purge(level);
-		CHECKF(said >= least_kib && said <= most_kib,
-		       "%ld KiB of %ld blocks of %zu, level %d", said, blocks, size, level);
+		CHECK(said >= least_kib && said <= most_kib,
+		      "%ld KiB of %ld blocks of %zu, level %d", said, blocks, size, level);
 		CHECK(count(&r, "mem.dirty") == 0);
 		finish(&r);
 	}
@@ -111,12 +111,12 @@ static void untouched_pages_do_not_count(void)
 	ask(&r, touch_one, 64 * MIB, 0);
 	CHECK(count(&r, "mem.dirty") >= 64 * MIB);
 	said = ask(&r, purge_self, HAK_PURGE_DIRTY, 0);
-	CHECKF(said == sysconf(_SC_PAGESIZE), "%ld bytes", said);
+	CHECK(said == sysconf(_SC_PAGESIZE), "%ld bytes", said);
 	ask(&r, touch_one, 64 * MIB, 0);
 	said = ask(&r, purge_self, HAK_PURGE_ALL, 0);
-	CHECKF(said == sysconf(_SC_PAGESIZE), "%ld bytes by unmapping", said);
+	CHECK(said == sysconf(_SC_PAGESIZE), "%ld bytes by unmapping", said);
 	said = ask(&r, purge_self, HAK_PURGE_ALL, 0);
-	CHECKF(said == 0, "%ld bytes of nothing", said);
+	CHECK(said == 0, "%ld bytes of nothing", said);
 	finish(&r);
 }
 
@@ -134,8 +134,8 @@ static void untouched_regions_hide_nothing(void)
 	ask(&r, take_bare, MIB, 1);
 	ask(&r, drop, 0, 2);
 	said = check_purge(HAK_PURGE_DIRTY);
-	CHECKF(said >= 32 * 1024, "%ld KiB", said);
-	CHECKF(count(&r, "ring.dirty_bytes") == 0, "%lu", count(&r, "ring.dirty_bytes"));
+	CHECK(said >= 32 * 1024, "%ld KiB", said);
+	CHECK(count(&r, "ring.dirty_bytes") == 0, "%lu", count(&r, "ring.dirty_bytes"));
 	finish(&r);
 }
 
@@ -194,8 +194,8 @@ static void unmapped_slabs_are_in_the_answer(void)
 		for (int k = 0; k < 5; k++)
 			ask(&r, take, sizes[k], 5 * MIB / sizes[k]);
 		ask(&r, drop, 0, 1);
-		CHECKF(smaps_kib(&r, "Rss") - rss > 4 * SLACK_KIB, "only %ld KiB are left",
-		       smaps_kib(&r, "Rss") - rss);
+		CHECK(smaps_kib(&r, "Rss") - rss > 4 * SLACK_KIB, "only %ld KiB are left",
+		      smaps_kib(&r, "Rss") - rss);
 		check_purge(HAK_PURGE_ALL);
 		finish(&r);
 	}
@@ -261,8 +261,8 @@ static long left_behind(const char *hakmem, job how)
 	ask(&r, purge_self, HAK_PURGE_ALL, 0);
 	rss = smaps_kib(&r, "Rss");
 	ask(&r, how, SMALL, MANY);
-	CHECKF(smaps_kib(&r, "Rss") >= rss + SMALL * (MANY / 1024), "%ld KiB, then %ld", rss,
-	       smaps_kib(&r, "Rss"));
+	CHECK(smaps_kib(&r, "Rss") >= rss + SMALL * (MANY / 1024), "%ld KiB, then %ld", rss,
+	      smaps_kib(&r, "Rss"));
 	return rss;
 }
 
@@ -282,9 +282,9 @@ static void holes_given_back(job how)
 
 	ask(&r, drop_between, WARM, SPARSE);
 	said = check_purge(HAK_PURGE_DIRTY);
-	CHECKF(said > SMALL * (MANY / 1024) - MOST_KIB, "%ld KiB", said);
-	CHECKF(smaps_kib(&r, "Rss") < rss + MOST_KIB, "%ld KiB, were %ld", smaps_kib(&r, "Rss"),
-	       rss);
+	CHECK(said > SMALL * (MANY / 1024) - MOST_KIB, "%ld KiB", said);
+	CHECK(smaps_kib(&r, "Rss") < rss + MOST_KIB, "%ld KiB, were %ld", smaps_kib(&r, "Rss"),
+	      rss);
 	finish(&r);
 }
 
@@ -296,7 +296,7 @@ static void holes_age(job how)
 	ask(&r, drop_between, WARM, SPARSE);
 	WAIT_FOR(nudge(&r) && smaps_kib(&r, "Rss") < rss + MOST_KIB);
 	bytes = count(&r, "purge.bytes") - bytes;
-	CHECKF(bytes > SMALL * MANY / 2, "%lu bytes in purge.bytes", bytes);
+	CHECK(bytes > SMALL * MANY / 2, "%lu bytes in purge.bytes", bytes);
 	finish(&r);
 }
 
@@ -420,8 +420,8 @@ static long all_fill(long a, long b)
 
 static void nothing_kept(void)
 {
-	CHECKF(count(&r, "ring.regions") == 0 && count(&r, "ring.bytes") == 0,
-	       "%lu regions of %lu bytes", count(&r, "ring.regions"), count(&r, "ring.bytes"));
+	CHECK(count(&r, "ring.regions") == 0 && count(&r, "ring.bytes") == 0,
+	      "%lu regions of %lu bytes", count(&r, "ring.regions"), count(&r, "ring.bytes"));
 }
 
 /* Its thread sleeps; another one purges, on request or by age. */
@@ -435,11 +435,11 @@ static void sleepers_keep_nothing(void)
 	ask(&r, all_fill, 2 * MIB, HOT);
 	CHECK(count(&r, "ring.dirty_bytes") >= 2 * MIB);
 	said = check_purge(HAK_PURGE_DIRTY);
-	CHECKF(said >= 2 * 1024, "%ld KiB", said);
+	CHECK(said >= 2 * 1024, "%ld KiB", said);
 	CHECK(count(&r, "ring.dirty_bytes") == 0);
 	ask(&r, all_fill, 2 * MIB, HOT);
 	said = check_purge(HAK_PURGE_ALL);
-	CHECKF(said >= 2 * 1024, "%ld KiB", said);
+	CHECK(said >= 2 * 1024, "%ld KiB", said);
 	nothing_kept();
 	set(&r, "purge.delay_ms", 50);
 	ask(&r, all_hot, 2 * MIB, HOT);
@@ -455,9 +455,9 @@ static void limits_hold_for_all_threads(void)
 	ask(&r, hire, WORKERS, 0);
 	for (int i = 0; i < 40; i++) {
 		ask(&r, all_hot, size[i % 4], HOT);
-		CHECKF(count(&r, "ring.regions") <= 3, "%lu regions in 3 slots",
-		       count(&r, "ring.regions"));
-		CHECKF(count(&r, "ring.bytes") <= 8 * MIB, "%lu bytes", count(&r, "ring.bytes"));
+		CHECK(count(&r, "ring.regions") <= 3, "%lu regions in 3 slots",
+		      count(&r, "ring.regions"));
+		CHECK(count(&r, "ring.bytes") <= 8 * MIB, "%lu bytes", count(&r, "ring.bytes"));
 	}
 	finish(&r);
 }
@@ -550,11 +550,11 @@ static void no_region_is_lost(void)
 		nothing_kept();
 		if (!mapped)
 			mapped = count(&r, "mem.mapped");
-		CHECKF(count(&r, "mem.mapped") == mapped, "%lu bytes mapped, were %lu",
-		       count(&r, "mem.mapped"), mapped);
+		CHECK(count(&r, "mem.mapped") == mapped, "%lu bytes mapped, were %lu",
+		      count(&r, "mem.mapped"), mapped);
 		CHECK(peer_whales(&r.p, 0) == 0);
 	}
-	CHECKF(mapped <= 4 * MIB, "%lu bytes mapped", mapped);
+	CHECK(mapped <= 4 * MIB, "%lu bytes mapped", mapped);
 	finish(&r);
 }
 
@@ -582,7 +582,7 @@ static void kept_ones_are_inherited(void)
 	ask(&r, hire, 1, 0);
 	ask(&r, purge_self, HAK_PURGE_ALL, 0);
 	ask(&r, all_hot, 2 * MIB, HOT);
-	CHECKF(count(&r, "ring.regions") == 1, "%lu regions", count(&r, "ring.regions"));
+	CHECK(count(&r, "ring.regions") == 1, "%lu regions", count(&r, "ring.regions"));
 	CHECK(ask(&r, served, 2 * MIB, 1));
 	ask(&r, dismiss, 0, 0);
 	CHECK(ask(&r, served, 2 * MIB, 0));
@@ -603,9 +603,9 @@ static void asked_from_outside(void)
 	id = peer_purge(&r.p, HAK_PURGE_DIRTY);
 	WAIT_FOR((a = peer_answer(&r.p, id)).id == id);
 	fall = rss - smaps_kib(&r, "Rss");
-	CHECKF(labs(fall - (long)(a.bytes / 1024)) <= SLACK_KIB, "said %lu KiB, Rss fell by %ld",
-	       a.bytes / 1024, fall);
-	CHECKF(fall >= 16 * 1024 - SLACK_KIB, "%ld KiB", fall);
+	CHECK(labs(fall - (long)(a.bytes / 1024)) <= SLACK_KIB, "said %lu KiB, Rss fell by %ld",
+	      a.bytes / 1024, fall);
+	CHECK(fall >= 16 * 1024 - SLACK_KIB, "%ld KiB", fall);
 	close(r.fd);
 }
 
@@ -643,14 +643,14 @@ static void check_states(uint64_t vm, uint64_t before)
 
 	for (unsigned i = 0; i < sizeof(state) / sizeof(state[0]); i++)
 		sum += count(&r, state[i]);
-	CHECKF(sum == count(&r, "mem.mapped"), "%lu by state, %lu mapped", sum,
-	       count(&r, "mem.mapped"));
+	CHECK(sum == count(&r, "mem.mapped"), "%lu by state, %lu mapped", sum,
+	      count(&r, "mem.mapped"));
 	/* Evicted regions and extents are charged to nobody: they are no data to the kernel. */
 	more = (int64_t)(vm_bytes() - vm);
 	grown = (int64_t)(ours() - before);
-	CHECKF(more <= grown && more >= grown - (int64_t)count(&r, "mem.clean"),
-	       "the kernel mapped %ld more, mem.mapped and mem.metadata grew by %ld", (long)more,
-	       (long)grown);
+	CHECK(more <= grown && more >= grown - (int64_t)count(&r, "mem.clean"),
+	      "the kernel mapped %ld more, mem.mapped and mem.metadata grew by %ld", (long)more,
+	      (long)grown);
 }
 
 static void states_add_up(void)
@@ -694,14 +694,14 @@ static void lazily_freed_is_what_smaps_says(void)
 	ask(&r, take, 2 * MIB, 16);
 	ask(&r, drop, 0, 1);
 	lazy = smaps_kib(&r, "LazyFree") - lazy;
-	CHECKF(count(&r, "mem.lazy") == 32 * MIB, "%lu", count(&r, "mem.lazy"));
-	CHECKF(labs(lazy - 32 * 1024) <= SLACK_KIB, "%ld KiB lazily freed, says smaps", lazy);
+	CHECK(count(&r, "mem.lazy") == 32 * MIB, "%lu", count(&r, "mem.lazy"));
+	CHECK(labs(lazy - 32 * 1024) <= SLACK_KIB, "%ld KiB lazily freed, says smaps", lazy);
 	/* Who asks for memory wants to see it gone. (Lazily freed pages are no longer dirty.) */
 	lazy = smaps_kib(&r, "Rss");
 	said = ask(&r, purge_self, HAK_PURGE_DIRTY, 0) / 1024;
 	lazy -= smaps_kib(&r, "Rss");
-	CHECKF(labs(lazy - said) <= SLACK_KIB && said >= 32 * 1024, "said %ld KiB, Rss fell by %ld",
-	       said, lazy);
+	CHECK(labs(lazy - said) <= SLACK_KIB && said >= 32 * 1024, "said %ld KiB, Rss fell by %ld",
+	      said, lazy);
 	CHECK(count(&r, "mem.lazy") == 0);
 	finish(&r);
 }
@@ -718,8 +718,8 @@ static void clean_memory_has_no_pages(void)
 	CHECK(present_bytes(&r, p, 2 * MIB) == 2 * MIB && count(&r, "mem.clean") == clean);
 	ask(&r, purge_self, HAK_PURGE_DIRTY, 0);
 	CHECK(present_bytes(&r, p, 2 * MIB) == 0 && mapped_bytes(&r, p, 2 * MIB) == 2 * MIB);
-	CHECKF(count(&r, "mem.clean") >= clean + 2 * MIB, "%lu, was %lu", count(&r, "mem.clean"),
-	       clean);
+	CHECK(count(&r, "mem.clean") >= clean + 2 * MIB, "%lu, was %lu", count(&r, "mem.clean"),
+	      clean);
 	finish(&r);
 }
 

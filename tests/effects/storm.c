@@ -107,10 +107,10 @@ static void check_defaults(struct peer *p)
 	for (unsigned i = 0; i < p->h.tunables; i++) {
 		struct hak_ack_value a = peer_ack(p, p->tunable[i].name);
 
-		CHECKF(a.value == p->tunable[i].dflt && a.origin == HAK_ORIGIN_DEFAULT &&
-			       a.set == 1u << HAK_ORIGIN_DEFAULT,
-		       "%s is %lu after the reset, from layer %u, layers %#x", p->tunable[i].name,
-		       a.value, a.origin, a.set);
+		CHECK(a.value == p->tunable[i].dflt && a.origin == HAK_ORIGIN_DEFAULT &&
+			      a.set == 1u << HAK_ORIGIN_DEFAULT,
+		      "%s is %lu after the reset, from layer %u, layers %#x", p->tunable[i].name,
+		      a.value, a.origin, a.set);
 	}
 }
 
@@ -119,8 +119,8 @@ static void check_in_range(struct peer *p)
 	for (unsigned i = 0; i < p->h.tunables; i++) {
 		uint64_t v = peer_value(p, p->tunable[i].name);
 
-		CHECKF(v >= p->tunable[i].min && v <= p->tunable[i].max, "%s is %lu in force",
-		       p->tunable[i].name, v);
+		CHECK(v >= p->tunable[i].min && v <= p->tunable[i].max, "%s is %lu in force",
+		      p->tunable[i].name, v);
 	}
 }
 
@@ -202,8 +202,8 @@ static void while_stress_runs(void)
 		snprintf(number, sizeof(number), "%lu", seed() + i);
 		stress = start_stress(number);
 		blows = storm_over(stress, &status, &s);
-		CHECKF(status == 0, "status %#x; replay with HAK_SEED=%lu", status, seed() + i);
-		CHECKF(blows > 500, "only %lu blows", blows);
+		CHECK(status == 0, "status %#x; replay with HAK_SEED=%lu", status, seed() + i);
+		CHECK(blows > 500, "only %lu blows", blows);
 	}
 }
 
@@ -260,8 +260,7 @@ static void and_then_reset(void)
 	ask(&r, whales, 2 * MIB, 1);
 	g = count(&r, "whale.hits");
 	ask(&r, whales, 2 * MIB, 100);
-	CHECKF(count(&r, "whale.hits") == g + 100, "%lu hits, then %lu", g,
-	       count(&r, "whale.hits"));
+	CHECK(count(&r, "whale.hits") == g + 100, "%lu hits, then %lu", g, count(&r, "whale.hits"));
 	purge(&r, HAK_PURGE_ALL);
 	CHECK(count(&r, "ring.regions") == 0);
 	close(r.fd);

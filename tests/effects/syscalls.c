@@ -159,7 +159,7 @@ static struct calls traced(void)
 	}
 	fclose(f);
 	unlink(log_path);
-	CHECKF(marks == 2, "%d marks", marks);
+	CHECK(marks == 2, "%d marks", marks);
 	return c;
 }
 
@@ -196,15 +196,15 @@ static void compare(job what, long a)
 	ask(&r, mark, 1, 0);
 	t = traced();
 	for (int k = 0; k < KINDS; k++) {
-		CHECKF(t.n[k] == after.n[k] - before.n[k], "%lu calls of %s traced, %lu counted",
-		       t.n[k], kind_name[k], after.n[k] - before.n[k]);
-		CHECKF(t.bytes[k] == after.bytes[k] - before.bytes[k],
-		       "%lu bytes of %s traced, %lu counted", t.bytes[k], kind_name[k],
-		       after.bytes[k] - before.bytes[k]);
+		CHECK(t.n[k] == after.n[k] - before.n[k], "%lu calls of %s traced, %lu counted",
+		      t.n[k], kind_name[k], after.n[k] - before.n[k]);
+		CHECK(t.bytes[k] == after.bytes[k] - before.bytes[k],
+		      "%lu bytes of %s traced, %lu counted", t.bytes[k], kind_name[k],
+		      after.bytes[k] - before.bytes[k]);
 	}
-	CHECKF(t.n[MMAP] >= 20 && t.n[MMAP] + t.n[MUNMAP] + t.n[DONTNEED] >= 60,
-	       "only %lu mmap, %lu munmap, %lu dontneed to compare", t.n[MMAP], t.n[MUNMAP],
-	       t.n[DONTNEED]);
+	CHECK(t.n[MMAP] >= 20 && t.n[MMAP] + t.n[MUNMAP] + t.n[DONTNEED] >= 60,
+	      "only %lu mmap, %lu munmap, %lu dontneed to compare", t.n[MMAP], t.n[MUNMAP],
+	      t.n[DONTNEED]);
 	say("# mmap %lu munmap %lu mremap %lu dontneed %lu free %lu hugepage %lu own %lu\n",
 	    t.n[MMAP], t.n[MUNMAP], t.n[MREMAP], t.n[DONTNEED], t.n[FREE], t.n[HUGEPAGE],
 	    t.n[METADATA]);
@@ -263,8 +263,8 @@ static void one_munmap_per_free(void)
 		ask(&r, whale_job, 2 * MIB, 0);
 		ask(&r, mark, 1, 0);
 		t = traced();
-		CHECKF(t.n[MUNMAP] == 100 && t.n[MMAP] == 100 && t.bytes[MUNMAP] == 200 * MIB,
-		       "%lu munmap, %lu mmap", t.n[MUNMAP], t.n[MMAP]);
+		CHECK(t.n[MUNMAP] == 100 && t.n[MMAP] == 100 && t.bytes[MUNMAP] == 200 * MIB,
+		      "%lu munmap, %lu mmap", t.n[MUNMAP], t.n[MMAP]);
 	}
 	begin("purge.delay_ms=1d,whale.ring_slots=0");
 	reset(&r, "whale.ring_slots");
@@ -275,7 +275,7 @@ static void one_munmap_per_free(void)
 	ask(&r, mark, 1, 0);
 	t = traced();
 	for (int k = 0; k < KINDS; k++)
-		CHECKF(t.n[k] == 0, "%lu calls of %s", t.n[k], kind_name[k]);
+		CHECK(t.n[k] == 0, "%lu calls of %s", t.n[k], kind_name[k]);
 }
 
 static const struct tcase cases[] = {

@@ -42,15 +42,15 @@ static void superslab_enable(void)
 	before = count(&r, "superslab.live");
 	ask(&r, take, 100, 200000);
 	live = count(&r, "superslab.live");
-	CHECKF(live >= before + 9, "%lu superslabs for 20 MB", live);
+	CHECK(live >= before + 9, "%lu superslabs for 20 MB", live);
 
 	/* Off: none is added for as much again; those in use go as they empty. */
 	set(&r, "superslab.enable", 0);
 	ask(&r, take, 200, 100000);
-	CHECKF(count(&r, "superslab.live") <= live, "%lu superslabs, then %lu", live,
-	       count(&r, "superslab.live"));
-	CHECKF(count(&r, "slab.single") >= 300, "%lu single slabs for 20 MB",
-	       count(&r, "slab.single"));
+	CHECK(count(&r, "superslab.live") <= live, "%lu superslabs, then %lu", live,
+	      count(&r, "superslab.live"));
+	CHECK(count(&r, "slab.single") >= 300, "%lu single slabs for 20 MB",
+	      count(&r, "slab.single"));
 	ask(&r, drop, 0, 1);
 	WAIT_FOR(no_superslabs());
 	CHECK(count(&r, "superslab.free") == 0);
@@ -60,9 +60,9 @@ static void superslab_enable(void)
 	before = count(&r, "slab.single");
 	set(&r, "superslab.enable", 1);
 	ask(&r, take, 100, 200000);
-	CHECKF(count(&r, "slab.single") <= before, "%lu, then %lu", before,
-	       count(&r, "slab.single"));
-	CHECKF(count(&r, "superslab.live") >= 9, "%lu", count(&r, "superslab.live"));
+	CHECK(count(&r, "slab.single") <= before, "%lu, then %lu", before,
+	      count(&r, "slab.single"));
+	CHECK(count(&r, "superslab.live") >= 9, "%lu", count(&r, "superslab.live"));
 	finish(&r);
 }
 
@@ -78,8 +78,8 @@ static void superslab_off_unmaps_each_slab(void)
 	unmaps = count(&r, "sys.munmap.calls");
 	ask(&r, drop, 0, 1);
 	purge(&r, HAK_PURGE_ALL);
-	CHECKF(count(&r, "slab.single") <= 20, "%lu", count(&r, "slab.single"));
-	CHECKF(grew("sys.munmap.calls", &unmaps) >= 300, "%lu munmaps", unmaps);
+	CHECK(count(&r, "slab.single") <= 20, "%lu", count(&r, "slab.single"));
+	CHECK(grew("sys.munmap.calls", &unmaps) >= 300, "%lu munmaps", unmaps);
 	finish(&r);
 }
 
@@ -101,24 +101,24 @@ static void superslab_retain(void)
 	/* A superslab that stays, so that nudging revives none. */
 	ask(&r, take, 100, 1);
 	n = free_extents_after_40_mib();
-	CHECKF(n == 4, "%lu free extents kept, not 4", n);
+	CHECK(n == 4, "%lu free extents kept, not 4", n);
 	set(&r, "superslab.retain", 12);
 	n = free_extents_after_40_mib();
-	CHECKF(n == 12, "%lu free extents kept, not 12", n);
+	CHECK(n == 12, "%lu free extents kept, not 12", n);
 
 	/* Lowered: at once, with no request and no free. */
 	unmaps = count(&r, "sys.munmap.calls");
 	mapped = count(&r, "mem.mapped");
 	set(&r, "superslab.retain", 3);
-	CHECKF(count(&r, "superslab.free") == 3, "%lu", count(&r, "superslab.free"));
-	CHECKF(grew("sys.munmap.calls", &unmaps) >= 9, "%lu in all", unmaps);
+	CHECK(count(&r, "superslab.free") == 3, "%lu", count(&r, "superslab.free"));
+	CHECK(grew("sys.munmap.calls", &unmaps) >= 9, "%lu in all", unmaps);
 	CHECK(count(&r, "mem.mapped") <= mapped - 9 * 2 * MIB + 16 * MIB);
 	set(&r, "superslab.retain", 0);
 	n = free_extents_after_40_mib();
-	CHECKF(n == 0, "%lu free extents kept, not 0", n);
+	CHECK(n == 0, "%lu free extents kept, not 0", n);
 	reset(&r, "superslab.retain");
 	n = free_extents_after_40_mib();
-	CHECKF(n == 4, "%lu free extents kept, not 4", n);
+	CHECK(n == 4, "%lu free extents kept, not 4", n);
 	finish(&r);
 }
 
@@ -143,24 +143,24 @@ static void thp_mode(void)
 	calls = count(&r, "sys.hugepage.calls");
 	ask(&r, take, 8 * MIB, 4);
 	ask(&r, take, 100, 100000);
-	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu advices while off", calls);
+	CHECK(grew("sys.hugepage.calls", &calls) == 0, "%lu advices while off", calls);
 	huge = smaps_kib(&r, "AnonHugePages");
 
 	set(&r, "thp.mode", 2);
 	calls = count(&r, "sys.hugepage.calls");
 	ask(&r, take, 8 * MIB, 4);
-	CHECKF(grew("sys.hugepage.calls", &calls) == 4, "for 4 whales, %lu in all", calls);
+	CHECK(grew("sys.hugepage.calls", &calls) == 4, "for 4 whales, %lu in all", calls);
 	if (kernel_has_thp())
-		CHECKF(smaps_kib(&r, "AnonHugePages") >= huge + 8 * 1024,
-		       "%ld KiB of huge pages, were %ld", smaps_kib(&r, "AnonHugePages"), huge);
+		CHECK(smaps_kib(&r, "AnonHugePages") >= huge + 8 * 1024,
+		      "%ld KiB of huge pages, were %ld", smaps_kib(&r, "AnonHugePages"), huge);
 	ask(&r, take, 100, 100000);
-	CHECKF(count(&r, "superslab.thp") >= 4, "%lu", count(&r, "superslab.thp"));
+	CHECK(count(&r, "superslab.thp") >= 4, "%lu", count(&r, "superslab.thp"));
 
 	set(&r, "thp.mode", 0);
 	calls = count(&r, "sys.hugepage.calls");
 	ask(&r, take, 8 * MIB, 4);
 	ask(&r, take, 100, 100000);
-	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu advices while off again", calls);
+	CHECK(grew("sys.hugepage.calls", &calls) == 0, "%lu advices while off again", calls);
 	finish(&r);
 }
 
@@ -173,20 +173,20 @@ static void thp_adaptive(void)
 	purge(&r, HAK_PURGE_ALL);
 	calls = count(&r, "sys.hugepage.calls");
 	ask(&r, take_bare, 200000, 8);
-	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu: for what nobody filled", calls);
+	CHECK(grew("sys.hugepage.calls", &calls) == 0, "%lu: for what nobody filled", calls);
 	/* A region, once filled twice; a superslab, once 80 % of it is in use. */
 	ask(&r, whales, 8 * MIB, 1);
 	CHECK(grew("sys.hugepage.calls", &calls) == 0);
 	ask(&r, whales, 8 * MIB, 4);
-	CHECKF(grew("sys.hugepage.calls", &calls) == 1, "%lu in all", calls);
+	CHECK(grew("sys.hugepage.calls", &calls) == 1, "%lu in all", calls);
 	CHECK(count(&r, "superslab.thp") == 0);
 	ask(&r, take, 100, 100000);
-	CHECKF(count(&r, "superslab.thp") >= 3, "%lu", count(&r, "superslab.thp"));
+	CHECK(count(&r, "superslab.thp") >= 3, "%lu", count(&r, "superslab.thp"));
 	calls = count(&r, "sys.hugepage.calls");
 	reset(&r, "thp.mode");
 	ask(&r, take, 100, 100000);
 	ask(&r, whales, 12 * MIB, 4);
-	CHECKF(grew("sys.hugepage.calls", &calls) == 0, "%lu in all", calls);
+	CHECK(grew("sys.hugepage.calls", &calls) == 0, "%lu in all", calls);
 	finish(&r);
 }
 
@@ -259,9 +259,9 @@ static void cache_thread_bytes(void)
 	least = cached_after_churn();
 	reset(&r, "cache.thread_bytes");
 	again = cached_after_churn();
-	CHECKF(full * 64 >= 256 * KIB && full * 64 <= 2 * MIB, "%lu blocks of 64 bytes", full);
-	CHECKF(least * 64 <= 32 * KIB, "%lu blocks of 64 bytes with no budget", least);
-	CHECKF(again * 64 >= 256 * KIB, "%lu blocks of 64 bytes again", again);
+	CHECK(full * 64 >= 256 * KIB && full * 64 <= 2 * MIB, "%lu blocks of 64 bytes", full);
+	CHECK(least * 64 <= 32 * KIB, "%lu blocks of 64 bytes with no budget", least);
+	CHECK(again * 64 >= 256 * KIB, "%lu blocks of 64 bytes again", again);
 	finish(&r);
 }
 
@@ -285,13 +285,13 @@ static void cache_thread_bytes_bounds_runs(void)
 
 	start(&r, "purge.delay_ms=1d");
 	n = cached_runs();
-	CHECKF(n >= 2 * MIB && n <= peer_value(&r.p, "cache.thread_bytes"), "%lu bytes", n);
+	CHECK(n >= 2 * MIB && n <= peer_value(&r.p, "cache.thread_bytes"), "%lu bytes", n);
 	set(&r, "cache.thread_bytes", MIB);
 	n = cached_runs();
-	CHECKF(n <= MIB, "%lu bytes with a budget of 1 MiB", n);
+	CHECK(n <= MIB, "%lu bytes with a budget of 1 MiB", n);
 	set(&r, "cache.thread_bytes", 0);
 	n = cached_runs();
-	CHECKF(n == 0, "%lu bytes with no budget", n);
+	CHECK(n == 0, "%lu bytes with no budget", n);
 	finish(&r);
 }
 
@@ -310,7 +310,7 @@ static void ring_slots(void)
 	hits = count(&r, "whale.hits");
 	p = (uint64_t)ask(&r, whales, 2 * MIB, N);
 	CHECK(grew("sys.mmap.calls", &mmaps) == 0 && grew("sys.munmap.calls", &munmaps) == 0);
-	CHECKF(grew("whale.hits", &hits) == N, "%lu in all", hits);
+	CHECK(grew("whale.hits", &hits) == N, "%lu in all", hits);
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB);
 
 	set(&r, "whale.ring_slots", 0);
@@ -321,10 +321,10 @@ static void ring_slots(void)
 	unkept = count(&r, "whale.unkept");
 	hits = count(&r, "whale.hits");
 	p = (uint64_t)ask(&r, whales, 2 * MIB, N);
-	CHECKF(grew("whale.unkept", &unkept) == N && grew("whale.hits", &hits) == 0,
-	       "%lu unkept, %lu hits in all", unkept, hits);
-	CHECKF(grew("sys.munmap.calls", &munmaps) == N, "one munmap per free; %lu in all", munmaps);
-	CHECKF(grew("sys.mmap.calls", &mmaps) == N, "one mmap per malloc; %lu in all", mmaps);
+	CHECK(grew("whale.unkept", &unkept) == N && grew("whale.hits", &hits) == 0,
+	      "%lu unkept, %lu hits in all", unkept, hits);
+	CHECK(grew("sys.munmap.calls", &munmaps) == N, "one munmap per free; %lu in all", munmaps);
+	CHECK(grew("sys.mmap.calls", &mmaps) == N, "one mmap per malloc; %lu in all", mmaps);
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 0);
 
 	set(&r, "whale.ring_slots", 4);
@@ -337,8 +337,8 @@ static void ring_slots(void)
 	/* Four slots hold four regions that do not touch. */
 	ask(&r, take, 2 * MIB, 20);
 	ask(&r, drop, 0, 2);
-	CHECKF(count(&r, "ring.regions") == 4, "%lu regions in four slots",
-	       count(&r, "ring.regions"));
+	CHECK(count(&r, "ring.regions") == 4, "%lu regions in four slots",
+	      count(&r, "ring.regions"));
 	finish(&r);
 }
 
@@ -351,13 +351,13 @@ static void ring_bytes(void)
 	CHECK(count(&r, "ring.bytes") >= 8 * MIB && mapped_bytes(&r, p, 8 * MIB) == 8 * MIB);
 	/* Lowered: what is too much goes at once. */
 	set(&r, "whale.ring_bytes", 6 * MIB);
-	CHECKF(count(&r, "ring.bytes") <= 6 * MIB, "%lu", count(&r, "ring.bytes"));
+	CHECK(count(&r, "ring.bytes") <= 6 * MIB, "%lu", count(&r, "ring.bytes"));
 	/* One that alone exceeds it is unmapped when freed, smaller ones are kept. */
 	munmaps = count(&r, "sys.munmap.calls");
 	unkept = count(&r, "whale.unkept");
 	p = (uint64_t)ask(&r, whales, 8 * MIB, 5);
-	CHECKF(grew("whale.unkept", &unkept) == 5, "%lu in all", unkept);
-	CHECKF(grew("sys.munmap.calls", &munmaps) == 5, "%lu in all", munmaps);
+	CHECK(grew("whale.unkept", &unkept) == 5, "%lu in all", unkept);
+	CHECK(grew("sys.munmap.calls", &munmaps) == 5, "%lu in all", munmaps);
 	CHECK(mapped_bytes(&r, p, 8 * MIB) == 0);
 	ask(&r, whales, 2 * MIB, 5);
 	CHECK(grew("whale.unkept", &unkept) == 0);
@@ -404,9 +404,9 @@ static struct evictions evict_one(uint64_t mode, uint64_t *ret_p)
 
 static void check_evictions(struct evictions e, struct evictions want)
 {
-	CHECKF(memcmp(&e, &want, sizeof(e)) == 0,
-	       "mmap %lu munmap %lu dontneed %lu free %lu evictions %lu lazy %lu", e.mmap, e.munmap,
-	       e.dontneed, e.free, e.evictions, e.lazy);
+	CHECK(memcmp(&e, &want, sizeof(e)) == 0,
+	      "mmap %lu munmap %lu dontneed %lu free %lu evictions %lu lazy %lu", e.mmap, e.munmap,
+	      e.dontneed, e.free, e.evictions, e.lazy);
 }
 
 static void evicts_by_dontneed(void)
@@ -427,7 +427,7 @@ static void evicts_by_free(void)
 	check_evictions(evict_one(1, &p),
 			(struct evictions){ .free = 1, .evictions = 1, .lazy = 2 * MIB });
 	CHECK(mapped_bytes(&r, p, 2 * MIB) == 2 * MIB);
-	CHECKF(smaps_kib(&r, "LazyFree") >= lazy + 2048 - 64, "%ld KiB", smaps_kib(&r, "LazyFree"));
+	CHECK(smaps_kib(&r, "LazyFree") >= lazy + 2048 - 64, "%ld KiB", smaps_kib(&r, "LazyFree"));
 }
 
 static void region_evict(void)
@@ -480,18 +480,18 @@ static void evict_bytes(void)
 	ask(&r, take, 2 * MIB, 16);
 	ask(&r, drop, 0, 1);
 	CHECK(grew("ring.evictions", &evictions) == 0);
-	CHECKF(count(&r, "ring.dirty_bytes") >= 32 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
+	CHECK(count(&r, "ring.dirty_bytes") >= 32 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
 	set(&r, "region.evict_bytes", 4 * MIB);
 	ask(&r, take, 2 * MIB, 16);
 	ask(&r, drop, 0, 1);
-	CHECKF(grew("ring.evictions", &evictions) > 0, "%lu", evictions);
-	CHECKF(count(&r, "ring.dirty_bytes") <= 4 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
+	CHECK(grew("ring.evictions", &evictions) > 0, "%lu", evictions);
+	CHECK(count(&r, "ring.dirty_bytes") <= 4 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
 	reset(&r, "region.evict_bytes");
 	evictions = count(&r, "ring.evictions");
 	ask(&r, take, 2 * MIB, 16);
 	ask(&r, drop, 0, 1);
 	CHECK(grew("ring.evictions", &evictions) == 0);
-	CHECKF(count(&r, "ring.dirty_bytes") >= 32 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
+	CHECK(count(&r, "ring.dirty_bytes") >= 32 * MIB, "%lu", count(&r, "ring.dirty_bytes"));
 	finish(&r);
 }
 
@@ -508,7 +508,7 @@ static uint64_t evicted_by_one_free(uint64_t batch)
 	ask(&r, drop, 1, 2);
 	set(&r, "region.evict_bytes", 0);
 	evictions = count(&r, "ring.evictions");
-	CHECKF(count(&r, "ring.regions") >= 16, "%lu", count(&r, "ring.regions"));
+	CHECK(count(&r, "ring.regions") >= 16, "%lu", count(&r, "ring.regions"));
 	/* The last one taken, and no other that is left, lies at an even place. */
 	ask(&r, drop, 32, 1 << 20);
 	return grew("ring.evictions", &evictions);
@@ -520,11 +520,11 @@ static void evict_batch(void)
 
 	start(&r, "purge.delay_ms=1d");
 	n = evicted_by_one_free(16);
-	CHECKF(n == 16, "%lu regions in a batch of 16", n);
+	CHECK(n == 16, "%lu regions in a batch of 16", n);
 	n = evicted_by_one_free(1);
-	CHECKF(n == 1, "%lu regions in a batch of 1", n);
+	CHECK(n == 1, "%lu regions in a batch of 1", n);
 	n = evicted_by_one_free(5);
-	CHECKF(n == 5, "%lu regions in a batch of 5", n);
+	CHECK(n == 5, "%lu regions in a batch of 5", n);
 	finish(&r);
 }
 
@@ -657,15 +657,15 @@ static void stats_timing(void)
 	start(&r, "purge.delay_ms=0");
 	timed_work(grown);
 	for (int i = 0; i < TIMED; i++)
-		CHECKF(grown[i] == 0, "%s grew by %lu while off", timed[i], grown[i]);
+		CHECK(grown[i] == 0, "%s grew by %lu while off", timed[i], grown[i]);
 	set(&r, "stats.timing", 1);
 	timed_work(grown);
 	for (int i = 0; i < TIMED; i++)
-		CHECKF(grown[i] > 0, "%s did not grow while on", timed[i]);
+		CHECK(grown[i] > 0, "%s did not grow while on", timed[i]);
 	set(&r, "stats.timing", 0);
 	timed_work(grown);
 	for (int i = 0; i < TIMED; i++)
-		CHECKF(grown[i] == 0, "%s grew by %lu while off again", timed[i], grown[i]);
+		CHECK(grown[i] == 0, "%s grew by %lu while off again", timed[i], grown[i]);
 	finish(&r);
 }
 
@@ -702,20 +702,20 @@ static void check_free(void)
 	bad = count(&r, "free.bad");
 	set(&r, "check.free", 1);
 	ask(&r, free_twice, 100, 0);
-	CHECKF(heard(err[0], text, sizeof(text)) && strstr(text, "hakmem: "), "%s", text);
-	CHECKF(strchr(text, '\n') == text + strlen(text) - 1, "more than one line: %s", text);
-	CHECKF(grew("free.bad", &bad) == 1, "%lu in all", bad);
+	CHECK(heard(err[0], text, sizeof(text)) && strstr(text, "hakmem: "), "%s", text);
+	CHECK(strchr(text, '\n') == text + strlen(text) - 1, "more than one line: %s", text);
+	CHECK(grew("free.bad", &bad) == 1, "%lu in all", bad);
 
 	set(&r, "check.free", 2);
 	ask(&r, free_twice, 100, 0);
-	CHECKF(heard(err[0], text, sizeof(text)) == 0, "%s", text);
-	CHECKF(grew("free.bad", &bad) == 1, "%lu in all", bad);
+	CHECK(heard(err[0], text, sizeof(text)) == 0, "%s", text);
+	CHECK(grew("free.bad", &bad) == 1, "%lu in all", bad);
 
 	reset(&r, "check.free");
 	CHECK(write(r.fd, &c, sizeof(c)) == sizeof(c));
 	CHECK(waitpid(r.pid, &status, 0) == r.pid);
-	CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", status);
-	CHECKF(heard(err[0], text, sizeof(text)) && strstr(text, "hakmem: "), "%s", text);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", status);
+	CHECK(heard(err[0], text, sizeof(text)) && strstr(text, "hakmem: "), "%s", text);
 }
 
 /* ---- control ---- */
@@ -735,12 +735,12 @@ static void control_agent(void)
 
 	start(&r, "control.agent=off");
 	CHECK(ask(&r, thread_job, 0, 0) == 0);
-	CHECKF(tasks_of(r.pid) == 2, "%d threads", tasks_of(r.pid));
+	CHECK(tasks_of(r.pid) == 2, "%d threads", tasks_of(r.pid));
 	/* On: with the next thread the program creates. From then on a sleeper hears. */
 	set(&r, "control.agent", 1);
 	CHECK(ask(&r, thread_job, 0, 0) == 0);
 	WAIT_FOR(count(&r, "control.agent") == 1);
-	CHECKF(tasks_of(r.pid) == 4, "%d threads", tasks_of(r.pid));
+	CHECK(tasks_of(r.pid) == 4, "%d threads", tasks_of(r.pid));
 	g = peer_set(&r.p, "whale.ring_slots", 9);
 	WAIT_FOR(peer_has_applied(&r.p, g));
 	/* Off: it ends, and the next request waits for the program. */

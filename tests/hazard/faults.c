@@ -105,9 +105,9 @@ static void *take_run(size_t n)
 
 	if (!p)
 		p = launder(calloc(1, opaque(n)));
-	CHECKF(p, "calloc(%zu) twice: %s", n, strerror(errno));
+	CHECK(p, "calloc(%zu) twice: %s", n, strerror(errno));
 	for (size_t at = 0; at < n; at += 4096) {
-		CHECKF(!*(uint64_t *)(p + at), "%p is not zero at %zu", (void *)p, at);
+		CHECK(!*(uint64_t *)(p + at), "%p is not zero at %zu", (void *)p, at);
 		*(uint64_t *)(p + at) = ~at;
 	}
 	return p;
@@ -165,7 +165,7 @@ static int one_fault(enum hak_fault kind, const char *mode, int err, uint32_t sk
 	fault_arm(kind, skip, 1, err);
 	whole_scenario(mode);
 	left = fault_disarm(kind);
-	CHECKF(left || counter("sys.errors") > before, "a failed call is not counted");
+	CHECK(left || counter("sys.errors") > before, "a failed call is not counted");
 	check_books();
 	/* what is kept because munmap refused goes at the next purge */
 	purge(HAKMEM_PURGE_ALL);
@@ -206,8 +206,8 @@ static void each_fault(enum hak_fault kind)
 	CHECK(n >= 16 || kind == HAK_FAULT_FREE || kind == HAK_FAULT_META);
 	CHECK(n || kind == HAK_FAULT_META);
 	/* a slab mapped on its own that munmap refused waits for the next one */
-	CHECKF(counter("mem.mapped") <= mapped + 65536 && whales_in_use() == whales,
-	       "%lu mapped before, %lu after", mapped, counter("mem.mapped"));
+	CHECK(counter("mem.mapped") <= mapped + 65536 && whales_in_use() == whales,
+	      "%lu mapped before, %lu after", mapped, counter("mem.mapped"));
 	CHECK(counter("ring.regions") == 0 && counter("calloc.skipped") > 0);
 }
 
@@ -268,8 +268,8 @@ static void all_fail(void)
 	purge(HAKMEM_PURGE_ALL);
 	CHECK(counter("ring.regions") == 0 && whales_in_use() == 0);
 	/* but for slabs mapped on their own, which wait for the next ones */
-	CHECKF(counter("mem.mapped") < mapped + 2 * MIB, "%lu mapped before, %lu after", mapped,
-	       counter("mem.mapped"));
+	CHECK(counter("mem.mapped") < mapped + 2 * MIB, "%lu mapped before, %lu after", mapped,
+	      counter("mem.mapped"));
 }
 
 static size_t resident(void *p, size_t n)
@@ -299,17 +299,17 @@ static void refused(size_t size, size_t whole, enum hakmem_purge_level level)
 	fault_arm(HAK_FAULT_MUNMAP, 0, 1, ENOMEM);
 	free(p);
 	purge(level);
-	CHECKF(!fault_disarm(HAK_FAULT_MUNMAP), "%zu bytes: nothing was to be unmapped", size);
-	CHECKF(counter("sys.unmap_kept") == kept + 1, "%zu bytes: %lu kept", size,
-	       counter("sys.unmap_kept") - kept);
-	CHECKF(!resident(base, all), "%zu bytes: %zu pages stay", size, resident(base, all));
+	CHECK(!fault_disarm(HAK_FAULT_MUNMAP), "%zu bytes: nothing was to be unmapped", size);
+	CHECK(counter("sys.unmap_kept") == kept + 1, "%zu bytes: %lu kept", size,
+	      counter("sys.unmap_kept") - kept);
+	CHECK(!resident(base, all), "%zu bytes: %zu pages stay", size, resident(base, all));
 	check_books();
 	q = take(size);
-	CHECKF(((uintptr_t)q & ~(whole - 1)) == (uintptr_t)base && counter("mem.mapped") == mapped,
-	       "%zu bytes: forgotten", size);
+	CHECK(((uintptr_t)q & ~(whole - 1)) == (uintptr_t)base && counter("mem.mapped") == mapped,
+	      "%zu bytes: forgotten", size);
 	free(q);
 	purge(level);
-	CHECKF(counter("mem.mapped") < mapped, "%zu bytes: kept for ever", size);
+	CHECK(counter("mem.mapped") < mapped, "%zu bytes: kept for ever", size);
 	check_books();
 }
 
@@ -348,10 +348,10 @@ static void closing_is_refused(size_t size, size_t bytes, enum hak_fault call)
 		purge(HAKMEM_PURGE_DIRTY);
 		fault_disarm(call);
 		fault_disarm(HAK_FAULT_MUNMAP);
-		CHECKF(counter("mem.mapped") == mapped + unmap_too * bytes, "%lu bytes mapped",
-		       counter("mem.mapped") - mapped);
-		CHECKF(counter("mem.clean") == clean + unmap_too * bytes, "%lu bytes clean",
-		       counter("mem.clean") - clean);
+		CHECK(counter("mem.mapped") == mapped + unmap_too * bytes, "%lu bytes mapped",
+		      counter("mem.mapped") - mapped);
+		CHECK(counter("mem.clean") == clean + unmap_too * bytes, "%lu bytes clean",
+		      counter("mem.clean") - clean);
 		check_books();
 		q = take_zeroed(size);
 		CHECK(!unmap_too || q == p);
@@ -370,13 +370,13 @@ static void opening_is_refused(size_t size, enum hak_fault call)
 	data = status_bytes("\nVmData:");
 	free(p);
 	purge(HAKMEM_PURGE_DIRTY);
-	CHECKF(status_bytes("\nVmData:") + size / 2 < data, "%zu bytes: still charged", size);
+	CHECK(status_bytes("\nVmData:") + size / 2 < data, "%zu bytes: still charged", size);
 	mapped = counter("mem.mapped");
 	fault_arm(call, 0, 1, ENOMEM);
 	p = take_zeroed(size);
-	CHECKF(!fault_disarm(call), "%zu bytes: nothing was opened", size);
-	CHECKF(counter("mem.mapped") == mapped, "%zu bytes: %lu mapped, were %lu", size,
-	       counter("mem.mapped"), mapped);
+	CHECK(!fault_disarm(call), "%zu bytes: nothing was opened", size);
+	CHECK(counter("mem.mapped") == mapped, "%zu bytes: %lu mapped, were %lu", size,
+	      counter("mem.mapped"), mapped);
 	check_books();
 	memset(p, 0xa5, size);
 	free(p);
@@ -459,7 +459,7 @@ static void no_memory(void)
 		fault_arm(HAK_FAULT_MREMAP, 0, UINT32_MAX, errors[e]);
 		errno = 0;
 		p = launder(malloc(opaque(9 * MIB)));
-		CHECKF(!p && errno == ENOMEM, "%p, %s", (void *)p, strerror(errno));
+		CHECK(!p && errno == ENOMEM, "%p, %s", (void *)p, strerror(errno));
 		errno = 0;
 		CHECK(!calloc(3, opaque(3 * MIB)) && errno == ENOMEM);
 		errno = 0;
@@ -516,8 +516,8 @@ static void touches_nothing_under_locks(void)
 	blocks_give(&runs_far);
 	purge(HAKMEM_PURGE_ALL);
 	atomic_store(&stops->watch, 0);
-	CHECKF(!atomic_load(&stops->faults_under_lock), "%u page faults",
-	       atomic_load(&stops->faults_under_lock));
+	CHECK(!atomic_load(&stops->faults_under_lock), "%u page faults",
+	      atomic_load(&stops->faults_under_lock));
 }
 
 /* ---- the segment ---- */
@@ -569,7 +569,7 @@ static void works_without_more_heaps(void)
 		CHECK(!pthread_join(t[i], NULL));
 	CHECK(calls(HAK_FAULT_FALLOCATE) > 0 && peer_heaps(&self) < THREADS);
 	allocs = counter("class.allocs");
-	CHECKF(peer_counter(&self, "class.allocs") < allocs, "all of %lu are public", allocs);
+	CHECK(peer_counter(&self, "class.allocs") < allocs, "all of %lu are public", allocs);
 	check_books();
 }
 

@@ -383,8 +383,8 @@ static void fork_at(void)
 	unsigned int i = prepare();
 	const char *name = stop[i].name;
 
-	CHECKF(fork_held(name, stop[i].work, 0), "the workload does not come to the stop");
-	CHECKF(fork_waited || strncmp(name, "lock.", 5), "fork did not wait for the lock");
+	CHECK(fork_held(name, stop[i].work, 0), "the workload does not come to the stop");
+	CHECK(fork_waited || strncmp(name, "lock.", 5), "fork did not wait for the lock");
 	/* And in the middle of something later. */
 	fork_held(name, stop[i].work, 2);
 	fork_held(name, stop[i].work, 7);

@@ -26,10 +26,8 @@
 	{                                                                                \
 		const char *config = getenv("HAK_CONFIG");                               \
                                                                                          \
-		if (!config || !strstr(config, "debug") || !strstr(config, "control")) { \
-			puts("named stops are in debug builds only");                    \
-			return CASE_SKIP;                                                \
-		}                                                                        \
+		if (!config || !strstr(config, "debug") || !strstr(config, "control"))   \
+			return skip_all("named stops are in debug builds only");         \
 		return run_cases(argc, argv, cases, sizeof(cases) / sizeof((cases)[0])); \
 	}
 
@@ -40,7 +38,7 @@ static inline void hazard_begin(void)
 {
 	stops = stops_map();
 	free(launder(malloc(opaque(3 * MIB))));
-	CHECKF(atomic_load(&stops->fault[HAK_FAULT_MMAP].calls), "the library maps no stops");
+	CHECK(atomic_load(&stops->fault[HAK_FAULT_MMAP].calls), "the library maps no stops");
 }
 
 /* ---- the library's books ---- */
@@ -49,7 +47,7 @@ static inline uint64_t counter(const char *name)
 {
 	uint64_t n;
 
-	CHECKF(!HAKMEM(hakmem_counter, hakmem_get_fn)(name, &n), "no counter %s", name);
+	CHECK(!HAKMEM(hakmem_counter, hakmem_get_fn)(name, &n), "no counter %s", name);
 	return n;
 }
 
@@ -57,7 +55,7 @@ static inline void set(const char *tunable, const char *value)
 {
 	int r = HAKMEM(hakmem_set_text, hakmem_set_text_fn)(tunable, value);
 
-	CHECKF(!r, "%s=%s: %s", tunable, value, strerror(-r));
+	CHECK(!r, "%s=%s: %s", tunable, value, strerror(-r));
 }
 
 static inline void purge(enum hakmem_purge_level level)
@@ -92,9 +90,9 @@ static inline void check_books(void)
 		 run = counter("mem.run"), whale = whales_in_use(), dirty = counter("mem.dirty"),
 		 lazy = counter("mem.lazy"), clean = counter("mem.clean");
 
-	CHECKF(mapped == slab + run + whale + dirty + lazy + clean,
-	       "%lu mapped, %lu slabs, %lu runs, %lu whales, %lu dirty, %lu lazy, %lu clean",
-	       mapped, slab, run, whale, dirty, lazy, clean);
+	CHECK(mapped == slab + run + whale + dirty + lazy + clean,
+	      "%lu mapped, %lu slabs, %lu runs, %lu whales, %lu dirty, %lu lazy, %lu clean", mapped,
+	      slab, run, whale, dirty, lazy, clean);
 }
 
 /* ---- threads that do as they are told ---- */
@@ -193,7 +191,7 @@ static inline int actor_try_hold(struct actor *a, const char *stop, void (*fn)(v
 
 static inline void actor_hold(struct actor *a, const char *stop, void (*fn)(void *), void *arg)
 {
-	CHECKF(actor_try_hold(a, stop, fn, arg), "nobody came to %s", stop);
+	CHECK(actor_try_hold(a, stop, fn, arg), "nobody came to %s", stop);
 }
 
 static inline void actor_release(struct actor *a)
@@ -316,7 +314,7 @@ static inline void *take(size_t n)
 		CHECK(errno == ENOMEM);
 		p = launder(malloc(opaque(n)));
 	}
-	CHECKF(p, "malloc(%zu) twice: %s", n, strerror(errno));
+	CHECK(p, "malloc(%zu) twice: %s", n, strerror(errno));
 	return p;
 }
 
@@ -327,10 +325,10 @@ static inline void *take_zeroed(size_t n)
 
 	if (!p)
 		p = launder(calloc(1, opaque(n)));
-	CHECKF(p, "calloc(%zu) twice: %s", n, strerror(errno));
+	CHECK(p, "calloc(%zu) twice: %s", n, strerror(errno));
 	usable = malloc_usable_size(p);
 	at = nonzero_at(p, usable);
-	CHECKF(at == usable, "calloc(%zu): %p is not zero at %zu", n, (void *)p, at);
+	CHECK(at == usable, "calloc(%zu): %p is not zero at %zu", n, (void *)p, at);
 	memset(p, 0xa5, usable);
 	return p;
 }

@@ -167,8 +167,8 @@ static void front_while_dropped(void)
 			/* neither front nor ring may have anything any more */
 			set("whale.ring_slots", "0");
 			actor_release(&third);
-			CHECKF(counter("ring.regions") == 0, "%s: %lu", stop[i],
-			       counter("ring.regions"));
+			CHECK(counter("ring.regions") == 0, "%s: %lu", stop[i],
+			      counter("ring.regions"));
 		} else {
 			purge(HAKMEM_PURGE_DIRTY);
 			blocks_take(&b);
@@ -319,8 +319,8 @@ static void empty_extent_while_purging(int what)
 	} else {
 		mapped = counter("mem.mapped");
 		blocks_take(&next);
-		CHECKF(counter("mem.mapped") == mapped + 2 * MIB, "%lu mapped more",
-		       counter("mem.mapped") - mapped);
+		CHECK(counter("mem.mapped") == mapped + 2 * MIB, "%lu mapped more",
+		      counter("mem.mapped") - mapped);
 		actor_release(&purger);
 	}
 	blocks_check(&next);
@@ -413,7 +413,7 @@ static void is_foreign(char *p, size_t bytes)
 	}
 	CHECK(dup2(was, 2) == 2);
 	close(was);
-	CHECKF(counter("free.bad") == bad + n, "%lu of %lu", counter("free.bad") - bad, n);
+	CHECK(counter("free.bad") == bad + n, "%lu of %lu", counter("free.bad") - bad, n);
 	memset(text, 0, sizeof(text));
 	for (off_t at = 0; pread(err, text, sizeof(text) - 1, at) > 0; at += strlen(text)) {
 		char *end = strrchr(text, '\n');
@@ -421,9 +421,9 @@ static void is_foreign(char *p, size_t bytes)
 		CHECK(end);
 		end[1] = '\0';
 		for (char *line = text; *line; line = strchr(line, '\n') + 1)
-			CHECKF(strstr(line, "not ours") &&
-				       strstr(line, "not ours") < strchr(line, '\n'),
-			       "%s", line);
+			CHECK(strstr(line, "not ours") &&
+				      strstr(line, "not ours") < strchr(line, '\n'),
+			      "%s", line);
 	}
 	close(err);
 }
@@ -457,7 +457,7 @@ static void address_is_reused(const char *stop, size_t size, const char *tunable
 	actor_hold(&purger, stop, let_go, &arg);
 	theirs = mmap(gone, gone_bytes, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	CHECKF(theirs == gone, "mmap: %s", strerror(errno));
+	CHECK(theirs == gone, "mmap: %s", strerror(errno));
 	fill(theirs, gone_bytes, 11);
 	is_foreign(theirs, gone_bytes);
 	actor_release(&purger);
@@ -524,7 +524,7 @@ static void whale_is_moved(void)
 	actor_hold(&purger, "map.after_mremap", move, NULL);
 	theirs = mmap(gone, gone_bytes, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	CHECKF(theirs == gone, "mmap: %s", strerror(errno));
+	CHECK(theirs == gone, "mmap: %s", strerror(errno));
 	fill(theirs, gone_bytes, 11);
 	is_foreign(theirs, gone_bytes);
 	actor_release(&purger);
@@ -606,7 +606,7 @@ static void unpublished_before_get(size_t have, size_t want)
 	take_one(&b);
 	memset(b.p[0], 1, have);
 	give_one(&b);
-	CHECKF(published(b.p[0], want, &torn) && !torn, "not lazily freed");
+	CHECK(published(b.p[0], want, &torn) && !torn, "not lazily freed");
 	b.size = want;
 	hits = counter("whale.hits");
 	actor_hold(&third, "ring.got", take_one, &b);
@@ -645,7 +645,7 @@ static void lazy_is_torn(void)
 			give_one(&b);
 		actor_hold(&third, stop[i], i == 2 ? take_one : give_one, &b);
 		published(b.p[0], b.size, &torn);
-		CHECKF(torn == (i != 1), "%s", stop[i]);
+		CHECK(torn == (i != 1), "%s", stop[i]);
 		actor_release(&third);
 		CHECK(published(b.p[0], b.size, &torn) == (i != 2) && !torn);
 		if (i == 2)

@@ -17,8 +17,8 @@ static struct blocks a, b, c;
 static void same_slab(const struct blocks *s)
 {
 	for (unsigned int i = 1; i < s->n; i++)
-		CHECKF((uintptr_t)s->p[i] >> 16 == (uintptr_t)s->p[0] >> 16, "block %u of %p: %p",
-		       i, (void *)s->p[0], (void *)s->p[i]);
+		CHECK((uintptr_t)s->p[i] >> 16 == (uintptr_t)s->p[0] >> 16, "block %u of %p: %p", i,
+		      (void *)s->p[0], (void *)s->p[i]);
 }
 
 static int in_slab(const struct blocks *s, const void *p)
@@ -100,7 +100,7 @@ static void compare(void (*scenario)(const char *), const char *stop)
 	before = end();
 	scenario(stop);
 	after = end();
-	CHECKF(after == before, "%lu slabs before, %lu after", before, after);
+	CHECK(after == before, "%lu slabs before, %lu after", before, after);
 	CHECK(counter("slab.pooled") == 0);
 }
 
@@ -287,7 +287,7 @@ static void owner_collects(const char *stop)
 
 		for (unsigned int i = 0; i < N; i++)
 			here += in_slab(&a, b.p[i]);
-		CHECKF(here == N * 3 / 4, "%u of %u blocks", here, N * 3 / 4);
+		CHECK(here == N * 3 / 4, "%u of %u blocks", here, N * 3 / 4);
 	}
 	blocks_give(&d);
 }

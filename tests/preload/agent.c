@@ -54,9 +54,9 @@ static void pthread_create_is_passed_on(void)
 	errno = 4242;
 	CHECK(pthread_create(&t, &attr, returns_its_argument, &stack) == 0);
 	saved = errno;
-	CHECKF(saved == 4242, "errno %d", saved);
+	CHECK(saved == 4242, "errno %d", saved);
 	CHECK(pthread_getattr_np(t, &got) == 0 && pthread_attr_getstacksize(&got, &stack) == 0);
-	CHECKF(stack >= 777 * 4096 - 65536 && stack <= 777 * 4096 + 65536, "stack of %zu", stack);
+	CHECK(stack >= 777 * 4096 - 65536 && stack <= 777 * 4096 + 65536, "stack of %zu", stack);
 	CHECK(pthread_join(t, &result) == 0 && result == &stack);
 	CHECK(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0);
 	CHECK(pthread_create(&t, &attr, returns_its_argument, NULL) == 0);
@@ -88,14 +88,14 @@ static void wait_for_tasks(int want, const char *when)
 
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	while (tasks() > want)
-		CHECKF(elapsed_ms(&t0) < 10000, "%d tasks %s", tasks(), when);
+		CHECK(elapsed_ms(&t0) < 10000, "%d tasks %s", tasks(), when);
 }
 
 static void single_threaded_has_no_agent_20(void)
 {
 	hard_work();
 	malloc_trim(0);
-	CHECKF(tasks() == 1, "%d tasks", tasks());
+	CHECK(tasks() == 1, "%d tasks", tasks());
 }
 
 static void *works_for_ever(void *arg)
@@ -127,7 +127,7 @@ static int new_user_namespace(void)
 {
 	if (unshare(CLONE_NEWUSER) == 0)
 		return 1;
-	CHECKF(errno != EINVAL, "unshare: a second thread is here");
+	CHECK(errno != EINVAL, "unshare: a second thread is here");
 	SKIP("unshare(CLONE_NEWUSER): %s", strerror(errno));
 }
 
@@ -161,7 +161,7 @@ static void unshare_in_a_fork_child_20(void)
 	CHECK(pid >= 0);
 	if (pid == 0) {
 		hard_work();
-		CHECKF(tasks() == 1, "%d tasks in the child", tasks());
+		CHECK(tasks() == 1, "%d tasks in the child", tasks());
 		CHECK(new_user_namespace());
 		hard_work();
 		_exit(0);
@@ -177,7 +177,7 @@ static void agent_ends_before_the_sandbox_20(void)
 	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 	wait_for_tasks(1, "after NO_NEW_PRIVS");
 	hard_work();
-	CHECKF(tasks() == 1, "%d tasks", tasks());
+	CHECK(tasks() == 1, "%d tasks", tasks());
 }
 
 static int created, entered;
@@ -272,7 +272,7 @@ static void sigterm_without_main_20(void)
 	CHECK(read(fds[0], &c, 1) == 1);
 	CHECK(kill(pid, SIGTERM) == 0);
 	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM, "status %#x", status);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM, "status %#x", status);
 }
 
 static const struct tcase cases[] = {

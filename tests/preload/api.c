@@ -34,7 +34,7 @@ static void *symbol(const char *name)
 	void *fn = dlsym(RTLD_DEFAULT, name);
 
 	if (!fn && on_hakmem())
-		CHECKF(fn, "%s is not exported", name);
+		CHECK(fn, "%s is not exported", name);
 	if (!fn)
 		SKIP("this malloc has no %s", name);
 	return fn;
@@ -49,7 +49,7 @@ static void zero_sizes(void)
 		p[i] = malloc(opaque(0));
 		CHECK(p[i] && aligned_to(p[i], 16));
 		for (j = 0; j < i; j++)
-			CHECKF(p[i] != p[j], "malloc(0) gave %p twice", p[i]);
+			CHECK(p[i] != p[j], "malloc(0) gave %p twice", p[i]);
 	}
 	for (i = 0; i < 64; i++)
 		free(p[i]);
@@ -80,7 +80,7 @@ static void small_blocks_are_16_aligned(void)
 	for (n = 0; n <= 1100; n++) {
 		for (i = 0; i < 40; i++) {
 			p[i] = i % 2 ? malloc(n) : calloc(1, n);
-			CHECKF(aligned_to(p[i], 16), "%p for %zu bytes", p[i], n);
+			CHECK(aligned_to(p[i], 16), "%p for %zu bytes", p[i], n);
 		}
 		for (i = 0; i < 40; i++)
 			free(p[i]);
@@ -93,8 +93,8 @@ static void malloc_too_large(void)
 
 	for (i = 0; i < TOO_LARGE; i++) {
 		errno = 0;
-		CHECKF(!malloc(opaque(too_large[i])), "malloc(%zu)", too_large[i]);
-		CHECKF(errno == ENOMEM, "malloc(%zu): errno %d", too_large[i], errno);
+		CHECK(!malloc(opaque(too_large[i])), "malloc(%zu)", too_large[i]);
+		CHECK(errno == ENOMEM, "malloc(%zu): errno %d", too_large[i], errno);
 	}
 }
 
@@ -117,10 +117,9 @@ static void calloc_too_large(void)
 
 	for (i = 0; i < sizeof(pair) / sizeof(pair[0]); i++) {
 		errno = 0;
-		CHECKF(!calloc(opaque(pair[i][0]), opaque(pair[i][1])), "calloc(%zu, %zu)",
-		       pair[i][0], pair[i][1]);
-		CHECKF(errno == ENOMEM, "calloc(%zu, %zu): errno %d", pair[i][0], pair[i][1],
-		       errno);
+		CHECK(!calloc(opaque(pair[i][0]), opaque(pair[i][1])), "calloc(%zu, %zu)",
+		      pair[i][0], pair[i][1]);
+		CHECK(errno == ENOMEM, "calloc(%zu, %zu): errno %d", pair[i][0], pair[i][1], errno);
 	}
 }
 
@@ -136,9 +135,9 @@ static void realloc_too_large_keeps_the_block(void)
 		fill(p, n, j);
 		for (i = 0; i < TOO_LARGE; i++) {
 			errno = 0;
-			CHECKF(!realloc(launder(p), opaque(too_large[i])), "realloc(%zu, %zu)", n,
-			       too_large[i]);
-			CHECKF(errno == ENOMEM, "realloc(%zu): errno %d", too_large[i], errno);
+			CHECK(!realloc(launder(p), opaque(too_large[i])), "realloc(%zu, %zu)", n,
+			      too_large[i]);
+			CHECK(errno == ENOMEM, "realloc(%zu): errno %d", too_large[i], errno);
 		}
 		errno = 0;
 		CHECK(!reallocarray(launder(p), opaque(SIZE_MAX / 2), 3) && errno == ENOMEM);
@@ -158,18 +157,18 @@ static void aligned_too_large(void)
 
 		for (align = 16; align && align <= GIB; align <<= 2) {
 			errno = 0;
-			CHECKF(!memalign(align, n) && errno == ENOMEM,
-			       "memalign(%zu, %zu): errno %d", align, n, errno);
+			CHECK(!memalign(align, n) && errno == ENOMEM,
+			      "memalign(%zu, %zu): errno %d", align, n, errno);
 			errno = 0;
-			CHECKF(!aligned_alloc(align, n) && errno == ENOMEM,
-			       "aligned_alloc(%zu, %zu): errno %d", align, n, errno);
-			CHECKF(posix_memalign(&p, align, n) == ENOMEM, "%zu, %zu", align, n);
+			CHECK(!aligned_alloc(align, n) && errno == ENOMEM,
+			      "aligned_alloc(%zu, %zu): errno %d", align, n, errno);
+			CHECK(posix_memalign(&p, align, n) == ENOMEM, "%zu, %zu", align, n);
 			CHECK(p == &untouched);
 		}
 		errno = 0;
-		CHECKF(!valloc(n) && errno == ENOMEM, "valloc(%zu): errno %d", n, errno);
+		CHECK(!valloc(n) && errno == ENOMEM, "valloc(%zu): errno %d", n, errno);
 		errno = 0;
-		CHECKF(!pvalloc(n) && errno == ENOMEM, "pvalloc(%zu): errno %d", n, errno);
+		CHECK(!pvalloc(n) && errno == ENOMEM, "pvalloc(%zu): errno %d", n, errno);
 	}
 	/* The sum of size and alignment overflows, neither does alone. */
 	errno = 0;
@@ -177,7 +176,7 @@ static void aligned_too_large(void)
 	CHECK(errno == ENOMEM);
 	errno = 0;
 	CHECK(!aligned_alloc(opaque((size_t)1 << 63), opaque(16)));
-	CHECKF(errno == ENOMEM || errno == EINVAL, "errno %d", errno);
+	CHECK(errno == ENOMEM || errno == EINVAL, "errno %d", errno);
 }
 
 static void reallocarray_rules(void)
@@ -214,12 +213,12 @@ static void realloc_to_zero_frees(void)
 				memset(p + sizes[s] - 4096, 1, 4096);
 			errno = 0;
 			CHECK(!realloc(launder(p), opaque(0)));
-			CHECKF(errno == 0, "realloc(p, 0) set errno %d", errno);
+			CHECK(errno == 0, "realloc(p, 0) set errno %d", errno);
 		}
 		after = rss_kib();
 		if (turns * 24 > 8 * MIB || sizes[s] > 1000)
-			CHECKF(after - before < 48 * 1024, "%zu times realloc(%zu, 0): %ld KiB",
-			       turns, sizes[s], after - before);
+			CHECK(after - before < 48 * 1024, "%zu times realloc(%zu, 0): %ld KiB",
+			      turns, sizes[s], after - before);
 	}
 }
 
@@ -236,7 +235,7 @@ static void realloc_moves_contents_between_all_tiers(void)
 			CHECK(p);
 			fill(p, from, i);
 			p = realloc(p, to);
-			CHECKF(p && aligned_to(p, 16), "realloc %zu to %zu", from, to);
+			CHECK(p && aligned_to(p, 16), "realloc %zu to %zu", from, to);
 			check_block(p, kept, i);
 			fill(p, to, j);
 			check_block(p, to, j);
@@ -254,7 +253,7 @@ static void realloc_of_aligned_blocks(void)
 			size_t n = tier_sizes[i];
 			void *p = memalign(align, n);
 
-			CHECKF(p && aligned_to(p, align), "memalign(%zu, %zu)", align, n);
+			CHECK(p && aligned_to(p, align), "memalign(%zu, %zu)", align, n);
 			fill(p, n, align);
 			p = realloc(p, n * 2);
 			CHECK(p);
@@ -282,9 +281,9 @@ static void free_null_and_errno(void)
 			CHECK(p && q);
 			errno = 4242;
 			free(p);
-			CHECKF(errno == 4242, "free of %zu bytes: errno %d", tier_sizes[i], errno);
+			CHECK(errno == 4242, "free of %zu bytes: errno %d", tier_sizes[i], errno);
 			free(q);
-			CHECKF(errno == 4242, "free of %zu bytes: errno %d", tier_sizes[i], errno);
+			CHECK(errno == 4242, "free of %zu bytes: errno %d", tier_sizes[i], errno);
 		}
 	}
 }
@@ -304,7 +303,7 @@ static void free_keeps_errno_when_the_kernel_refuses(void)
 			SKIP("mlock: %s", strerror(errno));
 		errno = 4242;
 		free(p);
-		CHECKF(errno == 4242, "errno %d", errno);
+		CHECK(errno == 4242, "errno %d", errno);
 	}
 }
 
@@ -328,7 +327,7 @@ static void free_sized_functions(void)
 			errno = 4242;
 			fs(p, n);
 			fas(q, 256, (n + 255) / 256 * 256);
-			CHECKF(errno == 4242, "errno %d", errno);
+			CHECK(errno == 4242, "errno %d", errno);
 			p = calloc(1, n);
 			CHECK(p && nonzero_at(p, n) == n);
 			fs(p, n);
@@ -347,22 +346,22 @@ static void posix_memalign_rules(void)
 
 	for (i = 0; i < BAD_ALIGNS; i++) {
 		errno = 4242;
-		CHECKF(posix_memalign(&p, opaque(bad_aligns[i]), 100) == EINVAL, "alignment %zu",
-		       bad_aligns[i]);
+		CHECK(posix_memalign(&p, opaque(bad_aligns[i]), 100) == EINVAL, "alignment %zu",
+		      bad_aligns[i]);
 		CHECK(p == &untouched);
-		CHECKF(errno == 4242, "errno %d", errno);
+		CHECK(errno == 4242, "errno %d", errno);
 	}
 	for (align = sizeof(void *); align <= 64 * MIB; align <<= 1) {
 		errno = 4242;
 		CHECK(posix_memalign(&p, align, align / 2 + 3) == 0);
-		CHECKF(p && aligned_to(p, align) && aligned_to(p, 16), "%p, %zu", p, align);
+		CHECK(p && aligned_to(p, align) && aligned_to(p, 16), "%p, %zu", p, align);
 		CHECK(errno == 4242);
 		free(p);
 		p = &untouched;
 	}
 	errno = 4242; /* that it is set is not in the manual, but what glibc does */
 	CHECK(posix_memalign(&p, 64, opaque(SIZE_MAX)) == ENOMEM && p == &untouched);
-	CHECKF(errno == ENOMEM, "errno %d", errno);
+	CHECK(errno == ENOMEM, "errno %d", errno);
 }
 
 /* As glibc 2.38 and C17: not a power of two is EINVAL; any size will do. */
@@ -377,16 +376,16 @@ static void aligned_alloc_rules(void)
 			if (a && (a & (a - 1)) == 0)
 				continue;
 			errno = 0;
-			CHECKF(!aligned_alloc(a, 96), "alignment %zu", a);
-			CHECKF(errno == EINVAL, "alignment %zu: errno %d", a, errno);
+			CHECK(!aligned_alloc(a, 96), "alignment %zu", a);
+			CHECK(errno == EINVAL, "alignment %zu: errno %d", a, errno);
 		}
 	}
 	for (align = 1; align <= 64 * MIB; align <<= 1) {
 		for (n = 1; n < 100000; n = n * 3 + 1) {
 			void *p = aligned_alloc(opaque(align), opaque(n));
 
-			CHECKF(p && aligned_to(p, align) && aligned_to(p, 16),
-			       "aligned_alloc(%zu, %zu) = %p", align, n, p);
+			CHECK(p && aligned_to(p, align) && aligned_to(p, 16),
+			      "aligned_alloc(%zu, %zu) = %p", align, n, p);
 			CHECK(malloc_usable_size(p) >= n);
 			free(p);
 		}
@@ -401,7 +400,7 @@ static void memalign_rules(void)
 
 	for (align = 1; align <= 64 * MIB; align <<= 1) {
 		CHECK((p = memalign(opaque(align), 100)) != NULL);
-		CHECKF(aligned_to(p, align) && aligned_to(p, 16), "%zu: %p", align, p);
+		CHECK(aligned_to(p, align) && aligned_to(p, 16), "%zu: %p", align, p);
 		memset(p, 1, malloc_usable_size(p));
 		free(p);
 	}
@@ -411,17 +410,17 @@ static void memalign_rules(void)
 		while (up < align)
 			up <<= 1;
 		p = memalign(opaque(align), 100);
-		CHECKF(p && aligned_to(p, up), "memalign(%zu) = %p", align, p);
+		CHECK(p && aligned_to(p, up), "memalign(%zu) = %p", align, p);
 		free(p);
 	}
 	CHECK((p = memalign(opaque(0), 100)) != NULL && aligned_to(p, 16));
 	free(p);
 	errno = 0;
 	CHECK(!memalign(opaque(SIZE_MAX), 100));
-	CHECKF(errno == EINVAL || errno == ENOMEM, "errno %d", errno);
+	CHECK(errno == EINVAL || errno == ENOMEM, "errno %d", errno);
 	errno = 0;
 	CHECK(!memalign(opaque(((size_t)1 << 63) + 1), 100));
-	CHECKF(errno == EINVAL || errno == ENOMEM, "errno %d", errno);
+	CHECK(errno == EINVAL || errno == ENOMEM, "errno %d", errno);
 }
 
 static void valloc_and_pvalloc(void)
@@ -433,8 +432,8 @@ static void valloc_and_pvalloc(void)
 		void *v = valloc(n), *p = pvalloc(n);
 
 		CHECK(v && aligned_to(v, page) && malloc_usable_size(v) >= n);
-		CHECKF(p && aligned_to(p, page) && malloc_usable_size(p) >= up,
-		       "pvalloc(%zu): usable %zu", n, malloc_usable_size(p));
+		CHECK(p && aligned_to(p, page) && malloc_usable_size(p) >= up,
+		      "pvalloc(%zu): usable %zu", n, malloc_usable_size(p));
 		memset(v, 1, n);
 		memset(p, 2, up);
 		CHECK(((char *)v)[n - 1] == 1);
@@ -452,7 +451,7 @@ static void usable_size(void)
 	for (i = 0; i < TIER_SIZES; i++) {
 		CHECK((p = malloc(tier_sizes[i])) != NULL);
 		u = malloc_usable_size(p);
-		CHECKF(u >= tier_sizes[i], "%zu for %zu", u, tier_sizes[i]);
+		CHECK(u >= tier_sizes[i], "%zu for %zu", u, tier_sizes[i]);
 		fill(launder(p), u, i);
 		CHECK(malloc_usable_size(p) == u);
 		check_block(p, u, i);
@@ -504,7 +503,7 @@ static void cfree_by_dlsym(void)
 		cfree_fn(p);
 	}
 	cfree_fn(NULL);
-	CHECKF(rss_kib() < 64 * 1024, "cfree leaks: %ld KiB", rss_kib());
+	CHECK(rss_kib() < 64 * 1024, "cfree leaks: %ld KiB", rss_kib());
 }
 
 /* One name left to libc would hand out memory that our free refuses. */
@@ -571,9 +570,9 @@ static void every_name_is_interposed(void)
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		void *at = dlsym(RTLD_NEXT, names[i]);
 
-		CHECKF(at, "%s is nowhere", names[i]);
-		CHECKF(dladdr(at, &theirs) && theirs.dli_fbase == ours.dli_fbase,
-		       "%s comes from %s", names[i], theirs.dli_fname);
+		CHECK(at, "%s is nowhere", names[i]);
+		CHECK(dladdr(at, &theirs) && theirs.dli_fbase == ours.dli_fbase, "%s comes from %s",
+		      names[i], theirs.dli_fname);
 	}
 }
 
@@ -632,8 +631,8 @@ static void calloc_zeroes_dirty_memory(void)
 				p[i] = calloc(round + 1, (n + round) / (round + 1));
 				CHECK(p[i]);
 				u = on_hakmem() ? malloc_usable_size(p[i]) : n;
-				CHECKF(nonzero_at(p[i], u) == u, "calloc of %zu: offset %zu of %p",
-				       n, nonzero_at(p[i], u), p[i]);
+				CHECK(nonzero_at(p[i], u) == u, "calloc of %zu: offset %zu of %p",
+				      n, nonzero_at(p[i], u), p[i]);
 				memset(p[i], 0x5a, malloc_usable_size(p[i]));
 			}
 			for (i = 0; i < count; i++)
@@ -656,7 +655,7 @@ static void everything_fails_with_enomem(void)
 		*(char **)p = last;
 		last = p;
 	}
-	CHECKF(errno == ENOMEM, "malloc: errno %d", errno);
+	CHECK(errno == ENOMEM, "malloc: errno %d", errno);
 	errno = 0;
 	CHECK(!calloc(64, MIB) && errno == ENOMEM);
 	errno = 0;
@@ -681,7 +680,7 @@ static void everything_fails_with_enomem(void)
 		last = next;
 	}
 	free(q);
-	CHECKF(errno == 4242, "free: errno %d", errno);
+	CHECK(errno == 4242, "free: errno %d", errno);
 	exercise_all_tiers(3);
 }
 

@@ -3,7 +3,6 @@
  * Every operator new and delete: plain, array, nothrow, sized, aligned and
  * their combinations; what a throwing new does when memory is short, and the
  * new-handler's part in it; the containers of the standard library on top.
- * A test without a harness of its own kind: a line for each check that fails.
  */
 #include <cerrno>
 #include <csignal>
@@ -20,28 +19,20 @@
 #include <unistd.h>
 #include <vector>
 
-static int failures;
+#include "tests/check.h"
 
-#define CHECK(cond)                                                            \
-	do {                                                                   \
-		if (!(cond)) {                                                 \
-			std::printf("not ok - line %d: %s\n", __LINE__, #cond); \
-			failures++;                                            \
-		}                                                              \
-	} while (0)
-
-static const std::size_t sizes[] = { 0, 1, 8, 16, 24, 100, 1000, 5000, 40000, 70000, 300000,
-				     1048576, 3000000 };
-static const std::align_val_t aligns[] = { std::align_val_t(1),	   std::align_val_t(16),
-					   std::align_val_t(32),   std::align_val_t(64),
-					   std::align_val_t(4096), std::align_val_t(65536),
+static const std::size_t sizes[] = { 0,	   1,	  8,	 16,	 24,	  100,	  1000,
+				     5000, 40000, 70000, 300000, 1048576, 3000000 };
+static const std::align_val_t aligns[] = { std::align_val_t(1),	     std::align_val_t(16),
+					   std::align_val_t(32),     std::align_val_t(64),
+					   std::align_val_t(4096),   std::align_val_t(65536),
 					   std::align_val_t(2097152) };
 
 static void use(void *p, std::size_t n, std::size_t align)
 {
-	CHECK(p != nullptr);
-	CHECK(reinterpret_cast<std::uintptr_t>(p) % align == 0);
-	CHECK(reinterpret_cast<std::uintptr_t>(p) % 16 == 0);
+	EXPECT(p != nullptr);
+	EXPECT(reinterpret_cast<std::uintptr_t>(p) % align == 0);
+	EXPECT(reinterpret_cast<std::uintptr_t>(p) % 16 == 0);
 	std::memset(p, 0x5a, n);
 }
 
@@ -52,7 +43,7 @@ static void plain()
 
 		use(p, n, 16);
 		use(q, n, 16);
-		CHECK(p != q);
+		EXPECT(p != q);
 		::operator delete(p);
 		::operator delete[](q);
 		p = ::operator new(n);
@@ -150,29 +141,29 @@ static void out_of_memory()
 {
 	std::align_val_t a{ 4096 };
 
-	CHECK(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
-	CHECK(throws_bad_alloc([] { ::operator delete[](kept(::operator new[](huge))); }));
-	CHECK(throws_bad_alloc([=] { ::operator delete(kept(::operator new(huge, a)), a); }));
-	CHECK(throws_bad_alloc([=] { ::operator delete[](kept(::operator new[](huge, a)), a); }));
-	CHECK(::operator new(huge, std::nothrow) == nullptr);
-	CHECK(::operator new[](huge, std::nothrow) == nullptr);
-	CHECK(::operator new(huge, a, std::nothrow) == nullptr);
-	CHECK(::operator new[](huge, a, std::nothrow) == nullptr);
+	EXPECT(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
+	EXPECT(throws_bad_alloc([] { ::operator delete[](kept(::operator new[](huge))); }));
+	EXPECT(throws_bad_alloc([=] { ::operator delete(kept(::operator new(huge, a)), a); }));
+	EXPECT(throws_bad_alloc([=] { ::operator delete[](kept(::operator new[](huge, a)), a); }));
+	EXPECT(::operator new(huge, std::nothrow) == nullptr);
+	EXPECT(::operator new[](huge, std::nothrow) == nullptr);
+	EXPECT(::operator new(huge, a, std::nothrow) == nullptr);
+	EXPECT(::operator new[](huge, a, std::nothrow) == nullptr);
 	std::set_new_handler(handler_that_gives_up);
 	handler_calls = 0;
-	CHECK(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
-	CHECK(handler_calls == 3);
+	EXPECT(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
+	EXPECT(handler_calls == 3);
 	std::set_new_handler(handler_that_gives_up);
 	handler_calls = 0;
-	CHECK(::operator new(huge, std::nothrow) == nullptr);
-	CHECK(handler_calls == 3);
+	EXPECT(::operator new(huge, std::nothrow) == nullptr);
+	EXPECT(handler_calls == 3);
 	std::set_new_handler(handler_that_throws);
 	handler_calls = 0;
-	CHECK(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
-	CHECK(handler_calls == 1);
-	CHECK(::operator new(huge, std::nothrow) == nullptr);
-	CHECK(::operator new(huge, a, std::nothrow) == nullptr);
-	CHECK(handler_calls == 3);
+	EXPECT(throws_bad_alloc([] { ::operator delete(kept(::operator new(huge))); }));
+	EXPECT(handler_calls == 1);
+	EXPECT(::operator new(huge, std::nothrow) == nullptr);
+	EXPECT(::operator new(huge, a, std::nothrow) == nullptr);
+	EXPECT(handler_calls == 3);
 	std::set_new_handler(nullptr);
 }
 
@@ -183,10 +174,10 @@ static void bad_alignments()
 		volatile std::size_t hidden = bad;
 		std::align_val_t a{ hidden };
 
-		CHECK(throws_bad_alloc([=] { kept(::operator new(100, a)); }));
-		CHECK(throws_bad_alloc([=] { kept(::operator new[](100, a)); }));
-		CHECK(::operator new(100, a, std::nothrow) == nullptr);
-		CHECK(::operator new[](100, a, std::nothrow) == nullptr);
+		EXPECT(throws_bad_alloc([=] { kept(::operator new(100, a)); }));
+		EXPECT(throws_bad_alloc([=] { kept(::operator new[](100, a)); }));
+		EXPECT(::operator new(100, a, std::nothrow) == nullptr);
+		EXPECT(::operator new[](100, a, std::nothrow) == nullptr);
 	}
 }
 
@@ -207,12 +198,12 @@ static void language()
 		auto one = std::make_unique<Wide>();
 		Wide *many = new Wide[i % 7 + 1];
 
-		CHECK(reinterpret_cast<std::uintptr_t>(one.get()) % 256 == 0);
-		CHECK(reinterpret_cast<std::uintptr_t>(many) % 256 == 0);
+		EXPECT(reinterpret_cast<std::uintptr_t>(one.get()) % 256 == 0);
+		EXPECT(reinterpret_cast<std::uintptr_t>(many) % 256 == 0);
 		delete[] many;
 		try {
 			delete new Throws;
-			CHECK(!"constructed");
+			EXPECT(!"constructed");
 		} catch (int) {
 		}
 	}
@@ -232,8 +223,8 @@ static void containers()
 			e.push_back(i);
 	}
 	for (auto &e : m)
-		CHECK(e.second.size() < 300 &&
-		      e.second.find_first_not_of('x') == std::string::npos);
+		EXPECT(e.second.size() < 300 &&
+		       e.second.find_first_not_of('x') == std::string::npos);
 }
 
 static void threads()
@@ -248,8 +239,8 @@ static void threads()
 
 static bool reexecuted(char **argv)
 {
-	const char *lib = std::getenv("HAKMEM_LIB") ? std::getenv("HAKMEM_LIB") :
-						      std::getenv("HAK_LIB");
+	const char *lib = std::getenv("HAKMEM_LIB") ? std::getenv("HAKMEM_LIB")
+						    : std::getenv("HAK_LIB");
 	const char *have = std::getenv("LD_PRELOAD");
 
 	if (!lib || !*lib || (have && std::strstr(have, lib)))
@@ -260,7 +251,18 @@ static bool reexecuted(char **argv)
 	return true;
 }
 
-int main(int, char **argv)
+static const struct tcase cases[] = {
+	{ "plain", plain },
+	{ "aligned", aligned },
+	{ "mixed", mixed },
+	{ "out_of_memory", out_of_memory },
+	{ "bad_alignments", bad_alignments },
+	{ "language", language },
+	{ "containers", containers },
+	{ "threads", threads },
+};
+
+int main(int argc, char **argv)
 {
 	const char *expect = std::getenv("HAK_EXPECT");
 
@@ -268,14 +270,5 @@ int main(int, char **argv)
 		return 1;
 	if (expect && !std::strcmp(expect, "hakmem"))
 		CHECK(dlsym(RTLD_DEFAULT, "hakmem_version"));
-	plain();
-	aligned();
-	mixed();
-	out_of_memory();
-	bad_alignments();
-	language();
-	containers();
-	threads();
-	std::printf("%s - every operator new and delete\n", failures ? "not ok" : "ok");
-	return failures != 0;
+	return RUN(argc, argv, cases);
 }

@@ -56,11 +56,11 @@ static void few_high_close_on_exec(void)
 		if (!strstr(to, "memfd:hakmem"))
 			continue;
 		ours++;
-		CHECKF(fd >= 256 && fd <= 999, "descriptor %d is %s", fd, to);
-		CHECKF(fcntl(fd, F_GETFD) & FD_CLOEXEC, "descriptor %d survives exec", fd);
+		CHECK(fd >= 256 && fd <= 999, "descriptor %d is %s", fd, to);
+		CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC, "descriptor %d survives exec", fd);
 	}
-	CHECKF(ours <= 1, "%d descriptors", ours);
-	CHECKF(first_free >= 3 && first_free < 20, "the next descriptor is %d", first_free);
+	CHECK(ours <= 1, "%d descriptors", ours);
+	CHECK(first_free >= 3 && first_free < 20, "the next descriptor is %d", first_free);
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
@@ -77,7 +77,7 @@ static void none_among_the_programs(void)
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		n = readlink(link, to, sizeof(to) - 1);
 		to[n > 0 ? n : 0] = '\0';
-		CHECKF(!strstr(to, "hakmem"), "descriptor %d is %s", fd, to);
+		CHECK(!strstr(to, "hakmem"), "descriptor %d is %s", fd, to);
 	}
 	busy_child("child of a process with a low limit");
 }
@@ -140,12 +140,12 @@ static void files_on_all_numbers_31(void)
 	busy_child("child with files everywhere");
 	busy();
 	CHECK(fstat(file, &after) == 0);
-	CHECKF(after.st_size == before.st_size, "size %ld", (long)after.st_size);
+	CHECK(after.st_size == before.st_size, "size %ld", (long)after.st_size);
 	CHECK(after.st_mtim.tv_sec == before.st_mtim.tv_sec &&
 	      after.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
 	CHECK(pread(file, got, SIZE, 0) == SIZE && memcmp(want, got, SIZE) == 0);
 	for (fd = 3; fd < 256; fd++)
-		CHECKF(is_open(fd), "descriptor %d was closed", fd);
+		CHECK(is_open(fd), "descriptor %d was closed", fd);
 	for (fd = 256; fd < TOP; fd++) {
 		struct stat st;
 
@@ -171,7 +171,7 @@ static void child_keeps_the_programs_files_31(void)
 	if (pid == 0) {
 		busy();
 		for (fd = 3; fd < TOP; fd++)
-			CHECKF(is_open(fd), "descriptor %d was closed in the child", fd);
+			CHECK(is_open(fd), "descriptor %d was closed in the child", fd);
 		_exit(0);
 	}
 	reap(pid, "the child");
@@ -189,10 +189,10 @@ static void started_without_stdio(void)
 	int i;
 
 	for (i = 0; i < 3; i++)
-		CHECKF(!is_open(i), "descriptor %d is open", i);
+		CHECK(!is_open(i), "descriptor %d is open", i);
 	busy();
 	for (i = 0; i < 3; i++)
-		CHECKF(open("/dev/null", O_RDWR) == i, "descriptor %d was taken", i);
+		CHECK(open("/dev/null", O_RDWR) == i, "descriptor %d was taken", i);
 	busy_child("child of a process without stdio");
 }
 
@@ -208,7 +208,7 @@ static void nothing_on_stderr(void)
 	struct outcome o;
 
 	run_captured(silent, NULL, &o);
-	CHECKF(o.status == 0 && o.len == 0, "status %#x: %s", o.status, o.err);
+	CHECK(o.status == 0 && o.len == 0, "status %#x: %s", o.status, o.err);
 }
 
 static int count_descriptors(void)
@@ -233,15 +233,15 @@ static void descriptors_do_not_pile_up_31(void)
 		CHECK(pid >= 0);
 		if (pid) {
 			reap(pid, "the next generation");
-			CHECKF(count_descriptors() <= here, "%d descriptors, then %d", here,
-			       count_descriptors());
+			CHECK(count_descriptors() <= here, "%d descriptors, then %d", here,
+			      count_descriptors());
 			if (depth)
 				_exit(0);
 			return;
 		}
 		busy();
-		CHECKF(count_descriptors() <= here, "%d descriptors, then %d in the child", here,
-		       count_descriptors());
+		CHECK(count_descriptors() <= here, "%d descriptors, then %d in the child", here,
+		      count_descriptors());
 	}
 }
 
@@ -256,7 +256,7 @@ static void nothing_inherited_by_exec(void)
 	f = popen("ls -l /proc/self/fd; cat /proc/self/maps", "r");
 	CHECK(f);
 	while (fgets(line, sizeof(line), f))
-		CHECKF(!strstr(line, "memfd:hakmem-"), "the child has %s", line);
+		CHECK(!strstr(line, "memfd:hakmem-"), "the child has %s", line);
 	CHECK(pclose(f) == 0);
 }
 

@@ -162,7 +162,7 @@ static pid_t fork_child(int with_threads)
 	if (pid == 0)
 		child_uses_everything(with_threads);
 	unlock_shelves();
-	CHECKF(pid > 0, "fork: %s", strerror(errno));
+	CHECK(pid > 0, "fork: %s", strerror(errno));
 	return pid;
 }
 
@@ -286,7 +286,7 @@ static void early_handlers_that_allocate_6(void)
 	if (!calls)
 		SKIP("plug_early.so was not preloaded");
 	handlers_that_allocate_6();
-	CHECKF(*calls >= 3, "the early handlers ran %lu times", *calls);
+	CHECK(*calls >= 3, "the early handlers ran %lu times", *calls);
 }
 
 static void preload_early(void)
@@ -447,7 +447,7 @@ static void *clone_in_a_thread(void *unused)
 	reap(pid, "raw clone");
 	if (counter)
 		counter("class.allocs", &after);
-	CHECKF(after - before < 10000, "the copy counted %lu in its parent", after - before);
+	CHECK(after - before < 10000, "the copy counted %lu in its parent", after - before);
 	return unused;
 }
 

@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The harness of the black-box tests: what every program in this folder
- * shares, and nothing that knows how the library works inside.
+ * The harness of the black-box tests: what every program in this folder shares, and nothing that
+ * knows how the library works inside. Assertions and cases are those of tests/check.h.
  *
- * A program is a table of cases. Each case runs in a process of its own that
- * is forked and then executed afresh, so that a crash, a hang or a limit set
- * by one case never touches another, and so that a case starts with the heap
- * a real program starts with. A case ends by returning (ok), by CHECK()
- * failing (not ok) or by SKIP(); a signal or the watchdog is a failure. The
- * output looks like TAP; the exit status is 0, 1 on any failure, 77 when
- * every case was skipped. `PROGRAM --list` prints the cases, `PROGRAM NAME...`
- * runs the named ones.
+ * The process of a case is forked and then executed afresh, so that a case starts with the heap
+ * that a real program starts with. `hakmem` in a row of the table is HAKMEM= for that case, and
+ * `prep` runs in the child before the exec.
  *
- * With HAKMEM_LIB=FILE (or HAK_LIB, make's name for it) in the environment the
- * program preloads that file into itself and then insists (HAK_EXPECT=hakmem)
- * that malloc comes from it. Without it the tests run on whatever malloc is
- * there; cases about promises that only hakmem makes then skip. HAK_SLOW=1
- * asks for the long variants.
- *
- * The harness prints through a descriptor of its own with write(2) and never
- * allocates: cases close stdio, exhaust memory and enter sandboxes.
+ * With HAKMEM_LIB=FILE (or HAK_LIB, make's name for it) in the environment the program preloads
+ * that file into itself and then insists (HAK_EXPECT=hakmem) that malloc comes from it. Without it
+ * the tests run on whatever malloc is there; cases about promises that only hakmem makes then skip.
+ * HAK_SLOW=1 asks for the long variants.
  */
 #ifndef HAK_TEST_HARNESS_H
 #define HAK_TEST_HARNESS_H
@@ -46,59 +37,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CASE_SECS = 30, CASE_SKIP = 77, LOG_FD_FLOOR = 40 };
+#include "tests/check.h"
+
+enum { LOG_FD_FLOOR = 40 };
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)
 
-struct tcase {
-	const char *name; /* ends in the hazard's number where it has one */
-	void (*fn)(void);
-	unsigned int secs;  /* watchdog; 0 means CASE_SECS */
-	const char *hakmem; /* HAKMEM= for this case, or NULL */
-	void (*prep)(void); /* runs in the child before the exec, or NULL */
-};
-
-static int log_fd = 1;
-static const char *case_name = "harness";
 static char self_path[4096]; /* for exec without /proc or after chroot */
-
-__attribute__((format(printf, 1, 2))) static inline void say(const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	if (n > (int)sizeof(line) - 1)
-		n = sizeof(line) - 1;
-	if (write(log_fd, line, n) < 0)
-		return; /* the exit status still tells */
-}
-
-__attribute__((noreturn, format(printf, 4, 5))) static inline void
-fail_at(const char *file, int line, const char *cond, const char *fmt, ...)
-{
-	char why[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	say("# %s: %s:%d: failed: %s%s%s\n", case_name, file, line, cond, *why ? ": " : "", why);
-	_exit(1);
-}
-
-#define CHECK(cond)	  ((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, "%s", ""))
-#define CHECKF(cond, ...) ((cond) ? (void)0 : fail_at(__FILE__, __LINE__, #cond, __VA_ARGS__))
-#define SKIP(fmt, ...)                                                  \
-	do {                                                            \
-		say("# %s: skip: " fmt "\n", case_name, ##__VA_ARGS__); \
-		_exit(CASE_SKIP);                                       \
-	} while (0)
 
 static inline int on_hakmem(void)
 {
@@ -265,11 +212,11 @@ static inline void reap(pid_t pid, const char *what)
 	do
 		r = waitpid(pid, &status, 0);
 	while (r < 0 && errno == EINTR);
-	CHECKF(r == pid, "waitpid(%s): %s", what, strerror(errno));
+	CHECK(r == pid, "waitpid(%s): %s", what, strerror(errno));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIP)
 		_exit(CASE_SKIP);
-	CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ended with status %#x", what,
-	       status);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ended with status %#x", what,
+	      status);
 }
 
 /* What a child did that was allowed to fail: its status and its stderr. */
@@ -320,7 +267,7 @@ static inline void check_block(void *p, size_t n, uint64_t seed)
 {
 	size_t at = fill_differs(p, n, seed);
 
-	CHECKF(at == n, "block %p of %zu bytes changed at offset %zu", p, n, at);
+	CHECK(at == n, "block %p of %zu bytes changed at offset %zu", p, n, at);
 }
 
 /* The bytes of a block that exercise_all_tiers() uses: all, or both ends. */
@@ -344,7 +291,7 @@ static inline void exercise_all_tiers(uint64_t seed)
 		size_t n = tier_sizes[i];
 
 		p[i] = malloc(n);
-		CHECKF(p[i], "malloc(%zu): %s", n, strerror(errno));
+		CHECK(p[i], "malloc(%zu): %s", n, strerror(errno));
 		memset(back(p[i], n), (int)i, front(n) / 8);
 		fill(p[i], front(n / 2), seed + i);
 	}
@@ -449,67 +396,6 @@ static inline pid_t case_start(const struct tcase *t)
 	_exit(126);
 }
 
-/* The status of a case, or -1 for a hang. */
-static inline int case_wait(pid_t pid, unsigned int secs)
-{
-	const char *factor = getenv("HAK_WATCHDOG_FACTOR");
-	struct pollfd ended = { .events = POLLIN };
-	int status = -1, r;
-
-	if (factor && atoi(factor) > 0)
-		secs *= atoi(factor);
-	ended.fd = syscall(SYS_pidfd_open, pid, 0);
-	do
-		r = poll(&ended, 1, ended.fd < 0 ? 0 : (int)secs * 1000);
-	while (r < 0 && errno == EINTR);
-	if (ended.fd < 0) {
-		/* No pidfd: without a watchdog rather than without a test. */
-		if (waitpid(pid, &status, 0) != pid)
-			status = -1;
-	} else {
-		close(ended.fd);
-		if (r == 0)
-			kill(pid, SIGKILL);
-		if (waitpid(pid, &status, 0) != pid || r == 0)
-			status = -1;
-	}
-	kill(-pid, SIGKILL);
-	return status;
-}
-
-static inline int case_report(size_t number, const struct tcase *t)
-{
-	unsigned int secs = (t->secs ? t->secs : CASE_SECS) * (slow() ? 20 : 1);
-	pid_t pid = case_start(t);
-	int status = case_wait(pid, secs);
-
-	if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		say("ok %zu - %s\n", number, t->name);
-		return 0;
-	}
-	if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIP) {
-		say("ok %zu - %s # SKIP\n", number, t->name);
-		return CASE_SKIP;
-	}
-	if (status == -1)
-		say("not ok %zu - %s: hung for %u s\n", number, t->name, secs);
-	else if (WIFSIGNALED(status))
-		say("not ok %zu - %s: killed by signal %d\n", number, t->name, WTERMSIG(status));
-	else
-		say("not ok %zu - %s: exit status %d\n", number, t->name, WEXITSTATUS(status));
-	return 1;
-}
-
-static inline int case_named(const struct tcase *t, int argc, char **argv)
-{
-	int i;
-
-	for (i = 1; i < argc; i++)
-		if (strcmp(argv[i], t->name) == 0)
-			return 1;
-	return argc <= 1;
-}
-
 static inline int case_run_one(const struct tcase *t, size_t n, const char *name)
 {
 	size_t i;
@@ -517,16 +403,13 @@ static inline int case_run_one(const struct tcase *t, size_t n, const char *name
 	for (i = 0; i < n; i++) {
 		if (strcmp(t[i].name, name) != 0)
 			continue;
-		case_name = t[i].name;
-		t[i].fn();
-		return 0;
+		case_run(&t[i]);
 	}
 	return 2;
 }
 
 static inline int run_cases(int argc, char **argv, const struct tcase *t, size_t n)
 {
-	size_t i, run = 0, failed = 0, skipped = 0;
 	const char *fd = getenv("HAKT_LOG_FD");
 
 	if (fd)
@@ -541,37 +424,16 @@ static inline int run_cases(int argc, char **argv, const struct tcase *t, size_t
 	}
 	harness_preload(argv);
 	harness_expect();
-	if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-		for (i = 0; i < n; i++)
-			say("%s\n", t[i].name);
-		return 0;
-	}
 	log_fd = fcntl(1, F_DUPFD, LOG_FD_FLOOR);
 	if (log_fd < 0)
 		log_fd = 1;
-	dprintf(log_fd, "1..%zu\n", n);
 	if (!fd) {
 		static char number[16];
 
 		snprintf(number, sizeof(number), "%d", log_fd);
 		setenv("HAKT_LOG_FD", number, 1);
 	}
-	for (i = 0; i < n; i++) {
-		int r;
-
-		if (!case_named(&t[i], argc, argv))
-			continue;
-		r = case_report(i + 1, &t[i]);
-		run++;
-		failed += r == 1;
-		skipped += r == CASE_SKIP;
-	}
-	if (!run) {
-		say("# no such case\n");
-		return 1;
-	}
-	say("# %zu run, %zu failed, %zu skipped\n", run, failed, skipped);
-	return failed ? 1 : skipped == run ? CASE_SKIP : 0;
+	return cases_run(argc, argv, t, n, case_start);
 }
 
 #define MAIN(cases)                                                                      \

@@ -27,10 +27,10 @@ static void trim_returns_memory(void)
 	for (i = 0; i < BLOCKS; i++)
 		free(p[i]);
 	r = malloc_trim(0);
-	CHECKF(r == 0 || r == 1, "malloc_trim returned %d", r);
+	CHECK(r == 0 || r == 1, "malloc_trim returned %d", r);
 	kept = rss_kib();
-	CHECKF(full > 64 * 1024, "only %ld KiB were in use", full);
-	CHECKF(kept < full / 4, "%ld KiB before, %ld after", full, kept);
+	CHECK(full > 64 * 1024, "only %ld KiB were in use", full);
+	CHECK(kept < full / 4, "%ld KiB before, %ld after", full, kept);
 	if (on_hakmem()) {
 		malloc_trim(0);
 		CHECK(malloc_trim(0) == 0); /* nothing is left to return */
@@ -57,13 +57,13 @@ static void mallinfo2_tells_the_truth(void)
 		sum += n;
 	}
 	with = in_use();
-	CHECKF(with - before >= sum, "%zu in use, %zu more than before, for %zu", with,
-	       with - before, sum);
-	CHECKF(with - before < sum + sum / 4 + MIB, "%zu more for %zu", with - before, sum);
+	CHECK(with - before >= sum, "%zu in use, %zu more than before, for %zu", with,
+	      with - before, sum);
+	CHECK(with - before < sum + sum / 4 + MIB, "%zu more for %zu", with - before, sum);
 	for (i = 0; i < 10000; i++)
 		free(p[i]);
 	after = in_use();
-	CHECKF(after < before + sum / 20, "%zu before, %zu with, %zu after", before, with, after);
+	CHECK(after < before + sum / 20, "%zu before, %zu with, %zu after", before, with, after);
 }
 
 #pragma GCC diagnostic push
@@ -75,7 +75,7 @@ static void mallinfo_fits_in_ints(void)
 
 	CHECK(p);
 	CHECK(m.uordblks >= 0 && m.hblkhd >= 0 && m.arena >= 0 && m.fordblks >= 0);
-	CHECKF((size_t)m.uordblks + m.hblkhd >= 64 * MIB, "%d + %d", m.uordblks, m.hblkhd);
+	CHECK((size_t)m.uordblks + m.hblkhd >= 64 * MIB, "%d + %d", m.uordblks, m.hblkhd);
 	free(p);
 }
 #pragma GCC diagnostic pop
@@ -91,9 +91,9 @@ static void malloc_stats_prints(void)
 	struct outcome o;
 
 	run_captured(stats_to_stderr, NULL, &o);
-	CHECKF(o.status == 0, "status %#x", o.status);
-	CHECKF(o.len > 20 && strchr(o.err, '\n') && strpbrk(o.err, "0123456789"), "it printed: %s",
-	       o.err);
+	CHECK(o.status == 0, "status %#x", o.status);
+	CHECK(o.len > 20 && strchr(o.err, '\n') && strpbrk(o.err, "0123456789"), "it printed: %s",
+	      o.err);
 }
 
 /* Every element is closed, in the right order; attributes are quoted. */
@@ -106,13 +106,13 @@ static void xml_is_well_formed(const char *s)
 		const char *end = strchr(s, '>');
 		size_t name;
 
-		CHECKF(end, "an element is not closed: %.40s", s);
+		CHECK(end, "an element is not closed: %.40s", s);
 		s++;
 		if (*s == '/') {
 			CHECK(depth > 0);
 			depth--;
-			CHECKF(strncmp(open[depth], s + 1, strlen(open[depth])) == 0,
-			       "<%s> is closed by <%.20s", open[depth], s);
+			CHECK(strncmp(open[depth], s + 1, strlen(open[depth])) == 0,
+			      "<%s> is closed by <%.20s", open[depth], s);
 		} else if (end[-1] != '/') {
 			name = strcspn(s, " />");
 			CHECK(depth < 32 && name > 0 && name < 32);
@@ -122,7 +122,7 @@ static void xml_is_well_formed(const char *s)
 		seen++;
 		s = end;
 	}
-	CHECKF(depth == 0 && seen >= 4, "%d elements, %d open", seen, depth);
+	CHECK(depth == 0 && seen >= 4, "%d elements, %d open", seen, depth);
 }
 
 static void malloc_info_is_xml(void)
@@ -133,15 +133,15 @@ static void malloc_info_is_xml(void)
 
 	CHECK(f);
 	r = malloc_info(0, f);
-	CHECKF(r == 0, "malloc_info returned %d", r);
+	CHECK(r == 0, "malloc_info returned %d", r);
 	fclose(f);
-	CHECKF(strncmp(text, "<malloc version=", 16) == 0, "it begins %.40s", text);
+	CHECK(strncmp(text, "<malloc version=", 16) == 0, "it begins %.40s", text);
 	CHECK(strstr(text, "</malloc>"));
 	xml_is_well_formed(text);
 	f = fmemopen(text, sizeof(text), "w");
 	CHECK(f);
 	r = malloc_info(opaque(1), f);
-	CHECKF(r == EINVAL, "malloc_info(1, f) returned %d", r); /* as glibc's */
+	CHECK(r == EINVAL, "malloc_info(1, f) returned %d", r); /* as glibc's */
 	fclose(f);
 }
 
@@ -168,12 +168,12 @@ static void malloc_info_ranges_adjoin(void)
 		SKIP("no counters for each class in this build");
 	for (s = text; (s = strstr(s, "<size from=\"")) != NULL; s++) {
 		CHECK(sscanf(s, "<size from=\"%zu\" to=\"%zu\"", &from, &to) == 2);
-		CHECKF(from <= to, "from %zu to %zu", from, to);
-		CHECKF(from == below + 1 || to > 65536, "%zu to %zu, after %zu", from, to, below);
+		CHECK(from <= to, "from %zu to %zu", from, to);
+		CHECK(from == below + 1 || to > 65536, "%zu to %zu, after %zu", from, to, below);
 		below = to;
 		shown++;
 	}
-	CHECKF(shown > 30 && below >= 65536, "%zu ranges up to %zu", shown, below);
+	CHECK(shown > 30 && below >= 65536, "%zu ranges up to %zu", shown, below);
 }
 
 static void mallopt_accepts(void)
@@ -185,7 +185,7 @@ static void mallopt_accepts(void)
 	size_t i;
 
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		CHECKF(mallopt(known[i], i == 7 ? 0 : 65536) == 1, "mallopt(%d)", known[i]);
+		CHECK(mallopt(known[i], i == 7 ? 0 : 65536) == 1, "mallopt(%d)", known[i]);
 	CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1);
 	CHECK(mallopt(M_ARENA_MAX, 0) == 1 && mallopt(M_ARENA_TEST, 0) == 1);
 	mallopt(opaque(12345), 1);
@@ -202,7 +202,7 @@ static size_t number_after(const char *text, const char *what)
 	const char *s = strstr(text, what);
 	size_t n = 0;
 
-	CHECKF(s && sscanf(s + strlen(what), "%zu", &n) == 1, "no \"%s\" in: %s", what, text);
+	CHECK(s && sscanf(s + strlen(what), "%zu", &n) == 1, "no \"%s\" in: %s", what, text);
 	return n;
 }
 
@@ -262,18 +262,18 @@ static void peaks_are_those_of_the_books(void)
 		free(p[i]);
 	malloc_trim(0);
 	ask(&after);
-	CHECKF(with.regions == before.regions + 10, "%zu, then %zu", before.regions, with.regions);
-	CHECKF(with.region_bytes == before.region_bytes + 25 * MIB, "%zu", with.region_bytes);
-	CHECKF(after.regions == before.regions && after.region_bytes == before.region_bytes,
-	       "%zu regions, %zu bytes left", after.regions, after.region_bytes);
-	CHECKF(after.most_regions == before.regions + 10, "at most %zu", after.most_regions);
+	CHECK(with.regions == before.regions + 10, "%zu, then %zu", before.regions, with.regions);
+	CHECK(with.region_bytes == before.region_bytes + 25 * MIB, "%zu", with.region_bytes);
+	CHECK(after.regions == before.regions && after.region_bytes == before.region_bytes,
+	      "%zu regions, %zu bytes left", after.regions, after.region_bytes);
+	CHECK(after.most_regions == before.regions + 10, "at most %zu", after.most_regions);
 	/* 1 to 10 MiB at once, before the first of the five was replaced */
-	CHECKF(after.most_region_bytes == before.region_bytes + 55 * MIB, "at most %zu",
-	       after.most_region_bytes);
-	CHECKF(after.most >= before.now + 55 * MIB && after.most <= with.heap_most + 55 * MIB,
-	       "%zu bytes at most, %zu before", after.most, before.now);
-	CHECKF(after.heap_most >= after.heap_now && after.now < after.most, "%zu, %zu",
-	       after.heap_now, after.now);
+	CHECK(after.most_region_bytes == before.region_bytes + 55 * MIB, "at most %zu",
+	      after.most_region_bytes);
+	CHECK(after.most >= before.now + 55 * MIB && after.most <= with.heap_most + 55 * MIB,
+	      "%zu bytes at most, %zu before", after.most, before.now);
+	CHECK(after.heap_most >= after.heap_now && after.now < after.most, "%zu, %zu",
+	      after.heap_now, after.now);
 }
 
 enum { PEAK_THREADS = 4 };
@@ -310,10 +310,10 @@ static void peaks_add_up_over_threads(void)
 	for (i = 0; i < PEAK_THREADS; i++)
 		pthread_join(t[i], NULL);
 	ask(&after);
-	CHECKF(after.most_regions == before.regions + 4, "at most %zu regions, %zu before",
-	       after.most_regions, before.regions);
-	CHECKF(after.most_region_bytes == before.region_bytes + 40 * MIB, "at most %zu bytes",
-	       after.most_region_bytes);
+	CHECK(after.most_regions == before.regions + 4, "at most %zu regions, %zu before",
+	      after.most_regions, before.regions);
+	CHECK(after.most_region_bytes == before.region_bytes + 40 * MIB, "at most %zu bytes",
+	      after.most_region_bytes);
 }
 
 /* Kept regions are mapped, and said to be: a second block in the place of the first is none. */
@@ -328,10 +328,10 @@ static void kept_regions_count_once(void)
 	for (i = 0; i < 100; i++)
 		free(launder(malloc(8 * MIB)));
 	ask(&after);
-	CHECKF(after.region_bytes == before.region_bytes && before.region_bytes >= 8 * MIB,
-	       "%zu, then %zu", before.region_bytes, after.region_bytes);
-	CHECKF(after.most_region_bytes == before.most_region_bytes, "%zu, then %zu",
-	       before.most_region_bytes, after.most_region_bytes);
+	CHECK(after.region_bytes == before.region_bytes && before.region_bytes >= 8 * MIB,
+	      "%zu, then %zu", before.region_bytes, after.region_bytes);
+	CHECK(after.most_region_bytes == before.most_region_bytes, "%zu, then %zu",
+	      before.most_region_bytes, after.most_region_bytes);
 }
 
 static const struct tcase cases[] = {

@@ -26,7 +26,7 @@ static void all_zero(const void *p, size_t n)
 {
 	size_t at = nonzero_at(p, n);
 
-	CHECKF(at == n, "calloc of %zu bytes is not zero at offset %zu", n, at);
+	CHECK(at == n, "calloc of %zu bytes is not zero at offset %zu", n, at);
 }
 
 /* Under each eviction policy by way of the case table's HAKMEM=. */
@@ -309,9 +309,9 @@ static void realloc_gives_the_tail_back(void)
 	CHECK(p && p[0] == 1 && p[2 * MIB - 1] == 1);
 	malloc_trim(0);
 	small = rss_kib();
-	CHECKF(full - small > 200 * 1024, "%ld KiB before, %ld after", full, small);
+	CHECK(full - small > 200 * 1024, "%ld KiB before, %ld after", full, small);
 	q = realloc(p, malloc_usable_size(p));
-	CHECKF(q == p, "moved within its usable size");
+	CHECK(q == p, "moved within its usable size");
 	free(q);
 }
 
@@ -334,7 +334,7 @@ static void realloc_of_large_blocks_is_not_a_copy(void)
 		free(wall);
 	}
 	getrusage(RUSAGE_SELF, &use);
-	CHECKF(use.ru_maxrss < 120 * 1024, "peak %ld KiB", use.ru_maxrss);
+	CHECK(use.ru_maxrss < 120 * 1024, "peak %ld KiB", use.ru_maxrss);
 	free(p);
 }
 
@@ -354,7 +354,7 @@ static void freed_large_blocks_leave_rss(void)
 		free(p[i]);
 	malloc_trim(0);
 	rest = rss_kib();
-	CHECKF(full > 250 * 1024 && rest < 32 * 1024, "%ld KiB, then %ld", full, rest);
+	CHECK(full > 250 * 1024 && rest < 32 * 1024, "%ld KiB, then %ld", full, rest);
 }
 
 /* One 2 MiB block again and again must not map and unmap again and again. */
@@ -377,8 +377,8 @@ static void same_large_block_again(void)
 		free(p);
 	}
 	getrusage(RUSAGE_SELF, &b);
-	CHECKF(b.ru_minflt - a.ru_minflt < 500, "%ld page faults in 1000 turns",
-	       b.ru_minflt - a.ru_minflt);
+	CHECK(b.ru_minflt - a.ru_minflt < 500, "%ld page faults in 1000 turns",
+	      b.ru_minflt - a.ru_minflt);
 }
 
 static const struct tcase cases[] = {

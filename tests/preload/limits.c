@@ -47,7 +47,7 @@ static void locked_stays_small(int flags, int early)
 		CHECK((keep[i] = malloc(1000 + i * 2000)) != NULL);
 	exercise_all_tiers(2);
 	rss = rss_kib();
-	CHECKF(rss < 96 * 1024, "%ld KiB resident under mlockall(%d)", rss, flags);
+	CHECK(rss < 96 * 1024, "%ld KiB resident under mlockall(%d)", rss, flags);
 	for (i = 0; i < 64; i++)
 		free(keep[i]);
 	malloc_trim(0);
@@ -55,7 +55,7 @@ static void locked_stays_small(int flags, int early)
 		exercise_all_tiers(i);
 	malloc_trim(0);
 	rss = rss_kib();
-	CHECKF(rss < 96 * 1024, "%ld KiB resident in the end", rss);
+	CHECK(rss < 96 * 1024, "%ld KiB resident in the end", rss);
 }
 
 static void mlockall_current_21(void)
@@ -98,7 +98,7 @@ static void calloc_under_mlockall_10_21(void)
 				malloc_trim(0);
 			p = calloc(1, n);
 			CHECK(p);
-			CHECKF(nonzero_at(p, n) == n, "calloc(%zu) under mlockall", n);
+			CHECK(nonzero_at(p, n) == n, "calloc(%zu) under mlockall", n);
 			memset(p, 0xa5, n);
 			free(p);
 		}
@@ -129,7 +129,7 @@ static void threads_under_mlockall_21(void)
 		pthread_join(t, NULL);
 	}
 	rss = rss_kib();
-	CHECKF(rss < 192 * 1024, "%ld KiB resident", rss);
+	CHECK(rss < 192 * 1024, "%ld KiB resident", rss);
 }
 
 /* -- address space and data ------------------------------------------------- */
@@ -181,14 +181,14 @@ static size_t until_refused(size_t n)
 		last = p;
 		sum += n;
 	}
-	CHECKF(errno == ENOMEM, "errno %d after %zu bytes in %zus", errno, sum, n);
+	CHECK(errno == ENOMEM, "errno %d after %zu bytes in %zus", errno, sum, n);
 	errno = 4242;
 	while (last) {
 		p = *last;
 		free(last);
 		last = p;
 	}
-	CHECKF(errno == 4242, "free changed errno to %d", errno);
+	CHECK(errno == 4242, "free changed errno to %d", errno);
 	return sum;
 }
 
@@ -203,12 +203,11 @@ static void to_the_limit_22(size_t share_of_limit)
 
 			if (round == 0)
 				first[i] = got;
-			CHECKF(got >= share_of_limit, "only %zu bytes in blocks of %zu", got,
-			       sizes[i]);
+			CHECK(got >= share_of_limit, "only %zu bytes in blocks of %zu", got,
+			      sizes[i]);
 			/* What was freed in one size comes back for another. */
-			CHECKF(got >= first[i] / 2,
-			       "%zu bytes at first, then %zu, in blocks of %zu", first[i], got,
-			       sizes[i]);
+			CHECK(got >= first[i] / 2, "%zu bytes at first, then %zu, in blocks of %zu",
+			      first[i], got, sizes[i]);
 			malloc_trim(0);
 		}
 	}
@@ -310,8 +309,8 @@ static void shrinking_at_the_limit_22(void)
 				continue;
 			errno = 4242;
 			q = realloc(p[i][k], to[k]);
-			CHECKF(q && errno == 4242, "%zu to %zu bytes: errno %d", from[i], to[k],
-			       errno);
+			CHECK(q && errno == 4242, "%zu to %zu bytes: errno %d", from[i], to[k],
+			      errno);
 			check_block(q, to[k], i);
 			/* What that gave back is used up again. */
 			while (launder(malloc(from[0])))
@@ -394,8 +393,8 @@ static void zeroed_again(size_t bytes)
 	for (int i = 0; i < 8; i++) {
 		char *p = launder(calloc(1, bytes));
 
-		CHECKF(p, "%zu bytes: %s", bytes, strerror(errno));
-		CHECKF(nonzero_at(p, bytes) == bytes, "%zu bytes: not zero", bytes);
+		CHECK(p, "%zu bytes: %s", bytes, strerror(errno));
+		CHECK(nonzero_at(p, bytes) == bytes, "%zu bytes: not zero", bytes);
 		memset(p, 0xa5, bytes);
 		free(p);
 	}
@@ -420,9 +419,9 @@ static void freed_is_not_committed_22(void)
 	data = status_mib("\nVmData:") - data;
 	if (hakmem && strstr(hakmem, "evict=free"))
 		most += RESIDENT_MIB;
-	CHECKF(data < most, "VmData has grown by %ld MiB of %ld", data, got);
-	CHECKF(machine < got / 2 + most / 2, "Committed_AS has grown by %ld MiB of %ld", machine,
-	       got);
+	CHECK(data < most, "VmData has grown by %ld MiB of %ld", data, got);
+	CHECK(machine < got / 2 + most / 2, "Committed_AS has grown by %ld MiB of %ld", machine,
+	      got);
 	zeroed_again(70 * MIB);
 	CHECK(own_mmap((size_t)(got - most - 48) * MIB));
 }
@@ -439,7 +438,7 @@ static void purged_is_not_charged_22(void)
 	take_and_free(900 * KIB, 200);
 	CHECK(!purge(2 /* HAKMEM_PURGE_DIRTY */, NULL));
 	data = status_mib("\nVmData:") - data;
-	CHECKF(data < 6, "VmData has grown by %ld MiB", data);
+	CHECK(data < 6, "VmData has grown by %ld MiB", data);
 	zeroed_again(50 * MIB);
 	zeroed_again(900 * KIB);
 }
@@ -463,9 +462,9 @@ static void own_mmap_within(int what, size_t bytes, size_t count)
 	malloc_trim(0);
 	allow(what, (long)(bytes * count / MIB) + MARGIN_MIB);
 	got = take_and_free(bytes, count);
-	CHECKF(got == bytes * count, "only %zu MiB", got / MIB);
-	CHECKF(own_mmap(got), "%zu MiB: VmSize %ld MiB, VmData %ld MiB", got / MIB,
-	       status_mib("\nVmSize:"), status_mib("\nVmData:"));
+	CHECK(got == bytes * count, "only %zu MiB", got / MIB);
+	CHECK(own_mmap(got), "%zu MiB: VmSize %ld MiB, VmData %ld MiB", got / MIB,
+	      status_mib("\nVmSize:"), status_mib("\nVmData:"));
 }
 
 static void own_mmap_within_data_22(void)
@@ -483,7 +482,7 @@ static void own_mmap_beside_reserved_22(void)
 {
 	limit(RLIMIT_AS, (800 + 96) * MIB);
 	CHECK(take_and_free(50 * MIB, 16) == 800 * MIB);
-	CHECKF(own_mmap(800 * MIB), "VmSize %ld MiB", status_mib("\nVmSize:"));
+	CHECK(own_mmap(800 * MIB), "VmSize %ld MiB", status_mib("\nVmSize:"));
 }
 
 /* So few calls that no look at the clock is due: the ring's growth brings the look. */
@@ -504,7 +503,7 @@ static void own_mmap_after_runs_22(void)
 	for (int i = 0; i < 20; i++)
 		go_on(); /* it is seen */
 	got = take_and_free(500 * KIB, 1000);
-	CHECKF(got == 500 * KIB * 1000, "only %zu MiB", got / MIB);
+	CHECK(got == 500 * KIB * 1000, "only %zu MiB", got / MIB);
 	while (!own_mmap(got))
 		go_on();
 }
@@ -547,7 +546,7 @@ static void opening_is_refused_22(void)
 	CHECK(!setrlimit(RLIMIT_DATA, &r));
 	errno = 0;
 	p = launder(malloc(50 * MIB));
-	CHECKF(!p && errno == ENOMEM, "%p, errno %d", p, errno);
+	CHECK(!p && errno == ENOMEM, "%p, errno %d", p, errno);
 	zeroed_again(10 * MIB);
 	r.rlim_cur = RLIM_INFINITY;
 	CHECK(!setrlimit(RLIMIT_DATA, &r));
@@ -595,12 +594,12 @@ static void mappings_used_up_23(void)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(area != MAP_FAILED);
 	used = use_up_mappings(area, pages);
-	CHECKF(used < pages, "%zu mappings and no end", used);
+	CHECK(used < pages, "%zu mappings and no end", used);
 	for (i = 0; i < N; i++) {
 		check_block(p[i], front(n[i]), i);
 		errno = 4242;
 		free(p[i]);
-		CHECKF(errno == 4242, "free of %zu bytes: errno %d", n[i], errno);
+		CHECK(errno == 4242, "free of %zu bytes: errno %d", n[i], errno);
 		if (i % 500 == 0)
 			malloc_trim(0);
 	}
@@ -608,7 +607,7 @@ static void mappings_used_up_23(void)
 	for (i = 0; i < N; i++) {
 		errno = 0;
 		p[i] = i % 3 ? malloc(n[i]) : calloc(1, n[i]);
-		CHECKF(p[i] || errno == ENOMEM, "errno %d", errno);
+		CHECK(p[i] || errno == ENOMEM, "errno %d", errno);
 		if (p[i])
 			fill(p[i], front(n[i]), i);
 	}
@@ -624,7 +623,7 @@ static void mappings_used_up_23(void)
 	munmap(area, pages * 4096);
 	exercise_all_tiers(23);
 	malloc_trim(0);
-	CHECKF(rss_kib() < 64 * 1024, "%ld KiB stay", rss_kib());
+	CHECK(rss_kib() < 64 * 1024, "%ld KiB stay", rss_kib());
 }
 
 static uint64_t counter(const char *name)
@@ -665,11 +664,11 @@ static void mappings_that_stay_are_used_again_23(void)
 		for (i = refused = 0; i < N; i++)
 			if (i & 8)
 				refused += (p[i] = malloc(16000)) == NULL;
-		CHECKF(refused < N / 100, "%zu blocks refused in round %zu", refused, round);
-		CHECKF(counter("mem.mapped") <= mapped + 4 * MIB, "%lu bytes mapped, were %lu",
-		       counter("mem.mapped"), mapped);
+		CHECK(refused < N / 100, "%zu blocks refused in round %zu", refused, round);
+		CHECK(counter("mem.mapped") <= mapped + 4 * MIB, "%lu bytes mapped, were %lu",
+		      counter("mem.mapped"), mapped);
 	}
-	CHECKF(counter("sys.unmap_kept") > 100, "only %lu refused", counter("sys.unmap_kept"));
+	CHECK(counter("sys.unmap_kept") > 100, "only %lu refused", counter("sys.unmap_kept"));
 }
 
 /* Trimming a fragmented heap must not use up the mappings itself. */
@@ -694,7 +693,7 @@ static void trim_does_not_split_mappings_23(void)
 	while (fgets(line, sizeof(line), f))
 		maps++;
 	fclose(f);
-	CHECKF(maps < 2000, "%zu mappings after malloc_trim", maps);
+	CHECK(maps < 2000, "%zu mappings after malloc_trim", maps);
 	for (i = 0; i < N; i += 97)
 		free(p[i]);
 }
@@ -715,8 +714,8 @@ static void locked_to_the_limit(size_t n, size_t least)
 {
 	size_t got = until_refused(n);
 
-	CHECKF(got >= least * 1024, "only %zu KiB of 8 MiB in blocks of %zu", got / 1024, n);
-	CHECKF(got <= 9 * MIB, "%zu KiB: is anything locked?", got / 1024);
+	CHECK(got >= least * 1024, "only %zu KiB of 8 MiB in blocks of %zu", got / 1024, n);
+	CHECK(got <= 9 * MIB, "%zu KiB: is anything locked?", got / 1024);
 	malloc_trim(0);
 }
 
@@ -769,12 +768,12 @@ static void freed_under_mcl_future_8m_21(void)
 	lock_the_future(MCL_FUTURE);
 	while (n < N && (p[n] = malloc(1 + n % 3 * 1000)) != NULL)
 		n++;
-	CHECKF(n > 5000 && n < N, "%zu blocks", n);
+	CHECK(n > 5000 && n < N, "%zu blocks", n);
 	for (i = 0; i < n; i += 2)
 		free(p[i]);
 	for (i = 0; i < n; i += 2)
 		again += (p[i] = malloc(1 + i % 3 * 1000)) != NULL;
-	CHECKF(again >= n / 2 * 9 / 10, "%zu of %zu blocks again", again, n / 2);
+	CHECK(again >= n / 2 * 9 / 10, "%zu of %zu blocks again", again, n / 2);
 }
 
 static pthread_barrier_t has_it, all_there;
@@ -815,7 +814,7 @@ static void threads_under_mcl_future_8m_21(void)
 	}
 	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	CHECKF(counter("heap.unpublished") == 0, "%lu without a heap", counter("heap.unpublished"));
+	CHECK(counter("heap.unpublished") == 0, "%lu without a heap", counter("heap.unpublished"));
 }
 
 /* -- files, descriptors, stack, processes ----------------------------------- */

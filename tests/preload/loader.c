@@ -23,7 +23,7 @@ static void *load(const char *name, int flags)
 {
 	void *handle = dlopen(beside(name), flags);
 
-	CHECKF(handle, "%s", dlerror());
+	CHECK(handle, "%s", dlerror());
 	return handle;
 }
 
@@ -31,7 +31,7 @@ static void *need(void *handle, const char *name)
 {
 	void *at = dlsym(handle, name);
 
-	CHECKF(at, "%s", dlerror());
+	CHECK(at, "%s", dlerror());
 	return at;
 }
 
@@ -141,16 +141,16 @@ static void runpath_of_the_caller_25(void)
 	error_fn *error = (error_fn *)need(plug, "plug_deep_leaf_error");
 	int r;
 
-	CHECKF(!dlopen("plug_leaf.so", RTLD_NOW), "found without a search path");
+	CHECK(!dlopen("plug_leaf.so", RTLD_NOW), "found without a search path");
 	r = leaf(RTLD_NOW);
-	CHECKF(r == 42, "%d: %s", r, error());
+	CHECK(r == 42, "%d: %s", r, error());
 	r = leaf(RTLD_LAZY | RTLD_DEEPBIND);
-	CHECKF(r == 42, "with DEEPBIND: %d: %s", r, error());
+	CHECK(r == 42, "with DEEPBIND: %d: %s", r, error());
 	dlclose(plug);
 	plug = load("plug_deep.so", RTLD_NOW | (on_hakmem() ? RTLD_DEEPBIND : 0));
 	leaf = (leaf_fn *)need(plug, "plug_deep_leaf");
 	r = leaf(RTLD_NOW | RTLD_DEEPBIND);
-	CHECKF(r == 42, "from a deeply bound object: %d: %s", r, error());
+	CHECK(r == 42, "from a deeply bound object: %d: %s", r, error());
 }
 
 /* dlopen's other duties: NULL, refusals, RTLD_NOLOAD, errors told once. */
@@ -221,7 +221,7 @@ static void another_namespace_26(void)
 	free_fn *their_free;
 	int i;
 
-	CHECKF(plug, "%s", dlerror());
+	CHECK(plug, "%s", dlerror());
 	their_strdup = (strdup_fn *)need(plug, "plug_deep_strdup");
 	their_free = (free_fn *)need(plug, "plug_deep_free");
 	for (i = 0; i < 1000; i++) {
@@ -278,7 +278,7 @@ static void dlopen_of_the_library_26(void)
 	if (!lib)
 		SKIP("HAKMEM_LIB does not say where the library is");
 	again = dlopen(lib, RTLD_NOW);
-	CHECKF(again, "%s", dlerror());
+	CHECK(again, "%s", dlerror());
 	CHECK(dlsym(again, "malloc") == dlsym(RTLD_NEXT, "malloc"));
 	for (i = 0; i < 5; i++)
 		dlclose(again); /* -z nodelete: it stays whatever happens */
@@ -288,13 +288,13 @@ static void dlopen_of_the_library_26(void)
 	CHECK(system(command) == 0);
 	again = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
 	unlink(copy);
-	CHECKF(again, "%s", dlerror());
+	CHECK(again, "%s", dlerror());
 	exercise_all_tiers(2);
 	dlclose(again);
 	exercise_all_tiers(3);
-	CHECKF(mappings_with("memfd:hakmem") == segments,
-	       "the copy made a segment, too: %zu mappings, then %zu", segments,
-	       mappings_with("memfd:hakmem"));
+	CHECK(mappings_with("memfd:hakmem") == segments,
+	      "the copy made a segment, too: %zu mappings, then %zu", segments,
+	      mappings_with("memfd:hakmem"));
 }
 
 static void with_auditor(void)
@@ -327,7 +327,7 @@ static void not_pie_26(void)
 	f = popen(command, "r");
 	CHECK(f && fgets(answer, sizeof(answer), f));
 	pclose(f);
-	CHECKF(strcmp(answer, "usable segment\n") == 0, "it says %s", answer);
+	CHECK(strcmp(answer, "usable segment\n") == 0, "it says %s", answer);
 }
 
 /* -- thread-local storage --------------------------------------------------- */
@@ -369,7 +369,7 @@ static void twenty_libraries_full_of_tls_27(void)
 		void *handle = dlopen(path, RTLD_NOW);
 
 		unlink(path);
-		CHECKF(handle, "%s", dlerror());
+		CHECK(handle, "%s", dlerror());
 		touches[i] = (char *(*)(int))need(handle, "plug_tls_touch");
 	}
 	for (i = 0; i < 4; i++)
@@ -429,7 +429,7 @@ static int run(const char *format, ...)
 	vsnprintf(command, sizeof(command), format, ap);
 	va_end(ap);
 	status = system(command);
-	CHECKF(status != -1, "system: %s", strerror(errno));
+	CHECK(status != -1, "system: %s", strerror(errno));
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -444,11 +444,11 @@ static void preloaded_onto_asan_29(void)
 	if (!lib || access(program, X_OK) != 0)
 		SKIP("no program built with -fsanitize=address beside this one");
 	r = run("LD_PRELOAD='%s' ASAN_OPTIONS=verify_asan_link_order=0 '%s' clean", lib, program);
-	CHECKF(r == 0, "a clean program ends with %d", r);
+	CHECK(r == 0, "a clean program ends with %d", r);
 	r = run("LD_PRELOAD='%s' ASAN_OPTIONS=verify_asan_link_order=0 '%s' overflow 2>&1 | "
 		"grep -q heap-buffer-overflow",
 		lib, program);
-	CHECKF(r == 0, "the sanitizer no longer sees an overflow");
+	CHECK(r == 0, "the sanitizer no longer sees an overflow");
 }
 
 static void preloaded_under_valgrind_29(void)
@@ -464,20 +464,20 @@ static void preloaded_under_valgrind_29(void)
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 "
 		"'%s' --one valgrind_clean >/dev/null 2>&1",
 		lib, beside("loader"));
-	CHECKF(r == 0, "memcheck, its malloc: ends with %d", r);
+	CHECK(r == 0, "memcheck, its malloc: ends with %d", r);
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 --leak-check=full "
 		"'%s' --one valgrind_leak 2>&1 | grep -q 'definitely lost'",
 		lib, beside("loader"));
-	CHECKF(r == 0, "memcheck no longer sees a leak");
+	CHECK(r == 0, "memcheck no longer sees a leak");
 	r = run("LD_PRELOAD='%s' valgrind -q --error-exitcode=9 "
 		"--soname-synonyms=somalloc=nouserintercepts '%s' --one valgrind_clean "
 		">/dev/null 2>&1",
 		lib, beside("loader"));
-	CHECKF(r == 0, "memcheck, our malloc: ends with %d", r);
+	CHECK(r == 0, "memcheck, our malloc: ends with %d", r);
 	r = run("LD_PRELOAD='%s' valgrind -q --tool=none --error-exitcode=9 "
 		"'%s' --one valgrind_clean >/dev/null 2>&1",
 		lib, beside("loader"));
-	CHECKF(r == 0, "nulgrind: ends with %d", r);
+	CHECK(r == 0, "nulgrind: ends with %d", r);
 }
 
 static void *small_work(void *arg)

@@ -75,19 +75,19 @@ static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t off
 	run_captured(perform, shared, &o);
 	name_in(name, sizeof(name), shared->named);
 	if (mode && strstr(mode, "check.free=off")) {
-		CHECKF(o.status == 0 && o.len == 0, "size %zu offset %zu: status %#x, %s", size,
-		       offset, o.status, o.err);
+		CHECK(o.status == 0 && o.len == 0, "size %zu offset %zu: status %#x, %s", size,
+		      offset, o.status, o.err);
 		return;
 	}
-	CHECKF(lines(o.err) == 1 && o.err[o.len - 1] == '\n',
-	       "size %zu offset %zu: status %#x, stderr: \"%s\"", size, offset, o.status, o.err);
-	CHECKF(strstr(o.err, name), "size %zu offset %zu: %s is not named: %s", size, offset, name,
-	       o.err);
+	CHECK(lines(o.err) == 1 && o.err[o.len - 1] == '\n',
+	      "size %zu offset %zu: status %#x, stderr: \"%s\"", size, offset, o.status, o.err);
+	CHECK(strstr(o.err, name), "size %zu offset %zu: %s is not named: %s", size, offset, name,
+	      o.err);
 	if (mode && strstr(mode, "check.free=report"))
-		CHECKF(o.status == 0, "status %#x", o.status);
+		CHECK(o.status == 0, "status %#x", o.status);
 	else
-		CHECKF(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGABRT, "status %#x",
-		       o.status);
+		CHECK(WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGABRT, "status %#x",
+		      o.status);
 }
 
 static const size_t sizes[] = {
@@ -406,7 +406,7 @@ static void behind_the_last(struct misuse *m)
 		free(launder(p[i] + step));
 		return;
 	}
-	CHECKF(0, "blocks of %zu bytes and no rest behind any", m->size);
+	CHECK(0, "blocks of %zu bytes and no rest behind any", m->size);
 }
 
 static void free_behind_the_last_block_14(void)
@@ -559,7 +559,7 @@ static void no_false_alarm_for_stale_memory(void)
 		all[i].id = i;
 		stale += all[i].rarely_set != 0;
 	}
-	CHECKF(stale > RECORDS / 2, "only %zu records lie where blocks were", stale);
+	CHECK(stale > RECORDS / 2, "only %zu records lie where blocks were", stale);
 	/* Of many classes: some of their slabs are neighbours of the one with the records. */
 	for (k = 0; k < 200; k++) {
 		for (i = 0; i < RECORDS; i++) {

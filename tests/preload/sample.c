@@ -84,8 +84,8 @@ static void check_estimate(const char *what, double estimate, double truth, doub
 	double bound = 5 * sqrt(sample * truth);
 
 	say("# %s: %.0f bytes, estimated %.0f, bound %.0f\n", what, truth, estimate, bound);
-	CHECKF(fabs(estimate - truth) <= bound, "%s: %.0f bytes estimated as %.0f, bound %.0f",
-	       what, truth, estimate, bound);
+	CHECK(fabs(estimate - truth) <= bound, "%s: %.0f bytes estimated as %.0f, bound %.0f", what,
+	      truth, estimate, bound);
 }
 
 static double sample_bytes(void)
@@ -101,7 +101,7 @@ static void paint(unsigned char *p, size_t n, unsigned char with)
 static void check_paint(const unsigned char *p, size_t n, unsigned char with)
 {
 	for (size_t i = 0; i<n; i += n> 4096 ? 509 : 1)
-		CHECKF(p[i] == with, "byte %zu of %zu", i, n);
+		CHECK(p[i] == with, "byte %zu of %zu", i, n);
 }
 
 /* ---- one thread ---- */
@@ -158,8 +158,8 @@ static void estimate(void)
 	check_estimate("allocated", (double)counter("profile.bytes"), b.bytes, sample_bytes());
 	CHECK(counter("profile.samples") > 100);
 	/* libc's own blocks live on */
-	CHECKF(counter("profile.samples") - counter("profile.frees") <= 3, "%llu are left",
-	       (unsigned long long)(counter("profile.samples") - counter("profile.frees")));
+	CHECK(counter("profile.samples") - counter("profile.frees") <= 3, "%llu are left",
+	      (unsigned long long)(counter("profile.samples") - counter("profile.frees")));
 }
 
 /* One size after the other: a bias that is of one class alone would drown in all of them. */
@@ -209,9 +209,9 @@ static void every_block(void)
 	before = counter("profile.samples");
 	freed = counter("profile.frees");
 	churn(&b, 3, 30000);
-	CHECKF(counter("profile.samples") - before == b.blocks, "%llu of %llu",
-	       (unsigned long long)(counter("profile.samples") - before),
-	       (unsigned long long)b.blocks);
+	CHECK(counter("profile.samples") - before == b.blocks, "%llu of %llu",
+	      (unsigned long long)(counter("profile.samples") - before),
+	      (unsigned long long)b.blocks);
 	CHECK(counter("profile.frees") - freed == b.blocks);
 }
 

@@ -278,11 +278,11 @@ static void no_mmap_any_more_19(void)
 		memset(p[n], 1, 100);
 		n++;
 	}
-	CHECKF(n == 2000 || errno == ENOMEM, "errno %d", errno);
+	CHECK(n == 2000 || errno == ENOMEM, "errno %d", errno);
 	for (i = 0; i < n; i++) {
 		errno = 4242;
 		free(p[i]);
-		CHECKF(errno == 4242, "free set errno %d", errno);
+		CHECK(errno == 4242, "free set errno %d", errno);
 	}
 	malloc_trim(0);
 }
@@ -406,7 +406,7 @@ static void inherited_filter_that_allows_19(void)
 
 	need_hakmem();
 	purge = (int (*)(int, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_purge");
-	CHECKF(mappings_with("memfd:hakmem-stats"), "no segment under a harmless filter");
+	CHECK(mappings_with("memfd:hakmem-stats"), "no segment under a harmless filter");
 	works_with_a_child();
 	/* counts what is resident, where it may */
 	free(malloc(3000000));

@@ -55,9 +55,9 @@ static void allocating_signal_handler_18(void)
 	say("# %s: status %#x, %zu bytes on stderr\n", case_name, o.status, o.len);
 	if (WIFEXITED(o.status))
 		return;
-	CHECKF(WIFSIGNALED(o.status), "status %#x", o.status);
+	CHECK(WIFSIGNALED(o.status), "status %#x", o.status);
 	if (WTERMSIG(o.status) == SIGABRT)
-		CHECKF(o.len > 0 && o.err[o.len - 1] == '\n', "aborted in silence");
+		CHECK(o.len > 0 && o.err[o.len - 1] == '\n', "aborted in silence");
 }
 
 /* A crash handler that allocates after the fault: the usual one in the field. */
@@ -82,7 +82,7 @@ static void crash_handler_allocates_18(void)
 	struct outcome o;
 
 	run_captured(crash_then_allocate, NULL, &o);
-	CHECKF(WIFEXITED(o.status) && WEXITSTATUS(o.status) == 42, "status %#x", o.status);
+	CHECK(WIFEXITED(o.status) && WEXITSTATUS(o.status) == 42, "status %#x", o.status);
 }
 
 /* abort() inside: our own abort path must not run into a held lock. */
@@ -111,8 +111,8 @@ static void abort_handler_allocates_18(void)
 
 	need_hakmem();
 	run_captured(wrong_free_with_handler, NULL, &o);
-	CHECKF(WIFEXITED(o.status) && WEXITSTATUS(o.status) == 43, "status %#x: %s", o.status,
-	       o.err);
+	CHECK(WIFEXITED(o.status) && WEXITSTATUS(o.status) == 43, "status %#x: %s", o.status,
+	      o.err);
 }
 
 /* -- at every instruction, by ptrace ---------------------------------------- */

@@ -20,7 +20,7 @@ static void release(struct held *h)
 {
 	if (!h->p)
 		return;
-	CHECKF(malloc_usable_size(h->p) == h->usable, "usable size of %p changed", h->p);
+	CHECK(malloc_usable_size(h->p) == h->usable, "usable size of %p changed", h->p);
 	check_block(h->p, h->usable, h->n);
 	free(h->p);
 	h->p = NULL;
@@ -36,12 +36,12 @@ static void release_all(void)
 
 static void hold(struct held *h, void *p, size_t n)
 {
-	CHECKF(p, "%zu bytes: %s", n, strerror(errno));
-	CHECKF(aligned_to(p, 16), "%p for %zu bytes", p, n);
+	CHECK(p, "%zu bytes: %s", n, strerror(errno));
+	CHECK(aligned_to(p, 16), "%p for %zu bytes", p, n);
 	h->p = p;
 	h->n = n;
 	h->usable = malloc_usable_size(p);
-	CHECKF(h->usable >= n, "usable %zu of %zu", h->usable, n);
+	CHECK(h->usable >= n, "usable %zu of %zu", h->usable, n);
 	fill(launder(p), h->usable, n);
 }
 
@@ -67,7 +67,7 @@ static void every_size_calloc(void)
 		release(h);
 		p = n % 5 == 0 ? calloc(n / 5, 5) : calloc(1, n);
 		CHECK(p);
-		CHECKF(nonzero_at(p, n) == n, "calloc of %zu: offset %zu", n, nonzero_at(p, n));
+		CHECK(nonzero_at(p, n) == n, "calloc of %zu: offset %zu", n, nonzero_at(p, n));
 		hold(h, p, n);
 	}
 	release_all();
@@ -105,9 +105,9 @@ static void every_size_memalign(void)
 			char *p = n % 2 ? memalign(align, n) : aligned_alloc(align, n);
 			size_t u;
 
-			CHECKF(p && aligned_to(p, align), "memalign(%zu, %zu) = %p", align, n, p);
+			CHECK(p && aligned_to(p, align), "memalign(%zu, %zu) = %p", align, n, p);
 			u = malloc_usable_size(p);
-			CHECKF(u >= n, "memalign(%zu, %zu): usable %zu", align, n, u);
+			CHECK(u >= n, "memalign(%zu, %zu): usable %zu", align, n, u);
 			if (u) {
 				p[0] = 1;
 				p[u - 1] = 2;
@@ -116,7 +116,7 @@ static void every_size_memalign(void)
 				unsigned char *old = window[align % 63].p;
 				size_t last = window[align % 63].usable;
 
-				CHECKF(!last || old[last - 1] == 2, "%p changed", old);
+				CHECK(!last || old[last - 1] == 2, "%p changed", old);
 				free(old);
 			}
 			window[align % 63] = (struct held){ p, n, u };
@@ -149,12 +149,12 @@ static void one_edge(size_t align, size_t n)
 		return;
 	}
 	high = malloc(100);
-	CHECKF(p && low && high, "memalign(%zu, %zu): %s", align, n, strerror(errno));
-	CHECKF(aligned_to(p, align) && aligned_to(p, 16), "memalign(%zu, %zu) = %p", align, n, p);
+	CHECK(p && low && high, "memalign(%zu, %zu): %s", align, n, strerror(errno));
+	CHECK(aligned_to(p, align) && aligned_to(p, 16), "memalign(%zu, %zu) = %p", align, n, p);
 	fill(low, 100, align);
 	fill(high, 100, n);
-	CHECKF(malloc_usable_size(p) >= n, "memalign(%zu, %zu): usable %zu", align, n,
-	       malloc_usable_size(p));
+	CHECK(malloc_usable_size(p) >= n, "memalign(%zu, %zu): usable %zu", align, n,
+	      malloc_usable_size(p));
 	touch_ends(p, malloc_usable_size(p), 7);
 	check_block(low, 100, align);
 	check_block(high, 100, n);
@@ -196,7 +196,7 @@ static void aligned_blocks_do_not_overlap_14(void)
 
 			for (i = 0; i < N; i++) {
 				p[i] = memalign(align, n);
-				CHECKF(p[i] && aligned_to(p[i], align), "%p", p[i]);
+				CHECK(p[i] && aligned_to(p[i], align), "%p", p[i]);
 				u[i] = malloc_usable_size(p[i]);
 				u[i] = u[i] < 65536 ? u[i] : 65536;
 				fill(p[i], u[i], i);
@@ -253,10 +253,10 @@ static void grow_byte_by_byte(void)
 			size_t i;
 
 			for (i = 0; i < n; i++)
-				CHECKF(p[i] == (unsigned char)i, "byte %zu of %zu", i, n);
+				CHECK(p[i] == (unsigned char)i, "byte %zu of %zu", i, n);
 		}
 	}
-	CHECKF(moves < 400, "%zu moves", moves);
+	CHECK(moves < 400, "%zu moves", moves);
 	while (--n > 0) {
 		p = realloc(p, n);
 		CHECK(p && p[n - 1] == (unsigned char)(n - 1));

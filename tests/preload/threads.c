@@ -21,7 +21,7 @@ static pthread_t spawn(void *(*fn)(void *), void *arg, size_t stack)
 	if (stack)
 		CHECK(pthread_attr_setstacksize(&attr, stack) == 0);
 	r = pthread_create(&t, &attr, fn, arg);
-	CHECKF(r == 0, "pthread_create: %s", strerror(r));
+	CHECK(r == 0, "pthread_create: %s", strerror(r));
 	pthread_attr_destroy(&attr);
 	return t;
 }
@@ -88,9 +88,8 @@ static void destructors_rearm_16(void)
 	for (i = 0; i < n; i++)
 		pthread_join(spawn(rearming_thread, NULL, 0), NULL);
 	after = proc_kib("/proc/self/status", "\nVmRSS:");
-	CHECKF(destructor_rounds == 4 * n, "%u rounds for %zu threads", destructor_rounds, n);
-	CHECKF(after - before < (long)n * 1200, "%ld KiB more after %zu threads", after - before,
-	       n);
+	CHECK(destructor_rounds == 4 * n, "%u rounds for %zu threads", destructor_rounds, n);
+	CHECK(after - before < (long)n * 1200, "%ld KiB more after %zu threads", after - before, n);
 }
 
 static void free_it(void *p)
@@ -118,7 +117,7 @@ static void all_keys_taken_16(void)
 
 	while (pthread_key_create(&many_keys[many_keys_count], free_it) == 0)
 		many_keys_count++;
-	CHECKF(many_keys_count > 500, "only %zu keys", many_keys_count);
+	CHECK(many_keys_count > 500, "only %zu keys", many_keys_count);
 	for (i = 0; i < 100; i++)
 		pthread_join(spawn(use_many_keys, (void *)i, 0), NULL);
 }
@@ -132,14 +131,14 @@ static void keys_taken_before_us_16(void)
 
 	if (!keys)
 		SKIP("plug_early.so was not preloaded");
-	CHECKF(*keys > 500, "only %u keys", *keys);
+	CHECK(*keys > 500, "only %u keys", *keys);
 	for (i = 0; i < 50; i++)
 		pthread_join(spawn(use_many_keys, (void *)i, 0), NULL);
 	before = rss_kib();
 	for (i = 0; i < 500; i++)
 		pthread_join(spawn(use_many_keys, (void *)i, 0), NULL);
 	after = rss_kib();
-	CHECKF(after - before < 96 * 1024, "%ld KiB more after 500 threads", after - before);
+	CHECK(after - before < 96 * 1024, "%ld KiB more after 500 threads", after - before);
 	exercise_all_tiers(1);
 }
 
@@ -202,7 +201,7 @@ static void free_only_threads_16(void)
 			before = rss_kib();
 	}
 	after = rss_kib();
-	CHECKF(after - before < 8 * 1024, "%ld KiB more after %zu threads", after - before, n);
+	CHECK(after - before < 8 * 1024, "%ld KiB more after %zu threads", after - before, n);
 }
 
 static void *allocates_a_little(void *arg)
@@ -227,7 +226,7 @@ static void thread_churn_does_not_leak_16(void)
 			before = rss_kib();
 	}
 	after = rss_kib();
-	CHECKF(after - before < 4 * 1024, "%ld KiB more after %zu threads", after - before, n);
+	CHECK(after - before < 4 * 1024, "%ld KiB more after %zu threads", after - before, n);
 }
 
 /* -- blocks that outlive their thread --------------------------------------- */
@@ -290,7 +289,7 @@ static void blocks_outlive_their_thread(void)
 			before = rss_kib();
 	}
 	after = rss_kib();
-	CHECKF(after - before < 128 * 1024, "%ld KiB more", after - before);
+	CHECK(after - before < 128 * 1024, "%ld KiB more", after - before);
 }
 
 /* -- producer and consumer: only remote frees ------------------------------- */
@@ -355,7 +354,7 @@ static void producer_and_consumer(void)
 	pthread_join(a, NULL);
 	pthread_join(b, NULL);
 	after = rss_kib();
-	CHECKF(after < 64 * 1024, "%ld KiB", after);
+	CHECK(after < 64 * 1024, "%ld KiB", after);
 }
 
 /* -- many threads at once --------------------------------------------------- */
@@ -401,7 +400,7 @@ static void many_threads_at_once_32(void)
 		t[i] = spawn(holds_a_heap, (void *)i, 65536);
 	pthread_barrier_wait(&all_here);
 	say("# %s: %zu threads hold %ld KiB\n", case_name, n, rss_kib());
-	CHECKF(rss_kib() < (long)n * 256 + 65536, "%ld KiB", rss_kib());
+	CHECK(rss_kib() < (long)n * 256 + 65536, "%ld KiB", rss_kib());
 	pthread_mutex_lock(&release_lock);
 	release_all = 1;
 	pthread_cond_broadcast(&release_cond);

@@ -47,8 +47,8 @@ static void every_size_has_the_smallest_class(void)
 	for (size_t size = 0; size <= HAK_WHALE_MIN; size++) {
 		while (hak_class_size(want) < size || !is_used(want))
 			want++;
-		MUST(class_of(size) == want, "%zu bytes: class %u, not %u", size, class_of(size),
-		     want);
+		CHECK(class_of(size) == want, "%zu bytes: class %u, not %u", size, class_of(size),
+		      want);
 	}
 	EXPECT(want == HAK_CLASSES - 1, "%u", want);
 }
@@ -61,8 +61,8 @@ static void little_is_wasted(void)
 		size_t percent = size > HAK_SLAB_MAX && size <= 2 * HAK_SLAB_MAX ? 20 : 11;
 
 		/* rounded to the nearest */
-		MUST((bytes - size) * 200 < bytes * (2 * percent + 1), "%zu bytes in %zu", size,
-		     bytes);
+		CHECK((bytes - size) * 200 < bytes * (2 * percent + 1), "%zu bytes in %zu", size,
+		      bytes);
 	}
 }
 
@@ -71,15 +71,15 @@ static void multiples_stay_multiples(void)
 {
 	for (size_t align = 16; align <= HAK_SLAB_MAX; align *= 2)
 		for (size_t size = align; size <= HAK_WHALE_MIN; size += align)
-			MUST(hak_class_size(class_of(size)) % align == 0, "%zu of %zu", size,
-			     align);
+			CHECK(hak_class_size(class_of(size)) % align == 0, "%zu of %zu", size,
+			      align);
 }
 
 /* Where both a table and the logarithm know a size, they agree. */
 static void tiny_is_mid(void)
 {
 	for (size_t size = 257; size <= HAK_TINY_MAX; size++)
-		MUST(hak_class_of_tiny(size) == hak_class_of_mid(size), "%zu", size);
+		CHECK(hak_class_of_tiny(size) == hak_class_of_mid(size), "%zu", size);
 	EXPECT(hak_class_of_tiny(0) == 0 && hak_class_of_tiny(1) == 0, "nothing");
 }
 
@@ -87,19 +87,19 @@ static void divides_exactly(void)
 {
 	for (unsigned int c = 0; c < HAK_SLAB_CLASSES; c++)
 		for (uint32_t offset = 0; offset < HAK_SLAB_BYTES; offset++)
-			MUST(hak_class_divides(c, offset) == (offset % hak_class_size(c) == 0),
-			     "class %u, offset %u", c, offset);
+			CHECK(hak_class_divides(c, offset) == (offset % hak_class_size(c) == 0),
+			      "class %u, offset %u", c, offset);
 	for (uint32_t offset = 0; offset < HAK_SLAB_BYTES; offset++)
-		MUST(!hak_multiple(0, offset), "%u", offset);
+		CHECK(!hak_multiple(0, offset), "%u", offset);
 }
 
-int main(void)
-{
-	sizes_rise();
-	every_size_has_the_smallest_class();
-	little_is_wasted();
-	multiples_stay_multiples();
-	tiny_is_mid();
-	divides_exactly();
-	return failures != 0;
-}
+static const struct tcase cases[] = {
+	{ "sizes_rise", sizes_rise },
+	{ "every_size_has_the_smallest_class", every_size_has_the_smallest_class },
+	{ "little_is_wasted", little_is_wasted },
+	{ "multiples_stay_multiples", multiples_stay_multiples },
+	{ "tiny_is_mid", tiny_is_mid },
+	{ "divides_exactly", divides_exactly },
+};
+
+CASES(cases)

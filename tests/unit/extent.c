@@ -52,7 +52,7 @@ static struct model *model_new(const struct hak_extent *e)
 			memset(models[i].unit, CLEAN, sizeof(models[i].unit));
 			return &models[i];
 		}
-	MUST(0, "more than %d extents", EXTENTS);
+	CHECK(0, "more than %d extents", EXTENTS);
 	return NULL;
 }
 
@@ -127,32 +127,34 @@ static void check_extent(const struct hak_extent *e)
 {
 	const struct model *m = model_of(e->base);
 
-	MUST(m && m->base == e->base, "extent %p", (void *)e->base);
-	MUST(m->kind == e->kind, "kind %u, not %u", e->kind, m->kind);
+	CHECK(m && m->base == e->base, "extent %p", (void *)e->base);
+	CHECK(m->kind == e->kind, "kind %u, not %u", e->kind, m->kind);
 	for (unsigned int i = 0; i < HAK_EXTENT_UNITS; i++) {
-		MUST(hak_unitmap_bit(e->used, i) == (m->unit[i] >= USED), "unit %u: %u", i,
-		     m->unit[i]);
-		MUST(hak_unitmap_bit(e->dirty, i) == (m->unit[i] == DIRTY || m->unit[i] == YOUNG),
-		     "unit %u: %u", i, m->unit[i]);
-		MUST(hak_unitmap_bit(e->young, i) == (m->unit[i] == YOUNG), "unit %u: %u", i,
-		     m->unit[i]);
+		CHECK(hak_unitmap_bit(e->used, i) == (m->unit[i] >= USED), "unit %u: %u", i,
+		      m->unit[i]);
+		CHECK(hak_unitmap_bit(e->dirty, i) == (m->unit[i] == DIRTY || m->unit[i] == YOUNG),
+		      "unit %u: %u", i, m->unit[i]);
+		CHECK(hak_unitmap_bit(e->young, i) == (m->unit[i] == YOUNG), "unit %u: %u", i,
+		      m->unit[i]);
 	}
-	MUST(e->used_units == model_used(m), "%u, not %u", e->used_units, model_used(m));
-	MUST(e->dirty_units == model_count(m, DIRTY) + model_count(m, YOUNG), "%u", e->dirty_units);
-	MUST(e->longest >= model_longest(m), "longest %u, not %u", e->longest, model_longest(m));
-	MUST(hak_extents.longest[e->kind][hak_extent_row(e)] >= e->longest ||
-		     hak_extent_row(e) == HAK_EXTENT_ROWS - 1,
-	     "row %u: %u, an extent: %u", hak_extent_row(e),
-	     hak_extents.longest[e->kind][hak_extent_row(e)], e->longest);
+	CHECK(e->used_units == model_used(m), "%u, not %u", e->used_units, model_used(m));
+	CHECK(e->dirty_units == model_count(m, DIRTY) + model_count(m, YOUNG), "%u",
+	      e->dirty_units);
+	CHECK(e->longest >= model_longest(m), "longest %u, not %u", e->longest, model_longest(m));
+	CHECK(hak_extents.longest[e->kind][hak_extent_row(e)] >= e->longest ||
+		      hak_extent_row(e) == HAK_EXTENT_ROWS - 1,
+	      "row %u: %u, an extent: %u", hak_extent_row(e),
+	      hak_extents.longest[e->kind][hak_extent_row(e)], e->longest);
 	for (size_t at = 0; at < HAK_EXTENT; at += HAK_GRANULE) {
 		const struct hak_granule *g = hak_granule(e->base + at);
 
 		/* those of this process's slabs are set by slab.c */
 		if (e->kind == HAK_EXTENT_SLABS && hak_granule_kind(g) == HAK_SLAB)
 			continue;
-		MUST(hak_granule_kind(g) == (e->kind == HAK_EXTENT_RUNS ? HAK_RUNS : HAK_FOREIGN),
-		     "kind %u of a granule", hak_granule_kind(g));
-		MUST(e->kind != HAK_EXTENT_RUNS || atomic_load(&g->word) == e, "another's granule");
+		CHECK(hak_granule_kind(g) == (e->kind == HAK_EXTENT_RUNS ? HAK_RUNS : HAK_FOREIGN),
+		      "kind %u of a granule", hak_granule_kind(g));
+		CHECK(e->kind != HAK_EXTENT_RUNS || atomic_load(&g->word) == e,
+		      "another's granule");
 	}
 	hak_extent_check(e);
 }
@@ -164,7 +166,7 @@ static void check_all(void)
 
 	for (const struct hak_extent *e = hak_extents.all; e; e = e->all_next, n++) {
 		check_extent(e);
-		MUST(!e->all_next || e->all_next->all_prev == e, "list of all");
+		CHECK(!e->all_next || e->all_next->all_prev == e, "list of all");
 		dirty += e->dirty_units * HAK_UNIT;
 		clean += (HAK_EXTENT_UNITS - e->used_units - e->dirty_units) * HAK_UNIT;
 		nfree += e->kind == HAK_EXTENT_FREE;
@@ -173,19 +175,19 @@ static void check_all(void)
 		for (unsigned int row = 0; row < HAK_EXTENT_ROWS; row++)
 			for (const struct hak_extent *e = hak_extents.row[k][row]; e;
 			     e = e->next, listed++) {
-				MUST(e->kind == k && hak_extent_row(e) == row, "in another's row");
-				MUST(e->prev ? e->prev->next == e : hak_extents.row[k][row] == e,
-				     "row");
+				CHECK(e->kind == k && hak_extent_row(e) == row, "in another's row");
+				CHECK(e->prev ? e->prev->next == e : hak_extents.row[k][row] == e,
+				      "row");
 			}
 	for (unsigned int i = 0; i < EXTENTS; i++)
 		models_n += models[i].base != NULL;
-	MUST(n == models_n && n == listed, "%u extents, %u in rows, %u", n, listed, models_n);
-	MUST(hak_extents.free == nfree, "%u free, %u counted", nfree, hak_extents.free);
+	CHECK(n == models_n && n == listed, "%u extents, %u in rows, %u", n, listed, models_n);
+	CHECK(hak_extents.free == nfree, "%u free, %u counted", nfree, hak_extents.free);
 #if HAK_CONTROL
-	MUST(hak_proc_read(HAK_C_MEM_DIRTY) == dirty, "%" PRIu64 " dirty", dirty);
-	MUST(hak_proc_read(HAK_C_MEM_CLEAN) == clean, "%" PRIu64 " clean", clean);
-	MUST(hak_proc_read(HAK_C_MEM_MAPPED) == n * HAK_EXTENT, "%u extents", n);
-	MUST(hak_proc_read(HAK_C_SUPERSLABS_FREE) == nfree, "%u free", nfree);
+	CHECK(hak_proc_read(HAK_C_MEM_DIRTY) == dirty, "%" PRIu64 " dirty", dirty);
+	CHECK(hak_proc_read(HAK_C_MEM_CLEAN) == clean, "%" PRIu64 " clean", clean);
+	CHECK(hak_proc_read(HAK_C_MEM_MAPPED) == n * HAK_EXTENT, "%u extents", n);
+	CHECK(hak_proc_read(HAK_C_SUPERSLABS_FREE) == nfree, "%u free", nfree);
 #else
 	(void)dirty, (void)clean;
 #endif
@@ -201,9 +203,9 @@ static void forget_unmapped(void)
 			e = e->all_next;
 		if (e || !models[i].base)
 			continue;
-		MUST(models[i].kind == HAK_EXTENT_FREE && !model_used(&models[i]),
-		     "unmapped in use");
-		MUST(!hak_granule_kind(hak_granule(models[i].base)), "granule of what is gone");
+		CHECK(models[i].kind == HAK_EXTENT_FREE && !model_used(&models[i]),
+		      "unmapped in use");
+		CHECK(!hak_granule_kind(hak_granule(models[i].base)), "granule of what is gone");
 		models[i].base = NULL;
 	}
 }
@@ -224,35 +226,35 @@ static void take(enum hak_extent_kind kind, unsigned int units, unsigned int ali
 	struct model *m;
 
 	x->p = hak_units_take(kind, units, align, units * HAK_UNIT, &x->e, &zero, &fresh);
-	MUST(x->p, "no memory");
+	CHECK(x->p, "no memory");
 	x->units = units;
 	x->mark = random_word() | 1;
 	m = model_of(x->p);
 	if (m && m->kind == HAK_EXTENT_FREE) {
-		MUST(row < 0 && !model_used(m), "an empty extent before a used one");
+		CHECK(row < 0 && !model_used(m), "an empty extent before a used one");
 		m->kind = kind;
 	} else if (!m) {
-		MUST(row < 0 && !idle, "mapped, with room in row %d and %u idle", row, idle);
+		CHECK(row < 0 && !idle, "mapped, with room in row %d and %u idle", row, idle);
 		m = model_new(x->e);
 	} else {
-		MUST((int)model_used(m) / 32 == row, "row %u, not %d", model_used(m) / 32, row);
-		MUST(!fresh, "an extent in use is called new");
+		CHECK((int)model_used(m) / 32 == row, "row %u, not %d", model_used(m) / 32, row);
+		CHECK(!fresh, "an extent in use is called new");
 	}
-	MUST(fresh == (row < 0), "new: %d, room in row %d", fresh, row);
-	MUST(m->base == x->e->base && m->kind == kind && x->e->kind == kind, "%u", m->kind);
-	MUST((size_t)(x->p - m->base) % (align * HAK_UNIT) == 0, "not aligned to %u", align);
+	CHECK(fresh == (row < 0), "new: %d, room in row %d", fresh, row);
+	CHECK(m->base == x->e->base && m->kind == kind && x->e->kind == kind, "%u", m->kind);
+	CHECK((size_t)(x->p - m->base) % (align * HAK_UNIT) == 0, "not aligned to %u", align);
 	at = (unsigned int)((size_t)(x->p - m->base) / HAK_UNIT);
-	MUST(at + units <= HAK_EXTENT_UNITS, "over the end");
+	CHECK(at + units <= HAK_EXTENT_UNITS, "over the end");
 	for (unsigned int i = at; i < at + units; i++) {
-		MUST(m->unit[i] < USED, "unit %u is taken: %u", i, m->unit[i]);
+		CHECK(m->unit[i] < USED, "unit %u is taken: %u", i, m->unit[i]);
 		model_zero &= m->unit[i] == CLEAN;
 		m->unit[i] = USED;
 	}
-	MUST(zero == model_zero, "zero: %d", zero);
+	CHECK(zero == model_zero, "zero: %d", zero);
 	/* of what is not zero all counts as touched, as in slab.c and run.c */
 	x->touched = zero ? random_below(units + 1) : units;
 	for (unsigned int i = 0; i < units; i++) {
-		MUST(!zero || (!*word_at(x, i, false) && !*word_at(x, i, true)), "unit %u", i);
+		CHECK(!zero || (!*word_at(x, i, false) && !*word_at(x, i, true)), "unit %u", i);
 		if (i < x->touched)
 			*word_at(x, i, false) = *word_at(x, i, true) = x->mark + i;
 	}
@@ -273,8 +275,8 @@ static void give(unsigned int which)
 
 	pieces[which] = pieces[--pieces_n];
 	for (unsigned int i = 0; i < x.touched; i++)
-		MUST(*word_at(&x, i, false) == x.mark + i && *word_at(&x, i, true) == x.mark + i,
-		     "unit %u of %u: another's", i, x.units);
+		CHECK(*word_at(&x, i, false) == x.mark + i && *word_at(&x, i, true) == x.mark + i,
+		      "unit %u of %u: another's", i, x.units);
 	for (unsigned int i = 0; i < x.units; i++)
 		m->unit[at + i] = i < x.touched ? YOUNG : CLEAN;
 	if (!model_used(m))
@@ -294,14 +296,14 @@ static void begin_purge(void)
 		struct model *m = model_of(held[i].e->base);
 
 		for (unsigned int k = held[i].at; k < held[i].at + held[i].units; k++) {
-			MUST(m->unit[k] == DIRTY, "unit %u: %u", k, m->unit[k]);
+			CHECK(m->unit[k] == DIRTY, "unit %u: %u", k, m->unit[k]);
 			m->unit[k] = HELD;
 		}
 	}
 	if (held_n == BATCH)
 		return;
 	for (unsigned int i = 0; i < EXTENTS; i++)
-		MUST(!models[i].base || !model_count(&models[i], DIRTY), "left behind");
+		CHECK(!models[i].base || !model_count(&models[i], DIRTY), "left behind");
 }
 
 static void end_purge(void)
@@ -341,8 +343,8 @@ static void purge_whole(bool all, bool unmap)
 				*u = DIRTY;
 		}
 	forget_unmapped();
-	MUST(!unmap || !model_idle(), "%u left mapped", model_idle());
-	MUST(model_idle() <= hak_tun(HAK_T_SUPERSLAB_RETAIN), "%u retained", model_idle());
+	CHECK(!unmap || !model_idle(), "%u left mapped", model_idle());
+	CHECK(model_idle() <= hak_tun(HAK_T_SUPERSLAB_RETAIN), "%u retained", model_idle());
 }
 
 static void retain(uint64_t n)
@@ -350,7 +352,7 @@ static void retain(uint64_t n)
 	atomic_store(&hak_tun_values[HAK_T_SUPERSLAB_RETAIN], n);
 	hak_extent_tuned();
 	forget_unmapped();
-	MUST(model_idle() <= n, "%u retained, not %" PRIu64, model_idle(), n);
+	CHECK(model_idle() <= n, "%u retained, not %" PRIu64, model_idle(), n);
 }
 
 static void take_some(void)
@@ -415,25 +417,25 @@ static void bits_are_found(void)
 		} else {
 			for (i = at; i < at + n; i++)
 				were += naive[i];
-			MUST(hak_unitmap_clear(map, at, n) == were, "[%u, +%u)", at, n);
+			CHECK(hak_unitmap_clear(map, at, n) == were, "[%u, +%u)", at, n);
 			memset(naive + at, 0, n);
 		}
 		for (i = 0; i < HAK_EXTENT_UNITS; i++)
-			MUST(hak_unitmap_bit(map, i) == naive[i], "bit %u of [%u, +%u)", i, at, n);
+			CHECK(hak_unitmap_bit(map, i) == naive[i], "bit %u of [%u, +%u)", i, at, n);
 		for (i = at; i < HAK_EXTENT_UNITS && naive[i]; i++)
 			;
-		MUST(hak_unitmap_next_clear(map, at) == i, "%u: %u, not %u", at,
-		     hak_unitmap_next_clear(map, at), i);
+		CHECK(hak_unitmap_next_clear(map, at) == i, "%u: %u, not %u", at,
+		      hak_unitmap_next_clear(map, at), i);
 		for (i = at; i < HAK_EXTENT_UNITS && !naive[i]; i++)
 			;
-		MUST(hak_unitmap_next_set(map, at) == i, "%u: %u, not %u", at,
-		     hak_unitmap_next_set(map, at), i);
+		CHECK(hak_unitmap_next_set(map, at) == i, "%u: %u, not %u", at,
+		      hak_unitmap_next_set(map, at), i);
 		if (naive[at])
 			continue;
 		for (i = at; i && !naive[i - 1]; i--)
 			;
-		MUST(hak_unitmap_first_clear(map, at) == i, "%u: %u, not %u", at,
-		     hak_unitmap_first_clear(map, at), i);
+		CHECK(hak_unitmap_first_clear(map, at) == i, "%u: %u, not %u", at,
+		      hak_unitmap_first_clear(map, at), i);
 	}
 }
 
@@ -451,10 +453,8 @@ static void look_at_own(void)
 	}
 }
 
-int main(void)
+static void as_the_model_says(void)
 {
-	setvbuf(stdout, NULL, _IONBF, 0);
-	bits_are_found();
 	look_at_own();
 	check_all();
 	for (unsigned int i = 0; i < STEPS; i++) {
@@ -468,5 +468,11 @@ int main(void)
 		give(pieces_n - 1);
 	purge_whole(true, true);
 	check_all();
-	return failures != 0;
 }
+
+static const struct tcase cases[] = {
+	{ "bits_are_found", bits_are_found },
+	{ "as_the_model_says", as_the_model_says },
+};
+
+CASES(cases)

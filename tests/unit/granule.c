@@ -66,15 +66,15 @@ static void check_all(uintptr_t from, uintptr_t to, bool slabs)
 		/* any address inside */
 		struct hak_granule *g = hak_granule(at(a + random_below(HAK_GRANULE)));
 
-		MUST(g == hak_granule(at(a)) && g, "%#" PRIxPTR, a);
-		MUST(hak_granule_kind(g) == kind_of(a), "%#" PRIxPTR, a);
-		MUST(atomic_load(&g->word) == word_of(a), "%#" PRIxPTR, a);
-		MUST(g->cls == (uint8_t)tag_of(a), "%#" PRIxPTR, a);
-		MUST(hak_granule_tag(at(a + HAK_GRANULE - 1)) == tag_of(a), "%#" PRIxPTR, a);
+		CHECK(g == hak_granule(at(a)) && g, "%#" PRIxPTR, a);
+		CHECK(hak_granule_kind(g) == kind_of(a), "%#" PRIxPTR, a);
+		CHECK(atomic_load(&g->word) == word_of(a), "%#" PRIxPTR, a);
+		CHECK(g->cls == (uint8_t)tag_of(a), "%#" PRIxPTR, a);
+		CHECK(hak_granule_tag(at(a + HAK_GRANULE - 1)) == tag_of(a), "%#" PRIxPTR, a);
 		if (slabs) {
 			const struct hak_slab *s = hak_slab_of(at(a + HAK_GRANULE - 1));
 
-			MUST(s->base == at(a) && s->reserved2[5] == a, "%#" PRIxPTR, a);
+			CHECK(s->base == at(a) && s->reserved2[5] == a, "%#" PRIxPTR, a);
 		}
 	}
 }
@@ -85,7 +85,7 @@ static void clear_all(uintptr_t from, uintptr_t to)
 		hak_granule_clear(hak_granule_ours(at(a)));
 		hak_granule_set_tag(at(a), 0);
 		is_foreign(a);
-		MUST(!atomic_load(&hak_granule(at(a))->word), "%#" PRIxPTR, a);
+		CHECK(!atomic_load(&hak_granule(at(a))->word), "%#" PRIxPTR, a);
 	}
 }
 
@@ -93,14 +93,14 @@ static void around(uintptr_t border, uintptr_t before, uintptr_t after, bool sla
 {
 	uintptr_t from = border - before, to = border + after;
 
-	MUST(!hak_granule_prepare(at(from), to - from, slabs), "%#" PRIxPTR, border);
+	CHECK(!hak_granule_prepare(at(from), to - from, slabs), "%#" PRIxPTR, border);
 	write_all(from, to, slabs);
 	check_all(from, to, slabs);
 	is_foreign(from - 1);
 	is_foreign(to);
 	/* again, and more: what stands there stays */
-	MUST(!hak_granule_prepare(at(from - MIB), to - from + 2 * MIB, slabs), "%#" PRIxPTR,
-	     border);
+	CHECK(!hak_granule_prepare(at(from - MIB), to - from + 2 * MIB, slabs), "%#" PRIxPTR,
+	      border);
 	check_all(from, to, slabs);
 	is_foreign(from - 1);
 	is_foreign(to);
@@ -112,7 +112,7 @@ static void borders(void)
 	const uintptr_t base = (uintptr_t)0x123 << HAK_LEAF_BITS;
 	const uintptr_t top = (uintptr_t)1 << HAK_ADDRESS_BITS;
 
-	MUST(!hak_granule(at(base)), "a leaf where nothing is");
+	CHECK(!hak_granule(at(base)), "a leaf where nothing is");
 	is_foreign(base);
 	/* single granules on both sides, then whole pieces, then a window and more */
 	around(base, HAK_GRANULE, HAK_GRANULE, true);
@@ -145,18 +145,18 @@ static void any_address(void)
 		uintptr_t a = random_word() >> random_below(64);
 		const struct hak_granule *g = hak_granule(at(a));
 
-		MUST(!g == !hak_granule_leaf(at(a)), "%#" PRIxPTR, a);
+		CHECK(!g == !hak_granule_leaf(at(a)), "%#" PRIxPTR, a);
 		/* nothing was left there; what lies elsewhere is this process's own */
 		if (a >> HAK_LEAF_BITS >= 0x120 && a >> HAK_LEAF_BITS < 0x140)
 			is_foreign(a);
 	}
 }
 
-int main(void)
-{
-	hak_os_init();
-	borders();
-	beyond_the_end();
-	any_address();
-	return failures != 0;
-}
+static const struct tcase cases[] = {
+	{ "hak_os_init", hak_os_init },
+	{ "borders", borders },
+	{ "beyond_the_end", beyond_the_end },
+	{ "any_address", any_address },
+};
+
+CASES(cases)

@@ -61,7 +61,7 @@ static void model_set(char *p, size_t bytes, unsigned int state)
 static void model_is(char *p, size_t bytes, unsigned int state)
 {
 	for (char *end = p + bytes; p < end; p += HAK_GRANULE)
-		MUST(model_state(p) == state, "%p: %u, not %u", (void *)p, model_state(p), state);
+		CHECK(model_state(p) == state, "%p: %u, not %u", (void *)p, model_state(p), state);
 }
 
 /* ---- whales in use ---- */
@@ -90,7 +90,7 @@ static void fill(struct whale *w, size_t from)
 static void check_contents(const struct whale *w, size_t bytes)
 {
 	for (size_t at = 0; at < bytes; at += HAK_GRANULE)
-		MUST(*word_at(w, at) == w->mark + at, "%p + %zu: another's", (void *)w->p, at);
+		CHECK(*word_at(w, at) == w->mark + at, "%p + %zu: another's", (void *)w->p, at);
 }
 
 /* ---- what the ring says of itself ---- */
@@ -101,7 +101,7 @@ static unsigned int bucket_count(const struct hak_region *wanted)
 
 	for (const struct hak_region *r = ring.bucket[bucket_of(wanted->bytes)]; r; r = r->next) {
 		n += r == wanted;
-		MUST(!r->next || r->next->prev == r, "bucket");
+		CHECK(!r->next || r->next->prev == r, "bucket");
 	}
 	return n;
 }
@@ -110,7 +110,7 @@ static unsigned int bucket_count(const struct hak_region *wanted)
 static void see(const struct hak_region *r)
 {
 	for (char *p = r->base; p < r->base + r->bytes; p += HAK_GRANULE)
-		MUST(!model[model_at(p)].seen++, "%p is in two regions", (void *)p);
+		CHECK(!model[model_at(p)].seen++, "%p is in two regions", (void *)p);
 }
 
 static void check_region(const struct hak_region *r)
@@ -119,34 +119,34 @@ static void check_region(const struct hak_region *r)
 	const struct hak_granule *last = hak_granule(r->base + r->bytes - HAK_GRANULE);
 	const struct hak_region *n;
 
-	MUST(!r->in_use, "in use and in the ring");
+	CHECK(!r->in_use, "in use and in the ring");
 	model_is(r->base, r->bytes, KEPT);
-	MUST(bucket_count(r) == 1, "in its bucket %u times", bucket_count(r));
-	MUST(hak_granule_kind(first) == HAK_KEPT && atomic_load(&first->word) == r, "first");
-	MUST(hak_granule_kind(last) == HAK_KEPT && atomic_load(&last->word) == r, "last");
+	CHECK(bucket_count(r) == 1, "in its bucket %u times", bucket_count(r));
+	CHECK(hak_granule_kind(first) == HAK_KEPT && atomic_load(&first->word) == r, "first");
+	CHECK(hak_granule_kind(last) == HAK_KEPT && atomic_load(&last->word) == r, "last");
 	for (char *p = r->base + HAK_GRANULE; p < r->base + r->bytes - HAK_GRANULE;
 	     p += HAK_GRANULE)
-		MUST(!hak_granule_kind(hak_granule(p)), "granule inside");
+		CHECK(!hak_granule_kind(hak_granule(p)), "granule inside");
 	n = neighbour(r, r->base - 1);
-	MUST(!n || n->base + n->bytes != r->base, "not joined");
-	MUST(r->state != HAK_REGION_CLEAN || r->zero, "clean and not zero");
-	MUST(r->state == HAK_REGION_CLEAN || !r->zero, "zero and not clean");
-	MUST(r->closed == (r->state == HAK_REGION_CLEAN), "state %u, %sclosed", r->state,
-	     r->closed ? "" : "not ");
+	CHECK(!n || n->base + n->bytes != r->base, "not joined");
+	CHECK(r->state != HAK_REGION_CLEAN || r->zero, "clean and not zero");
+	CHECK(r->state == HAK_REGION_CLEAN || !r->zero, "zero and not clean");
+	CHECK(r->closed == (r->state == HAK_REGION_CLEAN), "state %u, %sclosed", r->state,
+	      r->closed ? "" : "not ");
 }
 
 static void check_limits(void)
 {
 	uint64_t front_bytes = atomic_load(&ring.front_bytes);
 
-	MUST(ring.regions + ring.fronts <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
-	     ring.regions, ring.fronts);
-	MUST(ring.bytes + front_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
-	     ring.bytes + front_bytes);
-	MUST(front_bytes == atomic_load(&front->most) && ring.fronts == !!front_bytes, "%u fronts",
-	     ring.fronts);
+	CHECK(ring.regions + ring.fronts <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
+	      ring.regions, ring.fronts);
+	CHECK(ring.bytes + front_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
+	      ring.bytes + front_bytes);
+	CHECK(front_bytes == atomic_load(&front->most) && ring.fronts == !!front_bytes, "%u fronts",
+	      ring.fronts);
 	fronts += ring.fronts;
-	MUST(front_bytes <= hak_tun(HAK_T_REGION_EVICT_BYTES) / 2, "%" PRIu64, front_bytes);
+	CHECK(front_bytes <= hak_tun(HAK_T_REGION_EVICT_BYTES) / 2, "%" PRIu64, front_bytes);
 }
 
 /* Kept granules that are in no region any more are unmapped: the model forgets them. */
@@ -162,7 +162,7 @@ static void forget_unmapped(void)
 		see(f);
 	for (unsigned int i = 0; i < MODEL; i++)
 		if (model[i].state == KEPT && !model[i].seen) {
-			MUST(!hak_granule_kind(hak_granule(model[i].at)), "mark of what is gone");
+			CHECK(!hak_granule_kind(hak_granule(model[i].at)), "mark of what is gone");
 			model_set(model[i].at, HAK_GRANULE, GONE);
 		}
 }
@@ -176,7 +176,7 @@ static void check_all(void)
 	forget_unmapped();
 	for (const struct hak_region *r = ring.oldest; r; r = r->newer, n++) {
 		check_region(r);
-		MUST(r->newer ? r->newer->older == r : ring.newest == r, "ages");
+		CHECK(r->newer ? r->newer->older == r : ring.newest == r, "ages");
 		bytes += r->bytes;
 		dirty += r->state == HAK_REGION_DIRTY ? r->bytes : 0;
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
@@ -184,34 +184,34 @@ static void check_all(void)
 	for (unsigned int b = 0; b < BUCKETS; b++) {
 		for (const struct hak_region *r = ring.bucket[b]; r; r = r->next)
 			buckets++;
-		MUST(!ring.bucket[b] == !(ring.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
+		CHECK(!ring.bucket[b] == !(ring.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
 	}
-	MUST(n == ring.regions && n == buckets, "%u regions, %u, %u", n, ring.regions, buckets);
-	MUST(bytes == ring.bytes && dirty == ring_dirty() && lazy == ring_lazy(), "%" PRIu64,
-	     bytes);
+	CHECK(n == ring.regions && n == buckets, "%u regions, %u, %u", n, ring.regions, buckets);
+	CHECK(bytes == ring.bytes && dirty == ring_dirty() && lazy == ring_lazy(), "%" PRIu64,
+	      bytes);
 	if (f) {
-		MUST(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
+		CHECK(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
 		bytes += f->bytes;
 	}
 	for (unsigned int i = 0; i < whales_n; i++) {
 		const struct whale *w = &whales[i];
 		const struct hak_granule *g = hak_granule(w->p);
 
-		MUST(hak_granule_kind(g) == HAK_WHALE && atomic_load(&g->word) == w->r, "mark");
-		MUST(w->r->in_use && w->r->base == w->p && w->r->bytes == w->bytes, "%p",
-		     (void *)w->p);
+		CHECK(hak_granule_kind(g) == HAK_WHALE && atomic_load(&g->word) == w->r, "mark");
+		CHECK(w->r->in_use && w->r->base == w->p && w->r->bytes == w->bytes, "%p",
+		      (void *)w->p);
 		use += w->bytes;
 	}
-	MUST(model_bytes == bytes + use, "%" PRIu64 " there, %" PRIu64 " kept, %" PRIu64 " in use",
-	     model_bytes, bytes, use);
+	CHECK(model_bytes == bytes + use, "%" PRIu64 " there, %" PRIu64 " kept, %" PRIu64 " in use",
+	      model_bytes, bytes, use);
 #if HAK_CONTROL
-	MUST(hak_proc_read(HAK_C_RING_BYTES) == model_bytes, "counted %" PRIu64,
-	     hak_proc_read(HAK_C_RING_BYTES));
-	MUST(hak_proc_read(HAK_C_RING_REGIONS) == n + !!f + whales_n, "counted %" PRIu64,
-	     hak_proc_read(HAK_C_RING_REGIONS));
-	MUST(hak_proc_read(HAK_C_RING_DIRTY) == dirty + (f ? f->bytes : 0) + use,
-	     "counted %" PRIu64, hak_proc_read(HAK_C_RING_DIRTY));
-	MUST(hak_proc_read(HAK_C_MEM_LAZY) == lazy, "counted %" PRIu64, lazy);
+	CHECK(hak_proc_read(HAK_C_RING_BYTES) == model_bytes, "counted %" PRIu64,
+	      hak_proc_read(HAK_C_RING_BYTES));
+	CHECK(hak_proc_read(HAK_C_RING_REGIONS) == n + !!f + whales_n, "counted %" PRIu64,
+	      hak_proc_read(HAK_C_RING_REGIONS));
+	CHECK(hak_proc_read(HAK_C_RING_DIRTY) == dirty + (f ? f->bytes : 0) + use,
+	      "counted %" PRIu64, hak_proc_read(HAK_C_RING_DIRTY));
+	CHECK(hak_proc_read(HAK_C_MEM_LAZY) == lazy, "counted %" PRIu64, lazy);
 #else
 	(void)lazy;
 #endif
@@ -259,24 +259,24 @@ static void take_whale(size_t want, size_t align)
 	if (!best || !sure)
 		forget_unmapped();
 	w->p = hak_whale_alloc(cache, front, want - random_below(HAK_GRANULE), align, &zero);
-	MUST(w->p, "no memory");
+	CHECK(w->p, "no memory");
 	w->r = atomic_load(&hak_granule(w->p)->word);
 	w->bytes = w->r->bytes;
 	w->mark = random_word() | 1;
 	state = model_state(w->p);
-	MUST((uintptr_t)w->p % align == 0, "%p: not aligned to %zu", (void *)w->p, align);
-	MUST(w->bytes >= want && w->bytes <= want + want / 8, "%zu for %zu", w->bytes, want);
-	MUST(state == KEPT || (state == GONE && w->bytes == want), "state %u", state);
-	MUST(!sure || (state == KEPT) == !!best, "%zu: %s", want,
-	     best ? "mapped, with one in the ring" : "from where?");
-	MUST(!sure || !best || w->bytes == (whole ? best_bytes : want), "%zu of %zu for %zu",
-	     w->bytes, best_bytes, want);
+	CHECK((uintptr_t)w->p % align == 0, "%p: not aligned to %zu", (void *)w->p, align);
+	CHECK(w->bytes >= want && w->bytes <= want + want / 8, "%zu for %zu", w->bytes, want);
+	CHECK(state == KEPT || (state == GONE && w->bytes == want), "state %u", state);
+	CHECK(!sure || (state == KEPT) == !!best, "%zu: %s", want,
+	      best ? "mapped, with one in the ring" : "from where?");
+	CHECK(!sure || !best || w->bytes == (whole ? best_bytes : want), "%zu of %zu for %zu",
+	      w->bytes, best_bytes, want);
 	model_is(w->p, w->bytes, state);
 	model_set(w->p, w->bytes, USED);
 	for (size_t at = 0; at < w->bytes && zero; at += HAK_GRANULE)
-		MUST(!*word_at(w, at), "not zero at %zu", at);
-	MUST(!zero || !*word_at(w, w->bytes - 8), "not zero at the end");
-	MUST(zero || state == KEPT, "fresh and not zero");
+		CHECK(!*word_at(w, at), "not zero at %zu", at);
+	CHECK(!zero || !*word_at(w, w->bytes - 8), "not zero at the end");
+	CHECK(zero || state == KEPT, "fresh and not zero");
 	fill(w, 0);
 	whales_n++;
 }
@@ -286,7 +286,7 @@ static void give_whale(unsigned int which)
 	struct whale w = whales[which];
 
 	check_contents(&w, w.bytes);
-	MUST(*word_at(&w, w.bytes - 8) == w.mark, "%p: the end is another's", (void *)w.p);
+	CHECK(*word_at(&w, w.bytes - 8) == w.mark, "%p: the end is another's", (void *)w.p);
 	whales[which] = whales[--whales_n];
 	model_set(w.p, w.bytes, KEPT);
 	hak_whale_free(cache, front, w.r);
@@ -306,8 +306,8 @@ static void resize_whale(unsigned int which, size_t want)
 	}
 	w->bytes = w->r->bytes;
 	same = w->bytes < was.bytes ? w->bytes : was.bytes;
-	MUST(w->bytes >= want && w->bytes - w->bytes / 8 <= want + HAK_GRANULE, "%zu for %zu",
-	     w->bytes, want);
+	CHECK(w->bytes >= want && w->bytes - w->bytes / 8 <= want + HAK_GRANULE, "%zu for %zu",
+	      w->bytes, want);
 	model_set(was.p, was.bytes, GONE);
 	model_is(w->p, w->bytes, GONE);
 	model_set(w->p, w->bytes, USED);
@@ -321,11 +321,11 @@ static void sizes_have_buckets(void)
 {
 	size_t most = (size_t)1 << HAK_ADDRESS_BITS;
 
-	MUST(bucket_of(most + most / 8) < BUCKETS, "bucket %u", bucket_of(most + most / 8));
+	CHECK(bucket_of(most + most / 8) < BUCKETS, "bucket %u", bucket_of(most + most / 8));
 	for (size_t bytes = HAK_GRANULE; bytes < 64 * MIB; bytes += HAK_GRANULE)
-		MUST(bucket_of(bytes) <= bucket_of(bytes + HAK_GRANULE) &&
-			     bucket_of(bytes + bytes / 8) <= bucket_of(bytes) + 2,
-		     "%zu", bytes);
+		CHECK(bucket_of(bytes) <= bucket_of(bytes + HAK_GRANULE) &&
+			      bucket_of(bytes + bytes / 8) <= bucket_of(bytes) + 2,
+		      "%zu", bytes);
 }
 
 static void tune(enum hak_tunable t, uint64_t value)
@@ -359,10 +359,10 @@ static void evict(uint32_t before)
 	bytes = hak_ring_evict(before, false);
 	hak_unlock(HAK_LOCK_PURGE);
 	if (mode == HAK_EVICT_KEEP)
-		MUST(!bytes && dirty_before(before) == dirty, "keep evicts");
+		CHECK(!bytes && dirty_before(before) == dirty, "keep evicts");
 	else
-		MUST(bytes >= dirty && bytes <= dirty + lazy && !dirty_before(before),
-		     "%" PRIu64 " of %" PRIu64, bytes, dirty);
+		CHECK(bytes >= dirty && bytes <= dirty + lazy && !dirty_before(before),
+		      "%" PRIu64 " of %" PRIu64, bytes, dirty);
 }
 
 static size_t some_size(void)
@@ -401,10 +401,10 @@ static void step(unsigned int i)
 		tune(HAK_T_REGION_EVICT, random_below(HAK_EVICT_KEEP + 1));
 	} else if (what < 998) {
 		hak_front_leave(front);
-		MUST(!atomic_load(&front->region) && !atomic_load(&front->most), "left behind");
+		CHECK(!atomic_load(&front->region) && !atomic_load(&front->most), "left behind");
 	} else {
 		hak_ring_empty();
-		MUST(!ring.regions && !ring.bytes && !ring_dirty(), "not empty");
+		CHECK(!ring.regions && !ring.bytes && !ring_dirty(), "not empty");
 	}
 }
 
@@ -414,7 +414,7 @@ static void nothing_is_left(void)
 		give_whale(whales_n - 1);
 	hak_ring_empty();
 	check_all();
-	MUST(!model_bytes, "%" PRIu64 " left", model_bytes);
+	CHECK(!model_bytes, "%" PRIu64 " left", model_bytes);
 }
 
 /* ---- the order of age ---- */
@@ -468,19 +468,19 @@ static void oldest_go_first(void)
 		free_apart(5);
 		tune(HAK_T_WHALE_RING_SLOTS, most);
 		for (unsigned int i = 0; i < 5; i++)
-			MUST(!!freed(i) == (i >= 5 - most), "%u of 5, %u slots", i, most);
+			CHECK(!!freed(i) == (i >= 5 - most), "%u of 5, %u slots", i, most);
 		fresh_ring();
 		free_apart(5);
 		tune(HAK_T_WHALE_RING_BYTES, most * 2 * MIB + MIB);
 		for (unsigned int i = 0; i < 5; i++)
-			MUST(!!freed(i) == (i >= 5 - most), "%u of 5, %u MiB", i, 2 * most);
+			CHECK(!!freed(i) == (i >= 5 - most), "%u of 5, %u MiB", i, 2 * most);
 		/* over the budget the next free evicts, even itself */
 		fresh_ring();
 		tune(HAK_T_REGION_EVICT_BYTES, most * 2 * MIB + MIB);
 		free_apart(5);
 		for (unsigned int i = 0; i < 5; i++)
-			MUST(freed(i) && (freed(i)->state == HAK_REGION_DIRTY) == (i >= 5 - most),
-			     "%u of 5, %u MiB dirty", i, 2 * most);
+			CHECK(freed(i) && (freed(i)->state == HAK_REGION_DIRTY) == (i >= 5 - most),
+			      "%u of 5, %u MiB dirty", i, 2 * most);
 		check_all();
 	}
 }
@@ -492,9 +492,9 @@ static void young_stay(void)
 	free_apart(2);
 	atomic_fetch_add(&hak_purge_clock, 1);
 	evict(hak_purge_epoch() - 1);
-	MUST(freed(0)->state == HAK_REGION_DIRTY, "evicted too early");
+	CHECK(freed(0)->state == HAK_REGION_DIRTY, "evicted too early");
 	evict(hak_purge_epoch());
-	MUST(freed(0)->state == HAK_REGION_CLEAN && freed(1)->state == HAK_REGION_CLEAN, "stays");
+	CHECK(freed(0)->state == HAK_REGION_CLEAN && freed(1)->state == HAK_REGION_CLEAN, "stays");
 
 	/* two whales that adjoin: one is split */
 	fresh_ring();
@@ -502,32 +502,47 @@ static void young_stay(void)
 	give_whale(0);
 	take_whale(4 * MIB, HAK_GRANULE);
 	take_whale(MIB, HAK_GRANULE);
-	MUST(whales[0].p + 4 * MIB == whales[1].p && !ring.regions, "not split");
+	CHECK(whales[0].p + 4 * MIB == whales[1].p && !ring.regions, "not split");
 	give_whale(0);
 	atomic_fetch_add(&hak_purge_clock, 1);
 	give_whale(0);
-	MUST(ring.regions == 1 && ring.oldest->bytes == 5 * MIB, "not joined");
-	MUST(ring.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
+	CHECK(ring.regions == 1 && ring.oldest->bytes == 5 * MIB, "not joined");
+	CHECK(ring.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
 	nothing_is_left();
 }
 
-int main(void)
+static void begin(void)
 {
-	setvbuf(stdout, NULL, _IONBF, 0);
 	cache = hak_heap_attach();
 	front = &cache->heap->front;
 	atomic_store(&hak_tun_values[HAK_T_REGION_FREE_FORCE], 1);
 	tune(HAK_T_REGION_EVICT_BYTES, 64 * MIB);
 	tune(HAK_T_WHALE_RING_BYTES, 512 * MIB);
-	sizes_have_buckets();
+}
+
+static void as_the_model_says(void)
+{
+	begin();
 	for (unsigned int i = 0; i < STEPS; i++) {
 		step(i);
 		if (i % 32 == 0)
 			check_all();
 	}
-	MUST(fronts > 100, "a front only %u times", fronts);
+	CHECK(fronts > 100, "a front only %u times", fronts);
 	nothing_is_left();
+}
+
+static void order_of_eviction(void)
+{
+	begin();
 	oldest_go_first();
 	young_stay();
-	return failures != 0;
 }
+
+static const struct tcase cases[] = {
+	{ "sizes_have_buckets", sizes_have_buckets },
+	{ "as_the_model_says", as_the_model_says },
+	{ "order_of_eviction", order_of_eviction },
+};
+
+CASES(cases)

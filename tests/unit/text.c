@@ -221,12 +221,12 @@ static void stranger_bytes_are_escaped(void)
 	EXPECT(strcmp(buf, "a??~?") == 0, "%s", buf);
 }
 
-int main(void)
-{
-	grammar();
-	grammar_by_force();
-	ends_where_told();
-	buffers_are_not_overrun();
-	stranger_bytes_are_escaped();
-	return failures != 0;
-}
+static const struct tcase cases[] = {
+	{ "grammar", grammar },
+	{ "grammar_by_force", grammar_by_force },
+	{ "ends_where_told", ends_where_told },
+	{ "buffers_are_not_overrun", buffers_are_not_overrun },
+	{ "stranger_bytes_are_escaped", stranger_bytes_are_escaped },
+};
+
+CASES(cases)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of this folder share: expectations, and numbers that are random and the same each
- * time. A test that compares a module with a naive model of it ends at the first difference: what
+ * What the tests of this folder share: numbers that are random and the same each time. A test that
+ * compares a module with a naive model of it ends at the first difference (CHECK, not EXPECT): what
  * follows would be noise.
  */
 #ifndef HAK_TEST_UNIT_H
@@ -12,27 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int failures;
-
-#define EXPECT(cond, ...)                                                 \
-	do {                                                              \
-		if (!(cond)) {                                            \
-			printf("%s:%d: %s: ", __FILE__, __LINE__, #cond); \
-			printf(__VA_ARGS__);                              \
-			putchar('\n');                                    \
-			failures++;                                       \
-		}                                                         \
-	} while (0)
-
-/* And no further. */
-#define MUST(cond, ...)                    \
-	do {                               \
-		EXPECT(cond, __VA_ARGS__); \
-		if (failures) {            \
-			fflush(stdout);    \
-			_Exit(1);          \
-		}                          \
-	} while (0)
+#include "tests/check.h"
 
 /* xorshift64* */
 static inline uint64_t random_word(void)

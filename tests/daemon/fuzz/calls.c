@@ -23,6 +23,7 @@
 
 #include "hakmemd/bus.h"
 #include "hakmemd/journal.h"
+#include "hakmemd/look.h"
 #include "hakmemd/manager.h"
 #include "tests/ctl/fake.h"
 
@@ -379,7 +380,7 @@ static void start(void)
 	MUST(sd_event_new(&event) >= 0 && hak_manager_new(event, &manager) >= 0);
 	manager->only = COMM;
 	MUST(hak_manager_reload(manager) >= 0);
-	MUST(hak_discovery_start(manager) >= 0 && manager->processes_n == 1);
+	MUST(hak_look_start(manager) >= 0 && manager->processes_n == 1);
 	hak_bus_process_path(manager->processes, shared.path);
 	MUST(sd_event_add_io(event, NULL, shared.answered, POLLIN, on_answered, &is_answered) >= 0);
 	MUST(hak_bus_start(manager, shared.address, &bus) >= 0);
