@@ -168,7 +168,7 @@ static pid_t fork_child(int with_threads)
 
 static void fork_while_threads_churn_5_6(void)
 {
-	size_t i, n = scale(25, 5000);
+	size_t i, n = scale(10, 5000);
 
 	start_churn(CHURNERS);
 	for (i = 0; i < n; i++) {
@@ -575,7 +575,7 @@ static void clone_vm_vfork_7(void)
 static void raw_clones_while_threads_churn_7(void)
 {
 	start_churn(3);
-	for (size_t i = 0; i < 150; i++)
+	for (size_t i = 0; i < scale(40, 1500); i++)
 		by_raw_clone(NULL);
 	end_churn(3);
 }

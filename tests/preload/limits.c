@@ -197,7 +197,7 @@ static void to_the_limit_22(size_t share_of_limit)
 	static const size_t sizes[] = { 4000, 100, 60000, 300000, 1048576, 3000000 };
 	size_t i, round, first[6] = { 0 };
 
-	for (round = 0; round < 3; round++) {
+	for (round = 0; round < scale(2, 3); round++) {
 		for (i = 0; i < 6; i++) {
 			size_t got = until_refused(sizes[i]);
 
@@ -272,7 +272,7 @@ static void threads_at_the_limit_22(void)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 65536);
-	for (round = 0; round < 5; round++) {
+	for (round = 0; round < scale(2, 5); round++) {
 		for (n = 0; n < 4; n++) /* a stack, too, may be refused */
 			if (pthread_create(&t[n], &attr, until_refused_thread, (void *)sizes[n]) !=
 			    0)

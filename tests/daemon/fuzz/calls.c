@@ -27,9 +27,10 @@
 #include "hakmemd/manager.h"
 #include "tests/ctl/fake.h"
 
-#define COMM	  "hakmem-fuzz"
-#define DEPTH_MAX 8
-#define ITEMS_MAX 64
+#define COMM	    "hakmem-fuzz"
+#define DEPTH_MAX   8
+#define ITEMS_MAX   64
+#define CONNECTIONS 8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -312,28 +313,44 @@ static int on_message(sd_bus_message *m, void *arg, sd_bus_error *error)
 	return 0;
 }
 
-static void *play_bus(void *unused)
+static sd_bus *serve_connection(int fd)
 {
-	int fd = accept(shared.listening, NULL, NULL);
-	struct pollfd wait[2] = { { .fd = shared.post, .events = POLLIN } };
 	sd_bus *bus = NULL;
 	sd_id128_t id;
 
-	(void)unused;
 	MUST(fd >= 0 && sd_id128_randomize(&id) >= 0 && sd_bus_new(&bus) >= 0);
 	MUST(sd_bus_set_fd(bus, fd, fd) >= 0 && sd_bus_set_server(bus, true, id) >= 0);
 	MUST(sd_bus_set_anonymous(bus, true) >= 0 && sd_bus_set_trusted(bus, true) >= 0);
 	MUST(sd_bus_add_filter(bus, NULL, on_message, NULL) >= 0 && sd_bus_start(bus) >= 0);
-	for (;;) {
-		int r = sd_bus_process(bus, NULL);
+	return bus;
+}
 
-		MUST(r >= 0);
-		if (r > 0)
-			continue;
-		wait[1] = (struct pollfd){ .fd = fd, .events = (short)sd_bus_get_events(bus) };
-		MUST(poll(wait, 2, -1) > 0);
+/* The first connection is that of all calls. By the others hakmemd asks who the callers are. */
+static void *play_bus(void *unused)
+{
+	struct pollfd wait[2 + CONNECTIONS] = { { .fd = shared.post, .events = POLLIN },
+						{ .fd = shared.listening, .events = POLLIN } };
+	sd_bus *bus[CONNECTIONS] = { serve_connection(accept(shared.listening, NULL, NULL)) };
+	nfds_t n = 1;
+
+	(void)unused;
+	for (;;) {
+		for (nfds_t i = 0; i < n; i++) {
+			int r;
+
+			while ((r = sd_bus_process(bus[i], NULL)) > 0)
+				;
+			MUST(r >= 0 || i > 0);
+			wait[2 + i] = (struct pollfd){ .fd = r < 0 ? -1 : sd_bus_get_fd(bus[i]),
+						       .events = (short)sd_bus_get_events(bus[i]) };
+		}
+		MUST(poll(wait, 2 + n, -1) > 0);
 		if (wait[0].revents)
-			send_call(bus);
+			send_call(bus[0]);
+		if (wait[1].revents) {
+			MUST(n < CONNECTIONS);
+			bus[n++] = serve_connection(accept(shared.listening, NULL, NULL));
+		}
 	}
 	return NULL;
 }
