@@ -202,6 +202,32 @@ static void sealed_8(void)
 #define REMAP  "region.evict=remap,region.evict_bytes=0"
 #define MUNMAP "region.evict=munmap,whale.ring_slots=0"
 
-static const struct tcase cases[] = {};
+static const struct tcase cases[] = {
+	{ "no_access_8", no_access_8, 60 },
+	{ "no_access_munmap_8", no_access_8, 60, MUNMAP },
+	{ "no_access_remap_8", no_access_8, 60, REMAP },
+	{ "read_only_8", read_only_8, 60 },
+	{ "read_only_munmap_8", read_only_8, 60, MUNMAP },
+	{ "read_only_remap_8", read_only_8, 60, REMAP },
+	{ "locked_8", locked_8, 60 },
+	{ "locked_munmap_8", locked_8, 60, MUNMAP },
+	{ "locked_remap_8", locked_8, 60, REMAP },
+	{ "dont_fork_8", dont_fork_8, 60 },
+	{ "dont_fork_munmap_8", dont_fork_8, 60, MUNMAP },
+	{ "dont_fork_remap_8", dont_fork_8, 60, REMAP },
+	{ "dont_dump_8", dont_dump_8, 60 },
+	{ "wipe_on_fork_8", wipe_on_fork_8, 60 },
+	{ "wipe_on_fork_munmap_8", wipe_on_fork_8, 60, MUNMAP },
+	{ "wipe_on_fork_remap_8", wipe_on_fork_8, 60, REMAP },
+	{ "no_huge_page_8", no_huge_page_8, 60 },
+	{ "guards_8", guards_8, 60 },
+	{ "pkey_8", pkey_8, 60 },
+	{ "bound_to_a_node_8", bound_to_a_node_8, 60 },
+	{ "userfault_8", userfault_8, 60 },
+	{ "userfault_munmap_8", userfault_8, 60, MUNMAP },
+	{ "userfault_remap_8", userfault_8, 60, REMAP },
+	{ "sealed_8", sealed_8 },
+	{ "sealed_munmap_8", sealed_8, 0, MUNMAP },
+};
 
 MAIN(cases)
