@@ -72,7 +72,7 @@ static const struct {
 enum {
 	COUNTER_ROWS = 0
 #define COUNTER(...) +1
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 };
 #define FAMILIES (COUNTER_ROWS + DERIVED)

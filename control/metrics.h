@@ -32,7 +32,7 @@
 enum {
 	HAK_COUNTER_FIGURES = 0
 #define COUNTER(id, scope, ...) +HAK_FIGURES_##scope
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 };
 

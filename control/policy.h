@@ -17,7 +17,7 @@
 
 #include "control/conf.h"
 #include "control/identity.h"
-#include "control/schema.h"
+#include "control/abi/schema.h"
 
 /* In order of precedence. */
 enum hak_match {

@@ -35,7 +35,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "control/value.h"
 
 #define HAK_COMM_BYTES 64 /* 15 and a NUL for processes; kernel threads have longer ones */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "control/budget.h"
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/snapshot.h"
 
 /* Bytes read from the heap slots in one go. */

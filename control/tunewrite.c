@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writer's half of the tune page's protocol (control/abi.h, struct hak_tune; modelled in
+ * The writer's half of the tune page's protocol (control/abi/abi.h, struct hak_tune; modelled in
  * tests/models). Its partner is libhakmem/share/tune.c: the release stores to generation_seq and
  * purge_request here pair with its acquire loads.
  */

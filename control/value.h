@@ -14,8 +14,8 @@
 
 #include <stdint.h>
 
-#include "control/abi.h"
-#include "control/schema.h"
+#include "control/abi/abi.h"
+#include "control/abi/schema.h"
 
 /* Long enough for every text that the functions below write, and for any name of an ENUM. */
 #define HAK_VALUE_TEXT 64

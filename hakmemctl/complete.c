@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "control/escape.h"
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/target.h"
 #include "hakmemctl/changelog.h"
 #include "hakmemctl/ctl.h"

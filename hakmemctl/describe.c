@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
 

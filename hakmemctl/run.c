@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
 

@@ -5,7 +5,7 @@
  */
 #include <getopt.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The processes' objects, /org/hakmem/Hakmem1/process/PID_STARTTIME, see bus.h. The properties of
- * their tunables are made from control/tunables.def.
+ * their tunables are made from control/abi/tunables.def.
  */
 #include <ctype.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/value.h"
 
 /* Text as troff takes it literally. */

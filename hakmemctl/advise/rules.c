@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "hakmemctl/advise/advise.h"
 
 /* -- when a rule speaks ------------------------------------------------------------------------ */

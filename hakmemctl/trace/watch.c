@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "control/escape.h"
 #include "control/grow.h"
 #include "control/root.h"

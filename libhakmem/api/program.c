@@ -91,7 +91,7 @@ enum { INDEX_ALLOCS, INDEX_FREES };
 static const struct place places[] = {
 #define COUNTER(id, scope_, sym, name_, ...) \
 	{ .name = name_, .scope = HAK_SCOPE_##scope_, .index = INDEX_##scope_(sym) },
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 };
 

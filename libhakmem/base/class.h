@@ -9,7 +9,7 @@
 #ifndef HAK_CLASS_H
 #define HAK_CLASS_H
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "hak.h"
 
 #define HAK_TINY_MAX   ((size_t)1024)

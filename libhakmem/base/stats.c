@@ -21,7 +21,7 @@ _Atomic(_Atomic uint64_t *) hak_proc = private_proc;
 #define COUNTER(id, scope, sym, name, kind, unit, ...) PROC_ONLY_##scope(sym, kind, unit)
 /* clang-format on */
 const struct hak_proc_row hak_proc_row[HAK_PROC_COUNTERS] = {
-#include "control/counters.def"
+#include "control/abi/counters.def"
 };
 #undef COUNTER
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counters: where they live and how they are written. Names, units and meaning:
- * control/counters.def.
+ * control/abi/counters.def.
  *
  * PROC counters are an array that is written with relaxed atomics by anybody; before the segment
  * exists, and with control off, it is private memory. Per-heap counters (struct hak_heap_block,
- * control/abi.h) lie at a constant distance HAK_HEAP_DELTA behind the heap itself and are written
+ * abi.h) lie at a constant distance HAK_HEAP_DELTA behind the heap itself and are written
  * with plain stores by the one thread that runs the heap; readers of either sum up without a lock
  * and see exact figures when the process is quiet.
  */
@@ -14,7 +14,7 @@
 
 #include <stdatomic.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "hak.h"
 
 /* [HAK_PROC_COUNTERS]; moves while others count: see hak_stats_move() */
@@ -25,7 +25,7 @@ static inline _Atomic uint64_t *hak_proc_at(enum hak_proc_counter c)
 	return &atomic_load_explicit(&hak_proc, memory_order_relaxed)[c];
 }
 
-/* Of each counter of the process, what control/counters.def says of it. */
+/* Of each counter of the process, what control/abi/counters.def says of it. */
 extern HAK_HIDDEN const struct hak_proc_row {
 	uint8_t kind, unit;
 } hak_proc_row[HAK_PROC_COUNTERS];

@@ -9,7 +9,7 @@
 #ifndef HAK_TEXT_H
 #define HAK_TEXT_H
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "hak.h"
 
 /*

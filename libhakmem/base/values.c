@@ -4,7 +4,7 @@
 
 _Atomic uint64_t hak_tun_values[HAK_TUNABLES] = {
 #define TUNABLE(id, sym, name, type, unit, dflt, ...) dflt,
-#include "control/tunables.def"
+#include "control/abi/tunables.def"
 #undef TUNABLE
 };
 
@@ -20,7 +20,7 @@ const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES] = {
 	  .max = max_,                                                                 \
 	  .name = name_,                                                               \
 	  .values = values_ },
-#include "control/tunables.def"
+#include "control/abi/tunables.def"
 #undef TUNABLE
 };
 _Static_assert(HAK_TUNABLES <= HAK_MAX_TUNABLES, "each tunable has its slot");

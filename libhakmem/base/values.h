@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tunables: the rows of control/tunables.def, and the value of each that is in force. Slow
+ * The tunables: the rows of control/abi/tunables.def, and the value of each that is in force. Slow
  * paths read values with hak_tun(). layers.c alone writes them, each within its row's range.
  */
 #ifndef HAK_VALUES_H
@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "hak.h"
 
 /* Values of enumerations, in the order in which tunables.def names them. */

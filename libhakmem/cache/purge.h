@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "heap/heap.h"
 
 /*

@@ -9,7 +9,7 @@
  *	(MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone) every bin is
  *	empty and has no room, so that the first malloc or free takes the slow path, which sees
  *	`magic` gone. fork() itself saves and restores the forking thread's cache (fork.c).
- * struct hak_heap_block (control/abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared
+ * struct hak_heap_block (abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared
  *	memory.
  * struct hak_heap: slab lists and what refill and flush need. Survives fork; never unmapped.
  *
@@ -30,7 +30,7 @@
 
 #include "base/hak.h"
 #include "base/stats.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "page/ring.h"
 #include "page/slab.h"
 

@@ -10,7 +10,7 @@
 #define HAK_LAZY_H
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 /*
  * The ring publishes what it freed lazily; both under HAK_LOCK_RING. False: no room (counted), or

@@ -11,7 +11,7 @@
 #define HAK_LAYERS_H
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 /* The layers that controllers write. */
 enum { HAK_LAYER_POLICY, HAK_LAYER_ADMIN, HAK_LAYERS_OUTSIDE };

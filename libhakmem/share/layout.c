@@ -35,7 +35,7 @@ static const struct hak_counter_desc counter_desc[] = {
 	  .scope = HAK_SCOPE_##scope_,                      \
 	  .name = name_,                                    \
 	  PLACE_##scope_(sym) },
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 };
 enum { COUNTERS = sizeof(counter_desc) / sizeof(counter_desc[0]) };

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lies where in hakmem-stats (control/abi.h), and the part of it that is written once: header,
+ * What lies where in hakmem-stats (abi.h), and the part of it that is written once: header,
  * descriptors and class sizes.
  */
 #ifndef HAK_LAYOUT_H
 #define HAK_LAYOUT_H
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "system/memfd.h"
 
 /*

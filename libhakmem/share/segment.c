@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two memfds of a process. See segment.h for the rules and control/abi.h for the layout.
+ * The two memfds of a process. See segment.h for the rules and control/abi/abi.h for the layout.
  *
  * hakmem-stats, by page: header, descriptors and class sizes (written once by pwrite, mapped for
  * readers alone and never touched here); struct hak_live; the lazy table; the heaps' counters. Only

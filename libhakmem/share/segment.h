@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process's own side of the segment (layout: control/abi.h): creating the two memfds, keeping
+ * The process's own side of the segment (layout: abi.h): creating the two memfds, keeping
  * their descriptors honest, publishing heaps, answers and lazily freed ranges. Failure costs
  * visibility, never an allocation.
  *
@@ -19,7 +19,7 @@
 #define HAK_SEGMENT_H
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 extern HAK_HIDDEN struct hak_ack *hak_ack; /* NULL without a segment; written under HAK_LOCK_TUNE */
 

@@ -7,7 +7,7 @@
 #define HAK_TOTALS_H
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 /* Sums over all heaps, published or not. Exact while no other thread runs. Takes no lock. */
 struct hak_totals {

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 
 #include "base/hak.h"
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 /*
  * Wake word of the tune page this process watches (a private word without a segment) and its

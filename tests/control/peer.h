@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A controller in a test: finds the segment of a process, reads it, writes its tune page. Written
- * against control/abi.h alone and not against the readers in control/, so that a mistake made there
+ * against abi.h alone and not against the readers in control/, so that a mistake made there
  * and in the library alike does not cancel out. Trusts the process; no test of hostile segments.
  *
  * Also what a subject of these tests needs: hakmem's functions by name (the programs link nothing),
@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 #include "libhakmem/base/stop.h"
 
 struct peer {

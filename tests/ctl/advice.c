@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "hakmemctl/advise/advise.h"
 #include "tests/check.h"
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "control/missing.h"
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "tests/ctl/fake.h"
 
 static uint64_t now_ns(void)

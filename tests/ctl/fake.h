@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The process's side of the segment without an allocator: tests fabricate segments with it, good
- * and bad ones, and play the process that answers. Made from control/abi.h and the tables alone, so
+ * and bad ones, and play the process that answers. Made from abi.h and the tables alone, so
  * that it also tells whether those suffice to write a library by.
  *
  * Failures of the fake itself end the test.
@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 #define FAKE_HEAPS 16u
 

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "tests/check.h"
 
 /* lower.case_words.with_dots; anything else would need quoting somewhere. */

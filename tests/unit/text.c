@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 #include "control/value.h"
 #include "libhakmem/base/text.h"
 #include "unit.h"

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "control/schema.h"
+#include "control/abi/schema.h"
 
 const struct hak_tunable_row hak_tunable_rows[] = {
 #define TUNABLE(id_, sym_, name_, type_, unit_, dflt_, min_, max_, when_, values_, doc_) \
@@ -22,7 +22,7 @@ const struct hak_tunable_row hak_tunable_rows[] = {
 		.values = (values_),                                                     \
 		.doc = (doc_),                                                           \
 	},
-#include "control/tunables.def"
+#include "control/abi/tunables.def"
 #undef TUNABLE
 };
 const size_t hak_tunable_rows_n = sizeof(hak_tunable_rows) / sizeof(hak_tunable_rows[0]);
@@ -37,7 +37,7 @@ const struct hak_counter_row hak_counter_rows[] = {
 		.name = (name_),                              \
 		.doc = (doc_),                                \
 	},
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 };
 const size_t hak_counter_rows_n = sizeof(hak_counter_rows) / sizeof(hak_counter_rows[0]);
@@ -59,11 +59,11 @@ const size_t hak_counter_rows_n = sizeof(hak_counter_rows) / sizeof(hak_counter_
 		       "names fit the descriptor: " name_);                                    \
 	_Static_assert(HAK_TYPE_##type_ == HAK_TYPE_UINT || HAK_UNIT_##unit_ == HAK_UNIT_NONE, \
 		       "only a number has a unit: " name_);
-#include "control/tunables.def"
+#include "control/abi/tunables.def"
 #undef TUNABLE
 
 #define COUNTER(id_, scope_, sym_, name_, kind_, unit_, doc_) ROW(id_, name_, doc_)
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 #undef ROW
 
@@ -79,7 +79,7 @@ static inline void tunable_ids_differ(unsigned id)
 	switch (id) {
 #define TUNABLE(id, ...)    case (id):
 #define RETIRED_TUNABLE(id) case (id):
-#include "control/tunables.def"
+#include "control/abi/tunables.def"
 #undef TUNABLE
 #undef RETIRED_TUNABLE
 		break;
@@ -91,7 +91,7 @@ static inline void counter_ids_differ(unsigned id)
 	switch (id) {
 #define COUNTER(id, ...)    case (id):
 #define RETIRED_COUNTER(id) case (id):
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 #undef RETIRED_COUNTER
 		break;

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/abi.h"
+#include "control/abi/abi.h"
 
 struct hak_tunable_row {
 	uint16_t id;
@@ -34,13 +34,13 @@ struct hak_counter_row {
 /* HAK_ID_<SYM>, HAK_TID_<SYM>: ids of counters and tunables, which stay as rows come and go. */
 enum hak_counter_id {
 #define COUNTER(id, scope, sym, ...) HAK_ID_##sym = (id),
-#include "control/counters.def"
+#include "control/abi/counters.def"
 #undef COUNTER
 };
 
 enum hak_tunable_id {
 #define TUNABLE(id, sym, ...) HAK_TID_##sym = (id),
-#include "control/tunables.def"
+#include "control/abi/tunables.def"
 #undef TUNABLE
 };
 
