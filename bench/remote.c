@@ -16,9 +16,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define RING  4096u
-#define BATCH 32u
-#define SPIN  200u
+#define RCACHE 4096u
+#define BATCH  32u
+#define SPIN   200u
 
 enum pattern { PIPE, ALL };
 
@@ -41,7 +41,7 @@ struct ring {
 	uint32_t unpublished, tail_seen;
 	_Atomic uint32_t tail __attribute__((aligned(64)));
 	_Atomic bool closed;
-	void *slots[RING] __attribute__((aligned(64)));
+	void *slots[RCACHE] __attribute__((aligned(64)));
 };
 
 static struct ring *rings; /* rings[to * threads + from] */
@@ -61,14 +61,14 @@ static void publish(struct ring *r)
 /* False when the ring is full; what was written so far is visible then. */
 static inline bool send(struct ring *r, void *block)
 {
-	if (r->unpublished - r->tail_seen == RING) {
+	if (r->unpublished - r->tail_seen == RCACHE) {
 		r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
-		if (r->unpublished - r->tail_seen == RING) {
+		if (r->unpublished - r->tail_seen == RCACHE) {
 			publish(r);
 			return false;
 		}
 	}
-	r->slots[r->unpublished++ % RING] = block;
+	r->slots[r->unpublished++ % RCACHE] = block;
 	if (r->unpublished % BATCH == 0)
 		publish(r);
 	return true;
@@ -81,7 +81,7 @@ static inline uint32_t receive(struct ring *r)
 	uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
 
 	for (uint32_t at = tail; at != head; at++) {
-		uint64_t *block = r->slots[at % RING];
+		uint64_t *block = r->slots[at % RCACHE];
 
 		if (*block != (uint64_t)(uintptr_t)block)
 			bench_die("block %p was overwritten on its way", (void *)block);

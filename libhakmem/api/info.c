@@ -236,8 +236,8 @@ static int set_check_action(int value)
 }
 
 /*
- * The top of glibc's heap above which it is trimmed: the nearest we have is what the ring keeps
- * resident.
+ * The top of glibc's heap above which it is trimmed: the nearest we have is what the region cache
+ * keeps resident.
  */
 static int set_trim_threshold(int value)
 {

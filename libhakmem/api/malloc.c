@@ -101,7 +101,7 @@ HAK_EXPORT void *malloc(size_t size)
 
 HAK_EXPORT void free(void *p)
 {
-	size_t tag = hak_granule_tag(p);
+	size_t tag = hak_slice_tag(p);
 
 	if (hak_likely(tag))
 		push(hak_self, tag - 1, p);
@@ -149,12 +149,12 @@ static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 
 static HAK_COLD void *zombie_slab(unsigned int cls, size_t size)
 {
-	struct hak_cache *c = hak_heap_zombie_enter();
+	struct hak_cache *c = hak_heap_shared_enter();
 	void *p = NULL;
 
 	if (c)
 		p = refill(c, cls, size);
-	hak_heap_zombie_leave(c);
+	hak_heap_shared_leave(c);
 	return p ? p : no_memory();
 }
 
@@ -168,7 +168,7 @@ static inline struct hak_cache *self(void)
 
 		c = hak_heap_attach();
 		errno = saved;
-		if (c == &hak_cache_zombie)
+		if (c == &hak_cache_shared)
 			return NULL;
 	}
 	return c;
@@ -203,7 +203,7 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 	}
 	if (p) {
 		struct hak_extent *e =
-			atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+			atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 
 		c->bin[cls].head = p[0];
 		c->heap->budget += (int64_t)hak_class_size(cls);
@@ -227,13 +227,13 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 
 static HAK_COLD void sample_whale(struct hak_cache *c, void *p)
 {
-	hak_sample_whale(c, atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed));
+	hak_sample_whale(c, atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed));
 }
 
 static inline void *large(struct hak_cache *c, size_t size, size_t align, bool *ret_zero)
 {
 	if (size >= HAK_WHALE_MIN || align > HAK_EXTENT / 2) {
-		void *p = hak_whale_alloc(c, &c->heap->front, size, align, ret_zero);
+		void *p = hak_whale_alloc(c, &c->heap->hot_region, size, align, ret_zero);
 
 		if (hak_unlikely(c->heap->sample.bytes) && p)
 			sample_whale(c, p);
@@ -273,9 +273,9 @@ static HAK_NOINLINE void *large_unattached(size_t size, size_t align, bool *ret_
 	c = self();
 	if (hak_likely(c != NULL))
 		return large_attached(c, size, align, ret_zero);
-	c = hak_heap_zombie_enter();
+	c = hak_heap_shared_enter();
 	p = c ? large(c, size, align, ret_zero) : NULL;
-	hak_heap_zombie_leave(c);
+	hak_heap_shared_leave(c);
 	return p ? p : no_memory();
 }
 
@@ -350,8 +350,7 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 
 static void free_run(struct hak_cache *c, void **p)
 {
-	struct hak_extent *e =
-		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_extent *e = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 	uint8_t *start;
 	unsigned int cls;
 
@@ -393,8 +392,7 @@ static void free_run(struct hak_cache *c, void **p)
 
 static void free_whale(struct hak_cache *c, void *p)
 {
-	struct hak_region *r =
-		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_region *r = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 
 	if (hak_unlikely(!r || p != r->base || !r->in_use)) {
 		hak_misuse(r && p == r->base ? "double free():"
@@ -405,7 +403,7 @@ static void free_whale(struct hak_cache *c, void *p)
 	hak_heap_count1(c, FREE_WHALE);
 	if (hak_unlikely(r->sampled))
 		hak_sample_whale_gone(c, r);
-	hak_whale_free(c, &c->heap->front, r);
+	hak_whale_free(c, &c->heap->hot_region, r);
 }
 
 static void free_foreign(struct hak_cache *c, void *p)
@@ -419,9 +417,9 @@ static void free_foreign(struct hak_cache *c, void *p)
 
 static inline void free_any(struct hak_cache *c, void *p)
 {
-	const struct hak_granule *g = hak_granule(p);
+	const struct hak_slice *g = hak_slice(p);
 
-	switch (hak_granule_kind(g)) {
+	switch (hak_slice_kind(g)) {
 	case HAK_SLAB:
 		push(c, g->cls, p);
 		break;
@@ -451,12 +449,12 @@ static HAK_NOINLINE void free_slow(void *p)
 	}
 	c = self();
 	if (hak_unlikely(!c)) {
-		c = hak_heap_zombie_enter();
+		c = hak_heap_shared_enter();
 		if (c) {
 			hak_heap_count1(c, FREE_ZOMBIE);
 			free_any(c, p);
 		}
-		hak_heap_zombie_leave(c);
+		hak_heap_shared_leave(c);
 		return;
 	}
 	hak_heap_count1(c, SLOW_FREE);
@@ -469,11 +467,11 @@ static HAK_NOINLINE void free_slow(void *p)
 /* Usable bytes; 0 for what is no block. */
 static size_t usable(const void *p)
 {
-	const struct hak_granule *g = hak_granule(p);
+	const struct hak_slice *g = hak_slice(p);
 	struct hak_region *r;
 	unsigned int cls;
 
-	switch (hak_granule_kind(g)) {
+	switch (hak_slice_kind(g)) {
 	case HAK_SLAB:
 		return hak_class_divides(g->cls, (uint16_t)(uintptr_t)p) ? hak_class_size(g->cls)
 									 : 0;
@@ -528,8 +526,7 @@ HAK_EXPORT void *calloc(size_t n, size_t size)
 
 static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 {
-	struct hak_region *r =
-		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_region *r = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 
 	/*
 	 * a block that is a whale by its alignment alone, or shrinks to less, stays while half is
@@ -556,9 +553,9 @@ static void *realloc_large(struct hak_cache *c, void *p, size_t size)
 		enter(c);
 		return realloc_whale(c, p, size);
 	}
-	c = hak_heap_zombie_enter();
+	c = hak_heap_shared_enter();
 	q = c ? realloc_whale(c, p, size) : NULL;
-	hak_heap_zombie_leave(c);
+	hak_heap_shared_leave(c);
 	return q;
 }
 
@@ -601,7 +598,7 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 		hak_misuse("realloc() of a pointer that is no block of ours:", p);
 		return no_memory();
 	}
-	if (hak_granule_kind(hak_granule(p)) == HAK_WHALE) {
+	if (hak_slice_kind(hak_slice(p)) == HAK_WHALE) {
 		q = realloc_large(c, p, size);
 		if (q)
 			return q;

@@ -12,7 +12,7 @@
 #include "base/vdso.h"
 #include "cache/limit.h"
 #include "heap/heap.h"
-#include "page/granule.h"
+#include "page/slice.h"
 #include "process/agent.h"
 #include "process/attach.h"
 #include "share/tune.h"
@@ -37,7 +37,7 @@ static bool is_bound(void)
 	if ((uintptr_t)by_name - (uintptr_t)hak_first < (uintptr_t)(hak_last - hak_first))
 		return true;
 	p = by_name(1);
-	ours = hak_granule_tag(p) != 0;
+	ours = hak_slice_tag(p) != 0;
 	free(p);
 	return ours;
 }

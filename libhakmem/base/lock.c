@@ -42,25 +42,25 @@ static void check_order(enum hak_lock_id id)
 		hak_assert(holder(&hak_locks[i]) != self());
 }
 
-/* POOL, EXTENT, RING: a thread that the kernel throttles in a call would hold up all others. */
+/* POOL, EXTENT, RCACHE: a thread that the kernel throttles in a call would hold up all others. */
 static bool is_inner(enum hak_lock_id id)
 {
-	return id >= HAK_LOCK_POOL && id <= HAK_LOCK_RING;
+	return id >= HAK_LOCK_POOL && id <= HAK_LOCK_RCACHE;
 }
 
 void hak_lock_check_call(void)
 {
-	for (int i = HAK_LOCK_POOL; i <= HAK_LOCK_RING && !forking(); i++)
+	for (int i = HAK_LOCK_POOL; i <= HAK_LOCK_RCACHE && !forking(); i++)
 		hak_assert(holder(&hak_locks[i]) != self());
 }
 
 static bool taken(enum hak_lock_id id)
 {
 	static const char *const name[HAK_LOCKS] = {
-		[HAK_LOCK_TUNE] = "lock.TUNE",	 [HAK_LOCK_ZOMBIE] = "lock.ZOMBIE",
-		[HAK_LOCK_PURGE] = "lock.PURGE", [HAK_LOCK_REGISTRY] = "lock.REGISTRY",
-		[HAK_LOCK_POOL] = "lock.POOL",	 [HAK_LOCK_EXTENT] = "lock.EXTENT",
-		[HAK_LOCK_RING] = "lock.RING",	 [HAK_LOCK_META] = "lock.META",
+		[HAK_LOCK_TUNE] = "lock.TUNE",	   [HAK_LOCK_SHARED] = "lock.SHARED",
+		[HAK_LOCK_PURGE] = "lock.PURGE",   [HAK_LOCK_REGISTRY] = "lock.REGISTRY",
+		[HAK_LOCK_POOL] = "lock.POOL",	   [HAK_LOCK_EXTENT] = "lock.EXTENT",
+		[HAK_LOCK_RCACHE] = "lock.RCACHE", [HAK_LOCK_META] = "lock.META",
 	};
 
 	hak_stop(name[id]);

@@ -22,12 +22,12 @@
 enum hak_lock_id {
 	/* tune.c: applying a generation, creating or dropping the segment */
 	HAK_LOCK_TUNE,
-	HAK_LOCK_ZOMBIE,   /* life.c: the heap of threads that have none */
+	HAK_LOCK_SHARED,   /* life.c: the heap of threads that have none */
 	HAK_LOCK_PURGE,	   /* purge.c: one purger at a time */
 	HAK_LOCK_REGISTRY, /* life.c, dead.c: heaps, dead and alive */
 	HAK_LOCK_POOL,	   /* pool.c: partly used slabs without an owner */
 	HAK_LOCK_EXTENT,   /* extent.c: superslabs, run extents, free extents */
-	HAK_LOCK_RING,	   /* ring.c: the ring */
+	HAK_LOCK_RCACHE,   /* ring.c: the region cache */
 	HAK_LOCK_META,	   /* meta.c: descriptors, map leaves */
 	HAK_LOCKS
 };

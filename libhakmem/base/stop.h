@@ -13,7 +13,7 @@
  *
  * Faults: after `skip` calls of a kind the next `times` of them fail with `err` and are not made.
  * The clock by which memory ages is clock_ms ahead. With `watch` set, the page faults that threads
- * take while they hold POOL, EXTENT or RING are counted: a first touch can be throttled.
+ * take while they hold POOL, EXTENT or RCACHE are counted: a first touch can be throttled.
  */
 #ifndef HAK_STOP_H
 #define HAK_STOP_H

@@ -4,17 +4,17 @@
 
 #include "heap/heap.h"
 #include "page/clean.h"
-#include "page/ring.h"
+#include "page/rcache.h"
 #include "system/room.h"
 
 #define LOOK_MS 100u /* between two looks at RLIMIT_AS and RLIMIT_DATA */
 
 void hak_limit_look(void)
 {
-	if (hak_likely(!hak_room_look(hak_ring_kept())))
+	if (hak_likely(!hak_room_look(hak_rcache_kept())))
 		return;
 	hak_heap_fit();
-	hak_ring_fit();
+	hak_rcache_fit();
 	hak_extent_tuned();
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Looks at RLIMIT_AS and RLIMIT_DATA, which may change at any time, and gives up what they leave no
- * room for (room.h): slots of heaps, regions in the ring, free extents. No lock held.
+ * room for (room.h): slots of heaps, regions in the region cache, free extents. No lock held.
  */
 #ifndef HAK_LIMIT_H
 #define HAK_LIMIT_H

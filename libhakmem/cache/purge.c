@@ -13,7 +13,7 @@
 #include "heap/slablist.h"
 #include "page/clean.h"
 #include "page/epoch.h"
-#include "page/ring.h"
+#include "page/rcache.h"
 #include "system/os.h"
 
 #define BY_AGE 0u /* the level of a purge that nobody asked for */
@@ -56,7 +56,7 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 	hak_pool_drain();
 	bytes = hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
-	bytes += hak_ring_evict(delay ? epoch : epoch + 2, false);
+	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
 		return false;
@@ -92,9 +92,9 @@ static uint64_t give_back(enum hak_purge_level level)
 		return 0;
 	bytes = hak_extent_purge(true, level >= HAK_PURGE_ALL, hak_os_now_ms(), 0);
 	if (level >= HAK_PURGE_ALL)
-		bytes += hak_ring_empty();
+		bytes += hak_rcache_empty();
 	else
-		bytes += hak_ring_evict(hak_purge_epoch() + 1, true);
+		bytes += hak_rcache_evict(hak_purge_epoch() + 1, true);
 	return bytes;
 }
 
@@ -164,6 +164,6 @@ void hak_purge_tuned(void)
 	/* caches and clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
 	ask_threads(HAK_PURGE_CACHE);
-	hak_ring_tuned();
+	hak_rcache_tuned();
 	hak_extent_tuned();
 }

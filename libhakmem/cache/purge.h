@@ -43,8 +43,8 @@ bool hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
 #define HAK_PURGE_TRIM_MOST 256u /* slabs looked at for holes when an epoch ends: a few ms */
 
 /*
- * Values of tunables changed: resize the ring, empty what is no longer allowed. No lock held but
- * HAK_LOCK_TUNE.
+ * Values of tunables changed: resize the region cache, empty what is no longer allowed. No lock
+ * held but HAK_LOCK_TUNE.
  */
 void hak_purge_tuned(void);
 

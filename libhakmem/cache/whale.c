@@ -10,7 +10,7 @@
 #include "heap/sample.h"
 #include "limit.h"
 #include "page/epoch.h"
-#include "page/granule.h"
+#include "page/slice.h"
 #include "system/os.h"
 
 static uint64_t cycles(void)
@@ -24,7 +24,7 @@ static uint64_t cycles(void)
 
 static size_t whale_bytes(size_t bytes)
 {
-	return bytes ? hak_align_up(bytes, HAK_GRANULE) : HAK_GRANULE;
+	return bytes ? hak_align_up(bytes, HAK_SLICE) : HAK_SLICE;
 }
 
 static void count_get(struct hak_cache *c, uint64_t t0)
@@ -44,7 +44,7 @@ static inline void advise_thp(struct hak_region *r)
 static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t bytes,
 			     bool *ret_zero)
 {
-	hak_stop("ring.got");
+	hak_stop("rcache.got");
 	*ret_zero = r->zero;
 	r->zero = false;
 	r->requested = bytes;
@@ -55,20 +55,20 @@ static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t b
 	return r->base;
 }
 
-/* Out of the ring, open. `other`: what the thread's front held, and did not fit. */
-static struct hak_region *kept(struct hak_front *f, struct hak_region *other, size_t want,
+/* Out of the region cache, open. `other`: what the thread's hot region held, and did not fit. */
+static struct hak_region *kept(struct hak_hot *f, struct hak_region *other, size_t want,
 			       size_t align)
 {
-	struct hak_region *r = hak_ring_get(f, other, want, align);
+	struct hak_region *r = hak_rcache_get(f, other, want, align);
 
 	if (hak_likely(!r || !hak_region_open(r)))
 		return r;
 	/* As much memory, or one mapping more, is refused: a fresh one, unless that is as well. */
-	hak_ring_unmap(r);
+	hak_rcache_unmap(r);
 	return NULL;
 }
 
-static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_front *f,
+static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 				     struct hak_region *other, size_t bytes, size_t align,
 				     bool *ret_zero)
 {
@@ -88,20 +88,20 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_front *f,
 			return NULL;
 		hak_heap_count1(c, WHALE_MISSES);
 	}
-	hak_granule_set(hak_granule_ours(r->base), HAK_WHALE, r);
+	hak_slice_set(hak_slice_ours(r->base), HAK_WHALE, r);
 	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, hit);
 	return hand_out(c, r, bytes, ret_zero);
 }
 
-void *hak_whale_alloc(struct hak_cache *c, struct hak_front *f, size_t bytes, size_t align,
+void *hak_whale_alloc(struct hak_cache *c, struct hak_hot *f, size_t bytes, size_t align,
 		      bool *ret_zero)
 {
 	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
 	size_t want = whale_bytes(bytes);
-	struct hak_region *r = hak_front_take(f);
+	struct hak_region *r = hak_hot_take(f);
 
-	if (align < HAK_GRANULE)
-		align = HAK_GRANULE;
+	if (align < HAK_SLICE)
+		align = HAK_SLICE;
 	if (hak_unlikely(!r || !hak_region_fits(r, want, want + want / 8, align)))
 		return alloc_slow(c, f, r, bytes, align, ret_zero);
 	count_get(c, t0);
@@ -123,7 +123,7 @@ static HAK_NOINLINE void note_filled(struct hak_region *r)
 		r->filled++;
 }
 
-void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region *r)
+void hak_whale_free(struct hak_cache *c, struct hak_hot *f, struct hak_region *r)
 {
 	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
 
@@ -137,14 +137,14 @@ void hak_whale_free(struct hak_cache *c, struct hak_front *f, struct hak_region 
 	hak_probe(hakmem, whale_put, (uintptr_t)r->base, r->bytes, 0);
 	if (hak_likely(r->bytes <= atomic_load_explicit(&f->most, memory_order_relaxed))) {
 		atomic_store_explicit(&f->epoch, r->epoch, memory_order_relaxed);
-		r = hak_front_put(f, r);
+		r = hak_hot_put(f, r);
 	} else if (hak_unlikely(!hak_tun(HAK_T_WHALE_RING_SLOTS) ||
-				r->bytes > hak_ring_most_bytes())) {
+				r->bytes > hak_rcache_most_bytes())) {
 		hak_heap_count1(c, WHALE_UNKEPT);
-		hak_ring_unmap(r);
+		hak_rcache_unmap(r);
 		return;
 	}
-	if (hak_unlikely(r != NULL) && hak_unlikely(hak_ring_put(f, r)))
+	if (hak_unlikely(r != NULL) && hak_unlikely(hak_rcache_put(f, r)))
 		hak_limit_look();
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {
@@ -189,24 +189,24 @@ static void cut(struct hak_cache *c, struct hak_region *r, size_t want, size_t r
 /* Into fresh aligned address space of ours, which the move replaces. */
 static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
 {
-	char *to = hak_os_map(want, HAK_GRANULE), *from = r->base;
+	char *to = hak_os_map(want, HAK_SLICE), *from = r->base;
 
 	if (!to)
 		return false;
-	if (!hak_granule_prepare(to, want, false)) {
+	if (!hak_slice_prepare(to, want, false)) {
 		/*
 		 * cleared first: another thread may get the old address the moment the move is done
 		 */
-		hak_granule_clear(hak_granule_ours(from));
+		hak_slice_clear(hak_slice_ours(from));
 		if (hak_unlikely(r->sampled))
 			hak_sample_whale_gone(c, r);
 		if (!hak_os_move(from, r->bytes, to, want)) {
 			hak_stop("map.after_mremap");
 			r->base = to;
-			hak_granule_set(hak_granule_ours(to), HAK_WHALE, r);
+			hak_slice_set(hak_slice_ours(to), HAK_WHALE, r);
 			return true;
 		}
-		hak_granule_set(hak_granule_ours(from), HAK_WHALE, r);
+		hak_slice_set(hak_slice_ours(from), HAK_WHALE, r);
 		/* a profiler was told that it is gone: as if it had been allocated anew */
 		hak_sample_whale(c, r);
 		/*
@@ -226,7 +226,7 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 	int e;
 
 	if (want <= r->bytes) {
-		/* an eighth of slack is kept, as the ring does */
+		/* an eighth of slack is kept, as the region cache does */
 		if (want < r->bytes - r->bytes / 8)
 			cut(c, r, want, bytes);
 		else
@@ -236,7 +236,7 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 	}
 	e = hak_os_grow(r->base, r->bytes, want);
 	if (!e) {
-		if (hak_granule_prepare(r->base, want, false)) {
+		if (hak_slice_prepare(r->base, want, false)) {
 			hak_os_unmap(r->base + r->bytes, want - r->bytes);
 			return NULL;
 		}

@@ -10,7 +10,7 @@
 #define LIMIT_PER_SLOT (256 * 2 * (size_t)HAK_HEAP_STRIDE)
 #define FEWEST_SLOTS   64u
 
-struct hak_cache hak_cache_none, hak_cache_zombie;
+struct hak_cache hak_cache_none, hak_cache_shared;
 __thread struct hak_cache *hak_self HAK_TLS = &hak_cache_none;
 
 struct hak_heap *hak_heaps;

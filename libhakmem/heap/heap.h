@@ -5,7 +5,7 @@
  *
  * struct hak_cache: the bins that malloc pops from and free pushes to, whatever heap's slab a block
  *	is from, and the buffer in which flush gathers other heaps' blocks. Its address is the
- *	thread's identity: in TLS, and as owner in granules. It lies in memory that fork wipes
+ *	thread's identity: in TLS, and as owner in slices. It lies in memory that fork wipes
  *	(MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone) every bin is
  *	empty and has no room, so that the first malloc or free takes the slow path, which sees
  *	`magic` gone. fork() itself saves and restores the forking thread's cache (fork.c).
@@ -31,7 +31,7 @@
 #include "base/hak.h"
 #include "base/stats.h"
 #include "control/abi/abi.h"
-#include "page/ring.h"
+#include "page/rcache.h"
 #include "page/slab.h"
 
 struct hak_bin {
@@ -105,8 +105,8 @@ struct hak_heap {
 	uint16_t serial; /* of the last flush; never 0 */
 	/* bytes of cache.thread_bytes by which lists of slab classes may grow, or runs be kept */
 	int64_t budget;
-	uint64_t decay_ms;	/* when the lists were last looked at */
-	struct hak_front front; /* ring.h */
+	uint64_t decay_ms;	   /* when the lists were last looked at */
+	struct hak_hot hot_region; /* rcache.h */
 	struct hak_heap_class cls[HAK_SLAB_CLASSES];
 	struct {
 		int64_t base;
@@ -125,7 +125,7 @@ extern HAK_HIDDEN struct hak_table {
 	unsigned int enabled;	   /* slots with memory behind */
 	_Atomic unsigned int used; /* slots ever handed out */
 	_Atomic unsigned int live;
-	/* of threads without one of their own; made when first needed; HAK_LOCK_ZOMBIE */
+	/* of threads without one of their own; made when first needed; HAK_LOCK_SHARED */
 	struct hak_heap *shared;
 } hak_table;
 
@@ -133,7 +133,7 @@ extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS; /* never NULL */
 /* a thread that has not allocated yet */
 extern HAK_HIDDEN struct hak_cache hak_cache_none;
 /* a thread whose heap is gone, or that could not get one */
-extern HAK_HIDDEN struct hak_cache hak_cache_zombie;
+extern HAK_HIDDEN struct hak_cache hak_cache_shared;
 
 struct hak_cache *hak_heap_shared(void); /* of threads without one; NULL: not needed yet */
 

@@ -8,7 +8,7 @@
 #include "base/stats.h"
 #include "base/stop.h"
 #include "base/values.h"
-#include "granule.h"
+#include "slice.h"
 #include "meta.h"
 #include "system/os.h"
 #include "system/room.h"
@@ -121,13 +121,13 @@ void hak_extent_check(const struct hak_extent *e)
 
 void hak_extent_mark(struct hak_extent *e, enum hak_extent_kind kind)
 {
-	struct hak_granule *g = hak_granule_ours(e->base);
+	struct hak_slice *g = hak_slice_ours(e->base);
 
-	for (size_t i = 0; i < HAK_EXTENT / HAK_GRANULE; i++) {
+	for (size_t i = 0; i < HAK_EXTENT / HAK_SLICE; i++) {
 		if (kind == HAK_EXTENT_RUNS)
-			hak_granule_set(g + i, HAK_RUNS, e);
+			hak_slice_set(g + i, HAK_RUNS, e);
 		else
-			hak_granule_clear(g + i);
+			hak_slice_clear(g + i);
 	}
 }
 
@@ -199,7 +199,7 @@ struct hak_extent *hak_extent_map(void)
 	if (!e)
 		return NULL;
 	e->base = map_base(e);
-	if (!e->base || hak_granule_prepare(e->base, HAK_EXTENT, true)) {
+	if (!e->base || hak_slice_prepare(e->base, HAK_EXTENT, true)) {
 		if (e->base)
 			hak_os_unmap(e->base, HAK_EXTENT);
 		hak_meta_put(HAK_META_EXTENT, e);

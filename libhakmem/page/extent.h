@@ -131,7 +131,7 @@ static inline bool hak_extent_is_reserved(const struct hak_extent *e)
 /* HAK_LOCK_EXTENT held: the extent is of the kind from now on, the counters as well. */
 void hak_extent_set_kind(struct hak_extent *e, enum hak_extent_kind kind);
 void hak_extent_count(const struct hak_extent *e, int n);
-/* Granules of an extent of runs name the extent; those of a superslab are set slab by slab. */
+/* Slices of an extent of runs name the extent; those of a superslab are set slab by slab. */
 void hak_extent_mark(struct hak_extent *e, enum hak_extent_kind kind);
 /* Takes the extent off all lists, for a system call. HAK_LOCK_EXTENT held. */
 void hak_extent_detach(struct hak_extent *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of lazily freed ranges: what a controller may page out while the process sleeps. One
- * writer at a time (HAK_LOCK_RING), readers outside under the seqlock (tests/models/lazy.pml). A
+ * writer at a time (HAK_LOCK_RCACHE), readers outside under the seqlock (tests/models/lazy.pml). A
  * range is in the table from the moment it was freed lazily until just before it is handed out.
  */
 #include "lazy.h"
@@ -11,7 +11,9 @@
 #include "base/stats.h"
 #include "base/stop.h"
 
-/* NULL: no table, or its pages are not there. Set under HAK_LOCK_TUNE, read under HAK_LOCK_RING. */
+/*
+ * NULL: no table, or its pages are not there. Set under HAK_LOCK_TUNE, read under HAK_LOCK_RCACHE.
+ */
 static _Atomic(struct hak_lazy_table *) table;
 
 void hak_lazy_use(struct hak_lazy_table *t)

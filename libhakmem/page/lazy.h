@@ -4,7 +4,7 @@
  * ranges, and whether a controller that does so is attached. The table lies in the segment, which
  * hands it in by hak_lazy_use().
  *
- * HAK_LOCK_RING guards the table.
+ * HAK_LOCK_RCACHE guards the table.
  */
 #ifndef HAK_LAZY_H
 #define HAK_LAZY_H
@@ -13,9 +13,9 @@
 #include "control/abi/abi.h"
 
 /*
- * The ring publishes what it freed lazily; both under HAK_LOCK_RING. False: no room (counted), or
- * no table. The table gets its pages when tune.c finds that it may be needed, since no page is
- * touched for the first time under that lock.
+ * The region cache publishes what it freed lazily; both under HAK_LOCK_RCACHE. False: no room
+ * (counted), or no table. The table gets its pages when tune.c finds that it may be needed, since
+ * no page is touched for the first time under that lock.
  */
 bool hak_lazy_add(void *p, size_t bytes);
 void hak_lazy_remove(void *p, size_t bytes); /* before the region is handed out */

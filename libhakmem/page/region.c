@@ -8,7 +8,7 @@
 #include "base/stop.h"
 #include "base/values.h"
 #include "epoch.h"
-#include "granule.h"
+#include "slice.h"
 #include "lazy.h"
 #include "meta.h"
 #include "system/os.h"
@@ -75,7 +75,7 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 	    align < HAK_EXTENT)
 		align = HAK_EXTENT; /* a huge page must fit */
 	r->base = hak_os_map(bytes, align);
-	if (!r->base || hak_granule_prepare(r->base, bytes, false)) {
+	if (!r->base || hak_slice_prepare(r->base, bytes, false)) {
 		if (r->base)
 			hak_os_unmap(r->base, bytes);
 		hak_meta_put(HAK_META_REGION, r);
@@ -103,10 +103,10 @@ int hak_region_open(struct hak_region *r)
 	return e;
 }
 
-/* The granule is cleared before the address can be somebody else's. */
+/* The slice is cleared before the address can be somebody else's. */
 bool hak_region_unmap(struct hak_region *r)
 {
-	hak_granule_clear(hak_granule_ours(r->base));
+	hak_slice_clear(hak_slice_ours(r->base));
 	if (!hak_os_unmap(r->base, r->bytes)) {
 		hak_stop("map.after_munmap.whale");
 		hak_mapped_regions(-1);
@@ -172,7 +172,9 @@ static void sort(struct hak_region **r, unsigned int n)
 	}
 }
 
-/* One call over [p, p + bytes), all ours and in no ring. True if it did what the mode says. */
+/*
+ * One call over [p, p + bytes), all ours and in no region cache. True if it did what the mode says.
+ */
 static bool give_back(uint64_t mode, char *p, size_t bytes)
 {
 	switch (mode) {
@@ -269,7 +271,7 @@ uint64_t hak_region_evict(struct hak_region **r, unsigned int n, uint64_t mode)
 {
 	uint64_t bytes = 0;
 
-	hak_stop("ring.evicting");
+	hak_stop("rcache.evicting");
 	sort(r, n);
 	for (unsigned int i = 0; i < n;) {
 		unsigned int first = i++;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Regions: mappings of whole granules, each the memory of one whale (whale.h) or kept for the next
- * one (ring.h). Here: how they are mapped, counted, advised, and how their pages go back to the
+ * Regions: mappings of whole slices, each the memory of one whale (whale.h) or kept for the next
+ * one (rcache.h). Here: how they are mapped, counted, advised, and how their pages go back to the
  * kernel, by the means that region.evict names or by a stronger one.
  *
- * A region belongs to whoever has it: to a program, to the ring under HAK_LOCK_RING, or to the
- * thread that took it out of the ring, which holds no lock when it calls what makes system calls.
+ * A region belongs to whoever has it: to a program, to the region cache under HAK_LOCK_RCACHE, or
+ * to the thread that took it out of the region cache, which holds no lock when it calls what makes
+ * system calls.
  *
  * State of a region's pages:
  *   DIRTY  in use, or as the last owner left them       CLEAN  reads as zeros, no pages
@@ -28,11 +29,11 @@
 enum hak_region_state { HAK_REGION_DIRTY, HAK_REGION_LAZY, HAK_REGION_CLEAN };
 
 struct hak_region {
-	char *base;	  /* what malloc returned; whole granules */
+	char *base;	  /* what malloc returned; whole slices */
 	size_t bytes;	  /* of the mapping: all usable */
 	size_t requested; /* by the program, exact */
 	uint8_t state;
-	uint8_t life; /* of the ring that it is or was in */
+	uint8_t life; /* of the region cache that it is or was in */
 	bool in_use;  /* a program has it */
 	bool zero;
 	bool thp;     /* advised for huge pages */
@@ -40,7 +41,7 @@ struct hak_region {
 	bool sampled; /* in use, and a profiler was told (sample.h) */
 	/* times it was found filled when freed; thp.mode=adaptive */
 	uint8_t filled;
-	uint32_t epoch;			/* of the purge clock, when it was put into the ring */
+	uint32_t epoch; /* of the purge clock, when it was put into the region cache */
 	struct hak_region *prev, *next; /* bucket */
 	struct hak_region *older, *newer;
 };

@@ -3,7 +3,7 @@
 #include "run.h"
 
 #include "base/stats.h"
-#include "granule.h"
+#include "slice.h"
 #include "units.h"
 
 static unsigned int units_of(unsigned int cls)
@@ -30,25 +30,23 @@ void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero)
 
 void hak_run_set_sampled(void *p)
 {
-	struct hak_extent *e =
-		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_extent *e = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 
 	hak_run_start(e, p)[1] = HAK_RUN_SAMPLED;
 }
 
 bool hak_run_is_cached(const void *p, unsigned int cls)
 {
-	const struct hak_granule *g = hak_granule(p);
+	const struct hak_slice *g = hak_slice(p);
 
-	return hak_granule_kind(g) == HAK_RUNS && !((uintptr_t)p & (HAK_UNIT - 1)) &&
+	return hak_slice_kind(g) == HAK_RUNS && !((uintptr_t)p & (HAK_UNIT - 1)) &&
 	       *hak_run_start(atomic_load_explicit(&g->word, memory_order_relaxed), p) ==
 		       ((cls + 1) | HAK_RUN_CACHED);
 }
 
 void hak_run_release(void *p)
 {
-	struct hak_extent *e =
-		atomic_load_explicit(&hak_granule_ours(p)->word, memory_order_relaxed);
+	struct hak_extent *e = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 	uint8_t *start = hak_run_start(e, p);
 	unsigned int cls = (*start & ~(unsigned int)HAK_RUN_CACHED) - 1;
 	unsigned int units = units_of(cls);

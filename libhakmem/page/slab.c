@@ -78,10 +78,10 @@ static char *map_single(bool *ret_zero)
 		return p;
 	}
 	*ret_zero = true;
-	p = hak_os_map(HAK_SLAB_BYTES, HAK_GRANULE);
+	p = hak_os_map(HAK_SLAB_BYTES, HAK_SLICE);
 	if (!p)
 		return NULL;
-	if (hak_granule_prepare(p, HAK_SLAB_BYTES, true)) {
+	if (hak_slice_prepare(p, HAK_SLAB_BYTES, true)) {
 		hak_os_unmap(p, HAK_SLAB_BYTES);
 		return NULL;
 	}
@@ -118,8 +118,8 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	s->dirty = !zero;
 	s->state = HAK_SLAB_CURRENT;
 	hak_slab_granule(s)->cls = (uint8_t)cls;
-	hak_granule_set(hak_slab_granule(s), HAK_SLAB, owner);
-	hak_granule_set_tag(p, cls + 1);
+	hak_slice_set(hak_slab_granule(s), HAK_SLAB, owner);
+	hak_slice_set_tag(p, cls + 1);
 	hak_count(HAK_C_SLABS, 1);
 	hak_count(HAK_C_MEM_SLAB, HAK_SLAB_BYTES);
 	if (*ret_extent)
@@ -171,8 +171,8 @@ void hak_slab_release(struct hak_slab *s)
 
 	hak_assert(hak_slab_idle(s));
 	hak_slab_count_holes(s->holes, -1);
-	hak_granule_set_tag(p, 0);
-	hak_granule_clear(hak_slab_granule(s));
+	hak_slice_set_tag(p, 0);
+	hak_slice_clear(hak_slab_granule(s));
 	s->state = HAK_SLAB_NONE;
 	hak_count(HAK_C_SLABS, -1);
 	hak_count(HAK_C_MEM_SLAB, -(int64_t)HAK_SLAB_BYTES);

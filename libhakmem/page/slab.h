@@ -9,7 +9,7 @@
  *   HAK_LOCK_POOL.
  *   remote:  anybody, by compare-and-swap. mpsc_next: whoever turned QUEUED on, until the slab is
  *   linked; then whoever popped it.
- * The owner is the word of the slab's granule: a thread cache, or hak_pool. Only the thread that
+ * The owner is the word of the slab's slice: a thread cache, or hak_pool. Only the thread that
  * runs a cache sets or clears that cache's name there (under HAK_LOCK_POOL when it comes from or
  * goes to the pool), so "the owner is me" can be trusted by me; any other value only says "remote",
  * decided by the compare-and-swap.
@@ -35,7 +35,7 @@
 
 #include "base/class.h"
 #include "base/hak.h"
-#include "granule.h"
+#include "slice.h"
 
 struct hak_extent;
 
@@ -111,12 +111,12 @@ struct hak_mpsc {
 
 static inline struct hak_slab *hak_slab_of(const void *p)
 {
-	return hak_granule_slab(hak_granule_ours(p), p);
+	return hak_slice_slab(hak_slice_ours(p), p);
 }
 
-static inline struct hak_granule *hak_slab_granule(const struct hak_slab *s)
+static inline struct hak_slice *hak_slab_granule(const struct hak_slab *s)
 {
-	return hak_granule_ours(s->base);
+	return hak_slice_ours(s->base);
 }
 
 static inline void *hak_slab_owner(const struct hak_slab *s)

@@ -87,7 +87,7 @@ static struct hak_extent *idle_free(bool reserved)
 	return e;
 }
 
-/* A free extent, for the kind; the granules are marked before any pointer into it can exist. */
+/* A free extent, for the kind; the slices are marked before any pointer into it can exist. */
 static struct hak_extent *revive(enum hak_extent_kind kind)
 {
 	struct hak_extent *e = idle_free(false);

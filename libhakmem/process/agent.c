@@ -14,7 +14,7 @@
 #include "base/sys.h"
 #include "heap/heap.h"
 #include "share/layers.h"
-#include "share/segment.h"
+#include "share/share.h"
 #include "share/tune.h"
 #include "system/os.h"
 #include "system/real.h"
@@ -54,7 +54,7 @@ static bool change_state(enum state from, enum state to)
 
 static bool wanted(void)
 {
-	return hak_tun(HAK_T_CONTROL_AGENT) != HAK_AGENT_OFF && hak_segment_tune() &&
+	return hak_tun(HAK_T_CONTROL_AGENT) != HAK_AGENT_OFF && hak_share_tune() &&
 	       !hak_os_sandboxed() && !atomic_load_explicit(&stop_asked, memory_order_relaxed);
 }
 
@@ -237,7 +237,7 @@ void hak_agent_heap_gone(unsigned int live)
 void hak_agent_fork_child(void)
 {
 	atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
-	hak_segment_note_threads(false);
+	hak_share_note_threads(false);
 	atomic_store_explicit(&state, NONE, memory_order_relaxed);
 }
 
@@ -246,7 +246,7 @@ int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void 
 {
 	int r;
 
-	hak_segment_note_threads(true);
+	hak_share_note_threads(true);
 	hak_agent_start();
 	r = hak_real_pthread_create(thread, attr, start, arg);
 	if (r != EAGAIN || atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)

@@ -26,8 +26,8 @@ static void destructor(void *arg)
 	if (c->heap->rounds++ < REARM_ROUNDS && !hak_tsd_set(c))
 		return;
 	hak_cache_flush(c);
-	hak_front_leave(&c->heap->front);
-	hak_self = &hak_cache_zombie;
+	hak_hot_leave(&c->heap->hot_region);
+	hak_self = &hak_cache_shared;
 	hak_stop("exit.before_give");
 	hak_heap_give(c->heap);
 	hak_agent_heap_gone(atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_acq_rel) -
@@ -41,9 +41,9 @@ struct hak_cache *hak_heap_attach(void)
 
 	if (c->magic == HAK_CACHE_MAGIC)
 		return c;
-	if ((c == &hak_cache_none || c == &hak_cache_zombie) && hak_unlikely(hak_heap_is_copy()))
+	if ((c == &hak_cache_none || c == &hak_cache_shared) && hak_unlikely(hak_heap_is_copy()))
 		hak_fork_copied(NULL);
-	if (c == &hak_cache_zombie)
+	if (c == &hak_cache_shared)
 		return c;
 	if (c != &hak_cache_none) {
 		/* wiped: this is a copy of the process that ran no fork handlers */
@@ -51,10 +51,10 @@ struct hak_cache *hak_heap_attach(void)
 		return c;
 	}
 	if (hak_unlikely(!hak_tsd_make(destructor)))
-		return &hak_cache_zombie; /* this once */
+		return &hak_cache_shared; /* this once */
 	h = hak_heap_take();
 	if (!h) {
-		hak_self = &hak_cache_zombie;
+		hak_self = &hak_cache_shared;
 		return hak_self;
 	}
 	hak_stop("adopt.before_publish");
@@ -63,8 +63,8 @@ struct hak_cache *hak_heap_attach(void)
 	if (hak_tsd_set(h->cache)) {
 		/* no destructor will come: nobody would ever get this heap back */
 		hak_cache_flush(h->cache);
-		hak_front_leave(&h->front);
-		hak_self = &hak_cache_zombie;
+		hak_hot_leave(&h->hot_region);
+		hak_self = &hak_cache_shared;
 		hak_heap_give(h);
 		atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_relaxed);
 		return hak_self;

@@ -8,7 +8,7 @@
 #include "heap/heap.h"
 
 /*
- * The usable cache of the calling thread, made or adopted if need be; &hak_cache_zombie if it
+ * The usable cache of the calling thread, made or adopted if need be; &hak_cache_shared if it
  * cannot have one.
  */
 struct hak_cache *hak_heap_attach(void);

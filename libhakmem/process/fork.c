@@ -16,8 +16,8 @@
 #include "life.h"
 #include "page/extent.h"
 #include "page/meta.h"
-#include "page/ring.h"
-#include "share/segment.h"
+#include "page/rcache.h"
+#include "share/share.h"
 #include "share/tune.h"
 
 /*
@@ -66,7 +66,7 @@ static void forget_counts(void)
 
 static void make_counts_private(struct hak_cache *c)
 {
-	if (!hak_segment_unshare())
+	if (!hak_share_unshare())
 		return;
 	if (c->magic == HAK_CACHE_MAGIC)
 		memcpy(hak_counters(c), &insider.counted, sizeof(insider.counted));
@@ -231,7 +231,7 @@ static void abandon_half_changed(bool inside_copy)
 	} row[] = {
 		{ HAK_LOCK_POOL, hak_pool_abandon },
 		{ HAK_LOCK_EXTENT, hak_extent_abandon },
-		{ HAK_LOCK_RING, hak_ring_abandon },
+		{ HAK_LOCK_RCACHE, hak_rcache_abandon },
 		{ HAK_LOCK_META, hak_meta_abandon },
 	};
 

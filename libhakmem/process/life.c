@@ -10,7 +10,7 @@
 #include "cache/purge.h"
 #include "heap/dead.h"
 #include "heap/sample.h"
-#include "share/segment.h"
+#include "share/share.h"
 #include "system/os.h"
 #include "tsd.h"
 
@@ -29,7 +29,7 @@ static bool enable_to(unsigned int to)
 	if (hak_os_enable_kept(hak_table.base + (size_t)from * HAK_HEAP_STRIDE,
 			       (size_t)(to - from) * HAK_HEAP_STRIDE) ||
 	    (first < last && hak_os_enable((char *)hak_heaps + first, last - first)) ||
-	    hak_segment_populate(from, to - from) < 0)
+	    hak_share_populate(from, to - from) < 0)
 		return false;
 	hak_table.enabled = to;
 	return true;
@@ -130,9 +130,9 @@ void hak_heap_give(struct hak_heap *h)
 
 /* ---- the shared heap ---- */
 
-struct hak_cache *hak_heap_zombie_enter(void)
+struct hak_cache *hak_heap_shared_enter(void)
 {
-	hak_lock(HAK_LOCK_ZOMBIE);
+	hak_lock(HAK_LOCK_SHARED);
 	if (hak_likely(hak_table.shared)) {
 		hak_sample_tune(hak_table.shared->cache);
 		return hak_table.shared->cache;
@@ -148,12 +148,12 @@ struct hak_cache *hak_heap_zombie_enter(void)
 	return hak_table.shared->cache;
 }
 
-void hak_heap_zombie_leave(struct hak_cache *c)
+void hak_heap_shared_leave(struct hak_cache *c)
 {
 	/* others' blocks are not held back: nobody knows when the next zombie comes */
 	if (c)
 		hak_cache_flush_remote(c);
-	hak_unlock(HAK_LOCK_ZOMBIE);
+	hak_unlock(HAK_LOCK_SHARED);
 }
 
 /* ---- fork ---- */
@@ -192,7 +192,7 @@ void hak_heap_fork_child(struct hak_cache *self)
 			continue;
 		}
 		init_cache(h);
-		hak_front_leave(&h->front);
+		hak_hot_leave(&h->hot_region);
 		if (h == hak_table.shared) {
 			/* in a copy without handlers: another is made when one is needed */
 			if (atomic_load_explicit(&h->busy, memory_order_acquire))

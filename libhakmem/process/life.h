@@ -15,10 +15,10 @@ void hak_heap_give(struct hak_heap *h);
 
 /*
  * The locked cache of threads without one. Between enter and leave the caller runs it; takes
- * HAK_LOCK_ZOMBIE.
+ * HAK_LOCK_SHARED.
  */
-struct hak_cache *hak_heap_zombie_enter(void);
-void hak_heap_zombie_leave(struct hak_cache *c);
+struct hak_cache *hak_heap_shared_enter(void);
+void hak_heap_shared_leave(struct hak_cache *c);
 
 /* In a fork child: other threads are gone, their heaps become dead or are leaked. */
 void hak_heap_fork_child(struct hak_cache *self);

@@ -53,7 +53,7 @@ unsigned int hak_tick_idle(void)
 	if (delay >= DELAY_NEVER)
 		return IDLE_MAX_S;
 	/* whales, in use or kept, are in both cells: what is left is of extents */
-	worth = hak_purge_by_age(hak_os_now_ms(), delay) || hak_ring_holds_dirty() ||
+	worth = hak_purge_by_age(hak_os_now_ms(), delay) || hak_rcache_holds_dirty() ||
 		hak_proc_read(HAK_C_MEM_DIRTY) != hak_proc_read(HAK_C_RING_DIRTY);
 	hak_heap_poke();
 	pause_s = worth ? 1 : pause_s * 2;

@@ -5,7 +5,7 @@
 #include "base/probe.h"
 #include "base/stats.h"
 #include "base/values.h"
-#include "segment.h"
+#include "share.h"
 #include "system/os.h"
 
 enum { OWN_LAYERS = HAK_ORIGIN_ENVIRONMENT + 1 };

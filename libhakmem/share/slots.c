@@ -109,7 +109,7 @@ void hak_slots_drop(void)
 {
 	bool left = false;
 
-	hak_lock(HAK_LOCK_ZOMBIE);
+	hak_lock(HAK_LOCK_SHARED);
 	hak_lock(HAK_LOCK_REGISTRY);
 	hak_slots_unshare_unused();
 	if (hak_slots_alone()) {
@@ -122,7 +122,7 @@ void hak_slots_drop(void)
 		}
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);
-	hak_unlock(HAK_LOCK_ZOMBIE);
+	hak_unlock(HAK_LOCK_SHARED);
 	/* release: pairs with hak_slots_settle(), which reads the table */
 	atomic_store_explicit(&hak_slots_leaving, left, memory_order_release);
 }

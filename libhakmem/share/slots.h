@@ -34,7 +34,7 @@ static inline bool hak_slots_alone(void)
 
 /*
  * Makes slots writable that were not touched before, as private memory or as the segment's: results
- * as of hak_segment_populate().
+ * as of hak_share_populate().
  */
 int hak_slots_enable(unsigned int first, unsigned int count);
 int hak_slots_populate(unsigned int first, unsigned int count);

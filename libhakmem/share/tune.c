@@ -22,7 +22,7 @@
 #include "heap/heap.h"
 #include "layers.h"
 #include "page/lazy.h"
-#include "segment.h"
+#include "share.h"
 #include "slots.h"
 #include "system/os.h"
 
@@ -110,11 +110,11 @@ static void fill_page(struct hak_tune *page)
 static void begin_to_listen(void)
 {
 	st.taken = 0;
-	listen_to(hak_segment_tune());
+	listen_to(hak_share_tune());
 	__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	hak_layers_evaluate();
 	if (hak_tun(HAK_T_REGION_EVICT) == HAK_EVICT_FREE)
-		hak_segment_lazy_prepare();
+		hak_share_lazy_prepare();
 }
 
 static void make_segment(void)
@@ -122,7 +122,7 @@ static void make_segment(void)
 	struct hak_tune page;
 
 	fill_page(&page);
-	if (!hak_segment_create(&page, hak_layers_locked()))
+	if (!hak_share_create(&page, hak_layers_locked()))
 		begin_to_listen();
 }
 
@@ -136,11 +136,11 @@ void hak_tune_call(void)
 
 static void drop_segment(void)
 {
-	struct hak_tune *page = hak_segment_tune();
+	struct hak_tune *page = hak_share_tune();
 
 	hak_tune_call(); /* while the word it waits on is still the shared one */
 	listen_to(NULL);
-	if (hak_segment_drop())
+	if (hak_share_drop())
 		listen_to(page);
 	else
 		hak_purge_tuned(); /* makes the other threads look, and move their counters */
@@ -150,7 +150,7 @@ static void follow_segment_switch(bool was_on)
 {
 	bool on = hak_tun(HAK_T_CONTROL_SEGMENT);
 
-	if (!on && hak_segment_tune())
+	if (!on && hak_share_tune())
 		drop_segment();
 	else if (on && !was_on && !st.no_segment)
 		make_segment();
@@ -161,7 +161,7 @@ static void follow_segment_switch(bool was_on)
 /* Under HAK_LOCK_TUNE. */
 static void apply(bool reevaluate)
 {
-	struct hak_tune *page = hak_segment_tune();
+	struct hak_tune *page = hak_share_tune();
 	bool was_on = hak_tun(HAK_T_CONTROL_SEGMENT), news = false;
 
 	if (page) {
@@ -185,7 +185,7 @@ static void apply(bool reevaluate)
 	}
 	follow_segment_switch(was_on);
 	if (hak_tun(HAK_T_REGION_EVICT) == HAK_EVICT_FREE)
-		hak_segment_lazy_prepare();
+		hak_share_lazy_prepare();
 	hak_stats_fold();
 }
 
@@ -195,7 +195,7 @@ static void apply(bool reevaluate)
  */
 static uint64_t take_purge(uint32_t *ret_level)
 {
-	struct hak_tune *page = hak_segment_tune();
+	struct hak_tune *page = hak_share_tune();
 	uint64_t request;
 
 	if (!page || !magic_is_there(page))
@@ -285,13 +285,13 @@ static void look_for_pageout(void)
 		return;
 	now = hak_os_now_ms();
 	last = atomic_load_explicit(&st.looked_ms, memory_order_relaxed);
-	if (!hak_segment_tune() || now - last < LOOK_MS || !hak_trylock(HAK_LOCK_TUNE))
+	if (!hak_share_tune() || now - last < LOOK_MS || !hak_trylock(HAK_LOCK_TUNE))
 		return;
 	atomic_store_explicit(&st.looked_ms, now, memory_order_relaxed);
 	atomic_store_explicit(&st.look, false, memory_order_relaxed);
-	attached = hak_segment_pageout_locked();
+	attached = hak_share_pageout_locked();
 	if (attached)
-		hak_segment_lazy_prepare();
+		hak_share_lazy_prepare();
 	hak_lazy_set_pageout(attached);
 	hak_unlock(HAK_LOCK_TUNE);
 }
@@ -375,7 +375,7 @@ void hak_tune_fork_child(void)
 	listen_to(NULL);
 	hak_lazy_set_pageout(false);
 	fill_page(&page);
-	if (!hak_segment_leave(hak_tun(HAK_T_CONTROL_SEGMENT) ? &page : NULL, hak_layers_locked()))
+	if (!hak_share_leave(hak_tun(HAK_T_CONTROL_SEGMENT) ? &page : NULL, hak_layers_locked()))
 		begin_to_listen();
 	atomic_store_explicit(&st.forking, false, memory_order_relaxed);
 }

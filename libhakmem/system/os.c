@@ -209,7 +209,7 @@ static void *map_trimmed(size_t bytes, size_t align)
 
 /*
  * The kernel places mappings top-down, each right below the last, so what it picks is aligned as
- * long as we map whole granules and nobody maps in between. If not, the boundary below what it
+ * long as we map whole slices and nobody maps in between. If not, the boundary below what it
  * picked is likely to be free, or one further down, below libraries and reservations: that takes no
  * more than `bytes` at any time, and RLIMIT_AS and RLIMIT_DATA may not allow more.
  */
@@ -234,7 +234,7 @@ void *hak_os_map(size_t bytes, size_t align)
 {
 	long r;
 
-	hak_assert(!(bytes & (HAK_GRANULE - 1)) && align >= HAK_GRANULE && !(align & (align - 1)));
+	hak_assert(!(bytes & (HAK_SLICE - 1)) && align >= HAK_SLICE && !(align & (align - 1)));
 	if (bytes + align < bytes)
 		return NULL;
 	r = map_anon(CALL_MMAP, NULL, bytes, PROT_READ | PROT_WRITE, 0);

@@ -9,7 +9,7 @@
  * else is refused here with -EPERM.
  *
  * Errors are negative errno; mappings are NULL on failure. In debug builds tests can let calls fail
- * (stop.h), and none may be made under POOL, EXTENT or RING.
+ * (stop.h), and none may be made under POOL, EXTENT or RCACHE.
  */
 #ifndef HAK_OS_H
 #define HAK_OS_H
@@ -21,16 +21,16 @@
 
 #include "base/hak.h"
 
-/* every mapping of ours owns whole granules (HAZARDS: strangers) */
-#define HAK_GRANULE ((size_t)64 << 10)
-#define HAK_EXTENT  ((size_t)2 << 20)
+/* every mapping of ours owns whole slices (HAZARDS: strangers) */
+#define HAK_SLICE  ((size_t)64 << 10)
+#define HAK_EXTENT ((size_t)2 << 20)
 
 extern HAK_HIDDEN size_t hak_page; /* bytes of a page, from auxv */
 
 void hak_os_init(void); /* page size; idempotent, callable before constructors */
 
 /*
- * Zeroed private memory at an address aligned to `align` (a power of two >= a granule). NULL: no
+ * Zeroed private memory at an address aligned to `align` (a power of two >= a slice). NULL: no
  * memory.
  */
 void *hak_os_map(size_t bytes, size_t align);

@@ -492,7 +492,7 @@ static void no_memory(void)
 /* ---- under the inner locks ---- */
 
 /*
- * No page is touched for the first time: the kernel may throttle who does. Of the map of granules a
+ * No page is touched for the first time: the kernel may throttle who does. Of the map of slices a
  * page spans 16 MiB of addresses, so that some of these are new.
  */
 static void touches_nothing_under_locks(void)

@@ -97,7 +97,7 @@ static void whales_while_evicting(void)
 	hazard_begin();
 	set("region.free_force", "on");
 	for (int m = 0; m < 4; m++) {
-		whales_while_evicting_at("ring.evicting", modes[m == 3 ? 0 : m]);
+		whales_while_evicting_at("rcache.evicting", modes[m == 3 ? 0 : m]);
 		whales_while_evicting_at("purge.before_madvise.whale", modes[m == 3 ? 0 : m]);
 	}
 }
@@ -122,7 +122,7 @@ static void whales_while_resizing(void)
 		blocks_give_some(&old, 0, 1);
 		blocks_give_some(&old, 2, 3);
 		blocks_give_some(&old, 4, 5);
-		actor_hold(&purger, "ring.resized", resize_ring, NULL);
+		actor_hold(&purger, "rcache.resized", resize_ring, NULL);
 		blocks_take(&now);
 		blocks_give_some(&now, 0, 3);
 		actor_release(&purger);
@@ -153,7 +153,7 @@ static void give_pointer(void *arg)
 /* A whale goes to its thread's own place while that is taken away: it is kept once, or gone. */
 static void front_while_dropped(void)
 {
-	static const char *const stop[] = { "front.before_put", "front.after_put" };
+	static const char *const stop[] = { "hot.before_put", "hot.after_put" };
 	struct blocks b = { .size = 2 * MIB, .n = 4, .seed = 5 };
 	void *p;
 
@@ -184,7 +184,7 @@ static void front_while_dropped(void)
 	}
 }
 
-static void drop_fronts(void *arg)
+static void drop_all_hot(void *arg)
 {
 	(void)arg;
 	set("whale.ring_slots", "32");
@@ -202,7 +202,7 @@ static void front_while_taken(void)
 	actor_start(&purger);
 	actor_do(&third, one_size_in_turn, &p);
 	actor_do(&third, give_pointer, &p);
-	actor_hold(&purger, "front.dropping", drop_fronts, NULL);
+	actor_hold(&purger, "hot.dropping", drop_all_hot, NULL);
 	actor_do(&third, blocks_take, &mine);
 	actor_release(&purger);
 	blocks_take(&others);
@@ -609,7 +609,7 @@ static void unpublished_before_get(size_t have, size_t want)
 	CHECK(published(b.p[0], want, &torn) && !torn, "not lazily freed");
 	b.size = want;
 	hits = counter("whale.hits");
-	actor_hold(&third, "ring.got", take_one, &b);
+	actor_hold(&third, "rcache.got", take_one, &b);
 	CHECK(!published(b.p[0], want, &torn) && !torn);
 	actor_release(&third);
 	CHECK(counter("whale.hits") == hits + 1);

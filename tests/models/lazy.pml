@@ -3,7 +3,7 @@
  * lazy.pml - the table of lazily freed ranges, published for who may page them out.
  *
  * Stands for, in libhakmem/page/lazy.c: hak_lazy_add, hak_lazy_remove;
- * in libhakmem/page/ring.c: ring_add and ring_remove as they call them; in
+ * in libhakmem/page/rcache.c: ring_add and ring_remove as they call them; in
  * control/pageout.c: read_ranges.
  *
  * Three regions of different sizes and a table of two, largest first; two threads free
@@ -12,14 +12,14 @@
  * what the reader acts upon is the table as it was at one moment of its reading: whole
  * entries, none twice. That a region may be handed out right after that moment is not
  * prevented: MADV_PAGEOUT of pages in use loses no data. MADV_FREE itself is done before
- * the region is in the ring (ring.pml).
+ * the region is in the ring (rcache.pml).
  *
  * SLOW: LONG
  * BREAK_REMOVED_LATE: the region is handed out, then unpublished
  *	-> published
  * BREAK_ADDED_LATE: the region is in the ring, then published in a second lock hold
  *	-> state.r.
- * BREAK_UNLOCKED: the table is changed without HAK_LOCK_RING
+ * BREAK_UNLOCKED: the table is changed without HAK_LOCK_RCACHE
  *	-> a0|a1|published|state.r.
  * BREAK_NO_ODD: seq is not odd during a change (release fence)
  *	-> a0|a1|moment
@@ -46,7 +46,7 @@
 
 #define IN_USE	0
 #define OUT	1	/* freed, or handed out soon: one thread's */
-#define RING	2
+#define RCACHE	2
 
 byte state[REGIONS + 1];	/* of the region at addr 1.. */
 byte changes;
@@ -80,7 +80,7 @@ inline lazy_end()
 /* Largest first; a full table forgets its smallest range. */
 inline hak_lazy_add(r)
 {
-	assert(state[r] == RING);
+	assert(state[r] == RCACHE);
 	if
 	:: count == RANGES && addr[RANGES - 1] >= r
 	:: else ->
@@ -159,7 +159,7 @@ proctype thread()
 	   if
 	   :: r ->
 		LOCK();
-		state[r] = RING;
+		state[r] = RCACHE;
 #ifdef BREAK_ADDED_LATE
 		UNLOCK();
 		LOCK();
@@ -174,9 +174,9 @@ proctype thread()
 		LOCK();
 		atomic {
 			if
-			:: state[1] == RING -> r = 1
-			:: state[2] == RING -> r = 2
-			:: state[3] == RING -> r = 3
+			:: state[1] == RCACHE -> r = 1
+			:: state[2] == RCACHE -> r = 2
+			:: state[3] == RCACHE -> r = 3
 			:: else
 			fi;
 			if
@@ -260,7 +260,7 @@ proctype reader()
 init
 {
 	d_step {
-		state[2] = RING;
+		state[2] = RCACHE;
 		addr[0] = 2; bytes[0] = BYTES(2); count = 1; published = BIT(2)
 	};
 	atomic { run thread(); run thread(); run reader() }

@@ -10,7 +10,7 @@
  */
 #include "../../libhakmem/page/clean.c"
 
-#include "libhakmem/page/granule.h"
+#include "libhakmem/page/slice.h"
 #include "unit.h"
 
 enum { EXTENTS = 64, PIECES = 512, STEPS = 40000 };
@@ -145,16 +145,15 @@ static void check_extent(const struct hak_extent *e)
 		      hak_extent_row(e) == HAK_EXTENT_ROWS - 1,
 	      "row %u: %u, an extent: %u", hak_extent_row(e),
 	      hak_extents.longest[e->kind][hak_extent_row(e)], e->longest);
-	for (size_t at = 0; at < HAK_EXTENT; at += HAK_GRANULE) {
-		const struct hak_granule *g = hak_granule(e->base + at);
+	for (size_t at = 0; at < HAK_EXTENT; at += HAK_SLICE) {
+		const struct hak_slice *g = hak_slice(e->base + at);
 
 		/* those of this process's slabs are set by slab.c */
-		if (e->kind == HAK_EXTENT_SLABS && hak_granule_kind(g) == HAK_SLAB)
+		if (e->kind == HAK_EXTENT_SLABS && hak_slice_kind(g) == HAK_SLAB)
 			continue;
-		CHECK(hak_granule_kind(g) == (e->kind == HAK_EXTENT_RUNS ? HAK_RUNS : HAK_FOREIGN),
-		      "kind %u of a granule", hak_granule_kind(g));
-		CHECK(e->kind != HAK_EXTENT_RUNS || atomic_load(&g->word) == e,
-		      "another's granule");
+		CHECK(hak_slice_kind(g) == (e->kind == HAK_EXTENT_RUNS ? HAK_RUNS : HAK_FOREIGN),
+		      "kind %u of a slice", hak_slice_kind(g));
+		CHECK(e->kind != HAK_EXTENT_RUNS || atomic_load(&g->word) == e, "another's slice");
 	}
 	hak_extent_check(e);
 }
@@ -205,7 +204,7 @@ static void forget_unmapped(void)
 			continue;
 		CHECK(models[i].kind == HAK_EXTENT_FREE && !model_used(&models[i]),
 		      "unmapped in use");
-		CHECK(!hak_granule_kind(hak_granule(models[i].base)), "granule of what is gone");
+		CHECK(!hak_slice_kind(hak_slice(models[i].base)), "slice of what is gone");
 		models[i].base = NULL;
 	}
 }

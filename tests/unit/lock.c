@@ -55,47 +55,47 @@ static void one_thread(void)
 
 static void twice(void)
 {
-	hak_lock(HAK_LOCK_RING);
-	hak_lock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
+	hak_lock(HAK_LOCK_RCACHE);
 }
 
 static void out_of_order(void)
 {
-	hak_lock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
 	hak_lock(HAK_LOCK_EXTENT);
 }
 
 static void in_order(void)
 {
 	hak_lock(HAK_LOCK_EXTENT);
-	hak_lock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
 	hak_unlock(HAK_LOCK_EXTENT);
 	hak_lock(HAK_LOCK_META);
 }
 
 static void call_under_ring(void)
 {
-	hak_lock(HAK_LOCK_RING);
-	hak_os_map(HAK_GRANULE, HAK_GRANULE);
+	hak_lock(HAK_LOCK_RCACHE);
+	hak_os_map(HAK_SLICE, HAK_SLICE);
 }
 
 static void call_under_pool(void)
 {
 	hak_lock(HAK_LOCK_POOL);
-	hak_os_map(HAK_GRANULE, HAK_GRANULE);
+	hak_os_map(HAK_SLICE, HAK_SLICE);
 }
 
 static void call_under_purge_and_meta(void)
 {
 	hak_lock(HAK_LOCK_PURGE);
 	hak_lock(HAK_LOCK_META);
-	hak_os_map(HAK_GRANULE, HAK_GRANULE);
+	hak_os_map(HAK_SLICE, HAK_SLICE);
 }
 
 static void call_while_forking(void)
 {
 	hak_lock_fork_prepare();
-	hak_os_map(HAK_GRANULE, HAK_GRANULE);
+	hak_os_map(HAK_SLICE, HAK_SLICE);
 }
 
 /* In a child, for it may die; what it said, or "" if it lived. */
@@ -185,9 +185,9 @@ static void *counts(void *arg)
 {
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		if (i % 8)
-			hak_lock(HAK_LOCK_RING);
+			hak_lock(HAK_LOCK_RCACHE);
 		else
-			while (!hak_trylock(HAK_LOCK_RING))
+			while (!hak_trylock(HAK_LOCK_RCACHE))
 				sched_yield();
 		if (atomic_fetch_add(&inside, 1))
 			EXPECT(0, "two inside");
@@ -195,7 +195,7 @@ static void *counts(void *arg)
 		if (i % 64 == 0)
 			sched_yield();
 		atomic_fetch_sub(&inside, 1);
-		hak_unlock(HAK_LOCK_RING);
+		hak_unlock(HAK_LOCK_RCACHE);
 	}
 	return arg;
 }

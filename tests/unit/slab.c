@@ -256,7 +256,7 @@ static void one_slab(unsigned int cls)
 #if HAK_CONTROL
 	CHECK(hak_proc_read(HAK_C_MEM_SLAB) % HAK_SLAB_BYTES == 0, "class %u", cls);
 #endif
-	CHECK(!hak_granule_kind(hak_granule(slab->base)) && !hak_granule_tag(slab->base), "mark");
+	CHECK(!hak_slice_kind(hak_slice(slab->base)) && !hak_slice_tag(slab->base), "mark");
 }
 
 static void even_classes(void)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * front.pml - a region kept in front of the ring by its thread, and taken away.
+ * hot.pml - a region kept in hot of the ring by its thread, and taken away.
  *
- * Stands for, in libhakmem: hak_front_take, hak_front_put; of ring:
- * drop_front, earn_front; of whale: hak_whale_alloc and hak_whale_free as they
+ * Stands for, in libhakmem: hak_hot_take, hak_hot_put; of ring:
+ * drop_hot, earn_hot; of whale: hak_whale_alloc and hak_whale_free as they
  * call them.
  *
- * A thread with two regions allocates and frees them, into its front while it has the
+ * A thread with two regions allocates and frees them, into its hot while it has the
  * right to (most), else into the ring, and earns the right again now and then; a purger
  * takes the right and what lies there away. For ever. Shown: a region has one owner at a
- * time; when nobody is in the middle of something, a region in front is backed by the
+ * time; when nobody is in the middle of something, a region in hot is backed by the
  * right to keep it there, which is what the ring's limits count.
- * Not here: sizes, epochs, the ring's own lists (ring.pml).
+ * Not here: sizes, epochs, the ring's own lists (rcache.pml).
  *
  * BREAK_MOST_READ_EARLY: the right is looked at before the region is put there only
  *	-> most
@@ -27,12 +27,12 @@
 
 #define THREAD	1
 #define FRONT	2
-#define RING	3
+#define RCACHE	3
 #define PURGER	4
 
 byte owner[REGIONS + 1];	/* ghost */
-byte front;			/* front.region */
-bit most;			/* front.most; HAK_LOCK_RING to write */
+byte hot;			/* hot.region */
+bit most;			/* hot.most; HAK_LOCK_RCACHE to write */
 bit ring_lock;
 byte busy;			/* processes within something */
 
@@ -45,12 +45,12 @@ inline hand(r, from, to)
 	owner[r] = to
 }
 
-/* The exchange of front.region with `new`; what was there is the caller's. */
+/* The exchange of hot.region with `new`; what was there is the caller's. */
 inline exchange(new, old, me)
 {
 	atomic {
-		old = front;
-		front = new;
+		old = hot;
+		hot = new;
 		if
 		:: new != NIL -> hand(new, me, FRONT)
 		:: else
@@ -65,8 +65,8 @@ inline exchange(new, old, me)
 inline to_ring(r, me)
 {
 	lock();
-	hand(r, me, RING);
-	if	/* earn_front */
+	hand(r, me, RCACHE);
+	if	/* earn_hot */
 	:: !most -> most = 1
 	:: skip
 	fi;
@@ -81,8 +81,8 @@ active proctype thread()
 	do
 	:: d_step { busy++; r = NIL };	/* hak_whale_alloc */
 #ifdef BREAK_TAKE_IN_TWO
-		old = front;
-		front = NIL;
+		old = hot;
+		hot = NIL;
 		if
 		:: old != NIL -> hand(old, FRONT, THREAD)
 		:: else
@@ -95,9 +95,9 @@ active proctype thread()
 		:: r == NIL ->
 			lock();
 			if
-			:: owner[1] == RING -> r = 1; hand(1, RING, THREAD)
-			:: owner[2] == RING -> r = 2; hand(2, RING, THREAD)
-			:: owner[1] != RING && owner[2] != RING
+			:: owner[1] == RCACHE -> r = 1; hand(1, RCACHE, THREAD)
+			:: owner[2] == RCACHE -> r = 2; hand(2, RCACHE, THREAD)
+			:: owner[1] != RCACHE && owner[2] != RCACHE
 			fi;
 			unlock()
 		:: else
@@ -145,8 +145,8 @@ active proctype purger()
 #else
 		most = 0;
 #ifdef BREAK_DROP_IN_TWO
-		old = front;
-		front = NIL;
+		old = hot;
+		hot = NIL;
 		if
 		:: old != NIL -> hand(old, FRONT, PURGER)
 		:: else
@@ -156,7 +156,7 @@ active proctype purger()
 #endif
 #endif
 		if
-		:: old != NIL -> hand(old, PURGER, RING)
+		:: old != NIL -> hand(old, PURGER, RCACHE)
 		:: else
 		fi;
 		unlock();
@@ -167,11 +167,11 @@ active proctype purger()
 active proctype watcher()
 {
 	do
-	:: atomic { busy == 0 -> assert(front == NIL || most) /* backed */ }
+	:: atomic { busy == 0 -> assert(hot == NIL || most) /* backed */ }
 	od
 }
 
 init
 {
-	atomic { owner[1] = RING; owner[2] = RING }
+	atomic { owner[1] = RCACHE; owner[2] = RCACHE }
 }

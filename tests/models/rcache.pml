@@ -3,9 +3,9 @@
  * ring.pml - regions kept for the next whale, evicted, resized and limited meanwhile.
  *
  * Stands for, in libhakmem/cache/whale.c: hak_whale_alloc, hak_whale_free, hak_whale_resize
- * (its move); in libhakmem/page/ring.c: hak_ring_get, hak_ring_put, over_limits,
- * hak_ring_unmap, evict_batch with take, hak_region_evict and put_back,
- * hak_ring_tuned; hak_region_open.
+ * (its move); in libhakmem/page/rcache.c: hak_rcache_get, hak_rcache_put, over_limits,
+ * hak_rcache_unmap, evict_batch with take, hak_region_evict and put_back,
+ * hak_rcache_tuned; hak_region_open.
  *
  * Three addresses in a row, each with a region or without; one thread allocates,
  * writes, reallocates and frees a whale; one purges; one changes the limit from 3 to 0
@@ -14,10 +14,10 @@
  * is zero; what a program has is open, and what the ring has without pages is closed; the
  * byte map knows a whale in use and nothing else; with nobody in the middle
  * of something the ring is within its limit. Calls to the kernel are steps of their own
- * and made without HAK_LOCK_RING: between them everything else can happen. MADV_FREE
+ * and made without HAK_LOCK_RCACHE: between them everything else can happen. MADV_FREE
  * leaves the old content or zeros; any call may refuse.
  * Not here: best fit (an entry fits or not), ages, batch sizes; splitting and joining of
- * regions in the ring, which is one lock hold and makes no call; fronts (front.pml).
+ * regions in the ring, which is one lock hold and makes no call; hot regions (hot.pml).
  *
  * RUN: STRANGER
  * BREAK_PURGE_IN_PLACE: regions stay in the ring while they are given back
@@ -52,9 +52,9 @@
 #define REGIONS	3
 #define NIL	REGIONS		/* no region */
 
-/* Who may touch the region (ghost, but for RING). */
+/* Who may touch the region (ghost, but for RCACHE). */
 #define NOBODY	0		/* not mapped */
-#define RING	1
+#define RCACHE	1
 #define HELD	2		/* + process id */
 
 byte held[REGIONS];		/* one of the above */
@@ -73,7 +73,7 @@ bit ring_lock;
 byte busy;			/* ghost: operations under way */
 
 #define MINE(r)		(held[r] == HELD + _pid)
-#define IN_RING		((held[0] == RING) + (held[1] == RING) + (held[2] == RING))
+#define IN_RING		((held[0] == RCACHE) + (held[1] == RCACHE) + (held[2] == RCACHE))
 
 inline lock()
 {
@@ -89,9 +89,9 @@ inline unlock()
 inline ring_get(r)
 {
 	if
-	:: held[0] == RING -> r = 0
-	:: held[1] == RING -> r = 1
-	:: held[2] == RING -> r = 2
+	:: held[0] == RCACHE -> r = 0
+	:: held[1] == RCACHE -> r = 1
+	:: held[2] == RCACHE -> r = 2
 	fi
 }
 
@@ -175,7 +175,7 @@ inline hak_whale_alloc()
 	lock();
 	if
 	:: atomic { IN_RING -> ring_get(r); unlock() };
-		d_step { assert(held[r] == RING); closed[r] = 0; r = NIL }
+		d_step { assert(held[r] == RCACHE); closed[r] = 0; r = NIL }
 	:: atomic { r = NIL; unlock() }
 	fi;
 #endif
@@ -185,7 +185,7 @@ inline hak_whale_alloc()
 	:: r = NIL
 	fi;
 	if
-	:: r != NIL -> d_step { assert(held[r] == RING); held[r] = HELD + _pid }
+	:: r != NIL -> d_step { assert(held[r] == RCACHE); held[r] = HELD + _pid }
 	:: else
 	fi;
 #else
@@ -247,7 +247,7 @@ inline hak_whale_free()
 	lock();
 	d_step {
 		assert(MINE(r));
-		held[r] = RING;
+		held[r] = RCACHE;
 #ifndef BREAK_LIMIT_READ_EARLY
 		limit = slots;
 #endif
@@ -303,9 +303,9 @@ proctype program()
 }
 
 #ifdef BREAK_PURGE_IN_PLACE
-#define TAKE(r)		taken[r] = (held[r] == RING && dirty[r])
+#define TAKE(r)		taken[r] = (held[r] == RCACHE && dirty[r])
 #else
-#define TAKE(r)		taken[r] = (held[r] == RING && dirty[r]); \
+#define TAKE(r)		taken[r] = (held[r] == RCACHE && dirty[r]); \
 			held[r] = (taken[r] -> HELD + _pid : held[r])
 #endif
 
@@ -392,9 +392,9 @@ proctype purger()
 			assert(!(taken[0] && gone[0] && !closed[0]) &&
 			       !(taken[1] && gone[1] && !closed[1]) &&
 			       !(taken[2] && gone[2] && !closed[2]));
-			held[0] = (taken[0] -> RING : held[0]); taken[0] = 0;
-			held[1] = (taken[1] -> RING : held[1]); taken[1] = 0;
-			held[2] = (taken[2] -> RING : held[2]); taken[2] = 0
+			held[0] = (taken[0] -> RCACHE : held[0]); taken[0] = 0;
+			held[1] = (taken[1] -> RCACHE : held[1]); taken[1] = 0;
+			held[2] = (taken[2] -> RCACHE : held[2]); taken[2] = 0
 		};
 		do
 #ifdef BREAK_BACK_OVER_LIMIT
@@ -430,7 +430,7 @@ proctype stranger()
 	od
 }
 #else
-/* The tunable changes, then hak_ring_tuned. */
+/* The tunable changes, then hak_rcache_tuned. */
 proctype tuner()
 {
 	byte x = NIL;
@@ -450,7 +450,7 @@ proctype tuner()
 		:: atomic {
 			IN_RING > slots -> ring_get(x); unlock() };
 			map[x] = 0;
-			d_step { assert(held[x] == RING); held[x] = NOBODY };
+			d_step { assert(held[x] == RCACHE); held[x] = NOBODY };
 			lock()
 		:: else -> break
 #else
@@ -472,10 +472,10 @@ init
 {
 	d_step {
 #ifndef STRANGER
-		held[1] = RING; dirty[1] = 1; content[1] = 1;
-		held[2] = RING; dirty[2] = 1; content[2] = 1;
+		held[1] = RCACHE; dirty[1] = 1; content[1] = 1;
+		held[2] = RCACHE; dirty[2] = 1; content[2] = 1;
 #endif
-		held[0] = RING; dirty[0] = 1; content[0] = 1
+		held[0] = RCACHE; dirty[0] = 1; content[0] = 1
 	};
 	atomic {
 		run program(); run purger();

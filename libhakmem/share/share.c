@@ -11,7 +11,7 @@
  * counters are made accessible by mprotect, and a reader reaches each byte through the mappings.
  * Of hakmem-tune one descriptor stays, for whom and when it does not: doc/control.md.
  */
-#include "segment.h"
+#include "share.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -64,7 +64,7 @@ static void publish_populated(unsigned int slots)
 		__atomic_store_n(&hak_ack->heaps_populated, slots, __ATOMIC_RELEASE);
 }
 
-int hak_segment_populate(unsigned int first, unsigned int count)
+int hak_share_populate(unsigned int first, unsigned int count)
 {
 	bool shared = exists();
 	int r = shared ? hak_slots_populate(first, count) : hak_slots_enable(first, count);
@@ -232,7 +232,7 @@ static int create(const struct hak_tune *layers, bool fresh, bool locked)
 	return 0;
 }
 
-int hak_segment_create(const struct hak_tune *layers, bool locked)
+int hak_share_create(const struct hak_tune *layers, bool locked)
 {
 	int r = -EAGAIN;
 
@@ -240,7 +240,7 @@ int hak_segment_create(const struct hak_tune *layers, bool locked)
 		return 0;
 	if (hak_os_sandboxed())
 		return -EPERM;
-	hak_lock(HAK_LOCK_ZOMBIE);
+	hak_lock(HAK_LOCK_SHARED);
 	hak_lock(HAK_LOCK_REGISTRY);
 	if (hak_heap_base() && hak_slots_alone()) {
 		/* that of a segment that was dropped while there were other threads */
@@ -251,11 +251,11 @@ int hak_segment_create(const struct hak_tune *layers, bool locked)
 			hak_slots_forget();
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);
-	hak_unlock(HAK_LOCK_ZOMBIE);
+	hak_unlock(HAK_LOCK_SHARED);
 	return r;
 }
 
-struct hak_tune *hak_segment_tune(void)
+struct hak_tune *hak_share_tune(void)
 {
 	return exists() ? seg.tune : NULL;
 }
@@ -264,12 +264,12 @@ struct hak_tune *hak_segment_tune(void)
 
 static _Atomic bool threads_seen;
 
-void hak_segment_note_threads(bool there_are)
+void hak_share_note_threads(bool there_are)
 {
 	atomic_store_explicit(&threads_seen, there_are, memory_order_relaxed);
 }
 
-int hak_segment_drop(void)
+int hak_share_drop(void)
 {
 	bool may_close = !atomic_load_explicit(&threads_seen, memory_order_relaxed);
 
@@ -286,7 +286,7 @@ int hak_segment_drop(void)
 	return 0;
 }
 
-bool hak_segment_unshare(void)
+bool hak_share_unshare(void)
 {
 	int r;
 
@@ -303,7 +303,7 @@ bool hak_segment_unshare(void)
 	return !r;
 }
 
-int hak_segment_leave(const struct hak_tune *layers, bool locked)
+int hak_share_leave(const struct hak_tune *layers, bool locked)
 {
 	int r = -ENODEV;
 
@@ -329,7 +329,7 @@ int hak_segment_leave(const struct hak_tune *layers, bool locked)
 
 /* ---- page-out ---- */
 
-void hak_segment_lazy_prepare(void)
+void hak_share_lazy_prepare(void)
 {
 	if (!exists() || seg.lazy_ready)
 		return;
@@ -340,7 +340,7 @@ void hak_segment_lazy_prepare(void)
 	hak_lazy_use(seg.lazy);
 }
 
-bool hak_segment_pageout_locked(void)
+bool hak_share_pageout_locked(void)
 {
 	return exists() && !hak_os_sandboxed() &&
 	       hak_memfd_is_locked(&seg.tune_fd, HAK_LOCK_PAGEOUT);
@@ -348,44 +348,44 @@ bool hak_segment_pageout_locked(void)
 
 #else /* !HAK_CONTROL */
 
-int hak_segment_create(const struct hak_tune *layers, bool locked)
+int hak_share_create(const struct hak_tune *layers, bool locked)
 {
 	(void)layers, (void)locked;
 	return -EOPNOTSUPP;
 }
 
-int hak_segment_populate(unsigned int first, unsigned int count)
+int hak_share_populate(unsigned int first, unsigned int count)
 {
 	return hak_slots_enable(first, count);
 }
 
-int hak_segment_drop(void)
+int hak_share_drop(void)
 {
 	return 0;
 }
 
-int hak_segment_leave(const struct hak_tune *layers, bool locked)
+int hak_share_leave(const struct hak_tune *layers, bool locked)
 {
 	(void)layers, (void)locked;
 	hak_stats_fork_child();
 	return -EOPNOTSUPP;
 }
 
-struct hak_tune *hak_segment_tune(void)
+struct hak_tune *hak_share_tune(void)
 {
 	return NULL;
 }
 
-void hak_segment_lazy_prepare(void)
+void hak_share_lazy_prepare(void)
 {
 }
 
-bool hak_segment_unshare(void)
+bool hak_share_unshare(void)
 {
 	return true;
 }
 
-bool hak_segment_pageout_locked(void)
+bool hak_share_pageout_locked(void)
 {
 	return false;
 }

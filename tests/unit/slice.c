@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/granule.c: address to owner. Ranges around the borders of what the map is made of,
- * at addresses where nothing of ours lies: 4 GiB windows, pieces of 256 MiB of granules and of 32
- * MiB of slab descriptors. Each granule keeps what was said of it alone.
+ * libhakmem/page/slice.c: address to owner. Ranges around the borders of what the map is made of,
+ * at addresses where nothing of ours lies: 4 GiB windows, pieces of 256 MiB of slices and of 32
+ * MiB of slab descriptors. Each slice keeps what was said of it alone.
  */
-#include "libhakmem/page/granule.h"
+#include "libhakmem/page/slice.h"
 
 #include <errno.h>
 
@@ -22,11 +22,11 @@ static void *at(uintptr_t a)
 
 static void is_foreign(uintptr_t a)
 {
-	EXPECT(hak_granule_kind(hak_granule(at(a))) == HAK_FOREIGN, "%#" PRIxPTR, a);
-	EXPECT(hak_granule_tag(at(a)) == 0, "%#" PRIxPTR, a);
+	EXPECT(hak_slice_kind(hak_slice(at(a))) == HAK_FOREIGN, "%#" PRIxPTR, a);
+	EXPECT(hak_slice_tag(at(a)) == 0, "%#" PRIxPTR, a);
 }
 
-/* What only this granule can be: a word, a kind, a class, a tag, the descriptor beside it. */
+/* What only this slice can be: a word, a kind, a class, a tag, the descriptor beside it. */
 static void *word_of(uintptr_t a)
 {
 	return (void *)(a * 8 + 1);
@@ -44,13 +44,13 @@ static unsigned int tag_of(uintptr_t a)
 
 static void write_all(uintptr_t from, uintptr_t to, bool slabs)
 {
-	for (uintptr_t a = from; a < to; a += HAK_GRANULE) {
-		struct hak_granule *g = hak_granule_ours(at(a));
+	for (uintptr_t a = from; a < to; a += HAK_SLICE) {
+		struct hak_slice *g = hak_slice_ours(at(a));
 
 		is_foreign(a);
-		hak_granule_set(g, kind_of(a), word_of(a));
+		hak_slice_set(g, kind_of(a), word_of(a));
 		g->cls = (uint8_t)tag_of(a);
-		hak_granule_set_tag(at(a), tag_of(a));
+		hak_slice_set_tag(at(a), tag_of(a));
 		if (slabs) {
 			struct hak_slab *s = hak_slab_of(at(a));
 
@@ -62,17 +62,17 @@ static void write_all(uintptr_t from, uintptr_t to, bool slabs)
 
 static void check_all(uintptr_t from, uintptr_t to, bool slabs)
 {
-	for (uintptr_t a = from; a < to; a += HAK_GRANULE) {
+	for (uintptr_t a = from; a < to; a += HAK_SLICE) {
 		/* any address inside */
-		struct hak_granule *g = hak_granule(at(a + random_below(HAK_GRANULE)));
+		struct hak_slice *g = hak_slice(at(a + random_below(HAK_SLICE)));
 
-		CHECK(g == hak_granule(at(a)) && g, "%#" PRIxPTR, a);
-		CHECK(hak_granule_kind(g) == kind_of(a), "%#" PRIxPTR, a);
+		CHECK(g == hak_slice(at(a)) && g, "%#" PRIxPTR, a);
+		CHECK(hak_slice_kind(g) == kind_of(a), "%#" PRIxPTR, a);
 		CHECK(atomic_load(&g->word) == word_of(a), "%#" PRIxPTR, a);
 		CHECK(g->cls == (uint8_t)tag_of(a), "%#" PRIxPTR, a);
-		CHECK(hak_granule_tag(at(a + HAK_GRANULE - 1)) == tag_of(a), "%#" PRIxPTR, a);
+		CHECK(hak_slice_tag(at(a + HAK_SLICE - 1)) == tag_of(a), "%#" PRIxPTR, a);
 		if (slabs) {
-			const struct hak_slab *s = hak_slab_of(at(a + HAK_GRANULE - 1));
+			const struct hak_slab *s = hak_slab_of(at(a + HAK_SLICE - 1));
 
 			CHECK(s->base == at(a) && s->reserved2[5] == a, "%#" PRIxPTR, a);
 		}
@@ -81,11 +81,11 @@ static void check_all(uintptr_t from, uintptr_t to, bool slabs)
 
 static void clear_all(uintptr_t from, uintptr_t to)
 {
-	for (uintptr_t a = from; a < to; a += HAK_GRANULE) {
-		hak_granule_clear(hak_granule_ours(at(a)));
-		hak_granule_set_tag(at(a), 0);
+	for (uintptr_t a = from; a < to; a += HAK_SLICE) {
+		hak_slice_clear(hak_slice_ours(at(a)));
+		hak_slice_set_tag(at(a), 0);
 		is_foreign(a);
-		CHECK(!atomic_load(&hak_granule(at(a))->word), "%#" PRIxPTR, a);
+		CHECK(!atomic_load(&hak_slice(at(a))->word), "%#" PRIxPTR, a);
 	}
 }
 
@@ -93,14 +93,13 @@ static void around(uintptr_t border, uintptr_t before, uintptr_t after, bool sla
 {
 	uintptr_t from = border - before, to = border + after;
 
-	CHECK(!hak_granule_prepare(at(from), to - from, slabs), "%#" PRIxPTR, border);
+	CHECK(!hak_slice_prepare(at(from), to - from, slabs), "%#" PRIxPTR, border);
 	write_all(from, to, slabs);
 	check_all(from, to, slabs);
 	is_foreign(from - 1);
 	is_foreign(to);
 	/* again, and more: what stands there stays */
-	CHECK(!hak_granule_prepare(at(from - MIB), to - from + 2 * MIB, slabs), "%#" PRIxPTR,
-	      border);
+	CHECK(!hak_slice_prepare(at(from - MIB), to - from + 2 * MIB, slabs), "%#" PRIxPTR, border);
 	check_all(from, to, slabs);
 	is_foreign(from - 1);
 	is_foreign(to);
@@ -112,28 +111,28 @@ static void borders(void)
 	const uintptr_t base = (uintptr_t)0x123 << HAK_LEAF_BITS;
 	const uintptr_t top = (uintptr_t)1 << HAK_ADDRESS_BITS;
 
-	CHECK(!hak_granule(at(base)), "a leaf where nothing is");
+	CHECK(!hak_slice(at(base)), "a leaf where nothing is");
 	is_foreign(base);
-	/* single granules on both sides, then whole pieces, then a window and more */
-	around(base, HAK_GRANULE, HAK_GRANULE, true);
-	around(base + 256 * MIB, HAK_GRANULE, HAK_GRANULE, true);
-	around(base + 32 * MIB, HAK_GRANULE, HAK_GRANULE, true);
+	/* single slices on both sides, then whole pieces, then a window and more */
+	around(base, HAK_SLICE, HAK_SLICE, true);
+	around(base + 256 * MIB, HAK_SLICE, HAK_SLICE, true);
+	around(base + 32 * MIB, HAK_SLICE, HAK_SLICE, true);
 	around(base + 4 * GIB, 300 * MIB, 300 * MIB, true);
 	around(base + 16 * GIB, 5 * GIB, 64 * MIB, false);
-	around(base + 40 * GIB, HAK_GRANULE, 0, true);
-	around(base + 44 * GIB, 0, HAK_GRANULE, true);
+	around(base + 40 * GIB, HAK_SLICE, 0, true);
+	around(base + 44 * GIB, 0, HAK_SLICE, true);
 	around(top - 4 * MIB, MIB, MIB, true);
-	around(2 * MIB, HAK_GRANULE, HAK_GRANULE, true);
+	around(2 * MIB, HAK_SLICE, HAK_SLICE, true);
 }
 
 static void beyond_the_end(void)
 {
 	const uintptr_t top = (uintptr_t)1 << HAK_ADDRESS_BITS;
 
-	EXPECT(hak_granule_prepare(at(top), HAK_GRANULE, false) == -ENOMEM, "above");
-	EXPECT(hak_granule_prepare(at(top - HAK_GRANULE), 2 * HAK_GRANULE, true) == -ENOMEM,
+	EXPECT(hak_slice_prepare(at(top), HAK_SLICE, false) == -ENOMEM, "above");
+	EXPECT(hak_slice_prepare(at(top - HAK_SLICE), 2 * HAK_SLICE, true) == -ENOMEM,
 	       "over the end");
-	EXPECT(!hak_granule(at(top)) && !hak_granule(at(UINTPTR_MAX)), "above");
+	EXPECT(!hak_slice(at(top)) && !hak_slice(at(UINTPTR_MAX)), "above");
 	is_foreign(top);
 	is_foreign(UINTPTR_MAX);
 }
@@ -143,9 +142,9 @@ static void any_address(void)
 {
 	for (unsigned int i = 0; i < 100000; i++) {
 		uintptr_t a = random_word() >> random_below(64);
-		const struct hak_granule *g = hak_granule(at(a));
+		const struct hak_slice *g = hak_slice(at(a));
 
-		CHECK(!g == !hak_granule_leaf(at(a)), "%#" PRIxPTR, a);
+		CHECK(!g == !hak_slice_leaf(at(a)), "%#" PRIxPTR, a);
 		/* nothing was left there; what lies elsewhere is this process's own */
 		if (a >> HAK_LEAF_BITS >= 0x120 && a >> HAK_LEAF_BITS < 0x140)
 			is_foreign(a);

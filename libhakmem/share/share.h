@@ -13,7 +13,7 @@
  * Descriptors: memfd.h. The table of lazily freed ranges: lazy.c.
  *
  * HAK_LOCK_TUNE guards creation and dropping; HAK_LOCK_REGISTRY is held by life.c around populate;
- * HAK_LOCK_RING guards the lazy table. No correctness of the allocator depends on shared memory.
+ * HAK_LOCK_RCACHE guards the lazy table. No correctness of the allocator depends on shared memory.
  */
 #ifndef HAK_SEGMENT_H
 #define HAK_SEGMENT_H
@@ -28,7 +28,7 @@ extern HAK_HIDDEN struct hak_ack *hak_ack; /* NULL without a segment; written un
  * them writable. 0: published, or there is no segment to publish in. 1: usable, but private memory
  * that no reader sees. Negative errno: not usable.
  */
-int hak_segment_populate(unsigned int first, unsigned int count);
+int hak_share_populate(unsigned int first, unsigned int count);
 
 /* ---- for tune.c alone, under HAK_LOCK_TUNE or in a constructor ---- */
 
@@ -37,7 +37,7 @@ int hak_segment_populate(unsigned int first, unsigned int count);
  * slots and generation begin as in `layers`; `locked` goes to the header. 0, or -errno and
  * everything as it was before. -EAGAIN: other threads have heaps, whose counts would be cut.
  */
-int hak_segment_create(const struct hak_tune *layers, bool locked);
+int hak_share_create(const struct hak_tune *layers, bool locked);
 /*
  * The shared pages become private ones with what was counted so far; the descriptors are closed in
  * a process that never had a second thread. The counters of a thread that runs are moved by that
@@ -45,22 +45,22 @@ int hak_segment_create(const struct hak_tune *layers, bool locked);
  * nobody expects it. 0, or -EBUSY: pages are larger than a heap's counters and several threads run;
  * nothing changed.
  */
-int hak_segment_drop(void);
+int hak_share_drop(void);
 /* By agent.c: the process has had a second thread, or is a fork child. */
-void hak_segment_note_threads(bool there_are);
+void hak_share_note_threads(bool there_are);
 /*
  * In a fork child: the parent's segment is left, and one of the child's own made in its place if
  * there was one and `layers` is given. Counters start at zero, gauges as saved. 0: there is one.
  */
-int hak_segment_leave(const struct hak_tune *layers, bool locked);
+int hak_share_leave(const struct hak_tune *layers, bool locked);
 /*
  * In a fork child that cannot leave it yet, without a lock: what it counts from now on its parent
  * does not see. False: it does.
  */
-bool hak_segment_unshare(void);
-struct hak_tune *hak_segment_tune(void); /* NULL without a segment */
-void hak_segment_lazy_prepare(void);
+bool hak_share_unshare(void);
+struct hak_tune *hak_share_tune(void); /* NULL without a segment */
+void hak_share_lazy_prepare(void);
 /* Whether somebody else's open description holds byte 1 of the tune memfd. */
-bool hak_segment_pageout_locked(void);
+bool hak_share_pageout_locked(void);
 
 #endif

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The leaves of the granule map. See granule.h. */
-#include "granule.h"
+/* The leaves of the slice map. See slice.h. */
+#include "slice.h"
 
 #include <errno.h>
 
 #include "base/lock.h"
 #include "system/os.h"
 
-/* A leaf: tags, granules, slab descriptors. Enabled in pieces; one bit per piece. */
-#define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_granule)) /* 1 MiB */
-#define SLABS_BYTES    (HAK_LEAF_GRANULES * HAK_SLAB_RECORD)		/* 8 MiB */
+/* A leaf: tags, slices, slab descriptors. Enabled in pieces; one bit per piece. */
+#define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_slice)) /* 1 MiB */
+#define SLABS_BYTES    (HAK_LEAF_GRANULES * HAK_SLAB_RECORD)	      /* 8 MiB */
 #define PIECE	       ((size_t)16 << 10) /* or a page, where that is more */
 #define LEAF_BYTES     (HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
 #define PIECES	       (LEAF_BYTES / PIECE)
 
-_Static_assert(sizeof(struct hak_granule) == 16, "four granules share a cache line");
+_Static_assert(sizeof(struct hak_slice) == 16, "four slices share a cache line");
 _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
 
 _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
@@ -47,7 +47,7 @@ static uint8_t *new_leaf(size_t index)
 		hak_os_unmap(leaf, LEAF_BYTES + piece());
 		return NULL;
 	}
-	/* release: pairs with the dependent load in hak_granule_leaf */
+	/* release: pairs with the dependent load in hak_slice_leaf */
 	atomic_store_explicit(&hak_leaves[index], leaf, memory_order_release);
 	return leaf;
 }
@@ -66,10 +66,10 @@ static int enable(uint8_t *leaf, size_t first_byte, size_t last_byte)
 	return 0;
 }
 
-static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
+static int prepare_in_leaf(uintptr_t a, size_t slices, bool slabs)
 {
 	uint8_t *leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
-	size_t first = a >> 16 & (HAK_LEAF_GRANULES - 1), last = first + granules - 1;
+	size_t first = a >> 16 & (HAK_LEAF_GRANULES - 1), last = first + slices - 1;
 	int r;
 
 	if (!leaf)
@@ -78,8 +78,8 @@ static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
 		return -ENOMEM;
 	r = enable(leaf, first, last);
 	if (!r)
-		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_granule),
-			   HAK_LEAF_TAGS + last * sizeof(struct hak_granule));
+		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_slice),
+			   HAK_LEAF_TAGS + last * sizeof(struct hak_slice));
 	if (!r && slabs)
 		r = enable(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + first * HAK_SLAB_RECORD,
 			   HAK_LEAF_TAGS + GRANULES_BYTES + last * HAK_SLAB_RECORD);
@@ -87,18 +87,19 @@ static int prepare_in_leaf(uintptr_t a, size_t granules, bool slabs)
 }
 
 /*
- * The first touches of the map around [a, end), while no lock is held: under EXTENT or RING, where
- * granules are set and neighbours looked at, whoever the kernel throttles would hold up all others.
+ * The first touches of the map around [a, end), while no lock is held: under EXTENT or RCACHE,
+ * where slices are set and neighbours looked at, whoever the kernel throttles would hold up all
+ * others.
  */
 static void touch(uintptr_t a, uintptr_t end)
 {
-	*(volatile uint8_t *)hak_granule_ours((void *)a)->reserved = 0;
-	*(volatile uint8_t *)hak_granule_ours((void *)(end - 1))->reserved = 0;
-	hak_granule_kind(hak_granule((void *)(a - 1)));
-	hak_granule_kind(hak_granule((void *)end));
+	*(volatile uint8_t *)hak_slice_ours((void *)a)->reserved = 0;
+	*(volatile uint8_t *)hak_slice_ours((void *)(end - 1))->reserved = 0;
+	hak_slice_kind(hak_slice((void *)(a - 1)));
+	hak_slice_kind(hak_slice((void *)end));
 }
 
-int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
+int hak_slice_prepare(const void *p, size_t bytes, bool slabs)
 {
 	uintptr_t a = (uintptr_t)p, end = a + bytes;
 	int r = 0;
@@ -110,7 +111,7 @@ int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
 		uintptr_t window = ((a >> HAK_LEAF_BITS) + 1) << HAK_LEAF_BITS;
 		uintptr_t stop = window < end ? window : end;
 
-		r = prepare_in_leaf(a, (stop - a + HAK_GRANULE - 1) >> 16, slabs);
+		r = prepare_in_leaf(a, (stop - a + HAK_SLICE - 1) >> 16, slabs);
 		a = stop;
 	}
 	hak_unlock(HAK_LOCK_META);
@@ -119,9 +120,9 @@ int hak_granule_prepare(const void *p, size_t bytes, bool slabs)
 	return r;
 }
 
-struct hak_slab *hak_granule_slab(const struct hak_granule *g, const void *p)
+struct hak_slab *hak_slice_slab(const struct hak_slice *g, const void *p)
 {
-	size_t i = hak_granule_index(p);
+	size_t i = hak_slice_index(p);
 
 	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES + i * HAK_SLAB_RECORD);
 }

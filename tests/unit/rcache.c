@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/ring.c: whales taken, resized and freed at random, evicted and purged, under
- * limits that change, beside a model that knows of each granule whether it is there and in use.
+ * libhakmem/page/rcache.c: whales taken, resized and freed at random, evicted and purged, under
+ * limits that change, beside a model that knows of each slice whether it is there and in use.
  * What is taken is what a search of all kept regions would have found; nothing overlaps, nothing is
  * lost, no limit is exceeded, what reads as zeros does. Then, one by one: what is oldest goes
  * first, and what is of this epoch stays.
  *
  * This process itself has no block of 1 MiB.
  */
-#include "../../libhakmem/page/ring.c"
+#include "../../libhakmem/page/rcache.c"
 
 #include "libhakmem/process/attach.h"
 #include "libhakmem/heap/heap.h"
@@ -19,9 +19,9 @@
 enum { WHALES = 40, STEPS = 12000, MODEL = 1 << 15 };
 
 static struct hak_cache *cache;
-static struct hak_front *front;
+static struct hak_hot *front;
 
-/* ---- the model: every granule that is there ---- */
+/* ---- the model: every slice that is there ---- */
 
 enum { GONE, KEPT, USED };
 static struct {
@@ -47,11 +47,11 @@ static unsigned int model_state(const char *p)
 
 static void model_set(char *p, size_t bytes, unsigned int state)
 {
-	for (char *end = p + bytes; p < end; p += HAK_GRANULE) {
+	for (char *end = p + bytes; p < end; p += HAK_SLICE) {
 		unsigned int i = model_at(p);
 
-		model_bytes -= model[i].state == GONE ? 0 : HAK_GRANULE;
-		model_bytes += state == GONE ? 0 : HAK_GRANULE;
+		model_bytes -= model[i].state == GONE ? 0 : HAK_SLICE;
+		model_bytes += state == GONE ? 0 : HAK_SLICE;
 		model[i].at = p;
 		model[i].state = state;
 	}
@@ -60,7 +60,7 @@ static void model_set(char *p, size_t bytes, unsigned int state)
 /* All of it is in that state. */
 static void model_is(char *p, size_t bytes, unsigned int state)
 {
-	for (char *end = p + bytes; p < end; p += HAK_GRANULE)
+	for (char *end = p + bytes; p < end; p += HAK_SLICE)
 		CHECK(model_state(p) == state, "%p: %u, not %u", (void *)p, model_state(p), state);
 }
 
@@ -82,14 +82,14 @@ static uint64_t *word_at(const struct whale *w, size_t at)
 
 static void fill(struct whale *w, size_t from)
 {
-	for (size_t at = from; at < w->bytes; at += HAK_GRANULE)
+	for (size_t at = from; at < w->bytes; at += HAK_SLICE)
 		*word_at(w, at) = w->mark + at;
 	*word_at(w, w->bytes - 8) = w->mark;
 }
 
 static void check_contents(const struct whale *w, size_t bytes)
 {
-	for (size_t at = 0; at < bytes; at += HAK_GRANULE)
+	for (size_t at = 0; at < bytes; at += HAK_SLICE)
 		CHECK(*word_at(w, at) == w->mark + at, "%p + %zu: another's", (void *)w->p, at);
 }
 
@@ -99,34 +99,33 @@ static unsigned int bucket_count(const struct hak_region *wanted)
 {
 	unsigned int n = 0;
 
-	for (const struct hak_region *r = ring.bucket[bucket_of(wanted->bytes)]; r; r = r->next) {
+	for (const struct hak_region *r = rcache.bucket[bucket_of(wanted->bytes)]; r; r = r->next) {
 		n += r == wanted;
 		CHECK(!r->next || r->next->prev == r, "bucket");
 	}
 	return n;
 }
 
-/* No granule is in two regions. */
+/* No slice is in two regions. */
 static void see(const struct hak_region *r)
 {
-	for (char *p = r->base; p < r->base + r->bytes; p += HAK_GRANULE)
+	for (char *p = r->base; p < r->base + r->bytes; p += HAK_SLICE)
 		CHECK(!model[model_at(p)].seen++, "%p is in two regions", (void *)p);
 }
 
 static void check_region(const struct hak_region *r)
 {
-	const struct hak_granule *first = hak_granule(r->base);
-	const struct hak_granule *last = hak_granule(r->base + r->bytes - HAK_GRANULE);
+	const struct hak_slice *first = hak_slice(r->base);
+	const struct hak_slice *last = hak_slice(r->base + r->bytes - HAK_SLICE);
 	const struct hak_region *n;
 
 	CHECK(!r->in_use, "in use and in the ring");
 	model_is(r->base, r->bytes, KEPT);
 	CHECK(bucket_count(r) == 1, "in its bucket %u times", bucket_count(r));
-	CHECK(hak_granule_kind(first) == HAK_KEPT && atomic_load(&first->word) == r, "first");
-	CHECK(hak_granule_kind(last) == HAK_KEPT && atomic_load(&last->word) == r, "last");
-	for (char *p = r->base + HAK_GRANULE; p < r->base + r->bytes - HAK_GRANULE;
-	     p += HAK_GRANULE)
-		CHECK(!hak_granule_kind(hak_granule(p)), "granule inside");
+	CHECK(hak_slice_kind(first) == HAK_KEPT && atomic_load(&first->word) == r, "first");
+	CHECK(hak_slice_kind(last) == HAK_KEPT && atomic_load(&last->word) == r, "last");
+	for (char *p = r->base + HAK_SLICE; p < r->base + r->bytes - HAK_SLICE; p += HAK_SLICE)
+		CHECK(!hak_slice_kind(hak_slice(p)), "slice inside");
 	n = neighbour(r, r->base - 1);
 	CHECK(!n || n->base + n->bytes != r->base, "not joined");
 	CHECK(r->state != HAK_REGION_CLEAN || r->zero, "clean and not zero");
@@ -137,33 +136,33 @@ static void check_region(const struct hak_region *r)
 
 static void check_limits(void)
 {
-	uint64_t front_bytes = atomic_load(&ring.front_bytes);
+	uint64_t hot_bytes = atomic_load(&rcache.hot_bytes);
 
-	CHECK(ring.regions + ring.fronts <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
-	      ring.regions, ring.fronts);
-	CHECK(ring.bytes + front_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
-	      ring.bytes + front_bytes);
-	CHECK(front_bytes == atomic_load(&front->most) && ring.fronts == !!front_bytes, "%u fronts",
-	      ring.fronts);
-	fronts += ring.fronts;
-	CHECK(front_bytes <= hak_tun(HAK_T_REGION_EVICT_BYTES) / 2, "%" PRIu64, front_bytes);
+	CHECK(rcache.regions + rcache.hot_n <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
+	      rcache.regions, rcache.hot_n);
+	CHECK(rcache.bytes + hot_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
+	      rcache.bytes + hot_bytes);
+	CHECK(hot_bytes == atomic_load(&front->most) && rcache.hot_n == !!hot_bytes, "%u fronts",
+	      rcache.hot_n);
+	fronts += rcache.hot_n;
+	CHECK(hot_bytes <= hak_tun(HAK_T_REGION_EVICT_BYTES) / 2, "%" PRIu64, hot_bytes);
 }
 
-/* Kept granules that are in no region any more are unmapped: the model forgets them. */
+/* Kept slices that are in no region any more are unmapped: the model forgets them. */
 static void forget_unmapped(void)
 {
 	const struct hak_region *f = atomic_load(&front->region);
 
 	for (unsigned int i = 0; i < MODEL; i++)
 		model[i].seen = 0;
-	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
 		see(r);
 	if (f)
 		see(f);
 	for (unsigned int i = 0; i < MODEL; i++)
 		if (model[i].state == KEPT && !model[i].seen) {
-			CHECK(!hak_granule_kind(hak_granule(model[i].at)), "mark of what is gone");
-			model_set(model[i].at, HAK_GRANULE, GONE);
+			CHECK(!hak_slice_kind(hak_slice(model[i].at)), "mark of what is gone");
+			model_set(model[i].at, HAK_SLICE, GONE);
 		}
 }
 
@@ -174,20 +173,21 @@ static void check_all(void)
 	const struct hak_region *f = atomic_load(&front->region);
 
 	forget_unmapped();
-	for (const struct hak_region *r = ring.oldest; r; r = r->newer, n++) {
+	for (const struct hak_region *r = rcache.oldest; r; r = r->newer, n++) {
 		check_region(r);
-		CHECK(r->newer ? r->newer->older == r : ring.newest == r, "ages");
+		CHECK(r->newer ? r->newer->older == r : rcache.newest == r, "ages");
 		bytes += r->bytes;
 		dirty += r->state == HAK_REGION_DIRTY ? r->bytes : 0;
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
 	}
 	for (unsigned int b = 0; b < BUCKETS; b++) {
-		for (const struct hak_region *r = ring.bucket[b]; r; r = r->next)
+		for (const struct hak_region *r = rcache.bucket[b]; r; r = r->next)
 			buckets++;
-		CHECK(!ring.bucket[b] == !(ring.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
+		CHECK(!rcache.bucket[b] == !(rcache.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
 	}
-	CHECK(n == ring.regions && n == buckets, "%u regions, %u, %u", n, ring.regions, buckets);
-	CHECK(bytes == ring.bytes && dirty == ring_dirty() && lazy == ring_lazy(), "%" PRIu64,
+	CHECK(n == rcache.regions && n == buckets, "%u regions, %u, %u", n, rcache.regions,
+	      buckets);
+	CHECK(bytes == rcache.bytes && dirty == rcache_dirty() && lazy == ring_lazy(), "%" PRIu64,
 	      bytes);
 	if (f) {
 		CHECK(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
@@ -195,9 +195,9 @@ static void check_all(void)
 	}
 	for (unsigned int i = 0; i < whales_n; i++) {
 		const struct whale *w = &whales[i];
-		const struct hak_granule *g = hak_granule(w->p);
+		const struct hak_slice *g = hak_slice(w->p);
 
-		CHECK(hak_granule_kind(g) == HAK_WHALE && atomic_load(&g->word) == w->r, "mark");
+		CHECK(hak_slice_kind(g) == HAK_WHALE && atomic_load(&g->word) == w->r, "mark");
 		CHECK(w->r->in_use && w->r->base == w->p && w->r->bytes == w->bytes, "%p",
 		      (void *)w->p);
 		use += w->bytes;
@@ -225,7 +225,7 @@ static const struct hak_region *smallest(size_t want, size_t align)
 {
 	const struct hak_region *best = NULL;
 
-	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
 		if (r->bytes >= want && (uintptr_t)r->base % align == 0 &&
 		    (!best || r->bytes < best->bytes))
 			best = r;
@@ -238,7 +238,7 @@ static bool crowded(void)
 	for (unsigned int b = 0; b < BUCKETS; b++) {
 		unsigned int n = 0;
 
-		for (const struct hak_region *r = ring.bucket[b]; r; r = r->next)
+		for (const struct hak_region *r = rcache.bucket[b]; r; r = r->next)
 			n++;
 		if (n > SCAN)
 			return true;
@@ -258,9 +258,9 @@ static void take_whale(size_t want, size_t align)
 	/* what is mapped may be where something was */
 	if (!best || !sure)
 		forget_unmapped();
-	w->p = hak_whale_alloc(cache, front, want - random_below(HAK_GRANULE), align, &zero);
+	w->p = hak_whale_alloc(cache, front, want - random_below(HAK_SLICE), align, &zero);
 	CHECK(w->p, "no memory");
-	w->r = atomic_load(&hak_granule(w->p)->word);
+	w->r = atomic_load(&hak_slice(w->p)->word);
 	w->bytes = w->r->bytes;
 	w->mark = random_word() | 1;
 	state = model_state(w->p);
@@ -273,7 +273,7 @@ static void take_whale(size_t want, size_t align)
 	      w->bytes, best_bytes, want);
 	model_is(w->p, w->bytes, state);
 	model_set(w->p, w->bytes, USED);
-	for (size_t at = 0; at < w->bytes && zero; at += HAK_GRANULE)
+	for (size_t at = 0; at < w->bytes && zero; at += HAK_SLICE)
 		CHECK(!*word_at(w, at), "not zero at %zu", at);
 	CHECK(!zero || !*word_at(w, w->bytes - 8), "not zero at the end");
 	CHECK(zero || state == KEPT, "fresh and not zero");
@@ -306,7 +306,7 @@ static void resize_whale(unsigned int which, size_t want)
 	}
 	w->bytes = w->r->bytes;
 	same = w->bytes < was.bytes ? w->bytes : was.bytes;
-	CHECK(w->bytes >= want && w->bytes - w->bytes / 8 <= want + HAK_GRANULE, "%zu for %zu",
+	CHECK(w->bytes >= want && w->bytes - w->bytes / 8 <= want + HAK_SLICE, "%zu for %zu",
 	      w->bytes, want);
 	model_set(was.p, was.bytes, GONE);
 	model_is(w->p, w->bytes, GONE);
@@ -322,8 +322,8 @@ static void sizes_have_buckets(void)
 	size_t most = (size_t)1 << HAK_ADDRESS_BITS;
 
 	CHECK(bucket_of(most + most / 8) < BUCKETS, "bucket %u", bucket_of(most + most / 8));
-	for (size_t bytes = HAK_GRANULE; bytes < 64 * MIB; bytes += HAK_GRANULE)
-		CHECK(bucket_of(bytes) <= bucket_of(bytes + HAK_GRANULE) &&
+	for (size_t bytes = HAK_SLICE; bytes < 64 * MIB; bytes += HAK_SLICE)
+		CHECK(bucket_of(bytes) <= bucket_of(bytes + HAK_SLICE) &&
 			      bucket_of(bytes + bytes / 8) <= bucket_of(bytes) + 2,
 		      "%zu", bytes);
 }
@@ -331,14 +331,14 @@ static void sizes_have_buckets(void)
 static void tune(enum hak_tunable t, uint64_t value)
 {
 	atomic_store(&hak_tun_values[t], value);
-	hak_ring_tuned();
+	hak_rcache_tuned();
 }
 
 static uint64_t dirty_before(uint32_t epoch)
 {
 	uint64_t bytes = 0;
 
-	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
 		if (r->state == HAK_REGION_DIRTY && (int32_t)(r->epoch - epoch) < 0)
 			bytes += r->bytes;
 	return bytes;
@@ -349,14 +349,14 @@ static void evict(uint32_t before)
 	uint64_t dirty, lazy = 0, bytes;
 	uint64_t mode = hak_tun(HAK_T_REGION_EVICT);
 
-	hak_lock(HAK_LOCK_RING);
-	drop_fronts(before);
-	hak_unlock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
+	drop_all_hot(before);
+	hak_unlock(HAK_LOCK_RCACHE);
 	dirty = dirty_before(before);
-	for (const struct hak_region *r = ring.oldest; r; r = r->newer)
+	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
 	hak_lock(HAK_LOCK_PURGE);
-	bytes = hak_ring_evict(before, false);
+	bytes = hak_rcache_evict(before, false);
 	hak_unlock(HAK_LOCK_PURGE);
 	if (mode == HAK_EVICT_KEEP)
 		CHECK(!bytes && dirty_before(before) == dirty, "keep evicts");
@@ -369,8 +369,8 @@ static size_t some_size(void)
 {
 	/* a few sizes again and again, and any */
 	if (random_below(2))
-		return MIB + (size_t)random_below(5) * 5 * HAK_GRANULE;
-	return MIB + (size_t)random_below(80) * HAK_GRANULE;
+		return MIB + (size_t)random_below(5) * 5 * HAK_SLICE;
+	return MIB + (size_t)random_below(80) * HAK_SLICE;
 }
 
 static void step(unsigned int i)
@@ -383,7 +383,7 @@ static void step(unsigned int i)
 		if (whales_n && (whales_n == WHALES || random_below(2 * want) < whales_n))
 			give_whale(random_below(whales_n));
 		else
-			take_whale(some_size(), random_below(8) ? HAK_GRANULE : 2 * MIB);
+			take_whale(some_size(), random_below(8) ? HAK_SLICE : 2 * MIB);
 	} else if (what < 970) {
 		if (whales_n)
 			resize_whale(random_below(whales_n), some_size() * (1 + random_below(2)));
@@ -400,11 +400,11 @@ static void step(unsigned int i)
 	} else if (what < 995) {
 		tune(HAK_T_REGION_EVICT, random_below(HAK_EVICT_KEEP + 1));
 	} else if (what < 998) {
-		hak_front_leave(front);
+		hak_hot_leave(front);
 		CHECK(!atomic_load(&front->region) && !atomic_load(&front->most), "left behind");
 	} else {
-		hak_ring_empty();
-		CHECK(!ring.regions && !ring.bytes && !ring_dirty(), "not empty");
+		hak_rcache_empty();
+		CHECK(!rcache.regions && !rcache.bytes && !rcache_dirty(), "not empty");
 	}
 }
 
@@ -412,7 +412,7 @@ static void nothing_is_left(void)
 {
 	while (whales_n)
 		give_whale(whales_n - 1);
-	hak_ring_empty();
+	hak_rcache_empty();
 	check_all();
 	CHECK(!model_bytes, "%" PRIu64 " left", model_bytes);
 }
@@ -428,7 +428,7 @@ static void free_apart(unsigned int n)
 	static const uint8_t order[ROW / 2] = { 6, 12, 0, 4, 10, 2, 14, 8 };
 
 	for (unsigned int i = 0; i < ROW; i++) {
-		take_whale(2 * MIB, HAK_GRANULE);
+		take_whale(2 * MIB, HAK_SLICE);
 		row[i] = whales[whales_n - 1].p;
 	}
 	for (unsigned int i = 0; i < n; i++)
@@ -444,16 +444,16 @@ static void free_apart(unsigned int n)
 /* Of `n` freed, the i-th. */
 static const struct hak_region *freed(unsigned int i)
 {
-	const struct hak_granule *g = hak_granule(row[ROW - 1 - i]);
+	const struct hak_slice *g = hak_slice(row[ROW - 1 - i]);
 
-	return hak_granule_kind(g) == HAK_KEPT ? atomic_load(&g->word) : NULL;
+	return hak_slice_kind(g) == HAK_KEPT ? atomic_load(&g->word) : NULL;
 }
 
 static void fresh_ring(void)
 {
 	nothing_is_left();
 	/* nor does the thread earn a front: what it freed before does not count */
-	hak_front_leave(front);
+	hak_hot_leave(front);
 	atomic_fetch_add(&hak_purge_clock, 1);
 	tune(HAK_T_WHALE_RING_SLOTS, 128);
 	tune(HAK_T_WHALE_RING_BYTES, 512 * MIB);
@@ -498,23 +498,23 @@ static void young_stay(void)
 
 	/* two whales that adjoin: one is split */
 	fresh_ring();
-	take_whale(5 * MIB, HAK_GRANULE);
+	take_whale(5 * MIB, HAK_SLICE);
 	give_whale(0);
-	take_whale(4 * MIB, HAK_GRANULE);
-	take_whale(MIB, HAK_GRANULE);
-	CHECK(whales[0].p + 4 * MIB == whales[1].p && !ring.regions, "not split");
+	take_whale(4 * MIB, HAK_SLICE);
+	take_whale(MIB, HAK_SLICE);
+	CHECK(whales[0].p + 4 * MIB == whales[1].p && !rcache.regions, "not split");
 	give_whale(0);
 	atomic_fetch_add(&hak_purge_clock, 1);
 	give_whale(0);
-	CHECK(ring.regions == 1 && ring.oldest->bytes == 5 * MIB, "not joined");
-	CHECK(ring.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
+	CHECK(rcache.regions == 1 && rcache.oldest->bytes == 5 * MIB, "not joined");
+	CHECK(rcache.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
 	nothing_is_left();
 }
 
 static void begin(void)
 {
 	cache = hak_heap_attach();
-	front = &cache->heap->front;
+	front = &cache->heap->hot_region;
 	atomic_store(&hak_tun_values[HAK_T_REGION_FREE_FORCE], 1);
 	tune(HAK_T_REGION_EVICT_BYTES, 64 * MIB);
 	tune(HAK_T_WHALE_RING_BYTES, 512 * MIB);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring of regions kept for reuse, and the fronts before it. See ring.h. */
-#include "ring.h"
+/* The region cache of regions kept for reuse, and the hot regions before it. See rcache.h. */
+#include "rcache.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "base/stats.h"
 #include "base/stop.h"
 #include "epoch.h"
-#include "granule.h"
+#include "slice.h"
 #include "lazy.h"
 #include "meta.h"
 #include "system/os.h"
@@ -19,11 +19,11 @@
 #define SCAN	   16u /* regions of a bucket looked at for the best fit */
 #define BATCH_MAX  256u
 #define NEVER	   0x40000000u	/* epochs ago: nothing is that old */
-#define HOT_PUTS   64u		/* whales freed within an epoch by which a thread earns a front */
+#define HOT_PUTS   64u		/* whales freed within an epoch by which a thread may keep one */
 #define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay however little may be dirty */
-#define LOOK_BYTES (16u << 20)	/* more in the ring than at the last look at the limits */
+#define LOOK_BYTES (16u << 20)	/* more in the region cache than at the last look at the limits */
 
-/* All under HAK_LOCK_RING. */
+/* All under HAK_LOCK_RCACHE. */
 static struct {
 	struct hak_region *bucket[BUCKETS];
 	struct hak_region *oldest, *newest;
@@ -34,36 +34,36 @@ static struct {
 	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were looked at */
 	uint64_t bits[(BUCKETS + 63) / 64]; /* buckets that are not empty */
 	struct hak_region *spare;	    /* a descriptor for the next split */
-	/* threads with a front, and what they may keep there: as if it were in the ring */
-	uint32_t fronts;
-	_Atomic uint64_t front_bytes; /* also read without the lock */
-	struct hak_front *all_fronts; /* that ever held a region; by next */
-	uint8_t life;		      /* the how-manieth ring this is; fronts of none have 0 */
-} ring = { .life = 1 };
+	/* threads that may keep one, and how much: as if it were in the region cache */
+	uint32_t hot_n;
+	_Atomic uint64_t hot_bytes; /* also read without the lock */
+	struct hak_hot *all_hot;    /* that ever held a region; by next */
+	uint8_t life;		    /* number of this cache; a hot region of none has 0 */
+} rcache = { .life = 1 };
 
-static uint64_t ring_dirty(void)
+static uint64_t rcache_dirty(void)
 {
-	return atomic_load_explicit(&ring.dirty, memory_order_relaxed);
+	return atomic_load_explicit(&rcache.dirty, memory_order_relaxed);
 }
 
 static uint64_t ring_lazy(void)
 {
-	return atomic_load_explicit(&ring.lazy, memory_order_relaxed);
+	return atomic_load_explicit(&rcache.lazy, memory_order_relaxed);
 }
 
-static uint64_t ring_fronts(void)
+static uint64_t hot_total(void)
 {
-	return atomic_load_explicit(&ring.front_bytes, memory_order_relaxed);
+	return atomic_load_explicit(&rcache.hot_bytes, memory_order_relaxed);
 }
 
-/* The kernel charges for them; HAK_LOCK_RING: one writer at a time. */
+/* The kernel charges for them; HAK_LOCK_RCACHE: one writer at a time. */
 static void count_charged(const struct hak_region *r, int64_t bytes)
 {
 	if (r->state == HAK_REGION_DIRTY)
-		atomic_store_explicit(&ring.dirty, ring_dirty() + (uint64_t)bytes,
+		atomic_store_explicit(&rcache.dirty, rcache_dirty() + (uint64_t)bytes,
 				      memory_order_relaxed);
 	else if (r->state == HAK_REGION_LAZY)
-		atomic_store_explicit(&ring.lazy, ring_lazy() + (uint64_t)bytes,
+		atomic_store_explicit(&rcache.lazy, ring_lazy() + (uint64_t)bytes,
 				      memory_order_relaxed);
 }
 
@@ -74,7 +74,7 @@ static uint64_t within_room(uint64_t bytes)
 	return bytes < room ? bytes : room;
 }
 
-/* DIRTY regions, fronts included. */
+/* DIRTY regions, hot regions included. */
 static uint64_t most_dirty(void)
 {
 	return within_room(hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0);
@@ -95,18 +95,18 @@ static unsigned int bucket_of(size_t bytes)
 	return e < 20 ? 0 : (e - 20) * 8 + (unsigned int)(bytes >> (e - 3) & 7) + 1;
 }
 
-/* ---- the ring's lists; HAK_LOCK_RING ---- */
+/* ---- the region cache's lists; HAK_LOCK_RCACHE ---- */
 
 static void bucket_add(struct hak_region *r)
 {
 	unsigned int b = bucket_of(r->bytes);
 
 	r->prev = NULL;
-	r->next = ring.bucket[b];
+	r->next = rcache.bucket[b];
 	if (r->next)
 		r->next->prev = r;
-	ring.bucket[b] = r;
-	ring.bits[b / 64] |= (uint64_t)1 << (b % 64);
+	rcache.bucket[b] = r;
+	rcache.bits[b / 64] |= (uint64_t)1 << (b % 64);
 }
 
 static void bucket_remove(struct hak_region *r)
@@ -116,31 +116,31 @@ static void bucket_remove(struct hak_region *r)
 	if (r->prev)
 		r->prev->next = r->next;
 	else
-		ring.bucket[b] = r->next;
+		rcache.bucket[b] = r->next;
 	if (r->next)
 		r->next->prev = r->prev;
-	if (!ring.bucket[b])
-		ring.bits[b / 64] &= ~((uint64_t)1 << (b % 64));
+	if (!rcache.bucket[b])
+		rcache.bits[b / 64] &= ~((uint64_t)1 << (b % 64));
 }
 
 static void age_add(struct hak_region *r, bool newest)
 {
 	if (newest) {
 		r->newer = NULL;
-		r->older = ring.newest;
-		if (ring.newest)
-			ring.newest->newer = r;
+		r->older = rcache.newest;
+		if (rcache.newest)
+			rcache.newest->newer = r;
 		else
-			ring.oldest = r;
-		ring.newest = r;
+			rcache.oldest = r;
+		rcache.newest = r;
 	} else {
 		r->older = NULL;
-		r->newer = ring.oldest;
-		if (ring.oldest)
-			ring.oldest->older = r;
+		r->newer = rcache.oldest;
+		if (rcache.oldest)
+			rcache.oldest->older = r;
 		else
-			ring.newest = r;
-		ring.oldest = r;
+			rcache.newest = r;
+		rcache.oldest = r;
 	}
 }
 
@@ -149,40 +149,40 @@ static void age_remove(struct hak_region *r)
 	if (r->older)
 		r->older->newer = r->newer;
 	else
-		ring.oldest = r->newer;
+		rcache.oldest = r->newer;
 	if (r->newer)
 		r->newer->older = r->older;
 	else
-		ring.newest = r->older;
+		rcache.newest = r->older;
 }
 
 static void count_in(const struct hak_region *r)
 {
-	ring.regions++;
-	ring.bytes += r->bytes;
+	rcache.regions++;
+	rcache.bytes += r->bytes;
 	count_charged(r, (int64_t)r->bytes);
 }
 
 static void count_out(const struct hak_region *r)
 {
-	ring.regions--;
-	ring.bytes -= r->bytes;
+	rcache.regions--;
+	rcache.bytes -= r->bytes;
 	count_charged(r, -(int64_t)r->bytes);
 }
 
 /* Marks a region's ends, by which neighbours find it. */
 static void publish(struct hak_region *r)
 {
-	hak_granule_set(hak_granule_ours(r->base), HAK_KEPT, r);
-	hak_granule_set(hak_granule_ours(r->base + r->bytes - HAK_GRANULE), HAK_KEPT, r);
+	hak_slice_set(hak_slice_ours(r->base), HAK_KEPT, r);
+	hak_slice_set(hak_slice_ours(r->base + r->bytes - HAK_SLICE), HAK_KEPT, r);
 	if (r->state == HAK_REGION_LAZY)
 		hak_lazy_add(r->base, r->bytes);
 }
 
 static void unpublish(struct hak_region *r)
 {
-	hak_granule_clear(hak_granule_ours(r->base));
-	hak_granule_clear(hak_granule_ours(r->base + r->bytes - HAK_GRANULE));
+	hak_slice_clear(hak_slice_ours(r->base));
+	hak_slice_clear(hak_slice_ours(r->base + r->bytes - HAK_SLICE));
 	if (r->state == HAK_REGION_LAZY)
 		hak_lazy_remove(r->base, r->bytes);
 }
@@ -195,16 +195,16 @@ static void ring_remove(struct hak_region *r)
 	count_out(r);
 }
 
-/* The region in the ring that ends or begins at p, if its pages are as r's. */
+/* The region in the region cache that ends or begins at p, if its pages are as r's. */
 static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 {
-	const struct hak_granule *g = hak_granule(p);
+	const struct hak_slice *g = hak_slice(p);
 	struct hak_region *n;
 
-	if (hak_granule_kind(g) != HAK_KEPT)
+	if (hak_slice_kind(g) != HAK_KEPT)
 		return NULL;
 	n = atomic_load_explicit(&g->word, memory_order_relaxed);
-	return n->life == ring.life && n->state == r->state && n->closed == r->closed &&
+	return n->life == rcache.life && n->state == r->state && n->closed == r->closed &&
 			       n->thp == r->thp
 		       ? n
 		       : NULL;
@@ -223,8 +223,8 @@ static void absorb(struct hak_region *r, struct hak_region *n)
 	r->filled = 0;
 	hak_count(HAK_C_RING_MERGES, 1);
 	hak_mapped_regions(-1);
-	if (!ring.spare)
-		__atomic_store_n(&ring.spare, n, __ATOMIC_RELAXED);
+	if (!rcache.spare)
+		__atomic_store_n(&rcache.spare, n, __ATOMIC_RELAXED);
 	else
 		hak_meta_put(HAK_META_REGION, n);
 }
@@ -236,13 +236,13 @@ static void ring_add(struct hak_region *r, bool newest)
 	n = neighbour(r, r->base - 1);
 	if (n) {
 		/* the mark of the whale that it was, soon in the middle of a region */
-		hak_granule_clear(hak_granule_ours(r->base));
+		hak_slice_clear(hak_slice_ours(r->base));
 		absorb(r, n);
 	}
 	n = neighbour(r, r->base + r->bytes);
 	if (n)
 		absorb(r, n);
-	r->life = ring.life;
+	r->life = rcache.life;
 	publish(r);
 	bucket_add(r);
 	age_add(r, newest);
@@ -254,7 +254,7 @@ static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, siz
 	struct hak_region *best = NULL;
 	unsigned int seen = 0;
 
-	for (struct hak_region *r = ring.bucket[b]; r && seen < SCAN; r = r->next, seen++) {
+	for (struct hak_region *r = rcache.bucket[b]; r && seen < SCAN; r = r->next, seen++) {
 		if (!hak_region_fits(r, bytes, most, align))
 			continue;
 		if (r->bytes == bytes)
@@ -269,7 +269,7 @@ static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, siz
 static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
 {
 	while (b < BUCKETS) {
-		uint64_t w = ring.bits[b / 64] >> (b % 64);
+		uint64_t w = rcache.bits[b / 64] >> (b % 64);
 		struct hak_region *r;
 
 		if (!w) {
@@ -288,11 +288,11 @@ static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
 /* Hands out the first part of r; the rest stays where it is, with its age. */
 static struct hak_region *split(struct hak_region *r, size_t bytes)
 {
-	struct hak_region *part = ring.spare;
+	struct hak_region *part = rcache.spare;
 
 	if (!part)
 		return NULL;
-	__atomic_store_n(&ring.spare, NULL, __ATOMIC_RELAXED);
+	__atomic_store_n(&rcache.spare, NULL, __ATOMIC_RELAXED);
 	unpublish(r);
 	bucket_remove(r);
 	count_out(r);
@@ -336,98 +336,98 @@ static void stock_spare(void)
 {
 	struct hak_region *d;
 
-	if (hak_likely(__atomic_load_n(&ring.spare, __ATOMIC_RELAXED)))
+	if (hak_likely(__atomic_load_n(&rcache.spare, __ATOMIC_RELAXED)))
 		return;
 	d = hak_meta_get(HAK_META_REGION);
 	if (!d)
 		return;
-	hak_lock(HAK_LOCK_RING);
-	if (!ring.spare) {
-		__atomic_store_n(&ring.spare, d, __ATOMIC_RELAXED);
+	hak_lock(HAK_LOCK_RCACHE);
+	if (!rcache.spare) {
+		__atomic_store_n(&rcache.spare, d, __ATOMIC_RELAXED);
 		d = NULL;
 	}
-	hak_unlock(HAK_LOCK_RING);
+	hak_unlock(HAK_LOCK_RCACHE);
 	if (d)
 		hak_meta_put(HAK_META_REGION, d);
 }
 
-/* ---- fronts; HAK_LOCK_RING ---- */
+/* ---- hot regions; HAK_LOCK_RCACHE ---- */
 
-static void drop_front(struct hak_front *f)
+static void drop_hot(struct hak_hot *f)
 {
 	size_t most = atomic_load_explicit(&f->most, memory_order_relaxed);
 	struct hak_region *r;
 
 	if (most) {
-		if (hak_likely(f->life == ring.life)) {
-			ring.fronts--;
-			atomic_fetch_sub_explicit(&ring.front_bytes, most, memory_order_relaxed);
+		if (hak_likely(f->life == rcache.life)) {
+			rcache.hot_n--;
+			atomic_fetch_sub_explicit(&rcache.hot_bytes, most, memory_order_relaxed);
 		}
 		atomic_store(&f->most, 0);
 	}
-	hak_stop("front.dropping");
+	hak_stop("hot.dropping");
 	r = atomic_exchange(&f->region, NULL);
 	if (r)
 		ring_add(r, true);
 }
 
 /* Those of threads that freed no whale since epoch `before`. */
-static void drop_fronts(uint32_t before)
+static void drop_all_hot(uint32_t before)
 {
-	for (struct hak_front *f = ring.all_fronts; f; f = f->next)
+	for (struct hak_hot *f = rcache.all_hot; f; f = f->next)
 		if ((int32_t)(atomic_load_explicit(&f->epoch, memory_order_relaxed) - before) < 0)
-			drop_front(f);
+			drop_hot(f);
 }
 
-static void list_front(struct hak_front *f)
+static void list_hot(struct hak_hot *f)
 {
-	if (f->life == ring.life)
+	if (f->life == rcache.life)
 		return;
-	f->life = ring.life;
-	f->next = ring.all_fronts;
-	ring.all_fronts = f;
+	f->life = rcache.life;
+	f->next = rcache.all_hot;
+	rcache.all_hot = f;
 }
 
 /*
- * Its thread puts a region of so many bytes into the ring: may it keep one like this from now on?
- * What all threads may keep takes no more than half of what may stay dirty.
+ * Its thread puts a region of so many bytes into the region cache: may it keep one like this from
+ * now on? What all threads may keep takes no more than half of what may stay dirty.
  */
-static void earn_front(struct hak_front *f, size_t bytes, uint32_t epoch)
+static void earn_hot(struct hak_hot *f, size_t bytes, uint32_t epoch)
 {
-	uint64_t kept = ring_fronts() + bytes;
+	uint64_t kept = hot_total() + bytes;
 
 	if (atomic_load_explicit(&f->epoch, memory_order_relaxed) != epoch) {
 		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
 		f->puts = 0;
 	}
 	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_dirty() / 2 ||
-	    ring.regions + ring.fronts >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
-	    ring.bytes + kept > hak_ring_most_bytes())
+	    rcache.regions + rcache.hot_n >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
+	    rcache.bytes + kept > hak_rcache_most_bytes())
 		return;
-	drop_front(f); /* a smaller one, perhaps */
-	list_front(f);
+	drop_hot(f); /* a smaller one, perhaps */
+	list_hot(f);
 	f->puts = 0;
-	ring.fronts++;
-	atomic_fetch_add_explicit(&ring.front_bytes, bytes, memory_order_relaxed);
+	rcache.hot_n++;
+	atomic_fetch_add_explicit(&rcache.hot_bytes, bytes, memory_order_relaxed);
 	atomic_store(&f->most, bytes);
 }
 
-void hak_front_leave(struct hak_front *f)
+void hak_hot_leave(struct hak_hot *f)
 {
-	hak_lock(HAK_LOCK_RING);
-	drop_front(f);
-	hak_unlock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
+	drop_hot(f);
+	hak_unlock(HAK_LOCK_RCACHE);
 }
 
-/* ---- out of the ring ---- */
+/* ---- out of the region cache ---- */
 
-void hak_ring_unmap(struct hak_region *r)
+void hak_rcache_unmap(struct hak_region *r)
 {
 	if (hak_region_unmap(r))
 		return;
-	hak_lock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
 	ring_add(r, false);
-	hak_unlock(HAK_LOCK_RING);
+	hak_unlock(HAK_LOCK_RCACHE);
 }
 
 static uint64_t unmap_list(struct hak_region *r)
@@ -440,7 +440,7 @@ static uint64_t unmap_list(struct hak_region *r)
 		if (r->state != HAK_REGION_CLEAN)
 			bytes += hak_purge_count(r->base, r->bytes);
 		hak_count(HAK_C_RING_UNMAPS, 1);
-		hak_ring_unmap(r);
+		hak_rcache_unmap(r);
 		r = next;
 	}
 	return bytes;
@@ -451,8 +451,8 @@ static uint64_t unmap_list(struct hak_region *r)
 #define LAZY  (1u << HAK_REGION_LAZY)
 
 /*
- * Up to `max` regions in one of the states, oldest first, leave the ring. Those put there in epoch
- * `before` or later stay, unless more than `over` is in those states.
+ * Up to `max` regions in one of the states, oldest first, leave the region cache. Those put there
+ * in epoch `before` or later stay, unless more than `over` is in those states.
  */
 static unsigned int take(struct hak_region **out, unsigned int max, unsigned int states,
 			 uint32_t before, uint64_t over)
@@ -460,9 +460,9 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 	unsigned int n = 0;
 	uint64_t left;
 
-	hak_lock(HAK_LOCK_RING);
-	left = (states & DIRTY ? ring_dirty() : 0) + (states & LAZY ? ring_lazy() : 0);
-	for (struct hak_region *r = ring.oldest, *newer; r && n < max; r = newer) {
+	hak_lock(HAK_LOCK_RCACHE);
+	left = (states & DIRTY ? rcache_dirty() : 0) + (states & LAZY ? ring_lazy() : 0);
+	for (struct hak_region *r = rcache.oldest, *newer; r && n < max; r = newer) {
 		newer = r->newer;
 		if (!(states >> r->state & 1))
 			continue;
@@ -472,14 +472,14 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 		ring_remove(r);
 		out[n++] = r;
 	}
-	hak_unlock(HAK_LOCK_RING);
+	hak_unlock(HAK_LOCK_RCACHE);
 	return n;
 }
 
 /* Lock held. */
 static bool over(uint64_t slots, uint64_t bytes)
 {
-	return ring.regions + ring.fronts > slots || ring.bytes + ring_fronts() > bytes;
+	return rcache.regions + rcache.hot_n > slots || rcache.bytes + hot_total() > bytes;
 }
 
 /* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
@@ -487,8 +487,8 @@ static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
 {
 	struct hak_region *list = NULL;
 
-	while (ring.oldest && over(slots, bytes)) {
-		struct hak_region *r = ring.oldest;
+	while (rcache.oldest && over(slots, bytes)) {
+		struct hak_region *r = rcache.oldest;
 
 		ring_remove(r);
 		r->next = list;
@@ -503,7 +503,7 @@ static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
  */
 static struct hak_region *over_tuned(void)
 {
-	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_ring_most_bytes();
+	uint64_t slots = hak_tun(HAK_T_WHALE_RING_SLOTS), bytes = hak_rcache_most_bytes();
 
 	if (hak_likely(!over(slots, bytes)))
 		return NULL;
@@ -514,7 +514,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 {
 	struct hak_region *list, *open = NULL;
 
-	hak_lock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
 	for (unsigned int i = 0; i < n; i++) {
 		if (hak_unlikely(r[i]->state == HAK_REGION_CLEAN && !r[i]->closed)) {
 			r[i]->next = open;
@@ -524,7 +524,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 		ring_add(r[i], false); /* neighbours evicted in one go become one region */
 	}
 	list = over_tuned();
-	hak_unlock(HAK_LOCK_RING);
+	hak_unlock(HAK_LOCK_RCACHE);
 	unmap_list(list);
 	unmap_list(open);
 }
@@ -543,7 +543,7 @@ static unsigned int evict_batch(uint64_t mode, unsigned int states, uint32_t bef
 		for (unsigned int i = 0; i < n; i++) {
 			*bytes += hak_purge_count(r[i]->base, r[i]->bytes);
 			hak_count(HAK_C_RING_UNMAPS, 1);
-			hak_ring_unmap(r[i]);
+			hak_rcache_unmap(r[i]);
 		}
 		return n;
 	}
@@ -552,13 +552,13 @@ static unsigned int evict_batch(uint64_t mode, unsigned int states, uint32_t bef
 	return n;
 }
 
-uint64_t hak_ring_evict(uint32_t before, bool forced)
+uint64_t hak_rcache_evict(uint32_t before, bool forced)
 {
 	uint64_t mode = hak_region_evict_mode(forced), bytes = 0;
 
-	hak_lock(HAK_LOCK_RING);
-	drop_fronts(before);
-	hak_unlock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
+	drop_all_hot(before);
+	hak_unlock(HAK_LOCK_RCACHE);
 	/* What was freed lazily before this request: who pages out had his chance. */
 	if (forced && mode == HAK_EVICT_FREE)
 		while (evict_batch(HAK_EVICT_DONTNEED, LAZY, before, UINT64_MAX, &bytes))
@@ -573,39 +573,39 @@ static uint64_t shrink_to(uint64_t slots, uint64_t bytes)
 {
 	struct hak_region *list;
 
-	hak_lock(HAK_LOCK_RING);
-	drop_fronts(hak_purge_epoch() + 1);
+	hak_lock(HAK_LOCK_RCACHE);
+	drop_all_hot(hak_purge_epoch() + 1);
 	list = over_limits(slots, bytes);
-	hak_unlock(HAK_LOCK_RING);
-	hak_stop("ring.resized");
+	hak_unlock(HAK_LOCK_RCACHE);
+	hak_stop("rcache.resized");
 	return unmap_list(list);
 }
 
-uint64_t hak_ring_empty(void)
+uint64_t hak_rcache_empty(void)
 {
 	return shrink_to(0, 0);
 }
 
-void hak_ring_tuned(void)
+void hak_rcache_tuned(void)
 {
-	shrink_to(hak_tun(HAK_T_WHALE_RING_SLOTS), hak_ring_most_bytes());
+	shrink_to(hak_tun(HAK_T_WHALE_RING_SLOTS), hak_rcache_most_bytes());
 }
 
 /* ---- for whales ---- */
 
-struct hak_region *hak_ring_get(struct hak_front *f, struct hak_region *other, size_t bytes,
-				size_t align)
+struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, size_t bytes,
+				  size_t align)
 {
 	struct hak_region *r;
 
 	stock_spare();
-	hak_lock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
 	if (other) {
 		ring_add(other, true);
-		drop_front(f);
+		drop_hot(f);
 	}
 	r = search(bytes, align);
-	hak_unlock(HAK_LOCK_RING);
+	hak_unlock(HAK_LOCK_RCACHE);
 	return r;
 }
 
@@ -615,21 +615,21 @@ static bool evict_over(uint64_t dirty, uint64_t lazy)
 	/* what a limit on the process leaves no room for goes even with region.evict=keep */
 	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
 	uint32_t before = hak_purge_epoch() - NEVER;
-	uint64_t was = 2 * ring_dirty() + ring_lazy(); /* what is dirty may become lazy first */
+	uint64_t was = 2 * rcache_dirty() + ring_lazy(); /* what is dirty may become lazy first */
 
-	if (ring_dirty() > dirty)
+	if (rcache_dirty() > dirty)
 		evict_batch(mode, DIRTY, before, dirty, &bytes);
 	if (hak_unlikely(ring_lazy() > lazy))
 		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &bytes);
-	return 2 * ring_dirty() + ring_lazy() < was;
+	return 2 * rcache_dirty() + ring_lazy() < was;
 }
 
 static void evict_over_budget(bool all)
 {
-	uint64_t dirty = most_dirty(), lazy = most_lazy(), fronts = ring_fronts();
+	uint64_t dirty = most_dirty(), lazy = most_lazy(), hot = hot_total();
 
-	dirty -= fronts < dirty ? fronts : dirty;
-	if (hak_likely(ring_dirty() <= dirty && ring_lazy() <= lazy))
+	dirty -= hot < dirty ? hot : dirty;
+	if (hak_likely(rcache_dirty() <= dirty && ring_lazy() <= lazy))
 		return;
 	/* Not when somebody purges already: what is over now will be seen at the next free. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
@@ -639,56 +639,56 @@ static void evict_over_budget(bool all)
 	hak_unlock(HAK_LOCK_PURGE);
 }
 
-bool hak_ring_put(struct hak_front *f, struct hak_region *r)
+bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 {
 	struct hak_region *list;
 	bool look;
 
-	hak_lock(HAK_LOCK_RING);
-	earn_front(f, r->bytes, r->epoch);
+	hak_lock(HAK_LOCK_RCACHE);
+	earn_hot(f, r->bytes, r->epoch);
 	ring_add(r, true);
 	list = over_tuned();
-	look = ring.bytes > ring.looked + LOOK_BYTES;
-	hak_unlock(HAK_LOCK_RING);
+	look = rcache.bytes > rcache.looked + LOOK_BYTES;
+	hak_unlock(HAK_LOCK_RCACHE);
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
 	evict_over_budget(false);
 	return look;
 }
 
-uint64_t hak_ring_kept(void)
+uint64_t hak_rcache_kept(void)
 {
 	uint64_t kept;
 
-	hak_lock(HAK_LOCK_RING);
-	kept = ring.bytes + ring_fronts();
-	ring.looked = ring.bytes;
-	hak_unlock(HAK_LOCK_RING);
+	hak_lock(HAK_LOCK_RCACHE);
+	kept = rcache.bytes + hot_total();
+	rcache.looked = rcache.bytes;
+	hak_unlock(HAK_LOCK_RCACHE);
 	return kept;
 }
 
-void hak_ring_fit(void)
+void hak_rcache_fit(void)
 {
 	struct hak_region *list;
 
-	hak_lock(HAK_LOCK_RING);
-	if (ring_fronts() > most_dirty() / 2)
-		drop_fronts(hak_purge_epoch() + 1);
+	hak_lock(HAK_LOCK_RCACHE);
+	if (hot_total() > most_dirty() / 2)
+		drop_all_hot(hak_purge_epoch() + 1);
 	list = over_tuned();
-	hak_unlock(HAK_LOCK_RING);
+	hak_unlock(HAK_LOCK_RCACHE);
 	unmap_list(list);
 	evict_over_budget(true);
 }
 
-void hak_ring_abandon(void)
+void hak_rcache_abandon(void)
 {
-	uint8_t life = ring.life + 1;
+	uint8_t life = rcache.life + 1;
 
-	memset(&ring, 0, sizeof(ring));
-	ring.life = life ? life : 1;
+	memset(&rcache, 0, sizeof(rcache));
+	rcache.life = life ? life : 1;
 }
 
-bool hak_ring_holds_dirty(void)
+bool hak_rcache_holds_dirty(void)
 {
-	return ring_dirty() || ring_fronts();
+	return rcache_dirty() || hot_total();
 }
