@@ -47,8 +47,8 @@ static struct {
 
 /*
  * A file that names another one for its debug information (dwz), by any path: libdw would open that
- * by itself, in our root and whatever it is, when it meets a reference. Programs do not come so,
- * only files below /usr/lib/debug do.
+ * by itself, in our root and whatever it is, when it meets a reference. Only files below
+ * /usr/lib/debug have such a reference.
  */
 static bool names_another_file(Elf *elf)
 {
@@ -70,7 +70,7 @@ static bool names_another_file(Elf *elf)
 /*
  * In the process's own root, where its absolute links end as well: the same path may be another
  * file in ours. One that has been removed or replaced is still what the process maps. Files are
- * read, not mapped, as libdwfl would: whoever can write to one could end us by making it shorter.
+ * read, not mapped, as libdwfl would: a process that can truncate the file could kill hakmemctl.
  */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 		    char **ret_path, Elf **ret_elf)
@@ -107,7 +107,7 @@ static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name
 					    slash ? slash + 1 : link, sum, ret_path);
 }
 
-/* Not beside the program, where anybody may have put something. */
+/* Not beside the program, where any user may have placed a file. */
 static char debuginfo[] = "/usr/lib/debug", *debuginfo_path = debuginfo;
 
 static const Dwfl_Callbacks files = {
@@ -340,8 +340,8 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 #if HAK_DEMANGLE
 /*
  * Of GCC's libsupc++, what __cxa_demangle() is made of: it hands its text out piece by piece and
- * takes no memory, so that it can be left. Names are a stranger's, and one of a hundred letters can
- * mean a text of gigabytes.
+ * takes no memory, so that it can be left. Names are untrusted: a name of a hundred letters can
+ * expand to gigabytes.
  */
 int __gcclibcxx_demangle_callback(const char *name, void (*piece)(const char *, size_t, void *),
 				  void *arg);

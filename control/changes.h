@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes that people made, as entries of the journal: written by whoever carries them out, read by
- * `hakmemctl history`, taken back by `hakmemctl undo`.
+ * Changes that people made, as entries of the journal. The program that makes a change writes the
+ * entry, `hakmemctl history` shows it, `hakmemctl undo` takes the change back.
  *
  * For: hakmemctl, hakmemd. One command is one change, whatever number of tunables and processes it
- * is about; its entries share an id. What hakmemd sees change on its own account it writes itself,
+ * is about; its entries share an id. hakmemd also writes entries for changes that it only observes,
  * with the same message id and names of fields but without a change's id. Without libsystemd, or
  * where no journal runs, nothing is written, and that is no error.
  */
@@ -15,7 +15,7 @@
 
 #define HAK_MESSAGE_TUNABLE "2ec758b08de447379b7fcf0bc7d5e3c8"
 
-/* Of every entry: OBJECT_PID= and */
+/* Each entry has OBJECT_PID= and these fields. */
 #define HAK_FIELD_START	  "HAKMEM_START" /* of the process, in ticks since boot */
 #define HAK_FIELD_UNIT	  "HAKMEM_UNIT"
 #define HAK_FIELD_COMMAND "HAKMEM_COMMAND"
@@ -25,10 +25,13 @@
 #define HAK_FIELD_RESULT  "HAKMEM_RESULT" /* "pending": NEW is still to come */
 #define HAK_FIELD_WHO	  "HAKMEM_WHO"
 #define HAK_FIELD_WHY	  "HAKMEM_WHY"
-/* Who it was in the words of the process, which may say what it likes; then there is no WHO. */
+/* The writer that the process names, unverified; the entry then has no WHO. */
 #define HAK_FIELD_CLAIMED_WHO "HAKMEM_CLAIMED_WHO"
 #define HAK_FIELD_RULE	      "HAKMEM_RULE"
-/* Of a change of the admin layer; a layer that is not set has no value, and so no field. */
+/*
+ * These fields belong to a change of the admin layer; a layer that is not set has no value, and so
+ * no field.
+ */
 #define HAK_FIELD_CHANGE      "HAKMEM_CHANGE" /* its id */
 #define HAK_FIELD_LAYER_OLD   "HAKMEM_LAYER_OLD"
 #define HAK_FIELD_LAYER_UNTIL "HAKMEM_LAYER_UNTIL" /* deadline of the old value, boottime ns */

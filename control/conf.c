@@ -73,8 +73,8 @@ static void take_line(struct parser *p, unsigned number, char *text)
 	equals = strchr(text, '=');
 	if (!p->in_section) {
 		bad(p, number,
-		    "it stands before the first [Section], and so is left out, as all "
-		    "up to there");
+		    "this line stands before the first [Section], so all lines up to there "
+		    "are ignored");
 		p->skip = true;
 		return;
 	}

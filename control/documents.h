@@ -79,7 +79,7 @@ int hak_document_read(const char *text, enum hak_document document, bool rows,
  */
 size_t hak_document_values(const char *text);
 
-/* The check alone. Keys that have a row, but of another document, are dropped. */
+/* Only checks. Drops keys whose row belongs to another document. */
 int hak_document_check(struct json_object *o, enum hak_document document, bool rows,
 		       char why[HAK_WHY_TEXT]);
 

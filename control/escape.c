@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Escaping, see escape.h. No locale is asked: what is well-formed UTF-8 does not depend on it.
+ * Escaping, see escape.h. The code does not use the locale: what is well-formed UTF-8 does not
+ * depend on it.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which element of an array has a key, where others decide what the keys are and how many: a table
+ * Which element of an array has a key, where other processes choose the keys and how many: a table
  * of hashes with open addressing, at most half full. The hash has a secret, so that nobody can make
  * keys that all meet in one place.
  *

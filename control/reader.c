@@ -150,7 +150,7 @@ static ssize_t serve(const struct request *q, int fd, int *file, int *ret_fd)
 		*file = openat(dir, q->path, O_RDONLY | O_CLOEXEC);
 		if (*file < 0)
 			return -errno;
-		/* fall through */
+		__attribute__((fallthrough));
 	case MORE:
 		r = *file < 0 ? -EBADF : fill(*file, q->bytes);
 		if (r < (ssize_t)q->bytes)

@@ -128,8 +128,8 @@ int hak_metrics_ask(const char *path, enum hak_metrics_format format, uint64_t t
 	if (r < 0) {
 		free(text);
 		if (r == -ENOENT || r == -ECONNREFUSED)
-			snprintf(why, HAK_WHY_TEXT, "hakmemd does not run: nobody serves %.200s",
-				 path);
+			snprintf(why, HAK_WHY_TEXT,
+				 "hakmemd does not run: no process serves %.200s", path);
 		else
 			snprintf(why, HAK_WHY_TEXT, "hakmemd, by %.150s: %.100s", path,
 				 strerror(-r));

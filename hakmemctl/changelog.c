@@ -91,6 +91,14 @@ int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, voi
 	sd_journal *j;
 	int r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY), stop = 0;
 
+	if (r >= 0 && sd_journal_has_runtime_files(j) == 0 &&
+	    sd_journal_has_persistent_files(j) == 0) {
+		sd_journal_close(j);
+		snprintf(why, HAK_WHY_TEXT,
+			 "there is no journal here that you may read: without one, changes are "
+			 "not recorded");
+		return -ENOENT;
+	}
 	if (r >= 0)
 		r = add_matches(j, change);
 	if (r < 0) {

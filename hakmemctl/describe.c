@@ -115,7 +115,7 @@ int verb_describe(struct ctl *ctl, int argc, char **argv)
 	for (int i = optind; i < argc; i++) {
 		if (describe(rows, argv[i], to))
 			continue;
-		ctl_complain("hakmemctl: nothing is named \"%s\"\n", argv[i]);
+		ctl_complain("hakmemctl: there is no tunable or counter \"%s\"\n", argv[i]);
 		result = CTL_NOTHING;
 	}
 	if (to)

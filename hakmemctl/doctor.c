@@ -437,8 +437,8 @@ static void check_processes(struct finding *f)
 	}
 	free(pids);
 	snprintf(f->found, sizeof(f->found),
-		 "%u run hakmem, %u of them a library no longer there, %u unreadable", good, stale,
-		 broken);
+		 "%u run hakmem; %u of them with a deleted or replaced library; %u cannot be read",
+		 good, stale, broken);
 	if (broken)
 		f->result = limited, f->remedy = "hakmemctl list says why";
 	if (stale)

@@ -25,7 +25,8 @@ static const struct ctl_option stats_options[] = {
 	{ NULL },
 };
 static const struct ctl_option set_options[] = {
-	{ "for", 'f', CTL_ARGUMENT, "TIME", "the process takes the value back after that (10m)" },
+	{ "for", 'f', CTL_ARGUMENT, "TIME",
+	  "the process takes the value back after TIME, such as 10m" },
 	{ "dry-run", 'n', NONE, "say what would come of it, change nothing" },
 	TIMEOUT,
 	{ NULL },

@@ -87,7 +87,7 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 		else
 			r = duration(ctl, "timeout", &cmd->timeout_ns);
 		if (r == CTL_OK && option == 'f' && cmd->for_ns == 0)
-			r = ctl_usage(ctl, "--for: it must be longer than nothing");
+			r = ctl_usage(ctl, "--for takes a time above zero");
 	}
 	return r;
 }

@@ -223,7 +223,7 @@ static int find(struct apply *a)
 		break;
 	}
 	if (!a->rule) {
-		ctl_complain("hakmemctl: no rule has an advice \"%.16s\" for %s\n", a->trial->id,
+		ctl_complain("hakmemctl: no rule gives the advice \"%.16s\" for %s\n", a->trial->id,
 			     a->name);
 		return CTL_NOTHING;
 	}

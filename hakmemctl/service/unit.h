@@ -7,7 +7,7 @@
  * in a unit are those that systemd sees; what lies behind one is opened by control/root.h, which
  * follows links inside of root. The files may be hostile: their number, size and settings are
  * bounded, and nothing but regular files is read.
- * What a running systemd was told and never wrote down is not seen, but for what is in /run.
+ * Settings that a running systemd holds only in memory are not visible.
  */
 #ifndef HAK_CTL_UNIT_H
 #define HAK_CTL_UNIT_H
@@ -65,7 +65,7 @@ const struct ctl_setting *ctl_unit_preload(const struct ctl_unit *unit, bool wit
 void ctl_unit_drop_in(const struct ctl_unit *unit, bool runtime, char ret[PATH_MAX]);
 
 /* The next word of a setting in a new string, quotes and escapes resolved as systemd.syntax(7)
- * says; NULL at the end, and at an escape that is none, where systemd leaves out the rest too. */
+ * says; NULL at the end, and at an invalid escape, where systemd leaves out the rest too. */
 char *ctl_next_word(const char **at);
 
 /* -- preloadable.c ----------------------------------------------------------------------------- */
