@@ -160,6 +160,17 @@ static void bring_up(const struct hak_shares *s, struct hak_share *share)
 	}
 }
 
+static __thread struct {
+	bool is_set;
+	uid_t account;
+} sharing;
+
+bool hak_share_account(uid_t *ret)
+{
+	*ret = sharing.account;
+	return sharing.is_set;
+}
+
 bool hak_share_enter(struct hak_shares *s, uid_t uid, struct hak_turn *turn)
 {
 	struct hak_share *share = share_of(s, uid);
@@ -172,6 +183,8 @@ bool hak_share_enter(struct hak_shares *s, uid_t uid, struct hak_turn *turn)
 		return false;
 	}
 	s->now = share;
+	sharing.is_set = true;
+	sharing.account = uid;
 	hak_budget_enter(&s->budget, s->piece_ns << (turn ? turn->late : 0));
 	s->begun_ns = clock_();
 	s->slept_ns = sleep_clock();
@@ -184,6 +197,7 @@ bool hak_share_leave(struct hak_shares *s, struct hak_turn *turn)
 	int64_t took_ns = clock_() - s->begun_ns;
 	int64_t slept_ns = sleep_clock() - s->slept_ns;
 
+	sharing.is_set = false;
 	s->left_ns -= took_ns;
 	s->now->left_ns -= took_ns;
 	/* Everybody waited, but the next time those wait alone whom it was about. */

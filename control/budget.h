@@ -105,6 +105,8 @@ void hak_shares_look(struct hak_shares *s);
  * has none) it was done in this look.
  */
 bool hak_share_enter(struct hak_shares *s, uid_t uid, struct hak_turn *turn);
+/* Whether a piece of work is done just now; for whom. */
+bool hak_share_account(uid_t *ret);
 /* True if it was put off, which is counted. */
 bool hak_share_leave(struct hak_shares *s, struct hak_turn *turn);
 

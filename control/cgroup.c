@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/reader.h"
 #include "control/cgroup.h"
 #include "control/proc.h"
 
@@ -246,7 +247,7 @@ uid_t hak_account_of_peer(pid_t pid, uid_t uid)
 	procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (procfd < 0)
 		return HAK_ACCOUNT_UNKNOWN;
-	if (hak_proc_read(procfd, "status", status, sizeof(status)) > 0 &&
+	if (hak_reader_text(procfd, "status", status, sizeof(status)) > 0 &&
 	    hak_proc_euid(status, &now) == 0 && now == uid)
 		account = hak_account(procfd, uid);
 	close(procfd);

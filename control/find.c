@@ -41,7 +41,7 @@ static int start_time_ns(int procfd, uint64_t *ret)
 {
 	long hz = sysconf(_SC_CLK_TCK);
 	uint64_t ticks;
-	int r = hak_proc_stat(procfd, 22, &ticks);
+	int r = hak_reader_stat(procfd, 22, &ticks);
 
 	if (r < 0)
 		return r;
@@ -53,7 +53,7 @@ static int start_time_ns(int procfd, uint64_t *ret)
 
 bool hak_segment_stopped(const struct hak_segment *seg)
 {
-	char state = hak_proc_state(seg->procfd);
+	char state = hak_reader_state(seg->procfd);
 
 	return state == 'T' || state == 't';
 }
@@ -62,7 +62,7 @@ bool hak_segment_stopped(const struct hak_segment *seg)
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
 	char buf[4096], *p;
-	ssize_t n = hak_proc_read(seg->procfd, "status", buf, sizeof(buf));
+	ssize_t n = hak_reader_text(seg->procfd, "status", buf, sizeof(buf));
 	int r = n < 0 ? (int)n : hak_proc_euid(buf, &seg->uid);
 
 	if (r < 0)
@@ -116,7 +116,7 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 	char buf[1024], *p;
 	uint64_t kept = 0;
 
-	if (hak_proc_read(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
+	if (hak_reader_text(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strchr(buf, ' ');
 	if (p)

@@ -9,12 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/reader.h"
 #include "control/identity.h"
 #include "control/proc.h"
 
 int hak_start_ticks(int procfd, uint64_t *ret)
 {
-	int r = hak_proc_stat(procfd, 22, ret);
+	int r = hak_reader_stat(procfd, 22, ret);
 
 	return r == -ENOENT ? -ESRCH : r;
 }
@@ -22,7 +23,7 @@ int hak_start_ticks(int procfd, uint64_t *ret)
 static int read_uid(int procfd, uid_t *ret)
 {
 	char buf[4096];
-	ssize_t n = hak_proc_read(procfd, "status", buf, sizeof(buf));
+	ssize_t n = hak_reader_text(procfd, "status", buf, sizeof(buf));
 
 	return n < 0 ? (int)n : hak_proc_euid(buf, ret);
 }

@@ -17,7 +17,9 @@
 
 #include "control/budget.h"
 #include "control/escape.h"
+#include "control/cgroup.h"
 #include "control/lockholder.h"
+#include "control/reader.h"
 
 /* Of the processor, for all processes; for those of one user; for one process. */
 #define ALL_NS	   300000000
@@ -27,20 +29,14 @@
 /* The first and last byte of a lock stand at the end of its line. */
 static bool holds(int piddir, const char *number, unsigned byte)
 {
-	char path[48], line[256];
+	char path[48], text[4096], *rest = text, *line;
 	bool found = false;
-	FILE *f;
-	int fd;
 
 	snprintf(path, sizeof(path), "fdinfo/%.16s", number);
-	fd = openat(piddir, path, O_RDONLY | O_CLOEXEC);
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f) {
-		if (fd >= 0)
-			close(fd);
+	/* The number may be another file's by now, one whose fdinfo can be made to wait. */
+	if (hak_reader_text(piddir, path, text, sizeof(text)) <= 0)
 		return false;
-	}
-	while (!found && !hak_budget_spent() && fgets(line, sizeof(line), f)) {
+	while (!found && (line = strsep(&rest, "\n"))) {
 		unsigned long long first, last = ~0ull;
 		char *inode = strncmp(line, "lock:", 5) == 0 ? strrchr(line, ':') : NULL;
 
@@ -48,7 +44,6 @@ static bool holds(int piddir, const char *number, unsigned byte)
 		    sscanf(inode, ":%*u %llu %llu", &first, &last) >= 1)
 			found = first <= byte && byte <= last;
 	}
-	fclose(f);
 	return found;
 }
 
@@ -126,7 +121,8 @@ int hak_lock_holder(int fd, unsigned byte, char *out, size_t bytes)
 		piddir = openat(dirfd(d), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (piddir < 0)
 			continue;
-		if (fstat(piddir, &process) == 0 && hak_share_enter(shares, process.st_uid, NULL)) {
+		if (fstat(piddir, &process) == 0 &&
+		    hak_share_enter(shares, hak_account(piddir, process.st_uid), NULL)) {
 			if (process_holds(piddir, &file, byte)) {
 				name_process(piddir, entry->d_name, out, bytes);
 				r = 0;

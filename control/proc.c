@@ -11,8 +11,6 @@
 
 #include "control/proc.h"
 
-#define STAT_BYTES 1024
-
 int hak_proc_check(char why[HAK_WHY_TEXT])
 {
 	char self[16], ours[16];
@@ -77,15 +75,10 @@ static const char *find_field(const char *text, unsigned field)
 	return p;
 }
 
-int hak_proc_stat(int procfd, unsigned field, uint64_t *ret)
+int hak_proc_field(const char *stat, unsigned field, uint64_t *ret)
 {
-	char buf[STAT_BYTES];
-	ssize_t n = hak_proc_read(procfd, "stat", buf, sizeof(buf));
-	const char *p;
+	const char *p = find_field(stat, field);
 
-	if (n < 0)
-		return (int)n;
-	p = find_field(buf, field);
 	if (!p)
 		return -EIO;
 	*ret = strtoull(p, NULL, 10);
@@ -104,12 +97,9 @@ int hak_proc_euid(const char *status, uid_t *ret)
 	return 0;
 }
 
-char hak_proc_state(int procfd)
+char hak_proc_state(const char *stat)
 {
-	char buf[STAT_BYTES];
-	const char *p = NULL;
+	const char *p = find_field(stat, 3);
 
-	if (hak_proc_read(procfd, "stat", buf, sizeof(buf)) > 0)
-		p = find_field(buf, 3);
 	return p ? *p : '\0';
 }

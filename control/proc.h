@@ -28,13 +28,18 @@ ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes);
  * others. */
 ssize_t hak_proc_read_comm(int dir, const char *name, char *buf, size_t bytes);
 
-/* A number of /proc/PID/stat by its place, from 4 on (proc(5)). 0; -EIO: there is none; -errno. */
-int hak_proc_stat(int procfd, unsigned field, uint64_t *ret);
+/*
+ * A number in the text of /proc/PID/stat by its place, from 4 on (proc(5)). 0; -EIO: there is none.
+ */
+int hak_proc_field(const char *stat, unsigned field, uint64_t *ret);
 
 /* The effective user in the text of /proc/PID/status. 0; -EIO: there is none. */
 int hak_proc_euid(const char *status, uid_t *ret);
 
 /* The letter that ps shows; 0 if unknown. */
-char hak_proc_state(int procfd);
+char hak_proc_state(const char *stat);
+
+/* Enough for the text of /proc/PID/stat. */
+#define HAK_STAT_BYTES 1024
 
 #endif

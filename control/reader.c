@@ -30,7 +30,7 @@
 /* Shorter sleeps are a processor's that wakes up, or what the kernel has not yet added up. */
 #define SLEEP_LEAST_NS 5000000
 /* The one at work, and those that were killed and are still in a system call. */
-#define READERS 4u
+#define READERS 32u
 
 enum op { OPEN, FIRST, MORE, AT, ADVISE };
 
@@ -268,18 +268,26 @@ static void keep(int sock)
 static struct {
 	pid_t program, keeper;
 	int keeper_sock;
-	int sock;		    /* to the reader */
-	int procfd;		    /* its folder in /proc */
+	int sock;   /* to the reader */
+	int procfd; /* its folder in /proc */
+	int pidfd;
 	int schedstat;		    /* of that */
 	bool given_up;		    /* one may still be in a system call */
 	uint64_t ran_ns, waited_ns; /* as of the last answer */
 	int64_t slept_ns;	    /* in the file that is read */
-} r_ = { .keeper_sock = -1, .sock = -1, .procfd = -1, .schedstat = -1 };
+	/* Readers that were given up, and for whom they worked. */
+	struct stuck {
+		bool is_set;
+		int pidfd;
+		uid_t account;
+	} stuck[READERS];
+} r_ = { .keeper_sock = -1, .sock = -1, .procfd = -1, .pidfd = -1, .schedstat = -1 };
 
 static void drop_reader(void)
 {
 	drop(&r_.sock);
 	drop(&r_.procfd);
+	drop(&r_.pidfd);
 	drop(&r_.schedstat);
 }
 
@@ -367,6 +375,7 @@ static int start_reader(void)
 	r_.sock = fd;
 	snprintf(path, sizeof(path), "/proc/%d", (int)grant.reader);
 	r_.procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	r_.pidfd = (int)syscall(SYS_pidfd_open, grant.reader, 0);
 	r_.schedstat = openat(r_.procfd, "schedstat", O_RDONLY | O_CLOEXEC);
 	r_.ran_ns = r_.waited_ns = 0;
 	read_times(&r_.ran_ns, &r_.waited_ns);
@@ -383,6 +392,7 @@ static int64_t sleep_limit_ms(void)
 static bool answers(void)
 {
 	const int64_t limit_ms = sleep_limit_ms();
+	char stat[HAK_STAT_BYTES];
 
 	for (unsigned i = 0; i < RUNS; i++) {
 		int64_t end_ms = (int64_t)(hak_monotonic_ns() / 1000000) + limit_ms, left_ms;
@@ -395,7 +405,8 @@ static bool answers(void)
 		} while (n < 0 && errno == EINTR);
 		if (n != 0)
 			return true;
-		if (hak_proc_state(r_.procfd) != 'R')
+		if (hak_proc_read(r_.procfd, "stat", stat, sizeof(stat)) <= 0 ||
+		    hak_proc_state(stat) != 'R')
 			return false;
 	}
 	return false;
@@ -438,6 +449,46 @@ static ssize_t exchange(const struct request *q, int fd, void *buf, size_t bytes
 	return n < (ssize_t)sizeof(result) ? -EPIPE : (ssize_t)result;
 }
 
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd < 0 || poll(&p, 1, 0) != 0;
+}
+
+/* Whether a reader that was given up for the account at work still lives. Root's processes are the
+ * machine's own. */
+static bool is_stuck(void)
+{
+	bool found = false;
+	uid_t account;
+
+	if (!hak_share_account(&account) || account == 0)
+		return false;
+	for (struct stuck *s = r_.stuck; s < r_.stuck + READERS; s++) {
+		if (s->is_set && has_ended(s->pidfd)) {
+			drop(&s->pidfd);
+			s->is_set = false;
+		}
+		found = found || (s->is_set && s->account == account);
+	}
+	return found;
+}
+
+static void note_stuck(void)
+{
+	uid_t account;
+
+	if (!hak_share_account(&account))
+		return;
+	for (struct stuck *s = r_.stuck; s < r_.stuck + READERS; s++)
+		if (!s->is_set) {
+			*s = (struct stuck){ true, r_.pidfd, account };
+			r_.pidfd = -1;
+			return;
+		}
+}
+
 /* What the reader answers. One that does not is killed, at once, whatever comes next. */
 static ssize_t ask(const struct request *q, int fd, void *buf, size_t bytes, int *ret_fd)
 {
@@ -448,6 +499,10 @@ static ssize_t ask(const struct request *q, int fd, void *buf, size_t bytes, int
 	if (hak_budget_spent())
 		return -ETIME;
 	note_fork();
+	if (is_stuck()) {
+		hak_budget_give_up();
+		return -ETIME;
+	}
 	r = start_reader();
 	if (r < 0)
 		return r;
@@ -455,6 +510,7 @@ static ssize_t ask(const struct request *q, int fd, void *buf, size_t bytes, int
 	if (n == -EPIPE) /* somebody killed it */
 		n = -ETIME;
 	if (n == -ETIME) {
+		note_stuck();
 		drop_reader();
 		hak_budget_charge((int64_t)(hak_monotonic_ns() - begun_ns), 0);
 		hak_budget_give_up();
@@ -519,6 +575,22 @@ ssize_t hak_reader_text(int dir, const char *path, char *buf, size_t bytes)
 
 	buf[n < 0 ? 0 : n] = '\0';
 	return n;
+}
+
+int hak_reader_stat(int procfd, unsigned field, uint64_t *ret)
+{
+	char text[HAK_STAT_BYTES];
+	ssize_t n = hak_reader_text(procfd, "stat", text, sizeof(text));
+
+	return n < 0 ? (int)n : hak_proc_field(text, field, ret);
+}
+
+char hak_reader_state(int procfd)
+{
+	char text[HAK_STAT_BYTES];
+
+	return hak_reader_text(procfd, "stat", text, sizeof(text)) > 0 ? hak_proc_state(text)
+								       : '\0';
 }
 
 ssize_t hak_reader_at(int fd, void *buf, size_t bytes, uint64_t offset)

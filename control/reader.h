@@ -12,6 +12,12 @@
  * the first use, while the program is small: a new reader costs what a small process costs, however
  * large the program has become.
  *
+ * Whoever reads such a file, status, stat or statm, holds the memory for a moment, as in mmget().
+ * If the process ends in that moment it is the reader that takes its memory down, and that can wait
+ * for a FUSE server of the process's, which no signal ends. A reader that was killed and still
+ * lives costs its account, see hak_share_account(): none of its processes is looked at until the
+ * reader is gone. For others there are more readers.
+ *
  * The time that the reader works or sleeps is charged to the budget (budget.h), as if the caller
  * had worked. With a budget a reader may sleep for 100 ms, and none is asked once the budget is
  * spent; without one, where somebody asked for this one process, for 2 s.
@@ -41,6 +47,10 @@ ssize_t hak_reader_first(int dir, const char *path, void *buf, size_t bytes);
 ssize_t hak_reader_more(void *buf, size_t bytes);
 /* As hak_proc_read(). */
 ssize_t hak_reader_text(int dir, const char *path, char *buf, size_t bytes);
+
+/* A number of /proc/PID/stat, see hak_proc_field(); the letter that ps shows, 0 if unknown. */
+int hak_reader_stat(int procfd, unsigned field, uint64_t *ret);
+char hak_reader_state(int procfd);
 
 /* As pread(), and at most HAK_READER_BYTES. */
 ssize_t hak_reader_at(int fd, void *buf, size_t bytes, uint64_t offset);

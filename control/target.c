@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/cgroup.h"
 #include "control/grow.h"
 #include "control/proc.h"
 #include "control/target.h"
@@ -134,17 +135,31 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* False: there is no such process. */
+static bool account_of(int procdir, const char *process, uid_t *ret)
+{
+	int procfd = openat(procdir, process, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	bool there = procfd >= 0 && fstat(procfd, &st) == 0;
+
+	if (there)
+		*ret = hak_account(procfd, st.st_uid);
+	if (procfd >= 0)
+		close(procfd);
+	return there;
+}
+
 /* Also one that there is no time for: opening it will tell. */
 static bool may_have_segment(int procdir, const char *pid, struct hak_shares *shares)
 {
-	struct stat st;
+	uid_t account;
 	int maybe;
 
 	if (!shares)
 		return hak_maybe_segment(procdir, pid);
-	if (fstatat(procdir, pid, &st, 0) < 0)
+	if (!account_of(procdir, pid, &account))
 		return false;
-	if (!hak_share_enter(shares, st.st_uid, NULL))
+	if (!hak_share_enter(shares, account, NULL))
 		return true;
 	maybe = hak_maybe_segment(procdir, pid);
 	hak_share_leave(shares, NULL);
@@ -217,17 +232,21 @@ static int open_in_share(struct hak_shares *shares, pid_t pid, unsigned flags,
 			 struct hak_segment **ret, char why[HAK_WHY_TEXT])
 {
 	char path[32];
-	struct stat st;
+	uid_t account;
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	if (!shares || stat(path, &st) < 0)
+	if (!shares || !account_of(AT_FDCWD, path, &account))
 		return hak_segment_open(pid, flags, ret, why);
-	if (!hak_share_enter(shares, st.st_uid, NULL)) {
-		snprintf(why, HAK_WHY_TEXT,
-			 "looking at processes of user %u takes too long: this "
-			 "one is left out",
-			 (unsigned)st.st_uid);
+	if (!hak_share_enter(shares, account, NULL)) {
+		if (shares->left_ns <= 0)
+			snprintf(why, HAK_WHY_TEXT,
+				 "looking at all processes takes too long: this one is left out");
+		else
+			snprintf(why, HAK_WHY_TEXT,
+				 "looking at processes of user %u takes too long: this one is "
+				 "left out",
+				 (unsigned)account);
 		return -ETIME;
 	}
 	r = hak_segment_open(pid, flags, ret, why);

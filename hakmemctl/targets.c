@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "control/cgroup.h"
 #include "control/changes.h"
 #include "control/identity.h"
 #include "control/proc.h"
@@ -326,7 +327,7 @@ static int report_one(struct found *f, struct hak_segment *seg, enum hak_report 
 	struct hak_shares *shares = shares_of(f);
 	int r;
 
-	if (shares && !hak_share_enter(shares, seg->uid, NULL))
+	if (shares && !hak_share_enter(shares, hak_account(seg->procfd, seg->uid), NULL))
 		return -ETIME;
 	r = hak_report_make(seg, what, true, ret);
 	if (shares)

@@ -33,6 +33,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "control/reader.h"
 #include "control/escape.h"
 #include "control/proc.h"
 #include "hakmemd/apply.h"
@@ -296,7 +297,7 @@ static bool is_stopped(int proc, pid_t pid, uint64_t *ret_ino)
 	procfd = openat(proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (procfd < 0)
 		return true;
-	state = hak_proc_state(procfd);
+	state = hak_reader_state(procfd);
 	hak_each_mapping(procfd, see_stats, ret_ino);
 	close(procfd);
 	return state == 'T' || state == 't';

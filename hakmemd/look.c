@@ -21,6 +21,8 @@
 /* Pauses are so many times what the slice before took. */
 #define PAUSE	     9u
 #define PAUSE_MIN_US 1000u
+/* Not longer, whatever held the slice up: others' processes wait as well. */
+#define PAUSE_MAX_US 1000000u
 
 /* -- processes that are known ------------------------------------------------------------------ */
 /* A user may get a name while its processes run: the name service came later, or somebody was
@@ -142,6 +144,8 @@ static void pause_from_now(struct hak_manager *m, uint64_t begun_us, bool more)
 
 	if (pause_us < PAUSE_MIN_US)
 		pause_us = PAUSE_MIN_US;
+	if (pause_us > PAUSE_MAX_US)
+		pause_us = PAUSE_MAX_US;
 	if (!more && now_us + pause_us < m->pace.next_us)
 		sd_event_source_set_time(m->pace.timer, m->pace.next_us);
 	else

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "control/reader.h"
 #include "control/proc.h"
 #include "hakmemd/owner.h"
 
@@ -69,7 +70,7 @@ static bool is_dumpable(int procfd, uid_t euid)
 static int read_credentials(int procfd, struct credentials *ret)
 {
 	char status[STATUS_BYTES];
-	ssize_t n = hak_proc_read(procfd, "status", status, sizeof(status));
+	ssize_t n = hak_reader_text(procfd, "status", status, sizeof(status));
 	const char *permitted = find_line(status, "\nCapPrm:");
 	struct stat st;
 

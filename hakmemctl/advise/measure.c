@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/reader.h"
 #include "control/identity.h"
 #include "control/proc.h"
 #include "hakmemctl/advise/advise.h"
@@ -60,7 +61,7 @@ static uint64_t minor_faults(const struct hak_segment *seg)
 {
 	uint64_t faults;
 
-	return hak_proc_stat(seg->procfd, 10, &faults) == 0 ? faults : 0;
+	return hak_reader_stat(seg->procfd, 10, &faults) == 0 ? faults : 0;
 }
 
 /* -- one process ------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/cgroup.h"
 #include "control/identity.h"
 #include "control/target.h"
 #include "hakmemctl/ctl.h"
@@ -135,7 +136,8 @@ static void judge_without(const struct status *s, int procfd, int error, const c
 	struct stat owner;
 	int mapped = -ETIME;
 
-	if (fstat(procfd, &owner) == 0 && hak_share_enter(s->shares, owner.st_uid, NULL)) {
+	if (fstat(procfd, &owner) == 0 &&
+	    hak_share_enter(s->shares, hak_account(procfd, owner.st_uid), NULL)) {
 		mapped = hak_each_mapping(procfd, maps_library, NULL);
 		hak_share_leave(s->shares, NULL);
 	}

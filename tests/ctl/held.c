@@ -142,12 +142,13 @@ static pid_t last_child(pid_t of)
 static void wait_for_end(pid_t pid)
 {
 	const struct timespec tick = { .tv_nsec = MS };
-	char path[32], state;
+	char path[32], stat[HAK_STAT_BYTES], state;
 	int procfd;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	while ((state = hak_proc_state(procfd)) && state != 'Z' && state != 'X')
+	while (hak_proc_read(procfd, "stat", stat, sizeof(stat)) > 0 &&
+	       (state = hak_proc_state(stat)) && state != 'Z' && state != 'X')
 		nanosleep(&tick, NULL);
 	close(procfd);
 }

@@ -397,7 +397,10 @@ static void start(void)
 	MUST(sd_event_new(&event) >= 0 && hak_manager_new(event, &manager) >= 0);
 	manager->only = COMM;
 	MUST(hak_manager_reload(manager) >= 0);
-	MUST(hak_look_start(manager) >= 0 && manager->processes_n == 1);
+	MUST(hak_look_start(manager) >= 0);
+	/* On a busy machine the first look may have no time for it. */
+	while (manager->processes_n == 0)
+		MUST(sd_event_run(event, UINT64_MAX) >= 0);
 	hak_bus_process_path(manager->processes, shared.path);
 	MUST(sd_event_add_io(event, NULL, shared.answered, POLLIN, on_answered, &is_answered) >= 0);
 	MUST(hak_bus_start(manager, shared.address, &bus) >= 0);
