@@ -120,7 +120,7 @@ int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 	snap.applied = ack.applied;
 	snap.agent = ack.agent;
 	snap.heaps = ack.heaps_populated < h->heaps_max ? ack.heaps_populated : h->heaps_max;
-	snap.total = calloc(snap.counters + 1, sizeof(uint64_t));
+	snap.total = calloc(2 * (size_t)snap.counters + 1, sizeof(uint64_t));
 	snap.by_class = calloc((size_t)snap.counters * snap.classes + 1, sizeof(uint64_t));
 	r = -ENOMEM;
 	if (snap.total && snap.by_class)
@@ -131,6 +131,8 @@ int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 		hak_snapshot_free(&snap);
 		return r;
 	}
+	snap.cell = snap.total + snap.counters;
+	memcpy(snap.cell, snap.total, snap.counters * sizeof(uint64_t));
 	part_whales(seg, &snap);
 	*ret = snap;
 	return 0;
@@ -140,7 +142,7 @@ void hak_snapshot_free(struct hak_snapshot *snap)
 {
 	free(snap->total);
 	free(snap->by_class);
-	snap->total = snap->by_class = NULL;
+	snap->total = snap->cell = snap->by_class = NULL;
 }
 
 uint64_t hak_total(const struct hak_segment *seg, const struct hak_snapshot *snap, uint16_t id)

@@ -106,6 +106,10 @@ static const struct ctl_option metrics_options[] = {
 	  "of hakmemd, which also counts processes that ended" },
 	{ NULL },
 };
+static const struct ctl_option check_options[] = {
+	{ "all", 'a', NONE, "also what holds, and what could not be checked" },
+	{ NULL },
+};
 static const struct ctl_option doctor_options[] = {
 	{ "report", 'r', NONE, "all that a bug report should hold" },
 	{ NULL },
@@ -148,6 +152,8 @@ static const struct ctl_verb verbs[] = {
 	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",
 	  "what policies say, for whom, and whether it is in force", verb_policy },
 	{ "cat-config", "", "the configuration of hakmemd, file by file", verb_cat_config },
+	{ "check", "TARGET", "contradictions between the figures of a process", verb_check,
+	  check_options },
 	{ "doctor", "", "what works on this machine, what is missing, the remedy", verb_doctor,
 	  doctor_options },
 	{ "version", "", "this program's version, and which library it starts", verb_version },

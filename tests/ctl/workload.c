@@ -2,8 +2,10 @@
 /*
  * A program for hakmemctl to look at. It does one thing, says "ready" on stdout, and then obeys
  * stdin, one letter a line: w works (allocates and frees a little of everything), m allocates and
- * frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, v
- * changes its own tunables for some seconds, q ends. Between letters it sleeps.
+ * frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, c
+ * starts four threads that allocate, reallocate and free blocks of all sizes, also each other's,
+ * for ever, v changes its own tunables for some seconds, f goes on as a copy of itself, made by
+ * fork, q ends. Between letters it sleeps.
  *
  *	workload [BLOCKS SIZE [WHALES]]
  * allocates BLOCKS of SIZE bytes and keeps them, then WHALES of 2 MiB one after the other, freeing
@@ -11,9 +13,12 @@
  */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +75,42 @@ static void change_values(void)
 	}
 }
 
+static _Atomic(void *) passed[256]; /* from thread to thread */
+
+/* Of a random size, with as many of 16 bytes as of a megabyte. */
+static void *some_block(uint64_t *random, void *old)
+{
+	*random = *random * 6364136223846793005 + 1442695040888963407;
+	return realloc(old, (size_t)((16 + (*random >> 40) % 16) << ((*random >> 33) % 18)));
+}
+
+static void *churn(void *arg)
+{
+	uint64_t random = (uint64_t)(uintptr_t)arg;
+
+	for (;;) {
+		void *p = some_block(&random, NULL);
+
+		if (random >> 62 == 0)
+			p = some_block(&random, p);
+		free(atomic_exchange(&passed[(random >> 25) % 256], p));
+	}
+	return NULL;
+}
+
+/* The parent waits for the copy, and ends as it did. */
+static void become_copy(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		return;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		_exit(1);
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 static void work(void)
 {
 	enum { N = 4000 };
@@ -112,6 +153,11 @@ int main(int argc, char **argv)
 			whales(20);
 		if (line[0] == 'd')
 			dirty();
+		for (uintptr_t i = 1; line[0] == 'c' && i <= 4; i++)
+			if (pthread_create(&thread, NULL, churn, (void *)i) != 0)
+				return 1;
+		if (line[0] == 'f')
+			become_copy();
 		if (line[0] == 'v')
 			change_values();
 		if (line[0] == 't' && pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
