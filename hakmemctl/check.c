@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hakmemctl check: looks for contradictions between the figures that a process publishes. Each row
- * of the table below is a relation that holds at every moment, whatever the program does.
+ * of the table below is a relation that holds whatever the program does.
  *
- * The process runs while its figures are read, so no two figures belong to one moment. A round reads
- * all of them three times. Where the smaller side of a relation only grows, the first reading of it
- * is compared; where the larger side only grows, the last one. What changes between the readings
- * then never looks like a contradiction. A gauge moves both ways, and two gauges of one change are
- * not written at once: such a relation can look broken for as long as a thread takes from one store
- * to the next. A relation is therefore reported only when it is broken in each of ROUNDS rounds.
- * Whoever finds nothing needs one round.
+ * The process runs while its figures are read, so no two figures belong to one moment. A round
+ * reads all of them three times. A counter on the smaller side of a relation is taken from the
+ * first reading, a counter on the larger side from the last one, and a gauge from the one in
+ * between. What changes between the readings then never looks like a contradiction.
+ *
+ * Some relations are broken for a moment in a sound process: two gauges of one change are not
+ * written by one store. Such a relation (NOT_STOPPED) is reported only when it is broken in each of
+ * ROUNDS rounds. A process without contradictions takes one round.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -116,7 +117,7 @@ enum {
 	 * change them.
 	 */
 	NOT_FORKED = 1,
-	/* Of a process that a signal stopped between two stores, for as long as it is stopped. */
+	/* A stopped process can be between two stores for ever. See the top of this file. */
 	NOT_STOPPED = 2,
 	/* Of a process with heaps that could not be published: blocks pass from heap to heap. */
 	NOT_HIDDEN = 4,
@@ -144,7 +145,9 @@ static uint64_t times(uint64_t a, uint64_t b)
 	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-/* Gauges are always read in between: what only grows has its least value before, its largest after. */
+/*
+ * Gauges are always read in between. What only grows has its least value before, its largest after.
+ */
 static uint64_t figure(const struct view *v, int i, enum when when, int cls)
 {
 	const struct hak_snapshot *s =
@@ -601,14 +604,16 @@ static const struct check checks[] = {
 	{ "generation", "no generation is applied before it is written", generation },
 	{ "purge answers", "no request is answered before it is made", answers },
 	{ "ranges", "each value is in its range", ranges },
-	{ "origins", "each value comes from the highest layer that is set", origins },
-	{ "values", "each value is what its layer holds, clamped to its range", values },
+	{ "origins", "each value comes from the highest layer that is set", origins, NOT_STOPPED },
+	{ "values", "each value is what its layer holds, clamped to its range", values,
+	  NOT_STOPPED },
 };
 #define CHECKS (sizeof(checks) / sizeof(checks[0]))
 
 /* -- one process ------------------------------------------------------------------------------- */
 struct result {
 	enum verdict verdict;
+	bool known;
 	char found[HAK_WHY_TEXT]; /* with HOLDS: "" */
 };
 
@@ -640,28 +645,34 @@ static unsigned kind_of(const struct view *v, const char *why[8])
 	return kind;
 }
 
-/* Goes on with what is not known to hold. True: it may all be otherwise in another round. */
-static bool judge(const struct view *v, struct result results[CHECKS])
+/* One round for one check: `kind` and `why` of kind_of(). */
+static void judge(const struct view *v, const struct check *c, unsigned kind, const char *why[8],
+		  struct result *r)
+{
+	unsigned hinders = c->only & kind;
+
+	snprintf(r->found, sizeof(r->found), "%s",
+		 hinders ? why[hinders & -hinders]
+			 : "not tried: it is not published, or cannot be read");
+	r->verdict = hinders ? UNKNOWN : c->run(v, c, r->found);
+	r->known = r->verdict != BROKEN || !(c->only & NOT_STOPPED);
+	if (r->verdict == HOLDS)
+		r->found[0] = '\0';
+}
+
+/* True if another round may tell more. */
+static bool judge_all(const struct view *v, struct result results[CHECKS])
 {
 	const char *why[8];
 	unsigned kind = kind_of(v, why);
-	bool broken = false;
+	bool more = false;
 
 	for (size_t i = 0; i < CHECKS; i++) {
-		struct result *r = &results[i];
-		unsigned hinders = checks[i].only & kind;
-
-		if (r->verdict != BROKEN)
-			continue;
-		snprintf(r->found, sizeof(r->found), "%s",
-			 hinders ? why[hinders & -hinders]
-				 : "not tried: it is not published, or cannot be read");
-		r->verdict = hinders ? UNKNOWN : checks[i].run(v, &checks[i], r->found);
-		if (r->verdict == HOLDS)
-			r->found[0] = '\0';
-		broken |= r->verdict == BROKEN;
+		if (!results[i].known)
+			judge(v, &checks[i], kind, why, &results[i]);
+		more |= !results[i].known;
 	}
-	return broken;
+	return more;
 }
 
 /* 0 while the process has the segment that was read: an exec or control.segment=off leaves one
@@ -683,21 +694,20 @@ static int still_there(const struct hak_segment *seg)
 
 static int examine(const struct hak_segment *seg, struct result results[CHECKS])
 {
-	bool broken = true;
-	int r = 0;
+	bool more = true;
 
 	for (size_t i = 0; i < CHECKS; i++)
-		results[i].verdict = BROKEN;
-	for (int round = 0; r == 0 && broken && round < ROUNDS; round++) {
+		results[i].known = false;
+	for (int round = 0; more && round < ROUNDS; round++) {
 		struct view v;
+		int r = view_take(seg, round ? PAUSE_AGAIN_NS : PAUSE_NS, &v);
 
-		r = view_take(seg, round ? PAUSE_AGAIN_NS : PAUSE_NS, &v);
 		if (r < 0)
-			break;
-		broken = judge(&v, results);
+			return r;
+		more = judge_all(&v, results);
 		view_free(&v);
 	}
-	return r < 0 ? r : still_there(seg);
+	return still_there(seg);
 }
 
 struct answer {
