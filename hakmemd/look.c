@@ -115,7 +115,8 @@ void hak_look_status(struct hak_manager *m)
 
 	hak_bytes_format(m->returned_bytes, returned);
 	if (put_off)
-		snprintf(late, sizeof(late), ", put off %llu times", (unsigned long long)put_off);
+		snprintf(late, sizeof(late), ", put off %llu time%s", (unsigned long long)put_off,
+			 put_off == 1 ? "" : "s");
 	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned%s",
 		 m->processes_n, m->processes_n == 1 ? "" : "es", m->policies->n,
 		 m->policies->n == 1 ? "y" : "ies", returned, late);

@@ -10,7 +10,8 @@ purge=5e82c1f4522d4eb7b71567e71c866467
 pressure=254d48bed860437b830c3eb0fb14838b
 
 main_pid() { systemctl show -P MainPID "$1"; }
-status_text() { systemctl show -P StatusText hakmemd; }
+# Without what was put off: on a busy machine something may have been.
+status_text() { systemctl show -P StatusText hakmemd | sed 's/, put off .*//'; }
 
 value() { values hakmemctl get "$1" "$2"; }
 
