@@ -67,7 +67,7 @@ static int add_named(struct get *get, struct json_object *rows)
 				     hak_json_get(any, "pid"), get->names[i]);
 		else
 			ctl_complain("hakmemctl: a process has no tunables at all\n");
-		result = CTL_FAILED;
+		result = CTL_NOTHING;
 	}
 	return result;
 }
