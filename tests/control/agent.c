@@ -130,7 +130,7 @@ static void comes_with_the_first_thread(void)
 	peer_open(&p, getpid());
 	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	WAIT_FOR(peer_agent(&p) == 1);
-	CHECK(tasks_of(getpid()) == 3 && agent_of(getpid()));
+	WAIT_FOR(tasks_of(getpid()) == 3 && agent_of(getpid()));
 	CHECK(pthread_create(&t, NULL, sleeps_for_ever, NULL) == 0);
 	CHECK(tasks_of(getpid()) == 4, "%d tasks", tasks_of(getpid()));
 }
