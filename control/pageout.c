@@ -20,11 +20,10 @@
 #include "control/reader.h"
 #include "control/tunewrite.h"
 
-#define BATCH	     HAK_READER_PARTS /* ranges in one system call */
-#define PIECE_BYTES  (16u << 20)      /* of one range in one: it cannot be stopped */
-#define SEQ_ATTEMPTS 100
-#define MAX_BYTES    (64ull << 30)
-#define MAX_NS	     (5ull * 1000000000)
+#define BATCH	    HAK_READER_PARTS /* ranges in one system call */
+#define PIECE_BYTES (16u << 20)	     /* of one range in one: it cannot be stopped */
+#define MAX_BYTES   (64ull << 30)
+#define MAX_NS	    (5ull * 1000000000)
 
 static bool has_sys_nice(void)
 {
@@ -130,23 +129,10 @@ static int read_ranges(const struct hak_segment *seg, struct plan *plan)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct hak_lazy_table table;
-	uint64_t before = 1, after = 1;
-	int r = 0;
+	int r = hak_segment_read_lazy(seg, &table);
 
-	/* The sequence by reads of its own: within one, the kernel may copy in any order. */
-	for (int i = 0; i < SEQ_ATTEMPTS && r == 0; i++) {
-		r = hak_segment_read(seg, seg->header.lazy_off, &before, sizeof(before));
-		if (r == 0)
-			r = hak_segment_read(seg, seg->header.lazy_off, &table, sizeof(table));
-		if (r == 0)
-			r = hak_segment_read(seg, seg->header.lazy_off, &after, sizeof(after));
-		if (before % 2 == 0 && before == after)
-			break;
-	}
 	if (r < 0)
 		return r;
-	if (before % 2 || before != after)
-		return -EAGAIN;
 	for (uint32_t i = 0; i < table.count && i < HAK_LAZY_RANGES; i++) {
 		uint64_t start = (table.range[i].addr + page - 1) / page * page, end;
 

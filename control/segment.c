@@ -20,6 +20,9 @@
 #include "control/reader.h"
 #include "control/segment.h"
 
+/* To find the lazy table between two changes. */
+#define SEQ_ATTEMPTS 100
+
 #define STATS_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE)
 /* Of layout 0.1. What later fields hold is unknown in a shorter header. */
 #define HEADER_BYTES_MIN offsetof(struct hak_stats_header, tune_fd)
@@ -352,6 +355,31 @@ int hak_segment_alive(const struct hak_segment *seg)
 	if (seg->pidfd >= 0)
 		return poll(&p, 1, 0) == 1 ? -ESRCH : 0;
 	return faccessat(seg->procfd, "stat", F_OK, 0) < 0 ? -ESRCH : 0;
+}
+
+int hak_segment_read_lazy(const struct hak_segment *seg, struct hak_lazy_table *ret)
+{
+	const uint64_t offset = seg->header.lazy_off;
+	const uint32_t n = seg->header.lazy_ranges;
+	const size_t bytes = offsetof(struct hak_lazy_table, range) +
+			     (n < HAK_LAZY_RANGES ? n : HAK_LAZY_RANGES) * sizeof(ret->range[0]);
+	uint64_t before = 1, after = 1;
+	int r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	/* The sequence by reads of its own: within one, the kernel may copy in any order. */
+	for (int i = 0; i < SEQ_ATTEMPTS && r == 0; i++) {
+		r = hak_segment_read(seg, offset, &before, sizeof(before));
+		if (r == 0)
+			r = hak_segment_read(seg, offset, ret, bytes);
+		if (r == 0)
+			r = hak_segment_read(seg, offset, &after, sizeof(after));
+		if (before % 2 == 0 && before == after)
+			break;
+	}
+	if (r < 0)
+		return r;
+	return before % 2 || before != after ? -EAGAIN : 0;
 }
 
 int hak_segment_read_tune(const struct hak_segment *seg, struct hak_tune *ret)

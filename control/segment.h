@@ -110,6 +110,10 @@ void hak_segment_unload(struct hak_segment *seg);
 /* Whole reads of hakmem-stats; -EBADMSG for a short one, -ESRCH if the process's memory is gone. */
 int hak_segment_read(const struct hak_segment *seg, uint64_t offset, void *buf, size_t bytes);
 
+/* A copy of the table of lazily freed ranges to which no change was made; -EAGAIN if the process
+ * changes it all the time, or died while it did. What the process has no room for is zero. */
+int hak_segment_read_lazy(const struct hak_segment *seg, struct hak_lazy_table *ret);
+
 /* A copy of the tune page, its magic and its owner checked: -EBADMSG where they are gone (a hole
  * was punched). */
 int hak_segment_read_tune(const struct hak_segment *seg, struct hak_tune *ret);

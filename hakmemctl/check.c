@@ -52,28 +52,6 @@ static void pause_ns(long ns)
 	nanosleep(&t, NULL);
 }
 
-static uint64_t lazy_seq(const struct hak_segment *seg)
-{
-	uint64_t seq = 1;
-
-	return hak_segment_read(seg, seg->header.lazy_off, &seq, sizeof(seq)) < 0 ? 1 : seq;
-}
-
-/* A copy that no change was made to. */
-static bool read_lazy(const struct hak_segment *seg, struct hak_lazy_table *ret)
-{
-	uint32_t n = seg->header.lazy_ranges;
-	size_t bytes = offsetof(struct hak_lazy_table, range) +
-		       (n < HAK_LAZY_RANGES ? n : HAK_LAZY_RANGES) * sizeof(ret->range[0]);
-
-	memset(ret, 0, sizeof(*ret));
-	for (int i = 0; i < 100; i++)
-		if (hak_segment_read(seg, seg->header.lazy_off, ret, bytes) == 0 &&
-		    ret->seq % 2 == 0 && lazy_seq(seg) == ret->seq)
-			return true;
-	return false;
-}
-
 static int read_ack(const struct hak_segment *seg, struct hak_ack *ret)
 {
 	return hak_segment_read(seg, seg->header.ack_off, ret, sizeof(*ret));
@@ -97,7 +75,7 @@ static int view_take(const struct hak_segment *seg, long pause, struct view *ret
 			pause_ns(pause);
 		r = hak_snapshot_take(seg, &ret->snap[i]);
 		if (i == BETWEEN)
-			ret->has_lazy = read_lazy(seg, &ret->lazy);
+			ret->has_lazy = hak_segment_read_lazy(seg, &ret->lazy) == 0;
 	}
 	if (r == 0)
 		r = read_ack(seg, &ret->ack[1]);
