@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "control/reader.h"
 #include "control/cgroup.h"
 #include "control/proc.h"
+#include "control/reader.h"
 
 static const char *const kinds[] = { ".service", ".scope", ".slice", ".socket", ".mount", ".swap" };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -233,6 +234,20 @@ uid_t hak_account(int procfd, uid_t uid)
 		return uid;
 	hak_cgroup_path(&groups, path);
 	return hak_cgroup_account(path, uid);
+}
+
+bool hak_account_at(int procdir, const char *process, uid_t *ret)
+{
+	struct stat st;
+	int procfd;
+
+	if (fstatat(procdir, process, &st, 0) < 0)
+		return false;
+	procfd = openat(procdir, process, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*ret = hak_account(procfd, st.st_uid);
+	if (procfd >= 0)
+		close(procfd);
+	return true;
 }
 
 uid_t hak_account_of_peer(pid_t pid, uid_t uid)

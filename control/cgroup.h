@@ -61,6 +61,8 @@ void hak_cgroup_slice(const char *path, char ret[HAK_UNIT_NAME_BYTES]);
  */
 uid_t hak_cgroup_account(const char *path, uid_t uid);
 uid_t hak_account(int procfd, uid_t uid);
+/* The same of a process by its name in an opened /proc. False: there is none. */
+bool hak_account_at(int procdir, const char *process, uid_t *ret);
 /* Of one who connected as `uid` with this pid; where that is not a process of this user any more,
  * all such are one account. */
 #define HAK_ACCOUNT_UNKNOWN ((uid_t)-2)

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -135,20 +134,6 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* False: there is no such process. */
-static bool account_of(int procdir, const char *process, uid_t *ret)
-{
-	int procfd = openat(procdir, process, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-	bool there = procfd >= 0 && fstat(procfd, &st) == 0;
-
-	if (there)
-		*ret = hak_account(procfd, st.st_uid);
-	if (procfd >= 0)
-		close(procfd);
-	return there;
-}
-
 /* Also one that there is no time for: opening it will tell. */
 static bool may_have_segment(int procdir, const char *pid, struct hak_shares *shares)
 {
@@ -157,7 +142,7 @@ static bool may_have_segment(int procdir, const char *pid, struct hak_shares *sh
 
 	if (!shares)
 		return hak_maybe_segment(procdir, pid);
-	if (!account_of(procdir, pid, &account))
+	if (!hak_account_at(procdir, pid, &account))
 		return false;
 	if (!hak_share_enter(shares, account, NULL))
 		return true;
@@ -236,7 +221,7 @@ static int open_in_share(struct hak_shares *shares, pid_t pid, unsigned flags,
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	if (!shares || !account_of(AT_FDCWD, path, &account))
+	if (!shares || !hak_account_at(AT_FDCWD, path, &account))
 		return hak_segment_open(pid, flags, ret, why);
 	if (!hak_share_enter(shares, account, NULL)) {
 		if (shares->left_ns <= 0)

@@ -29,13 +29,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "control/reader.h"
 #include "control/escape.h"
 #include "control/proc.h"
+#include "control/reader.h"
 #include "hakmemd/apply.h"
 #include "hakmemd/discover.h"
 #include "hakmemd/journal.h"
@@ -428,31 +427,19 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 		tell_bad(d, s, account, r, why);
 }
 
-static uid_t account_of(struct hak_discovery *d, const char *name, uid_t uid)
-{
-	int procfd = openat(dirfd(d->proc), name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	uid_t account = hak_account(procfd, uid);
-
-	if (procfd >= 0)
-		close(procfd);
-	return account;
-}
-
 /* Within the share of the user whose process it is: the owner of its folder, whatever it says of
  * itself. */
 static void look_in_share(struct hak_discovery *d, struct seen *s)
 {
-	struct stat st;
 	uid_t account;
 	char name[16];
 
 	snprintf(name, sizeof(name), "%d", (int)s->pid);
-	if (fstatat(dirfd(d->proc), name, &st, 0) < 0) {
+	if (!hak_account_at(dirfd(d->proc), name, &account)) {
 		renew(s);
 		s->last = d->scan - 2;
 		return;
 	}
-	account = account_of(d, name, st.st_uid);
 	if (!hak_share_enter(&d->shares, account, &s->turn))
 		return;
 	look_at(d, s, account);
