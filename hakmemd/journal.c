@@ -155,23 +155,19 @@ unsigned hak_told_left(uid_t account)
 
 void hak_told_add(uid_t account, unsigned n)
 {
-	struct told *t;
+	unsigned left = hak_told_left(account);
 
-	if (!account)
-		return;
-	t = told_of(account);
-	t->n += n < HAK_TOLD_OF_ACCOUNT - t->n ? n : HAK_TOLD_OF_ACCOUNT - t->n;
+	if (account)
+		told_of(account)->n += n < left ? n : left;
 }
 
 bool hak_may_tell(uid_t account)
 {
-	struct told *t;
+	struct told *t = account ? told_of(account) : NULL;
 
-	if (hak_told_left(account)) {
-		hak_told_add(account, 1);
+	if (!t || t->n++ < HAK_TOLD_OF_ACCOUNT)
 		return true;
-	}
-	t = told_of(account);
+	t->n = HAK_TOLD_OF_ACCOUNT;
 	if (!t->full)
 		hak_log(LOG_NOTICE,
 			"more than %u messages of the processes of user %u in a minute: "

@@ -4,7 +4,7 @@
  * which the catalog (hakmem.catalog) explains. To the journal where stderr leads there, else to
  * stderr, one line each.
  *
- * Whoever runs processes can give the daemon something to say of them. What is said of the
+ * Each user can run processes that give the daemon something to say. What is said of the
  * processes of one account (hak_account()) has a limit in each minute; what the limit holds back is
  * lost, and one line says that it is. Nothing is held back of root's processes.
  *

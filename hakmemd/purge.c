@@ -134,6 +134,8 @@ static void journal(struct hak_process *p, uint64_t bytes, uint64_t ns, bool pag
 		{ "HAKMEM_RULE", rule },
 	};
 
+	if (!hak_may_tell(p->id.account))
+		return;
 	snprintf(pid, sizeof(pid), "%d", (int)p->id.pid);
 	snprintf(number, sizeof(number), "%" PRIu64, bytes);
 	snprintf(time, sizeof(time), "%" PRIu64, ns);
@@ -161,7 +163,7 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 	p->purge_not_before_ns = hak_monotonic_ns() + (pause_us << p->purge_backoff) * NS_PER_US;
 	p->purge_id = 0;
 	p->measured_ns = 1; /* long ago */
-	if (bytes && hak_may_tell(p->id.account))
+	if (bytes)
 		journal(p, bytes, ns, paged_out);
 	hak_tell_purged(p, bytes, p->purge_why);
 }
@@ -175,8 +177,7 @@ static void late(struct hak_process *p)
 	if (p->manager->can_page_out)
 		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
 	if (bytes) {
-		if (hak_may_tell(p->id.account))
-			journal(p, bytes, 0, true);
+		journal(p, bytes, 0, true);
 		hak_tell_purged(p, bytes, p->purge_why);
 	}
 }
