@@ -30,7 +30,9 @@
 #include <sys/types.h>
 
 int64_t hak_processor_ns(void);
-/* How long the main thread has slept, since nobody knows when; 0 where the kernel does not tell. */
+/*
+ * How long the main thread has slept, from an unknown moment on; 0 where the kernel does not tell.
+ */
 int64_t hak_slept_ns(void);
 /* Other clocks, for tests; NULL: the processor's, and that of the main thread's sleep. */
 void hak_processor_clock(int64_t (*clock)(void));
@@ -50,7 +52,7 @@ bool hak_budget_leave(struct hak_budget *b);
 /* True from the moment that there is no time left: the caller ends its loop with -ETIME. */
 bool hak_budget_spent(void);
 /* The thread waited for another process of ours (reader.h), whose time counts as its own: `ns`.
- * `free_ns` of its wait are nobody's: the machine was busy. */
+ * `free_ns` of its wait are charged to no account: the machine was busy. */
 void hak_budget_charge(int64_t ns, int64_t free_ns);
 /* The piece is put off, whatever is left. */
 void hak_budget_give_up(void);

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/reader.h"
 #include "control/identity.h"
 #include "control/proc.h"
+#include "control/reader.h"
 
 int hak_start_ticks(int procfd, uint64_t *ret)
 {

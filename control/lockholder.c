@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "control/budget.h"
-#include "control/escape.h"
 #include "control/cgroup.h"
+#include "control/escape.h"
 #include "control/lockholder.h"
 #include "control/reader.h"
 

@@ -339,7 +339,7 @@ static int ask_keeper(bool reader, struct grant *ret, int *ret_fd)
 }
 
 /* So long the reader ran and waited for a processor, since it began. Without CONFIG_SCHED_INFO
- * nobody knows, and it slept. */
+ * the times are unknown, and count as sleep. */
 static void read_times(uint64_t *ran_ns, uint64_t *waited_ns)
 {
 	char text[80];

@@ -8,15 +8,15 @@
  *
  * Such calls are made by a process of ours, the reader, which is waited for. One that sleeps for
  * too long is killed and replaced, and the call fails with -ETIME. A thread would not do, since
- * nobody can take it out of its system call. The reader is a child of a keeper, which is forked at
+ * a thread cannot be killed alone. The reader is a child of a keeper, which is forked at
  * the first use, while the program is small: a new reader costs what a small process costs, however
  * large the program has become.
  *
- * Whoever reads such a file, status, stat or statm, holds the memory for a moment, as in mmget().
- * If the process ends in that moment it is the reader that takes its memory down, and that can wait
- * for a FUSE server of the process's, which no signal ends. A reader that was killed and still
- * lives costs its account, see hak_share_account(): none of its processes is looked at until the
- * reader is gone. For others there are more readers.
+ * A process that reads such a file, status, stat or statm, holds the memory for a moment, as in
+ * mmget(). If the process ends in that moment it is the reader that takes its memory down, and that
+ * can wait for a FUSE server of the process's, which no signal ends. A reader that was killed and
+ * still lives costs its account, see hak_share_account(): none of its processes is looked at until
+ * the reader is gone. For others there are more readers.
  *
  * The time that the reader works or sleeps is charged to the budget (budget.h), as if the caller
  * had worked. With a budget a reader may sleep for 100 ms, and none is asked once the budget is

@@ -104,7 +104,7 @@ static bool unchanged(const struct hak_segment *seg, const struct ctl_entry *e,
 	spec = hak_spec_of_desc(&seg->tunable[index]);
 	if (set)
 		hak_value_format(&spec, states[index].slot[HAK_ORIGIN_ADMIN].value, now);
-	/* Whoever may write the page writes any name there. */
+	/* A process that may write the page can write any name there. */
 	snprintf(reason, HAK_WHY_TEXT,
 		 "changed since: it is %s now; its page names user %u, process %u", now,
 		 states[index].slot[HAK_ORIGIN_ADMIN].writer_uid,

@@ -60,7 +60,7 @@ struct place {
 struct exporter {
 	const char *socket;
 	struct text texts[HAK_METRICS_PROMETHEUS + 1];
-	uint64_t secret;      /* nobody chooses with whom to share a kind of peers */
+	uint64_t secret;      /* so that no peer chooses its kind */
 	pthread_mutex_t lock; /* of the places: no descriptor is closed while it is held */
 	struct place places[CONNECTIONS];
 };

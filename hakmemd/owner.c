@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "control/reader.h"
 #include "control/proc.h"
+#include "control/reader.h"
 #include "hakmemd/owner.h"
 
 /* Longer only for a process with hundreds of groups, which is then nobody's. */

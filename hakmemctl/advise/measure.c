@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control/reader.h"
 #include "control/identity.h"
 #include "control/proc.h"
+#include "control/reader.h"
 #include "hakmemctl/advise/advise.h"
 
 #define SAMPLES	      20 /* of a span, at least */
