@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sanitizers bring an allocator of their own and must see every block. Where one of their run-time
- * libraries is present in the process, everything is handed on to it and nothing of ours is set up:
- * hak_abstain() says so. The names are those under which the libraries export the functions they
- * replace.
+ * Sanitizers bring an allocator of their own, which must see every block. Where one of their
+ * run-time libraries is present in the process, hak_abstain() returns true, the library hands every
+ * call on to that allocator and sets up nothing. The names below are those under which the
+ * sanitizers export the functions that they replace.
  */
 #ifndef HAK_ABSTAIN_H
 #define HAK_ABSTAIN_H

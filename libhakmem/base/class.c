@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables behind class.h, made by the preprocessor so that they are constant data. */
+/* The tables of class.h. The preprocessor makes them, so they are constant data. */
 #include "class.h"
 
-/* A doubling of sizes a line. */
+/* Each line of the tables holds one doubling of sizes. */
 /* clang-format off */
 
-/* Bytes of the k-th eighth above 2^e. */
+/* The size of the k-th eighth above 2^e, in bytes. */
 #define EIGHTH(e, k)	((1u << (e)) + ((k) + 1u) * (1u << ((e) - 3)))
 #define DOUBLING(e)	EIGHTH(e, 0), EIGHTH(e, 1), EIGHTH(e, 2), EIGHTH(e, 3), \
 			EIGHTH(e, 4), EIGHTH(e, 5), EIGHTH(e, 6), EIGHTH(e, 7)
@@ -13,7 +13,7 @@
 const uint32_t hak_class_bytes[HAK_CLASSES] = {
 	16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256,
 	DOUBLING(8), DOUBLING(9), DOUBLING(10), DOUBLING(11), DOUBLING(12), DOUBLING(13),
-	/* runs: whole units; the odd entries of this first row are the classes in use */
+	/* runs are whole units; only the odd entries of this first row are classes in use */
 	20480, 20480, 24576, 24576, 28672, 28672, 32768, 32768,
 	DOUBLING(15), DOUBLING(16), DOUBLING(17), DOUBLING(18), DOUBLING(19),
 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size classes. 16-byte steps to 256 bytes, then eight per doubling (11 % worst waste; four per
- * doubling waste 20 %): classes [0, HAK_SLAB_CLASSES) up to 16 KiB are blocks of slabs, those
- * above, up to 1 MiB, page runs in multiples of 4 KiB. A size that is a multiple of a power of two
- * A <= 16 KiB has a class whose size is a multiple of A too, so aligned blocks need no search:
- * round the size up to the alignment. Pure functions, no state.
+ * Size classes. The classes go in 16-byte steps to 256 bytes and then by eight for each doubling,
+ * which wastes 11 % at worst; four for each doubling would waste 20 %. The classes [0,
+ * HAK_SLAB_CLASSES), up to 16 KiB, are blocks of slabs; those above, up to 1 MiB, are runs of whole
+ * 4 KiB units. A size that is a multiple of a power of two A <= 16 KiB has a class whose size is a
+ * multiple of A too, so aligned blocks need no search: the size is rounded up to the alignment. All
+ * functions are pure.
  */
 #ifndef HAK_CLASS_H
 #define HAK_CLASS_H
@@ -16,10 +17,10 @@
 #define HAK_SLAB_MAX   ((size_t)16 << 10) /* largest block of a slab */
 #define HAK_WHALE_MIN  ((size_t)1 << 20)  /* smallest whale */
 #define HAK_SLAB_BYTES ((size_t)64 << 10)
-/* runs are counted in these, whatever the page size */
+/* the unit in which runs are counted, at any page size */
 #define HAK_UNIT ((size_t)4 << 10)
 
-/* Sizes of a doubling start at class 16: 257 bytes. */
+/* The eighths of doublings start at class 16, whose smallest request is 257 bytes. */
 static inline unsigned int hak_class_log(size_t size)
 {
 	size_t n = size - 1;
@@ -31,21 +32,21 @@ static inline unsigned int hak_class_log(size_t size)
 extern HAK_HIDDEN const uint8_t hak_class_tiny[HAK_TINY_MAX / 16 + 1];
 extern HAK_HIDDEN const uint32_t hak_class_bytes[HAK_CLASSES];
 
-/* For sizes up to HAK_TINY_MAX, 0 included. */
+/* Takes sizes up to HAK_TINY_MAX, 0 included. */
 static inline unsigned int hak_class_of_tiny(size_t size)
 {
 	return hak_class_tiny[(size + 15) >> 4];
 }
 
-/* For sizes in (256, HAK_SLAB_MAX]. */
+/* Takes sizes in (256, HAK_SLAB_MAX]. */
 static inline unsigned int hak_class_of_mid(size_t size)
 {
 	return hak_class_log(size);
 }
 
 /*
- * For sizes in (HAK_SLAB_MAX, HAK_WHALE_MIN]. Below 32 KiB eighths are not whole units: every other
- * class is unused.
+ * Takes sizes in (HAK_SLAB_MAX, HAK_WHALE_MIN]. Below 32 KiB an eighth is not a whole number of
+ * units, so every other class is unused.
  */
 static inline unsigned int hak_class_of_run(size_t size)
 {
@@ -58,9 +59,9 @@ static inline unsigned int hak_class_of_run(size_t size)
 extern HAK_HIDDEN const uint32_t hak_class_inverse[HAK_SLAB_CLASSES];
 
 /*
- * Whether an offset into a slab is a multiple of the block size: one multiplication, exact below
- * 2^16 (Lemire, Kaser, Kurz, "Faster remainder by direct computation", 2019). Nothing is a multiple
- * for inverse = 0.
+ * Returns whether an offset into a slab is a multiple of the block size. One multiplication
+ * decides, exactly below 2^16 (Lemire, Kaser, Kurz, "Faster remainder by direct computation",
+ * 2019). With inverse = 0 no offset is a multiple.
  */
 static inline bool hak_multiple(uint32_t inverse, uint32_t offset)
 {

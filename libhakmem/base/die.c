@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last words of a process whose memory is corrupt, and the line that a misuse is worth. Raw
- * system calls alone: the functions of libc may be replaced by ones that allocate.
+ * The last line of a process whose memory is corrupt, and the line about a misuse. This file makes
+ * raw system calls only, because libc's functions may be replaced by functions that allocate.
  */
 
 #include <signal.h>
@@ -35,13 +35,13 @@ void hak_warn(const char *what, const void *pointer)
 }
 
 /*
- * As abort() does, which may be replaced by a function that allocates or returns: the signal, to a
- * handler that the program may have. Where that returns, or comes here itself, the signal is sent
- * without it.
+ * Ends the process as abort() does. abort() itself may be replaced by a function that allocates or
+ * returns. The signal goes to the program's handler first; where that handler returns, or comes
+ * here again, the signal is sent once more with the default action.
  */
 static _Noreturn void end_process(void)
 {
-	/* the kernel's struct sigaction, all zero: the default action */
+	/* the kernel's struct sigaction; all zeros mean the default action */
 	static const unsigned long by_default[8];
 	static _Atomic long dying;
 	const unsigned long only_abort = 1ul << (SIGABRT - 1);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What every file of the library needs and nothing else: branch hints, assertions, the way to die.
- */
+/* What every file of the library needs: branch hints, assertions, the way to die. */
 #ifndef HAK_HAK_H
 #define HAK_HAK_H
 
@@ -20,8 +18,9 @@
 #define HAK_TLS		__attribute__((tls_model("initial-exec")))
 
 /*
- * Another library may replace these, and they are called with locks held, by the compiler, too: all
- * files call plain.c's, but for malloc.c, which moves the program's blocks.
+ * Another library may replace these functions, and the compiler emits calls of them while locks are
+ * held. All files therefore call the versions in plain.c, except malloc.c, which copies the
+ * program's blocks.
  */
 #ifndef HAK_LIBC_COPY
 void *memcpy(void *, const void *, size_t) __asm__("hak_memcpy") HAK_HIDDEN;
@@ -31,7 +30,7 @@ int memcmp(const void *, const void *, size_t) __asm__("hak_memcmp") HAK_HIDDEN;
 size_t strlen(const char *) __asm__("hak_strlen") HAK_HIDDEN;
 int strcmp(const char *, const char *) __asm__("hak_strcmp") HAK_HIDDEN;
 #ifdef __clang__
-/* GCC calls its built-in functions by these names; for clang the assembler does. */
+/* GCC calls its built-in functions by these names. For clang the assembler renames them. */
 __asm__("memcpy = hak_memcpy\n\tmemmove = hak_memmove\n\tmemset = hak_memset\n\t"
 	"memcmp = hak_memcmp\n\tbcmp = hak_memcmp\n\tstrlen = hak_strlen\n\t"
 	"strcmp = hak_strcmp");
@@ -39,11 +38,11 @@ __asm__("memcpy = hak_memcpy\n\tmemmove = hak_memmove\n\tmemset = hak_memset\n\t
 #endif
 
 /*
- * Proven corruption or misuse: "hakmem: WHAT POINTER" on descriptor 2 by raw write, then abort().
- * Never allocates, takes no lock; safe anywhere.
+ * Ends the process on proven corruption or misuse: writes "hakmem: WHAT POINTER" to descriptor 2 by
+ * a raw write, then aborts. Never allocates and takes no lock; may be called anywhere.
  */
 _Noreturn void hak_die(const char *what, const void *pointer);
-/* The same line without dying. */
+/* Writes the same line and returns. */
 void hak_warn(const char *what, const void *pointer);
 
 #if HAK_DEBUG
@@ -57,8 +56,9 @@ void hak_warn(const char *what, const void *pointer);
 #endif
 
 /*
- * glibc's word (2.32): false from before the first second thread is created, by whatever call.
- * Atomics that only guard against other threads are skipped while it says true; older glibc: never.
+ * glibc 2.32 and later clear this word before the first second thread is created by any call. While
+ * it is true, atomics that only guard against other threads are skipped. On an older glibc they
+ * never are.
  */
 extern __attribute__((weak)) char __libc_single_threaded;
 

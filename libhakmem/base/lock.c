@@ -10,10 +10,10 @@
 
 struct hak_lock hak_locks[HAK_LOCKS] __attribute__((aligned(64)));
 
-/* The forking thread between prepare and parent/child: it holds everything and may re-enter. */
+/* The forking thread between prepare and parent or child. It holds every lock and may re-enter. */
 static _Atomic uint64_t forker;
 
-/* See hak_lock_fork_inside(). Such a process has one thread. */
+/* See hak_lock_fork_inside(). A process in which this is set has one thread. */
 static void (*call_when_free)(void);
 
 static uint64_t self(void)
@@ -42,7 +42,10 @@ static void check_order(enum hak_lock_id id)
 		hak_assert(holder(&hak_locks[i]) != self());
 }
 
-/* POOL, EXTENT, RCACHE: a thread that the kernel throttles in a call would hold up all others. */
+/*
+ * POOL, EXTENT and RCACHE: under them a thread that the kernel throttles in a call would hold up
+ * all other threads.
+ */
 static bool is_inner(enum hak_lock_id id)
 {
 	return id >= HAK_LOCK_POOL && id <= HAK_LOCK_RCACHE;
@@ -112,7 +115,7 @@ bool hak_trylock(enum hak_lock_id id)
 	return forking() || (take(&hak_locks[id], self()) && taken(id));
 }
 
-/* The futex is the half of the word with the bit that changes. */
+/* The futex is the half of the word that holds bit 0. */
 static uint32_t *futex_of(struct hak_lock *l)
 {
 	return (uint32_t *)&l->word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
@@ -133,7 +136,7 @@ static HAK_COLD void lock_slow(enum hak_lock_id id)
 		__builtin_ia32_pause();
 #endif
 	}
-	/* who ever waited takes it as "waited": another may still sleep */
+	/* a thread that has waited takes the lock as "waited", because another may still sleep */
 	while (!take(l, self() | HAK_LOCK_WAITED)) {
 		seen = atomic_load_explicit(&l->word, memory_order_relaxed);
 		if (!seen)
@@ -221,7 +224,7 @@ void hak_lock_fork_parent(void)
 
 void hak_lock_fork_child(void)
 {
-	/* No other thread exists: whatever the locks say is the parent's business. */
+	/* No other thread exists, and what the locks say concerns the parent only. */
 	call_when_free = NULL;
 	atomic_store_explicit(&forker, 0, memory_order_relaxed);
 	for (int i = 0; i < HAK_LOCKS; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memcpy and its like under names of our own (hak.h): few bytes, rarely, and often with a lock
- * held. Without a barrier the compiler sees in a loop what it is, and calls the function itself.
+ * memcpy and similar functions under hak_ names (hak.h). They copy few bytes, rarely, and often
+ * while a lock is held. The barriers keep the compiler from recognising the loops and replacing
+ * each by a call of the function itself.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The probes' code and notes; the format of the notes is SystemTap's ("stapsdt", version 3). See
- * probe.h.
+ * The code and the notes of the probes. The format of the notes is SystemTap's ("stapsdt", version
+ * 3). See probe.h.
  */
 #include "probe.h"
 
@@ -9,8 +9,8 @@
 
 #if defined(__x86_64__)
 /*
- * nopl 0(%rax,%rax,1), by its bytes since assemblers make it shorter: the one that newer kernels
- * turn into a call of theirs, which costs a fraction of a trap, if it lies within one page.
+ * nopl 0(%rax,%rax,1), written as bytes because assemblers would shorten it. Newer kernels turn
+ * this instruction into a call, which costs a fraction of a trap, if it lies within one page.
  */
 #define NOP    ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00"
 #define ARGS_1 "8@%%rdi"
@@ -31,8 +31,8 @@
 #endif
 
 /*
- * The base is a symbol of a section by which tracers learn how far a prelinked file was moved. A
- * note belongs to the section of its function ("?"), so that the two stay or go together.
+ * The base is a symbol of a section from which tracers learn how far a prelinked file was moved. A
+ * note belongs to the section of its function ("?"), so the linker keeps or drops both together.
  */
 #define NOTE(provider, name, args)                                                \
 	"990:	" NOP "\n"                                                        \

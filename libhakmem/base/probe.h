@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * USDT probes: places where a tracer (BPF, perf, SystemTap) may look in. Each is one 5-byte nop (4
- * bytes on aarch64) with an ELF note that names it, in a function of its own whose arguments lie
- * where a call leaves them, so that tracers may take them from there as well as from the note.
- * Before it stands a test of the probe's semaphore, which a tracer counts up: without one a probe
- * costs two instructions, on slow paths alone.
+ * USDT probes: places that a tracer (BPF, perf, SystemTap) may observe. Each is one 5-byte nop (4
+ * bytes on aarch64) with an ELF note that names it, in a function of its own. The arguments of that
+ * function lie where a call leaves them, so tracers may take them from there as well as from the
+ * note. A test of the probe's semaphore, which a tracer increments, precedes each probe. Without a
+ * tracer a probe costs two instructions, on slow paths only.
  *
- * PROBE(provider, name, arguments). Arguments are 64-bit words; hakmem(7) has them for users.
+ * The rows are PROBE(provider, name, arguments). Arguments are 64-bit words; hakmem(7) describes
+ * them for users.
  */
 #ifndef HAK_PROBE_H
 #define HAK_PROBE_H
@@ -20,21 +21,21 @@
 #endif
 
 /*
- * whale_get: a block of 1 MiB or more was handed out: address, usable bytes, 1 if what was kept
- *	served it (whale.hits), 0 if it was mapped (whale.misses).
- * whale_put: one is about to be kept, or unmapped (whale.frees): address, usable bytes.
+ * whale_get: a block of 1 MiB or more was handed out: address, usable bytes, 1 if a kept region
+ * 	served it (whale.hits), 0 if it was mapped (whale.misses).
+ * whale_put: such a block is about to be kept, or unmapped (whale.frees): address, usable bytes.
  * region_evict: a kept region's pages were given back (ring.evictions): address, bytes, how: a
- *	value of region.evict.
- * purge_begin: level: 0 by age, else as asked for: 1 cache, 2 dirty, 3 all.
- * purge_end: level, bytes given back. purge.count leaves out those by age that found nothing.
+ * 	value of region.evict.
+ * purge_begin: level: 0 by age, otherwise the level of the request: 1 cache, 2 dirty, 3 all.
+ * purge_end: level, bytes given back. purge.count leaves out purges by age that found nothing.
  * superslab_new: an extent for slabs was mapped or taken from those kept empty
- *	(refill.new_superslab): the first slab's address, its block size.
- * refill: an empty bin was filled: block size, blocks, 1 if from the second list (refill.spare).
+ * 	(refill.new_superslab): the first slab's address, its block size.
+ * refill: an empty bin was filled: block size, blocks, 1 if from the spare list (refill.spare).
  * tunable_applied: a value in force has changed: id of the tunable, value, origin.
  *
- * otel_memory is a contract with profilers (OpenTelemetry's eBPF profiler, its design document
- * 00003): alloc: a sampled block was handed out: address, usable bytes, and the bytes of all blocks
- * it stands for (sample.h); free: a sampled block is about to be freed.
+ * otel_memory is a contract with profilers (OpenTelemetry's eBPF profiler, design document 00003).
+ * alloc: a sampled block was handed out: address, usable bytes, and the bytes of all blocks that it
+ * stands for (sample.h). free: a sampled block is about to be freed.
  */
 #define HAK_PROBES(PROBE)                 \
 	PROBE(hakmem, whale_get, 3)       \

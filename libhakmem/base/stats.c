@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters of the process. See stats.h for who writes what.
+ * The counters of the process. stats.h says which thread writes which of them.
  *
- * A move from private to shared memory or back never loses a count: the pointer changes first, then
- * each old cell is emptied by an exchange and added to the new one.
+ * A move from private to shared memory or back loses no count: the pointer changes first, then each
+ * old cell is emptied by an exchange and added to the new one.
  */
 #include "stats.h"
 
 static _Atomic uint64_t private_proc[HAK_PROC_COUNTERS];
-static _Atomic uint64_t *left; /* the array used before, emptied again by hak_stats_fold() */
+static _Atomic uint64_t *left; /* the array used before; hak_stats_fold() empties it once more */
 static uint64_t saved[HAK_PROC_COUNTERS]; /* gauges as they were at fork */
 
 _Atomic(_Atomic uint64_t *) hak_proc = private_proc;
@@ -46,7 +46,7 @@ void hak_stats_move(_Atomic uint64_t *shared)
 	_Atomic uint64_t *to = shared ? shared : private_proc;
 
 	left = hak_proc_at(0);
-	/* relaxed: the memory is zeros, or what was counted there before by atomics */
+	/* relaxed: the memory holds zeros, or what atomics counted there before */
 	atomic_store_explicit(&hak_proc, to, memory_order_relaxed);
 	if (left == to)
 		left = NULL;
@@ -56,7 +56,7 @@ void hak_stats_move(_Atomic uint64_t *shared)
 void hak_stats_fork_prepare(void)
 {
 	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
-		/* gauges describe memory and heaps, which the child has too */
+		/* gauges describe memory and heaps, which the child has as well */
 		if (hak_proc_row[i].kind != HAK_KIND_COUNTER)
 			saved[i] = hak_proc_read(i);
 	saved[HAK_C_AGENT] = 0;

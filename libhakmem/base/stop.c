@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where tests hold threads, and what they let fail. See stop.h. */
+/* Stops at which tests hold threads, and calls that tests let fail. See stop.h. */
 #include "hak.h"
 #include "stop.h"
 
@@ -55,13 +55,16 @@ void hak_stop(const char *name)
 			atomic_fetch_sub(&slot->skip, 1);
 			continue;
 		}
-		/* Taken by one thread; REACHED is set once its id stands there. */
+		/* One thread takes the slot; it sets REACHED once its id is stored there. */
 		if (atomic_compare_exchange_strong(&slot->state, &armed, HAK_STOP_FREE))
 			hold(slot);
 	}
 }
 
-/* Tests arm a kind while one thread makes such calls: the three words need not change as one. */
+/*
+ * Tests arm a kind while only one thread makes such calls, so the three words need not change as
+ * one.
+ */
 int hak_stop_fault(enum hak_fault kind)
 {
 	struct hak_stop_fault *f;

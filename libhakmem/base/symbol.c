@@ -12,7 +12,7 @@ struct object {
 	uintptr_t load, low, high;
 	const ElfW(Sym) * symbols;
 	const char *strings;
-	const uint32_t *hash, *gnu_hash; /* at least one */
+	const uint32_t *hash, *gnu_hash; /* at least one is set */
 	const ElfW(Half) * versions;	 /* NULL: none */
 	const ElfW(Verdef) * definitions;
 };
@@ -36,7 +36,10 @@ static bool says(const struct object *o, size_t at, const char *what)
 	}
 }
 
-/* The vDSO's addresses are offsets; where the loader relocated them they are addresses. */
+/*
+ * Addresses in the vDSO's tables are offsets. Where the loader relocated a table, they are
+ * addresses.
+ */
 static const void *table(const struct object *o, ElfW(Addr) at)
 {
 	return (const void *)(at >= o->load ? at : o->load + at);
@@ -96,7 +99,7 @@ static void *match(const struct object *o, uint32_t i, const char *name, const c
 	return (char *)o->load + s->st_value;
 }
 
-/* The hash is only good for the number of symbols: a vDSO has a dozen. */
+/* The hash table serves only to tell the number of symbols; a vDSO has about a dozen. */
 static void *find_in_all(const struct object *o, const char *name, const char *version)
 {
 	void *f = NULL;
@@ -144,7 +147,7 @@ void *hak_symbol_find(uintptr_t load, const ElfW(Dyn) * dynamic, uintptr_t low, 
 	return o.gnu_hash ? find_by_hash(&o, name, version) : find_in_all(&o, name, version);
 }
 
-/* Not there in a program that is linked statically. */
+/* Absent in a program that is linked statically. */
 extern const ElfW(Dyn) hak_dynamic[] __asm__("_DYNAMIC") HAK_HIDDEN __attribute__((weak));
 
 void *hak_symbol_next(const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Raw system calls: no errno, no cancellation point, usable before constructors and in a vfork
- * child. Result as the kernel gives it: negative errno on failure.
+ * Raw system calls. They set no errno, are no cancellation points, and may be used before
+ * constructors and in a vfork child. The result is the kernel's: a negative errno on failure.
  */
 #ifndef HAK_SYS_H
 #define HAK_SYS_H
@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Also without optimization: a frame of its own would be the child's to overwrite when a call
- * returns twice on one stack (filter.c). */
+/* Inlined also without optimization: when a call returns twice on one stack (filter.c), the child
+ * would overwrite the frame of a function. */
 #define HAK_SYS_INLINE static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)

@@ -57,7 +57,7 @@ struct suffix {
 	uint64_t times;
 };
 
-/* From large to small: the formatter takes the first that divides its value. */
+/* From large to small, because the formatter takes the first suffix that divides its value. */
 static const struct suffix byte_suffixes[] = {
 	{ "E", 1ull << 60 },
 	{ "P", 1ull << 50 },
@@ -105,8 +105,8 @@ static bool same_word(const char *s, size_t bytes, const char *word)
 }
 
 /*
- * DIGITS[.DIGITS][SUFFIX]; a fraction is rounded down to a whole unit, but not to none, and needs
- * a unit above the smallest.
+ * Parses DIGITS[.DIGITS][SUFFIX]. A fraction is rounded down to a whole unit, but not to none, and
+ * needs a unit above the smallest.
  */
 static int parse_number(const struct suffix *suffix, const char *s, size_t bytes, uint64_t *ret)
 {
@@ -136,13 +136,13 @@ static int parse_number(const struct suffix *suffix, const char *s, size_t bytes
 	if (!suffix->times || (scale > 1 && suffix->times == 1))
 		return -EINVAL;
 	/*
-	 * Whole and fraction apart: their product with the suffix together would exceed 128
-	 * bits.
+	 * Whole part and fraction are multiplied apart: the product of both with the suffix would
+	 * exceed 128 bits.
 	 */
 	total = number / scale * suffix->times + number % scale * suffix->times / scale;
 	if (total > UINT64_MAX)
 		return -ERANGE;
-	if (number && !total) /* what 0 means was not asked for */
+	if (number && !total) /* 0 has a meaning of its own, which the text does not ask for */
 		return -EINVAL;
 	*ret = (uint64_t)total;
 	return 0;
@@ -160,7 +160,7 @@ static int parse_switch(const char *s, size_t bytes, uint64_t *ret)
 	return -EINVAL;
 }
 
-/* The i-th of "a|b|c" and its length; NULL beyond the last. */
+/* Returns the i-th word of "a|b|c" and its length; NULL beyond the last. */
 static const char *choice(const char *values, uint64_t i, size_t *ret_bytes)
 {
 	for (;; i--) {

@@ -11,7 +11,7 @@
 #include "control/abi/abi.h"
 #include "hak.h"
 
-/* Values of enumerations, in the order in which tunables.def names them. */
+/* Values of enumerations, in the order of the words in tunables.def. */
 enum hak_evict {
 	HAK_EVICT_DONTNEED,
 	HAK_EVICT_FREE,
@@ -31,7 +31,7 @@ static inline uint64_t hak_tun(enum hak_tunable t)
 /* The rows as published, HAK_TUNABLES of them. */
 extern HAK_HIDDEN const struct hak_tunable_desc hak_tunable_desc[HAK_TUNABLES];
 
-/* The tunable of that name, or HAK_TUNABLES. */
+/* Returns the tunable of that name, or HAK_TUNABLES. */
 enum hak_tunable hak_tunable_find(const char *name, size_t bytes);
 
 #endif

@@ -33,7 +33,10 @@
 
 #if defined(__GLIBC__)
 
-/* Where the kernel put argc, and after it the arguments, the environment, the vector. Data. */
+/*
+ * Points to where the kernel put argc, followed by the arguments, the environment and the auxiliary
+ * vector. It is data, not a function.
+ */
 extern void *__libc_stack_end;
 
 /*
@@ -56,8 +59,8 @@ static bool is_vector(const ElfW(auxv_t) * a)
 }
 
 /*
- * Not by counting the null pointers in between: a program may have put further ones into its
- * environment before it loads this library. The vector itself ends the search.
+ * The search does not count the null pointers in between, because a program may have put further
+ * ones into its environment before it loads this library. It ends at the vector itself.
  */
 static const ElfW(auxv_t) * find_vector(void)
 {
