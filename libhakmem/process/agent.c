@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The agent's life. See agent.h for what it may not do. */
+/* The life of the agent. agent.h lists what it may not do. */
 #include "agent.h"
 
 #include <errno.h>
@@ -24,8 +24,8 @@
 
 enum state {
 	NONE,
-	STARTING, /* somebody does it; wait on the word */
-	STOPPING, /* and so here */
+	STARTING, /* a thread starts it; others wait on the word */
+	STOPPING, /* a thread stops it; others wait on the word */
 	RUNNING,
 	ENDED, /* by itself; still to be joined */
 };
@@ -34,8 +34,8 @@ enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
 
 static _Atomic uint32_t state;
 static _Atomic bool stop_asked, unwelcome;
-static _Atomic uint32_t over; /* the agent looks at nothing any more */
-static pthread_t agent;	      /* valid in RUNNING and ENDED, and for whoever starts or stops it */
+static _Atomic uint32_t over; /* set by the agent when it looks at nothing any more */
+static pthread_t agent;	      /* valid in RUNNING and ENDED, and for its starter or stopper */
 
 static void set_state(enum state s)
 {
@@ -47,7 +47,7 @@ static bool change_state(enum state from, enum state to)
 {
 	uint32_t s = from;
 
-	/* acquire: pairs with set_state(); `agent` is read after it */
+	/* acquire: pairs with set_state(); `agent` is read after this */
 	return atomic_compare_exchange_strong_explicit(&state, &s, to, memory_order_acquire,
 						       memory_order_relaxed);
 }
@@ -64,8 +64,8 @@ static bool only_when_threaded(void)
 }
 
 /*
- * Whether but for the agent there is one thread. Threads that never allocated are known to
- * /proc.
+ * Returns whether there is one thread apart from the agent. /proc also counts threads that never
+ * allocated.
  */
 static bool alone(void)
 {
@@ -79,8 +79,8 @@ static bool alone(void)
 }
 
 /*
- * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed: time
- * that was suspended is not waited. False: it was the seconds.
+ * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed. Time in
+ * which the machine was suspended does not count. Returns false if the seconds passed.
  */
 static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_s)
 {
@@ -91,20 +91,23 @@ static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int l
 
 	if (!deadline)
 		ns = longest;
-	if (ns < 1000000) /* somebody else is expiring it */
+	if (ns < 1000000) /* another thread is expiring it */
 		ns = 1000000;
 	ts.tv_sec = (time_t)(ns / 1000000000u);
 	ts.tv_nsec = (long)(ns % 1000000000u);
-	/* Shared, not private: controllers wake it through their own mapping. */
+	/* Shared, not private, because controllers wake the word through their own mapping. */
 	r = hak_sys(SYS_futex, (long)word, FUTEX_WAIT, value, (long)&ts, 0, 0);
 	return deadline || r != -ETIMEDOUT;
 }
 
-/* One round: what is asked, what is due, then a wait. False: it is time to go. */
+/*
+ * One round: carries out requests and what is due, then waits. Returns false when the agent shall
+ * end.
+ */
 static bool serve(unsigned int *patience_s)
 {
 	_Atomic uint32_t *word = hak_tune_word();
-	/* Before anything is looked at: a change after this ends the wait at once. */
+	/* Read before anything is looked at, so that a later change ends the wait at once. */
 	uint32_t value = atomic_load_explicit(word, memory_order_acquire);
 	unsigned int longest_s;
 
@@ -126,7 +129,7 @@ static bool serve(unsigned int *patience_s)
 		return true;
 	if (!wanted())
 		return false;
-	/* There may be threads that do not allocate. They are not asked about often. */
+	/* Threads that do not allocate may exist. /proc is read rarely to find out. */
 	*patience_s = *patience_s < LONGEST_WAIT_S / 2 ? 2 * *patience_s : LONGEST_WAIT_S;
 	return !alone();
 }
@@ -141,7 +144,10 @@ static void *run(void *unused)
 	while (serve(&patience_s))
 		;
 	hak_tune_set_agent(false);
-	/* Who starts us may not have said so yet; who stops us waits to join. */
+	/*
+	 * The thread that starts the agent may not have set RUNNING yet; a thread that stops the
+	 * agent waits to join it.
+	 */
 	while (atomic_load_explicit(&state, memory_order_relaxed) == STARTING)
 		hak_sys(SYS_futex, (long)&state, FUTEX_WAIT_PRIVATE, STARTING, 0, 0, 0);
 	atomic_compare_exchange_strong_explicit(&state, &running, ENDED, memory_order_release,
@@ -151,7 +157,7 @@ static void *run(void *unused)
 	return unused;
 }
 
-/* All but 32 and 33, which are libc's: without them setuid() would hang for ever. */
+/* Blocks all signals but 32 and 33, which are libc's: without them setuid() would hang. */
 static int create(void)
 {
 	const uint64_t all = ~((uint64_t)3 << (32 - 1));
@@ -170,7 +176,7 @@ static int create(void)
 	return r;
 }
 
-/* The first wait is for a pthread_join() that fails: there is never a second agent. */
+/* Waits for `over` first: if pthread_join() fails, there is still never a second agent. */
 static void join(void)
 {
 	int old;
@@ -233,7 +239,7 @@ void hak_agent_heap_gone(unsigned int live)
 		hak_tune_call();
 }
 
-/* The thread stayed in the parent, and so did whoever was starting or stopping it. */
+/* The agent stayed in the parent, and so did a thread that was starting or stopping it. */
 void hak_agent_fork_child(void)
 {
 	atomic_store_explicit(&stop_asked, false, memory_order_relaxed);
@@ -251,7 +257,7 @@ int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void 
 	r = hak_real_pthread_create(thread, attr, start, arg);
 	if (r != EAGAIN || atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)
 		return r;
-	/* A limit on threads: the program's own goes first, now and later. */
+	/* A limit on threads is reached: the program's threads take precedence, now and later. */
 	atomic_store_explicit(&unwelcome, true, memory_order_relaxed);
 	hak_agent_stop();
 	return hak_real_pthread_create(thread, attr, start, arg);

@@ -8,14 +8,14 @@
 #include "life.h"
 #include "tsd.h"
 
-/* destructor rounds we wait out, so that others' destructors still find the heap */
+/* destructor rounds to wait out, so that destructors of other keys still find the heap */
 #define REARM_ROUNDS 2u
 
 /*
- * The thread ends. Its slabs stay with the heap: the next thread adopts it whole, most often, and
- * until then whoever needs a slab takes them from there before a new one (hak_dead_scavenge).
- * Others' destructors may still allocate in later rounds (glibc makes four): wait out the first
- * ones. What comes after the heap is given up is served by the shared heap.
+ * The thread ends. Its slabs stay with the heap. Usually the next thread adopts the whole heap;
+ * until then threads that need a slab take slabs of dead heaps before new ones (hak_dead_scavenge).
+ * Destructors of other keys may still allocate in later rounds, of which glibc makes four, so the
+ * first rounds are waited out. After the heap is given up the shared heap serves the thread.
  */
 static void destructor(void *arg)
 {
@@ -46,22 +46,25 @@ struct hak_cache *hak_heap_attach(void)
 	if (c == &hak_cache_shared)
 		return c;
 	if (c != &hak_cache_none) {
-		/* wiped: this is a copy of the process that ran no fork handlers */
+		/* the cache is wiped: this is a copy of the process in which no fork handler ran */
 		hak_fork_copied(c);
 		return c;
 	}
 	if (hak_unlikely(!hak_tsd_make(destructor)))
-		return &hak_cache_shared; /* this once */
+		return &hak_cache_shared; /* for this call */
 	h = hak_heap_take();
 	if (!h) {
 		hak_self = &hak_cache_shared;
 		return hak_self;
 	}
 	hak_stop("adopt.before_publish");
-	/* published first: setspecific may allocate, registering handlers does */
+	/*
+	 * published first: pthread_setspecific() may allocate, and so does registering the fork
+	 * handlers
+	 */
 	hak_self = h->cache;
 	if (hak_tsd_set(h->cache)) {
-		/* no destructor will come: nobody would ever get this heap back */
+		/* no destructor will run for this thread, so its heap would never come back */
 		hak_cache_flush(h->cache);
 		hak_hot_leave(&h->hot_region);
 		hak_self = &hak_cache_shared;

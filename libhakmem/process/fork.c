@@ -21,28 +21,28 @@
 #include "share/tune.h"
 
 /*
- * Between prepare and the child: by the forking thread, which holds every lock. Copied to the child
- * like all memory.
+ * State between prepare and the child handler. The forking thread, which holds every lock, writes
+ * it. The child receives it as a copy, like all memory.
  */
 static struct {
 	bool valid;		      /* a fork is under way */
-	struct hak_cache *who;	      /* the forking thread's cache; NULL: it has none */
-	struct hak_cache cache;	      /* its content */
-	uint32_t length[HAK_CLASSES]; /* of its bins */
-	uint64_t in_use[HAK_CLASSES]; /* blocks of the whole process */
+	struct hak_cache *who;	      /* the forking thread's cache; NULL if the thread has none */
+	struct hak_cache cache;	      /* the content of that cache */
+	uint32_t length[HAK_CLASSES]; /* the lengths of its bins */
+	uint64_t in_use[HAK_CLASSES]; /* blocks in use in the whole process */
 	uint64_t whales, whale_bytes, whale_requested;
 } saved;
 
 /*
- * Forks under way by signal handlers that interrupted this thread while it held locks: inside the
- * allocator, or in a fork's own handlers.
+ * Forks in progress by signal handlers that interrupted this thread while it held locks: inside the
+ * allocator, or in the handlers of a fork.
  */
 static __thread unsigned int inside HAK_TLS;
 
 #if HAK_CONTROL
 /*
- * What such a thread had counted, as of its fork: its parent goes on counting in memory that both
- * share until the child has its own. One thread at a time.
+ * What such a thread had counted at its fork. The parent goes on counting in memory that both
+ * processes share until the child has its own. One thread at a time uses this.
  */
 static struct {
 	_Atomic bool taken;
@@ -114,8 +114,8 @@ static void save_totals(void)
 }
 
 /*
- * Other libraries' prepare handlers may still run after ours, and allocate: a block they took from
- * a bin that the child gets as well would be handed out twice.
+ * Other libraries' prepare handlers may still run after this one, and allocate. A block that they
+ * took from a bin which the child also gets would be handed out twice.
  */
 static void empty_bins(struct hak_cache *c)
 {
@@ -126,7 +126,7 @@ static void empty_bins(struct hak_cache *c)
 	}
 }
 
-/* In the parent: the bins as they were, behind what was freed since. */
+/* Restores the bins in the parent, behind the blocks that were freed since. */
 static void refill_bins(struct hak_cache *c)
 {
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
@@ -160,7 +160,7 @@ static void prepare(void)
 {
 	hak_count(HAK_C_FORKS, 1);
 	if (hak_unlikely(hak_lock_held_any())) {
-		/* No lock can be waited for. The copy gets all as it is, caches included. */
+		/* No lock can be waited for. The copy gets all memory as it is, caches included. */
 		inside++;
 		hak_heap_keep_on_fork(true);
 		keep_counts(hak_self);
@@ -184,7 +184,7 @@ static void parent(void)
 	hak_lock_fork_parent();
 }
 
-/* The counters are the child's own now: the bins' lengths are what they were. */
+/* The counters are the child's own now, and the bins get back their lengths. */
 static void restore_cache(struct hak_cache *c)
 {
 	memcpy(c, &saved.cache, sizeof(saved.cache));
@@ -197,7 +197,7 @@ static void restore_cache(struct hak_cache *c)
 	}
 }
 
-/* What was in use at the fork, in the books of the child's first heap. */
+/* Adds the blocks that were in use at the fork to the counters of the child's first heap. */
 static void inherit(struct hak_cache *c)
 {
 #if HAK_CONTROL
@@ -220,8 +220,8 @@ static void inherit(struct hak_cache *c)
 }
 
 /*
- * No handler waited for the locks: what other threads were changing at the copy is half changed,
- * and left alone. What this one was changing when a signal came it will finish.
+ * No handler waited for the locks. What other threads were changing at the copy is half changed,
+ * and is abandoned. What this thread was changing when the signal came it will finish.
  */
 static void abandon_half_changed(bool inside_copy)
 {
@@ -246,7 +246,8 @@ static void become_child(void)
 
 	if (!saved.valid)
 		/*
-		 * an allocation in another library's handler was first: hak_fork_copied did it all
+		 * an allocation in another library's handler came first, and hak_fork_copied() did
+		 * everything
 		 */
 		return;
 	saved.valid = false;
@@ -263,7 +264,10 @@ static void become_child(void)
 	hak_lock_fork_child();
 }
 
-/* Outside the allocator at last: what a fork here and now would make of its child. */
+/*
+ * The thread has left the allocator; this makes the child what a fork at this point would make of
+ * it.
+ */
 static void finish(void)
 {
 	begin();
@@ -271,8 +275,9 @@ static void finish(void)
 }
 
 /*
- * The copy of a thread that is inside the allocator: it goes on where it was interrupted, should
- * the handler return, and becomes a process of its own once it is outside.
+ * The child is the copy of a thread that is inside the allocator. The thread goes on where it was
+ * interrupted, should the handler return, and becomes a process of its own once it has left the
+ * allocator.
  */
 static void child_inside(void)
 {
@@ -298,7 +303,7 @@ void hak_fork_copied(struct hak_cache *c)
 		become_child();
 		return;
 	}
-	/* No handlers ran. Whatever the locks say, no thread of this process holds them. */
+	/* No handlers ran. No thread of this process holds the locks, whatever their words say. */
 	abandon_half_changed(false);
 	hak_lock_fork_child();
 	saved.valid = false;

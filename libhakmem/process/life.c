@@ -18,11 +18,11 @@ static bool ready, failed_for_good; /* HAK_LOCK_REGISTRY */
 
 /* ---- slots; HAK_LOCK_REGISTRY ---- */
 
-/* The first slot alone: a process with one thread pays for no more. */
+/* At first only one slot is enabled, so that a process with one thread pays for no more. */
 static bool enable_to(unsigned int to)
 {
 	unsigned int from = hak_table.enabled;
-	/* what the page that holds the end of the last heap holds is there already */
+	/* the page that holds the end of the last heap is enabled already */
 	size_t first = hak_align_up((size_t)from * sizeof(struct hak_heap), hak_page);
 	size_t last = hak_align_up((size_t)to * sizeof(struct hak_heap), hak_page);
 
@@ -35,7 +35,7 @@ static bool enable_to(unsigned int to)
 	return true;
 }
 
-/* Lists empty, counters as they are: the bin's length is 0 whatever they say. */
+/* The lists become empty and the counters stay. `base` makes the length of each bin 0. */
 static void init_cache(struct hak_heap *h)
 {
 	struct hak_cache *c = h->cache;
@@ -47,7 +47,7 @@ static void init_cache(struct hak_heap *h)
 			(int64_t)(hak_counters(c)->hot[k].allocs - hak_counters(c)->hot[k].frees);
 		int64_t *length = hak_bin_base(h, k);
 
-		if (*length != zero) /* untouched pages stay so */
+		if (*length != zero) /* untouched pages stay untouched */
 			*length = zero;
 		if (k < HAK_SLAB_CLASSES)
 			c->bin[k].inverse = hak_class_inverse[k];
@@ -56,7 +56,7 @@ static void init_cache(struct hak_heap *h)
 	c->magic = HAK_CACHE_MAGIC;
 }
 
-/* One slot is kept back for the shared heap. */
+/* The last slot is kept for the shared heap. */
 static struct hak_heap *new_slot(bool for_shared)
 {
 	unsigned int i = hak_heap_count(), to = i ? (i / HAK_HEAP_CHUNK + 1) * HAK_HEAP_CHUNK : 1;
@@ -107,7 +107,7 @@ struct hak_heap *hak_heap_take(void)
 		init_cache(h);
 		h->rounds = 0;
 		hak_cache_reset_limits(h->cache);
-		/* what was asked of all threads before this one began, it need not do */
+		/* requests from before this thread began do not concern it */
 		h->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 		hak_heap_set_state(h, HAK_HEAP_LIVE);
 		hak_count(HAK_C_HEAPS_LIVE, 1);
@@ -150,7 +150,7 @@ struct hak_cache *hak_heap_shared_enter(void)
 
 void hak_heap_shared_leave(struct hak_cache *c)
 {
-	/* others' blocks are not held back: nobody knows when the next zombie comes */
+	/* blocks of other heaps are not held back, because another zombie may never come */
 	if (c)
 		hak_cache_flush_remote(c);
 	hak_unlock(HAK_LOCK_SHARED);
@@ -164,7 +164,7 @@ void hak_heap_revive(struct hak_cache *c)
 	atomic_store_explicit(&hak_heap_of(c)->busy, 0, memory_order_relaxed);
 }
 
-/* The lists that whoever adopts the heap will find, in the books of the child. */
+/* Counts in the child the lists that a thread which adopts the heap will find. */
 static void count_spares(struct hak_heap *h)
 {
 #if HAK_CONTROL
@@ -194,13 +194,18 @@ void hak_heap_fork_child(struct hak_cache *self)
 		init_cache(h);
 		hak_hot_leave(&h->hot_region);
 		if (h == hak_table.shared) {
-			/* in a copy without handlers: another is made when one is needed */
+			/*
+			 * in a copy without handlers; another shared heap is made when one is
+			 * needed
+			 */
 			if (atomic_load_explicit(&h->busy, memory_order_acquire))
 				hak_table.shared = NULL;
 			continue;
 		}
 		count_spares(h);
-		/* cut in the middle of a change: its lists cannot be trusted, nobody gets it */
+		/*
+		 * cut in the middle of a change: its lists cannot be trusted, so the heap is leaked
+		 */
 		if (h->state != HAK_HEAP_DEAD &&
 		    atomic_load_explicit(&h->busy, memory_order_acquire)) {
 			hak_heap_set_state(h, HAK_HEAP_UNUSED);

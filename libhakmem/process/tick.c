@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What slow paths do on the way. See tick.h. */
+/* The periodic work of slow paths. See tick.h. */
 #include "tick.h"
 
 #include "cache/cache.h"
@@ -45,14 +45,14 @@ void hak_tick_slow(struct hak_cache *c)
 
 unsigned int hak_tick_idle(void)
 {
-	static unsigned int pause_s = 1; /* the agent's alone */
+	static unsigned int pause_s = 1; /* used by the agent alone */
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
 	bool worth;
 
 	hak_limit_tick(hak_os_now_ms());
 	if (delay >= DELAY_NEVER)
 		return IDLE_MAX_S;
-	/* whales, in use or kept, are in both cells: what is left is of extents */
+	/* whales, in use or kept, are in both counters, so the difference is memory of extents */
 	worth = hak_purge_by_age(hak_os_now_ms(), delay) || hak_rcache_holds_dirty() ||
 		hak_proc_read(HAK_C_MEM_DIRTY) != hak_proc_read(HAK_C_RING_DIRTY);
 	hak_heap_poke();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What slow paths do on the way: obey requests to all threads, look at the clock, let caches decay,
- * memory go by age, and deadlines of tunables pass. No lock held.
+ * The periodic work of slow paths: they obey requests to all threads, look at the clock, let caches
+ * decay, give memory back by age, and expire deadlines of tunables. No lock may be held.
  */
 #ifndef HAK_TICK_H
 #define HAK_TICK_H
@@ -12,8 +12,8 @@
 #include "heap/heap.h"
 
 /*
- * At the entry of slow paths, no lock held: looks at the clock every so many calls, lets the cache
- * decay or flush.
+ * Called at the entry of slow paths with no lock held. Looks at the clock every HAK_TICKS calls,
+ * and lets the cache decay or flush.
  */
 #define HAK_TICKS 16u /* slow paths between two looks at the clock */
 void hak_tick_slow(struct hak_cache *c);
@@ -27,8 +27,8 @@ static inline void hak_tick(struct hak_cache *c)
 }
 
 /*
- * For the agent, when threads sleep or stay on their fast paths: ends the epoch if it is over, and
- * makes the others look at the clock. Seconds until it should be called again: it backs off while
+ * For the agent, when threads sleep or stay on their fast paths. Ends the epoch if it is over, and
+ * makes other threads look at the clock. Returns the seconds until the next call, which grow while
  * there is nothing to give back.
  */
 unsigned int hak_tick_idle(void);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The key by which the end of a thread is heard. See tsd.h. */
+/* The key whose destructor tells that a thread ends. See tsd.h. */
 #include "tsd.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 static pthread_key_t key;
-/* Made by the first thread, without a lock: another library's pthread_key_create may allocate. */
+/*
+ * The first thread makes the key without a lock, because another library's pthread_key_create may
+ * allocate.
+ */
 static _Atomic int key_state;
 enum { NO_KEY, MAKING_KEY, HAVE_KEY, KEY_FAILED };
 
@@ -14,7 +17,7 @@ bool hak_tsd_make(void (*destructor)(void *value))
 {
 	int state = NO_KEY;
 
-	/* acquire: pairs with the release below; `key` is read after it */
+	/* acquire: pairs with the release below; `key` is read after this */
 	if (!atomic_compare_exchange_strong_explicit(&key_state, &state, MAKING_KEY,
 						     memory_order_acquire, memory_order_acquire))
 		return state != MAKING_KEY;
