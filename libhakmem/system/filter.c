@@ -29,7 +29,10 @@
 
 /* ---- the child ---- */
 
-/* The calls that os.c makes beyond glibc's malloc, with the arguments a filter may look at. */
+/*
+ * Makes the calls of os.c that glibc's malloc does not make, with the arguments that a filter may
+ * look at.
+ */
 static void try_memory_calls(void)
 {
 	static const int advice[] = { MADV_WIPEONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE };
@@ -48,8 +51,8 @@ static void try_memory_calls(void)
 	hak_sys(SYS_prlimit64, 0, RLIMIT_DATA, 0, (long)&limit, 0, 0);
 }
 
-/* A trial of its own: systemd's @system-service, under which most services run, has all calls but
- * this, and without it only sums are less exact. */
+/* A trial of its own. systemd's @system-service, under which most services run, allows all calls
+ * but mincore, and without mincore only sums are less exact. */
 static bool mincore_fails(void)
 {
 	unsigned char resident;
@@ -64,7 +67,10 @@ static bool mincore_fails(void)
 	return r != 0;
 }
 
-/* What the child tries. It runs in our memory or in a copy, so that it can read it there. */
+/*
+ * What the child tries. The child runs in the library's memory or in a copy of it, so it reads
+ * this.
+ */
 static enum { TRY_ALL, TRY_MINCORE } trial;
 
 static _Noreturn HAK_NOINLINE void child(void)
@@ -72,7 +78,7 @@ static _Noreturn HAK_NOINLINE void child(void)
 	const struct rlimit none = { 0, 0 };
 	bool failed;
 
-	hak_sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0); /* it may well die */
+	hak_sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0); /* the child may well die */
 	if (trial == TRY_MINCORE) {
 		failed = mincore_fails();
 	} else {
@@ -84,8 +90,9 @@ static _Noreturn HAK_NOINLINE void child(void)
 }
 
 /*
- * Before Linux 5.16, whom a filter kills takes along all processes that share the memory: their
- * core is to be dumped together. The version stands in a note of the vDSO: no call is made.
+ * Before Linux 5.16 a filter that kills a process also kills all processes that share its memory,
+ * because the kernel dumps them together. The version is read from a note of the vDSO, without a
+ * system call.
  */
 static bool death_is_shared(void)
 {
@@ -115,9 +122,9 @@ static bool death_is_shared(void)
 }
 
 /*
- * Both return twice, if they share the memory on one stack, the child first: nothing but the call
- * may stand in their frames. No signal is sent when the child ends, for that would be the
- * program's to see.
+ * Both functions return twice, the child first, and on one stack if they share the memory. Their
+ * frames may therefore hold nothing but the call. The child sends no signal when it ends, because
+ * the program would see that signal.
  */
 static HAK_NOINLINE long start_by_clone3(bool share)
 {
@@ -142,7 +149,7 @@ static HAK_NOINLINE long start_by_clone(bool share)
 
 /* ---- whether a child may be started ---- */
 
-/* Filters on a process; -1: unknown. */
+/* Returns the number of filters on a process; -1 if it is unknown. */
 static int count_filters(const char *status_file)
 {
 	static const char field[] = "\nSeccomp_filters:\t";
@@ -167,7 +174,10 @@ static int count_filters(const char *status_file)
 	return count;
 }
 
-/* Our parent, under the filters that we inherited, did start a child: us. */
+/*
+ * The parent runs under the filters that this process inherited, and did start a child: this
+ * process.
+ */
 static bool parent_is_under_the_same(long ppid)
 {
 	char path[32] = "/proc/", digits[20];
@@ -185,10 +195,10 @@ static bool parent_is_under_the_same(long ppid)
 }
 
 /*
- * A filter may kill for this, too. clone3 is refused, politely, by filters that cannot look into
- * its arguments (containers, RestrictNamespaces=); a filter that kills for clone is for programs
- * which have no children. So clone is tried where a process can be expected to have some: in
- * containers, in services, and below a parent that had us.
+ * A filter may also kill for starting a child. Filters that cannot look into the arguments of
+ * clone3 (containers, RestrictNamespaces=) refuse it with an error; a filter that kills for clone
+ * belongs to programs without children. So clone is tried only where a process can be expected to
+ * have children: in containers, in services, and below a parent under the same filters.
  */
 static bool children_are_usual(void)
 {

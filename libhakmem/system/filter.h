@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Seccomp filters that the process was started under, as in most containers and many services. They
- * answer a call they do not know with an error, or with death, and nothing tells which before it is
- * tried. So a child tries: it shares our memory, or before Linux 5.16 has a copy, runs while we
- * wait, and makes every call that this library makes and glibc's malloc would not. If it fails or
- * dies, the library behaves as in a sandbox (os.h): no segment, and only calls that glibc's malloc
- * makes too.
+ * Seccomp filters under which the process was started, as in most containers and many services. A
+ * filter answers a call that it does not allow with an error or with death, and only trying tells
+ * which. So a child tries. It shares the memory, or before Linux 5.16 has a copy, and runs while
+ * this process waits. It makes every call that this library makes and glibc's malloc does not. If a
+ * call fails or the child dies, the library behaves as in a sandbox (os.h): without a segment, and
+ * with the calls of glibc's malloc only.
  *
- * Filters that the program puts on itself later are seen by the interposed prctl (interpose.c).
+ * The interposed prctl (interpose.c) sees filters that the program puts on itself later.
  */
 #ifndef HAK_FILTER_H
 #define HAK_FILTER_H
 
-/* Before any such call; at the first allocation or in the constructor. Idempotent, one prctl. */
+/*
+ * Called before any such call, at the first allocation or in the constructor. Idempotent; costs one
+ * prctl.
+ */
 void hak_filter_look(void);
 
 #endif

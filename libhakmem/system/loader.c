@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the dynamic loader lies. See loader.h. */
+/* Address range of the dynamic loader's data. See loader.h. */
 #include "loader.h"
 
 #include <elf.h>

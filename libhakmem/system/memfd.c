@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sealed memfds and the honesty of their descriptors. See memfd.h. */
+/* Sealed memfds and their descriptors. See memfd.h. */
 #include "memfd.h"
 
 #include <fcntl.h>
@@ -20,8 +20,8 @@
 #if HAK_CONTROL
 
 /*
- * Above what programs use and list of their own, but low: fork copies the table up to the highest
- * descriptor, and the kernel allocates tables of 256, 512, 1024 numbers.
+ * The range is above the numbers that programs use and list, but low, because fork copies the table
+ * up to the highest descriptor, and the kernel allocates tables of 256, 512 and 1024 numbers.
  */
 enum { FD_FIRST = 256, FD_LAST = 999 };
 
@@ -71,7 +71,10 @@ int hak_memfd_seal(const struct hak_memfd *m, int more)
 			    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | more, 0, 0, 0);
 }
 
-/* A duplicate between FD_FIRST and FD_LAST; where the limit or the program leaves none: none. */
+/*
+ * Moves to a duplicate between FD_FIRST and FD_LAST. If the limit or the program leaves none free,
+ * none is kept.
+ */
 void hak_memfd_settle(struct hak_memfd *m)
 {
 	long to = hak_sys(SYS_fcntl, m->fd, F_DUPFD_CLOEXEC, FD_FIRST, 0, 0, 0);

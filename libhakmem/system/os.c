@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls about memory, raw and counted. See os.h for who may call what, and when. */
+/* System calls about memory, raw and counted. os.h says when and from where they may be made. */
 #include "os.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@
 size_t hak_page = 4096;
 
 static _Atomic bool sandboxed, no_mincore;
-static _Atomic uint64_t asleep_ns; /* CLOCK_BOOTTIME less CLOCK_MONOTONIC, before it */
+static _Atomic uint64_t asleep_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC, before the sandbox */
 
 void hak_os_init(void)
 {
@@ -48,10 +48,10 @@ bool hak_os_sandboxed(void)
 }
 
 /*
- * glibc's malloc looks at no clock, so a sandbox may kill who asks the kernel for one. The coarse
- * clock is read without a call wherever there is a vDSO; the fine ones only where the kernel's
- * clock is the processor's counter, and not hpet or acpi_pm. So in a sandbox all are the coarse
- * one, and without a vDSO time stands still.
+ * glibc's malloc reads no clock, so a sandbox may kill a process that asks the kernel for one. With
+ * a vDSO the coarse clock is read without a system call. The fine clocks are read so only where the
+ * kernel's clock is the processor's counter, and not hpet or acpi_pm. So in a sandbox every clock
+ * is the coarse one, and without a vDSO time stands still.
  */
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -109,7 +109,7 @@ uint32_t hak_os_kernel(void)
 	if (v)
 		return v;
 	if (hak_os_sandboxed() || hak_sys(SYS_uname, (long)&u, 0, 0, 0, 0, 0))
-		return 0; /* unknown counts as old; asked again later */
+		return 0; /* an unknown version counts as old, and is asked for again later */
 	s = u.release;
 	for (int i = 0; i < 2; i++) {
 		while (*s >= '0' && *s <= '9')
@@ -150,7 +150,7 @@ _Static_assert((int)CALL_MMAP == (int)HAK_FAULT_MMAP && (int)CALL_META == (int)H
 	       "faults are named as calls are");
 
 struct args {
-	long nr, a, b, c, d, e, f; /* those not named are 0 */
+	long nr, a, b, c, d, e, f; /* arguments that are not named are 0 */
 };
 
 static bool failed(long r)
@@ -191,7 +191,7 @@ int hak_os_unmap(void *p, size_t bytes)
 	return (int)counted(CALL_MUNMAP, bytes, &(struct args){ SYS_munmap, (long)p, (long)bytes });
 }
 
-/* Maps too much and trims. */
+/* Maps more than needed and unmaps what is outside of the aligned range. */
 static void *map_trimmed(size_t bytes, size_t align)
 {
 	long r = map_anon(CALL_MMAP, NULL, bytes + align - hak_page, PROT_READ | PROT_WRITE, 0);
@@ -208,14 +208,15 @@ static void *map_trimmed(size_t bytes, size_t align)
 }
 
 /*
- * The kernel places mappings top-down, each right below the last, so what it picks is aligned as
- * long as we map whole slices and nobody maps in between. If not, the boundary below what it
- * picked is likely to be free, or one further down, below libraries and reservations: that takes no
- * more than `bytes` at any time, and RLIMIT_AS and RLIMIT_DATA may not allow more.
+ * The kernel places mappings top-down, each directly below the last. The address that it picks is
+ * therefore aligned as long as this library maps whole slices and no other code maps in between. If
+ * not, the boundary below the picked address is likely to be free, or one further down, below
+ * libraries and reservations. This way never needs more than `bytes` of address space, which
+ * matters because RLIMIT_AS and RLIMIT_DATA may not allow more.
  */
 static void *map_aligned(size_t bytes, size_t align, uintptr_t got)
 {
-	enum { TRIES = 14 }; /* each twice as far down as the last: 32 GiB with 2 MiB */
+	enum { TRIES = 14 }; /* each is twice as far down as the last: 32 GiB with 2 MiB */
 
 	got &= ~(align - 1);
 	for (unsigned int i = 0; i < TRIES && got > align << i; got -= align << i++) {
@@ -247,8 +248,9 @@ void *hak_os_map(size_t bytes, size_t align)
 }
 
 /*
- * Kernels before 6.12 unmap first and may then find that there is no memory: the place is taken
- * again, before it becomes somebody else's. Readable, as a part of the map must be.
+ * Kernels before 6.12 unmap first and may then find no memory for the new mapping. The range is
+ * taken again before another mapping can take it. It is made readable, as a part of the address map
+ * must be.
  */
 static int map_over(enum call call, void *p, size_t bytes, int flags)
 {
@@ -267,8 +269,9 @@ int hak_os_remap_fresh(void *p, size_t bytes)
 }
 
 /*
- * Only a new mapping gives up what the old one was charged for: mprotect does not, where a page was
- * ever touched. Without MAP_NORESERVE, or what is opened later would not be charged for either.
+ * Only a new mapping gives up the charge for the old one; mprotect does not, where a page was ever
+ * touched. The mapping has no MAP_NORESERVE, because memory opened later would not be charged for
+ * either.
  */
 int hak_os_close(void *p, size_t bytes)
 {
@@ -356,11 +359,11 @@ void hak_os_dump(void *p, size_t bytes, bool yes)
 }
 
 /*
- * Under mlockall(MCL_FUTURE) every mmap counts against RLIMIT_MEMLOCK, touched or not, and a table
- * may be larger than all that a plain user may lock. A mapping that mremap enlarges is locked only
- * if it was before. So the first table, made at the start of the program, has one page more, and
- * each further table is that page enlarged and moved. It also passes on MADV_DONTDUMP, which may
- * not be asked for in a sandbox.
+ * Under mlockall(MCL_FUTURE) every mmap counts against RLIMIT_MEMLOCK, touched or not, and one
+ * table may be larger than all memory that an unprivileged user may lock. A mapping that mremap
+ * enlarges is locked only if it was locked before. So the first table, made at the start of the
+ * program, has one page more, and each further table is that page, enlarged and moved. The page
+ * also passes on MADV_DONTDUMP, for which a sandbox does not allow to ask.
  */
 static _Atomic(char *) seed;
 
@@ -410,7 +413,7 @@ void *hak_os_reserve_aligned(size_t bytes)
 	return p + head;
 }
 
-/* Not by mmap: MCL_FUTURE would lock that, and count it. */
+/* Does not use mmap, because MCL_FUTURE would lock and count the mapping. */
 int hak_os_reserve_over(void *p, size_t bytes)
 {
 	void *r = hak_os_reserve(bytes, false);
@@ -418,7 +421,7 @@ int hak_os_reserve_over(void *p, size_t bytes)
 
 	if (r && e) {
 		hak_os_unmap(r, bytes);
-		hak_os_reserve_at(p, bytes); /* in case that the kernel unmapped it first */
+		hak_os_reserve_at(p, bytes); /* in case the kernel unmapped the range first */
 	}
 	return e;
 }
@@ -457,15 +460,15 @@ size_t hak_os_data_limit(void)
 }
 
 /*
- * Mapped over, not unprotected: what is new is locked if MCL_FUTURE says so, which then counts no
- * more than this piece, and is part of memory dumps again.
+ * Maps over the range instead of changing its protection. New memory is then locked if MCL_FUTURE
+ * says so, which counts no more than this piece, and is part of memory dumps again.
  */
 int hak_os_enable(void *p, size_t bytes)
 {
 	int r = map_over(CALL_META, p, bytes, MAP_NORESERVE);
 
 	if (r == -EAGAIN)
-		return hak_os_enable_kept(p, bytes); /* over RLIMIT_MEMLOCK: then not locked */
+		return hak_os_enable_kept(p, bytes); /* RLIMIT_MEMLOCK: not locked, then */
 	if (!r)
 		hak_count(HAK_C_MEM_META, (int64_t)bytes);
 	return r;

@@ -2,12 +2,13 @@
 /*
  * Functions that this library replaces, as the next library has them. See real.h.
  *
- * The next definition is found by symbol.c, where this library was there from the start. Otherwise
- * by dlsym(), which may be replaced: one in a library before this one finds this one.
+ * symbol.c finds the next definition, if this library was loaded at the start of the program.
+ * Otherwise dlsym() does. dlsym() may be replaced itself: one in a library before this one finds
+ * this library's own function.
  *
- * Looking a function up takes the loader's lock. That is safe at first use: a first pthread_create
- * or dlopen that runs while another thread holds that lock and waits for it would need a second
- * thread, which only an earlier pthread_create can have made.
+ * A look-up takes the loader's lock. That is safe at first use: a first pthread_create or dlopen
+ * that runs while another thread holds that lock and waits for this one would need a second thread,
+ * which only an earlier pthread_create can have made.
  */
 #include "real.h"
 
@@ -25,7 +26,10 @@ static bool is_ours(const void *f)
 	return (uintptr_t)f - (uintptr_t)hak_first < (uintptr_t)(hak_last - hak_first);
 }
 
-/* The next definition after ours, remembered: the same answer whoever asks first. */
+/*
+ * Finds the next definition and remembers it. The answer does not depend on which thread asks
+ * first.
+ */
 static void *next_symbol(_Atomic(void *) *cache, const char *name)
 {
 	void *f = atomic_load_explicit(cache, memory_order_relaxed);

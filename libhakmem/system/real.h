@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Functions that this library replaces (interpose.c), as the next library has them. They are looked
- * up at first use, never in a constructor, which would cost every process.
+ * up at first use. A look-up in a constructor would cost every process.
  */
 #ifndef HAK_REAL_H
 #define HAK_REAL_H
@@ -10,11 +10,14 @@
 
 #include "base/hak.h"
 
-/* libc's. ENOSYS if there is none, which a program that could call pthread_create never sees. */
+/*
+ * Calls libc's function. Returns ENOSYS if there is none, which no program that could call
+ * pthread_create sees.
+ */
 int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
 			    void *arg);
 
-/* For dlopen.S: libc's dlopen. Never NULL. */
+/* For dlopen.S: returns libc's dlopen, never NULL. */
 HAK_HIDDEN void *hak_real_dlopen(void);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What RLIMIT_AS and RLIMIT_DATA leave to be kept. See room.h. */
+/* How much RLIMIT_AS and RLIMIT_DATA allow to keep. See room.h. */
 #include "room.h"
 
 #include "base/stats.h"
 #include "os.h"
 
-#define SHARE 64u /* one part in so many of what is left is kept */
+#define SHARE 64u /* 1/SHARE of what the limit leaves may be kept */
 
 struct hak_room hak_room = { UINT64_MAX, UINT64_MAX };
 
@@ -16,7 +16,7 @@ static uint64_t share(uint64_t limit, uint64_t used)
 	return limit > used ? (limit - used) / SHARE : 0;
 }
 
-/* True: less than before. */
+/* Returns true if there is less room than before. */
 static bool set(_Atomic uint64_t *room, uint64_t bytes)
 {
 	uint64_t before = atomic_load_explicit(room, memory_order_relaxed);
