@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dlopen() without RTLD_DEEPBIND. A library loaded with that flag calls libc's malloc and
- * passes the blocks to our free. libc finds whose RUNPATH to search by its return address, so
- * the call must be a jump that leaves it alone: a compiler does that when it optimises, and not
- * when it does not.
+ * dlopen() without RTLD_DEEPBIND. A library loaded with that flag calls libc's malloc and passes
+ * the blocks to this library's free. libc takes the RUNPATH to search from the return address, so
+ * the call must be a jump that leaves that address alone. A compiler makes such a jump only when it
+ * optimises.
  */
 #if defined(__CET__)
 #include <cet.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * glibc's ways of asking a malloc about itself, answered for this one: mallinfo, mallinfo2,
- * malloc_stats, malloc_info, malloc_trim, mallopt. Sums over all heaps, taken without a lock: exact
- * while no other thread allocates. What hakmem does not have is 0 or left out, never made up.
- * Stateless.
+ * glibc's functions that ask a malloc about itself, answered for hakmem: mallinfo, mallinfo2,
+ * malloc_stats, malloc_info, malloc_trim, mallopt. The sums over all heaps are taken without a lock
+ * and are exact while no other thread allocates. Figures that hakmem does not have are 0 or left
+ * out. The file has no state.
  */
 #include <errno.h>
 #include <limits.h>
@@ -28,10 +28,11 @@ struct mallinfo2 mallinfo2(void);
 #endif
 
 /*
- * glibc's view of what we have. To mallinfo, which tells what is in use, an "arena" is all memory
- * for blocks that is not a whale in use. To malloc_stats and malloc_info, which tell what is mapped
- * now and was at most, it is all that is not a region: glibc unmaps a large block when it is freed,
- * hakmem may keep the region, and only for what is mapped is a peak known (stats.h).
+ * glibc's view of hakmem's memory. To mallinfo, which reports what is in use, an "arena" is all
+ * memory for blocks that is not a whale in use. To malloc_stats and malloc_info, which report what
+ * is mapped now and was at most, it is all memory that is not a region. The two differ because
+ * glibc unmaps a large block when it is freed while hakmem may keep the region, and because a peak
+ * is known only for what is mapped (stats.h).
  */
 struct view {
 	struct hak_totals t;
@@ -60,7 +61,7 @@ static void look(struct view *v)
 		uint64_t now = atomic_load_explicit(&hak_mapped[i].now, memory_order_relaxed);
 		uint64_t most = atomic_load_explicit(&hak_mapped[i].most, memory_order_relaxed);
 
-		/* another thread may be between the two */
+		/* another thread may run between the two loads */
 		v->mapped[i].now = now;
 		v->mapped[i].most = most > now ? most : now;
 	}
@@ -141,7 +142,7 @@ HAK_EXPORT void malloc_stats(void)
 	put_line(&out, "dirty bytes", v.t.proc[HAK_C_MEM_DIRTY]);
 	put_line(&out, "lazy bytes", v.t.proc[HAK_C_MEM_LAZY]);
 	put_line(&out, "clean bytes", v.t.proc[HAK_C_MEM_CLEAN]);
-	out.at--; /* the newline that hak_text_say() adds */
+	out.at--; /* drops the newline, which hak_text_say() adds */
 	hak_text_say(&out);
 }
 
@@ -179,7 +180,7 @@ static void put_total(FILE *f, const char *type, uint64_t count, uint64_t size)
 		(unsigned long long)count, (unsigned long long)size);
 }
 
-/* "fast": in thread caches. "rest": free otherwise, in so many pieces. */
+/* Prints free memory: "fast" is in thread caches, "rest" is the remainder, in `pieces` pieces. */
 static void put_free(FILE *f, const struct view *v, uint64_t pieces, uint64_t system)
 {
 	put_total(f, "fast", v->cached_blocks, v->t.cached_bytes);
@@ -194,7 +195,10 @@ static void put_system(FILE *f, uint64_t now, uint64_t most)
 	put_element(f, "aspace", "mprotect", now);
 }
 
-/* As malloc_stats; "mmap" are the whales in use, and what else is mapped and not in use is free. */
+/*
+ * Counts as malloc_stats does. "mmap" are the whales in use; other memory that is mapped and not in
+ * use is free.
+ */
 HAK_EXPORT int malloc_info(int options, FILE *f)
 {
 	uint64_t extents;
@@ -222,7 +226,7 @@ HAK_EXPORT int malloc_info(int options, FILE *f)
 
 HAK_EXPORT int malloc_trim(size_t pad)
 {
-	(void)pad; /* what stays, superslab.retain and the caches decide */
+	(void)pad; /* superslab.retain and the caches decide how much stays */
 	hak_attach_copy();
 	return hak_reclaim() > 0;
 }
@@ -236,8 +240,8 @@ static int set_check_action(int value)
 }
 
 /*
- * The top of glibc's heap above which it is trimmed: the nearest we have is what the region cache
- * keeps resident.
+ * In glibc this bounds the top of the heap before it is trimmed. The nearest figure here is the
+ * memory that the region cache keeps resident.
  */
 static int set_trim_threshold(int value)
 {
@@ -247,8 +251,8 @@ static int set_trim_threshold(int value)
 }
 
 /*
- * As in glibc, 1 for all but what it refuses: what is about arenas, padding or perturbing, which
- * hakmem has not got, is accepted and changes nothing.
+ * Returns 1 for all parameters but those that glibc refuses. Parameters about arenas, padding or
+ * perturbing, none of which hakmem has, are accepted and change nothing.
  */
 HAK_EXPORT int mallopt(int param, int value)
 {

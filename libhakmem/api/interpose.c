@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Calls of the program that the library must see: pthread_create (the agent), prctl (sandboxes),
- * dlopen (RTLD_DEEPBIND, see dlopen.S). Each does what libc's does.
+ * dlopen (RTLD_DEEPBIND, see dlopen.S). Each does what libc's function does.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,14 +21,14 @@ HAK_EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *
 			      void *(*run)(void *), void *restrict arg)
 {
 	/*
-	 * Some library's constructor comes before ours: what must be done while alone is done
-	 * now.
+	 * Another library's constructor runs before this library's. What must be done while the
+	 * process has one thread is done now.
 	 */
 	hak_start();
 	return hak_agent_create_thread(thread, attr, run, arg);
 }
 
-/* A filter without a program only asks whether filters exist. */
+/* A call without a filter program only asks whether filters exist. */
 static bool enters_sandbox(int option, const unsigned long arg[4])
 {
 	if (option == PR_SET_NO_NEW_PRIVS)
@@ -61,8 +61,8 @@ HAK_EXPORT int prctl(int option, ...)
 #if !defined(__x86_64__) && !defined(__aarch64__)
 
 /*
- * Without assembly the caller seems to be this library, so that its RUNPATH and not the
- * caller's is searched.
+ * Without assembly the caller seems to be this library, so its RUNPATH is searched instead of the
+ * caller's.
  */
 HAK_EXPORT void *dlopen(const char *file, int mode)
 {

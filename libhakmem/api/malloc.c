@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The malloc family: glibc's semantics over the tiers. Only here is errno set, and only to ENOMEM
- * or EINVAL; free leaves it alone. The fast paths are the first page; everything behind
+ * The malloc family: glibc's semantics over the tiers. Only this file sets errno, and only to
+ * ENOMEM or EINVAL; free leaves errno alone. The fast paths come first. Everything behind
  * hak_unlikely() is out of line.
  */
 #define HAK_LIBC_COPY
@@ -72,8 +72,8 @@ static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 {
 	p[0] = c->bin[cls].head;
 	/*
-	 * atomic only so that the two words are not packed into one vector store: malloc loads them
-	 * apart
+	 * atomic only to keep the compiler from packing the two words into one vector store,
+	 * because malloc loads them one by one
 	 */
 	__atomic_store_n(&p[1], (void *)hak_key_of(p, 0), __ATOMIC_RELAXED);
 	c->bin[cls].head = p;
@@ -81,7 +81,8 @@ static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 }
 
 /*
- * A block of a slab, whoever's: it goes to the own bin, and finds its slab when the bin is flushed.
+ * Pushes a block of a slab of any owner. The block goes to the bin of the calling thread, and finds
+ * its slab when the bin is flushed.
  */
 static inline void push(struct hak_cache *c, size_t cls, void **p)
 {
@@ -117,7 +118,7 @@ static HAK_COLD void *no_memory(void)
 	return NULL;
 }
 
-/* The entry of every slow path of a usable cache: requests, tunables, time. */
+/* The entry of every slow path of a usable cache: handles requests, tunables and time. */
 static void enter(struct hak_cache *c)
 {
 	hak_tune_poll();
@@ -129,7 +130,10 @@ static bool fill(struct hak_cache *c, unsigned int cls, size_t size)
 	return hak_cache_refill(c, cls, size) || (hak_reclaim() && hak_cache_refill(c, cls, size));
 }
 
-/* Ends even if block after block was written to: each time a list of a finite slab is dropped. */
+/*
+ * The loop ends even if block after block was written to: each time a list of a finite slab is
+ * dropped.
+ */
 static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 {
 	if (hak_unlikely(c->heap->sample.bytes)) {
@@ -158,7 +162,10 @@ static HAK_COLD void *zombie_slab(unsigned int cls, size_t size)
 	return p ? p : no_memory();
 }
 
-/* The calling thread's cache, attached; NULL: it must use the shared one. errno as it was. */
+/*
+ * Returns the calling thread's cache, attached; NULL if the thread must use the shared one. Leaves
+ * errno alone.
+ */
 static inline struct hak_cache *self(void)
 {
 	struct hak_cache *c = hak_self;
@@ -190,7 +197,7 @@ static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size)
 	return hak_likely(p != NULL) ? p : no_memory();
 }
 
-/* A run from the bin, else from an extent; *ret_zero as for whales. */
+/* A run from the bin, otherwise from an extent; *ret_zero as for whales. */
 static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t align,
 		      bool *ret_zero)
 {
@@ -216,7 +223,7 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 		hak_class_count_n(c, REFILLED, cls, 1);
 		hak_class_count_n(c, REQ_SAMPLES, cls, 1);
 		hak_class_count_n(c, REQ_BYTES, cls, size);
-		/* the allocation below takes it out again */
+		/* the count of the allocation below takes it out again */
 		c->heap->run[cls - HAK_SLAB_CLASSES].base++;
 	}
 	hak_counters(c)->hot[cls].allocs++;
@@ -295,7 +302,7 @@ static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero)
 	return large_aligned(size, HAK_UNIT, ret_zero);
 }
 
-/* A power of two `align`. */
+/* `align` is a power of two. */
 static void *allocate_aligned(size_t align, size_t size)
 {
 	bool zero;
@@ -306,7 +313,7 @@ static void *allocate_aligned(size_t align, size_t size)
 		return sanitizer_aligned(align, size);
 	if (hak_unlikely(size > PTRDIFF_MAX - align))
 		return no_memory();
-	/* a class whose size is a multiple of the alignment: class.h */
+	/* there is a class whose size is a multiple of the alignment: class.h */
 	if (align <= HAK_SLAB_MAX && size <= HAK_SLAB_MAX)
 		return allocate(size ? hak_align_up(size, align) : align);
 	if (align <= HAK_UNIT)
@@ -317,13 +324,16 @@ static void *allocate_aligned(size_t align, size_t size)
 /* ---- free, out of line ---- */
 
 /*
- * What the fast path of free did not like: the bin has no room, p lies in it already, or is no
- * block.
+ * For blocks that the fast path of free does not take: the bin has no room, p lies in the bin
+ * already, or p is no block.
  */
 static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p)
 {
 	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
-		/* no cache yet, or none any more, or a copy of the process without fork handlers */
+		/*
+		 * there is no cache, not yet or no more, or this is a copy of the process without
+		 * fork handlers
+		 */
 		c->bin[cls].room = -1;
 		free_slow(p);
 		return;
@@ -464,7 +474,7 @@ static HAK_NOINLINE void free_slow(void *p)
 
 /* ---- the rest of the family ---- */
 
-/* Usable bytes; 0 for what is no block. */
+/* Returns the usable bytes; 0 if p is no block. */
 static size_t usable(const void *p)
 {
 	const struct hak_slice *g = hak_slice(p);
@@ -506,7 +516,7 @@ HAK_EXPORT void *calloc(size_t n, size_t size)
 	if (hak_unlikely(__builtin_mul_overflow(n, size, &bytes)))
 		return no_memory();
 	if (hak_likely(bytes <= HAK_SLAB_MAX)) {
-		/* the whole usable size: programs use it */
+		/* copies the whole usable size, because programs use it */
 		p = allocate(bytes);
 		return p ? memset(p, 0, usable(p)) : NULL;
 	}
@@ -529,22 +539,22 @@ static void *realloc_whale(struct hak_cache *c, void *p, size_t size)
 	struct hak_region *r = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 
 	/*
-	 * a block that is a whale by its alignment alone, or shrinks to less, stays while half is
-	 * used
+	 * a block that is a whale only by its alignment, or that shrinks below a whale, stays in
+	 * place while half is used
 	 */
 	if (size < HAK_WHALE_MIN && (size > r->bytes || size <= r->bytes / 2))
 		return NULL;
 	p = hak_whale_resize(c, r, size);
 	if (!p)
 		return NULL;
-	if (hak_unlikely(r->sampled)) /* it stayed where it was */
+	if (hak_unlikely(r->sampled)) /* the block stayed in place */
 		hak_sample_whale_gone(c, r);
 	if (hak_unlikely(c->heap->sample.bytes))
 		hak_sample_whale(c, r);
 	return p;
 }
 
-/* By a thread of its own cache, or with the shared one. */
+/* Runs with the thread's own cache, or with the shared one. */
 static void *realloc_large(struct hak_cache *c, void *p, size_t size)
 {
 	void *q;
@@ -603,7 +613,7 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 		if (q)
 			return q;
 	} else if (size <= old && (size > old / 2 || old <= 32)) {
-		/* in place while at least half stays in use */
+		/* the block stays in place while at least half stays in use */
 		if (c)
 			hak_heap_count1(c, REALLOC_IN_PLACE);
 		return p;
@@ -611,7 +621,7 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 	saved = errno;
 	q = realloc_copy(c, p, old, size);
 	if (hak_unlikely(!q) && size <= old) {
-		/* programs take it that a block can always be made smaller */
+		/* programs assume that a block can always be made smaller */
 		errno = saved;
 		return p;
 	}
@@ -641,7 +651,7 @@ HAK_EXPORT int posix_memalign(void **ret, size_t align, size_t size)
 		return EINVAL;
 	p = allocate_aligned(align, size);
 	if (!p)
-		return ENOMEM; /* and in errno, as glibc leaves it */
+		return ENOMEM; /* and errno is set, as glibc does */
 	errno = saved;
 	*ret = p;
 	return 0;
@@ -656,7 +666,7 @@ HAK_EXPORT void *aligned_alloc(size_t align, size_t size)
 	return allocate_aligned(align, size);
 }
 
-/* glibc's memalign rounds an alignment that is no power of two up to one. */
+/* glibc's memalign rounds an alignment that is no power of two up to the next one. */
 HAK_EXPORT void *memalign(size_t align, size_t size)
 {
 	if (hak_unlikely(align > SIZE_MAX / 2 + 1)) {
@@ -680,7 +690,7 @@ HAK_EXPORT void *pvalloc(size_t size)
 	return allocate_aligned(hak_page, size ? hak_align_up(size, hak_page) : hak_page);
 }
 
-/* C23, and a name glibc dropped from its headers: not declared by all that we build with. */
+/* C23, and a name that glibc dropped from its headers: not all supported headers declare these. */
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
 void cfree(void *p);
@@ -702,7 +712,7 @@ HAK_EXPORT void cfree(void *p)
 	free(p);
 }
 
-/* glibc's internal names, called by old programs and by other allocators' shims. */
+/* glibc's internal names, called by old programs and by shims of other allocators. */
 #if defined(__has_attribute) && __has_attribute(copy)
 #define ALIAS(name) __attribute__((alias(#name), visibility("default"), copy(name)))
 #else

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every operator new and delete. The library is linked by C's rules and does not need libstdc++ at
- * run time: what these operators must call in one of C++'s own libraries, they find when memory has
- * run out, and not before.
+ * run time. Functions of C++'s own libraries are looked up when memory has run out, and not before.
  *
- * Failure, as the standard has it: call the new_handler and try again until there is none; then
- * throw std::bad_alloc, or return NULL where told not to throw, also if the handler throws.
+ * On failure the operators do what the standard says: they call the new_handler and try again until
+ * there is none. Then they throw std::bad_alloc; the nothrow versions return NULL, also if the
+ * handler throws.
  */
 #include <cstddef>
 #include <new>
@@ -20,8 +20,8 @@ void free(void *p);
 								const void *pointer);
 
 /*
- * Present or not when the library is loaded. The personality and the two calls are those of the
- * one catch below.
+ * These are present or not when the library is loaded. The personality and the two calls are those
+ * of the one catch below.
  */
 #pragma weak _ZSt15get_new_handlerv
 #pragma weak _ZSt17__throw_bad_allocv
@@ -29,7 +29,7 @@ std::new_handler _ZSt15get_new_handlerv() noexcept;
 void _ZSt17__throw_bad_allocv();
 }
 
-/* The pragma does not reach the references that the compiler makes itself; clang makes the last. */
+/* The pragma does not reach references that the compiler itself makes; clang makes the last one. */
 __asm__(".weak __gxx_personality_v0\n\t.weak __cxa_begin_catch\n\t.weak __cxa_end_catch\n\t"
 	".weak _ZSt9terminatev");
 
@@ -39,8 +39,8 @@ namespace
 {
 
 /*
- * A function of C++'s run time that was not there when the library was loaded: brought since
- * then by dlopen() of a plug-in, for it alone.
+ * Finds a function of C++'s run time that was absent when the library was loaded. dlopen() of a
+ * plug-in may have brought the run time since then, for the plug-in alone.
  */
 void *late_symbol(const char *name)
 {
@@ -54,7 +54,7 @@ void *late_symbol(const char *name)
 		if (!handle)
 			continue;
 		f = dlsym(handle, name);
-		dlclose(handle); /* whoever loaded it keeps it */
+		dlclose(handle); /* the object that loaded it keeps it */
 	}
 	return f;
 }
@@ -81,8 +81,8 @@ std::new_handler current_handler()
 }
 
 /*
- * Not of libc's idea of errno: operator new does not promise it. 0 for align: whatever malloc
- * gives.
+ * Does not set errno, which operator new does not promise. An `align` of 0 means malloc's
+ * alignment.
  */
 inline void *attempt(std::size_t size, std::size_t align)
 {
@@ -143,7 +143,7 @@ inline bool is_power_of_two(std::align_val_t align)
 	return n && !(n & (n - 1));
 }
 
-/* An alignment that is none is no lack of memory: no new_handler is asked. */
+/* An invalid alignment is not a lack of memory, so no new_handler is called. */
 inline void *allocate(std::size_t size, std::align_val_t align)
 {
 	if (__builtin_expect(!is_power_of_two(align), 0))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* hakmem.h: what a program can ask of its own allocator. No state of its own, no lock held. */
+/* hakmem.h: what a program can ask of its own allocator. The file has no state; no lock is held. */
 #include "base/hak.h"
 #include "base/text.h"
 #include "cache/purge.h"
@@ -76,7 +76,7 @@ int hakmem_set_text(const char *name, const char *text)
 
 #if HAK_CONTROL
 
-/* By scope, the place of a counter in struct hak_totals. */
+/* The place of a counter in struct hak_totals, by scope. */
 struct place {
 	char name[HAK_NAME_BYTES];
 	uint8_t scope;

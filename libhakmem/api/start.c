@@ -23,10 +23,11 @@ extern const char hak_first[] __asm__("__ehdr_start") HAK_HIDDEN;
 extern const char hak_last[] __asm__("_end") HAK_HIDDEN;
 
 /*
- * Whether the program's malloc is ours. Not in a second copy of the library, nor where the program
- * brings its own: they would publish a heap that nobody uses. By its address, as far as that tells;
- * in a program that is not position-independent the address is one of the program's own, so there
- * the question is whose block a call returns.
+ * Returns whether the program's malloc is this library's. It is not in a second copy of the
+ * library, nor where the program brings its own malloc; publishing such an unused heap would
+ * mislead. The address of malloc tells, as far as possible. In a program that is not
+ * position-independent the address lies in the program itself; there a call is made, and the owner
+ * of the block tells.
  */
 static bool is_bound(void)
 {
@@ -62,13 +63,13 @@ void hak_start_sandbox(void)
 {
 	hak_start();
 	if (!hak_tune_is_own_process()) {
-		/* else a vfork child's sandbox: everything here is its parent's */
+		/* otherwise this is a vfork child's sandbox, and all state is the parent's */
 		if (!hak_heap_is_copy())
 			return;
 		hak_heap_attach();
 	}
 	hak_limit_look(); /* for the last time */
-	/* first, so that no other thread starts an agent once this one is gone */
+	/* comes first, so that no other thread starts an agent once this one is gone */
 	hak_lock(HAK_LOCK_TUNE);
 	hak_os_enter_sandbox();
 	hak_unlock(HAK_LOCK_TUNE);
