@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many blocks a bin may have. See bin.h. */
+/* The number of blocks that a bin may have. See bin.h. */
 #include "bin.h"
 
 #include "flush.h"
@@ -7,9 +7,9 @@
 #include "heap/sample.h"
 #include "page/run.h"
 
-#define LIST_FIRST_BYTES ((size_t)4 << 10)   /* a list's limit to begin with */
-#define LIST_MAX_BYTES	 ((size_t)256 << 10) /* and at most */
-#define RUNS_MAX	 16u		     /* in a run class's list */
+#define LIST_FIRST_BYTES ((size_t)4 << 10)   /* the first limit of a list */
+#define LIST_MAX_BYTES	 ((size_t)256 << 10) /* the largest one */
+#define RUNS_MAX	 16u		     /* the largest one of a run class's list */
 
 uint32_t hak_bin_first_limit(unsigned int cls)
 {
@@ -43,7 +43,7 @@ void hak_cache_reset_limits(struct hak_cache *c)
 {
 	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES) - (int64_t)run_bytes(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
-		/* untouched pages stay so */
+		/* untouched pages stay untouched */
 		if (c->heap->cls[k].limit || c->heap->cls[k].carve)
 			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
 }
@@ -64,7 +64,10 @@ void hak_bin_arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t lim
 		bound(c, cls);
 }
 
-/* The link behind the n-th block from *link on; NULL: one of them is not as it was freed. */
+/*
+ * Returns the link behind the n-th block from *link on; NULL if one of these blocks is not as it
+ * was freed.
+ */
 static void **link_behind(void **link, uint32_t n)
 {
 	for (; n; n--) {
@@ -75,7 +78,7 @@ static void **link_behind(void **link, uint32_t n)
 	return link;
 }
 
-/* All but the newest `keep` of n blocks go in front of the second list. */
+/* Moves all but the newest `keep` of n blocks to the front of the spare list. */
 static void shorten(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t keep)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
@@ -84,7 +87,7 @@ static void shorten(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t 
 
 	last = link ? link_behind(link, n - keep) : NULL;
 	if (hak_unlikely(!last))
-		return; /* malloc will meet it and say so */
+		return; /* malloc will meet the block and report it */
 	if (hc->spare && listed >= hak_bin_limit(hc, cls)) {
 		list = hc->spare;
 		hc->spare = NULL;
@@ -231,7 +234,7 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls)
 	void *p = c->bin[cls].head;
 
 	hak_misuse("double free(), or memory written after free():", p);
-	/* the links cannot be trusted: what is in the cache is lost */
+	/* the links cannot be trusted, so the blocks in the cache are lost */
 	*hak_bin_base(c->heap, cls) -= hak_bin_length(c, cls);
 	c->bin[cls].head = NULL;
 	if (cls >= HAK_SLAB_CLASSES)

@@ -1,33 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many blocks a bin may have: its limit, which grows while the bin misses and shrinks while it
- * is not used, and its room, which free counts down. By the thread that runs the cache.
+ * The number of blocks that a bin may have. Its limit grows while the bin misses and shrinks while
+ * the bin is unused; its room is counted down by free. Only the thread that runs the cache calls
+ * these.
  */
 #ifndef HAK_BIN_H
 #define HAK_BIN_H
 
 #include "heap/heap.h"
 
-/* A bin has no room left: make some. */
+/* Makes room in a bin that has none left. */
 void hak_cache_trip(struct hak_cache *c, unsigned int cls);
-/* A freed run for which the budget has no room: to its extent, counted as if it had been cached. */
+/*
+ * Gives a freed run for which the budget has no room to its extent, and counts it as if it had been
+ * cached.
+ */
 void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p);
 void hak_cache_reset_limits(struct hak_cache *c);
 /*
- * While allocations are sampled: makes the bin so short, and its room so little, that the malloc to
- * be sampled next finds it empty.
+ * While allocations are sampled, makes the bin and its room so small that the malloc to be sampled
+ * next finds the bin empty.
  */
 void hak_cache_bound(struct hak_cache *c, unsigned int cls);
 void hak_cache_bound_all(struct hak_cache *c);
-/* The first block of a bin is not as it was freed: says so and empties the bin. */
+/* Reports that the first block of a bin is not as it was freed, and empties the bin. */
 void hak_cache_broken(struct hak_cache *c, unsigned int cls);
 
 /* ---- for refill.c and cache.c ---- */
 
-/* The blocks that one list of a bin may have, and to begin with. */
+/*
+ * Returns how many blocks one list of a bin may have; a class without a limit yet has its first
+ * one.
+ */
 uint32_t hak_bin_limit(const struct hak_heap_class *hc, unsigned int cls);
 uint32_t hak_bin_first_limit(unsigned int cls);
-/* Room for a bin of n blocks. */
+/* Sets the room of a bin of n blocks. */
 void hak_bin_arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limit);
 void hak_bin_shrink(struct hak_cache *c, unsigned int cls);
 /* Keeps the newest `keep` runs of the bin. */

@@ -38,8 +38,8 @@ static void push_all_remote(struct hak_cache *c)
 }
 
 /*
- * Gathers blocks of one slab, hashed by slab: the fewer pushes, the fewer atomics on lines of other
- * threads.
+ * Gathers blocks of one slab, hashed by slab, because fewer pushes mean fewer atomics on cache
+ * lines of other threads.
  */
 static void give_remote(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
 {
@@ -85,9 +85,9 @@ void hak_flush_begin(struct hak_cache *c)
 }
 
 /*
- * Whether p is free already: it lies on a hole, or this flush put it on a list before, that is, it
- * bears the flush's serial number, which by itself could be 65,535 flushes old, and is found on the
- * chain at hand or in its slab's own list.
+ * Returns whether p is free already. Either p lies on a hole, or this flush put p on a list before.
+ * Such a block bears the serial number of the flush. The number alone could stem from 65,535
+ * flushes ago, so the block must also be found on the chain at hand or in its slab's own list.
  */
 static bool seen_before(struct hak_cache *c, const uintptr_t *p, struct hak_slab *s,
 			const struct hak_chain *ch)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What limits on the process leave no room for goes. See limit.h. */
+/* Gives up memory that limits on the process leave no room for. See limit.h. */
 #include "limit.h"
 
 #include "heap/heap.h"

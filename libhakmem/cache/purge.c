@@ -16,13 +16,13 @@
 #include "page/rcache.h"
 #include "system/os.h"
 
-#define BY_AGE 0u /* the level of a purge that nobody asked for */
+#define BY_AGE 0u /* the level of a purge without a request */
 
 static _Atomic uint64_t epoch_ends_ms;
 /*
- * What every thread is asked to do at its next slow path: a serial number, raised by each request,
- * and the level. The thread flushes its cache, and gives back what that emptied if the level says
- * so: whoever asked is done by then.
+ * What every thread has to do at its next slow path: a serial number, raised by each request, and
+ * the level. The thread flushes its cache, and gives back what that emptied if the level says so.
+ * The requesting thread does not wait for that.
  */
 _Atomic uint32_t hak_purge_asked;
 #define LEVEL_BITS 2u
@@ -43,7 +43,10 @@ static bool past(uint64_t now, uint64_t then)
 	return (int64_t)(now - then) >= 0;
 }
 
-/* The epoch ends: what was free all through it goes. True: there was some. HAK_LOCK_PURGE held. */
+/*
+ * Ends the epoch: memory that was free all through it goes. Returns true if there was some.
+ * HAK_LOCK_PURGE held.
+ */
 static bool end_epoch(uint64_t now, uint64_t delay)
 {
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
@@ -103,7 +106,10 @@ HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 	enum hak_purge_level level = request & ((1u << LEVEL_BITS) - 1);
 	uint64_t bytes;
 
-	/* while somebody purges: at the next slow path, so that what is flushed goes as well */
+	/*
+	 * if another thread is purging, this happens at the next slow path, so that what is flushed
+	 * goes as well
+	 */
 	if (level >= HAK_PURGE_DIRTY && !hak_trylock(HAK_LOCK_PURGE))
 		return;
 	c->heap->flushed = request;
@@ -161,7 +167,7 @@ uint64_t hak_reclaim(void)
 
 void hak_purge_tuned(void)
 {
-	/* caches and clock obey at their next look */
+	/* caches and the clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
 	ask_threads(HAK_PURGE_CACHE);
 	hak_rcache_tuned();

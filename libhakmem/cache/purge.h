@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving memory back: by age on slow paths, by request, by level. One purger at a time
- * (HAK_LOCK_PURGE, trylock); the caches' own locks are never held over a system call.
+ * Gives memory back: by age on slow paths, on request by level. One thread at a time purges
+ * (HAK_LOCK_PURGE, trylock). The locks of what it purges are never held over a system call.
  */
 #ifndef HAK_PURGE_H
 #define HAK_PURGE_H
@@ -13,22 +13,22 @@
 #include "heap/heap.h"
 
 /*
- * Resident bytes of free memory given back to the kernel. CACHE: the calling thread's caches, dead
- * heaps and remote lists go back to their slabs, empty slabs to their extents. DIRTY: and all free
- * pages older than nothing are given back, kept regions evicted. ALL: and kept regions and empty
- * extents are unmapped. Callable from any thread, no lock held. In a copy of the process that ran
- * no fork handlers the thread is attached first (attach.h).
+ * Gives free memory back and returns the resident bytes of it. CACHE: blocks of the calling
+ * thread's cache, of dead heaps and of remote lists go back to their slabs, and empty slabs to
+ * their extents. DIRTY also gives back all free pages of any age and evicts kept regions. ALL also
+ * unmaps kept regions and empty extents. Callable from any thread with no lock held. In a copy of
+ * the process in which no fork handlers ran the thread is attached first (attach.h).
  */
 uint64_t hak_purge(enum hak_purge_level level);
 
 /*
- * No memory: unmaps all that is kept. Bytes, touched or not; 0: there was nothing. Makes only the
- * system calls that may always be made. No lock held.
+ * For use when memory is out: unmaps everything kept. Returns the bytes, touched or not; 0 if
+ * nothing was kept. Makes only the system calls that may always be made. No lock may be held.
  */
 uint64_t hak_reclaim(void);
 
 /*
- * What every thread is asked to do at its next slow path (tick.h): a serial number, raised by each
+ * What every thread has to do at its next slow path (tick.h): a serial number, raised by each
  * request, and the level. The thread flushes its cache, and gives back what that emptied if the
  * level says so.
  */
@@ -36,15 +36,15 @@ extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked;
 void hak_purge_obey(struct hak_cache *c, uint32_t request);
 
 /*
- * Ends the epoch if it is over and no other thread purges: what was free all through it goes back.
- * True: there was some. No lock held.
+ * Ends the epoch if it is over and no other thread purges: memory that was free all through it goes
+ * back. Returns true if there was some. No lock may be held.
  */
 bool hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
-#define HAK_PURGE_TRIM_MOST 256u /* slabs looked at for holes when an epoch ends: a few ms */
+#define HAK_PURGE_TRIM_MOST 256u /* slabs searched for holes when an epoch ends: takes a few ms */
 
 /*
- * Values of tunables changed: resize the region cache, empty what is no longer allowed. No lock
- * held but HAK_LOCK_TUNE.
+ * Called when values of tunables changed: resizes the region cache and empties what is no longer
+ * allowed. No lock may be held but HAK_LOCK_TUNE.
  */
 void hak_purge_tuned(void);
 

@@ -12,7 +12,7 @@
 
 #define CARVE_FIRST_BYTES ((size_t)4 << 10)
 #define CARVE_MAX_BYTES	  ((size_t)16 << 10)
-#define SCAN_PARTIAL	  8u /* slabs looked at for the fullest */
+#define SCAN_PARTIAL	  8u /* slabs among which the fullest is taken */
 
 static struct hak_slab *fullest(struct hak_slab_list *l)
 {
@@ -53,7 +53,10 @@ static uint32_t carve(struct hak_cache *c, unsigned int cls, struct hak_slab *s,
 	return n;
 }
 
-/* Blocks from the current slab; 0 when it has none, then it is the current one no more. */
+/*
+ * Takes blocks from the current slab. Returns 0 when it has none; then the heap has no current
+ * slab.
+ */
 static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_head)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
@@ -85,7 +88,7 @@ static uint32_t from_current(struct hak_cache *c, unsigned int cls, void **ret_h
 	return 0;
 }
 
-/* The pool, and what heaps without a thread still hold. */
+/* Takes a slab from the pool, which includes what dead heaps still hold. */
 static struct hak_slab *from_pool(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_slab *s;
@@ -96,7 +99,7 @@ static struct hak_slab *from_pool(struct hak_cache *c, unsigned int cls)
 	return s;
 }
 
-/* Another slab becomes the current one. False: no memory. */
+/* Makes another slab the current one. Returns false: no memory. */
 static bool next_slab(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
@@ -169,7 +172,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 	}
 	hc->base += n;
 	hak_stop("refill.half");
-	/* the caller pops one and counts it */
+	/* the caller pops one block and counts it */
 	c->bin[cls].head = head;
 	hak_bin_arm(c, cls, n, hak_bin_limit(hc, cls));
 	hak_heap_idle(c);

@@ -55,7 +55,10 @@ static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t b
 	return r->base;
 }
 
-/* Out of the region cache, open. `other`: what the thread's hot region held, and did not fit. */
+/*
+ * Takes a region out of the region cache and opens it. `other` is what the thread's hot region
+ * held, which did not fit.
+ */
 static struct hak_region *kept(struct hak_hot *f, struct hak_region *other, size_t want,
 			       size_t align)
 {
@@ -63,7 +66,7 @@ static struct hak_region *kept(struct hak_hot *f, struct hak_region *other, size
 
 	if (hak_likely(!r || !hak_region_open(r)))
 		return r;
-	/* As much memory, or one mapping more, is refused: a fresh one, unless that is as well. */
+	/* The kernel refuses so much memory, or one mapping more. A fresh region is tried next. */
 	hak_rcache_unmap(r);
 	return NULL;
 }
@@ -112,7 +115,7 @@ void *hak_whale_alloc(struct hak_cache *c, struct hak_hot *f, size_t bytes, size
 }
 
 /*
- * Sampled at free: whether the last page was touched tells a filled block from an arena of which
+ * Samples at free: whether the last page was touched tells a filled block from an arena of which
  * little is used.
  */
 static HAK_NOINLINE void note_filled(struct hak_region *r)
@@ -171,8 +174,8 @@ static void resized(struct hak_cache *c, struct hak_region *r, size_t bytes, siz
 }
 
 /*
- * The tail goes back to the kernel. If munmap refuses (max_map_count) its pages go and it stays
- * usable.
+ * Gives the tail back to the kernel. If munmap refuses (max_map_count), the pages of the tail go
+ * and its address space stays usable.
  */
 static void cut(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
 {
@@ -186,7 +189,7 @@ static void cut(struct hak_cache *c, struct hak_region *r, size_t want, size_t r
 	resized(c, r, want, requested);
 }
 
-/* Into fresh aligned address space of ours, which the move replaces. */
+/* Moves the region into fresh aligned address space, which the move replaces. */
 static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
 {
 	char *to = hak_os_map(want, HAK_SLICE), *from = r->base;
@@ -195,7 +198,8 @@ static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
 		return false;
 	if (!hak_slice_prepare(to, want, false)) {
 		/*
-		 * cleared first: another thread may get the old address the moment the move is done
+		 * cleared first, because another thread may get the old address the moment the move
+		 * is done
 		 */
 		hak_slice_clear(hak_slice_ours(from));
 		if (hak_unlikely(r->sampled))
@@ -207,11 +211,11 @@ static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
 			return true;
 		}
 		hak_slice_set(hak_slice_ours(from), HAK_WHALE, r);
-		/* a profiler was told that it is gone: as if it had been allocated anew */
+		/* a profiler was told that the block is gone, so it counts as allocated anew */
 		hak_sample_whale(c, r);
 		/*
 		 * Before 6.17 mremap unmapped the target first and looked for reasons to fail
-		 * afterwards: what is there now may be somebody else's.
+		 * afterwards. Another mapping may be there now.
 		 */
 		if (hak_os_kernel() < (6u << 16 | 17))
 			return false;
@@ -226,7 +230,7 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 	int e;
 
 	if (want <= r->bytes) {
-		/* an eighth of slack is kept, as the region cache does */
+		/* an eighth of slack is kept, as in the region cache */
 		if (want < r->bytes - r->bytes / 8)
 			cut(c, r, want, bytes);
 		else
@@ -242,7 +246,10 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 		}
 		hak_heap_count1(c, REALLOC_IN_PLACE);
 	} else {
-		/* no room behind it; what else forbids to grow it forbids to move it */
+		/*
+		 * -ENOMEM means no room behind the region; any other error would forbid the move as
+		 * well
+		 */
 		if (e != -ENOMEM || !move(c, r, want))
 			return NULL;
 		hak_heap_count1(c, REALLOC_REMAP);
