@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Heaps without a thread. See dead.h. */
+/* Dead heaps. See dead.h. */
 #include "dead.h"
 
 #include "base/lock.h"
@@ -7,7 +7,7 @@
 #include "slablist.h"
 
 static struct hak_heap *dead;
-static _Atomic unsigned int kept; /* of those, how many still hold slabs */
+static _Atomic unsigned int kept; /* the number of these that still hold slabs */
 
 static void forget_kept(struct hak_heap *h)
 {

@@ -6,7 +6,10 @@
 #include "system/filter.h"
 #include "system/os.h"
 
-/* A slot for each so many bytes of RLIMIT_AS: a 256th of it. Further threads share a heap. */
+/*
+ * There is one slot for each 256th of RLIMIT_AS that the two mappings of a slot would fill. Further
+ * threads use the shared heap.
+ */
 #define LIMIT_PER_SLOT (256 * 2 * (size_t)HAK_HEAP_STRIDE)
 #define FEWEST_SLOTS   64u
 
@@ -60,8 +63,8 @@ void hak_heap_set_state(struct hak_heap *h, enum hak_heap_state state)
 }
 
 /*
- * The first word of the memory that fork wipes, unlike caches never written again: gone in a copy
- * of the process that has run no fork handlers yet.
+ * The first word of the memory that fork wipes. Unlike caches it is never written again, so it is
+ * zero in a copy of the process in which no fork handlers have run yet.
  */
 static uint64_t *mark(void)
 {
@@ -78,14 +81,16 @@ bool hak_heap_is_copy(void)
 	return hak_heap_count() && __atomic_load_n(mark(), __ATOMIC_RELAXED) != HAK_CACHE_MAGIC;
 }
 
-/* Caches and counters, HAK_HEAP_DELTA apart. */
+/* Reserves caches and counters, HAK_HEAP_DELTA apart. */
 static char *reserve_pair(size_t bytes)
 {
 	char *high, *low;
 
 	if (bytes == HAK_HEAP_REGION)
 		return hak_os_reserve(2 * HAK_HEAP_REGION, false);
-	/* the kernel maps top-down: below what it gives there is room, above there is not */
+	/*
+	 * the kernel maps top-down: there is room below the address that it returns, but not above
+	 */
 	high = hak_os_reserve(bytes, false);
 	if (!high)
 		return NULL;
@@ -117,7 +122,7 @@ bool hak_heap_reserve(void)
 	hak_table.base = hak_heaps ? reserve_pair((size_t)n * HAK_HEAP_STRIDE) : NULL;
 	if (!hak_table.base)
 		return false;
-	/* all of it at once: later a sandbox might forbid it */
+	/* all slots at once, because a sandbox might forbid it later */
 	hak_os_wipe_on_fork(hak_table.base, (size_t)n * HAK_HEAP_STRIDE);
 	hak_table.slots = n;
 	return true;

@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Heaps and thread caches: what one thread owns. The structures; the hot paths over them are in
- * malloc.c, the slow ones in cache/, birth and death in life.c.
+ * Heaps and thread caches: what one thread owns. This header has the structures. The hot paths over
+ * them are in malloc.c, the slow ones in cache/, birth and death in life.c.
  *
- * struct hak_cache: the bins that malloc pops from and free pushes to, whatever heap's slab a block
- *	is from, and the buffer in which flush gathers other heaps' blocks. Its address is the
- *	thread's identity: in TLS, and as owner in slices. It lies in memory that fork wipes
- *	(MADV_WIPEONFORK): in a copy of the process that ran no handlers (raw clone) every bin is
- *	empty and has no room, so that the first malloc or free takes the slow path, which sees
- *	`magic` gone. fork() itself saves and restores the forking thread's cache (fork.c).
- * struct hak_heap_block (abi.h): its counters, HAK_HEAP_DELTA behind it, possibly in shared
- *	memory.
- * struct hak_heap: slab lists and what refill and flush need. Survives fork; never unmapped.
+ * struct hak_cache: the bins that malloc pops from and free pushes to, whichever heap owns the
+ *	slab of a block, and the buffer in which a flush gathers blocks of other heaps. Its address
+ *	is the thread's identity, in TLS and as owner in slices. It lies in memory that fork wipes
+ *	(MADV_WIPEONFORK). In a copy of the process in which no handlers ran (raw clone) every bin
+ *	is empty and has no room, so the first malloc or free takes the slow path, which finds
+ *	`magic` wiped. fork() itself saves and restores the forking thread's cache (fork.c).
+ * struct hak_heap_block (abi.h): the counters of the heap, HAK_HEAP_DELTA behind it, possibly in
+ *	shared memory.
+ * struct hak_heap: slab lists, and what refill and flush need. It survives fork and is never
+ *	unmapped.
  *
- * Written by the one thread that runs the heap, without a lock, but for heap.remote (MPSC, anybody)
- * and heap.state (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists, so that a fork
- * child knows which heaps of other threads were cut in the middle: those it leaks, the others it
- * may adopt.
+ * Only the thread that runs the heap writes all this, without a lock, except heap.remote (MPSC, any
+ * thread) and heap.state (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists. It
+ * tells a fork child which heaps of other threads were cut in the middle of a change: the child
+ * leaks those and may adopt the others.
  *
- * A bin's length: frees - allocs + base, from the two hot counters. free only counts its room down
- * and looks at the real length when that is used up: a bin may be fuller than its limit by what
- * malloc took out meanwhile, never unbounded. The counters may be shared memory; nothing but the
- * length, a matter of thrift, is made from them.
+ * The length of a bin is frees - allocs + base, from the two hot counters. free only counts the
+ * room of the bin down and computes the length when no room is left. So a bin may exceed its limit
+ * by the blocks that malloc took out meanwhile, but it is never unbounded. The counters may be
+ * shared memory, which other processes could spoil; only the length is computed from them, on which
+ * nothing but thrift depends.
  */
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
@@ -36,10 +38,14 @@
 
 struct hak_bin {
 	void *head; /* blocks, linked through their first word */
-	/* frees until free must look; < 0: now. Set to 0 by others, to make it look (purge.c) */
+	/*
+	 * frees until free must look at the length; < 0: at once. Other threads set it to 0 to make
+	 * free look (purge.c)
+	 */
 	int32_t room;
 	/*
-	 * of the block size: free knows a pointer into a block (class.h); 0 in a cache not in use
+	 * of the block size: by it free knows a pointer into a block (class.h); 0 in an unused
+	 * cache
 	 */
 	uint32_t inverse;
 };
@@ -49,7 +55,7 @@ _Static_assert(sizeof(struct hak_bin) == 16, "a bin lies as far from the next as
 
 struct hak_cache {
 	struct hak_bin bin[HAK_CLASSES];
-	uint64_t magic; /* HAK_CACHE_MAGIC in a usable cache of this very process */
+	uint64_t magic; /* HAK_CACHE_MAGIC in a usable cache of this process */
 	struct hak_heap *heap;
 	uint32_t ticks; /* slow paths since the clock was last looked at */
 	uint32_t reserved;
@@ -65,22 +71,22 @@ struct hak_slab_list {
 	struct hak_slab *head;
 };
 
-/* Per slab class. */
+/* One for each slab class. */
 struct hak_heap_class {
 	struct hak_slab *current;
 	struct hak_slab_list partial, full;
 	void *spare;  /* second list of the bin, full when set */
 	int64_t base; /* bin length = frees - allocs + base */
 	uint32_t spare_n;
-	uint32_t limit;	      /* blocks in one list; 0: as few as to begin with */
+	uint32_t limit;	      /* blocks in one list; 0: the first limit */
 	uint32_t misses;      /* refills from slabs since the last decay */
 	uint32_t carve;	      /* blocks to carve next time */
 	uint64_t allocs_seen; /* hot.allocs at the last decay */
 };
 
-/* Which allocations are sampled: sample.h. */
+/* Decides which allocations are sampled: sample.h. */
 struct hak_sample {
-	uint64_t bytes; /* mean distance; 0: nothing is sampled */
+	uint64_t bytes; /* mean distance; 0: sampling is off */
 	uint64_t random;
 	uint64_t left; /* runs and whales: bytes until the next point */
 	struct {
@@ -90,20 +96,23 @@ struct hak_sample {
 };
 
 struct hak_heap {
-	struct hak_mpsc remote;			/* slabs that strangers gave blocks back to */
-	char pad[64 - sizeof(struct hak_mpsc)]; /* strangers' line */
+	struct hak_mpsc remote;			/* slabs with remote blocks */
+	char pad[64 - sizeof(struct hak_mpsc)]; /* other threads write the line before */
 	struct hak_cache *cache;
 	struct hak_heap *next_dead; /* HAK_LOCK_REGISTRY */
 	uint32_t index;
 	uint32_t state; /* enum hak_heap_state; HAK_LOCK_REGISTRY */
 	_Atomic uint32_t busy;
 	uint32_t rounds; /* destructor rounds seen */
-	/* last request to flush that was obeyed (purge.c) */
+	/* serial number of the last flush request obeyed (purge.c) */
 	uint32_t flushed;
-	bool kept;	 /* dead, with slabs; HAK_LOCK_REGISTRY */
+	bool kept;	 /* dead, and has slabs; HAK_LOCK_REGISTRY */
 	uint32_t died;	 /* epoch of the purge clock; HAK_LOCK_REGISTRY */
 	uint16_t serial; /* of the last flush; never 0 */
-	/* bytes of cache.thread_bytes by which lists of slab classes may grow, or runs be kept */
+	/*
+	 * bytes of cache.thread_bytes left for lists of slab classes to grow, or for runs to be
+	 * kept
+	 */
 	int64_t budget;
 	uint64_t decay_ms;	   /* when the lists were last looked at */
 	struct hak_hot hot_region; /* rcache.h */
@@ -117,38 +126,42 @@ struct hak_heap {
 
 extern HAK_HIDDEN struct hak_heap *hak_heaps; /* [HAK_MAX_HEAPS] */
 
-/* Changed by heap.c and life.c alone. */
+/* Only heap.c and life.c change this. */
 extern HAK_HIDDEN struct hak_table {
-	char *base; /* of the caches; their counters at + HAK_HEAP_DELTA */
-	/* HAK_LOCK_REGISTRY, but read without it where a stale value is harmless. */
+	char *base; /* of the caches; their counters are at + HAK_HEAP_DELTA */
+	/* Guarded by HAK_LOCK_REGISTRY, but read without it where a stale value does no harm. */
 	unsigned int slots;	   /* reserved; whole chunks */
-	unsigned int enabled;	   /* slots with memory behind */
+	unsigned int enabled;	   /* slots that have memory */
 	_Atomic unsigned int used; /* slots ever handed out */
 	_Atomic unsigned int live;
-	/* of threads without one of their own; made when first needed; HAK_LOCK_SHARED */
+	/* the shared heap; made when first needed; HAK_LOCK_SHARED */
 	struct hak_heap *shared;
 } hak_table;
 
 extern HAK_HIDDEN __thread struct hak_cache *hak_self HAK_TLS; /* never NULL */
-/* a thread that has not allocated yet */
+/* the cache of a thread that has not allocated yet */
 extern HAK_HIDDEN struct hak_cache hak_cache_none;
-/* a thread whose heap is gone, or that could not get one */
+/* the cache of a thread whose heap is gone, or that could not get one */
 extern HAK_HIDDEN struct hak_cache hak_cache_shared;
 
-struct hak_cache *hak_heap_shared(void); /* of threads without one; NULL: not needed yet */
+struct hak_cache *hak_heap_shared(void); /* the shared heap; NULL: not needed yet */
 
 /*
- * Makes every thread's next free take the slow path and look at requests and clock. The owner's
- * plain decrement may overwrite it: then it is the next free of another class.
+ * Makes the next free of every thread take the slow path and look at requests and the clock. The
+ * owner's plain decrement may overwrite this; then the next free of another class takes the slow
+ * path.
  */
 void hak_heap_poke(void);
 
-/* Whether copies made from now on have the caches, which else are wiped. Not in a sandbox. */
+/*
+ * Sets whether copies made from now on have the caches; otherwise fork wipes them. Not callable in
+ * a sandbox.
+ */
 void hak_heap_keep_on_fork(bool keep);
 
-/* Whether this is a copy of the process that no fork handler has run in yet. */
+/* Returns whether this is a copy of the process in which no fork handler has run yet. */
 bool hak_heap_is_copy(void);
-/* By life.c: not a copy from now on. */
+/* For life.c: from now on the process does not count as a copy. */
 void hak_heap_set_mark(void);
 void hak_heap_set_state(struct hak_heap *h, enum hak_heap_state state);
 
@@ -158,7 +171,7 @@ static inline struct hak_cache *hak_heap_cache_at(unsigned int i)
 				    HAK_CACHE_OFFSET);
 }
 
-/* From the address alone: the cache itself may have been wiped by fork. */
+/* Computed from the address alone, because fork may have wiped the cache. */
 static inline struct hak_heap *hak_heap_of(const struct hak_cache *c)
 {
 	return &hak_heaps[(size_t)((const char *)c - hak_table.base) / HAK_HEAP_STRIDE];
@@ -167,27 +180,32 @@ static inline struct hak_heap *hak_heap_of(const struct hak_cache *c)
 /* For readers of counters. Slots [0, count) may be read. */
 char *hak_heap_base(void);
 unsigned int hak_heap_max(void); /* slots reserved */
-/* address space alone; before any other thread exists, or under HAK_LOCK_REGISTRY */
+/* reserves address space only; called before any other thread exists, or under HAK_LOCK_REGISTRY */
 bool hak_heap_reserve(void);
-/* RLIMIT_AS is there now, or lower: slots that it has no room for and nobody uses are unmapped. */
+/*
+ * Called when RLIMIT_AS was set or lowered: unmaps unused slots that the limit leaves no room for.
+ */
 void hak_heap_fit(void);
 unsigned int hak_heap_count(void);
-unsigned int hak_heap_live(void); /* heaps with a thread whose destructor is still to come */
+unsigned int hak_heap_live(void); /* heaps whose thread has not ended */
 struct hak_heap_block *hak_heap_block_at(unsigned int i);
 
 /*
- * The queue of an owner that is not the pool. Works in a fork child, whose caches were
+ * Returns the queue of an owner that is not the pool. Works in a fork child, whose caches were
  * wiped.
  */
 struct hak_mpsc *hak_owner_queue(void *owner);
 /*
- * Around every change of a heap's lists. A fork child leaks the heaps of other threads that it
+ * Brackets every change of a heap's lists. A fork child leaks the heaps of other threads that it
  * finds busy.
  */
 static inline void hak_heap_busy(struct hak_cache *c)
 {
 	atomic_store_explicit(&c->heap->busy, 1, memory_order_relaxed);
-	/* the mark before the first change, as another thread's fork cuts them */
+	/*
+	 * the mark precedes the first change, in the order in which a fork of another thread sees
+	 * both
+	 */
 	atomic_thread_fence(memory_order_release);
 }
 
@@ -206,7 +224,7 @@ static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 	int64_t n = *hak_bin_base(c->heap, cls);
 
 	n += (int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs);
-	/* below: after blocks freed twice that check.free let pass */
+	/* negative after blocks freed twice that check.free let pass */
 	return n < 0 ? 0 : (uint32_t)n;
 }
 

@@ -12,7 +12,7 @@ static uint32_t index_of(const struct hak_slab *s, size_t offset)
 	return (uint32_t)((uint64_t)offset * hak_class_inverse[s->cls] >> 32);
 }
 
-/* Pages a block touches, a bit each. */
+/* Returns the pages that a block touches, a bit each. */
 static unsigned int pages_of(size_t offset, size_t size)
 {
 	unsigned int first = (unsigned int)(offset / HAK_UNIT);
@@ -33,16 +33,16 @@ static bool all_free(const struct block_map *m, uint32_t first, uint32_t last)
 	return true;
 }
 
-/* By the owner. Atomic for hak_holes_has(). */
+/* Called by the owner. Atomic for hak_holes_has(). */
 static void set_holes(struct hak_slab *s, unsigned int holes)
 {
 	__atomic_store_n(&s->holes, (uint16_t)holes, __ATOMIC_RELAXED);
 }
 
 /*
- * The blocks on the list. Returns NULL, or one that was freed again, or written, while it lay
- * there: it comes twice, or its link leads nowhere or elsewhere. One block too many is no fault: in
- * a copy of the process made inside the allocator the number may lag behind.
+ * Maps the blocks on the list. Returns NULL, or a block that was freed again or written while it
+ * lay there: such a block comes twice, or its link leads nowhere or elsewhere. One block too many
+ * is no fault: in a copy of the process made inside the allocator the number may lag behind.
  */
 static const void *map_list(const struct hak_slab *s, struct block_map *m)
 {
@@ -63,7 +63,7 @@ static const void *map_list(const struct hak_slab *s, struct block_map *m)
 	return NULL;
 }
 
-/* Pages that were carved whole, are no holes, and hold no block in use. */
+/* Returns the pages that were carved whole, are no holes, and hold no block in use. */
 static unsigned int find_holes(struct hak_slab *s)
 {
 	size_t size = hak_class_size(s->cls), carved = s->carved * size;
@@ -74,7 +74,7 @@ static unsigned int find_holes(struct hak_slab *s)
 
 	if (hak_unlikely(broken)) {
 		hak_misuse("double free(), or memory written after free():", broken);
-		/* the links cannot be trusted: what is on the list is lost */
+		/* the links cannot be trusted, so the blocks on the list are lost */
 		s->used += s->nfree;
 		s->nfree = 0;
 		s->free = NULL;
@@ -90,7 +90,7 @@ static unsigned int find_holes(struct hak_slab *s)
 	return found & ~s->holes;
 }
 
-/* Blocks on holes leave the list, before their links go with the pages. */
+/* Takes blocks on holes off the list, before their links go with the pages. */
 static void drop_blocks(struct hak_slab *s)
 {
 	size_t size = hak_class_size(s->cls);
@@ -101,10 +101,7 @@ static void drop_blocks(struct hak_slab *s)
 		char *next = *(char **)p;
 
 		if (pages_of((size_t)(p - s->base), size) & s->holes) {
-			/*
-			 * zeros, as the page will read; whoever writes here from now on is found
-			 * out
-			 */
+			/* zeros, as the page will read; a later write to the block is detected */
 			((uintptr_t *)p)[0] = ((uintptr_t *)p)[1] = 0;
 			s->nfree--;
 			s->dropped++;
@@ -123,7 +120,7 @@ uint64_t hak_holes_trim(struct hak_slab *s)
 	uint64_t bytes = 0;
 
 	s->trimmed = true;
-	/* a hole is a page */
+	/* a hole is one page */
 	if (hak_page != HAK_UNIT || s->nfree * hak_class_size(s->cls) < HAK_UNIT)
 		return 0;
 	found = find_holes(s);
@@ -140,7 +137,9 @@ uint64_t hak_holes_trim(struct hak_slab *s)
 		uint64_t resident = hak_purge_count(p, n * HAK_UNIT);
 
 		hak_stop("purge.before_madvise.holes");
-		/* on failure (locked memory) they stay resident, and no less free */
+		/*
+		 * on failure (locked memory) the pages stay resident, and count as free as before
+		 */
 		if (!hak_os_dontneed(p, n * HAK_UNIT))
 			bytes += resident;
 		found &= ~(((1u << n) - 1) << first);
@@ -152,7 +151,7 @@ uint64_t hak_holes_trim(struct hak_slab *s)
 bool hak_holes_has(const struct hak_slab *s, const void *p)
 {
 	size_t offset = (size_t)((const char *)p - s->base);
-	/* relaxed: the owner makes no page a hole, nor stops it being one, under a block in use */
+	/* relaxed: the owner neither makes nor ends a hole under a block in use */
 	unsigned int holes = __atomic_load_n(&s->holes, __ATOMIC_RELAXED);
 
 	return hak_unlikely(holes) && (pages_of(offset, hak_class_size(s->cls)) & holes);
@@ -172,13 +171,13 @@ bool hak_holes_untrim(struct hak_slab *s)
 		for (; i <= last && i < s->carved; i++) {
 			char *p = s->base + i * size;
 
-			/* a block that reaches into the next hole waits for it */
+			/* a block that reaches into the next hole waits for that hole */
 			if (pages_of(i * size, size) & s->holes)
 				continue;
 			s->dropped--;
 			if (hak_unlikely(((uintptr_t *)p)[0] || ((uintptr_t *)p)[1])) {
 				hak_misuse("double free(), or memory written after free():", p);
-				s->used++; /* left out for good */
+				s->used++; /* the block is left out for good */
 				continue;
 			}
 			*(void **)p = s->free;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to do about a wrong free (check.free): abort with one line that names the pointer, report
- * and go on, or go on. Returns only in the latter two cases; the pointer is then left alone.
+ * What happens on a wrong free (check.free): abort with one line that names the pointer, report and
+ * go on, or go on. The function returns only in the latter two cases; the pointer is then left
+ * alone.
  */
 #ifndef HAK_MISUSE_H
 #define HAK_MISUSE_H

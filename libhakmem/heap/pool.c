@@ -11,7 +11,7 @@
 #include "page/epoch.h"
 #include "remote.h"
 
-/* Per class, slabs with room and without; HAK_LOCK_POOL. */
+/* For each class, slabs with room and slabs without; HAK_LOCK_POOL. */
 static struct {
 	struct hak_slab *room, *full;
 } pool[HAK_SLAB_CLASSES];
@@ -47,7 +47,7 @@ static void pool_unlink(struct hak_slab *s)
 	hak_count(HAK_C_SLABS_POOLED, -1);
 }
 
-/* Into the pool's lists or, if nothing of it is in use, into the caller's of idle ones. */
+/* Puts a slab into the pool's lists or, if none of its blocks is in use, into the caller's list. */
 static void pool_sort(struct hak_slab *s, struct hak_slab **idle)
 {
 	if (hak_slab_idle(s)) {
@@ -58,7 +58,7 @@ static void pool_sort(struct hak_slab *s, struct hak_slab **idle)
 	}
 }
 
-/* Idle slabs leave the pool's lists under its lock and are released after it. */
+/* Idle slabs leave the pool's lists under its lock and are released afterwards. */
 static void release_list(struct hak_slab *s)
 {
 	while (s) {
@@ -132,7 +132,10 @@ struct hak_slab *hak_pool_get(void *owner, unsigned int cls)
 	idle = drain_locked();
 	s = pick(cls);
 	hak_stop("pool.pop");
-	/* A slab that a stranger is queueing right now comes back through the pool's queue. */
+	/*
+	 * A slab that another thread is queueing at this moment comes back through the pool's
+	 * queue.
+	 */
 	if (s && hak_remote_claim(s)) {
 		hak_stop("pool.get_claimed");
 		pool_unlink(s);
@@ -159,8 +162,8 @@ void hak_pool_drain(void)
 }
 
 /*
- * Takes out of a class's list what is to be trimmed, at most *most: claimed, so that neither
- * strangers queue it nor anybody adopts it meanwhile.
+ * Takes slabs to be trimmed out of a class's list, at most *most. They are claimed, so that
+ * meanwhile no thread queues or adopts them.
  */
 static struct hak_slab *take_stale(unsigned int cls, uint32_t age, uint32_t *most)
 {
@@ -180,7 +183,7 @@ static struct hak_slab *take_stale(unsigned int cls, uint32_t age, uint32_t *mos
 	return list;
 }
 
-/* Back to the pool; returns those that became idle. */
+/* Puts slabs back into the pool; returns those that became idle. */
 static struct hak_slab *return_trimmed(struct hak_slab *s)
 {
 	struct hak_slab *idle = NULL, *next;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Blocks that other threads give back. See remote.h, and slab.h for the protocol. */
+/* Remote blocks. See remote.h, and slab.h for the protocol. */
 #include "remote.h"
 
 #include "base/stop.h"
@@ -26,14 +26,14 @@ static struct hak_mpsc *queue_of(void *owner)
 
 static void enqueue(struct hak_slab *s)
 {
-	/* The owner as of now: read after QUEUED was turned on, since when it cannot change. */
+	/* The owner is read after QUEUED was turned on, since when it cannot change. */
 	struct hak_mpsc *q = queue_of(hak_slab_owner(s));
 	struct hak_slab *head = atomic_load_explicit(&q->head, memory_order_relaxed);
 
 	hak_stop("remote.before_link");
 	do {
 		s->mpsc_next = head;
-		/* release: the link; pairs with the acquire in hak_mpsc_take */
+		/* release: publishes the link; pairs with the acquire in hak_mpsc_take */
 	} while (!atomic_compare_exchange_weak_explicit(&q->head, &head, s, memory_order_release,
 							memory_order_relaxed));
 }
@@ -48,9 +48,9 @@ bool hak_remote_push(struct hak_slab *s, const struct hak_chain *c)
 		      HAK_REMOTE_QUEUED;
 		hak_stop("remote.before_cas");
 		/*
-		 * release: the links in the blocks, for the owner's exchange. acquire: the owner's
-		 * name, read next, may not be older than the QUEUED we saw clear (pairs with the
-		 * exchange in claim/unclaim and drain).
+		 * release: publishes the links in the blocks to the owner's exchange. acquire: the
+		 * owner's name, read next, may not be older than the clear QUEUED bit (pairs with
+		 * the exchange in claim/unclaim and drain).
 		 */
 	} while (!atomic_compare_exchange_weak_explicit(&s->remote, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
@@ -61,7 +61,7 @@ bool hak_remote_push(struct hak_slab *s, const struct hak_chain *c)
 	return true;
 }
 
-/* Blocks from `word` to the slab's own list. */
+/* Moves the blocks of `word` to the slab's own list. */
 static uint32_t splice(struct hak_slab *s, uint64_t word)
 {
 	uint32_t n = HAK_REMOTE_COUNT(word);
@@ -113,14 +113,14 @@ struct hak_slab *hak_mpsc_take(struct hak_mpsc *q)
 
 struct hak_slab *hak_remote_drain(struct hak_slab *s, uint32_t *ret_blocks)
 {
-	/* before QUEUED is cleared: then it is the next pusher's */
+	/* read before QUEUED is cleared, since the field then belongs to the next pusher */
 	struct hak_slab *next = s->mpsc_next;
 	uint64_t word;
 
 	hak_stop("drain.before_xchg");
 	/*
-	 * acquire: the pushers' links. release: whoever turns QUEUED on next sees all we did, the
-	 * owner's name above all
+	 * acquire: the pushers' links. release: the next thread that turns QUEUED on sees all
+	 * changes, above all the owner's name
 	 */
 	word = atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel);
 	hak_stop("drain.after_xchg");
@@ -142,6 +142,6 @@ bool hak_remote_claim(struct hak_slab *s)
 
 void hak_remote_unclaim(struct hak_slab *s)
 {
-	/* release: the owner's name, for who turns QUEUED on next */
+	/* release: publishes the owner's name to the next thread that turns QUEUED on */
 	splice(s, atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel));
 }

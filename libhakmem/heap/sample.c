@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which allocations are sampled. See sample.h. */
+/* Chooses the allocations that are sampled. See sample.h. */
 #include "sample.h"
 
 #include "base/probe.h"
@@ -9,7 +9,7 @@
 #include "page/run.h"
 #include "system/os.h"
 
-#define MANY_POINTS 64u /* from so many on, a block's points are counted, not drawn */
+#define MANY_POINTS 64u /* blocks with more points: points by division, not drawn */
 
 /* ---- distances ---- */
 
@@ -49,8 +49,8 @@ static uint64_t distance(struct hak_sample *s)
 }
 
 /*
- * A point was met, and `bytes` of the block lie behind it: how many points it has, and in *ret_left
- * how far behind its end the next one lies.
+ * Called when a point was met and `bytes` of the block lie behind it. Returns how many points the
+ * block has, and in *ret_left how far behind its end the next point lies.
  */
 static uint64_t points(struct hak_sample *s, uint64_t bytes, uint64_t *ret_left)
 {
@@ -68,7 +68,7 @@ static uint64_t points(struct hak_sample *s, uint64_t bytes, uint64_t *ret_left)
 	return n;
 }
 
-/* The next point of a class lies `left` bytes behind the blocks handed out so far. */
+/* Sets the next point of a class `left` bytes behind the blocks handed out so far. */
 static void set_due(struct hak_cache *c, unsigned int cls, uint64_t left)
 {
 	uint64_t size = hak_class_size(cls);
@@ -100,7 +100,7 @@ static void begin(struct hak_cache *c, uint64_t bytes)
 
 void hak_sample_begin(struct hak_cache *c)
 {
-	/* who adopts a heap goes on: the same numbers again would add up to an error */
+	/* a thread that adopts a heap continues: repeating the numbers would add up to an error */
 	if (!c->heap->sample.random)
 		c->heap->sample.random = c->heap->index + 1;
 	begin(c, hak_tun(HAK_T_PROFILE_SAMPLE_BYTES));
@@ -143,13 +143,13 @@ void *hak_sample_block(struct hak_cache *c, unsigned int cls)
 		return NULL;
 	p = hak_run_new(cls, align, &zero);
 	if (hak_unlikely(!p)) {
-		/* a slab may still have one: then the next is sampled in its stead */
+		/* a slab may still have a block: then the next one is sampled instead */
 		s->cls[cls].due = hak_counters(c)->hot[cls].allocs + 2;
 		return NULL;
 	}
 	n = points(s, s->cls[cls].rest, &left);
 	hak_counters(c)->hot[cls].allocs++;
-	/* as if it had passed the bin, whose length is what it was */
+	/* counts as if the block had passed the bin, whose length did not change */
 	hak_class_count_n(c, REFILLED, cls, 1);
 	++*hak_bin_base(c->heap, cls);
 	set_due(c, cls, left);
@@ -157,7 +157,7 @@ void *hak_sample_block(struct hak_cache *c, unsigned int cls)
 	return p;
 }
 
-/* The points of a run or a whale of `size` bytes. */
+/* Returns the points of a run or a whale of `size` bytes. */
 static uint64_t large_points(struct hak_sample *s, uint64_t size)
 {
 	if (s->left >= size) {

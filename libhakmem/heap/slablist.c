@@ -41,7 +41,10 @@ uint32_t hak_slablist_drain(struct hak_cache *c)
 		if (n)
 			hak_slablist_settle(c, s);
 		else if (s->state == HAK_SLAB_PARTIAL)
-			/* refill had taken its blocks; idle perhaps, only QUEUED kept it */
+			/*
+			 * the refill had taken its blocks; the slab may be idle and kept by QUEUED
+			 * alone
+			 */
 			hak_slablist_settle(c, s);
 		s = next;
 	}
@@ -89,8 +92,8 @@ static void pool_list(struct hak_cache *c, struct hak_slab_list *l)
 			hak_heap_count1(c, POOL_PUT);
 		} else {
 			/*
-			 * QUEUED: it is on our list, or will be, and whoever adopts the heap finds
-			 * it
+			 * QUEUED: the slab is in the heap's queue, or will be, and the thread that
+			 * adopts the heap finds it
 			 */
 			s->state = state;
 			hak_slablist_push(l, s);
