@@ -26,7 +26,7 @@ static void complain(const char *entry, size_t bytes, const struct hak_tunable_d
 	hak_count(HAK_C_ENV_ERRORS, 1);
 }
 
-/* NAME=VALUE; control=off is short for control.segment=off. */
+/* Reads NAME=VALUE. control=off is short for control.segment=off. */
 static void read_entry(const char *entry, size_t bytes)
 {
 	enum hak_tunable t;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The environment variable HAKMEM: NAME=VALUE, separated by commas. An entry that is not understood
- * is skipped with a line on stderr.
+ * The environment variable HAKMEM: NAME=VALUE, separated by commas. An invalid entry is skipped
+ * with a line on stderr.
  */
 #ifndef HAK_ENV_H
 #define HAK_ENV_H
 
-/* At the start of the process. HAK_LOCK_TUNE held. */
+/* Called at the start of the process. HAK_LOCK_TUNE held. */
 void hak_env_read(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The layers that values of tunables come from. See layers.h. */
+/* The layers from which values of tunables come. See layers.h. */
 #include "layers.h"
 
 #include "base/probe.h"
@@ -10,13 +10,13 @@
 
 enum { OWN_LAYERS = HAK_ORIGIN_ENVIRONMENT + 1 };
 
-/* Nothing here is shared memory. */
+/* No part of this is shared memory. */
 static struct {
-	uint64_t layer[OWN_LAYERS][HAK_TUNABLES]; /* the default's is not used */
-	uint32_t set[HAK_TUNABLES];		  /* bit per origin, of own layers */
+	uint64_t layer[OWN_LAYERS][HAK_TUNABLES]; /* that of the default is unused */
+	uint32_t set[HAK_TUNABLES];		  /* a bit for each origin of own layers */
 	struct hak_tune_slot slot[HAK_TUNABLES][HAK_LAYERS_OUTSIDE];
 	uint64_t asked[HAK_TUNABLES];
-	_Atomic uint64_t deadline; /* earliest in force; UINT64_MAX: none */
+	_Atomic uint64_t deadline; /* the earliest in force; UINT64_MAX: none */
 } st = { .deadline = UINT64_MAX };
 
 void hak_layers_set(enum hak_origin origin, enum hak_tunable t, uint64_t value)
@@ -25,7 +25,10 @@ void hak_layers_set(enum hak_origin origin, enum hak_tunable t, uint64_t value)
 	st.set[t] |= 1u << origin;
 }
 
-/* The origins whose layers are set and have not expired, and the nearest deadline among them. */
+/*
+ * Returns the origins whose layers are set and have not expired, and the nearest deadline among
+ * them.
+ */
 static uint32_t origins_set(enum hak_tunable t, uint64_t now, uint64_t *deadline)
 {
 	uint32_t set = st.set[t] | 1u << HAK_ORIGIN_DEFAULT;
@@ -73,7 +76,7 @@ bool hak_layers_locked(void)
 	return st.set[HAK_T_CONTROL_LOCK] && hak_tun(HAK_T_CONTROL_LOCK);
 }
 
-/* True if the value in force changed. */
+/* Returns true if the value in force changed. */
 static bool evaluate_one(enum hak_tunable t, uint64_t now, uint64_t *deadline)
 {
 	const struct hak_tunable_desc *d = &hak_tunable_desc[t];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What lies where in hakmem-stats. See layout.h. */
+/* The layout of hakmem-stats. See layout.h. */
 #include "layout.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lies where in hakmem-stats (abi.h), and the part of it that is written once: header,
- * descriptors and class sizes.
+ * The layout of hakmem-stats (abi.h), and the part of it that is written once: header, descriptors
+ * and class sizes.
  */
 #ifndef HAK_LAYOUT_H
 #define HAK_LAYOUT_H
@@ -11,14 +11,13 @@
 #include "system/memfd.h"
 
 /*
- * What the process itself writes, but for the heaps. The page or two that hold it are always
- * there.
+ * What the process itself writes, apart from the heaps. The page or two that hold it always exist.
  */
 struct hak_live {
 	_Atomic uint64_t proc[HAK_PROC_COUNTERS];
 	struct hak_ack ack;
 };
-/* Behind it is a hole, which nobody touches. */
+/* The rest of the page range is a hole, which is never touched. */
 #define HAK_LIVE_USED \
 	(offsetof(struct hak_live, ack.value) + HAK_TUNABLES * sizeof(struct hak_ack_value))
 
@@ -28,8 +27,8 @@ struct hak_layout {
 
 struct hak_layout hak_layout_of_pages(void);
 /*
- * Writes the part that does not change. The header names the tune memfd; `locked`: controllers may
- * change nothing. 0 or -errno.
+ * Writes the part that does not change. The header names the tune memfd; `locked` says that
+ * controllers may change nothing. Returns 0 or -errno.
  */
 int hak_layout_write(const struct hak_layout *l, const struct hak_memfd *stats,
 		     const struct hak_memfd *tune, bool locked);

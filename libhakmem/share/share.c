@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two memfds of a process. See segment.h for the rules and control/abi/abi.h for the layout.
+ * The two memfds of a process. See share.h for the rules and control/abi/abi.h for the layout.
  *
- * hakmem-stats, by page: header, descriptors and class sizes (written once by pwrite, mapped for
- * readers alone and never touched here); struct hak_live; the lazy table; the heaps' counters. Only
- * pages that are in use exist: what a process pays at start is counted in pages, since the first
- * touch of one costs more than any of the system calls below.
+ * hakmem-stats consists, by page, of: header, descriptors and class sizes (written once by pwrite,
+ * mapped for readers alone and never touched here); struct hak_live; the lazy table; the heaps'
+ * counters. Only pages that are in use exist. The cost at the start of a process is counted in
+ * pages, because the first touch of a page costs more than any of the system calls below.
  *
- * All of hakmem-stats is mapped from the start, so that its descriptor can be closed: a heap's
- * counters are made accessible by mprotect, and a reader reaches each byte through the mappings.
- * Of hakmem-tune one descriptor stays, for whom and when it does not: doc/control.md.
+ * All of hakmem-stats is mapped from the start, so that its descriptor can be closed. mprotect
+ * makes a heap's counters accessible, and a reader reaches each byte through the mappings. One
+ * descriptor of hakmem-tune stays; doc/control.md says for which readers, and when it does not.
  */
 #include "share.h"
 
@@ -38,17 +38,17 @@ struct hak_ack *hak_ack;
 
 static struct {
 	char *constant;		     /* mapping of [0, layout.heaps), read-only up to layout.live */
-	struct hak_live *live;	     /* within it */
-	struct hak_lazy_table *lazy; /* within it; its pages exist once lazy_ready */
+	struct hak_live *live;	     /* in the same mapping */
+	struct hak_lazy_table *lazy; /* in the same mapping; its pages exist once lazy_ready */
 	struct hak_tune *tune;	     /* mapping of the tune memfd */
 	struct hak_memfd stats_fd, tune_fd;
-	_Atomic bool exists; /* read without a lock, by the agent */
+	_Atomic bool exists; /* the agent reads it without a lock */
 	bool lazy_ready;
 } seg = { .stats_fd.fd = -1, .tune_fd.fd = -1 };
 
 static bool exists(void)
 {
-	/* acquire: pairs with set_exists(); what the segment's pages lie at */
+	/* acquire: pairs with set_exists(); the contents of the segment's pages */
 	return atomic_load_explicit(&seg.exists, memory_order_acquire);
 }
 
@@ -76,7 +76,7 @@ int hak_share_populate(unsigned int first, unsigned int count)
 
 /* ---- creation ---- */
 
-/* First content of the tune page: the slots a fork child inherits. */
+/* First content of the tune page: the slots that a fork child inherits. */
 static void fill_tune(struct hak_tune *to, const struct hak_tune *layers)
 {
 	to->abi_major = HAK_ABI_MAJOR;
@@ -87,15 +87,15 @@ static void fill_tune(struct hak_tune *to, const struct hak_tune *layers)
 }
 
 /*
- * The tune memfd, mapped and sealed. Where nobody outside may write to the page, nobody needs its
- * descriptor.
+ * Makes, maps and seals the tune memfd. Where no controller may write to the page, its descriptor
+ * is closed.
  */
 static int create_tune(const struct hak_tune *layers, bool locked)
 {
 	int r = hak_memfd_new(&seg.tune_fd, HAK_TUNE_NAME);
 	void *p;
 
-	/* Sets the size, too. */
+	/* Sets the size as well. */
 	if (!r)
 		r = hak_stop_fault(HAK_FAULT_FALLOCATE);
 	if (!r)
@@ -117,7 +117,7 @@ static int create_tune(const struct hak_tune *layers, bool locked)
 	return 0;
 }
 
-/* Content and size of the stats memfd. */
+/* Sets content and size of the stats memfd. */
 static int fill_stats(const struct hak_layout *l, bool fresh, bool locked)
 {
 	static const char zero[HAK_LIVE_USED];
@@ -150,12 +150,12 @@ static int map_stats(const struct hak_layout *l)
 	seg.live = (void *)(p + l->live);
 	seg.lazy = (void *)(p + l->lazy);
 	hak_os_dump(seg.lazy, l->heaps - l->lazy, false);
-	/* No stray pointer of the program's changes what readers go by. */
+	/* A stray pointer of the program cannot change what readers rely on. */
 	r = (int)hak_sys(SYS_mprotect, (long)p, (long)l->live, PROT_READ, 0, 0, 0);
 	return r ? r : hak_slots_map(seg.stats_fd.fd, l->heaps);
 }
 
-/* Sealed, and its descriptor closed: the mappings are all that is needed from then on. */
+/* Makes and seals the memfd and closes its descriptor: from then on the mappings are enough. */
 static int create_stats(const struct hak_layout *l, bool fresh, bool locked)
 {
 	int r = hak_memfd_new(&seg.stats_fd, HAK_STATS_NAME);
@@ -166,7 +166,7 @@ static int create_stats(const struct hak_layout *l, bool fresh, bool locked)
 	if (!r)
 		r = map_stats(l);
 	if (!r) {
-		/* Not before: it forbids writable mappings. */
+		/* Last, because this seal forbids writable mappings. */
 		r = hak_memfd_seal(&seg.stats_fd, F_SEAL_FUTURE_WRITE);
 		if (r) {
 			hak_slots_unshare();
@@ -177,7 +177,7 @@ static int create_stats(const struct hak_layout *l, bool fresh, bool locked)
 	return r;
 }
 
-/* A limit below the size of the memfd would be answered by SIGXFSZ, not by an error. */
+/* A file size limit below the size of the memfd would cause SIGXFSZ instead of an error. */
 static int check_limits(const struct hak_layout *l)
 {
 	struct rlimit limit;
@@ -187,9 +187,9 @@ static int check_limits(const struct hak_layout *l)
 }
 
 /*
- * What stays mapped after the segment is gone: whoever loaded a pointer into it just before may
- * still use it. The next segment takes the same addresses. With `answers` a controller that reads
- * the process's memory still finds the last ones there.
+ * Covers what stays mapped after the segment is gone, because a thread that loaded a pointer into
+ * it before may still use that pointer. The next segment takes the same addresses. With `answers` a
+ * controller that reads the process's memory still finds the last answers there.
  */
 static void cover_small_maps(bool answers)
 {
@@ -243,10 +243,12 @@ int hak_share_create(const struct hak_tune *layers, bool locked)
 	hak_lock(HAK_LOCK_SHARED);
 	hak_lock(HAK_LOCK_REGISTRY);
 	if (hak_heap_base() && hak_slots_alone()) {
-		/* that of a segment that was dropped while there were other threads */
+		/* the descriptor of a segment that was dropped while there were other threads */
 		hak_memfd_close(&seg.tune_fd);
 		r = create(layers, false, locked);
-		/* of threads that ended before they moved: no business of the new segment's */
+		/*
+		 * slots of threads that ended before they moved them do not concern the new segment
+		 */
 		if (!r && atomic_exchange_explicit(&hak_slots_leaving, false, memory_order_relaxed))
 			hak_slots_forget();
 	}
@@ -313,7 +315,7 @@ int hak_share_leave(const struct hak_tune *layers, bool locked)
 	atomic_store_explicit(&hak_slots_leaving, false, memory_order_relaxed);
 	if (!hak_os_sandboxed())
 		hak_memfd_close(&seg.tune_fd);
-	/* The new one is mapped over the old one. */
+	/* The new segment is mapped over the old one. */
 	if (exists() && layers && !hak_os_sandboxed()) {
 		hak_lazy_use(NULL);
 		seg.lazy_ready = false;

@@ -42,7 +42,7 @@ int hak_shared_populate(void *p, size_t bytes)
 	r = hak_sys(SYS_madvise, (long)p, (long)bytes, MADV_POPULATE_WRITE, 0, 0, 0);
 	if (r != -EINVAL)
 		return (int)r;
-	/* Before 5.14: locking faults the pages in and reports errors too. */
+	/* Before 5.14: locking faults the pages in as well, and reports errors. */
 	r = hak_sys(SYS_mlock, (long)p, (long)bytes, 0, 0, 0, 0);
 	if (!r)
 		r = hak_sys(SYS_munlock, (long)p, (long)bytes, 0, 0, 0, 0);

@@ -58,11 +58,11 @@ int hak_slots_map(int fd, size_t offset)
 	size_t used = hak_align_up((size_t)hak_slots_writable * HAK_HEAP_STRIDE, hak_page);
 	char *base = hak_slots_base();
 
-	/* The unused part first: if it fails, nothing has changed yet. */
+	/* The unused part comes first: if this fails, nothing has changed yet. */
 	if (used < hak_slots_bytes() &&
 	    !hak_shared_map(base + used, hak_slots_bytes() - used, PROT_NONE, fd, offset + used))
 		return -ENOMEM;
-	/* whoever reads the holes of a memfd, as a dump does, has them filled */
+	/* a reader of a memfd's holes, such as a dump, has them filled */
 	hak_os_dump(base + used, hak_slots_bytes() - used, false);
 	if (!used || hak_shared_map(base, used, PROT_READ | PROT_WRITE, fd, offset))
 		return 0;
@@ -71,8 +71,8 @@ int hak_slots_map(int fd, size_t offset)
 }
 
 /*
- * Slots [first, last). Their pages lie there alone; a count that got lost would make the lengths of
- * bins wrong.
+ * Handles slots [first, last), which share no page with others. A lost count would make the lengths
+ * of bins wrong.
  */
 static int unshare(unsigned int first, unsigned int last)
 {
@@ -94,7 +94,7 @@ void hak_slots_unshare_unused(void)
 }
 
 /*
- * A slot that no running thread owns is the dropper's to move, under the locks of those it serves.
+ * A slot that no running thread owns is moved by the dropping thread, under the locks of the
  */
 static bool is_mine(unsigned int slot)
 {

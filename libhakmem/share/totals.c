@@ -18,16 +18,13 @@ static void add_block(struct hak_totals *t, const struct hak_heap_block *b)
 	}
 }
 
-/*
- * A difference of sums that were not read at one instant may come out below zero: then it is
- * none.
- */
+/* A difference of sums that were not read at one instant may come out negative; it is zero then. */
 static uint64_t at_least_zero(uint64_t n)
 {
 	return (int64_t)n < 0 ? 0 : n;
 }
 
-/* Every free goes through a cache, whoever owns the block's slab. */
+/* Every free goes through a cache, whichever thread owns the block's slab. */
 static void derive_class(struct hak_totals *t, unsigned int k)
 {
 	const uint64_t *c = t->cls[k].cls;

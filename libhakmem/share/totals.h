@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sums of the counters, for the program that asks for them (hakmem.h, mallinfo). Programs outside
- * form the same sums from the segment: control/snapshot.c.
+ * Sums of the counters, for the program itself (hakmem.h, mallinfo). Programs outside form the same
+ * sums from the segment: control/snapshot.c.
  */
 #ifndef HAK_TOTALS_H
 #define HAK_TOTALS_H
@@ -9,7 +9,9 @@
 #include "base/hak.h"
 #include "control/abi/abi.h"
 
-/* Sums over all heaps, published or not. Exact while no other thread runs. Takes no lock. */
+/*
+ * Sums over all heaps, published or not. They are exact while no other thread runs. Takes no lock.
+ */
 struct hak_totals {
 	uint64_t proc[HAK_PROC_COUNTERS];
 	uint64_t heap[HAK_HEAP_COUNTERS];

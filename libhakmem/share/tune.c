@@ -4,10 +4,11 @@
  *
  * Protocol of the page (tests/models/tune.pml): a controller makes generation_seq odd, writes
  * slots, makes it even, then adds 1 to wake. apply() runs under HAK_LOCK_TUNE and reads wake, then
- * the generation, the slots, the generation again; a generation that is odd or moved is left to the
- * poll that its writer's next wake brings. `applied` is stored after values, effects and answers.
+ * the generation, the slots, and the generation again. If the generation is odd or has moved, the
+ * change is left to the poll that the writer's next wake causes. `applied` is stored after values,
+ * effects and answers.
  *
- * A purge request is taken under the lock (so by one thread only) and carried out without it.
+ * A purge request is taken under the lock (so by one thread only) and carried out without the lock.
  */
 #include "tune.h"
 
@@ -30,15 +31,15 @@ static _Atomic uint32_t private_wake;
 _Atomic(_Atomic uint32_t *) hak_tune_wake = &private_wake;
 _Atomic uint32_t hak_tune_seen;
 
-/* All of it under HAK_LOCK_TUNE but for what is atomic. Nothing here is shared memory. */
+/* Guarded by HAK_LOCK_TUNE, except the atomic fields. No part of this is shared memory. */
 static struct {
-	uint64_t generation;	    /* of the page as last copied */
+	uint64_t generation;	    /* of the page when it was last copied */
 	uint64_t taken;		    /* id of the purge request last taken */
 	_Atomic uint64_t looked_ms; /* when byte 1 was last asked for */
-	_Atomic bool look;	    /* somebody wrote to the page since */
+	_Atomic bool look;	    /* a controller has written to the page since */
 	_Atomic bool forking;
-	long pid;	 /* of the process that this memory belongs to */
-	bool no_segment; /* never make one: AT_SECURE */
+	long pid;	 /* of the process to which this memory belongs */
+	bool no_segment; /* no segment is ever made: AT_SECURE */
 } st;
 
 /* ---- the page ---- */
@@ -62,13 +63,13 @@ static bool magic_is_there(const struct hak_tune *page)
 	return have == want;
 }
 
-/* True if the page had a generation we did not know, now copied. */
+/* Returns true if the page had a new generation, which is now copied. */
 static bool copy_page(const struct hak_tune *page)
 {
 	struct hak_tune_slot copy[HAK_TUNABLES][HAK_LAYERS_OUTSIDE];
 	/*
-	 * acquire: pairs with the release of the writer's even generation; the slots are at
-	 * least as new
+	 * acquire: pairs with the release of the writer's even generation; the slots are at least
+	 * as new
 	 */
 	uint64_t generation = __atomic_load_n(&page->generation_seq, __ATOMIC_ACQUIRE);
 
@@ -138,12 +139,12 @@ static void drop_segment(void)
 {
 	struct hak_tune *page = hak_share_tune();
 
-	hak_tune_call(); /* while the word it waits on is still the shared one */
+	hak_tune_call(); /* while the word that the agent waits on is still the shared one */
 	listen_to(NULL);
 	if (hak_share_drop())
 		listen_to(page);
 	else
-		hak_purge_tuned(); /* makes the other threads look, and move their counters */
+		hak_purge_tuned(); /* makes other threads look, and move their counters */
 }
 
 static void follow_segment_switch(bool was_on)
@@ -158,7 +159,7 @@ static void follow_segment_switch(bool was_on)
 
 /* ---- applying ---- */
 
-/* Under HAK_LOCK_TUNE. */
+/* HAK_LOCK_TUNE held. */
 static void apply(bool reevaluate)
 {
 	struct hak_tune *page = hak_share_tune();
@@ -166,8 +167,8 @@ static void apply(bool reevaluate)
 
 	if (page) {
 		/*
-		 * acquire: pairs with the writer's increment; what was written before it is
-		 * seen below
+		 * acquire: pairs with the writer's increment; what was written before it is seen
+		 * below
 		 */
 		uint32_t wake = atomic_load_explicit(hak_tune_word(), memory_order_acquire);
 
@@ -180,7 +181,7 @@ static void apply(bool reevaluate)
 		hak_purge_tuned();
 	if (news) {
 		hak_count(HAK_C_TUNE_APPLIED, 1);
-		/* release: whoever reads this generation sees its values and effects */
+		/* release: a reader of this generation also sees its values and effects */
 		__atomic_store_n(&hak_ack->applied, st.generation, __ATOMIC_RELEASE);
 	}
 	follow_segment_switch(was_on);
@@ -190,8 +191,8 @@ static void apply(bool reevaluate)
 }
 
 /*
- * Under HAK_LOCK_TUNE: the id of a purge request that nobody took yet, taken now; 0 if there is
- * none.
+ * HAK_LOCK_TUNE held. Returns the id of a purge request that was not taken yet, taken now; 0 if
+ * there is none.
  */
 static uint64_t take_purge(uint32_t *ret_level)
 {
@@ -215,7 +216,7 @@ static void write_answer(uint64_t id, uint32_t level, uint64_t bytes, uint64_t n
 	if (!hak_ack)
 		return;
 	a = &hak_ack->answer[id % HAK_ANSWERS];
-	/* This worker was slow, and somebody answered a later request: that covers ours. */
+	/* This thread was slow, and another one answered a later request, which covers this one. */
 	if ((int64_t)(a->id - id) > 0)
 		return;
 	__atomic_store_n(&a->seq, a->seq + 1, __ATOMIC_RELAXED);
@@ -271,8 +272,8 @@ void hak_tune_poll_wait(void)
 }
 
 /*
- * A lock on a byte costs two system calls to look at, and a filter that nobody told us of may not
- * know them. So we look when a controller woke us, and from time to time while one is attached.
+ * Looking at the lock on a byte costs two system calls, and an unnoticed filter may not allow them.
+ * So the look is made when a controller woke the process, and regularly while one is attached.
  */
 enum { LOOK_MS = 100 };
 
@@ -370,7 +371,7 @@ void hak_tune_fork_child(void)
 	struct hak_tune page;
 
 	if (!atomic_load_explicit(&st.forking, memory_order_relaxed))
-		hak_stats_fork_prepare(); /* no handler did: as good as can be had now */
+		hak_stats_fork_prepare(); /* no handler did; as exact as is possible now */
 	st.pid = hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	listen_to(NULL);
 	hak_lazy_set_pageout(false);
