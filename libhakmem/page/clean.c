@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages of free units go back. See clean.h. */
+/* Pages of free units go back to the kernel. See clean.h. */
 #include "clean.h"
 
 #include <string.h>
@@ -15,9 +15,9 @@
 #define BATCH 64
 
 /*
- * Collects up to BATCH ranges of dirty units that are not young, marked used so that nobody takes
- * them meanwhile. Ranges are cut to whole pages; on machines with pages above 4 KiB a remainder
- * stays dirty.
+ * Collects up to BATCH ranges of dirty units that are not young, and marks them used so that no
+ * other thread takes them meanwhile. Ranges are cut to whole pages. On machines with pages above 4
+ * KiB a remainder stays dirty.
  */
 static unsigned int collect(struct hak_units *r)
 {
@@ -55,7 +55,7 @@ static unsigned int collect(struct hak_units *r)
 	return n;
 }
 
-/* Returns resident bytes given back. */
+/* Returns the resident bytes given back. */
 static uint64_t give_pages(struct hak_units *r, unsigned int n)
 {
 	uint64_t bytes = 0;
@@ -68,7 +68,7 @@ static uint64_t give_pages(struct hak_units *r, unsigned int n)
 		uint64_t resident;
 		bool ok;
 
-		/* neighbours, also over the border of adjacent hak_extents.count, share one call */
+		/* neighbours share one call, also over the border of adjacent extents */
 		while (i < n && r[i].e->base + r[i].at * HAK_UNIT == p + len)
 			len += r[i++].units * HAK_UNIT;
 		resident = hak_purge_count(p, len);
@@ -77,7 +77,7 @@ static uint64_t give_pages(struct hak_units *r, unsigned int n)
 		if (ok)
 			bytes += resident;
 		if (!ok && i - first > 1) {
-			/* one locked page refuses the whole batch: try one by one */
+			/* one locked page refuses the whole batch; try one range at a time */
 			for (unsigned int k = first; k < i; k++) {
 				p = r[k].e->base + r[k].at * HAK_UNIT;
 				resident = hak_purge_count(p, r[k].units * HAK_UNIT);
@@ -98,7 +98,7 @@ static uint64_t give_pages(struct hak_units *r, unsigned int n)
 
 static void drop_thp(const struct hak_units *r, unsigned int n)
 {
-	/* else the next fault in a hole brings the whole huge page back */
+	/* otherwise the next fault in a hole brings the whole huge page back */
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_extent *e = r[i].e;
 		bool drop;
@@ -147,8 +147,8 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 }
 
 /*
- * FREE extents without pages, since `before_ms`, become reservations again; one that cannot is
- * given up, unless munmap refuses it too.
+ * Turns FREE extents without pages since `before_ms` into reservations again. An extent that cannot
+ * become one is unmapped, unless munmap refuses as well.
  */
 static void close_free(uint64_t before_ms)
 {
@@ -177,7 +177,7 @@ static void close_free(uint64_t before_ms)
 	}
 }
 
-/* What is free now has been so for long: it goes with the next purge. */
+/* Makes all free memory old, so that it goes with the next purge. */
 static void make_old(void)
 {
 	hak_lock(HAK_LOCK_EXTENT);
@@ -196,7 +196,10 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	bytes = unmap_free(unmap ? 0 : hak_extent_most_free(), unmap ? now_ms : now_ms - age_ms);
 	if (all)
 		make_old();
-	/* Ends: what was tried is clean or young, and so is what is freed meanwhile. */
+	/*
+	 * The loop ends: ranges that were tried are clean or young, and so is memory freed
+	 * meanwhile.
+	 */
 	for (;;) {
 		hak_lock(HAK_LOCK_EXTENT);
 		n = collect(r);
@@ -208,7 +211,7 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	}
 	if (!all)
 		make_old();
-	/* what emptied while we held some of it */
+	/* extents that emptied while this purge held units of them */
 	if (!hak_extent_most_free())
 		bytes += unmap_free(0, hak_os_now_ms());
 	close_free(now_ms - age_ms);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages of free units, and extents without a unit in use, go back to the kernel. Units to be given
- * back are marked used, the lock dropped, madvise called, the units marked free and clean.
+ * Gives pages of free units, and extents without a unit in use, back to the kernel. Units to be
+ * given back are marked used, the lock is dropped, madvise is called, and the units are marked free
+ * and clean.
  */
 #ifndef HAK_CLEAN_H
 #define HAK_CLEAN_H
@@ -10,15 +11,15 @@
 #include <stdint.h>
 
 /*
- * Gives pages of free units back to the kernel. all = false: those dirty since before the last call
- * with all = false; extents FREE for longer than `age_ms` beyond superslab.retain are unmapped, the
- * others reserved (the kernel charges nobody for them). all = true: every dirty unit; with
- * `unmap` every FREE extent is unmapped too. Returns bytes given back. HAK_LOCK_PURGE held, no
- * other.
+ * Gives pages of free units back to the kernel. With all = false these are units that have been
+ * dirty since before the last call with all = false; FREE extents older than `age_ms` are unmapped
+ * beyond superslab.retain, the others are reserved (the kernel does not charge for a reservation).
+ * With all = true every dirty unit goes; with `unmap` every FREE extent is unmapped too. Returns
+ * the bytes given back. HAK_LOCK_PURGE held, no other.
  */
 uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms);
 
-/* superslab.enable, superslab.retain or a limit on the process (room.h) changed. */
+/* Called when superslab.enable, superslab.retain or a limit on the process (room.h) changed. */
 void hak_extent_tuned(void);
 
 #endif

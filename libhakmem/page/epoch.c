@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The purge clock, and the count of what is given back. See epoch.h. */
+/* The purge clock, and the count of memory given back. See epoch.h. */
 #include "epoch.h"
 
 #include "base/lock.h"
@@ -7,7 +7,10 @@
 
 _Atomic uint32_t hak_purge_clock;
 
-/* A purge on request is running. Written under HAK_LOCK_PURGE, read by whoever gives back. */
+/*
+ * A purge on request is running. Written under HAK_LOCK_PURGE, read by each thread that gives
+ * memory back.
+ */
 static _Atomic bool exact;
 
 uint64_t hak_purge_count(void *p, uint64_t bytes)
@@ -17,7 +20,7 @@ uint64_t hak_purge_count(void *p, uint64_t bytes)
 	return ask ? hak_os_resident_bytes(p, bytes) : bytes;
 }
 
-/* Given back by the way, by the thread that purges; HAK_LOCK_PURGE. */
+/* The bytes that the purging thread unmapped as they became free; HAK_LOCK_PURGE. */
 static uint64_t noted;
 
 void hak_purge_note(void *p, uint64_t bytes)

@@ -14,7 +14,8 @@
 #include "system/room.h"
 
 /*
- * Extents by fill: [units used / 32]; the last row holds the full ones, which are never searched.
+ * The rows of extents by fill, [units used / 32]. The last row holds full extents, which are never
+ * searched.
  */
 #define ROWS (HAK_EXTENT_UNITS / 32 + 1)
 
@@ -131,16 +132,19 @@ void hak_extent_mark(struct hak_extent *e, enum hak_extent_kind kind)
 	}
 }
 
-/* An extent that becomes used beside the others that are: is it made memory piece by piece? */
+/*
+ * Returns whether an extent that becomes used, beside those in use already, is made memory piece by
+ * piece.
+ */
 static bool by_pieces(void)
 {
-	enum { FEW = 2 }; /* one of slabs and one of runs, most often */
+	enum { FEW = 2 }; /* usually one of slabs and one of runs */
 
 	return __atomic_load_n(&hak_extents.count, __ATOMIC_RELAXED) < FEW &&
 	       hak_tun(HAK_T_THP_MODE) == HAK_THP_OFF;
 }
 
-/* Whole, or reserved. */
+/* Maps the extent whole, or reserves it. */
 static char *map_base(struct hak_extent *e)
 {
 	bool pieces = by_pieces();
@@ -156,7 +160,10 @@ static char *map_base(struct hak_extent *e)
 	return p;
 }
 
-/* Units [i, end), whole pages, some of which may be memory already. HAK_LOCK_META. */
+/*
+ * Makes units [i, end) memory. They are whole pages, some of which may be memory already.
+ * HAK_LOCK_META held.
+ */
 static bool make_units(struct hak_extent *e, unsigned int i, unsigned int end)
 {
 	while ((i = hak_unitmap_next_clear(e->made, i)) < end) {

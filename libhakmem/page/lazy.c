@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of lazily freed ranges: what a controller may page out while the process sleeps. One
- * writer at a time (HAK_LOCK_RCACHE), readers outside under the seqlock (tests/models/lazy.pml). A
- * range is in the table from the moment it was freed lazily until just before it is handed out.
+ * The table of lazily freed ranges, which a controller may page out while the process sleeps. One
+ * thread at a time writes it (HAK_LOCK_RCACHE); readers outside use the seqlock
+ * (tests/models/lazy.pml). A range is in the table from the moment it was freed lazily until just
+ * before it is handed out.
  */
 #include "lazy.h"
 
@@ -12,7 +13,8 @@
 #include "base/stop.h"
 
 /*
- * NULL: no table, or its pages are not there. Set under HAK_LOCK_TUNE, read under HAK_LOCK_RCACHE.
+ * NULL: there is no table, or its pages do not exist. Set under HAK_LOCK_TUNE, read under
+ * HAK_LOCK_RCACHE.
  */
 static _Atomic(struct hak_lazy_table *) table;
 
@@ -24,7 +26,9 @@ void hak_lazy_use(struct hak_lazy_table *t)
 static void begin(struct hak_lazy_table *t)
 {
 	__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELAXED);
-	/* release fence: the odd number before any of the changes; partner: the reader's acquire */
+	/*
+	 * release fence: the odd number before any of the changes; pairs with the reader's acquire
+	 */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
@@ -39,7 +43,7 @@ static void set(struct hak_lazy_table *t, unsigned int i, uint64_t addr, uint64_
 	__atomic_store_n(&t->range[i].bytes, bytes, __ATOMIC_RELAXED);
 }
 
-/* Largest first; a full table forgets its smallest range. */
+/* Inserts with the largest first. A full table forgets its smallest range. */
 static bool insert(struct hak_lazy_table *t, void *p, size_t bytes)
 {
 	unsigned int n = t->count, i;

@@ -8,7 +8,7 @@
 #include "system/os.h"
 
 #define RESERVE ((size_t)1 << 20)
-#define PIECE	((size_t)16 << 10) /* or a page, where that is more */
+#define PIECE	((size_t)16 << 10) /* or a page, if that is larger */
 
 static const uint32_t meta_bytes[HAK_META_KINDS] = {
 	[HAK_META_EXTENT] = HAK_META_EXTENT_BYTES,
@@ -16,7 +16,7 @@ static const uint32_t meta_bytes[HAK_META_KINDS] = {
 };
 _Static_assert(!(HAK_META_EXTENT_BYTES % 64) && !(HAK_META_REGION_BYTES % 64), "whole lines");
 
-/* All under HAK_LOCK_META. [at, enabled) is writable and unused, [enabled, end) reserved. */
+/* Guarded by HAK_LOCK_META. [at, enabled) is writable and unused, [enabled, end) is reserved. */
 static struct {
 	char *at, *enabled, *end;
 	void *free[HAK_META_KINDS];

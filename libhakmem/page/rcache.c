@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The region cache of regions kept for reuse, and the hot regions before it. See rcache.h. */
+/* The region cache, and the hot regions before it. See rcache.h. */
 #include "rcache.h"
 
 #include <string.h>
@@ -14,31 +14,31 @@
 #include "system/os.h"
 #include "system/room.h"
 
-/* eight per doubling from 1 MiB to an eighth above the address space; 0: smaller rests */
+/* eight per doubling, from 1 MiB to an eighth above the address space; 0 holds smaller rests */
 #define BUCKETS	   ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
-#define SCAN	   16u /* regions of a bucket looked at for the best fit */
+#define SCAN	   16u /* regions of a bucket among which the best fit is taken */
 #define BATCH_MAX  256u
-#define NEVER	   0x40000000u	/* epochs ago: nothing is that old */
-#define HOT_PUTS   64u		/* whales freed within an epoch by which a thread may keep one */
-#define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay however little may be dirty */
-#define LOOK_BYTES (16u << 20)	/* more in the region cache than at the last look at the limits */
+#define NEVER	   0x40000000u	/* epochs ago: no region is that old */
+#define HOT_PUTS   64u		/* whales that a thread must free within an epoch to keep one */
+#define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay even if less may be dirty */
+#define LOOK_BYTES (16u << 20)	/* growth since the last look at the limits that causes another */
 
-/* All under HAK_LOCK_RCACHE. */
+/* Guarded by HAK_LOCK_RCACHE. */
 static struct {
 	struct hak_region *bucket[BUCKETS];
 	struct hak_region *oldest, *newest;
 	uint32_t regions;
 	uint64_t bytes;		/* address space */
 	_Atomic uint64_t dirty; /* bytes of DIRTY regions; also read without the lock */
-	_Atomic uint64_t lazy;	/* of LAZY ones, likewise */
-	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were looked at */
+	_Atomic uint64_t lazy;	/* of LAZY ones; also read without the lock */
+	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were last read */
 	uint64_t bits[(BUCKETS + 63) / 64]; /* buckets that are not empty */
 	struct hak_region *spare;	    /* a descriptor for the next split */
-	/* threads that may keep one, and how much: as if it were in the region cache */
+	/* threads that may keep a region, and how much; counted as if in the region cache */
 	uint32_t hot_n;
 	_Atomic uint64_t hot_bytes; /* also read without the lock */
-	struct hak_hot *all_hot;    /* that ever held a region; by next */
-	uint8_t life;		    /* number of this cache; a hot region of none has 0 */
+	struct hak_hot *all_hot;    /* each that ever held a region; linked by next */
+	uint8_t life;		    /* number of this cache; a hot region in no cache has 0 */
 } rcache = { .life = 1 };
 
 static uint64_t rcache_dirty(void)
@@ -56,7 +56,7 @@ static uint64_t hot_total(void)
 	return atomic_load_explicit(&rcache.hot_bytes, memory_order_relaxed);
 }
 
-/* The kernel charges for them; HAK_LOCK_RCACHE: one writer at a time. */
+/* Counts bytes for which the kernel charges. HAK_LOCK_RCACHE: one writer at a time. */
 static void count_charged(const struct hak_region *r, int64_t bytes)
 {
 	if (r->state == HAK_REGION_DIRTY)
@@ -74,7 +74,7 @@ static uint64_t within_room(uint64_t bytes)
 	return bytes < room ? bytes : room;
 }
 
-/* DIRTY regions, hot regions included. */
+/* The bytes that may be DIRTY, hot regions included. */
 static uint64_t most_dirty(void)
 {
 	return within_room(hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0);
@@ -170,7 +170,7 @@ static void count_out(const struct hak_region *r)
 	count_charged(r, -(int64_t)r->bytes);
 }
 
-/* Marks a region's ends, by which neighbours find it. */
+/* Marks both ends of a region, by which neighbours find it. */
 static void publish(struct hak_region *r)
 {
 	hak_slice_set(hak_slice_ours(r->base), HAK_KEPT, r);
@@ -195,7 +195,9 @@ static void ring_remove(struct hak_region *r)
 	count_out(r);
 }
 
-/* The region in the region cache that ends or begins at p, if its pages are as r's. */
+/*
+ * Returns the region in the region cache that ends or begins at p, if its pages are in r's state.
+ */
 static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 {
 	const struct hak_slice *g = hak_slice(p);
@@ -213,7 +215,9 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 static void absorb(struct hak_region *r, struct hak_region *n)
 {
 	ring_remove(n);
-	/* as old as its larger part: a small whale in constant use keeps no large one young */
+	/*
+	 * takes the age of its larger part: a small whale in constant use keeps no large one young
+	 */
 	if (n->bytes > r->bytes)
 		r->epoch = n->epoch;
 	if (n->base < r->base)
@@ -235,7 +239,7 @@ static void ring_add(struct hak_region *r, bool newest)
 
 	n = neighbour(r, r->base - 1);
 	if (n) {
-		/* the mark of the whale that it was, soon in the middle of a region */
+		/* the mark of the former whale would lie in the middle of a region */
 		hak_slice_clear(hak_slice_ours(r->base));
 		absorb(r, n);
 	}
@@ -265,7 +269,7 @@ static struct hak_region *best_in(unsigned int b, size_t bytes, size_t most, siz
 	return best;
 }
 
-/* The smallest of the regions too large to be handed out whole. */
+/* Returns the smallest region among those that are too large to be handed out whole. */
 static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
 {
 	while (b < BUCKETS) {
@@ -285,7 +289,7 @@ static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
 	return NULL;
 }
 
-/* Hands out the first part of r; the rest stays where it is, with its age. */
+/* Hands out the first part of r. The rest stays in its place, with its age. */
 static struct hak_region *split(struct hak_region *r, size_t bytes)
 {
 	struct hak_region *part = rcache.spare;
@@ -331,7 +335,9 @@ static struct hak_region *search(size_t bytes, size_t align)
 	return r ? split(r, bytes) : NULL;
 }
 
-/* A descriptor for the next split is made while no lock is held: it may take a system call. */
+/*
+ * Makes a descriptor for the next split while no lock is held, because that may take a system call.
+ */
 static void stock_spare(void)
 {
 	struct hak_region *d;
@@ -371,7 +377,7 @@ static void drop_hot(struct hak_hot *f)
 		ring_add(r, true);
 }
 
-/* Those of threads that freed no whale since epoch `before`. */
+/* Takes the hot regions of threads that freed no whale since epoch `before`. */
 static void drop_all_hot(uint32_t before)
 {
 	for (struct hak_hot *f = rcache.all_hot; f; f = f->next)
@@ -389,8 +395,9 @@ static void list_hot(struct hak_hot *f)
 }
 
 /*
- * Its thread puts a region of so many bytes into the region cache: may it keep one like this from
- * now on? What all threads may keep takes no more than half of what may stay dirty.
+ * Decides whether a thread that puts a region of so many bytes into the region cache may keep a
+ * region of that size from now on. All threads together may keep at most half of what may stay
+ * dirty.
  */
 static void earn_hot(struct hak_hot *f, size_t bytes, uint32_t epoch)
 {
@@ -404,7 +411,7 @@ static void earn_hot(struct hak_hot *f, size_t bytes, uint32_t epoch)
 	    rcache.regions + rcache.hot_n >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
 	    rcache.bytes + kept > hak_rcache_most_bytes())
 		return;
-	drop_hot(f); /* a smaller one, perhaps */
+	drop_hot(f); /* the thread may have kept a smaller one */
 	list_hot(f);
 	f->puts = 0;
 	rcache.hot_n++;
@@ -451,8 +458,8 @@ static uint64_t unmap_list(struct hak_region *r)
 #define LAZY  (1u << HAK_REGION_LAZY)
 
 /*
- * Up to `max` regions in one of the states, oldest first, leave the region cache. Those put there
- * in epoch `before` or later stay, unless more than `over` is in those states.
+ * Takes up to `max` regions in one of the states out of the region cache, oldest first. Regions put
+ * there in epoch `before` or later stay, unless more than `over` bytes are in those states.
  */
 static unsigned int take(struct hak_region **out, unsigned int max, unsigned int states,
 			 uint32_t before, uint64_t over)
@@ -467,7 +474,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 		if (!(states >> r->state & 1))
 			continue;
 		if ((int32_t)(r->epoch - before) >= 0 && left <= over)
-			continue; /* joined regions may be older than their place says */
+			continue; /* a joined region may be older than its place */
 		left -= r->bytes;
 		ring_remove(r);
 		out[n++] = r;
@@ -476,13 +483,13 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 	return n;
 }
 
-/* Lock held. */
+/* HAK_LOCK_RCACHE held. */
 static bool over(uint64_t slots, uint64_t bytes)
 {
 	return rcache.regions + rcache.hot_n > slots || rcache.bytes + hot_total() > bytes;
 }
 
-/* Takes out, oldest first, what is over the limits; linked by next. Lock held. */
+/* Takes out, oldest first, the regions over the limits, linked by next. HAK_LOCK_RCACHE held. */
 static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
 {
 	struct hak_region *list = NULL;
@@ -498,8 +505,8 @@ static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
 }
 
 /*
- * The same by the limits as they are now: they may have been lowered since the caller last looked.
- * Lock held.
+ * Does the same by the present limits, which may have been lowered since the caller last read them.
+ * HAK_LOCK_RCACHE held.
  */
 static struct hak_region *over_tuned(void)
 {
@@ -521,7 +528,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 			open = r[i];
 			continue;
 		}
-		ring_add(r[i], false); /* neighbours evicted in one go become one region */
+		ring_add(r[i], false); /* neighbours that were evicted together become one region */
 	}
 	list = over_tuned();
 	hak_unlock(HAK_LOCK_RCACHE);
@@ -529,7 +536,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 	unmap_list(open);
 }
 
-/* Returns how many regions were tried; *bytes grows by what was given back. */
+/* Returns how many regions were tried. *bytes grows by the bytes given back. */
 static unsigned int evict_batch(uint64_t mode, unsigned int states, uint32_t before, uint64_t over,
 				uint64_t *bytes)
 {
@@ -559,7 +566,10 @@ uint64_t hak_rcache_evict(uint32_t before, bool forced)
 	hak_lock(HAK_LOCK_RCACHE);
 	drop_all_hot(before);
 	hak_unlock(HAK_LOCK_RCACHE);
-	/* What was freed lazily before this request: who pages out had his chance. */
+	/*
+	 * What was freed lazily before this request goes now: a controller that pages out had the
+	 * time for it.
+	 */
 	if (forced && mode == HAK_EVICT_FREE)
 		while (evict_batch(HAK_EVICT_DONTNEED, LAZY, before, UINT64_MAX, &bytes))
 			;
@@ -609,13 +619,15 @@ struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, s
 	return r;
 }
 
-/* The oldest, one batch. False: nothing went. HAK_LOCK_PURGE held. */
+/* Evicts one batch of the oldest regions. Returns false if none went. HAK_LOCK_PURGE held. */
 static bool evict_over(uint64_t dirty, uint64_t lazy)
 {
-	/* what a limit on the process leaves no room for goes even with region.evict=keep */
+	/*
+	 * memory for which a limit on the process leaves no room goes even with region.evict=keep
+	 */
 	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
 	uint32_t before = hak_purge_epoch() - NEVER;
-	uint64_t was = 2 * rcache_dirty() + ring_lazy(); /* what is dirty may become lazy first */
+	uint64_t was = 2 * rcache_dirty() + ring_lazy(); /* dirty memory may become lazy first */
 
 	if (rcache_dirty() > dirty)
 		evict_batch(mode, DIRTY, before, dirty, &bytes);
@@ -631,7 +643,7 @@ static void evict_over_budget(bool all)
 	dirty -= hot < dirty ? hot : dirty;
 	if (hak_likely(rcache_dirty() <= dirty && ring_lazy() <= lazy))
 		return;
-	/* Not when somebody purges already: what is over now will be seen at the next free. */
+	/* If another thread is purging, the next free sees what is over the limits now. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
 		return;
 	while (evict_over(dirty, lazy) && all)

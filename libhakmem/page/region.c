@@ -20,9 +20,9 @@ _Static_assert(sizeof(struct hak_region) > HAK_META_REGION_BYTES - 64 &&
 /* ---- counts ---- */
 
 /*
- * All regions are counted as kept, those in use too: readers know how much is in use from the
- * counters of the heaps, and take it out (stats.c, control/snapshot.c). So what passes between
- * program and ring with its pages costs no count.
+ * All regions are counted as kept, also those in use. Readers know from the counters of the heaps
+ * how much is in use, and subtract it (stats.c, control/snapshot.c). So a region that passes
+ * between program and region cache with its pages costs no count.
  */
 static void count_state(enum hak_region_state state, int64_t bytes)
 {
@@ -73,7 +73,7 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 		return NULL;
 	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF) && bytes >= HAK_EXTENT &&
 	    align < HAK_EXTENT)
-		align = HAK_EXTENT; /* a huge page must fit */
+		align = HAK_EXTENT; /* aligned so that a huge page fits */
 	r->base = hak_os_map(bytes, align);
 	if (!r->base || hak_slice_prepare(r->base, bytes, false)) {
 		if (r->base)
@@ -103,7 +103,7 @@ int hak_region_open(struct hak_region *r)
 	return e;
 }
 
-/* The slice is cleared before the address can be somebody else's. */
+/* The slice is cleared before another mapping can take the address. */
 bool hak_region_unmap(struct hak_region *r)
 {
 	hak_slice_clear(hak_slice_ours(r->base));
@@ -122,7 +122,7 @@ bool hak_region_unmap(struct hak_region *r)
 		r->zero = true;
 	} else {
 		hak_region_set_state(r, HAK_REGION_DIRTY);
-		r->epoch = hak_purge_epoch() + 1; /* not at once again */
+		r->epoch = hak_purge_epoch() + 1; /* not to be tried again at once */
 	}
 	return false;
 }
@@ -148,7 +148,7 @@ uint64_t hak_region_evict_mode(bool forced)
 
 	if (!forced)
 		return mode;
-	/* who asks for memory wants to see it gone, unless he pages it out himself */
+	/* a caller that purges wants resident memory to shrink, unless a controller pages out */
 	if (mode == HAK_EVICT_KEEP || (mode == HAK_EVICT_FREE && !hak_lazy_pageout_attached()))
 		return HAK_EVICT_DONTNEED;
 	return mode;
@@ -159,7 +159,10 @@ static bool adjacent(const struct hak_region *a, const struct hak_region *b)
 	return a->base + a->bytes == b->base;
 }
 
-/* Sorts by address so that neighbours share one call; few and nearly sorted: insertion. */
+/*
+ * Sorts by address so that neighbours share one call. The regions are few and nearly sorted, so
+ * insertion is used.
+ */
 static void sort(struct hak_region **r, unsigned int n)
 {
 	for (unsigned int i = 1; i < n; i++) {
@@ -173,7 +176,8 @@ static void sort(struct hak_region **r, unsigned int n)
 }
 
 /*
- * One call over [p, p + bytes), all ours and in no region cache. True if it did what the mode says.
+ * Makes one call over [p, p + bytes), which is memory of the caller and in no region cache. Returns
+ * true if the call did what the mode says.
  */
 static bool give_back(uint64_t mode, char *p, size_t bytes)
 {
@@ -194,8 +198,8 @@ static void closed(struct hak_region *r)
 }
 
 /*
- * A row of neighbours without pages. One call where it works; else each alone, and what still
- * fails stays open.
+ * Closes a row of neighbours without pages, by one call if possible. Otherwise each region is
+ * closed alone, and a region where that fails stays open.
  */
 static void close_row(struct hak_region **r, unsigned int n, size_t bytes)
 {
@@ -219,7 +223,7 @@ static void evicted(struct hak_region *r, uint64_t mode)
 	hak_probe(hakmem, region_evict, (uintptr_t)r->base, r->bytes, mode);
 }
 
-/* The means from `mode` on, each stronger than the last: free, dontneed, mapping over. */
+/* Tries the ways from `mode` on, each stronger than the last: free, dontneed, mapping over. */
 static bool evict_alone(struct hak_region *r, uint64_t mode)
 {
 	static const uint8_t means[] = { HAK_EVICT_FREE, HAK_EVICT_DONTNEED, HAK_EVICT_REMAP };
@@ -238,8 +242,8 @@ static bool evict_alone(struct hak_region *r, uint64_t mode)
 }
 
 /*
- * One region, or a row of neighbours. On an error (a locked page refuses the whole call) each
- * region is tried alone, and by stronger means. What still fails stays as it was.
+ * Evicts one region, or a row of neighbours. On an error (a locked page refuses the whole call)
+ * each region is tried alone, and in stronger ways. A region where all fail stays unchanged.
  */
 static uint64_t evict_row(struct hak_region **r, unsigned int n, uint64_t mode)
 {
@@ -262,7 +266,7 @@ static uint64_t evict_row(struct hak_region **r, unsigned int n, uint64_t mode)
 		if (evict_alone(r[i], mode))
 			done += resident;
 		else
-			r[i]->epoch = hak_purge_epoch() + 1; /* not at once again */
+			r[i]->epoch = hak_purge_epoch() + 1; /* not to be tried again at once */
 	}
 	return done;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Page runs. See run.h. */
+/* Runs. See run.h. */
 #include "run.h"
 
 #include "base/stats.h"

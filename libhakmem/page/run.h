@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page runs: blocks above 16 KiB and below 1 MiB, in extents of their own. A run belongs to no
- * heap: whoever frees it puts it in its own cache. extent.start[] says where runs begin, of which
- * class, and whether they lie in a cache: that byte belongs to whoever holds the run.
+ * Runs: blocks above 16 KiB and below 1 MiB, in extents of their own. A run belongs to no heap; the
+ * thread that frees a run puts it into its own cache. extent.start[] says where runs begin, of
+ * which class they are, and whether they lie in a cache. That byte belongs to the holder of the
+ * run.
  */
 #ifndef HAK_RUN_H
 #define HAK_RUN_H
@@ -11,22 +12,24 @@
 #include "extent.h"
 
 /*
- * A run of the class, one of a slab's for a sampled block (sample.h), start[] set as in use,
- * page-aligned to `align` bytes (a power of two up to HAK_EXTENT / 2).
+ * Returns a run of the class, which is a slab's class for a sampled block (sample.h), with start[]
+ * set as in use. The run is aligned to `align` bytes (a power of two up to HAK_EXTENT / 2), at
+ * least to a page.
  */
 void *hak_run_new(unsigned int cls, size_t align, bool *ret_zero);
 /*
- * Whether p, found in a thread cache, is a free run of the class: a program that wrote to it after
- * it was freed may have left anything there.
+ * Returns whether p, found in a thread cache, is a free run of the class. A program that wrote to p
+ * after the free may have left any pointer there.
  */
 bool hak_run_is_cached(const void *p, unsigned int cls);
-/* Back to its extent; start[] cleared. */
+/* Gives the run back to its extent and clears start[]. */
 void hak_run_release(void *p);
 
 /*
- * Whether a run in use is a sampled one (sample.h). The mark stands in start[] at the second unit,
- * which belongs to the run as well: runs of run classes have five units at least. It is no class,
- * so that no block is taken to begin there. A run of a slab's class is always a sampled one.
+ * Tells whether a run in use is a sampled one (sample.h). The mark stands in start[] at the second
+ * unit, which belongs to the run as well, because runs of run classes have at least five units. The
+ * mark is no class, so no block is taken to begin there. A run of a slab's class is always a
+ * sampled one.
  */
 #define HAK_RUN_SAMPLED HAK_RUN_CACHED
 static inline bool hak_run_is_sampled(const uint8_t *start)

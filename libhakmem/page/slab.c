@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Slabs taken, carved and released. See slab.h. */
+/* Takes, carves and releases slabs. See slab.h. */
 #include "slab.h"
 
 #include <string.h>
@@ -37,14 +37,16 @@ bool hak_slab_is_block(const struct hak_slab *s, const void *p)
 {
 	size_t offset = (size_t)((const char *)p - s->base);
 
-	/* behind the last block there may be a rest that is none */
+	/* the rest behind the last block is no block */
 	return offset + hak_class_size(s->cls) <= HAK_SLAB_BYTES &&
 	       hak_class_divides(s->cls, (uint32_t)offset);
 }
 
 bool hak_slab_idle(const struct hak_slab *s)
 {
-	/* acquire: what the last stranger wrote into its block comes before the slab's next life */
+	/*
+	 * acquire: the last write of another thread into its block comes before the slab's next use
+	 */
 	return !s->used && !atomic_load_explicit(&s->remote, memory_order_acquire);
 }
 
@@ -74,7 +76,7 @@ static char *map_single(bool *ret_zero)
 	char *p = kept_single();
 
 	if (hak_unlikely(p != NULL)) {
-		*ret_zero = false; /* its pages may not have gone, either */
+		*ret_zero = false; /* its pages may have stayed */
 		return p;
 	}
 	*ret_zero = true;
@@ -132,7 +134,10 @@ void hak_slab_abandon(void)
 	kept_singles = NULL;
 }
 
-/* If munmap refuses (max_map_count), the pages go and the address space waits for the next one. */
+/*
+ * Unmaps a single slab. If munmap refuses (max_map_count), the pages go and the address space waits
+ * for the next slab.
+ */
 static void unmap_single(struct hak_slab *s)
 {
 	char *p = s->base;
@@ -163,7 +168,7 @@ void hak_slab_count_holes(unsigned int holes, int sign)
 
 void hak_slab_release(struct hak_slab *s)
 {
-	/* what lies behind the carved blocks is as it was taken */
+	/* the part behind the carved blocks is as it was taken */
 	size_t touched = s->dirty ? HAK_SLAB_UNITS
 				  : (s->carved * hak_class_size(s->cls) + HAK_UNIT - 1) / HAK_UNIT;
 	struct hak_extent *e = s->extent;

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slabs: 64 KiB of blocks of one size class. The structure, and how a slab is taken, carved and
- * released. Holes in partly used slabs are in holes.h, blocks that other threads give back in
- * remote.h, slabs that no thread owns in pool.h.
+ * Slabs: 64 KiB of blocks of one size class. This module has the structure, and takes, carves and
+ * releases slabs. Holes in partly used slabs are in holes.h, remote blocks in remote.h, slabs
+ * without an owner in pool.h.
  *
- * Who may touch what of struct hak_slab:
+ * Access to struct hak_slab:
  *   owner's line: the thread that runs the owning heap; for pooled slabs the holder of
  *   HAK_LOCK_POOL.
- *   remote:  anybody, by compare-and-swap. mpsc_next: whoever turned QUEUED on, until the slab is
- *   linked; then whoever popped it.
- * The owner is the word of the slab's slice: a thread cache, or hak_pool. Only the thread that
- * runs a cache sets or clears that cache's name there (under HAK_LOCK_POOL when it comes from or
- * goes to the pool), so "the owner is me" can be trusted by me; any other value only says "remote",
- * decided by the compare-and-swap.
+ *   remote: any thread, by compare-and-swap. mpsc_next: the thread that turned QUEUED on, until the
+ *   slab is linked; then the thread that popped it.
+ * The owner is the word of the slab's slice: a thread cache, or hak_pool. Only the thread that runs
+ * a cache sets or clears that cache's name there (under HAK_LOCK_POOL when the slab comes from or
+ * goes to the pool). So a thread can trust that it is the owner if it finds its own cache. Any
+ * other value only says "remote", and the compare-and-swap decides.
  *
- * remote = { first block + 1, count, QUEUED }, one word. A list in it implies QUEUED: the push that
- * puts the first block there turns QUEUED on, and whoever turned it on links the slab to the
- * owner's MPSC list: the owner is read after the compare-and-swap. Only popping the slab from such
- * a list clears QUEUED, list and bit taken by one exchange, the link read before. Refill may take
- * the blocks earlier but leaves QUEUED. Changing the owner (pool, adopt) claims QUEUED itself
- * first: nobody else then links the slab, and who turns it on later reads the new owner. A slab
- * that is QUEUED already is neither pooled nor adopted nor released. Modelled in
- * tests/models/remote.pml.
+ * remote = { first block + 1, count, QUEUED }, one word. A list in it implies QUEUED. The push that
+ * puts the first block there turns QUEUED on, and the thread that turned it on links the slab to
+ * the owner's MPSC list; it reads the owner after the compare-and-swap. Only popping the slab from
+ * such a list clears QUEUED: list and bit are taken by one exchange, and the link is read before.
+ * Refill may take the blocks earlier but leaves QUEUED. A change of the owner (pool, adopt) claims
+ * QUEUED itself first. Then no other thread links the slab, and a thread that turns QUEUED on later
+ * reads the new owner. A slab that is QUEUED already is neither pooled nor adopted nor released.
+ * Modelled in tests/models/remote.pml.
  *
- * used counts blocks that are not in the slab's own list and were carved: in programs, caches, or
- * on their way back. A partly used slab that nothing came back to for a while gives back the pages
- * on which every block is free ("holes"): their blocks leave the list and are `dropped` until the
- * slab has nothing else to hand out. Invariant: used + nfree + dropped == carved <= capacity.
+ * `used` counts blocks that were carved and are not in the slab's own list: they are in use, in
+ * caches, or on their way back. A partly used slab to which no block came back for a while gives
+ * back the pages on which every block is free (holes). The blocks on them leave the list and are
+ * `dropped` until the slab has nothing else to hand out. Invariant: used + nfree + dropped ==
+ * carved <= capacity.
  */
 #ifndef HAK_SLAB_H
 #define HAK_SLAB_H
@@ -41,12 +42,12 @@ struct hak_extent;
 
 /*
  * Every free block of a slab holds a key in its second word: HAK_KEY exclusive-or the block's own
- * address, so that a stale key which a program copies with memory it never wrote is none wherever
- * else it arrives; above these 48 bits the serial number of the flush that last saw it, by which
- * one flush knows a block it meets twice. malloc checks and clears it: a block that was freed
- * twice, or written after it was freed, is found before it is handed out; flush checks it too. free
- * does not read it, which would cost it the cache miss that a mere store does not (100,000 live
- * blocks: 22.6 against 15.2 ns a pair).
+ * address. A stale key that a program copies with memory that it never wrote is therefore no key at
+ * any other address. Above these 48 bits the key has the serial number of the flush that last saw
+ * the block, by which one flush recognises a block that it meets twice. malloc checks and clears
+ * the key, so a block that was freed twice, or written after it was freed, is found before it is
+ * handed out. flush checks the key too. free does not read it: a read would cost a cache miss where
+ * the store costs none (100,000 live blocks: 22.6 against 15.2 ns a pair).
  */
 #define HAK_KEY		((uintptr_t)hak_leaves)
 #define HAK_KEY_SERIALS 0xffffu
@@ -65,11 +66,11 @@ static inline bool hak_key_is_free(const void *p)
 
 enum hak_slab_state {
 	HAK_SLAB_NONE,	      /* not a slab */
-	HAK_SLAB_CURRENT,     /* its heap refills from it */
+	HAK_SLAB_CURRENT,     /* the slab from which its heap refills */
 	HAK_SLAB_PARTIAL,     /* on its heap's list of slabs with room */
-	HAK_SLAB_FULL,	      /* on its heap's list of slabs without */
+	HAK_SLAB_FULL,	      /* on its heap's list of slabs without room */
 	HAK_SLAB_POOLED,      /* on the pool's list of slabs with room */
-	HAK_SLAB_POOLED_FULL, /* on the pool's list of slabs without */
+	HAK_SLAB_POOLED_FULL, /* on the pool's list of slabs without room */
 };
 
 struct hak_slab {
@@ -79,14 +80,14 @@ struct hak_slab {
 	struct hak_extent *extent;    /* NULL: mapped on its own */
 	uint16_t used, nfree, carved, capacity;
 	uint8_t cls, state;
-	bool dirty;	  /* did not read as zeros when it was taken */
-	bool trimmed;	  /* looked at for holes since a block last came back */
+	bool dirty;	  /* did not read as zeros when the slab was taken */
+	bool trimmed;	  /* searched for holes since a block last came back */
 	uint16_t dropped; /* blocks that lie on holes, wholly or in part */
 	uint16_t holes;	  /* bit per 4 KiB page given back */
 	uint8_t epoch;	  /* of the purge clock, when a block last came back */
-	uint8_t life;	  /* of the pool that lists it */
+	uint8_t life;	  /* number of the pool that lists it */
 	uint8_t reserved[6];
-	/* strangers' line */
+	/* the line that other threads write */
 	_Atomic uint64_t remote;
 	struct hak_slab *mpsc_next;
 	uint64_t reserved2[6];
@@ -98,13 +99,13 @@ _Static_assert(sizeof(struct hak_slab) == HAK_SLAB_RECORD, "owner's line and rem
 #define HAK_REMOTE_FIRST(w) ((uint32_t)((w)&0xffff)) /* block offset / 16 + 1; 0: none */
 #define HAK_REMOTE_COUNT(w) ((uint32_t)((w) >> 16 & 0xffff))
 
-/* Blocks on their way: linked through their first word, NULL-terminated at tail. */
+/* Blocks on their way back: linked through their first word, NULL-terminated at tail. */
 struct hak_chain {
 	void *head, *tail;
 	uint32_t n;
 };
 
-/* Slabs with blocks from other threads: of a thread cache, or of the pool (remote.h). */
+/* The slabs of a thread cache, or of the pool, that have remote blocks (remote.h). */
 struct hak_mpsc {
 	_Atomic(struct hak_slab *) head;
 };
@@ -122,8 +123,8 @@ static inline struct hak_slice *hak_slab_granule(const struct hak_slab *s)
 static inline void *hak_slab_owner(const struct hak_slab *s)
 {
 	/*
-	 * acquire: pairs with hak_slab_set_owner; the freer that reads a name may use the cache
-	 * behind it
+	 * acquire: pairs with hak_slab_set_owner; a freeing thread that reads a cache's name may
+	 * use that cache
 	 */
 	return atomic_load_explicit(&hak_slab_granule(s)->word, memory_order_acquire);
 }
@@ -134,28 +135,31 @@ static inline void hak_slab_set_owner(struct hak_slab *s, void *owner)
 }
 
 /*
- * Whether p can be the start of a block of the slab. Reads only what never changes while p is in
- * use.
+ * Returns whether p can be the start of a block of the slab. Reads only fields that never change
+ * while p is in use.
  */
 bool hak_slab_is_block(const struct hak_slab *s, const void *p);
 
 /*
- * A new slab of the class, owned by `owner`, on no list. NULL: no memory. *ret_extent: a new extent
- * was needed.
+ * Returns a new slab of the class, owned by `owner`, on no list; NULL: no memory. *ret_extent: a
+ * new extent was needed.
  */
 struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent);
-/* All blocks free, QUEUED clear, on no list: back to its extent, or unmapped. */
+/*
+ * Gives a slab back to its extent, or unmaps it. All blocks must be free, QUEUED clear, and the
+ * slab on no list.
+ */
 void hak_slab_release(struct hak_slab *s);
-/* True when it may be released. */
+/* Returns whether the slab may be released. */
 bool hak_slab_idle(const struct hak_slab *s);
 
-/* Up to n blocks never used before, as a chain; the caller owns the slab. */
+/* Returns up to n blocks that were never used, as a chain. The caller owns the slab. */
 uint32_t hak_slab_carve(struct hak_slab *s, uint32_t n, struct hak_chain *ret);
 
-/* Memory by state follows the holes: a bit each, made (sign 1) or used again (-1). */
+/* Updates memory by state for holes, a bit each, that were made (sign 1) or used again (-1). */
 void hak_slab_count_holes(unsigned int holes, int sign);
 
-/* As hak_pool_abandon(): single slabs that munmap refused are lost. */
+/* The same as hak_pool_abandon(): single slabs that munmap refused are lost. */
 void hak_slab_abandon(void);
 
 void hak_slab_check(const struct hak_slab *s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The leaves of the slice map. See slice.h. */
+/* The leaves of the address map. See slice.h. */
 #include "slice.h"
 
 #include <errno.h>
@@ -7,10 +7,13 @@
 #include "base/lock.h"
 #include "system/os.h"
 
-/* A leaf: tags, slices, slab descriptors. Enabled in pieces; one bit per piece. */
+/*
+ * A leaf consists of tags, slices and slab descriptors. It is enabled in pieces, with one bit for
+ * each piece.
+ */
 #define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_slice)) /* 1 MiB */
 #define SLABS_BYTES    (HAK_LEAF_GRANULES * HAK_SLAB_RECORD)	      /* 8 MiB */
-#define PIECE	       ((size_t)16 << 10) /* or a page, where that is more */
+#define PIECE	       ((size_t)16 << 10) /* or a page, if that is larger */
 #define LEAF_BYTES     (HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
 #define PIECES	       (LEAF_BYTES / PIECE)
 
@@ -20,7 +23,7 @@ _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
 _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 
 /*
- * Which pieces of a leaf are writable: after the leaf's arrays, in a piece of its own.
+ * Which pieces of a leaf are writable. Lies after the leaf's arrays, in a piece of its own.
  * HAK_LOCK_META.
  */
 struct enabled {
@@ -87,9 +90,9 @@ static int prepare_in_leaf(uintptr_t a, size_t slices, bool slabs)
 }
 
 /*
- * The first touches of the map around [a, end), while no lock is held: under EXTENT or RCACHE,
- * where slices are set and neighbours looked at, whoever the kernel throttles would hold up all
- * others.
+ * Makes the first touches of the map around [a, end) while no lock is held. Slices are set and
+ * neighbours looked at under EXTENT or RCACHE, where a thread that the kernel throttles would hold
+ * up all other threads.
  */
 static void touch(uintptr_t a, uintptr_t end)
 {

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Address to owner. Every 64 KiB slice of the address space that is ours has one struct
- * hak_slice (16 bytes, read mostly: four share a cache line, and nothing a remote free writes
- * lies here) and one struct hak_slab (slab.h) for the state of the slab in it. Both lie in dense
- * arrays, one pair per 4 GiB window ("leaf"), not in the slab: a free touches no page of the heap
- * but the block's own, and headers at 64 KiB strides would share one cache set. A root table in
- * .bss finds the leaf. Leaves are reserved readable, so that looking up a stranger's address is
- * safe, and enabled piece by piece: 2 GiB of flat map would become resident under mlockall and be
- * charged under overcommit 2.
+ * The address map, from an address to its owner. Every 64 KiB slice of the library's address space
+ * has one struct hak_slice (16 bytes, read mostly: four share a cache line, and no remote free
+ * writes there) and one struct hak_slab (slab.h) for the state of the slab in it. Both lie in dense
+ * arrays, one pair per 4 GiB window ("leaf"), and not in the slab. So a free touches no page of the
+ * heap but the block's own; headers at 64 KiB strides would also share one cache set. A root table
+ * in .bss finds the leaf. Leaves are reserved readable, so that looking up any address is safe, and
+ * enabled piece by piece: 2 GiB of flat map would become resident under mlockall and be charged
+ * under overcommit 2.
  *
- * In front of both arrays lies the map that the fast path of free reads and nothing else: one byte
- * per slice, the size class + 1 of the slab in it, 0 for all that is no slab. One 4 KiB page of
- * it spans 256 MiB.
+ * In front of both arrays lies the map that the fast path of free reads, and nothing else: one byte
+ * for each slice, the size class + 1 of the slab in it, or 0 if there is no slab. One 4 KiB page of
+ * this map spans 256 MiB.
  *
- * kind 0 is foreign. `word` is the owner: for a slab the thread cache that owns it (or the pool),
- * for others the struct behind the slice. Set before a pointer into the slice escapes, cleared
- * before the slice is unmapped. Whoever may change a slice: the module named by its kind, see
- * there.
+ * Kind 0 is foreign. `word` is the owner: for a slab the thread cache that owns it (or the pool),
+ * for others the struct behind the slice. A slice is set before a pointer into it escapes, and
+ * cleared before it is unmapped. Only the module named by its kind may change a slice.
  */
 #ifndef HAK_SLICE_H
 #define HAK_SLICE_H
@@ -49,7 +48,7 @@ struct hak_slice {
 #else
 #define HAK_ADDRESS_BITS 47
 #endif
-#define HAK_LEAF_BITS	  32 /* address bits a leaf covers */
+#define HAK_LEAF_BITS	  32 /* address bits that a leaf covers */
 #define HAK_LEAVES	  ((size_t)1 << (HAK_ADDRESS_BITS - HAK_LEAF_BITS))
 #define HAK_LEAF_GRANULES ((size_t)1 << (HAK_LEAF_BITS - 16))
 
@@ -60,7 +59,7 @@ struct hak_slab;
 
 extern HAK_HIDDEN _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 
-/* The tags of a leaf, or NULL for what cannot be ours. */
+/* Returns the tags of a leaf, or NULL for an address outside of the map. */
 static inline uint8_t *hak_slice_leaf(const void *p)
 {
 	uintptr_t a = (uintptr_t)p;
@@ -76,7 +75,7 @@ static inline size_t hak_slice_index(const void *p)
 	return (uintptr_t)p >> 16 & (HAK_LEAF_GRANULES - 1);
 }
 
-/* Size class + 1 of the slab p lies in; 0: no slab. Lock-free, safe for any value. */
+/* Returns size class + 1 of the slab in which p lies; 0: no slab. Lock-free, safe for any value. */
 static inline size_t hak_slice_tag(const void *p)
 {
 	uint8_t *leaf = hak_slice_leaf(p);
@@ -84,7 +83,10 @@ static inline size_t hak_slice_tag(const void *p)
 	return hak_likely(leaf) ? __atomic_load_n(&leaf[hak_slice_index(p)], __ATOMIC_RELAXED) : 0;
 }
 
-/* The slice of an address; NULL for what cannot be ours. Lock-free, safe for any value. */
+/*
+ * Returns the slice of an address; NULL for an address outside of the map. Lock-free, safe for any
+ * value.
+ */
 static inline struct hak_slice *hak_slice(const void *p)
 {
 	uint8_t *leaf = hak_slice_leaf(p);
@@ -94,10 +96,10 @@ static inline struct hak_slice *hak_slice(const void *p)
 	return (struct hak_slice *)(leaf + HAK_LEAF_TAGS) + hak_slice_index(p);
 }
 
-/* The slab descriptor beside a slice that was prepared with slabs = true. */
+/* Returns the slab descriptor beside a slice that was prepared with slabs = true. */
 struct hak_slab *hak_slice_slab(const struct hak_slice *g, const void *p);
 
-/* The slice of an address known to be prepared. */
+/* Returns the slice of an address that is known to be prepared. */
 static inline struct hak_slice *hak_slice_ours(const void *p)
 {
 	struct hak_slice *g = hak_slice(p);
@@ -108,20 +110,20 @@ static inline struct hak_slice *hak_slice_ours(const void *p)
 }
 
 /*
- * Makes the slices of [p, p + bytes) writable, and their slab descriptors if `slabs`. 0 or
- * -ENOMEM. Takes HAK_LOCK_META. What was prepared stays so.
+ * Makes the slices of [p, p + bytes) writable, and their slab descriptors if `slabs`. Returns 0 or
+ * -ENOMEM. Takes HAK_LOCK_META. Prepared slices stay prepared.
  */
 int hak_slice_prepare(const void *p, size_t bytes, bool slabs);
 
 static inline enum hak_kind_of_granule hak_slice_kind(const struct hak_slice *g)
 {
-	/* acquire: pairs with the release below; whoever sees the kind sees what it names */
+	/* acquire: pairs with the release below; a reader of the kind sees what the slice names */
 	return g ? atomic_load_explicit(&g->kind, memory_order_acquire) : HAK_FOREIGN;
 }
 
 /*
- * slab.c: the tag of a slab, set before its first block escapes and cleared (0) after its last came
- * back.
+ * For slab.c: the tag of a slab is set before the slab's first block escapes, and cleared (0) after
+ * the last came back.
  */
 static inline void hak_slice_set_tag(const void *p, unsigned int tag)
 {
@@ -130,7 +132,7 @@ static inline void hak_slice_set_tag(const void *p, unsigned int tag)
 	__atomic_store_n(&leaf[hak_slice_index(p)], (uint8_t)tag, __ATOMIC_RELAXED);
 }
 
-/* On a prepared slice, by the module that owns it. */
+/* Sets a prepared slice. Called by the module that owns it. */
 static inline void hak_slice_set(struct hak_slice *g, enum hak_kind_of_granule kind, void *word)
 {
 	atomic_store_explicit(&g->word, word, memory_order_relaxed);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Maps of the units of an extent, a bit each. Pure functions of the map.
- */
+/* Maps of the units of an extent, a bit each. All functions are pure. */
 #ifndef HAK_UNITMAP_H
 #define HAK_UNITMAP_H
 
@@ -42,7 +40,7 @@ static inline unsigned int hak_unitmap_next_set(const uint64_t *map, unsigned in
 	return HAK_EXTENT_UNITS;
 }
 
-/* The first of the clear bits that end with bit i. */
+/* Returns the first of the clear bits that end with bit i. */
 static inline unsigned int hak_unitmap_first_clear(const uint64_t *map, unsigned int i)
 {
 	for (;;) {
@@ -58,7 +56,7 @@ static inline unsigned int hak_unitmap_first_clear(const uint64_t *map, unsigned
 
 /*
  * The part of the bits [i, i + n) that lies in the word of i: as a mask (n at most
- * hak_unitmap_step()), and how many.
+ * hak_unitmap_step()), and as a number of bits.
  */
 static inline uint64_t hak_unitmap_mask(unsigned int i, unsigned int n)
 {
@@ -82,7 +80,7 @@ static inline void hak_unitmap_set(uint64_t *map, unsigned int i, unsigned int n
 	}
 }
 
-/* Clears and returns how many were set. */
+/* Clears bits and returns how many were set. */
 static inline unsigned int hak_unitmap_clear(uint64_t *map, unsigned int i, unsigned int n)
 {
 	unsigned int were = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Units taken and given back. See units.h. */
+/* Takes and gives back units. See units.h. */
 #include "units.h"
 
 #include "base/lock.h"
@@ -48,7 +48,10 @@ static void take_units(struct hak_extent *e, unsigned int at, unsigned int units
 	hak_extent_check(e);
 }
 
-/* Units became free: no hole is longer than the longest before or the one that they are in now. */
+/*
+ * Called when units became free: no hole is longer than the longest before, or the one that they
+ * are in now.
+ */
 static void widen_longest(struct hak_extent *e, unsigned int at)
 {
 	unsigned int hole =
@@ -77,7 +80,10 @@ static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int un
 	return NULL;
 }
 
-/* A FREE extent of which no purger holds units: those count as used until they are given back. */
+/*
+ * Returns a FREE extent of which no purge holds units. Such units count as used until they are
+ * given back.
+ */
 static struct hak_extent *idle_free(bool reserved)
 {
 	struct hak_extent *e = hak_extents.row[HAK_EXTENT_FREE][0];
@@ -87,7 +93,7 @@ static struct hak_extent *idle_free(bool reserved)
 	return e;
 }
 
-/* A free extent, for the kind; the slices are marked before any pointer into it can exist. */
+/* Takes a free extent for the kind. The slices are marked before any pointer into it can exist. */
 static struct hak_extent *revive(enum hak_extent_kind kind)
 {
 	struct hak_extent *e = idle_free(false);
@@ -118,7 +124,7 @@ void hak_units_put_back(const struct hak_units *r, bool clean)
 	}
 	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
 	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
-		/* It emptied while we held some of it. */
+		/* The extent emptied while the purge held units of it. */
 		hak_extent_set_kind(e, HAK_EXTENT_FREE);
 		e->free_ms = hak_os_now_ms();
 		hak_extent_mark(e, HAK_EXTENT_FREE);
@@ -127,7 +133,10 @@ void hak_units_put_back(const struct hak_units *r, bool clean)
 	hak_extent_check(e);
 }
 
-/* One more extent is FREE. A limit on the process does not wait until it is old. Lock held. */
+/*
+ * One more extent is FREE. A limit on the process takes effect before the extent is old.
+ * HAK_LOCK_EXTENT held.
+ */
 static bool keep_free(void)
 {
 	unsigned int most = hak_extent_most_free();
@@ -179,9 +188,7 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		hak_count(HAK_C_SUPERSLABS_THP, 1);
 	}
 	hak_unlock(HAK_LOCK_EXTENT);
-	/*
-	 * The units taken keep the extent mapped. A refused advice costs nothing but the huge page.
-	 */
+	/* The units taken keep the extent mapped. Refused advice costs only the huge page. */
 	if (thp && hak_os_hugepage(e->base, HAK_EXTENT, true)) {
 		hak_lock(HAK_LOCK_EXTENT);
 		e->thp = false;
@@ -193,8 +200,8 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 }
 
 /*
- * Units that could not be made memory. What keeps them from that keeps the extent's other holes,
- * too: they are not looked at until something in it is freed.
+ * Sets aside units that could not be made memory. The same reason blocks the extent's other holes,
+ * so they are not searched until a unit of the extent is freed.
  */
 static void shun(const struct hak_units *r)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Units (4 KiB) of extents: taken for slabs and runs, given back. No system call is made under
- * HAK_LOCK_EXTENT: an extent to be unmapped leaves the lists first.
+ * Takes units (4 KiB) of extents for slabs and runs, and gives them back. No system call is made
+ * under HAK_LOCK_EXTENT: an extent to be unmapped leaves the lists first.
  */
 #ifndef HAK_UNITS_H
 #define HAK_UNITS_H
@@ -9,17 +9,17 @@
 #include "extent.h"
 
 /*
- * Takes `units` adjacent units aligned to `align` units from an extent of the kind, the fullest
- * that has room, mapping a new one if none has. NULL: no memory. The first `bytes` of them are
- * memory, the rest needs hak_extent_make(). *ret_zero: all read as zeros. *ret_new: an extent was
- * mapped or revived.
+ * Takes `units` adjacent units, aligned to `align` units, from the fullest extent of the kind that
+ * has room, or maps a new extent if none has. Returns NULL: no memory. The first `bytes` of the
+ * units are memory, the rest needs hak_extent_make(). *ret_zero: all units read as zeros. *ret_new:
+ * an extent was mapped or revived.
  */
 char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
 		     size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new);
 
 /*
- * Gives units back; the first `touched` units of them may have pages. An emptied extent becomes
- * FREE or is unmapped.
+ * Gives units back; the first `touched` of them may have pages. An emptied extent becomes FREE or
+ * is unmapped.
  */
 void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched);
 
@@ -30,7 +30,7 @@ struct hak_units {
 	uint16_t at, units;
 };
 
-/* Units that were marked used, in whole pages, are free again. HAK_LOCK_EXTENT held. */
+/* Frees units that were marked used, in whole pages. HAK_LOCK_EXTENT held. */
 void hak_units_put_back(const struct hak_units *r, bool clean);
 
 #endif
