@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bounds on work that others cause, see budget.h. */
+/* Bounds on work that other processes cause, see budget.h. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
@@ -7,10 +7,13 @@
 
 #include "control/budget.h"
 
-/* What a look at a process may sleep, as where its pages are read from a disk. */
+/*
+ * How long a look at a process may sleep uncharged, for example while its pages are read from a
+ * disk.
+ */
 #define SLEEP_LEAST_NS 5000000
 
-/* What others did for the thread, see hak_budget_charge(). */
+/* Time that child processes worked for the thread, see hak_budget_charge(). */
 static __thread int64_t charged_ns, lost_ns;
 
 static int64_t processor(void)
@@ -25,8 +28,8 @@ static int64_t (*clock_)(void) = processor;
 static __thread struct hak_budget *current;
 
 /*
- * How long the thread has slept in the kernel: neither ran nor waited for a processor. Differences
- * alone mean something. 0 where the kernel does not tell.
+ * Returns how long the thread has slept in the kernel: neither ran nor waited for a processor. Only
+ * differences have a meaning. 0 where the kernel does not tell.
  */
 static int64_t slept(void)
 {
@@ -137,13 +140,13 @@ void hak_shares_look(struct hak_shares *s)
 	s->look++;
 }
 
-/* The share as it is in this pass and in this look. */
+/* Brings the share up to this pass and this look. */
 static void bring_up(const struct hak_shares *s, struct hak_share *share)
 {
 	int64_t more = share == &s->free ? s->pass_ns : s->user_ns;
 
 	if (!share->pass || share->pass != s->pass) {
-		/* Passes in which it asked for nothing pay what it owes, too. */
+		/* Passes in which the user had no work also pay off what the share owes. */
 		unsigned passed = share->pass ? s->pass - share->pass : 1;
 
 		for (; passed && share->left_ns < more; passed--)
@@ -200,7 +203,10 @@ bool hak_share_leave(struct hak_shares *s, struct hak_turn *turn)
 	sharing.is_set = false;
 	s->left_ns -= took_ns;
 	s->now->left_ns -= took_ns;
-	/* Everybody waited, but the next time those wait alone whom it was about. */
+	/*
+	 * All users waited this time. The sleep is charged to this share, so next time only this
+	 * user waits.
+	 */
 	if (slept_ns > SLEEP_LEAST_NS && s->now != &s->free)
 		s->now->left_ns -= slept_ns;
 	s->put_off += spent;
@@ -209,7 +215,7 @@ bool hak_share_leave(struct hak_shares *s, struct hak_turn *turn)
 	turn->round = s->now->round;
 	if (spent && turn->late < HAK_LATE_MAX)
 		turn->late++;
-	/* One that needed more needs it again. */
+	/* A piece that needed more time will need it again. */
 	if (!spent && turn->late && took_ns < s->piece_ns << (turn->late - 1))
 		turn->late--;
 	return spent;

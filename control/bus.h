@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Names on D-Bus that hakmemd and hakmemctl share; org.hakmem.Hakmem1(5) says what they mean.
- */
+/* Names on D-Bus that hakmemd and hakmemctl share. org.hakmem.Hakmem1(5) describes them. */
 #ifndef HAK_BUS_NAMES_H
 #define HAK_BUS_NAMES_H
 

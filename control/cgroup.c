@@ -2,8 +2,9 @@
 /*
  * Control groups and units, see cgroup.h.
  *
- * The kernel's own files have names like cgroup.procs, so systemd puts an underscore before a unit
- * whose name would clash with one, or begins with an underscore itself (cg_escape()).
+ * The kernel's own files have names such as cgroup.procs. systemd therefore puts an underscore
+ * before a unit whose name would clash with one, or that begins with an underscore itself
+ * (cg_escape()).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ int hak_cgroup_read(int procfd, struct hak_cgroups *ret)
 
 /*
  * "36 35 98:0 /root /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw": field 5. Escapes in it are for
- * blanks, which nobody has in that path.
+ * blanks, which do not occur in that path.
  */
 char *hak_cgroup_mount(void)
 {
@@ -51,7 +52,7 @@ struct line {
 	size_t controllers_bytes, path_bytes;
 };
 
-/* The next whole line; returns where the one after it begins, NULL if there is none. */
+/* Parses the next whole line. Returns where the line after it begins, NULL if there is none. */
 static const char *next_line(const char *at, struct line *ret)
 {
 	static const char deleted[] = " (deleted)";
@@ -79,8 +80,9 @@ static const char *next_line(const char *at, struct line *ret)
 	return NULL;
 }
 
-/* A container with version 2 alone, on a machine where systemd keeps both, has all its processes in
- * one group of name=systemd; one with version 1 alone has them in one group of version 2. */
+/* A container with version 2 alone, on a machine where systemd keeps both, has all its processes
+ * in one group of name=systemd; a container with version 1 alone has them in one group of
+ * version 2. */
 void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES])
 {
 	static const char systemd[] = "name=systemd";
@@ -114,7 +116,7 @@ bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path)
 	return false;
 }
 
-/* The next component without its escape; NULL at the end. */
+/* Copies the next component without its escape; returns NULL at the end. */
 static const char *next_part(const char *at, char ret[HAK_UNIT_NAME_BYTES])
 {
 	size_t bytes;
@@ -151,7 +153,10 @@ bool hak_unit_is(const char *name, const char *unit)
 	       ends_with(name + (at + 1 - unit), at + 1);
 }
 
-/* In a container whose own root is not the root of what it sees: where its manager begins. */
+/*
+ * In a container whose own root is not the root of what it sees, returns where its manager's part
+ * of the path begins.
+ */
 static const char *below_manager(const char *path)
 {
 	static const char scope[] = "/init.scope";
@@ -177,7 +182,10 @@ static const char *below_manager(const char *path)
 	return strncmp(path, root, bytes) == 0 && path[bytes] == '/' ? path + bytes : path;
 }
 
-/* Through the slices to the first group that is none; what lies below that one, its owner named. */
+/*
+ * Walks through the slices to the first group that is no slice; groups below that one are named by
+ * its owner.
+ */
 static bool leads_through(const char **path, const char *unit)
 {
 	char part[HAK_UNIT_NAME_BYTES] = "-.slice";
@@ -219,7 +227,7 @@ uid_t hak_cgroup_account(const char *path, uid_t uid)
 		return uid;
 	for (; *at >= '0' && *at <= '9' && account < UINT32_MAX; at++)
 		account = account * 10 + (unsigned)(*at - '0');
-	/* What a user does in a session of root's is still not root's. */
+	/* A user's work in a session of root's is still not root's. */
 	if (strncmp(at, end, sizeof(end) - 1) != 0 || account == 0 || account >= UINT32_MAX)
 		return uid;
 	return (uid_t)account;

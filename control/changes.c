@@ -34,7 +34,7 @@ struct entry {
 	int n;
 };
 
-/* Escaped; NULL: this field is left out. */
+/* Adds a field, escaped; with NULL the field is left out. */
 static void add(struct entry *e, const char *name, const char *value)
 {
 	char *text, *escaped;
@@ -67,7 +67,7 @@ static bool changed(struct json_object *row)
 	const char *result = hak_json_get_text(row, "result");
 
 	if (!hak_json_get_text(row, "name"))
-		return false; /* of a purge */
+		return false; /* a row of a purge */
 	for (size_t i = 0; result && i < sizeof(results) / sizeof(results[0]); i++)
 		if (strcmp(result, results[i]) == 0)
 			return true;
@@ -84,7 +84,7 @@ static void add_identity(struct entry *e, int procfd, pid_t pid)
 	add(e, HAK_FIELD_UNIT, id.unit[0] ? id.unit : NULL);
 }
 
-/* What all entries have. */
+/* Adds the fields that all entries have. */
 static void begin(struct entry *e, char *message, int procfd, pid_t pid)
 {
 	e->n = 0;
@@ -135,7 +135,7 @@ static void send_row(struct json_object *row, int procfd, const char *id, const 
 	send(&e);
 }
 
-/* Of changes that have no entries of their own. */
+/* Sends one entry for the changes that have none of their own. */
 static void send_rest(struct json_object *row, unsigned n, int procfd, const char *id,
 		      const char *who)
 {

@@ -20,8 +20,8 @@ struct parser {
 	const char *path;
 	const struct hak_conf_reader *reader;
 	char section[64];
-	bool in_section; /* a proper one; what stands below a bad head was told already */
-	bool skip;	 /* lines below a bad head */
+	bool in_section; /* a valid one; a bad head was reported with its lines */
+	bool skip;	 /* leave out the lines below a bad head */
 };
 
 static char *trim(char *text)
@@ -199,7 +199,7 @@ int hak_conf_read(const char *path, const struct hak_conf_reader *reader)
 struct list {
 	struct hak_conf_file *file;
 	size_t n, room;
-	int root; /* below which the files are */
+	int root; /* the folder below which the files are */
 };
 
 static bool has_name(const struct list *list, const char *name)
@@ -210,7 +210,7 @@ static bool has_name(const struct list *list, const char *name)
 	return false;
 }
 
-/* A link to /dev/null, which a root folder need not have, or nothing in it. */
+/* A masked file is a link to /dev/null, which a root folder need not have, or an empty file. */
 static bool is_masked(int root, const char *path)
 {
 	int fd = hak_open_in(root, path, O_PATH | O_NOFOLLOW);
@@ -319,7 +319,7 @@ void hak_conf_files_free(struct hak_conf_file *files, size_t n)
 	free(files);
 }
 
-/* The file of that name in the strongest folder that has it. */
+/* Adds the file of that name in the folder of highest precedence that has it. */
 static int add_first(struct list *list, const char *path, const char *name)
 {
 	int r = 0;

@@ -77,7 +77,7 @@ static const char *kind_word(enum hak_document_kind kind)
 static int check_object(struct json_object *o, enum hak_document document, const char *at,
 			char why[HAK_WHY_TEXT]);
 
-/* The place of a key in what lies at `at`, which is "" for the whole. */
+/* Makes the place of a key in the object at `at`, which is "" for the whole document. */
 static void place_of(const char *at, const char *name, char place[PLACE_BYTES])
 {
 	snprintf(place, PLACE_BYTES, "%.80s%s%.60s", at, *at ? "." : "", name);
@@ -137,7 +137,7 @@ static bool has_row(enum hak_document document, const char *name)
 	return false;
 }
 
-/* Every key that has no row of its own. */
+/* Checks every key that has no row of its own. */
 static int check_others(struct json_object *o, const struct hak_document_key *key, const char *at,
 			char why[HAK_WHY_TEXT])
 {
@@ -201,10 +201,10 @@ static bool is_elsewhere(const char *name)
 	return false;
 }
 
-/* A printer would take it for what it is in another document, and nobody has checked it. */
+/* A printer would take such a key for that of another document, and it was not checked. */
 static void drop_misplaced(struct json_object *o, enum hak_document document)
 {
-	/* json-c allows to delete the key that the loop is at. */
+	/* json-c allows the loop to delete its current key. */
 	json_object_object_foreach(o, name, value)
 	{
 		const struct hak_document_key *key = row_of(document, name);
@@ -255,8 +255,8 @@ size_t hak_document_values(const char *text)
 	return n;
 }
 
-/* NULL, with what is wrong in `why`. What is too deep json-c refuses; a whole number beyond 64 bits
- * becomes the largest one. */
+/* Returns NULL with the fault in `why`. json-c refuses nesting that is too deep; a whole number
+ * beyond 64 bits becomes the largest one. */
 static struct json_object *parse(const char *text, char why[HAK_WHY_TEXT])
 {
 	struct json_tokener *t = json_tokener_new_ex(HAK_DOCUMENT_DEPTH);
@@ -270,7 +270,7 @@ static struct json_object *parse(const char *text, char why[HAK_WHY_TEXT])
 		snprintf(why, HAK_WHY_TEXT, "it has more than %u values", HAK_DOCUMENT_VALUES);
 	} else if (t) {
 		json_tokener_set_flags(t, JSON_TOKENER_STRICT);
-		/* With the NUL, which ends a number or a word. */
+		/* Includes the NUL, which ends a number or a word. */
 		o = json_tokener_parse_ex(t, text, (int)n + 1);
 		if (!o)
 			snprintf(why, HAK_WHY_TEXT, "it is no JSON: %s",

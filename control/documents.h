@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON documents that arrive: read from text, made printable, and checked against documents.def, so
- * that code behind this relies on the keys.
+ * JSON documents that arrive. They are read from text, made printable, and checked against
+ * documents.def, so that later code can rely on the keys.
  *
- * For: hakmemctl, tests. Plain memory, no state.
+ * For hakmemctl and tests. Uses plain memory and has no state.
  */
 #ifndef HAK_DOCUMENTS_H
 #define HAK_DOCUMENTS_H
@@ -13,7 +13,7 @@
 
 #include "control/report.h"
 
-/* In the order in which their rows are in documents.def. */
+/* In the order of their rows in documents.def. */
 enum hak_document {
 	HAK_DOCUMENT_NONE,
 	HAK_DOCUMENT_PROCESS,
@@ -56,30 +56,31 @@ struct hak_document_key {
 extern const struct hak_document_key hak_document_keys[];
 extern const size_t hak_document_keys_n;
 
-/* The longest text that is read, and how deep and how long what is in it may be: many times what
- * there is. */
+/* Limits on the length, the depth and the sizes of a text: many times what real documents have. */
 #define HAK_DOCUMENT_BYTES  (8u << 20)
 #define HAK_DOCUMENT_DEPTH  16
 #define HAK_DOCUMENT_ROWS   4096u
 #define HAK_DOCUMENT_VALUES 100000u
 
-/* What `what` is about a process, and whether it is an array of such. */
+/*
+ * Returns the document that `what` is about a process, and stores whether it is an array of these.
+ */
 enum hak_document hak_document_of(enum hak_report what, bool *ret_rows);
 
 /*
- * An object with the keys of `document`, or with `rows` an array of them. 0; -EBADMSG, with what is
- * wrong in `why`: "no `rss`", "`memory.rss` is not a number".
+ * Reads an object with the keys of `document`, or with `rows` an array of them. Returns 0, or
+ * -EBADMSG with the fault in `why`: "no `rss`", "`memory.rss` is not a number".
  */
 int hak_document_read(const char *text, enum hak_document document, bool rows,
 		      struct json_object **ret, char why[HAK_WHY_TEXT]);
 
 /*
- * How many values a text has at most, without reading it: json-c takes some 300 bytes for each,
- * however short it is.
+ * Returns how many values a text has at most, without parsing it: json-c takes some 300 bytes for
+ * each value, however short.
  */
 size_t hak_document_values(const char *text);
 
-/* Only checks. Drops keys whose row belongs to another document. */
+/* Only checks a document. Drops keys whose row belongs to another document. */
 int hak_document_check(struct json_object *o, enum hak_document document, bool rows,
 		       char why[HAK_WHY_TEXT]);
 

@@ -32,7 +32,7 @@ static void list_columns(const struct hak_column *columns, size_t n, char why[HA
 					 columns[i].head);
 }
 
-/* Up to `room` columns in the order of `names`; how many, or -EINVAL. */
+/* Selects up to `room` columns in the order of `names`. Returns their number, or -EINVAL. */
 static int select_columns(const struct hak_column *columns, size_t n, const char *names,
 			  const struct hak_column **selected, size_t room, char why[HAK_WHY_TEXT])
 {
@@ -158,7 +158,7 @@ int hak_emit_table(FILE *to, struct json_object *rows, const struct hak_column *
 	scols_table_set_stream(table, to);
 	scols_table_enable_noheadings(table, !style->legend);
 	scols_table_enable_colors(table, style->color);
-	/* Text was escaped already, into what every terminal and pipe can take. */
+	/* Text was escaped already, to characters that every terminal and pipe takes. */
 	scols_table_enable_noencoding(table, 1);
 	r = fill_table(table, rows, selected, (size_t)count);
 	if (r == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables for people: the rows of a JSON document seen through a list of columns.
+ * Tables for people: the rows of a JSON document, shown through a list of columns.
  *
- * For: hakmemctl. A verb builds its answer once, as JSON with raw numbers (json.h).
+ * For hakmemctl. A verb builds its answer once, as JSON with raw numbers (json.h).
  */
 #ifndef HAK_EMIT_H
 #define HAK_EMIT_H
@@ -13,7 +13,7 @@
 #include "control/json.h"
 #include "control/value.h"
 
-/* How a column shows the value of its key; null is "-". */
+/* How a column shows the value of its key. null is shown as "-". */
 enum hak_show {
 	HAK_SHOW_TEXT,
 	HAK_SHOW_NUMBER,
@@ -25,19 +25,22 @@ enum hak_show {
 struct hak_column {
 	const char *head, *key;
 	enum hak_show show;
-	bool hidden; /* shown only when asked for by -o */
+	bool hidden; /* shown only when named by -o */
 };
 
 struct hak_style {
 	bool legend, color;
-	const char *columns; /* "PID,COMM", any case; NULL: all that are not hidden */
+	const char *columns; /* "PID,COMM", in any case; NULL: all that are not hidden */
 };
 
-/* 0, -EINVAL (style->columns names an unknown one; `why` lists what there is), -ENOMEM, -EIO. */
+/*
+ * Returns 0, -EINVAL (style->columns names an unknown column; `why` lists the known ones), -ENOMEM
+ * or -EIO.
+ */
 int hak_emit_table(FILE *to, struct json_object *rows, const struct hak_column *columns, size_t n,
 		   const struct hak_style *style, char why[HAK_WHY_TEXT]);
 
-/* 0, or -EINVAL as hak_emit_table() would say, before any work is done. */
+/* Returns 0, or -EINVAL as hak_emit_table() would, before any work is done. */
 int hak_emit_check_columns(const struct hak_column *columns, size_t n, const char *names,
 			   char why[HAK_WHY_TEXT]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Escaping, see escape.h. The code does not use the locale: what is well-formed UTF-8 does not
+ * Escaping, see escape.h. The code does not use the locale, because well-formed UTF-8 does not
  * depend on it.
  */
 #include <stdbool.h>
@@ -11,10 +11,10 @@
 #include "control/escape.h"
 
 /*
- * What is not shown as a character of its own, beyond ASCII: Unicode's controls (Cc), format
+ * Characters beyond ASCII that are not shown as themselves: Unicode's controls (Cc), format
  * characters (Cf: bidi controls, zero-width marks, soft hyphens, tags), line and paragraph
- * separators (Zl, Zp), surrogates (Cs), non-characters, and what fonts show as nothing though it is
- * a letter or a mark (Default_Ignorable_Code_Point). The last two of each plane are non-characters,
+ * separators (Zl, Zp), surrogates (Cs), non-characters, and letters and marks that fonts show as
+ * nothing (Default_Ignorable_Code_Point). The last two characters of each plane are non-characters,
  * too.
  */
 static const struct {
@@ -39,7 +39,10 @@ static bool is_hidden(uint32_t c)
 	return false;
 }
 
-/* Bytes of the printable character that the `left` bytes at `p` begin with, 0 if there is none. */
+/*
+ * Returns the bytes of the printable character with which the `left` bytes at `p` begin, 0 if there
+ * is none.
+ */
 static size_t printable(const unsigned char *p, size_t left)
 {
 	uint32_t c;

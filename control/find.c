@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding and opening a process's two memfds (segment.h), and the files of /proc that tell whose
- * they are. The order of the steps is the defence: see segment.h.
+ * Finds and opens a process's two memfds (segment.h), and reads the files of /proc that identify
+ * their owner. The order of the steps is the defence: see segment.h.
  *
- * hakmem-stats has no descriptor in the process: its mapping is opened, or its memory read where it
- * is mapped. The header that is read so names the descriptor of hakmem-tune. The descriptors of a
- * process are never listed: it decides how many there are.
+ * hakmem-stats has no descriptor in the process. Its mapping is opened, or its memory is read where
+ * it is mapped. The header that is read this way names the descriptor of hakmem-tune. The
+ * descriptors of a process are never listed, because the process decides how many there are.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,10 @@
 
 #define TUNE_SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MAPS_MAX_BYTES (16u << 20)
-/* A real process maps its segment in a few pieces, and a just forked one its parent's as well. */
+/*
+ * A real process maps its segment in a few pieces. A process that was just forked also maps its
+ * parent's.
+ */
 #define CANDIDATES	8
 #define EXACT_MAX_BYTES (4ull << 30)
 
@@ -58,7 +61,9 @@ bool hak_segment_stopped(const struct hak_segment *seg)
 	return state == 'T' || state == 't';
 }
 
-/* Its effective user, and the pid that it has in its own namespace: the last one of NSpid. */
+/*
+ * Reads the effective user of the process, and its pid in its own namespace: the last one of NSpid.
+ */
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
 	char buf[4096], *p;
@@ -90,8 +95,8 @@ static bool boottime_offset(int procfd, int64_t *ret)
 	return true;
 }
 
-/* Its boot clock minus ours. Nearly everything lives in one time namespace; then the two links are
- * the same. */
+/* Returns the boot clock of the process minus this program's. Nearly all processes live in one time
+ * namespace; then the two links are the same. */
 static int64_t clock_difference(int procfd)
 {
 	char its[64], ours[64];
@@ -121,7 +126,7 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 	p = strchr(buf, ' ');
 	if (p)
 		kept = strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-	/* One read that cannot be stopped, and as long as the process has pages. */
+	/* One read, which cannot be stopped and takes longer the more pages the process has. */
 	if (!exact || (hak_budget_is_set() && kept > EXACT_MAX_BYTES) ||
 	    hak_reader_text(seg->procfd, "smaps_rollup", buf, sizeof(buf)) <= 0)
 		return kept;
@@ -130,7 +135,10 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 }
 
 /* -- mappings ---------------------------------------------------------------------------------- */
-/* The number at *at, which is moved behind it and the one character `end`; false if it is none. */
+/*
+ * Parses the number at *at, and moves *at behind it and the one character `end`. Returns false if
+ * there is no number.
+ */
 static bool parse_number(char **at, int base, char end, uint64_t *ret)
 {
 	char *from = *at;
@@ -139,9 +147,8 @@ static bool parse_number(char **at, int base, char end, uint64_t *ret)
 	return *at != from && *(*at)++ == end;
 }
 
-/* By hand, for a process may have a million of them: "START-END PERMS OFFSET MAJOR:MINOR INO
- * PATH".
- */
+/* Parses by hand, because a process may have a million mappings: "START-END PERMS OFFSET
+ * MAJOR:MINOR INO PATH". */
 static bool parse_mapping(char *line, struct hak_mapping *map)
 {
 	uint64_t major_, minor_;
@@ -162,7 +169,7 @@ static bool parse_mapping(char *line, struct hak_mapping *map)
 	return true;
 }
 
-/* All whole lines in the text, which ends with a zero; *ret: where the rest begins. */
+/* Sees all whole lines in the text, which ends with a zero. *ret is where the rest begins. */
 static int see_lines(char *line, int (*see)(const struct hak_mapping *map, void *arg), void *arg,
 		     char **ret)
 {
@@ -208,7 +215,7 @@ int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void 
 int hak_maybe_segment(int procdir, const char *pid)
 {
 	static const char needle[] = "/memfd:" HAK_STATS_NAME;
-	enum { KEEP = sizeof(needle) - 2 }; /* of what was read last: the name may be cut */
+	enum { KEEP = sizeof(needle) - 2 }; /* of the last read: the name may be cut */
 	char buf[KEEP + HAK_READER_BYTES], name[32];
 	size_t total = 0;
 	ssize_t n;
@@ -226,11 +233,11 @@ int hak_maybe_segment(int procdir, const char *pid)
 		if (hak_budget_spent())
 			return -ETIME;
 	}
-	/* Gone, or not ours to see; else it is not known. */
+	/* The process is gone, or may not be seen; any other error leaves the answer unknown. */
 	return n == 0 || n == -ENOENT || n == -ESRCH || n == -EACCES || n == -EPERM ? 0 : -ETIME;
 }
 
-/* One memfd, by its mappings. */
+/* One memfd, with its mappings. */
 struct candidate {
 	uint64_t ino;
 	unsigned pieces;
@@ -262,7 +269,7 @@ static void note(struct candidate *seen, unsigned *n, const struct hak_mapping *
 							    .offset = map->offset };
 }
 
-/* The filesystem that memfds live on, by way of one of our own. */
+/* Compares with the filesystem of memfds, found by a memfd of this program. */
 static bool is_memfd_device(uint32_t major_, uint32_t minor_)
 {
 	static dev_t ours;
@@ -294,7 +301,7 @@ static int see_candidate(const struct hak_mapping *map, void *arg)
 	return 0;
 }
 
-/* A library of another name, or the program itself, tells where it is. */
+/* Finds the file that holds the library: of another name, or the program itself. */
 static int see_code(const struct hak_mapping *map, void *arg)
 {
 	struct candidates *c = arg;
@@ -307,8 +314,8 @@ static int see_code(const struct hak_mapping *map, void *arg)
 }
 
 /* -- opening ----------------------------------------------------------------------------------- */
-/* `path` (below /proc/PID) opened as `mode` if it is the memfd of that inode; -ENOENT if it is
- * something else. */
+/* Opens `path` (below /proc/PID) as `mode` if it is the memfd of that inode; -ENOENT if it is
+ * another file. */
 static int open_checked(int procfd, const char *path, uint64_t ino, int mode)
 {
 	char self[64];
@@ -318,8 +325,8 @@ static int open_checked(int procfd, const char *path, uint64_t ino, int mode)
 	look = hak_reader_open(procfd, path, O_PATH);
 	if (look < 0)
 		return look;
-	/* What the kernel knows already: asking a filesystem of the stranger's could take for ever.
-	 */
+	/* Takes what the kernel knows already: a filesystem of the untrusted process might never
+	 * answer. */
 	if (statx(look, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
 	    S_ISREG(st.stx_mode) && st.stx_ino == ino &&
 	    is_memfd_device(st.stx_dev_major, st.stx_dev_minor)) {
@@ -332,7 +339,7 @@ static int open_checked(int procfd, const char *path, uint64_t ino, int mode)
 	return fd;
 }
 
-/* By any of its mappings: the limits of one can have moved since they were read. */
+/* Tries each of the mappings: the limits of one may have moved since they were read. */
 static int open_mapped(int procfd, const struct candidate *c, int mode)
 {
 	char path[64];
@@ -346,7 +353,10 @@ static int open_mapped(int procfd, const struct candidate *c, int mode)
 	return fd;
 }
 
-/* By the descriptor that the process says it has, which needs no privilege, else by mapping. */
+/*
+ * Opens the descriptor that the process claims to have, which needs no privilege, otherwise a
+ * mapping.
+ */
 static int open_tune_memfd(const struct hak_segment *seg, const struct candidate *c, int mode)
 {
 	char path[32];
@@ -359,8 +369,8 @@ static int open_tune_memfd(const struct hak_segment *seg, const struct candidate
 	return fd >= 0 ? fd : open_mapped(seg->procfd, c, mode);
 }
 
-/* The tune memfd that the header names. Without it the process can be read, and not changed. 0, or
- * -ETIME. */
+/* Opens the tune memfd that the header names. Without it the process can be read, but not changed.
+ * Returns 0 or -ETIME. */
 static int open_tune(struct hak_segment *seg, const struct candidates *c, bool write)
 {
 	for (unsigned i = 0; i < c->tune_n; i++) {
@@ -387,7 +397,7 @@ static int open_tune(struct hak_segment *seg, const struct candidates *c, bool w
 	return 0;
 }
 
-/* Says what keeps us from the memory of a process, whose mappings we may see. */
+/* Says what keeps this program from the memory of a process whose mappings it may see. */
 static void say_refused(char why[HAK_WHY_TEXT])
 {
 	char scope[4] = "";
@@ -407,7 +417,9 @@ static void say_refused(char why[HAK_WHY_TEXT])
 			 "the kernel refuses its memory: only root and hakmemd can read it");
 }
 
-/* Whether the mapping is still where it was noted: then it lies in the memory that was opened. */
+/*
+ * Checks that the mapping is still where it was noted. Then it lies in the memory that was opened.
+ */
 static int see_first_piece(const struct hak_mapping *map, void *arg)
 {
 	const struct candidate *c = arg;
@@ -416,12 +428,14 @@ static int see_first_piece(const struct hak_mapping *map, void *arg)
 	       map->offset == c->piece[0].offset;
 }
 
-/* Its memory, to be read at the mappings of hakmem-stats. */
+/* Opens the memory of the process, to be read at the mappings of hakmem-stats. */
 static int open_memory(struct hak_segment *seg, const struct candidate *c, char why[HAK_WHY_TEXT])
 {
 	int fd = hak_reader_open(seg->procfd, "mem", O_RDONLY), r;
 
-	/* Yama lets us open what our children have, and the reader is not their parent. */
+	/*
+	 * Yama lets a program open the memory of its children, and the reader is not their parent.
+	 */
 	if (fd == -EACCES || fd == -EPERM) {
 		fd = openat(seg->procfd, "mem", O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
@@ -459,7 +473,7 @@ static int open_stats_memfd(struct hak_segment *seg, const struct candidate *c,
 	return fd;
 }
 
-/* Whether the segment is this process's own and not what it inherited. */
+/* Checks that the segment is this process's own, and not one that it inherited. */
 static int check_identity(const struct hak_segment *seg, uint32_t own_pid, uint64_t start_ns)
 {
 	const uint64_t tick = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
@@ -507,8 +521,7 @@ static int open_stats(struct hak_segment *seg, const struct candidates *c, char 
 }
 
 /*
- * Deleted: no file of that name is there, or one that may be looked at is another. Looked at only
- * where nobody but the administrator or we ourselves can have put a filesystem that never answers.
+ * A library whose file was deleted counts as replaced if another file has its name. That file is
  */
 static void judge_library(struct hak_segment *seg, struct candidates *c)
 {
@@ -532,7 +545,7 @@ static void judge_library(struct hak_segment *seg, struct candidates *c)
 								  : HAK_LIBRARY_DELETED;
 }
 
-/* /proc shows nothing of it: it ended, or is not shown to us. */
+/* /proc shows no entry of the process: it ended, or this program may not see it. */
 static int judge_hidden(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 {
 	if (seg->pidfd < 0 || hak_segment_alive(seg) < 0)
@@ -549,7 +562,7 @@ static int open_process(struct hak_segment *seg, char why[HAK_WHY_TEXT])
 	if (r < 0)
 		return r;
 	seg->pidfd = (int)syscall(SYS_pidfd_open, seg->pid, 0);
-	/* EINVAL, or since Linux 6.9 ENOENT: a thread that is no process's first */
+	/* EINVAL, or ENOENT since Linux 6.9: a thread that is not the first of a process */
 	if (seg->pidfd < 0 && errno != ENOSYS && errno != EPERM)
 		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 	snprintf(path, sizeof(path), "/proc/%d", (int)seg->pid);

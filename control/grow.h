@@ -2,7 +2,7 @@
 /*
  * Arrays that grow by one element at a time and double. No state.
  *
- * For: control/, bpf/, hakmemctl, hakmemd.
+ * For control/, bpf/, hakmemctl and hakmemd.
  */
 #ifndef HAK_GROW_H
 #define HAK_GROW_H
@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 /*
- * The array with room for one more than its `n` elements of `bytes` each; it may have moved. NULL:
- * no memory, and the array is as it was. `*room` is 0 where `array` is NULL.
+ * Returns the array with room for one more than its `n` elements of `bytes` each; it may have
+ * moved. Returns NULL if there is no memory, and the array is unchanged. `*room` is 0 where `array`
+ * is NULL.
  */
 static inline void *hak_grow(void *array, size_t n, size_t *room, size_t bytes)
 {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Who a process is, see identity.h.
- */
+/* The identity of a process, see identity.h. */
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -28,7 +26,7 @@ static int read_uid(int procfd, uid_t *ret)
 	return n < 0 ? (int)n : hak_proc_euid(buf, ret);
 }
 
-/* Upgraded under a running process, it is still that executable. */
+/* A file that was replaced while the process runs is still reported as that executable. */
 static void read_exe(int procfd, char exe[HAK_PATH_BYTES])
 {
 	static const char deleted[] = " (deleted)";
@@ -42,8 +40,8 @@ static void read_exe(int procfd, char exe[HAK_PATH_BYTES])
 	exe[n] = '\0';
 }
 
-/* "/user.slice/user-1000.slice/user@1000.service/app.slice/mpd.service": the unit behind the one of
- * the user's manager. */
+/* "/user.slice/user-1000.slice/user@1000.service/app.slice/mpd.service": the unit that follows the
+ * one of the user's manager. */
 static void find_user_unit(struct hak_identity *id)
 {
 	char manager[HAK_UNIT_NAME_BYTES + 2];
@@ -100,7 +98,7 @@ int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret)
 }
 
 /* -- users ------------------------------------------------------------------------------------- */
-/* The last ones asked for. Few users run services. */
+/* The names looked up last. Few users run services. */
 #define USERS 64
 
 static struct {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who a process is to an administrator: its unit, cgroup, executable, command and user.
+ * The identity of a process for an administrator: its unit, cgroup, executable, command and user.
  *
- * For: hakmemd, hakmemctl. Read from /proc through a descriptor of /proc/PID, never from the
- * process's own memory: the command is what ps shows, not the arguments, which a hostile process
- * could make us wait for. The strings are raw, as policies match them: escape them
- * before they are shown.
+ * For hakmemd and hakmemctl. Read from /proc through a descriptor of /proc/PID, never from the
+ * process's own memory: the command is what ps shows, and not the arguments, because a hostile
+ * process could make this program wait for those. The strings are raw, as policies match them; they
+ * are escaped before they are shown.
  */
 #ifndef HAK_IDENTITY_H
 #define HAK_IDENTITY_H
@@ -20,7 +20,7 @@
 
 struct hak_identity {
 	pid_t pid;
-	uint64_t start_ticks; /* since boot: with the pid, what no other process has */
+	uint64_t start_ticks; /* since boot; unique together with the pid */
 	uid_t uid;	      /* effective */
 	uid_t account;	      /* see hak_account() */
 	char comm[HAK_COMM_BYTES];
@@ -28,23 +28,26 @@ struct hak_identity {
 	char cgroup[HAK_CGROUP_BYTES];	     /* "/" and what follows it; "" when it has none */
 	char unit[HAK_UNIT_NAME_BYTES];	     /* "redis.service"; "" outside of units */
 	char user_unit[HAK_UNIT_NAME_BYTES]; /* of that user's own manager; "" elsewhere */
-	char slice[HAK_UNIT_NAME_BYTES];     /* the innermost; "-.slice" if it is in none */
+	char slice[HAK_UNIT_NAME_BYTES];     /* the innermost; "-.slice" if there is none */
 	char user[HAK_USER_BYTES];	     /* name, or number where there is no name; see below */
 };
 
-/* 0, -ESRCH when the process is gone, or what the system said. `user` is left "". */
+/* Returns 0, -ESRCH when the process is gone, or another -errno. `user` is left "". */
 int hak_identity_read(int procfd, pid_t pid, struct hak_identity *ret);
 
-/* What may change while it runs one program: all but start time and executable, and `user`, which
- * stays. As above; untouched on failure. */
+/* Reads again what may change while the process runs one program: all but start time and
+ * executable. `user` stays. Errors as above; on failure *id is unchanged. */
 int hak_identity_refresh(int procfd, struct hak_identity *id);
 
-/* Start time alone, in ticks since boot. */
+/* Reads the start time alone, in ticks since boot. */
 int hak_start_ticks(int procfd, uint64_t *ret);
 
-/* Fills in `user`. Apart, since it asks the name service: once for each user, then from memory. */
+/*
+ * Fills in `user`. A separate function, because it asks the name service: once for each user, then
+ * from memory.
+ */
 void hak_identity_name_user(struct hak_identity *id);
-/* From now on it is asked anew. */
+/* Makes the next look-ups ask the name service again. */
 void hak_identity_forget_users(void);
 
 #endif

@@ -18,7 +18,7 @@ static uint64_t secret(void)
 	return value |= 1;
 }
 
-/* Both halves of the product: what is the same in one differs in the other. */
+/* Joins both halves of the product: keys that agree in one half differ in the other. */
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	unsigned __int128 product = (unsigned __int128)a * b;

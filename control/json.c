@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON by json-c, see json.h. Running out of memory while an answer is built ends the program: it
- * has changed nothing yet that a half answer would not misreport.
+ * JSON by json-c, see json.h. When memory runs out while an answer is built, the program ends: it
+ * has changed nothing yet, and half an answer would mislead.
  */
 #include <err.h>
 #include <errno.h>

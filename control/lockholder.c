@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who holds a lock, see lockholder.h. /proc/PID/fdinfo/N has a line for each lock of that file:
- *	lock:	1: OFDLCK ADVISORY  WRITE -1 00:01:2057 0 0
+ * Finds the holder of a lock, see lockholder.h. /proc/PID/fdinfo/N has a line for each lock of that
+ * file:
+ * 	lock:	1: OFDLCK ADVISORY  WRITE -1 00:01:2057 0 0
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -21,19 +22,19 @@
 #include "control/lockholder.h"
 #include "control/reader.h"
 
-/* Of the processor, for all processes; for those of one user; for one process. */
+/* Processor time for all processes, for those of one user, and for one process. */
 #define ALL_NS	   300000000
 #define USER_NS	   50000000
 #define PROCESS_NS 10000000
 
-/* The first and last byte of a lock stand at the end of its line. */
+/* The first and last byte of a lock are at the end of its line. */
 static bool holds(int piddir, const char *number, unsigned byte)
 {
 	char path[48], text[4096], *rest = text, *line;
 	bool found = false;
 
 	snprintf(path, sizeof(path), "fdinfo/%.16s", number);
-	/* The number may be another file's by now, one whose fdinfo can be made to wait. */
+	/* The number may lead to another file by now, to one whose fdinfo may block. */
 	if (hak_reader_text(piddir, path, text, sizeof(text)) <= 0)
 		return false;
 	while (!found && (line = strsep(&rest, "\n"))) {
@@ -65,7 +66,10 @@ static bool process_holds(int piddir, const struct stat *file, unsigned byte)
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		/* Of anything: a filesystem that never answers must not be asked. */
+		/*
+		 * The descriptor may be any file, and a filesystem that never answers must not be
+		 * asked.
+		 */
 		if (statx(dirfd(d), entry->d_name, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0 ||
 		    st.stx_ino != file->st_ino || st.stx_dev_major != major(file->st_dev) ||
 		    st.stx_dev_minor != minor(file->st_dev))

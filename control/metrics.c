@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures for Prometheus, see metrics.h. A family is one name with its help, and one or more
- * figures, told apart by one more label ("tier", "state"); families() has them in order.
+ * Figures for Prometheus, see metrics.h. A family is one name with its help and one or more
+ * figures, which one more label ("tier", "state") tells apart. families() has them in order.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 struct hak_series {
 	char unit[HAK_LABEL_BYTES], command[HAK_LABEL_BYTES], policy[HAK_LABEL_BYTES];
 	struct hak_figures sum;
-	struct hak_series *next; /* in the order they were made */
+	struct hak_series *next; /* in the order in which they were made */
 };
 
 struct hak_metrics {
@@ -28,8 +28,8 @@ struct hak_metrics {
 /* One name, with the figures [first, first + n) behind it. */
 struct family {
 	char name[FAMILY_BYTES];	 /* with its unit, without _total */
-	const char *help, *unit, *label; /* unit "": none; label NULL: one figure alone */
-	const char *const *words;	 /* of the label, or NULL: tiers */
+	const char *help, *unit, *label; /* unit "": none; label NULL: one figure only */
+	const char *const *words;	 /* values of the label, or NULL: tiers */
 	unsigned first, n;
 	bool counter, nanoseconds, daemon;
 };
@@ -77,7 +77,7 @@ enum {
 };
 #define FAMILIES (COUNTER_ROWS + DERIVED)
 
-/* All families, in order; worked out once. */
+/* All families, in order; computed once. */
 struct families {
 	struct family family[FAMILIES];
 	const struct family *by_name[FAMILIES]; /* sorted */
@@ -107,8 +107,9 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /*
- * "sys.mmap.ns" is hakmem_sys_mmap_seconds: Prometheus counts in seconds and bytes, and a unit ends
- * the name. A last word "count" goes, as it is reserved; "_total" comes with the sample.
+ * "sys.mmap.ns" becomes hakmem_sys_mmap_seconds: Prometheus counts in seconds and bytes, and a name
+ * ends with its unit. A last word "count" is dropped, because it is reserved; the sample adds
+ * "_total".
  */
 static void name_family(struct family *f, const struct hak_counter_row *row)
 {
@@ -131,7 +132,7 @@ static void name_family(struct family *f, const struct hak_counter_row *row)
 	}
 }
 
-/* The `i`th family, whose first figure is `first`. */
+/* Makes the `i`th family, whose first figure is `first`. */
 static void make_family(size_t i, unsigned first, struct family *ret)
 {
 	*ret = (struct family){ .first = first };
@@ -240,7 +241,7 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 	ret->value[HAK_FIGURE_REQUESTED] = m.requested;
 	ret->value[HAK_FIGURE_RSS] = hak_segment_rss(seg, exact_rss);
 	ret->value[HAK_FIGURE_PROCESSES] = 1;
-	/* A writer at work, or one that died at it, is not the process's delay. */
+	/* A writer at work, or one that died at work, is no delay of the process. */
 	pending = !seg->header.locked && hak_segment_read_tune(seg, &tune) == 0 &&
 		  !(tune.generation_seq & 1) && tune.generation_seq != snap->applied;
 	ret->value[HAK_FIGURE_PENDING] = pending;
@@ -292,7 +293,7 @@ void hak_metrics_free(struct hak_metrics *m)
 	free(m);
 }
 
-/* Made fit to print, and cut. */
+/* Copies a label, made fit to print, and cut. */
 static void copy_label(char out[HAK_LABEL_BYTES], const char *text)
 {
 	hak_escape(text ? text : "", out, HAK_LABEL_BYTES);
@@ -321,7 +322,7 @@ static struct hak_series *append(struct hak_metrics *m, const struct hak_series 
 	return s;
 }
 
-/* Labels of what has no series of its own in that unit. */
+/* Returns the labels for figures that have no series of their own in that unit. */
 static struct hak_series other_of(const char *unit)
 {
 	struct hak_series labels = { .command = "other" };
@@ -348,8 +349,8 @@ static void take_out(struct hak_metrics *m, struct hak_series *s)
 	free(s);
 }
 
-/* Moves what the series counted into its unit's "other", or else that of no unit, which may be what
- * it becomes. */
+/* Moves the counts of the series into its unit's "other", or into that of no unit. The series may
+ * become that "other" itself. */
 static void merge(struct hak_metrics *m, struct hak_series *s, bool into_unit)
 {
 	struct hak_series of_unit = other_of(s->unit), of_none = other_of("");
@@ -369,8 +370,7 @@ static void merge(struct hak_metrics *m, struct hak_series *s, bool into_unit)
 	s->policy[0] = '\0';
 }
 
-/* The series that has been there for longest of those without a process, of that unit or of any
- * (NULL). */
+/* Returns the oldest series without a process, of that unit or of any (NULL). */
 static struct hak_series *idle_one(const struct hak_metrics *m, const char *unit)
 {
 	for (struct hak_series *s = m->first; s; s = s->next) {
@@ -382,7 +382,7 @@ static struct hak_series *idle_one(const struct hak_metrics *m, const char *unit
 	return NULL;
 }
 
-/* Whether there is room for one more of that unit, made if need be. */
+/* Returns whether there is room for one more series of that unit, made if necessary. */
 static bool room_in_unit(struct hak_metrics *m, const char *unit)
 {
 	struct hak_series *idle;
@@ -411,7 +411,7 @@ static bool room(struct hak_metrics *m)
 	return true;
 }
 
-/* Where what has these labels is counted: the series there is, a new one, or an "other". */
+/* Returns the series that counts for these labels: an existing one, a new one, or an "other". */
 static struct hak_series *series(struct hak_metrics *m, struct hak_series *labels)
 {
 	struct hak_series *s = find(m, labels);
@@ -497,8 +497,9 @@ static void put_sample(FILE *to, const struct family *f, unsigned i, const struc
 }
 
 /*
- * How long this machine's processes waited for memory (PSI), as the kernel counts it. Not of any
- * process: it has no labels of theirs. Where the kernel does not say, there is no such family.
+ * Prints how long this machine's processes waited for memory (PSI), as the kernel counts it. The
+ * figure belongs to no process, so it has no process labels. Where the kernel does not tell, the
+ * family is absent.
  */
 static void put_pressure(enum hak_metrics_format format, FILE *to)
 {
@@ -544,7 +545,10 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 
 	for (size_t i = 0; i < FAMILIES; i++) {
 		const struct family *f = &families()->family[i];
-		/* The older format has the sample's name where OpenMetrics has the family's. */
+		/*
+		 * In the older format the name of the sample stands where OpenMetrics has the name
+		 * of the family.
+		 */
 		const char *end = f->counter && !open ? "_total" : "";
 
 		if (f->daemon && m->source != HAK_METRICS_DAEMON)
@@ -615,7 +619,7 @@ bool hak_figures_load(struct hak_figures *f, const char *line)
 	return true;
 }
 
-/* Labels hold no tab and no newline: they were escaped. */
+/* Labels hold no tab and no newline, because they were escaped. */
 void hak_metrics_save(const struct hak_metrics *m, FILE *to)
 {
 	for (const struct hak_series *s = m->first; s; s = s->next) {
@@ -624,7 +628,7 @@ void hak_metrics_save(const struct hak_metrics *m, FILE *to)
 	}
 }
 
-/* One field up to the next tab, which *line is moved behind. */
+/* Loads one field up to the next tab, and moves *line behind the tab. */
 static bool load_label(const char **line, char out[HAK_LABEL_BYTES])
 {
 	size_t bytes = strcspn(*line, "\t\n");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel has had for longer than the headers of glibc 2.31 know: numbers alone. Includes
- * what would define them, so that they are never defined twice.
+ * Numbers of the kernel that the headers of glibc 2.31 do not know. This header includes the
+ * headers that would define them, so that they are never defined twice.
  *
- * For: control/, bpf/, hakmemctl.
+ * For control/, bpf/ and hakmemctl.
  */
 #ifndef HAK_MISSING_H
 #define HAK_MISSING_H

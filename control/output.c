@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Files that are written, see output.h.
- */
+/* Files that hakmemctl writes, see output.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,7 +20,7 @@
 #include "control/missing.h"
 #include "control/output.h"
 
-#define LINKS_MAX   40 /* as the kernel has it */
+#define LINKS_MAX   40 /* the kernel's limit */
 #define NAMES_TRIED 16
 
 /* -- a new file in an opened folder ------------------------------------------------------------ */
@@ -40,8 +38,8 @@ static int write_all(int fd, const char *text, size_t bytes)
 	return 0;
 }
 
-/* A descriptor and the name, or -errno. No other user can open it until it is whole: an ACL that
- * the folder gives to new files grants nothing while the group has no bits. */
+/* Returns a descriptor and the name, or -errno. No other user can open the file until it is whole:
+ * an ACL that the folder gives to new files grants nothing while the group has no bits. */
 static int create_temporary(int folder, char name[32])
 {
 	uint64_t number;
@@ -81,8 +79,8 @@ int hak_replace_at(int folder, const char *name, const char *text, size_t bytes)
 	return r;
 }
 
-/* -- who can have put something there ---------------------------------------------------------- */
-/* A few numbers of a file in /proc; how many there are. */
+/* -- the users that can have put an entry there ------------------------------------------------ */
+/* Reads a few numbers of a file in /proc; returns how many there are. */
 static int read_numbers(const char *path, unsigned long long *ret, int n)
 {
 	FILE *f = fopen(path, "re");
@@ -95,8 +93,8 @@ static int read_numbers(const char *path, unsigned long long *ret, int n)
 	return have;
 }
 
-/* Whether the number may stand for every user that this user namespace has no number for: one that
- * maps all of them has none such. */
+/* Returns whether the number may stand for users that have no number in this user namespace. A
+ * namespace that maps all users has no such number. */
 static bool stands_for_others(uid_t uid)
 {
 	unsigned long long overflow = 65534, map[3];
@@ -111,9 +109,9 @@ static bool ours(uid_t uid)
 	return (uid == 0 || uid == geteuid()) && !stands_for_others(uid);
 }
 
-/* Whose folders count as root's: the owner of / decides over every path. In a user namespace that
- * does not know the machine's root, that is another number than 0, and then / alone is known to be
- * his. */
+/* Returns whether the folder counts as root's: the owner of / decides over every path. In a user
+ * namespace that does not know the machine's root, that owner has another number than 0, and then
+ * only / itself is known to belong to that owner. */
 static bool our_folder(const struct stat *folder)
 {
 	struct stat root;
@@ -126,12 +124,12 @@ static bool our_folder(const struct stat *folder)
 	       (root.st_dev == folder->st_dev && root.st_ino == folder->st_ino);
 }
 
-/* Whether only root and this user can have put the entry into the folder. */
+/* Returns whether only root and this user can have put the entry into the folder. */
 static bool put_by_us(const struct stat *folder, const struct stat *entry)
 {
 	if (!our_folder(folder))
 		return false;
-	/* An ACL that lets others write shows in the group's bits. */
+	/* An ACL that lets other users write shows in the group's bits. */
 	if (!(folder->st_mode & (S_IWGRP | S_IWOTH)))
 		return true;
 	return folder->st_mode & S_ISVTX && ours(entry->st_uid);
@@ -140,17 +138,17 @@ static bool put_by_us(const struct stat *folder, const struct stat *entry)
 /* -- where a path leads ------------------------------------------------------------------------ */
 struct place {
 	int folder; /* O_PATH */
-	int own;    /* a descriptor of this process, where that is meant; or -1 */
+	int own;    /* a descriptor of this process, if the path means one; or -1 */
 	bool exists;
-	struct stat st; /* of what exists, never a link */
+	struct stat st; /* of an existing file, never a link */
 	char name[NAME_MAX + 1];
 };
 
 struct walk {
-	struct place *at;    /* folder: how far it is */
-	char rest[PATH_MAX]; /* of the path */
+	struct place *at;    /* folder: the position of the walk */
+	char rest[PATH_MAX]; /* the remaining path */
 	unsigned links;
-	bool elsewhere; /* behind a link of /proc: "/" may be another machine's */
+	bool elsewhere; /* behind a link of /proc: "/" may be another system's */
 	char *why;
 };
 
@@ -167,7 +165,7 @@ static int say(char why[HAK_WHY_TEXT], int error)
 	return error;
 }
 
-/* Goes on from that folder, -errno included. */
+/* Continues the walk in that folder; fd may be -errno. */
 static int enter(struct walk *w, int fd)
 {
 	if (fd < 0)
@@ -184,7 +182,9 @@ static int open_folder(int at, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The next component into at->name, "" at the end. *last: none follows, and no slash does. */
+/*
+ * Copies the next component into at->name, "" at the end. *last: none follows, and no slash does.
+ */
 static int next_component(struct walk *w, bool *last)
 {
 	char *p = w->rest + strspn(w->rest, "/");
@@ -199,7 +199,7 @@ static int next_component(struct walk *w, bool *last)
 	return 0;
 }
 
-/* Whether `folder` is the /proc/self/fd of this process. */
+/* Returns whether `folder` is the /proc/self/fd of this process. */
 static bool is_own_descriptors(const struct stat *folder)
 {
 	struct stat own;
@@ -208,7 +208,7 @@ static bool is_own_descriptors(const struct stat *folder)
 	       own.st_ino == folder->st_ino;
 }
 
-/* A link of /proc that leads to what a process has, whatever its text says. */
+/* A magic link of /proc leads to an object of a process, whatever its text says. */
 static bool is_magic(const struct walk *w, int link)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
@@ -220,7 +220,7 @@ static bool is_magic(const struct walk *w, int link)
 	fd = (int)syscall(SYS_openat2, w->at->folder, w->at->name, &how, sizeof(how));
 	if (fd >= 0)
 		close(fd);
-	/* Without openat2() all are: the kernel follows the others as well. */
+	/* Without openat2() all links count as magic: the kernel can follow the others as well. */
 	return fd < 0 && (errno == ELOOP || errno == ENOSYS || errno == EPERM);
 }
 
@@ -246,7 +246,7 @@ static int follow_magic(struct walk *w)
 	return enter(w, fd);
 }
 
-/* Puts what the link says before the rest of the path. */
+/* Puts the text of the link before the rest of the path. */
 static int follow(struct walk *w, int link)
 {
 	char to[PATH_MAX], joined[PATH_MAX];
@@ -264,7 +264,7 @@ static int follow(struct walk *w, int link)
 	return *to == '/' ? enter(w, open_folder(AT_FDCWD, "/")) : 0;
 }
 
-/* 0: go on; 1: it is a descriptor of this process. */
+/* Returns 0: go on; 1: the link is a descriptor of this process. */
 static int take_link(struct walk *w, int link, const struct stat *st, bool last)
 {
 	struct stat folder;
@@ -287,7 +287,7 @@ static int take_link(struct walk *w, int link, const struct stat *st, bool last)
 			      "followed");
 }
 
-/* One component. 1: the walk has ended; 0: it goes on; or -errno. */
+/* Walks one component. Returns 1: the walk has ended; 0: it goes on; or -errno. */
 static int step(struct walk *w)
 {
 	struct place *at = w->at;
@@ -314,8 +314,8 @@ static int step(struct walk *w)
 	return r;
 }
 
-/* The names of this process's own descriptors, which need no walk: the links on the way to them are
- * root's, whom a user namespace need not know. Or -1. */
+/* Recognises the names of this process's own descriptors, which need no walk: the links on the way
+ * to them are root's, and a user namespace need not know root. Returns -1 for other names. */
 static int own_by_name(const char *path)
 {
 	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
@@ -360,7 +360,7 @@ static int find_place(const char *path, struct place *ret, char why[HAK_WHY_TEXT
 }
 
 /* -- what may be written there ----------------------------------------------------------------- */
-/* Those that this program opened itself are closed by exec; what was given to it is not. */
+/* Descriptors that this program opened itself are close-on-exec; inherited ones are not. */
 static int check_own(int fd, char why[HAK_WHY_TEXT])
 {
 	int flags = fcntl(fd, F_GETFL), at_exec = fcntl(fd, F_GETFD);
@@ -419,7 +419,7 @@ static bool is_replaced(const struct place *p)
 	return !p->exists || S_ISREG(p->st.st_mode);
 }
 
-/* Finds it and checks it; the caller leaves it. */
+/* Finds the path and checks it; the caller calls leave(). */
 static int prepare(const char *path, struct place *ret, char why[HAK_WHY_TEXT])
 {
 	struct stat folder;
@@ -440,7 +440,10 @@ static int prepare(const char *path, struct place *ret, char why[HAK_WHY_TEXT])
 	return r;
 }
 
-/* A device or FIFO itself. That another stands there by now is against what put_by_us() says. */
+/*
+ * Writes to a device or FIFO itself. By the rule of put_by_us() no other file can have taken its
+ * place.
+ */
 static int write_special(const struct place *p, const char *text, size_t bytes)
 {
 	int fd = openat(p->folder, p->name, O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC), r;
@@ -477,7 +480,7 @@ int hak_output(const char *path, const char *text, size_t bytes, char why[HAK_WH
 	if (r < 0)
 		return r;
 	if (p.own >= 0) {
-		/* What was printed before stands before. */
+		/* Text that was printed before stays in front. */
 		fflush(stdout);
 		r = write_all(p.own, text, bytes);
 	} else if (is_replaced(&p)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page-out, see pageout.h. The ranges are read under their seqlock, sorted, and then met by the
- * mappings of the process in one walk: both are in order of address.
+ * Page-out, see pageout.h. The ranges are read under their seqlock and sorted. One walk then
+ * matches them with the mappings of the process, which are in order of address as well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include "control/tunewrite.h"
 
 #define BATCH	    HAK_READER_PARTS /* ranges in one system call */
-#define PIECE_BYTES (16u << 20)	     /* of one range in one: it cannot be stopped */
+#define PIECE_BYTES (16u << 20)	     /* of one range in one call, which cannot be stopped */
 #define MAX_BYTES   (64ull << 30)
 #define MAX_NS	    (5ull * 1000000000)
 
@@ -35,7 +35,9 @@ static bool has_sys_nice(void)
 	return data[CAP_SYS_NICE / 32].effective & (1u << (CAP_SYS_NICE % 32));
 }
 
-/* 1, 0, or -errno. A header line, then one for each device or file in use. */
+/*
+ * Returns 1, 0, or -errno. The file has a header line, then a line for each device or file in use.
+ */
 static int has_swap(void)
 {
 	FILE *f = fopen("/proc/swaps", "re");
@@ -89,7 +91,7 @@ static int set_lock(const struct hak_segment *seg, short type)
 	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 }
 
-/* The process looks at the lock when it is woken, not otherwise. */
+/* The process looks at the lock only when it is woken. */
 int hak_pageout_attach(const struct hak_segment *seg)
 {
 	int r = set_lock(seg, F_WRLCK);
@@ -111,11 +113,11 @@ struct range {
 struct plan {
 	struct range lazy[HAK_LAZY_RANGES]; /* as published, sorted */
 	unsigned lazy_n, next;
-	struct iovec part[2 * HAK_LAZY_RANGES]; /* what of them is private and anonymous */
+	struct iovec part[2 * HAK_LAZY_RANGES]; /* the private and anonymous parts of these */
 	unsigned parts;
 	uint64_t bytes, max_bytes;
 	uint64_t stats_ino; /* of the segment */
-	bool mapped;	    /* by the process: the memory is that of the segment's program */
+	bool mapped;	    /* by the process: the memory belongs to the program of the segment */
 };
 
 static int by_start(const void *a, const void *b)
@@ -154,8 +156,8 @@ static bool is_private_anonymous(const struct hak_mapping *map)
 		strncmp(map->path, "[anon:", 6) == 0);
 }
 
-/* The parts of published ranges within this mapping; ranges that begin behind it wait for the next.
- */
+/* Collects the parts of published ranges within this mapping. Ranges that begin behind it wait for
+ * the next mapping. */
 static int meet_mapping(const struct hak_mapping *map, void *arg)
 {
 	struct plan *plan = arg;
@@ -203,7 +205,7 @@ static unsigned take_batch(struct iovec **part, struct iovec *end, struct iovec 
 	return n;
 }
 
-/* One bad range fails its batch half-way; the rest of the batch is then tried range by range. */
+/* One bad range fails its batch half-way. The rest of the batch is then tried range by range. */
 static int page_out(int pidfd, struct iovec *part, unsigned parts)
 {
 	struct iovec *end = part + parts, batch[BATCH];
@@ -244,7 +246,7 @@ static int run(const struct hak_segment *seg, uint64_t max_bytes, bool exact, ui
 	r = read_ranges(seg, plan);
 	if (r == 0 && plan->lazy_n)
 		r = hak_each_mapping(seg->procfd, meet_mapping, plan);
-	/* Another program was executed: what it has at these addresses was never published. */
+	/* Another program was executed, whose memory at these addresses was never published. */
 	if (r >= 0 && plan->parts && !plan->mapped)
 		r = -ESRCH;
 	if (r >= 0 && plan->parts) {

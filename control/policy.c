@@ -12,9 +12,9 @@
 
 #define US	     1000u /* nanoseconds */
 #define PATTERNS_MAX 256u  /* of one kind in one file */
-#define LINES_MAX    16u   /* of one file that are told to be bad */
-#define LEVELS_MAX   64u   /* of control groups around one */
-#define COMM_LENGTH  15	   /* as much as the kernel keeps */
+#define LINES_MAX    16u   /* most bad lines reported for one file */
+#define LEVELS_MAX   64u   /* most control groups around a group */
+#define COMM_LENGTH  15	   /* the length that the kernel keeps */
 
 #define THRESHOLD_US 150000u
 #define WINDOW_US    2000000u
@@ -91,7 +91,7 @@ static int add_pattern(char ***patterns, const char *text, size_t bytes)
 	return grown[n] ? 0 : -ENOMEM;
 }
 
-/* Words; more of them may follow in another line; an empty value forgets those before it. */
+/* Takes words; another line may add more; an empty value drops the words before it. */
 static int take_match(struct hak_policy *policy, const char *name, const char *value,
 		      char why[HAK_WHY_TEXT])
 {
@@ -144,7 +144,7 @@ static uint32_t letters_of(const char *pattern)
 	return n;
 }
 
-/* After all lines of [Match]. */
+/* Called after all lines of [Match]. */
 static void rank(struct hak_policy *policy)
 {
 	policy->letters = UINT32_MAX;
@@ -251,7 +251,7 @@ static int parse_time(const struct setting *s, const char *value, uint64_t *ret,
 	return 0;
 }
 
-/* "12.5%" in thousandths of the window, whatever the locale. */
+/* Parses "12.5%" to thousandths of the window, in any locale. */
 static int parse_share(const char *value, uint64_t *ret, char why[HAK_WHY_TEXT])
 {
 	unsigned whole = 0, tenths = 0;
@@ -367,7 +367,7 @@ static int see(const struct hak_conf_line *line, void *arg, char why[HAK_WHY_TEX
 	return -EINVAL;
 }
 
-/* Lines that might have been meant for [Match] count as such. */
+/* A line that might have been meant for [Match] counts as a line of [Match]. */
 static void bad(const char *path, unsigned line, const char *section, const char *why, void *arg)
 {
 	struct loading *l = arg;
@@ -540,8 +540,8 @@ static bool match_user(const char *pattern, const struct hak_identity *id)
 }
 
 /*
- * The group or one around it. From the root down, and not for ever: who nests groups takes time of
- * ours, but does not lead out of those that are nested less.
+ * Matches the group or one around it, from the root down and with a limit: a user who nests groups
+ * deeply costs time, but does not escape the patterns for the outer groups.
  */
 static bool match_cgroup(const char *pattern, const char *cgroup)
 {
@@ -560,7 +560,7 @@ static bool match_cgroup(const char *pattern, const char *cgroup)
 	return found;
 }
 
-/* The slice or one around it: a-b.slice lies in a.slice, and all in -.slice. */
+/* Matches the slice or one around it: a-b.slice lies in a.slice, and all slices lie in -.slice. */
 static bool match_slice(const char *pattern, const char *slice)
 {
 	char name[HAK_UNIT_NAME_BYTES], *dash;

@@ -32,8 +32,8 @@ int hak_proc_check(char why[HAK_WHY_TEXT])
 	return -ENODEV;
 }
 
-/* The kernel makes such a file whole at the first read: one that fills less than there is room for
- * has reached its end, and another would only say so. */
+/* The kernel makes such a file whole at the first read. A read that returns less than there is room
+ * for has reached the end of the file, so no second read follows. */
 ssize_t hak_proc_read(int dir, const char *name, char *buf, size_t bytes)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
@@ -62,7 +62,10 @@ ssize_t hak_proc_read_comm(int dir, const char *name, char *buf, size_t bytes)
 	return n;
 }
 
-/* Where the field begins; NULL. The command in field 2 may hold any character, ')' included. */
+/*
+ * Returns where the field begins, or NULL. The command in field 2 may hold any character, including
+ * ')'.
+ */
 static const char *find_field(const char *text, unsigned field)
 {
 	const char *p = strrchr(text, ')');

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reader and its keeper, see reader.h. Program and keeper, program and reader have a socket
- * each; all messages are of a fixed size but for the data behind an answer. Neither child allocates
- * memory, or has a descriptor besides its socket and what a request is about.
+ * The reader and its keeper, see reader.h. One socket joins program and keeper, another one program
+ * and reader. All messages have a fixed size, apart from the data behind an answer. Neither child
+ * allocates memory, or has a descriptor besides its socket and that of the current request.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,10 @@
 #define SLEEP_MS       100
 #define SLEEP_NAMED_MS 2000
 #define RUNS	       10u
-/* Shorter sleeps are a processor's that wakes up, or what the kernel has not yet added up. */
+/*
+ * Shorter sleeps are those of a processor that wakes up, or time that the kernel has not yet added
+ * up.
+ */
 #define SLEEP_LEAST_NS 5000000
 /* The one at work, and those that were killed and are still in a system call. */
 #define READERS 32u
@@ -44,12 +47,12 @@ struct request {
 };
 
 struct wish {
-	bool reader; /* a new one, in place of the one before; else nothing but the answer */
+	bool reader; /* a new reader replaces the one before; otherwise only the answer is wanted */
 };
 
 struct grant {
 	pid_t reader;  /* or -errno */
-	unsigned left; /* that are not dead, before this one */
+	unsigned left; /* earlier readers that are not dead */
 };
 
 /* -- messages ---------------------------------------------------------------------------------- */
@@ -58,7 +61,7 @@ union rights {
 	char room[CMSG_SPACE(sizeof(int))];
 };
 
-/* With a descriptor, unless it is -1. 0 or -errno. */
+/* Sends a descriptor as well, unless it is -1. Returns 0 or -errno. */
 static int send_message(int sock, struct iovec *part, unsigned parts, int fd)
 {
 	union rights rights = { .header = { .cmsg_level = SOL_SOCKET,
@@ -78,7 +81,9 @@ static int send_message(int sock, struct iovec *part, unsigned parts, int fd)
 	return n < 0 ? -errno : 0;
 }
 
-/* *ret_fd: -1 if none came; -EMFILE if one did not fit in. How many bytes, or -errno. */
+/*
+ * *ret_fd is -1 if no descriptor came, -EMFILE if one did not fit in. Returns the bytes, or -errno.
+ */
 static ssize_t receive_message(int sock, struct iovec *part, unsigned parts, int *ret_fd)
 {
 	union rights rights;
@@ -113,7 +118,7 @@ static void drop(int *fd)
 /* -- the reader -------------------------------------------------------------------------------- */
 static char data[HAK_READER_BYTES];
 
-/* The kernel gives out a page at a time. */
+/* The kernel returns one page at a time. */
 static ssize_t fill(int file, size_t bytes)
 {
 	size_t have = 0;
@@ -135,7 +140,7 @@ static ssize_t result_of(ssize_t r)
 	return r < 0 ? -errno : r;
 }
 
-/* What an answer begins with. *ret_fd: what goes with it. */
+/* Returns the beginning of the answer. *ret_fd is the descriptor that goes with it. */
 static ssize_t serve(const struct request *q, int fd, int *file, int *ret_fd)
 {
 	const int dir = fd >= 0 ? fd : AT_FDCWD;
@@ -189,7 +194,7 @@ static void read_for(int sock)
 }
 
 /* -- the keeper -------------------------------------------------------------------------------- */
-/* A new process keeps its socket, as 0, and nothing else that its parent has. */
+/* A new process keeps its socket, as 0, and no other descriptor of its parent. */
 static void leave_parent(int sock)
 {
 	if (sock != 0)
@@ -198,7 +203,7 @@ static void leave_parent(int sock)
 	prctl(PR_SET_NAME, "hakmem-reader");
 }
 
-/* Its end of the socket; *ret: the process, or -errno. */
+/* Returns the parent's end of the socket. *ret is the process, or -errno. */
 static int fork_with_socket(void (*run)(int sock), pid_t *ret)
 {
 	int pair[2];
@@ -223,7 +228,9 @@ static int fork_with_socket(void (*run)(int sock), pid_t *ret)
 
 static void read_until_killed(int sock)
 {
-	/* From within a system call, too, which the end of the socket does not end. */
+	/*
+	 * Also takes effect within a system call, which the end of the socket does not interrupt.
+	 */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	read_for(sock);
 }
@@ -234,7 +241,10 @@ static void keep(int sock)
 	unsigned n = 0;
 	sigset_t all;
 
-	/* Only the program ends us, by its own end. What a terminal sends is for the program. */
+	/*
+	 * Only the end of the program ends this process. Signals of a terminal are meant for the
+	 * program.
+	 */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	for (;;) {
@@ -269,13 +279,13 @@ static struct {
 	pid_t program, keeper;
 	int keeper_sock;
 	int sock;   /* to the reader */
-	int procfd; /* its folder in /proc */
+	int procfd; /* the reader's folder in /proc */
 	int pidfd;
-	int schedstat;		    /* of that */
-	bool given_up;		    /* one may still be in a system call */
+	int schedstat;		    /* in that folder */
+	bool given_up;		    /* a reader that was given up may still be in a system call */
 	uint64_t ran_ns, waited_ns; /* as of the last answer */
-	int64_t slept_ns;	    /* in the file that is read */
-	/* Readers that were given up, and for whom they worked. */
+	int64_t slept_ns;	    /* in the file that is being read */
+	/* Readers that were given up, and the accounts for which they worked. */
 	struct stuck {
 		bool is_set;
 		int pidfd;
@@ -291,7 +301,7 @@ static void drop_reader(void)
 	drop(&r_.schedstat);
 }
 
-/* A child of the program's has one of its own: answers to the one would reach the other. */
+/* A child of the program needs a reader of its own: answers for one would reach the other. */
 static void note_fork(void)
 {
 	if (r_.program == getpid())
@@ -309,7 +319,7 @@ static int start_keeper(void)
 
 	if (r_.keeper_sock >= 0)
 		return 0;
-	/* No handler of ours runs in the child. */
+	/* No signal handler of the program runs in the child. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	r_.keeper_sock = fork_with_socket(keep, &pid);
@@ -318,7 +328,7 @@ static int start_keeper(void)
 	return r_.keeper_sock < 0 ? (int)pid : 0;
 }
 
-/* Asks the keeper, or a new one where it is gone. */
+/* Asks the keeper, or a new keeper if the old one is gone. */
 static int ask_keeper(bool reader, struct grant *ret, int *ret_fd)
 {
 	struct wish wish = { .reader = reader };
@@ -338,8 +348,8 @@ static int ask_keeper(bool reader, struct grant *ret, int *ret_fd)
 	return r < 0 ? r : -EPIPE;
 }
 
-/* So long the reader ran and waited for a processor, since it began. Without CONFIG_SCHED_INFO
- * the times are unknown, and count as sleep. */
+/* Reads how long the reader ran and waited for a processor, since it began. Without
+ * CONFIG_SCHED_INFO the times are unknown, and count as sleep. */
 static void read_times(uint64_t *ran_ns, uint64_t *waited_ns)
 {
 	char text[80];
@@ -387,8 +397,8 @@ static int64_t sleep_limit_ms(void)
 	return hak_budget_is_set() ? SLEEP_MS : SLEEP_NAMED_MS;
 }
 
-/* Whether it answers within the limit. On a busy machine one that is found running has slept for
- * less. */
+/* Returns whether the reader answers within the limit. On a busy machine a reader that is found
+ * running has slept for less. */
 static bool answers(void)
 {
 	const int64_t limit_ms = sleep_limit_ms();
@@ -412,8 +422,8 @@ static bool answers(void)
 	return false;
 }
 
-/* Charges what happened since we had slept for `before_ns`. On a busy machine both the reader and
- * we wait for a processor. */
+/* Charges what happened since the program had slept for `before_ns`. On a busy machine both reader
+ * and program wait for a processor. */
 static void charge(int64_t before_ns)
 {
 	int64_t took_ns = hak_slept_ns() - before_ns, ran_ns, waited_ns, slept_ns;
@@ -456,8 +466,8 @@ static bool has_ended(int pidfd)
 	return pidfd < 0 || poll(&p, 1, 0) != 0;
 }
 
-/* Whether a reader that was given up for the account at work still lives. Root's processes are the
- * machine's own. */
+/* Returns whether a reader that was given up for the account at work still lives. Root's processes
+ * belong to the machine and do not count. */
 static bool is_stuck(void)
 {
 	bool found = false;
@@ -489,7 +499,10 @@ static void note_stuck(void)
 		}
 }
 
-/* What the reader answers. One that does not is killed, at once, whatever comes next. */
+/*
+ * Returns the answer of the reader. A reader that does not answer is killed at once, before any
+ * other request.
+ */
 static ssize_t ask(const struct request *q, int fd, void *buf, size_t bytes, int *ret_fd)
 {
 	uint64_t begun_ns = hak_monotonic_ns();
@@ -507,7 +520,7 @@ static ssize_t ask(const struct request *q, int fd, void *buf, size_t bytes, int
 	if (r < 0)
 		return r;
 	n = exchange(q, fd, buf, bytes, &got);
-	if (n == -EPIPE) /* somebody killed it */
+	if (n == -EPIPE) /* the reader was killed from outside */
 		n = -ETIME;
 	if (n == -ETIME) {
 		note_stuck();

@@ -64,7 +64,7 @@ static uint64_t count_changed(const struct hak_segment *seg)
 	return changed;
 }
 
-/* What an administrator should know before anything else; "" for nothing. */
+/* Writes the most important fact for an administrator; "" for nothing. */
 static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 {
 	static const char *const library[] = {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What there is to say about one process, as JSON: the rows of hakmemctl's answers, made here and
- * nowhere else, so that they are the same whether hakmemctl reads the segment or hakmemd does and
- * sends them over the bus.
+ * The reports about one process, as JSON: the rows of hakmemctl's answers. Only this module makes
+ * them, so that they are the same whether hakmemctl reads the segment or hakmemd does and sends
+ * them over the bus.
  *
- * For: hakmemctl, hakmemd.
+ * For hakmemctl and hakmemd.
  */
 #ifndef HAK_REPORT_H
 #define HAK_REPORT_H
@@ -13,7 +13,7 @@
 #include "control/segment.h"
 
 enum hak_report {
-	HAK_REPORT_LIST,     /* an object: who it is, sums */
+	HAK_REPORT_LIST,     /* an object: identity and sums */
 	HAK_REPORT_STATS,    /* an object: all counters */
 	HAK_REPORT_CLASSES,  /* the same with every size class */
 	HAK_REPORT_VALUES,   /* an array: each tunable, in force and by origin */
@@ -23,15 +23,15 @@ enum hak_report {
 const char *hak_report_word(enum hak_report what);
 int hak_report_of(const char *word, enum hak_report *ret); /* 0 or -EINVAL */
 
-/* `exact`: resident memory by smaps_rollup, which takes long for large processes, where a report
- * says it at all but in lists. 0; -ESRCH, it ended meanwhile; or the error of a read. */
+/* With `exact` a report has resident memory by smaps_rollup, which takes long for large processes;
+ * lists do not. Returns 0; -ESRCH: the process ended meanwhile; or the error of a read. */
 int hak_report_make(const struct hak_segment *seg, enum hak_report what, bool exact,
 		    struct json_object **ret);
 
-/* A new object with pid, comm and uid of the process. */
+/* Returns a new object with pid, comm and uid of the process. */
 struct json_object *hak_report_process(const struct hak_segment *seg);
 
-/* Adds what there is to say of a tunable to `o`, and returns it. */
+/* Adds the description of a tunable to `o`, and returns `o`. */
 struct json_object *hak_report_tunable(struct json_object *o, uint16_t id,
 				       const struct hak_spec *spec, uint64_t dflt, unsigned when);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Questions to one process and their answers, see request.h.
- */
+/* Requests to one process and their answers, see request.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +10,18 @@
 #include "control/request.h"
 #include "control/snapshot.h"
 
-/* How long a process gets to take up what was paged out; it is awake if it is ever. */
+/*
+ * Time for a process to take up what was paged out; a process that is awake takes it up within
+ * this.
+ */
 #define TELL_NS 100000000u
 
-/* What becomes of one wish. */
+/* The outcome of one wish. */
 struct outcome {
 	struct hak_change change;
 	char name[HAK_NAME_BYTES];
-	const char *result;	 /* NULL: to be written, or judged when the process has answered */
-	bool was_known, was_set; /* the admin layer before, where it could be read */
+	const char *result;	 /* NULL: to be written, or judged after the answer */
+	bool was_known, was_set; /* the admin layer before, if it could be read */
 	uint64_t was, was_until_ns, was_in_force;
 	char reason[HAK_WHY_TEXT];
 };
@@ -44,7 +45,7 @@ struct hak_request {
 	struct outcome outcome[]; /* [n] */
 };
 
-/* Why it has not answered yet; `then` is what it does as soon as it wakes. */
+/* Says why the process has not answered yet; `then` is what it does as soon as it wakes. */
 static void why_pending(const struct hak_segment *seg, const char *then, char why[HAK_WHY_TEXT])
 {
 	if (hak_segment_stopped(seg))
@@ -63,8 +64,8 @@ static void outcome_is(struct outcome *o, const char *result, const char *reason
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
 }
 
-/* Turns a wish into a change by the process's own table; o->result is set if that is the end of it.
- */
+/* Turns a wish into a change by the process's own table. Sets o->result if that settles the
+ * wish. */
 static void plan(const struct hak_segment *seg, const struct hak_wishes *wishes,
 		 const struct hak_wish *wish, struct outcome *o)
 {
@@ -91,7 +92,7 @@ static void plan(const struct hak_segment *seg, const struct hak_wishes *wishes,
 		outcome_is(o, "refused", "takes effect at start only; see hakmemctl run");
 }
 
-/* Index of each change that is still to be written, packed. */
+/* Packs the changes that are still to be written. */
 static size_t pack(const struct outcome *outcomes, size_t n, struct hak_change *changes)
 {
 	size_t used = 0;
@@ -118,7 +119,7 @@ static void foretell(const struct hak_segment *seg, struct outcome *o)
 	}
 }
 
-/* After the generation was applied: what the process says about this one. */
+/* Judges one change by what the process says, after the generation was applied. */
 static void judge(const struct hak_segment *seg, struct outcome *o,
 		  const struct hak_tunable_state *s)
 {
@@ -147,7 +148,7 @@ static void finish_all(struct outcome *outcomes, size_t n, const char *result, c
 			outcome_is(&outcomes[i], result, reason);
 }
 
-/* What undoing it would have to restore. */
+/* Notes what undoing the change would have to restore. */
 static void remember(const struct hak_segment *seg, struct hak_request *a)
 {
 	struct hak_tunable_state *states;
@@ -169,7 +170,7 @@ static void remember(const struct hak_segment *seg, struct hak_request *a)
 	free(states);
 }
 
-/* Writes what is left to be written. */
+/* Writes the changes that are left. */
 static void write_all(const struct hak_segment *seg, struct hak_request *a)
 {
 	struct hak_change changes[HAK_MAX_TUNABLES];
@@ -187,7 +188,7 @@ static void write_all(const struct hak_segment *seg, struct hak_request *a)
 	}
 }
 
-/* A reset of everything: each tunable that has an admin layer. */
+/* Plans a reset of each tunable that has an admin layer. */
 static size_t plan_reset_all(const struct hak_segment *seg, struct hak_request *a)
 {
 	struct hak_tune tune;
@@ -225,10 +226,10 @@ struct hak_request *hak_request_change(const struct hak_segment *seg,
 	return a;
 }
 
-/* All that a caller knows who looked away meanwhile. */
+/* The only message for a caller that did not watch the process. */
 static const char gone[] = "the process ended, or executed another program";
 
-/* What came of each change; *states as they are afterwards, NULL if they cannot be read. */
+/* Judges each change. *states are the tunables afterwards, NULL if they cannot be read. */
 static void judge_all(const struct hak_segment *seg, struct hak_request *a, int waited,
 		      struct hak_tunable_state **states)
 {
@@ -338,7 +339,7 @@ struct hak_request *hak_request_purge(const struct hak_segment *seg,
 	return a;
 }
 
-/* Whether the answer is a good one. */
+/* Returns whether the answer is a success. */
 static bool purge_result(const struct hak_segment *seg, struct purge *p, int waited)
 {
 	const char *result = "failed", *reason = NULL;
@@ -373,7 +374,7 @@ static bool purge_result(const struct hak_segment *seg, struct purge *p, int wai
 	return strcmp(result, "failed") != 0 && strcmp(result, "refused") != 0;
 }
 
-/* What was paged out the process finds out when it is asked again. Too late is no failure. */
+/* The process learns what was paged out when it is asked again. Doing so too late is no failure. */
 static void tell(const struct hak_segment *seg)
 {
 	struct hak_purge_answer answer;

@@ -15,8 +15,7 @@
 #include "control/missing.h"
 #include "control/root.h"
 
-/* The kernel answers EAGAIN where a ".." and a rename meet. Renames without end give an error.
- */
+/* The kernel answers EAGAIN where a ".." and a rename meet. Endless renames end in an error. */
 #define TRIES 64
 
 int hak_open_in(int root, const char *path, int flags)
@@ -39,12 +38,15 @@ int hak_open_in(int root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Of stx_mnt_id, which headers before Linux 5.8 have as spare bytes. */
+/* The offset of stx_mnt_id, which headers before Linux 5.8 have as spare bytes. */
 #define MOUNT_AT 0x90
 _Static_assert(sizeof(struct statx) == 256 && MOUNT_AT + sizeof(uint64_t) <= 256,
 	       "struct statx is as in linux/stat.h");
 
-/* False: not known. The mount's number is nobody else's for as long as the descriptor is open. */
+/*
+ * Returns false if the identity is unknown. The mount's number stays unique as long as the
+ * descriptor is open.
+ */
 static bool identify(int fd, struct statx *ret, uint64_t *ret_mount)
 {
 	const unsigned all = STATX_INO | STATX_MNT_ID;
@@ -79,7 +81,7 @@ int hak_root_check(int root, char why[HAK_WHY_TEXT])
 		close(probe);
 		return 0;
 	}
-	/* A seccomp filter older than openat2() says EPERM; for "." the kernel never does. */
+	/* A seccomp filter older than openat2() answers EPERM; the kernel never does so for ".". */
 	if (probe != -ENOSYS && probe != -EPERM) {
 		snprintf(why, HAK_WHY_TEXT, "%s", strerror(-probe));
 		return probe;
@@ -100,8 +102,7 @@ int hak_open_file_of(int fd)
 	if (fd < 0)
 		return fd;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	/* What the kernel knows already: asking a filesystem of a stranger's could take for ever.
-	 */
+	/* Takes what the kernel knows already: an untrusted filesystem might never answer. */
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 		r = -errno;
 	else if (!S_ISREG(st.stx_mode))

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Asking hakmemd for its metrics, see scrape.h.
- */
+/* Asks hakmemd for its metrics, see scrape.h. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -12,7 +10,7 @@
 
 #include "control/scrape.h"
 
-/* The line that asks for a format, without its end. */
+/* The line that requests a format, without its end. */
 static const char *const format_words[] = {
 	[HAK_METRICS_OPENMETRICS] = "openmetrics",
 	[HAK_METRICS_PROMETHEUS] = "prometheus",
@@ -29,7 +27,7 @@ int hak_metrics_format_of(const char *word, enum hak_metrics_format *ret)
 	return -EINVAL;
 }
 
-/* 0 when there is something to do on the socket, -ETIMEDOUT or -errno. */
+/* Returns 0 when the socket is ready, -ETIMEDOUT or -errno. */
 static int await(int fd, short events, uint64_t deadline_ns)
 {
 	for (;;) {
@@ -65,7 +63,7 @@ static int ask(int fd, const char *word, uint64_t deadline_ns)
 	return 0;
 }
 
-/* All that comes, into a growing buffer which is the caller's also on failure. */
+/* Receives all data into a growing buffer, which belongs to the caller also on failure. */
 static int receive(int fd, char **text, size_t *bytes, uint64_t deadline_ns)
 {
 	size_t room = 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Validation of a segment's content and the reads from it. Finding and opening is in find.c. All
- * arithmetic on what a header says is done in 64 bits on 32-bit fields, where no sum or product can
- * wrap.
+ * Validates a segment's content and reads from it. find.c finds and opens segments. All arithmetic
+ * on fields of a header is done in 64 bits on 32-bit fields, where no sum or product can wrap.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,11 +19,11 @@
 #include "control/reader.h"
 #include "control/segment.h"
 
-/* To find the lazy table between two changes. */
+/* Attempts to read the lazy table between two changes. */
 #define SEQ_ATTEMPTS 100
 
 #define STATS_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE)
-/* Of layout 0.1. What later fields hold is unknown in a shorter header. */
+/* The size in layout 0.1. The fields behind it are unknown in a shorter header. */
 #define HEADER_BYTES_MIN offsetof(struct hak_stats_header, tune_fd)
 
 __attribute__((format(printf, 2, 3))) static int bad(char why[HAK_WHY_TEXT], const char *format,
@@ -56,7 +55,10 @@ static int read_at(int fd, uint64_t offset, void *buf, size_t bytes, int at_end)
 	return 0;
 }
 
-/* The same of /proc/PID/mem. Nothing is read where the address space is gone, by exit or exec. */
+/*
+ * Reads /proc/PID/mem in the same way. Where the address space is gone, by exit or exec, nothing is
+ * read.
+ */
 static int read_memory(int fd, uint64_t address, void *buf, size_t bytes)
 {
 	char *to = buf;
@@ -71,7 +73,7 @@ static int read_memory(int fd, uint64_t address, void *buf, size_t bytes)
 	return 0;
 }
 
-/* The piece that begins with `offset` or holds it; -EBADMSG if that byte is not mapped. */
+/* Reads from the piece that holds `offset`; -EBADMSG if that byte is not mapped. */
 static int read_piece(const struct hak_segment *seg, uint64_t offset, void *buf, size_t *bytes)
 {
 	for (unsigned i = 0; i < seg->pieces; i++) {
@@ -107,7 +109,7 @@ int hak_segment_read(const struct hak_segment *seg, uint64_t offset, void *buf, 
 }
 
 /* -- validation -------------------------------------------------------------------------------- */
-/* [off, off + bytes) lies in the file behind the header, aligned for u64. */
+/* Checks that [off, off + bytes) lies in the file behind the header, aligned for u64. */
 static bool lies_within(const struct hak_stats_header *h, uint64_t off, uint64_t bytes)
 {
 	return off % 8 == 0 && off >= h->header_bytes && bytes <= h->file_bytes &&
@@ -169,7 +171,7 @@ static int check_counter(const struct hak_stats_header *h, const struct hak_coun
 	else if (d->scope == HAK_SCOPE_HOT || d->scope == HAK_SCOPE_CLASS)
 		end += h->classes ? (uint64_t)(h->classes - 1) * d->stride : 0;
 	else if (d->scope != HAK_SCOPE_HEAP)
-		return 0; /* of a kind added later: shown as unknown */
+		return 0; /* a kind that was added later; shown as unknown */
 	if (end > limit || d->offset % 8 || d->stride % 8)
 		return bad(why, "counter %u of its segment lies outside it", d->id);
 	return 0;
@@ -185,8 +187,8 @@ static int check_tunable(const struct hak_tunable_desc *d, char why[HAK_WHY_TEXT
 }
 
 /*
- * Everything that reads these names afterwards, here and in the programs, takes them for printable.
- * A name that is not is longer now, and cut where it fills its field: it is no name of ours.
+ * All later code, here and in the programs, takes these names for printable. An unprintable name
+ * grows by this, and is cut where it fills its field; hakmem itself has no such names.
  */
 static void escape_names(struct hak_segment *seg)
 {
@@ -199,8 +201,8 @@ static void escape_names(struct hak_segment *seg)
 	}
 }
 
-/* `n` descriptors of `size` bytes, of which the first `want` are known here, packed into a new
- * array. */
+/* Copies `n` descriptors of `size` bytes, of which the first `want` are known here, packed into a
+ * new array. */
 static int copy_table(const struct hak_segment *seg, uint64_t off, uint32_t n, uint32_t size,
 		      size_t want, void **ret)
 {
@@ -265,7 +267,7 @@ void hak_segment_unload(struct hak_segment *seg)
 	seg->class_size = NULL;
 }
 
-/* Size of hakmem-stats: of the memfd, or as far as it is mapped. */
+/* Stores the size of hakmem-stats: of the memfd, or of its mappings. */
 static int size_of(struct hak_segment *seg, uint64_t *ret, char why[HAK_WHY_TEXT])
 {
 	struct stat st;
@@ -275,7 +277,9 @@ static int size_of(struct hak_segment *seg, uint64_t *ret, char why[HAK_WHY_TEXT
 	for (unsigned i = 0; i < seg->pieces; i++) {
 		const struct hak_piece *p = &seg->piece[i];
 
-		/* no sum: the kernel lets a mapping reach to the last offset there is */
+		/*
+		 * compares without a sum, because a mapping may reach to the last possible offset
+		 */
 		if (p->offset > HAK_STATS_MAX_BYTES || p->bytes > HAK_STATS_MAX_BYTES)
 			return bad(why, "its segment is too large");
 		if (p->offset + p->bytes > *ret)
@@ -308,7 +312,7 @@ static int load(struct hak_segment *seg, char why[HAK_WHY_TEXT])
 	r = hak_segment_read(seg, 0, &seg->header, sizeof(seg->header));
 	if (r < 0)
 		return r;
-	/* A mapping ends with a page, the file within it. */
+	/* A mapping ends at a page boundary, the file within that page. */
 	if (seg->pieces && seg->header.file_bytes <= bytes &&
 	    bytes - seg->header.file_bytes < (uint64_t)sysconf(_SC_PAGESIZE))
 		bytes = seg->header.file_bytes;
@@ -330,7 +334,7 @@ int hak_segment_load(struct hak_segment *seg, int stats_fd, char why[HAK_WHY_TEX
 	seg->stats_fd = stats_fd;
 	r = load(seg, why);
 	if (r < 0) {
-		seg->stats_fd = -1; /* remains the caller's */
+		seg->stats_fd = -1; /* the descriptor stays the caller's */
 		hak_segment_unload(seg);
 	}
 	return r;
@@ -367,7 +371,10 @@ int hak_segment_read_lazy(const struct hak_segment *seg, struct hak_lazy_table *
 	int r = 0;
 
 	memset(ret, 0, sizeof(*ret));
-	/* The sequence by reads of its own: within one, the kernel may copy in any order. */
+	/*
+	 * The sequence is read by reads of its own: within one read the kernel may copy in any
+	 * order.
+	 */
 	for (int i = 0; i < SEQ_ATTEMPTS && r == 0; i++) {
 		r = hak_segment_read(seg, offset, &before, sizeof(before));
 		if (r == 0)

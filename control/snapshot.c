@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking a snapshot (see snapshot.h) through the segment's own descriptors, and the sums that
- * people ask for.
+ * Takes a snapshot (see snapshot.h) through the segment's own descriptors, and computes the sums
+ * that users see.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "control/abi/schema.h"
 #include "control/snapshot.h"
 
-/* Bytes read from the heap slots in one go. */
+/* Bytes of heap slots in one read. */
 #define CHUNK_BYTES (512u << 10)
 
 /* -- reading ----------------------------------------------------------------------------------- */
@@ -86,7 +86,7 @@ static int add_process(const struct hak_segment *seg, struct hak_snapshot *snap)
 	return r;
 }
 
-/* Counters are read one after the other, so that a difference may fall below 0 for a moment. */
+/* Counters are read one after the other, so a difference may fall below 0 for a moment. */
 static uint64_t above_zero(uint64_t difference)
 {
 	return (int64_t)difference < 0 ? 0 : difference;
@@ -195,7 +195,7 @@ struct hak_use hak_class_use(const struct hak_segment *seg, const struct hak_sna
 
 	use.in_use_bytes = use.in_use * size;
 	use.cached_bytes = use.cached * size;
-	/* The mean of the samples for all blocks in use; never more than they hold. */
+	/* Applies the mean of the samples to all blocks in use; never more than the blocks hold. */
 	use.requested_bytes = use.in_use_bytes;
 	if (samples) {
 		double requested = (double)use.in_use * ((double)sampled / (double)samples);
@@ -282,11 +282,11 @@ static uint64_t left_ns(const struct hak_segment *seg, uint64_t deadline_ns)
 {
 	uint64_t now = hak_segment_now_ns(seg);
 
-	/* Over, and the process has not noticed yet: not 0, which means that there is none. */
+	/* The deadline is over, and the process has not noticed yet. 0 would mean no deadline. */
 	return deadline_ns > now ? deadline_ns - now : 1;
 }
 
-/* Whether what was written from outside is another thing than what the process last obeyed. */
+/* Returns whether what was written from outside differs from what the process last obeyed. */
 static bool wants_change(const struct hak_tune_slot *policy, const struct hak_tune_slot *admin,
 			 const struct hak_ack_value *ack)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * TARGET, see target.h. The look at all processes costs one read of each one's maps and nothing
- * else.
- */
+/* TARGET, see target.h. The look at all processes costs one read of the maps of each. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -19,18 +16,20 @@
 #include "control/proc.h"
 #include "control/target.h"
 
-/* Of our processor, for one command: what others' processes may take in all, those of one user, and
- * one process at a time. */
+/* Processor time for one command: for all processes together, for those of one user, and for one
+ * process. */
 #define ALL_NS	   10000000000
 #define USER_NS	   500000000
 #define PROCESS_NS 20000000
 
-/* A process makes its segment within a millisecond. Among many bad segments so many are looked at
- * twice. */
+/*
+ * A process makes its segment within a millisecond. Of many bad segments only SECOND_LOOKS are
+ * looked at twice.
+ */
 #define SECOND_LOOK_NS 25000000
 #define SECOND_LOOKS   8u
 
-/* The kernel keeps this much of a process's name. */
+/* The part of a process's name that the kernel keeps. */
 #define COMM_LENGTH 15
 
 int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_TEXT])
@@ -68,7 +67,7 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 	errno = 0;
 	pid = strtol(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno || pid < 1 || pid > INT_MAX) {
-		/* Perhaps a service is meant, as systemctl takes it. */
+		/* The text may mean a service, as systemctl takes it. */
 		if (!isalpha((unsigned char)text[0]) ||
 		    snprintf(service, sizeof(service), "%.80s.service", text) < 0 ||
 		    !hak_unit_name_valid(service))
@@ -92,7 +91,7 @@ static bool has_comm(int procdir, const char *pid, const char *comm)
 	return hak_proc_read_comm(procdir, path, raw, sizeof(raw)) > 0 && strcmp(raw, comm) == 0;
 }
 
-/* Whether the process is one of those that are meant, before its mappings are looked at. */
+/* Returns whether the process is part of the target, before its mappings are looked at. */
 static bool is_meant(int procdir, const char *pid, const struct hak_target *target)
 {
 	char path[HAK_CGROUP_BYTES];
@@ -134,7 +133,7 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Also one that there is no time for: opening it will tell. */
+/* Also true for a process for which no time is left: opening the segment will tell. */
 static bool may_have_segment(int procdir, const char *pid, struct hak_shares *shares)
 {
 	uid_t account;

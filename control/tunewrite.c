@@ -20,8 +20,8 @@
 #include "control/lockholder.h"
 #include "control/tunewrite.h"
 
-/* A writer needs microseconds; 50 attempts of 2 ms are for one that was scheduled away in between.
- */
+/* A writer needs microseconds; 50 attempts of 2 ms are for a writer that was scheduled away in
+ * between. */
 #define LOCK_ATTEMPTS 50
 #define LOCK_PAUSE_NS 2000000
 /* Pauses while waiting for an answer: from what an agent needs to what a person notices. */
@@ -92,7 +92,7 @@ void hak_tune_say_unreachable(const struct hak_segment *seg, char why[HAK_WHY_TE
 			 cannot, (int)seg->header.tune_fd, who);
 }
 
-/* The page, mapped and locked. Its seals keep it from being shrunk, so that touching it never
+/* Maps the page and takes the lock. The seals keep the page from being shrunk, so touching it never
  * faults for good. */
 static int begin(const struct hak_segment *seg, struct hak_tune **ret, char why[HAK_WHY_TEXT])
 {
@@ -133,7 +133,7 @@ static void wake(struct hak_tune *tune)
 	syscall(SYS_futex, &tune->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* No lock: the word only ever counts up, and nothing else is written. */
+/* Takes no lock: the word only counts up, and nothing else is written. */
 int hak_tune_wake(const struct hak_segment *seg)
 {
 	struct hak_tune *tune;
@@ -148,8 +148,8 @@ int hak_tune_wake(const struct hak_segment *seg)
 	return 0;
 }
 
-/* Wakes the agent, gives everything back; -EBADMSG if the page was destroyed meanwhile, so that
- * nobody will read it. */
+/* Wakes the agent and gives everything back. Returns -EBADMSG if the page was destroyed meanwhile,
+ * so that no process will read it. */
 static int end(const struct hak_segment *seg, struct hak_tune *tune, char why[HAK_WHY_TEXT])
 {
 	int r = 0;
@@ -217,8 +217,8 @@ int hak_purge_ask(const struct hak_segment *seg, enum hak_purge_level level, uin
 
 /* -- answers ----------------------------------------------------------------------------------- */
 /*
- * Asks `done` again and again, with growing pauses, until it answers other than -EAGAIN. The stats
- * memfd is not mapped here and has no futex; the pauses end early when the process does.
+ * Calls `done` with growing pauses until it returns another value than -EAGAIN. The stats memfd is
+ * not mapped here and has no futex; the pauses end early when the process does.
  */
 static int wait_until(const struct hak_segment *seg, uint64_t timeout_ns,
 		      int (*done)(const struct hak_segment *seg, void *arg), void *arg)
@@ -264,8 +264,8 @@ struct expected_answer {
 };
 
 /*
- * 0 when the slot holds the answer and did not change under the read. The sequence is read before
- * and after the rest, by reads of its own: within one the kernel may copy in any order.
+ * Returns 0 when the slot holds the answer and did not change during the read. The sequence is read
+ * before and after the rest, by reads of its own: within one read the kernel may copy in any order.
  */
 static int answered(const struct hak_segment *seg, void *arg)
 {

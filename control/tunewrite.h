@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing a process's tune page and reading what came of it: tunables, purge requests.
+ * Writes a process's tune page and reads the answers: tunables, purge requests.
  *
- * For: hakmemctl, hakmemd, tests. Writers of all programs take turns by an OFD lock on byte 0 of
- * the tune memfd, held for microseconds and only by F_OFD_SETLK: a process that keeps it for ever
+ * For hakmemctl, hakmemd and tests. Writers of all programs take turns by an OFD lock on byte 0 of
+ * the tune memfd, held for microseconds and only by F_OFD_SETLK. A process that never releases it
  * costs a bounded number of attempts.
  *
- * The page belongs to a process that may do anything to it, short of shrinking it: it is mapped,
- * but what is read from it is used for nothing but counting on.
+ * The page belongs to a process that may do anything to it except shrink it. So the page is mapped,
+ * but values read from it only serve to count on from them.
  */
 #ifndef HAK_TUNEWRITE_H
 #define HAK_TUNEWRITE_H
@@ -25,9 +25,11 @@ struct hak_change {
 
 /*
  * Writes `n` changes of one layer (HAK_ORIGIN_POLICY or HAK_ORIGIN_ADMIN) as one generation, and
- * wakes the process's agent. *ret is what hak_tune_wait() waits for. 0, or with a sentence in
- * `why`: -EACCES	the segment was not opened for writing, or cannot be -EPERM	locked:
- * control.lock is on -EBUSY	another writer holds the lock; `why` names it where it can be found
+ * wakes the process's agent. *ret is what hak_tune_wait() waits for. Returns 0, or with a sentence
+ * in `why`:
+ *   -EACCES	the segment was not opened for writing, or cannot be
+ *   -EPERM	control.lock is on
+ *   -EBUSY	another writer holds the lock; `why` names it if it is found
  *   -EBADMSG	the page lost its magic: a hole was punched into it
  *   -ESRCH	the process ended
  */
@@ -35,27 +37,29 @@ int hak_tune_write(const struct hak_segment *seg, enum hak_origin origin,
 		   const struct hak_change *changes, size_t n, uint64_t *ret,
 		   char why[HAK_WHY_TEXT]);
 
-/* Why a segment that was opened for writing is not writable, and who can change it. */
+/*
+ * Says in `why` why a segment that was opened for writing is not writable, and who can change it.
+ */
 void hak_tune_say_unreachable(const struct hak_segment *seg, char why[HAK_WHY_TEXT]);
 
-/* Until the process has applied that generation or a later one: 0, -ETIMEDOUT (it sleeps), -ESRCH.
- */
+/* Waits until the process has applied that generation or a later one. Returns 0, -ETIMEDOUT (the
+ * process sleeps) or -ESRCH. */
 int hak_tune_wait(const struct hak_segment *seg, uint64_t generation, uint64_t timeout_ns);
 
-/* Asks for a purge; errors as hak_tune_write(). *ret is what hak_purge_wait() waits for. */
+/* Requests a purge. Errors as for hak_tune_write(). *ret is what hak_purge_wait() waits for. */
 int hak_purge_ask(const struct hak_segment *seg, enum hak_purge_level level, uint64_t *ret,
 		  char why[HAK_WHY_TEXT]);
 
-/* The answer: 0, -ETIMEDOUT (the process sleeps), -ESTALE (a later request was answered instead),
- * -ESRCH. */
+/* Reads the answer. Returns 0, -ETIMEDOUT (the process sleeps), -ESTALE (a later request was
+ * answered instead) or -ESRCH. */
 int hak_purge_wait(const struct hak_segment *seg, uint64_t id, uint64_t timeout_ns,
 		   struct hak_purge_answer *ret);
 
-/* Has the process look again, at locks as well: its agent wakes, or else its next slow path does. 0
- * or -errno. */
+/* Makes the process look again, at locks as well: its agent wakes, or its next slow path does.
+ * Returns 0 or -errno. */
 int hak_tune_wake(const struct hak_segment *seg);
 
-/* True while a thread of the process waits for requests. */
+/* Returns true while a thread of the process waits for requests. */
 bool hak_agent_waits(const struct hak_segment *seg);
 
 #endif

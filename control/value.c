@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers with units. Parsing is exact: 128-bit integers, no floating point, so that 17592186044416
- * and 0.1K mean what they say, and independent of the locale.
+ * Numbers with units. Parsing is exact: 128-bit integers without floating point keep 17592186044416
+ * and 0.1K exact. It is independent of the locale.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +17,7 @@ struct suffix {
 	uint64_t times;
 };
 
-/* Ordered from large to small; a formatter takes the first that divides its value. */
+/* From large to small, because a formatter takes the first suffix that divides its value. */
 static const struct suffix byte_suffixes[] = {
 	{ "E", 1ull << 60 },
 	{ "P", 1ull << 50 },
@@ -89,8 +89,8 @@ static const char *fault_word(enum fault fault)
 	return words[fault];
 }
 
-/* DIGITS[.DIGITS][SUFFIX]. Fractions are rounded down to a whole unit, but not to none, and need a
- * unit above the smallest. */
+/* Parses DIGITS[.DIGITS][SUFFIX]. Fractions are rounded down to a whole unit, but not to none, and
+ * need a unit above the smallest. */
 static enum fault parse_number(const char *text, const struct suffix *suffixes, uint64_t *ret)
 {
 	unsigned __int128 number = 0, scale = 1, total;
@@ -120,12 +120,12 @@ static enum fault parse_number(const char *text, const struct suffix *suffixes, 
 		return UNKNOWN_UNIT;
 	if (scale > 1 && suffixes->times == 1)
 		return NOT_WHOLE;
-	/* Whole and fraction apart: their product with the suffix together would exceed 128 bits.
-	 */
+	/* Whole part and fraction are multiplied apart: the product of both with the suffix would
+	 * exceed 128 bits. */
 	total = number / scale * suffixes->times + number % scale * suffixes->times / scale;
 	if (total > UINT64_MAX)
 		return TOO_LARGE;
-	if (number && !total) /* what 0 means was not asked for */
+	if (number && !total) /* 0 has a meaning of its own, which the text does not ask for */
 		return NOT_WHOLE;
 	*ret = (uint64_t)total;
 	return OK;
@@ -261,7 +261,7 @@ void hak_value_format(const struct hak_spec *spec, uint64_t value, char out[HAK_
 		 suffix->times == 1 && spec->unit == HAK_UNIT_BYTES ? "" : suffix->word);
 }
 
-/* The largest suffix not above value; three significant digits below 1000 of it. */
+/* Uses the largest suffix not above value; three significant digits below 1000 of it. */
 static void format_rounded(const struct suffix *suffix, uint64_t value, char out[HAK_VALUE_TEXT])
 {
 	double number;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers with units: from what people type ("64M", "1.5G", "10m", "500ms", on, dontneed) to the
- * u64 of a segment and back. Pure functions of their arguments.
+ * Numbers with units: from the text that users type ("64M", "1.5G", "10m", "500ms", on, dontneed)
+ * to the u64 of a segment and back. Pure functions of their arguments.
  *
- * For: hakmemctl, hakmemd. Sizes are IEC: K is 1024. A bare number counts in the unit of its
+ * For hakmemctl and hakmemd. Sizes are IEC: K is 1024. A bare number counts in the unit of its
  * tunable: bytes, or ms.
  *
- * Whether a number lies in a tunable's range is not asked here: the process decides that, by its
- * own table, and says "clamped". hak_spec_clamp() foretells it.
+ * The functions do not check that a number lies in a tunable's range: the process decides that, by
+ * its own table, and answers "clamped". hak_spec_clamp() predicts the answer.
  */
 #ifndef HAK_VALUE_H
 #define HAK_VALUE_H
@@ -22,7 +22,7 @@
 /* Long enough for every reason. */
 #define HAK_WHY_TEXT 320
 
-/* One tunable as a parser sees it, whether it comes from a row or from a descriptor. */
+/* One tunable for the parser, from a row or from a descriptor. */
 struct hak_spec {
 	const char *name, *values;
 	uint8_t type, unit;
@@ -33,25 +33,25 @@ struct hak_spec hak_spec_of_row(const struct hak_tunable_row *row);
 struct hak_spec hak_spec_of_desc(const struct hak_tunable_desc *desc);
 
 /*
- * The value that `text` stands for. 0; -EINVAL or -ERANGE (more than a u64 holds) with a sentence
- * in `why` that names what was wrong and what is accepted; *ret is untouched then.
+ * Parses `text` to a value. Returns 0; -EINVAL or -ERANGE (more than a u64 holds) with a sentence
+ * in `why` that names the fault and what is accepted; *ret is then unchanged.
  */
 int hak_value_parse(const struct hak_spec *spec, const char *text, uint64_t *ret,
 		    char why[HAK_WHY_TEXT]);
 
-/* `value` as hak_value_parse() would take it back, exactly. */
+/* Writes `value` as hak_value_parse() would take it back, exactly. */
 void hak_value_format(const struct hak_spec *spec, uint64_t value, char out[HAK_VALUE_TEXT]);
 
-/* What hak_value_parse() accepts, and the range, as a noun phrase. */
+/* Writes what hak_value_parse() accepts, and the range, as a noun phrase. */
 void hak_spec_accepts(const struct hak_spec *spec, char out[HAK_WHY_TEXT]);
 
-/* `value` forced into the range of the spec. */
+/* Returns `value` forced into the range of the spec. */
 uint64_t hak_spec_clamp(const struct hak_spec *spec, uint64_t value);
 
-/* "10m", "1.5h", "30" (seconds): nanoseconds. Errors as hak_value_parse(). */
+/* Parses "10m", "1.5h", "30" (seconds) to nanoseconds. Errors as for hak_value_parse(). */
 int hak_duration_parse(const char *text, uint64_t *ret_ns, char why[HAK_WHY_TEXT]);
 
-/* For people, rounded to three digits or so: "1.5G", "17ms". */
+/* Writes a number for people, rounded to about three digits: "1.5G", "17ms". */
 void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT]);
 void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layout of the segment: the shared memory of one process. Two memfds.
+ * The layout of the segment, the shared memory of one process. It consists of two memfds.
  *
  *   "hakmem-stats"  written by the process alone, sealed SHRINK|GROW|SEAL|FUTURE_WRITE:
  *	struct hak_stats_header          constant; a reader copies it once, validates the copy
@@ -13,12 +13,12 @@
  *	struct hak_heap_block[]          one per heap slot; only the populated ones have pages
  *   "hakmem-tune"   written by controllers, sealed SHRINK|GROW|SEAL: struct hak_tune
  *
- * Who may include this: the library, hakmemctl, hakmemd. All fields are native-endian; every
- * multi-byte field that changes while shared is accessed by one relaxed or stronger atomic of its
- * own size. Everything outside the process treats both as hostile input (see segment.h); the
- * library treats "hakmem-tune" as hostile input (see tune.h).
+ * For the library, hakmemctl and hakmemd. All fields are native-endian; every multi-byte field that
+ * changes while shared is accessed by one relaxed or stronger atomic of its own size. All programs
+ * outside the process treat both memfds as hostile input (see segment.h); the library treats
+ * "hakmem-tune" as hostile input (see tune.h).
  *
- * ABI major 0: layout may change until 1.0. A reader finds values by the descriptors' offsets,
+ * ABI major 0: the layout may change until 1.0. A reader finds values by the descriptors' offsets,
  * never by its own tables, so an older reader can print a newer library.
  */
 #ifndef HAK_ABI_H
@@ -34,7 +34,7 @@
 #define HAK_ABI_MAJOR	0
 #define HAK_ABI_MINOR	2
 
-/* No valid stats memfd is larger; a reader refuses anything above. */
+/* No valid stats memfd is larger; a reader refuses larger ones. */
 #define HAK_STATS_MAX_BYTES (64u << 20)
 #define HAK_TUNE_MAX_BYTES  (64u << 10)
 #define HAK_MAX_HEAPS	    4096u
@@ -44,9 +44,9 @@
 
 enum hak_scope { HAK_SCOPE_HOT, HAK_SCOPE_CLASS, HAK_SCOPE_HEAP, HAK_SCOPE_PROC };
 /*
- * KEPT: a gauge of regions kept for reuse whose cell has whales in use in it as well, so that a
- * whale costs no count as it comes and goes; the reader takes those out: their number (allocs -
- * frees + inherited) or their bytes, as the counter's unit says.
+ * KEPT: a gauge of regions kept for reuse. Its cell includes whales in use, so that a whale costs
+ * no count as it comes and goes. The reader subtracts those: their number (allocs - frees +
+ * inherited) or their bytes, as the counter's unit says.
  */
 enum hak_kind { HAK_KIND_COUNTER, HAK_KIND_GAUGE, HAK_KIND_KEPT };
 enum hak_unit {
@@ -60,7 +60,7 @@ enum hak_unit {
 enum hak_type { HAK_TYPE_BOOL, HAK_TYPE_UINT, HAK_TYPE_ENUM };
 enum hak_when { HAK_WHEN_LIVE, HAK_WHEN_NEXT, HAK_WHEN_START };
 
-/* Lowest to highest: the highest that is set wins. */
+/* From lowest to highest: the highest that is set is in force. */
 enum hak_origin {
 	HAK_ORIGIN_DEFAULT,
 	HAK_ORIGIN_PROGRAM,
@@ -78,7 +78,7 @@ enum hak_tunable {
 	HAK_TUNABLES
 };
 
-/* Indices per scope: HAK_C_<SYM>. HOT has exactly two. */
+/* Indices by scope: HAK_C_<SYM>. HOT has exactly two. */
 #define HAK_CTR_HOT(sym)
 #define HAK_CTR_CLASS(sym)
 #define HAK_CTR_HEAP(sym)
@@ -113,14 +113,14 @@ enum hak_proc_counter {
 #undef COUNTER
 
 #define HAK_SLAB_CLASSES 64u /* 16 bytes to 16 KiB, blocks of slabs */
-#define HAK_RUN_CLASSES	 48u /* above 16 KiB, below 1 MiB, page runs */
+#define HAK_RUN_CLASSES	 48u /* above 16 KiB, below 1 MiB, runs */
 #define HAK_CLASSES	 (HAK_SLAB_CLASSES + HAK_RUN_CLASSES)
 
 struct hak_counter_desc {
 	uint16_t id;
 	uint8_t kind, unit, scope, reserved8;
 	uint16_t stride; /* HOT, CLASS: bytes from one class to the next */
-	uint32_t offset; /* PROC: into proc[]; else into struct hak_heap_block; bytes */
+	uint32_t offset; /* in bytes, into proc[] (PROC), otherwise into struct hak_heap_block */
 	uint32_t reserved32;
 	char name[HAK_NAME_BYTES];
 };
@@ -137,11 +137,11 @@ struct hak_stats_header {
 	char magic[8];
 	uint32_t abi_major, abi_minor;
 	uint32_t header_bytes;		 /* sizeof(struct hak_stats_header) of the writer */
-	uint32_t pid;			 /* as the process's own pid namespace sees it */
+	uint32_t pid;			 /* in the process's own pid namespace */
 	uint64_t file_bytes;		 /* size of the memfd */
 	uint64_t created_ns;		 /* CLOCK_BOOTTIME; never before its process's start time */
-	uint64_t tune_ino;		 /* inode of the tune memfd that belongs to this one */
-	uint64_t code;			 /* an address of the library's: tells the file it is in */
+	uint64_t tune_ino;		 /* inode of the tune memfd that belongs to this memfd */
+	uint64_t code;			 /* an address in the library, to tell its file */
 	char version[24];		 /* of the library */
 	uint32_t counters, counters_off; /* struct hak_counter_desc[], elements and byte offset */
 	uint32_t counter_desc_bytes;
@@ -159,12 +159,12 @@ struct hak_stats_header {
 	uint32_t reserved32;
 };
 
-/* What one tunable came to: written by the process; to be read after hak_ack.applied. */
+/* The answer for one tunable. Written by the process, to be read after hak_ack.applied. */
 struct hak_ack_value {
 	uint64_t value;		     /* in force */
-	uint64_t asked;		     /* of the winning layer, before clamping */
+	uint64_t asked;		     /* of the layer in force, before clamping */
 	uint64_t layer[HAK_ORIGINS]; /* default, program, environment; the others: hak_tune */
-	uint32_t set;		     /* bit per origin: that layer is set and not expired */
+	uint32_t set;		     /* a bit for each origin: that layer is set and not expired */
 	uint32_t origin;	     /* of the value in force */
 	uint32_t clamped, refused;   /* refused: START after start, or control.lock */
 };
@@ -190,7 +190,7 @@ struct hak_ack {
 struct hak_lazy_table {
 	uint64_t seq; /* odd while being written */
 	uint32_t count;
-	uint32_t overflow; /* ranges that found no room since it was last empty */
+	uint32_t overflow; /* ranges that found no room since the table was last empty */
 	struct {
 		uint64_t addr, bytes;
 	} range[HAK_LAZY_RANGES];
@@ -213,7 +213,7 @@ _Static_assert(sizeof(struct hak_heap_block) <= HAK_HEAP_STRIDE, "a heap's count
 /* ---- the tune page ---- */
 enum hak_purge_level { HAK_PURGE_CACHE = 1, HAK_PURGE_DIRTY = 2, HAK_PURGE_ALL = 3 };
 
-/* One outside layer of one tunable. Written inside an odd generation_seq only. */
+/* One outside layer of one tunable. Written only while generation_seq is odd. */
 struct hak_tune_slot {
 	uint64_t value;
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME; 0: none */
@@ -229,11 +229,12 @@ struct hak_tune {
 	uint32_t tunables;
 	uint64_t stats_ino;
 	/*
-	 * A seqlock: odd while a writer is at work (or died at work: the next writer just goes on).
-	 * The library loads it (even, else it keeps what it has) under its lock, copies the slots,
-	 * loads it again and applies nothing if it moved. A writer: generation |= 1, then per slot
-	 * set = 0, value, deadline, set = 1, then generation = (generation | 1) + 1 (release), then
-	 * wake + 1 and FUTEX_WAKE. Compared by signed difference.
+	 * A seqlock: odd while a writer is at work, or died at work (the next writer continues).
+	 * The library loads it under its lock, and keeps its values if it is odd. Otherwise the
+	 * library copies the slots, loads it again, and applies nothing if it moved. A writer:
+	 * generation |= 1, then per slot set = 0, value, deadline, set = 1, then generation =
+	 * (generation | 1) + 1 (release), then wake + 1 and FUTEX_WAKE. Compared by signed
+	 * difference.
 	 */
 	uint64_t generation_seq;
 	uint64_t purge_request; /* id << 8 | level, one store; 0: none yet; ids grow by 1 */
@@ -246,7 +247,10 @@ struct hak_tune {
 };
 _Static_assert(sizeof(struct hak_tune) <= 4096, "one page");
 
-/* OFD locks on the tune memfd, F_OFD_SETLK only: byte 0 whoever writes, byte 1 who can page out. */
+/*
+ * OFD locks on the tune memfd, F_OFD_SETLK only: byte 0 for the writer, byte 1 for the controller
+ * that can page out.
+ */
 #define HAK_LOCK_WRITER	 0
 #define HAK_LOCK_PAGEOUT 1
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables as data, and the checks of the tables that a compiler can make: ids differ, retired
- * ones included; names fit their place in a descriptor; ranges are in order. What needs the content
- * of a string, such as the number of an ENUM's names, is checked by tests/ctl/schema.c.
+ * The tables as data, and the checks of the tables that a compiler can make: ids differ, also from
+ * retired ones; names fit their place in a descriptor; ranges are in order. tests/ctl/schema.c
+ * checks what needs the content of a string, such as the number of an ENUM's names.
  */
 #include <string.h>
 
@@ -71,7 +71,7 @@ _Static_assert(HAK_TUNABLES <= HAK_MAX_TUNABLES, "a slot for each tunable");
 _Static_assert(sizeof(hak_counter_rows) / sizeof(hak_counter_rows[0]) <= HAK_MAX_COUNTERS,
 	       "a reader takes all counters");
 
-/* Never called: a second row with the same id, or with a retired one, is a duplicate case. */
+/* Never called. A second row with the same id, or with a retired one, is a duplicate case. */
 #undef RETIRED_TUNABLE
 #undef RETIRED_COUNTER
 static inline void tunable_ids_differ(unsigned id)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables as data: tunables.def and counters.def turned into arrays that a program can walk, and
- * the words for their enumerations. Constant; no locks, no state.
+ * The tables as data: tunables.def and counters.def as arrays that a program can walk, and the
+ * words for their enumerations. Constant; no locks, no state.
  *
- * For: hakmemctl, hakmemd, and the generator of the manual. The library includes abi.h and the
+ * For hakmemctl, hakmemd, and the generator of the manual. The library includes abi.h and the
  * tables themselves.
  *
- * These rows are what *this* program was built with. What a running process has is in the
- * descriptors of its own segment (segment.h), which may know rows that are not here; the sentences
- * in `doc` are only here.
+ * These rows are those with which *this* program was built. A running process describes its own
+ * rows in its segment (segment.h), and may know rows that are not here. The sentences in `doc` are
+ * only here.
  */
 #ifndef HAK_SCHEMA_H
 #define HAK_SCHEMA_H
@@ -49,12 +49,12 @@ extern const size_t hak_tunable_rows_n;
 extern const struct hak_counter_row hak_counter_rows[];
 extern const size_t hak_counter_rows_n;
 
-/* NULL when no row has that name, or that id. */
+/* Returns NULL when no row has that name, or that id. */
 const struct hak_tunable_row *hak_tunable_row_find(const char *name);
 const struct hak_tunable_row *hak_tunable_row_by_id(uint16_t id);
 const struct hak_counter_row *hak_counter_row_find(const char *name);
 
-/* The words of abi.h's enumerations; "?" for a number unknown to this program. */
+/* The words of abi.h's enumerations; "?" for a number that this program does not know. */
 const char *hak_scope_word(unsigned scope);
 const char *hak_kind_word(unsigned kind);
 const char *hak_unit_word(unsigned unit);
@@ -63,10 +63,10 @@ const char *hak_when_word(unsigned when);
 const char *hak_origin_word(unsigned origin);
 const char *hak_purge_level_word(unsigned level);
 
-/* The level of that name, 0 if there is none. */
+/* Returns the level of that name, 0 if there is none. */
 unsigned hak_purge_level_of(const char *word);
 
-/* How many names an ENUM's "a|b|c" holds; 0 for "". */
+/* Returns how many names an ENUM's "a|b|c" holds; 0 for "". */
 size_t hak_values_count(const char *values);
 
 #endif
