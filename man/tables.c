@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes hakmem-tunables(7) or hakmem-counters(7), whichever the argument ends in, to stdout. Runs
- * while building.
+ * Writes hakmem-tunables(7) to standard output if the argument contains "tunables", and
+ * hakmem-counters(7) otherwise. The build runs this program.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "control/abi/schema.h"
 #include "control/value.h"
 
-/* Text as troff takes it literally. */
+/* Prints a text, escaped so that troff changes nothing in it. */
 static void text(const char *s)
 {
 	for (; *s; s++) {
@@ -33,7 +33,7 @@ static void macro(const char *name, const char *argument)
 
 static void head(const char *name, const char *what)
 {
-	printf(".\\\" Written from control/%s.def; do not edit.\n", name + strlen("hakmem-"));
+	printf(".\\\" Written from control/abi/%s.def; do not edit.\n", name + strlen("hakmem-"));
 	printf(".TH %s 7 \"\" \"hakmem %s\" \"Miscellaneous\"\n.SH NAME\n", name, PACKAGE_VERSION);
 	text(name);
 	printf(" \\- %s\n", what);
@@ -64,17 +64,20 @@ static void tunable(const struct hak_tunable_row *row)
 
 static void tunables(void)
 {
-	head("hakmem-tunables", "what can be changed in a running process");
+	head("hakmem-tunables", "settings of hakmem in a running process");
 	puts(".SH DESCRIPTION\n"
-	     "Each tunable can be set, from lowest to highest, by the program\n"
+	     "The value of a tunable has a layer for each origin. From the lowest to the highest,\n"
+	     "these are the default, the program\n"
 	     ".RB ( hakmem_set (3),\n.BR mallopt (3)),\n"
-	     "by the environment\n.RB ( HAKMEM= \\fINAME\\fB=\\fIVALUE\\fB,\\fR...),\n"
-	     "by policy and by the administrator\n.RB ( \"hakmemctl set\" ).\n"
-	     "The highest that is set wins;\n.B hakmemctl get\nshows it with its origin.\n"
-	     "A value of an administrator outside of the range is clamped to it; policies, HAKMEM\n"
-	     "and\n.BR hakmem_set (3)\nrefuse one.\n.PP\n"
-	     "Sizes are IEC: K is 1024 bytes. A bare number counts bytes, or milliseconds.\n.SH "
-	     "TUNABLES");
+	     "the environment\n.RB ( HAKMEM= \\fINAME\\fB=\\fIVALUE\\fB,\\fR...),\n"
+	     "policy\n.RB ( hakmem.policy (5)),\n"
+	     "and the administrator\n.RB ( \"hakmemctl set\" ).\n"
+	     "The highest layer that is set is in force.\n"
+	     ".B hakmemctl get\nshows the value in force and its origin.\n"
+	     "A value of an administrator that is out of range is clamped to the range. Policies,\n"
+	     "HAKMEM and\n.BR hakmem_set (3)\nrefuse such a value.\n.PP\n"
+	     "The suffixes of sizes are powers of 1024. A number without a suffix is in bytes, or\n"
+	     "in milliseconds for a time.\n.SH TUNABLES");
 	for (size_t i = 0; i < hak_tunable_rows_n; i++)
 		tunable(&hak_tunable_rows[i]);
 	puts(".SH SEE ALSO\n.BR hakmemctl (1),\n.BR hakmem (7),\n.BR hakmem\\-counters (7)");
@@ -91,14 +94,14 @@ static void counter(const struct hak_counter_row *row)
 
 static void counters(void)
 {
-	head("hakmem-counters", "what hakmem counts");
+	head("hakmem-counters", "counters of hakmem in a running process");
 	puts(".SH DESCRIPTION\n"
-	     "A\n.I counter\nonly grows; a\n.I gauge\nis an amount at the moment.\n"
-	     "Those kept per class are summed over size classes and heaps where one figure is "
-	     "shown, those kept\n"
-	     "per heap over heaps.\n.B hakmemctl stats\nshows them, all of them with\n.BR "
+	     "A\n.I counter\nonly grows, and a\n.I gauge\nis a current amount.\n"
+	     "Where one figure is shown, the counters per class are summed over size classes and\n"
+	     "heaps, and the counters per heap over heaps.\n"
+	     ".B hakmemctl stats\nshows the most important counters, and all of them with\n.BR "
 	     "\\-\\-json .\n"
-	     "They are exact while the process does not allocate.\n.SH COUNTERS");
+	     "The figures are exact while the process does not allocate.\n.SH COUNTERS");
 	for (size_t i = 0; i < hak_counter_rows_n; i++)
 		counter(&hak_counter_rows[i]);
 	puts(".SH SEE ALSO\n.BR hakmemctl (1),\n.BR hakmem (7),\n.BR hakmem\\-tunables (7)");
