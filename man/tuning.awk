@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-# Makes man/hakmem-tuning.7 of doc/tuning.md: awk -f man/tuning.awk doc/tuning.md. tests/docs.test
+# Makes man/hakmem-tuning.7 from doc/tuning.md: awk -f man/tuning.awk doc/tuning.md. tests/docs.test
 # fails where the page is not what this program writes.
 
-# Markup inside a line as troff's; a leading dot or quote is text.
+# Converts the markup inside a line to troff. A leading dot or quote is text.
 function inline(s,    out, bold)
 {
 	gsub(/\\/, "\\e", s)
@@ -32,7 +32,7 @@ BEGIN {
 	print ".\\\" SPDX-License-Identifier: MIT"
 	print ".TH hakmem\\-tuning 7 \"\" \"hakmem\" \"Miscellaneous\""
 	print ".SH NAME"
-	print "hakmem\\-tuning \\- from what an administrator observes to a setting of hakmem"
+	print "hakmem\\-tuning \\- guide to the settings and limits of hakmem"
 	print ".SH DESCRIPTION"
 }
 
