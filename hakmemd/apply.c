@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From policies to the policy layer of each process, and from what processes made of it to the
- * journal.
+ * Writes the values of the policies into the policy layer of each process, and reports the values
+ * that a process has in force to the journal.
  *
- * The tune page itself is the record of what was set: its policy slots are ours, so when a process
- * is first seen, and at a reload, a slot that no policy wants is removed. In between, what somebody
- * took from our layer is written again, a few times: two daemons, one in a container and one around
- * it, must not write against each other for ever. The admin slots are never written.
+ * The tune page is the record of what the daemon set: its policy slots belong to the daemon. When a
+ * process is first seen, and at a reload, a slot that no policy sets is removed. Between reloads, a
+ * slot that another controller changed is written again, a few times only, because two daemons, one
+ * in a container and one around it, must not write against each other for ever. The admin slots are
+ * never written.
  *
- * Values in force are remembered per process; a difference is an event, whoever caused it: a
- * policy, an administrator, a deadline, the program.
+ * The daemon remembers the values in force of each process. A difference is an event, whether a
+ * policy, an administrator, a deadline or the program caused it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,15 +25,17 @@
 #include "hakmemd/apply.h"
 #include "hakmemd/journal.h"
 
-/* A process may change its values as it likes; so many changes of one are told in a minute. */
+/* The number of events of one process that are reported in a minute. A process may change its
+ * values at any rate. */
 #define EVENTS_MAX 64u
 #define EVENTS_NS  60000000000u
-/* Between two reloads. */
+/* The number of repairs of a policy layer between two reloads. */
 #define REPAIRS_MAX 8u
-#define BUSY_NS	    1000000000u /* a lock that is held for longer is worth a word */
+#define BUSY_NS	    1000000000u /* a lock that is held for longer is logged */
 
 /* -- writing ----------------------------------------------------------------------------------- */
-/* Row of hak_tunable_rows of the process's tunable; -1 if it is newer than we are. */
+/* The row of hak_tunable_rows for a tunable of the process; -1 if the tunable is newer than the
+ * daemon. */
 static int row_of(const struct hak_tunable_desc *desc)
 {
 	const struct hak_tunable_row *row = hak_tunable_row_by_id(desc->id);
@@ -40,7 +43,8 @@ static int row_of(const struct hak_tunable_desc *desc)
 	return row ? (int)(row - hak_tunable_rows) : -1;
 }
 
-/* The value that the effect wants, in the process's own terms: names of an ENUM may have moved. */
+/* The value that the effect sets, as the process encodes it: the words of an ENUM may have other
+ * indices there. */
 static bool wanted(const struct hak_process *p, uint32_t index, uint64_t *ret)
 {
 	const struct hak_tunable_desc *desc = &p->seg->tunable[index];
@@ -55,7 +59,7 @@ static bool wanted(const struct hak_process *p, uint32_t index, uint64_t *ret)
 	return hak_value_parse(&its, text, ret, why) == 0;
 }
 
-/* What the policy layer must still be told; with `all`, also what it must forget. */
+/* The changes that the policy layer needs; with `all`, also the slots that must be removed. */
 static size_t plan(const struct hak_process *p, const struct hak_tune *tune, bool all,
 		   struct hak_change *changes)
 {
@@ -95,7 +99,7 @@ static void trouble(struct hak_process *p, int error, const char *why)
 	uint64_t now = hak_monotonic_ns();
 
 	p->dirty_policy = error == -EBUSY;
-	/* A change of tunables holds the lock for a moment. */
+	/* A writer holds the lock for a moment while it changes tunables. */
 	if (error == -EBUSY && !p->busy_since_ns)
 		p->busy_since_ns = now;
 	if (error == -EBUSY && now - p->busy_since_ns < BUSY_NS)
@@ -179,10 +183,10 @@ static void format(const struct hak_tunable_desc *desc, uint64_t value, char out
 }
 
 /*
- * Values, origins and writers are the process's own words, and it may say what it likes. What we
- * wrote ourselves we know.
+ * The process reports values, origins and writers, and may report anything. Only the values that
+ * the daemon wrote itself are known.
  */
-/* "policy web"; "user 0, process 4711", "program", ... in the words of the process. */
+/* "policy web", "user 0, process 4711", "program" and so on, as the process reports it. */
 static void name_writer(const struct hak_value_change *change, char *out, size_t bytes)
 {
 	if (change->ours)
@@ -283,8 +287,8 @@ static void take_values(struct hak_process *p, bool tell)
 }
 
 /*
- * Whether the process acknowledges other values than we know. Looked at as they are: a deadline
- * that ends and a program that sets a value change them without a generation.
+ * Whether the process acknowledges other values than the daemon remembers. The values themselves
+ * are compared, because the end of a deadline and a program that sets a value change no generation.
  */
 static bool values_moved(const struct hak_process *p)
 {
@@ -301,7 +305,8 @@ static bool values_moved(const struct hak_process *p)
 	return false;
 }
 
-/* Of the page only the word that moves with each change: who reads on checks it. */
+/* Reads only the word of the page that each change increments. The caller validates the page before
+ * it reads more. */
 static int read_generation(const struct hak_process *p, uint64_t *ret)
 {
 	return pread(p->seg->tune_fd, ret, sizeof(*ret),
@@ -322,7 +327,8 @@ void hak_apply_look(struct hak_process *p)
 {
 	uint64_t generation;
 
-	/* Somebody wrote: usually an administrator's layer, which is none of our business. */
+	/* Another controller wrote the page, usually the administrator's layer, which is not the
+	 * daemon's. */
 	if (read_generation(p, &generation) == 0 &&
 	    (p->dirty_policy || generation != p->generation)) {
 		p->generation = generation;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* From policies to the policy layer of each process. */
+/* Carries the values of policies into the policy layer of each process. */
 #ifndef HAK_APPLY_H
 #define HAK_APPLY_H
 
 #include "hakmemd/process.h"
 
-/* Of a process just added: remembers its values, then as hak_apply(). */
+/* For a process that was just added: remembers its values, then does as hak_apply(). */
 void hak_apply_first(struct hak_process *p);
-/* Works out which policies apply and writes what differs from the process's policy layer; layers
- * that no policy wants any more are removed. */
+/* Determines which policies apply to the process, and writes the slots of its policy layer that
+ * differ. Slots that no policy sets any more are removed. */
 void hak_apply(struct hak_process *p);
-/* The same, but what is to be written is written in a look. */
+/* The same, but the slots are written in a later look. */
 void hak_apply_later(struct hak_process *p);
-/* Takes up what the process, or another controller, changed since the last look. */
+/* Reads the changes that the process, or another controller, made since the last look. */
 void hak_apply_look(struct hak_process *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who asks on the bus, see askers.h. */
+/* Limits the time that each user's calls on the bus may take, see askers.h. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -13,26 +13,28 @@
 #include "hakmemd/askers.h"
 #include "hakmemd/credentials.h"
 
-/* Connections whose user is remembered: dbus-daemon lets a user have 256. */
+/* Connections whose user is remembered. dbus-daemon lets a user have 256. */
 #define SETS	   1024u /* a power of two */
 #define WAYS	   4u
-#define NAME_BYTES 24u	 /* ":1.4711"; longer ones are asked for each time */
+#define NAME_BYTES 24u	 /* ":1.4711"; the user of a longer name is asked for each time */
 #define USERS	   1024u /* a power of two */
-#define SHARE	   10u	 /* one part in so many */
+#define SHARE	   10u	 /* one part in this many */
 #define FREE_NS	   250000000
-/* What is owed at most: nobody is refused for longer than SHARE times this. A question may cost
- * more than FREE_NS, and is paid for. */
+/* The largest debt: no user is refused for longer than SHARE times this. A call may cost more than
+ * FREE_NS, and is charged. */
 #define DEBT_NS (20ll * FREE_NS)
-/* Refusals that are answered: at once, and one more each time that so long has passed. */
+/* The number of refusals that are answered at once; one more is answered after each
+ * ANSWER_NS. */
 #define ANSWERS	  64u
 #define ANSWER_NS 10000000u
-/* In one turn of the event loop, unless nothing is left earlier. */
+/* The time to discard messages in one turn of the event loop. */
 #define DRAIN_NS 20000000
-/* Answers that dbus-daemon has not taken yet, before it is waited for; how long, at a time. */
+/* The number of answers that dbus-daemon has not taken yet, beyond which the daemon waits, and the
+ * longest single wait. */
 #define UNSENT_MAX 16u
 #define ROOM_MS	   100
 #define ROOM_TRIES 10u
-/* Before the bus's own sources, so that nothing else is counted. */
+/* Higher than the priority of the bus's own sources, so that only the daemon's work is charged. */
 #define PRIORITY (SD_EVENT_PRIORITY_NORMAL - 10)
 
 struct sender {
@@ -40,28 +42,29 @@ struct sender {
 	struct hak_asker asker;
 };
 
-/* Of one account, or of several: nobody gets a new one by being another user. */
+/* The state of one account, or of several accounts that share a place. A process gets no new share
+ * by changing its user. */
 struct user {
-	int64_t left_ns; /* of its time, as of `seen_ns` */
+	int64_t left_ns; /* the rest of its time at `seen_ns` */
 	uint64_t seen_ns;
 	uint64_t answers_ns; /* when the refusals answered so far will be paid for */
 };
 
 struct hak_askers {
 	sd_event_source *after;
-	struct sender senders[SETS][WAYS]; /* in each set, who asked last comes first */
-	uint64_t secret;		   /* nobody chooses with whom to share a set */
+	struct sender senders[SETS][WAYS]; /* in each set, the most recent sender is first */
+	uint64_t secret;		   /* no sender can choose its set */
 	struct user users[USERS];
-	struct user *now; /* whose message is looked at; NULL: nobody's that counts */
-	int64_t begun_ns; /* of our processor time */
+	struct user *now; /* whose message is being handled; NULL: none that counts */
+	int64_t begun_ns; /* of the daemon's processor time */
 	sd_bus *bus;
 	struct hak_credentials *credentials;
 	uint64_t *refusals;
-	bool refused; /* the message before */
+	bool refused; /* the previous message */
 };
 
 /* -- users ------------------------------------------------------------------------------------- */
-/* With the time that he has by now. */
+/* The entry of the user, with the time that has accrued until now. */
 static struct user *user_now(struct hak_askers *a, uid_t account, uint64_t now)
 {
 	struct user *u = &a->users[hak_account_place(account, (uint32_t)a->secret, USERS)];
@@ -83,7 +86,7 @@ static void take(struct user *u, int64_t ns)
 		u->left_ns = -DEBT_NS;
 }
 
-/* Of the message that was looked at, if any. */
+/* Charges the message that was handled, if any, to its user. */
 static void charge(struct hak_askers *a)
 {
 	if (a->now)
@@ -111,9 +114,9 @@ static bool has_room(const struct hak_askers *a)
 }
 
 /*
- * Lets dbus-daemon take what it asked for before it gets more. Not by sd_bus_flush(), which waits
- * for what comes in, too, and so does not wait at all while there are questions: it would keep the
- * processor from the one it waits for.
+ * Lets dbus-daemon take the answers to its earlier messages before the daemon reads more.
+ * sd_bus_flush() does not serve: it also waits for incoming messages, so it does not wait at all
+ * while there are calls, and would keep the processor from dbus-daemon.
  */
 static void wait_for_room(struct hak_askers *a)
 {
@@ -189,7 +192,7 @@ static struct sender *set_of(struct hak_askers *a, const char *name)
 	return a->senders[(hash ^ hash >> 32) & (SETS - 1)];
 }
 
-/* Brings a known sender to the first place of its set; false: it is not known. */
+/* Moves a known sender to the first place of its set; false if the sender is not known. */
 static bool find_sender(struct sender *set, const char *name)
 {
 	struct sender found;
@@ -205,7 +208,7 @@ static bool find_sender(struct sender *set, const char *name)
 	return false;
 }
 
-/* In place of the one of this set that asked longest ago. */
+/* Replaces the sender of this set that has been silent longest. */
 static void add_sender(struct sender *set, const char *name, const struct hak_asker *asker)
 {
 	if (strlen(name) >= NAME_BYTES)
@@ -236,7 +239,7 @@ static int ask_daemon(struct hak_askers *a, const char *name, struct hak_asker *
 	return 0;
 }
 
-/* A name on the bus is one connection's, and no other's later. */
+/* A unique name on the bus belongs to one connection, and is never given to another one. */
 int hak_askers_who(struct hak_askers *a, sd_bus_message *message, struct hak_asker *ret)
 {
 	const char *name = sd_bus_message_get_sender(message);

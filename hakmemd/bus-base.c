@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all of the daemon's files on D-Bus use: connections and errors. See bus.h.
+ * Connections and errors, which all D-Bus files of the daemon use. See bus.h.
  */
 #include <stdarg.h>
 #include <stdio.h>

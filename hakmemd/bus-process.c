@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processes' objects, /org/hakmem/Hakmem1/process/PID_STARTTIME, see bus.h. The properties of
- * their tunables are made from control/abi/tunables.def.
+ * The objects of processes, /org/hakmem/Hakmem1/process/PID_STARTTIME, see bus.h. The properties of
+ * their tunables are generated from control/abi/tunables.def.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,9 +14,10 @@
 #include "hakmemd/bus.h"
 
 #define TUNABLES hak_tunable_rows_n
-/* What a purge or a change waits for unless the caller says otherwise. */
+/* The default time that a purge or a change waits for the process. */
 #define TIMEOUT_US 1000000u
-/* To tell all of all of them takes 75 us each: beyond so many, for root alone. */
+/* A list of all processes takes 75 us for each of them. If there are more processes than this, only
+ * root may list them. */
 #define ENUMERATED_MAX 1000u
 
 /* -- paths ------------------------------------------------------------------------------------- */
@@ -26,7 +27,7 @@ void hak_bus_process_path(const struct hak_process *p, char ret[HAK_BUS_PATH_BYT
 		 (unsigned long long)p->id.start_ticks);
 }
 
-/* The process behind a path: only the one spelling that hak_bus_process_path() has. */
+/* The process of an object path. Only the spelling of hak_bus_process_path() is accepted. */
 static int find(sd_bus *unused, const char *path, const char *interface, void *arg, void **ret,
 		sd_bus_error *error)
 {
@@ -64,7 +65,7 @@ static int enumerate(sd_bus *b, const char *prefix, void *arg, char ***ret, sd_b
 	char **paths;
 	size_t n = 0;
 
-	/* Introspection asks for the children of one node. */
+	/* An introspection asks for the children of one node. */
 	if (message && strcmp(prefix, HAK_BUS_PROCESSES) != 0 &&
 	    sd_bus_message_is_method_call(message, "org.freedesktop.DBus.Introspectable", NULL) > 0)
 		return 0;
@@ -144,7 +145,7 @@ static int get_number(sd_bus *bus, const char *path, const char *interface, cons
 	}
 }
 
-/* "whale.ring_slots" to "WhaleRingSlots". */
+/* Converts "whale.ring_slots" to "WhaleRingSlots". */
 static void property_of(const struct hak_tunable_row *row, char ret[HAK_NAME_BYTES])
 {
 	const char *in = row->name;
@@ -163,7 +164,7 @@ static void property_of(const struct hak_tunable_row *row, char ret[HAK_NAME_BYT
 
 static char tunable_names[HAK_TUNABLES][HAK_NAME_BYTES];
 
-/* The value in force; of a tunable that the process's library does not know, nothing. */
+/* The value in force; false, 0 or "" for a tunable that the process's library does not know. */
 static int get_tunable(sd_bus *bus, const char *path, const char *interface, const char *property,
 		       sd_bus_message *reply, void *arg, sd_bus_error *error)
 {
@@ -216,7 +217,7 @@ static int bad_argument(sd_bus_error *error, const char *why)
 	return hak_bus_error(error, HAK_BUS_BAD_ARGUMENT, "%s", why);
 }
 
-/* Why its segment cannot be read. */
+/* The reason why a segment cannot be read. */
 static const char *reason(int error)
 {
 	return error == -ETIME ? "reading them takes too long" : strerror(-error);
@@ -293,7 +294,7 @@ static int answer_set(sd_bus_message *message, struct json_object *rows)
 	return r;
 }
 
-/* D-Bus has no NULL, and a name of a tunable is bounded. */
+/* D-Bus has no NULL, and the name of a tunable has a limited length. */
 static int read_wish(sd_bus_error *error, struct hak_wish *wish, const char *name, const char *text)
 {
 	if (!*name || strlen(name) >= sizeof(wish->name))
@@ -434,7 +435,7 @@ static const struct hak_method change = { "set-tunable", true, run_change, reply
 static const struct hak_method reset = { "set-tunable", true, run_reset, reply_json };
 static const struct hak_method purge = { "purge", true, run_purge, answer_purge };
 
-/* One handler for all: what differs is in the table. */
+/* The handler of all methods. The table has what differs between them. */
 static int on_call(sd_bus_message *m, void *arg, sd_bus_error *error)
 {
 	static const struct {
@@ -490,7 +491,7 @@ static const sd_bus_vtable process_vtable[] = {
 	SD_BUS_VTABLE_END
 };
 
-/* Made from the rows, once. */
+/* Generated once from the rows. */
 static sd_bus_vtable tunables_vtable[HAK_TUNABLES + 3];
 
 static void make_tunables_vtable(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection to the bus, the manager's object, and what the daemon tells unasked; see bus.h.
+ * The connection to the bus, the object of the manager, and the signals; see bus.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "hakmemd/look.h"
 #include "hakmemd/manager.h"
 
-/* The answer to RequestName(). */
+/* The reply of RequestName() to the owner of the name. */
 #define NAME_IS_OURS 1u
 #define AGAIN_MIN_US 1000000u
 #define AGAIN_MAX_US 60000000u
@@ -43,7 +43,7 @@ static int get_count(sd_bus *b, const char *path, const char *interface, const c
 	return sd_bus_message_append(reply, "t", m->returned_bytes);
 }
 
-/* What was wrong in the policies' files: path, line, reason. */
+/* The errors in policy files: path, line, reason. */
 static int get_problems(sd_bus *b, const char *path, const char *interface, const char *property,
 			sd_bus_message *reply, void *arg, sd_bus_error *error)
 {
@@ -100,7 +100,7 @@ static int by_pid(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Those of the target, by pid, in an array for the caller to free; NULL if out of memory. */
+/* The processes of the target by PID, in an array that the caller frees; NULL if out of memory. */
 static struct hak_process **select_processes(const struct hak_manager *m,
 					     const struct hak_target *target, size_t *ret_n)
 {
@@ -172,7 +172,7 @@ static int on_get_process(sd_bus_message *m, void *arg, sd_bus_error *error)
 }
 
 /* -- policies ---------------------------------------------------------------------------------- */
-/* Whether anything of the process comes from this policy, or would. */
+/* The number of processes that this policy matches. */
 static uint32_t processes_of(const struct hak_manager *m, const struct hak_policy *policy)
 {
 	uint32_t n = 0;
@@ -431,7 +431,8 @@ static int on_disconnected(sd_bus_message *message, void *arg, sd_bus_error *unu
 	return try_again(bus);
 }
 
-/* Whether somebody on the bus wants something of us, and not only answers or tells. */
+/* Whether the message is a call or a signal of another client. Replies, and all messages of
+ * dbus-daemon itself, are not. */
 static bool is_question(sd_bus_message *message)
 {
 	const char *sender = sd_bus_message_get_sender(message);
@@ -442,7 +443,8 @@ static bool is_question(sd_bus_message *message)
 }
 
 /*
- * Before anything is answered: who asked too much, or is gone, is not served.
+ * Runs before any other handler. Calls of a user whose time is used up are refused, and calls of a
+ * sender that has left are dropped.
  */
 static int on_any(sd_bus_message *message, void *arg, sd_bus_error *error)
 {
@@ -480,7 +482,7 @@ static int add_objects(struct hak_bus *bus)
 	return r;
 }
 
-/* The address of the system bus, as sd_bus_open_system() has it. */
+/* The address of the system bus, as in sd_bus_open_system(). */
 static const char *system_address(void)
 {
 	const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -496,10 +498,10 @@ static int connect_bus(struct hak_bus *bus)
 	if (r >= 0)
 		r = hak_askers_new(bus->manager->event, bus->bus, address, &bus->manager->refused,
 				   &bus->askers);
-	/* Nobody has a descriptor to give us. */
+	/* No method of the daemon takes a descriptor. */
 	if (r >= 0)
 		r = sd_bus_negotiate_fds(bus->bus, false);
-	/* A socket that is not there yet is waited for. */
+	/* Waits for a socket that does not exist yet. */
 	if (r >= 0)
 		r = sd_bus_set_watch_bind(bus->bus, true);
 	if (r >= 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One method call from its arrival to its answer, see bus.h. A call lives in the list only while it
- * waits: for polkit, or for the process. Meanwhile the process may end, so that it is known by pid
- * and start time, not by pointer. When it ends or executes another program, so does the call: that
- * program has the same pid and start time, and nobody judged it.
+ * One method call from its arrival to its answer, see bus.h. A call is in the list only while it
+ * waits for polkit or for the process. The process may end meanwhile, so the call names the process
+ * by PID and start time and not by pointer. The call also ends when the process executes another
+ * program, because that program has the same PID and start time, and its access was not checked.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,15 +16,17 @@
 #include "hakmemd/discover.h"
 #include "hakmemd/journal.h"
 
-/* Pauses between looks for answers, from what an agent needs to what a person notices. */
+/* Pauses between looks for answers: from the time that an agent needs to the time that a person
+ * notices. */
 #define LOOK_MIN_US    500u
 #define LOOK_MAX_US    50000u
 #define TIMEOUT_MAX_US 300000000u
-/* What a call may bring: many times what all tunables by name and value are. */
+/* The size of the arguments of a call: many times the size of all tunables by name and value. */
 #define ARGUMENTS_BYTES 16384u
-/* Of our processor, in one turn of the event loop, for calls whose processes have answered. */
+/* The processor time, in one turn of the event loop, for calls whose processes have answered. */
 #define LOOK_NS 5000000
-/* Of our processor, to carry out or to answer: what a process has to tell may be long. */
+/* The processor time to carry out a call or to write its answer. The content of a segment can be
+ * long. */
 #define CALL_NS 50000000
 
 struct hak_call {
@@ -33,11 +35,11 @@ struct hak_call {
 	sd_bus_message *message;
 	const struct hak_method *method;
 	struct hak_asker asker;
-	pid_t pid; /* 0: about no process */
+	pid_t pid; /* 0: the call is about no process */
 	uint64_t start_ticks;
-	sd_bus_slot *polkit;	     /* the question that is out */
-	sd_bus_track *caller;	     /* tells when nobody waits any more */
-	struct hak_request *request; /* what the process is asked */
+	sd_bus_slot *polkit;	     /* the request to polkit */
+	sd_bus_track *caller;	     /* fires when the caller leaves the bus */
+	struct hak_request *request; /* the request to the process */
 	uint64_t deadline_ns;
 	uint64_t number; /* in order of arrival */
 };
@@ -91,7 +93,7 @@ static void free_call(struct hak_call *call)
 	free(call);
 }
 
-/* Also when it executes another program by now, as long as nobody has noticed. */
+/* The process of the call. An exec that no look has noticed yet is not detected here. */
 static struct hak_process *process_of(const struct hak_call *call)
 {
 	return call->pid ? hak_process_find(call->bus->manager, call->pid, call->start_ticks)
@@ -99,7 +101,8 @@ static struct hak_process *process_of(const struct hak_call *call)
 }
 
 /* -- who asks ---------------------------------------------------------------------------------- */
-/* Judged anew for each call: either process may have executed another program since the last. */
+/* Whether the caller is the owner of the process. This is checked for each call, because either
+ * process may have executed another program since the last call. */
 static bool owns(struct hak_bus *bus, sd_bus_message *message, uid_t uid,
 		 const struct hak_process *p)
 {
@@ -123,7 +126,7 @@ static unsigned calls_of(const struct hak_bus *bus, uid_t account)
 	return n;
 }
 
-/* Adds up what is left of the message, or of its container, until it is too much. */
+/* Adds up the size of the rest of the message, or of its container, until it exceeds the limit. */
 static int measure(sd_bus_message *m, size_t *bytes)
 {
 	const char *contents, *text;
@@ -153,7 +156,7 @@ static int measure(sd_bus_message *m, size_t *bytes)
 	return r;
 }
 
-/* A call keeps its message for as long as it waits, and so not any message. */
+/* A call keeps its message for as long as it waits, so the size of the message is limited. */
 static bool is_small(sd_bus_message *message)
 {
 	size_t bytes = 0;
@@ -193,7 +196,7 @@ static int no_process(const struct hak_call *call, sd_bus_error *error)
 			     "Process %d ended, or executed another program", call->pid);
 }
 
-/* Runs the method; the call is gone afterwards unless it waits for the process. */
+/* Runs the method. The call is freed afterwards, unless it waits for the process. */
 static int run(struct hak_call *call, sd_bus_error *error)
 {
 	struct hak_process *p = process_of(call);
@@ -201,7 +204,7 @@ static int run(struct hak_call *call, sd_bus_error *error)
 	int r;
 
 	hak_budget_enter(&budget, CALL_NS);
-	/* What was judged of a program holds for no other. */
+	/* The access that was granted holds for this program only. */
 	if (call->pid && (!p || !hak_discovery_still(p)))
 		r = no_process(call, error);
 	else
@@ -222,7 +225,7 @@ static void judged(int result, const char *why, void *arg)
 	uid_t account = call->asker.account;
 	int r;
 
-	/* The slot is the one we are called from: it goes when the callback has returned. */
+	/* This callback belongs to the slot, which is freed when the callback returns. */
 	call->polkit = sd_bus_slot_unref(call->polkit);
 	if (result < 0) {
 		free_call(call);
@@ -238,7 +241,7 @@ static void judged(int result, const char *why, void *arg)
 	hak_askers_charge(askers, account, hak_processor_ns() - begun_ns);
 }
 
-/* What a process was asked stays asked, and is written to the journal as far as it got. */
+/* A request that was written to a process stays, and its results so far go to the journal. */
 static int on_caller_gone(sd_bus_track *track, void *arg)
 {
 	struct hak_call *call = arg;
@@ -261,7 +264,8 @@ static int watch_caller(struct hak_call *call)
 }
 
 /* -- waiting for processes ------------------------------------------------------------------- */
-/* What a purge gave back counts as ours, like that of policies. */
+/* The memory that a purge gave back counts as given back at the daemon's request, as for
+ * policies. */
 static void count_returned(struct hak_process *p, struct json_object *rows)
 {
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
@@ -287,7 +291,7 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 
 	call->request = NULL;
 	hak_budget_enter(&budget, CALL_NS);
-	/* What is left to do to the process is not done to another program. */
+	/* The rest of the request must not be carried out on another program. */
 	if (!hak_discovery_still(p))
 		waited = -ESRCH;
 	rows = hak_request_answer(p->seg, request, waited);
@@ -304,7 +308,8 @@ static void finish(struct hak_call *call, struct hak_process *p, int waited)
 	hak_askers_charge(askers, account, hak_processor_ns() - begun_ns);
 }
 
-/* True if it waits on: its process has not answered, or its user owes time. */
+/* True if the call still waits, because its process has not answered, or because its user has used
+ * up its time. */
 static bool look_at(struct hak_call *call)
 {
 	struct hak_process *p = process_of(call);
@@ -319,8 +324,8 @@ static bool look_at(struct hak_call *call)
 	return false;
 }
 
-/* One of the user's calls is done: the others go behind those of all others. Returns which one is
- * next, from `call` on. */
+/* One call of the user is done, and the user's other calls move behind the calls of all other
+ * users. Returns the call that is next, from `call` on. */
 static struct hak_call *move_back(struct hak_bus *bus, uid_t account, struct hak_call *call)
 {
 	struct hak_call *at = call, *next, *last = bus->last_call;
@@ -328,7 +333,7 @@ static struct hak_call *move_back(struct hak_bus *bus, uid_t account, struct hak
 
 	while (at && at->asker.account == account)
 		at = at->next;
-	if (!at) /* all that follow are the user's */
+	if (!at) /* all following calls are of the same user */
 		return call;
 	for (struct hak_call *c = bus->calls; more; c = next) {
 		next = c->next;
@@ -352,7 +357,7 @@ static int look_at_all(sd_event_source *source, uint64_t unused, void *arg)
 	for (call = bus->calls; call; call = next) {
 		uid_t account = call->asker.account;
 
-		if (hak_processor_ns() >= end_ns) /* go on at once, but in turn */
+		if (hak_processor_ns() >= end_ns) /* continue at once, but in turn */
 			return sd_event_source_set_time(source, hak_monotonic_ns() / 1000);
 		next = call->next;
 		if (!call->request)
@@ -402,7 +407,7 @@ int hak_call_wait(struct hak_call *call, struct hak_request *request, uint64_t t
 	return r;
 }
 
-/* Of a call that waits for polkit. */
+/* Ends a call that waits for polkit. */
 static void give_up(struct hak_call *call)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -413,7 +418,7 @@ static void give_up(struct hak_call *call)
 	free_call(call);
 }
 
-/* Another program of the same process is found by the same pid and start time. */
+/* Another program of the same process would be found by the same PID and start time. */
 void hak_calls_of_process_end(struct hak_bus *bus, struct hak_process *p)
 {
 	struct hak_call *call, *next;
@@ -436,7 +441,7 @@ void hak_calls_drop(struct hak_bus *bus)
 }
 
 /* -- arrival ----------------------------------------------------------------------------------- */
-/* The oldest call of the account that has most of them, root's aside. */
+/* The oldest call of the account that has most calls, except root's. */
 static struct hak_call *who_goes(const struct hak_bus *bus)
 {
 	struct hak_call *goes = NULL;
@@ -454,7 +459,7 @@ static struct hak_call *who_goes(const struct hak_bus *bus)
 	return goes;
 }
 
-/* What its process is asked stays asked. */
+/* A request that was written to the process of this call stays. */
 static void make_room(struct hak_bus *bus)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemd.conf, by a table of its settings.
+ * Reads hakmemd.conf by a table of its settings.
  */
 #include <errno.h>
 #include <stdio.h>

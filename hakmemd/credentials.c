@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What dbus-daemon says of a connection, see credentials.h. */
+/* The credentials of a connection as dbus-daemon reports them, see credentials.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,11 +10,11 @@
 #include "hakmemd/bus.h"
 #include "hakmemd/credentials.h"
 
-#define ASK_US 5000000u /* dbus-daemon answers by then, or not at all */
+#define ASK_US 5000000u /* a dbus-daemon that has not answered by then will not */
 
 struct hak_credentials {
 	const char *address;
-	sd_bus *bus; /* NULL: not yet, or not any more */
+	sd_bus *bus; /* NULL: not connected */
 };
 
 int hak_credentials_new(const char *address, struct hak_credentials **ret)
@@ -43,7 +43,7 @@ static int open_connection(struct hak_credentials *c)
 	if (c->bus)
 		return 0;
 	r = hak_bus_open(c->address, &c->bus);
-	/* A process may come as a descriptor. */
+	/* dbus-daemon may report the process as a descriptor. */
 	if (r >= 0)
 		r = sd_bus_negotiate_fds(c->bus, true);
 	if (r >= 0)
@@ -53,7 +53,7 @@ static int open_connection(struct hak_credentials *c)
 	return r;
 }
 
-/* Nothing but dbus-daemon's greeting and its answers is to come in. */
+/* Only the greeting and the answers of dbus-daemon may arrive on this connection. */
 static bool is_disturbed(struct hak_credentials *c)
 {
 	sd_bus_message *m = NULL;
@@ -87,7 +87,8 @@ static int read_groups(sd_bus_message *reply, struct hak_caller *ret)
 	return sd_bus_message_exit_container(reply);
 }
 
-/* With a NUL at its end, or without. One that is too long is cut, and equals no other. */
+/* Reads a label with or without a NUL at its end. A label that is too long is cut, and equals no
+ * other label. */
 static int read_label(sd_bus_message *reply, struct hak_caller *ret)
 {
 	const void *label;

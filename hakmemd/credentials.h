@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What dbus-daemon says of a connection; nothing of it comes from /proc. It is asked, and waited
- * for, over a connection of its own: on the one that questions come in by, its answer would arrive
- * behind all of them. Where others write to that connection, too, it is replaced by a new one. It
- * takes descriptors, so that a dbus-daemon that has the caller's process as one (1.15.8) hands it
- * out. For askers.c.
+ * The credentials of a connection as dbus-daemon reports them. Nothing of this comes from /proc.
+ *
+ * The daemon asks dbus-daemon over a separate connection and waits for the answer. On the
+ * connection that calls arrive on, the answer would arrive after all calls. If other clients send
+ * messages to the separate connection, it is replaced by a new one. The connection accepts
+ * descriptors, so that a dbus-daemon that has a pidfd of the caller (1.15.8) passes it on. For
+ * askers.c.
  */
 #ifndef HAK_CREDENTIALS_H
 #define HAK_CREDENTIALS_H
@@ -13,12 +15,12 @@
 
 struct hak_credentials;
 
-/* 0 or -errno. `address` is the bus's, and stays. */
+/* Returns 0 or -errno. `address` is the address of the bus and must stay valid. */
 int hak_credentials_new(const char *address, struct hak_credentials **ret);
-void hak_credentials_free(struct hak_credentials *c); /* NULL is fine */
+void hak_credentials_free(struct hak_credentials *c); /* may be NULL */
 
-/* Of the connection `name`, asked anew: 0; -ENXIO when it is not there any more; or another error.
- * The caller closes ret->pidfd. */
+/* Asks for the credentials of the connection `name`. Returns 0, -ENXIO when the connection is
+ * closed, or another error. The caller closes ret->pidfd. */
 int hak_credentials_of(struct hak_credentials *c, const char *name, struct hak_caller *ret);
 
 #endif

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding processes on hakmem. A paced scan, since the kernel tells nobody without further
- * privileges of new processes:
+ * Finds the processes on hakmem. The scan is paced, because the kernel reports new processes only
+ * to processes with further privileges:
  *
- * - Each look (LookEvery=) reads the number of the youngest process from /proc/loadavg. While it
- *   does not change there is nothing new; when it moved on by a little, the numbers in between are
- *   tried; only when it moved far, and now and then, /proc is listed.
- * - A process that is new is looked at in this and the next YOUNG looks, in which most of them
- *   execute their program and libhakmem makes its segment; then ever more rarely, since loading it
- *   may take its time, down to once in OLDEST looks or two. Looking at means to search its maps.
- * - One that executes another program is new (program.h). Where its program cannot be watched, its
- *   executable is compared each OLD looks.
- * - All that in slices of a bounded time, with pauses between them that are many times as long, and
- *   each user with a share of its own (control/budget.h): the processes of a user who makes looking
- *   at them dear wait for each other, and for as long as it takes. One that takes too long is put
- *   off, and gets more time the next time.
- * - The end of a known process is told by its pidfd.
+ * - Each look (LookEvery=) reads the number of the youngest process from /proc/loadavg. While this
+ *   number does not change, there is no new process. When it has moved a little, the numbers in
+ *   between are tried. Only when it has moved far, and now and then, /proc is listed.
+ * - A new process is examined in this look and in the next YOUNG looks, in which most processes
+ *   execute their program and libhakmem creates its segment. After that it is examined at growing
+ *   intervals, because a program may load the library late. The longest interval is between OLDEST
+ *   looks and twice that. An examination searches the maps of the process.
+ * - A process that executes another program is new (program.h). If its program cannot be watched,
+ *   its executable is compared each OLD looks.
+ * - All of this runs in slices of a bounded time. The pauses between slices are many times as long.
+ *   Each user has a share (control/budget.h): if the processes of a user are expensive to examine,
+ *   they delay only each other. A process that takes too long is put off, and gets more time in the
+ *   next look.
+ * - The pidfd of a known process reports its end.
  *
- * A process that ends while it is looked at is normal, and is no error anywhere here. Nor is a
- * segment that is not valid yet, since the process may be about to make it.
+ * A process that ends during an examination is normal and never an error here. Nor is an invalid
+ * segment at first, because the process may be creating it.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -42,36 +43,38 @@
 #define YOUNG  4u
 #define OLD    16u
 #define OLDEST 512u /* a power of two */
-#define RARELY 8u   /* looks after the young ones, from which on it is one in OLDEST */
-/* Of our processor, in one slice: all processes, those of one user, one process. */
+#define RARELY 8u   /* looks after the young ones, after which the interval is OLDEST */
+/* The processor time of one slice: for all processes, for those of one user, for one process. */
 #define SLICE_NS   10000000
 #define USER_NS	   5000000
 #define PROCESS_NS 5000000
-/* The first look is one slice, so that whoever waits for our start finds all processes known. */
+/* The first look is one slice, so that a service that starts after the daemon finds all processes
+ * known. */
 #define FIRST_NS      300000000
 #define FIRST_USER_NS 50000000
-/* Numbers in the table between looks at the clock. */
+/* The number of places in the table between two readings of the clock. */
 #define CLOCK_EVERY 128u
-/* So many numbers are tried before listing all is cheaper. */
+/* Up to this many numbers, trying them is cheaper than listing /proc. */
 #define TRY_MAX	   128
 #define LIST_EVERY 32u /* looks */
-/* A segment that is being made is not valid yet. What is wrong is said when it still is so long
- * after it was first seen. */
+/* A segment that is being created is not valid yet. An error is reported if it persists for this
+ * time. */
 #define DOUBT_NS 10000000000u
-#define DOUBTFUL 16u /* until then it is looked at once in so many looks, or twice */
+/* Until then the process is examined once in this many looks, or in twice as many. */
+#define DOUBTFUL 16u
 
-/* One process that was seen. */
+/* A process that was seen. */
 struct seen {
 	pid_t pid;		    /* 0: this place is free */
-	unsigned last;		    /* scan in which it was last listed */
-	unsigned looks;		    /* how often it was looked at */
-	unsigned look;		    /* look at which that was last */
-	struct hak_program program; /* none while it is known */
+	unsigned last;		    /* the scan in which it was last listed */
+	unsigned looks;		    /* the number of examinations */
+	unsigned look;		    /* the look of the last examination */
+	struct hak_program program; /* none while the process is known */
 	bool known;		    /* in the manager's table */
-	bool told;		    /* its segment is bad, and that was said */
+	bool told;		    /* its segment is invalid, and that was reported */
 	struct doubt {
-		uint64_t since_ns; /* 0: there is none */
-		uint64_t ino;	   /* of the segment */
+		uint64_t since_ns; /* 0: no error */
+		uint64_t ino;	   /* the inode of the segment */
 		int error;
 	} doubt;
 	struct hak_turn turn; /* of discovery->shares */
@@ -80,18 +83,18 @@ struct seen {
 struct hak_discovery {
 	struct hak_manager *manager;
 	DIR *proc;
-	struct seen *seen; /* open addressing by pid; a power of two, at most half full */
+	struct seen *seen; /* open addressing by PID; a power of two, at most half in use */
 	size_t room, n;
-	size_t next; /* place in the table that is looked at next */
-	size_t left; /* how many places are left in this look */
+	size_t next; /* the next place in the table */
+	size_t left; /* the number of places left in this look */
 	struct hak_shares shares;
-	bool listing; /* a list of all is not complete */
+	bool listing; /* a list of all processes is not complete */
 	size_t listed_n;
 	pid_t youngest;
-	unsigned listed; /* look at which all were listed */
+	unsigned listed; /* the look in which all were listed */
 	unsigned scan;
 	bool first;
-	bool full; /* processes were left out, which was said */
+	bool full; /* processes were left out, and that was reported */
 };
 
 /* -- the table --------------------------------------------------------------------------------- */
@@ -104,7 +107,7 @@ static struct seen *place_of(struct seen *table, size_t room, pid_t pid)
 	return &table[i];
 }
 
-/* Without those that were not listed in the last scan, in a table of the right size. */
+/* Builds a table of the right size, without the processes that were not listed in the last scan. */
 static int rebuild(struct hak_discovery *d, size_t live)
 {
 	size_t room = 1024;
@@ -135,7 +138,7 @@ static int rebuild(struct hak_discovery *d, size_t live)
 	return 0;
 }
 
-/* It, or who has its number now, is new. */
+/* The process, or another process with the same number, is new. */
 static void renew(struct seen *s)
 {
 	hak_program_close(&s->program);
@@ -149,7 +152,7 @@ static int note(struct hak_discovery *d, pid_t pid, bool born)
 	struct seen *s;
 
 	if (2 * d->n >= d->room) {
-		/* Nobody is old news in the middle of a scan. */
+		/* No entry is old in the middle of a scan. */
 		for (size_t i = 0; i < d->room; i++)
 			d->seen[i].last = d->seen[i].pid ? d->scan : 0;
 		if (rebuild(d, d->n) < 0)
@@ -166,7 +169,7 @@ static int note(struct hak_discovery *d, pid_t pid, bool born)
 	return 0;
 }
 
-/* Goes on with the list of all for as long as a slice may last. */
+/* Continues the list of all processes for at most one slice. */
 static int list_more(struct hak_discovery *d)
 {
 	struct hak_budget budget;
@@ -183,7 +186,7 @@ static int list_more(struct hak_discovery *d)
 	if (hak_budget_leave(&budget) && r == 0)
 		return 0;
 	d->listing = false;
-	/* Mostly the same; the dead are cleared away when they are many. */
+	/* The list is mostly the same. Ended processes are removed when they are many. */
 	if (r == 0 && d->n > d->listed_n + d->listed_n / 4 + 64)
 		r = rebuild(d, d->listed_n);
 	return r;
@@ -198,7 +201,8 @@ static int list_all(struct hak_discovery *d)
 	return list_more(d);
 }
 
-/* The numbers behind `from`, up to `to`; threads have some of them, and those no pidfd. */
+/* Tries the numbers after `from`, up to `to`. Threads have some of the numbers, and have no
+ * pidfd. */
 static int try_numbers(struct hak_discovery *d, pid_t from, pid_t to)
 {
 	int r = 0;
@@ -214,7 +218,8 @@ static int try_numbers(struct hak_discovery *d, pid_t from, pid_t to)
 	return r;
 }
 
-/* The last field of /proc/loadavg: what was last given out, to threads too; -1 if unknown. */
+/* The last field of /proc/loadavg: the number given out last, to a process or a thread; -1 if
+ * unknown. */
 static pid_t youngest_process(void)
 {
 	char buf[128], *p;
@@ -236,7 +241,7 @@ static bool maps_segment(const struct hak_segment *seg)
 	uint64_t ino = seg->stats_ino;
 	int r = hak_each_mapping(seg->procfd, see_inode, &ino);
 
-	/* Too long to look through says nothing. */
+	/* A list of mappings that takes too long to read proves nothing. */
 	return r == 1 || r == -ETIME;
 }
 
@@ -252,8 +257,8 @@ bool hak_discovery_still(struct hak_process *p)
 	       (hak_program_same_exe(p->seg->procfd, ".", &p->program) && maps_segment(p->seg));
 }
 
-/* A service may drop its root, a desktop may move what it has started into a scope: soon after its
- * start, mostly. */
+/* A service may give up root, and a desktop may move a process into a scope, mostly soon after its
+ * start. */
 void hak_discovery_refresh(struct hak_process *p)
 {
 	struct hak_identity id = p->id;
@@ -285,7 +290,8 @@ static int see_stats(const struct hak_mapping *map, void *arg)
 	return 1;
 }
 
-/* The inode of what it maps as its segment, 0 if unknown; and whether it can go on at all. */
+/* The inode of the segment that the process maps, 0 if unknown, and whether the process is
+ * stopped. */
 static bool is_stopped(int proc, pid_t pid, uint64_t *ret_ino)
 {
 	char name[16], state;
@@ -302,8 +308,8 @@ static bool is_stopped(int proc, pid_t pid, uint64_t *ret_ino)
 	return state == 'T' || state == 't';
 }
 
-/* True unless the same is wrong with the same segment as long ago. One that is stopped may have
- * been stopped while it made its segment. */
+/* True unless the same segment has had the same error for long enough. A stopped process may have
+ * been stopped while it created its segment. */
 static bool in_doubt(struct hak_discovery *d, struct seen *s, int error)
 {
 	struct doubt now = { .since_ns = hak_monotonic_ns(), .error = error };
@@ -342,7 +348,7 @@ static void tell_bad(struct hak_discovery *d, struct seen *s, uid_t account, int
 		  (int)s->pid, shown);
 }
 
-/* Takes the program over, too. */
+/* Takes over the program, too. */
 static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_program *program)
 {
 	struct hak_process *p = calloc(1, sizeof(*p));
@@ -350,12 +356,13 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 
 	if (r == 0 && m->only && fnmatch(m->only, p->id.comm, 0) != 0)
 		r = -ENOENT;
-	/* What was read of /proc/PID is the segment's process: its pidfd was opened before. */
+	/* What was read from /proc/PID belongs to the process of the segment, because the pidfd was
+	 * opened before. */
 	if (r == 0)
 		r = hak_segment_alive(seg);
 	if (r == 0 && seg->pidfd >= 0)
 		r = sd_event_add_io(m->event, &p->end, seg->pidfd, EPOLLIN, on_end, p);
-	/* A user may end thousands at once. */
+	/* A user may end thousands of processes at once. */
 	if (r >= 0 && p->end)
 		r = sd_event_source_set_priority(p->end, HAK_ENDS_PRIORITY);
 	if (r >= 0) {
@@ -377,7 +384,8 @@ static int add(struct hak_manager *m, struct hak_segment *seg, struct hak_progra
 	return 0;
 }
 
-/* Too many are known. The process is looked at again now and then, since others may have ended. */
+/* Too many processes are known. The process is examined again now and then, because others may have
+ * ended. */
 static void leave_out(struct hak_discovery *d, struct seen *s, uid_t account)
 {
 	d->shares.put_off++;
@@ -396,12 +404,12 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 	char name[16], why[HAK_WHY_TEXT];
 	int r;
 
-	/* Who was there before us is hardly young. */
+	/* A process that is older than the daemon is hardly young. */
 	s->looks = d->first ? YOUNG + 4 : s->looks + 1;
 	s->look = m->look;
 	snprintf(name, sizeof(name), "%d", (int)s->pid);
-	/* Before its maps are read: whatever it executes later is noticed. Anew each time, since a
-	 * young one may still have borrowed its parent's memory. */
+	/* Opened before the maps are read, so that a later exec is noticed. It is opened anew each
+	 * time, because a young process may still borrow the memory of its parent. */
 	hak_program_close(&s->program);
 	if (hak_program_open(proc, name, &s->program) == -ENOENT) {
 		renew(s);
@@ -422,13 +430,14 @@ static void look_at(struct hak_discovery *d, struct seen *s, uid_t account)
 		leave_out(d, s, account);
 		return;
 	}
-	/* Just forked, on its way out, or its segment is not made yet: another look will tell. */
+	/* The process was just forked, is ending, or has no segment yet. Another look will show
+	 * this. */
 	if (r < 0 && r != -ESTALE && r != -ESRCH && r != -ENOENT && r != -ETIME)
 		tell_bad(d, s, account, r, why);
 }
 
-/* Within the share of the user whose process it is: the owner of its folder, whatever it says of
- * itself. */
+/* Examines a process within the share of its user. The user is the owner of the folder in /proc,
+ * not what the process reports. */
 static void look_in_share(struct hak_discovery *d, struct seen *s)
 {
 	uid_t account;
@@ -443,7 +452,7 @@ static void look_in_share(struct hak_discovery *d, struct seen *s)
 	if (!hak_share_enter(&d->shares, account, &s->turn))
 		return;
 	look_at(d, s, account);
-	/* It gets twice the time in the next look, up to a limit. */
+	/* The process gets twice the time in the next look, up to a limit. */
 	if (hak_share_leave(&d->shares, &s->turn) && !s->known && s->turn.late < HAK_LATE_MAX)
 		s->looks = 0;
 }
@@ -460,7 +469,7 @@ static bool executed(struct hak_discovery *d, const struct seen *s)
 	return !hak_program_same_exe(dirfd(d->proc), name, &s->program);
 }
 
-/* Whether it is worth a look now. */
+/* Whether the process is to be examined in this look. */
 static bool due(struct hak_discovery *d, struct seen *s)
 {
 	unsigned pause;
@@ -470,7 +479,7 @@ static bool due(struct hak_discovery *d, struct seen *s)
 			return false;
 		renew(s);
 	}
-	/* Nothing that was found out about its former program holds. */
+	/* What was found out about the former program no longer holds. */
 	if (executed(d, s))
 		renew(s);
 	if (s->looks < YOUNG)
@@ -478,7 +487,7 @@ static bool due(struct hak_discovery *d, struct seen *s)
 	pause = s->looks - YOUNG < RARELY ? 2u << (s->looks - YOUNG) : OLDEST;
 	if (s->doubt.since_ns && !s->told && pause > DOUBTFUL)
 		pause = DOUBTFUL;
-	/* Not all of those that were first seen in one look in one look again. */
+	/* Spreads the processes that were first seen in the same look over several looks. */
 	return d->manager->look - s->look >= pause + (unsigned)s->pid % pause;
 }
 
@@ -498,7 +507,7 @@ static int find_new(struct hak_discovery *d)
 	return list_all(d);
 }
 
-/* Those that no list had for long are gone; while one is made, those of the last one are there. */
+/* Whether the process was listed recently. While a list is being made, the previous list counts. */
 static bool is_listed(const struct hak_discovery *d, const struct seen *s)
 {
 	return s->pid && (s->last == d->scan || (d->listing && s->last == d->scan - 1));

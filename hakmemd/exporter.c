@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmem-exporter: hakmemd's metrics over HTTP, for Prometheus. A program of its own, so that no
- * byte from the network reaches the daemon: it needs no privilege, only the daemon's socket.
+ * hakmem-exporter serves the metrics of hakmemd over HTTP, for Prometheus. It is a separate
+ * program, so that no byte from the network reaches the daemon. It needs no privilege, only the
+ * socket of the daemon.
  *
- * One thread serves, one connection limit; the main thread ends connections on which nothing was
- * answered for long, however many bytes drip in. When there are many connections, each new one ends
- * the one that has waited longest for its request, among those of the peer that has most of them:
- * who asks at once is answered at once, however many are silent. A request costs the daemon nothing
- * when another was answered less than a second ago. Only GET and HEAD of /metrics are answered.
+ * One thread serves all connections, whose number is limited. The main thread ends connections on
+ * which nothing was answered for a long time, however many bytes arrive on them. When there are
+ * many connections, each new one ends the one that has waited longest for its request, among those
+ * of the peer that has most of them. A client that sends its request at once is therefore answered
+ * at once, however many clients are silent. A request costs the daemon nothing if another one was
+ * answered less than a second ago. Only GET and HEAD of /metrics are answered.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -28,40 +30,40 @@
 
 #define DEFAULT_LISTEN "127.0.0.1:9964"
 #define CONNECTIONS    256
-#define CROWD	       192   /* beyond these, for a new one an old one ends */
-#define PEERS	       64u   /* kinds of peers that are told apart, by a hash */
+#define CROWD	       192   /* beyond this number, each new connection ends an old one */
+#define PEERS	       64u   /* the number of classes of peers, by a hash */
 #define TIMEOUT_S      2     /* of silence */
-#define PATIENCE_S     5     /* to ask, and to read the answer; up to twice that */
-#define MEMORY_BYTES   16384 /* of one request: its line and headers */
+#define PATIENCE_S     5     /* to send a request and to read the answer; at most twice that */
+#define MEMORY_BYTES   16384 /* of the line and the headers of one request */
 #define ASK_NS	       2000000000u
 #define FRESH_NS       1000000000u
 
-/* One format's text, or why there is none, kept for a second. */
+/* The text of one format, or the reason why there is none, kept for a second. */
 struct text {
-	struct MHD_Response *response; /* holds a reference of ours; NULL: none */
+	struct MHD_Response *response; /* holds one reference; NULL: none */
 	uint64_t made_ns, failed_ns;
 	char why[HAK_WHY_TEXT];
 };
 
-/* Texts in memory: the latest of each format, and as many that are still read. Who reads slowly
- * makes others get one that is older than a second. */
+/* The number of texts in memory: the latest one of each format, and as many that are still being
+ * read. While clients read slowly, other clients get a text that is older than a second. */
 #define TEXTS_MAX (2 * (HAK_METRICS_PROMETHEUS + 1))
 static unsigned texts;
 
-/* One that is connected. */
+/* A connection. */
 struct place {
 	bool taken;
-	bool ending; /* it was shut down, and will be closed */
+	bool ending; /* was shut down, and will be closed */
 	int fd;
-	unsigned peer;	   /* below PEERS */
-	uint64_t since_ns; /* it came, or was answered last */
+	unsigned peer;	   /* the class of the peer, below PEERS */
+	uint64_t since_ns; /* when it was opened, or was answered last */
 };
 
 struct exporter {
 	const char *socket;
 	struct text texts[HAK_METRICS_PROMETHEUS + 1];
-	uint64_t secret;      /* so that no peer chooses its kind */
-	pthread_mutex_t lock; /* of the places: no descriptor is closed while it is held */
+	uint64_t secret;      /* no peer can choose its class */
+	pthread_mutex_t lock; /* guards the places: no descriptor is closed while it is held */
 	struct place places[CONNECTIONS];
 };
 
@@ -93,7 +95,7 @@ static void text_gone(void *text)
 	texts--;
 }
 
-/* The response of that format, not older than a second; NULL, with the reason. */
+/* The response in this format, at most a second old; NULL, with the reason, if there is none. */
 static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format format,
 				  char why[HAK_WHY_TEXT])
 {
@@ -108,7 +110,7 @@ static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format fo
 		strcpy(why, t->why);
 		return NULL;
 	}
-	/* The latest one was let go, and all that are left are still read. */
+	/* The latest text was dropped, and all others are still being read. */
 	if (!t->response && texts >= TEXTS_MAX) {
 		snprintf(why, HAK_WHY_TEXT, "too many answers are still read");
 		return NULL;
@@ -160,7 +162,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 }
 
 /* -- connections ------------------------------------------------------------------------------- */
-/* All of one address are one peer; of IPv6, all of one network. */
+/* The class of a peer: one IPv4 address, or one IPv6 network. */
 static unsigned peer_of(int fd, uint64_t secret)
 {
 	struct sockaddr_storage from = { 0 };
@@ -182,7 +184,8 @@ static unsigned peer_of(int fd, uint64_t secret)
 	return (unsigned)(key >> 58) % PEERS;
 }
 
-/* Under the lock: if there are too many, one of the peer with most of them is told to end. */
+/* With the lock held: if there are too many connections, ends one of the peer that has most of
+ * them. */
 static void make_room(struct exporter *e)
 {
 	unsigned of_peer[PEERS] = { 0 }, n = 0, most = 0;
@@ -246,7 +249,7 @@ static void on_answered(void *arg, struct MHD_Connection *connection, void **con
 	pthread_mutex_unlock(&e->lock);
 }
 
-/* The thread that serves sees their end, and closes them. */
+/* The serving thread notices the shutdown and closes the connections. */
 static void end_overdue(struct exporter *e)
 {
 	uint64_t now = hak_monotonic_ns();
@@ -258,13 +261,13 @@ static void end_overdue(struct exporter *e)
 	pthread_mutex_unlock(&e->lock);
 }
 
-/* What libmicrohttpd says of single connections is theirs to know, not the journal's. */
+/* libmicrohttpd's messages about single connections are of no use in the journal. */
 static void no_log(void *arg, const char *format, va_list args)
 {
 }
 
 /* -- the socket -------------------------------------------------------------------------------- */
-/* "127.0.0.1:9964", "[::1]:9964", "localhost:9964". */
+/* Listens at "127.0.0.1:9964", "[::1]:9964" or "localhost:9964". */
 static int listen_at(const char *where)
 {
 	const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
@@ -290,7 +293,7 @@ static int listen_at(const char *where)
 	return r < 0 ? r : fd;
 }
 
-/* systemd's socket, or one of our own. */
+/* Takes the socket that systemd passed, or opens one. */
 static int find_socket(const char *where)
 {
 	int n = sd_listen_fds(1), fd;
@@ -323,7 +326,8 @@ static int serve(struct exporter *e, int fd)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	/* Not epoll: with that, a client that left in the middle of a request keeps its place. */
+	/* epoll is not used, because with it a client that left in the middle of a request keeps
+	 * its place. */
 	daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL,
 				  on_request, e, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL,
 				  MHD_OPTION_NOTIFY_CONNECTION, on_connection, e,
@@ -340,7 +344,7 @@ static int serve(struct exporter *e, int fd)
 	while (sigtimedwait(&signals, NULL, &patience) < 0)
 		end_overdue(e);
 	sd_notify(0, "STOPPING=1");
-	/* The socket is systemd's, and goes on listening. */
+	/* The socket belongs to systemd, and continues to listen. */
 	MHD_quiesce_daemon(daemon);
 	MHD_stop_daemon(daemon);
 	for (size_t i = 0; i < sizeof(e->texts) / sizeof(e->texts[0]); i++)

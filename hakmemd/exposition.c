@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's metrics, see exposition.h. A process's figures are read when somebody asks, and a
- * last time when it ends.
+ * The metrics of the daemon, see exposition.h. The figures of a process are read when a client
+ * asks, and a last time when the process ends.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,42 +17,43 @@
 #include "hakmemd/store.h"
 
 #define STORE_NAME "hakmem-metrics"
-#define FRESH_NS   500000000u /* a flood of questions looks at processes this often */
-/* Of our processor, for one text: all processes, those of one user, one process. */
+#define FRESH_NS   500000000u /* however many clients ask, processes are read this often */
+/* The processor time for one text: for all processes, for those of one user, for one process. */
 #define READ_NS	     50000000
 #define READ_USER_NS 10000000
 #define READ_ONE_NS  5000000
-#define CLAIM_TICKS  60		  /* then what a former run knew and we do not is gone */
+#define CLAIM_TICKS  60 /* after these, processes that only a former run knew have ended */
 #define SAVE_NS	     10000000000u /* between two saves */
-/* Processes whose figures are saved, some 5 KB each; of the others, only that they were known. */
+/* The number of processes whose figures are saved, in some 5 KB each. Of the others, only the fact
+ * that they were known is saved. */
 #define SAVED_MAX	 2048u
 #define SAVED_OF_ACCOUNT 512u
-#define PLACES		 1024u /* of accounts; a power of two */
+#define PLACES		 1024u /* for accounts; a power of two */
 #define UNCLAIMED_PLACES 4096u /* a power of two */
 
-/* What one process adds to one series: what it counted beyond `base`. */
+/* What one process adds to one series: its counts beyond `base`. */
 struct hak_part {
-	struct hak_part *next, **at;	   /* in a list of exposition's; what points here */
+	struct hak_part *next, **at; /* in a list of the exposition; the pointer to this part */
 	const struct hak_process *process; /* NULL: unclaimed */
-	uint64_t ino, created_ns;	   /* of the segment: an exec makes another one */
-	struct hak_series *series;	   /* NULL until it is read for the first time */
-	struct hak_figures base;	   /* counters alone */
-	struct hak_figures last;	   /* what is in the series */
-	uint64_t purges, returned_bytes;   /* as told by the manager */
-	struct hak_turn turn;		   /* of exposition->shares */
-	bool rebase;			   /* what it counts until it is read is in the sums */
+	uint64_t ino, created_ns;	   /* identify the segment; an exec creates another one */
+	struct hak_series *series;	   /* NULL until the first reading */
+	struct hak_figures base;	   /* counters only */
+	struct hak_figures last;	   /* the figures that are in the series */
+	uint64_t purges, returned_bytes;   /* as the manager reported them */
+	struct hak_turn turn;		   /* in exposition->shares */
+	bool rebase; /* the counts until the next reading are in the sums already */
 };
 
 struct hak_exposition {
 	struct hak_manager *manager;
 	struct hak_metrics *metrics;
 	struct hak_part *parts; /* of processes */
-	/* Of a former run, their processes not seen again yet; by inode. */
+	/* The parts of a former run whose processes were not seen yet in this run, by inode. */
 	struct hak_part *unclaimed[UNCLAIMED_PLACES];
 	struct hak_scrapes *scrapes;
 	uint64_t read_ns, saved_ns;
 	struct hak_shares shares;
-	struct hak_shares ends; /* of the last readings, between two ticks */
+	struct hak_shares ends; /* for the last readings, between two ticks */
 	unsigned ticks;
 	bool unsaved;
 	struct hak_store *store;
@@ -86,7 +87,7 @@ static struct hak_series *series_of(struct hak_exposition *e, const struct hak_p
 	return hak_metrics_series(e->metrics, &labels);
 }
 
-/* The part ends here; what is counted from now on is another's. */
+/* Ends this part. Later counts belong to another part. */
 static void part_cut(struct hak_part *part)
 {
 	if (part->series)
@@ -101,7 +102,7 @@ static bool drifted(const struct hak_process *p)
 	return p->dirty_policy || p->trouble[0];
 }
 
-/* Counts from `now` on. What the manager tells of it began with this run. */
+/* Counts from `now` on. The figures that the manager reports began with this run. */
 static void rebase(struct hak_part *part, const struct hak_figures *now)
 {
 	part->base = (struct hak_figures){ 0 };
@@ -152,7 +153,7 @@ static struct hak_part **unclaimed_of(struct hak_exposition *e, uint64_t ino)
 	return &e->unclaimed[hak_account_place(hash, e->shares.secret, UNCLAIMED_PLACES)];
 }
 
-/* Gives back a part that a former run left for this very process. */
+/* Returns the part that a former run left for this process. */
 static struct hak_part *claim(struct hak_exposition *e, const struct hak_process *p)
 {
 	for (struct hak_part *part = *unclaimed_of(e, p->seg->stats_ino); part; part = part->next)
@@ -188,8 +189,8 @@ static void on_removed(struct hak_process *p, void *arg)
 	if (!part)
 		return;
 	/*
-	 * The last time. What the process counted since the time before is lost if reading takes
-	 * too long, or if the processes that a user ends in a second do together.
+	 * The last reading. The counts since the previous reading are lost if this reading takes
+	 * too long, or if all processes that a user ends in a second take too long together.
 	 */
 	if (hak_share_enter(&e->ends, p->id.account, NULL)) {
 		part_read(e, part);
@@ -215,16 +216,16 @@ static void on_purged(struct hak_process *p, uint64_t bytes, const char *why, vo
 }
 
 /* -- over a restart ---------------------------------------------------------------------------- */
-/* How many processes have their figures in a text. */
+/* The number of processes whose figures a text contains. */
 struct saved {
 	FILE *to;
 	unsigned n, of_account[PLACES];
 };
 
 /*
- * What a process counted so far, which is in the sums already: "process" and its figures. Where
- * there are too many, "known" alone: what it counts until the next run reads it is not counted, but
- * nothing is counted twice.
+ * The counts of a process, which are in the sums already, as a record "process" with its figures.
+ * If there are too many processes, only a record "known" is written: the counts until the next run
+ * reads the process are then lost, but nothing is counted twice.
  */
 static void write_part(const struct hak_part *part, struct saved *saved, unsigned *of_account)
 {
@@ -258,7 +259,7 @@ static void write_sums(FILE *to, void *arg)
 		write_part(part, &saved,
 			   &saved.of_account[hak_account_place(account, e->shares.secret, PLACES)]);
 	}
-	/* These were within the limits of the run that left them. */
+	/* These parts were within the limits of the run that left them. */
 	for (unsigned i = 0; i < UNCLAIMED_PLACES; i++)
 		for (const struct hak_part *part = e->unclaimed[i]; part; part = part->next)
 			write_part(part, &saved, NULL);
@@ -292,8 +293,8 @@ static void on_tick(struct hak_manager *m, void *arg)
 	struct hak_exposition *e = arg;
 
 	hak_shares_begin(&e->ends);
-	/* Their processes ended while no daemon ran: what they counted until then is in the sums.
-	 */
+	/* The processes of these parts ended while no daemon ran. Their counts up to the end of the
+	 * former run are in the sums. */
 	if (++e->ticks == CLAIM_TICKS)
 		free_unclaimed(e);
 	if (e->unsaved && hak_monotonic_ns() - e->saved_ns >= SAVE_NS)
@@ -332,7 +333,7 @@ static void load(struct hak_exposition *e, char *text)
 			sum = part ? &part->base : NULL;
 		} else if (sum) {
 			hak_figures_load(sum, line);
-			/* What the manager tells begins at 0 again. */
+			/* The figures that the manager reports begin at 0 again. */
 			if (part && sum == &part->base)
 				sum->value[HAK_FIGURE_ASKED] = sum->value[HAK_FIGURE_RETURNED] = 0;
 		}
@@ -340,7 +341,7 @@ static void load(struct hak_exposition *e, char *text)
 }
 
 /* -- the text ---------------------------------------------------------------------------------- */
-/* Who has no turn stays as it was. */
+/* A process without a turn keeps its previous figures. */
 static void read_parts(struct hak_exposition *e)
 {
 	hak_shares_look(&e->shares);

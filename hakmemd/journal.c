@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal or stderr, see journal.h. No call waits for the journal: where its socket is full the
- * message is lost, as with all of libsystemd's.
+ * Writes to the journal or to standard error, see journal.h. No call waits for the journal: if its
+ * socket is full, the message is lost, as with all functions of libsystemd.
  */
 #include <limits.h>
 #include <stdarg.h>
@@ -26,16 +26,17 @@
 #define FIELD_BYTES   1024
 #define FIELDS_MAX    24
 
-#define TOLD_PLACES 1024u /* of accounts; a power of two */
+#define TOLD_PLACES 1024u /* for accounts; a power of two */
 #define TOLD_NS	    60000000000u
 
 static int highest = LOG_INFO;
 
-/* What was said of the processes of an account; accounts share a place by a hash with a secret. */
+/* What was reported about the processes of an account. Accounts share a place by a hash with a
+ * secret. */
 static struct told {
 	uint64_t since_ns;
 	unsigned n;
-	bool full; /* which was said */
+	bool full; /* the limit was reached, and that was reported */
 } told[TOLD_PLACES];
 
 void hak_log_level(int level)
@@ -43,7 +44,7 @@ void hak_log_level(int level)
 	highest = level;
 }
 
-/* $JOURNAL_STREAM names the device and inode of the stderr that the journal reads. */
+/* $JOURNAL_STREAM has the device and the inode of the standard error that the journal reads. */
 static bool to_journal(void)
 {
 	static int known = -1;
@@ -132,7 +133,7 @@ void hak_event(int level, const char *message_id, const struct hak_field *fields
 }
 
 /* -- how much is said of whom ------------------------------------------------------------------ */
-/* Of accounts other than root's. The minute begins with the first entry after the one before. */
+/* For accounts other than root. A minute begins with the first entry after the previous minute. */
 static struct told *told_of(uid_t account)
 {
 	static uint32_t secret;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the daemon says: lines for people by hak_log(), and events with a MESSAGE_ID and fields,
- * which the catalog (hakmem.catalog) explains. To the journal where stderr leads there, else to
- * stderr, one line each.
+ * The messages of the daemon: lines for people by hak_log(), and events with a MESSAGE_ID and
+ * fields, which the catalog (hakmem.catalog) explains. They go to the journal if standard error
+ * leads there, and else to standard error, one line each.
  *
- * Each user can run processes that give the daemon something to say. What is said of the
- * processes of one account (hak_account()) has a limit in each minute; what the limit holds back is
- * lost, and one line says that it is. Nothing is held back of root's processes.
+ * Each user can run processes about which the daemon has something to report. The number of
+ * messages about the processes of one account (hak_account()) is limited in each minute. Messages
+ * beyond the limit are lost, and one line reports the loss. Messages about root's processes are not
+ * limited.
  *
- * For all of hakmemd. Strings of strangers are escaped here, by hak_event(); hak_log() takes what
- * was escaped already.
+ * For all of hakmemd. hak_event() escapes strings that other processes choose. hak_log() takes
+ * strings that are escaped already.
  */
 #ifndef HAK_JOURNAL_H
 #define HAK_JOURNAL_H
@@ -28,11 +29,11 @@
 #define HAK_MESSAGE_BAD_POLICY "8cd01dbac3d84abea23f382f3cddf138"
 
 struct hak_field {
-	const char *name;  /* "HAKMEM_TUNABLE" */
-	const char *value; /* NULL: this field is left out */
+	const char *name;  /* such as "HAKMEM_TUNABLE" */
+	const char *value; /* NULL: the field is left out */
 };
 
-/* Above this level (LOG_DEBUG is the highest) nothing is said. */
+/* Messages above this level are dropped; LOG_DEBUG is the highest level. */
 void hak_log_level(int level);
 
 void hak_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -43,13 +44,13 @@ int hak_log_error(int error, const char *what);
 void hak_event(int level, const char *message_id, const struct hak_field *fields, size_t n,
 	       const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* How many entries one account's processes may cause in a minute. */
+/* The number of entries that the processes of one account may cause in a minute. */
 #define HAK_TOLD_OF_ACCOUNT 1024u
 
-/* How many are left in this minute; that `n` were written. */
+/* The number of entries left in this minute, and a note that `n` entries were written. */
 unsigned hak_told_left(uid_t account);
 void hak_told_add(uid_t account, unsigned n);
-/* Whether one may be written, which is counted. */
+/* Whether one more entry may be written; counts it. */
 bool hak_may_tell(uid_t account);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many processes of each account are known, see known.h. */
+/* The number of known processes of each account, see known.h. */
 #include <stdlib.h>
 
 #include "control/cgroup.h"
@@ -41,7 +41,8 @@ enum hak_known_room hak_known_room(const struct hak_known *known, uid_t account,
 		return HAK_KNOWN_FULL;
 	if (known->n < HAK_KNOWN_MAX)
 		return HAK_KNOWN_FREE;
-	/* With one more it still has less than who gives, so that nobody is displaced in turn. */
+	/* With one more process the account still has less than the one that loses a process, so
+	 * that the two do not displace each other in turn. */
 	if (n < HAK_KNOWN_MAX / accounts && hak_known_largest(known)->n > n + 1)
 		return HAK_KNOWN_DISPLACE;
 	return HAK_KNOWN_FULL;

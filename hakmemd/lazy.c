@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lazily freed memory of processes that sleep. While we are attached (control/pageout.h) processes
- * free lazily and publish the ranges. A table that has not changed from one look to the next is one
- * that nobody reused anything of: its ranges are paged out, once.
+ * Pages out lazily freed memory of processes that do not use it. While the daemon is attached
+ * (control/pageout.h), processes free lazily and publish the ranges. If a table has not changed
+ * from one look to the next, the process has reused none of its ranges, and they are paged out
+ * once.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -41,7 +42,7 @@ void hak_lazy_look(struct hak_process *p)
 		return;
 	if (head.seq % 2 == 0 && head.count && head.seq == p->lazy_seq &&
 	    head.seq != p->lazy_done_seq) {
-		/* What there was no time for is left for another look. */
+		/* Ranges for which the time is too short are left for another look. */
 		if (hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes) != -ETIME)
 			p->lazy_done_seq = head.seq;
 		if (bytes)

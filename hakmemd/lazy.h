@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking away what processes that sleep have freed lazily. */
+/* Pages out memory that processes have freed lazily and do not use. */
 #ifndef HAK_LAZY_H
 #define HAK_LAZY_H
 

@@ -18,15 +18,15 @@
 
 #define SWAP_EVERY  32u /* looks */
 #define NAMES_EVERY 64u
-/* Pauses are so many times what the slice before took. */
+/* A pause lasts this many times as long as the slice before it. */
 #define PAUSE	     9u
 #define PAUSE_MIN_US 1000u
-/* Not longer, whatever held the slice up: others' processes wait as well. */
+/* The longest pause, whatever delayed the slice, because processes of other users wait as well. */
 #define PAUSE_MAX_US 1000000u
 
 /* -- processes that are known ------------------------------------------------------------------ */
-/* A user may get a name while its processes run: the name service came later, or somebody was
- * added. */
+/* A user may get a name while its processes run, because the name service started later or the user
+ * was added. */
 static void name_user(struct hak_process *p)
 {
 	char before[HAK_USER_BYTES];
@@ -41,7 +41,7 @@ static void name_user(struct hak_process *p)
 	hak_tell_changed(p);
 }
 
-/* Swap may come and go. */
+/* Swap may be switched on and off. */
 static void look_for_page_out(struct hak_manager *m)
 {
 	char why[HAK_WHY_TEXT];
@@ -63,7 +63,7 @@ static void begin(struct hak_manager *m)
 	m->at = m->processes;
 }
 
-/* False: it is gone. */
+/* False if the process has ended. */
 static bool look_at(struct hak_process *p)
 {
 	if (!hak_discovery_still(p)) {
@@ -137,8 +137,8 @@ static void end(struct hak_manager *m)
 }
 
 /* -- the pace ---------------------------------------------------------------------------------- */
-/* When the next slice is, or look: after the end of this one, since nobody knows how long it
- * took. */
+/* Schedules the next slice or look from the end of this one, because its duration was not known
+ * before. */
 static void pause_from_now(struct hak_manager *m, uint64_t begun_us, bool more)
 {
 	uint64_t now_us = hak_monotonic_ns() / 1000, pause_us = (now_us - begun_us) * PAUSE;
@@ -175,7 +175,7 @@ static int on_timer(sd_event_source *source, uint64_t unused, void *arg)
 
 void hak_look_hurry(struct hak_manager *m)
 {
-	/* Those that were looked at in this look are, once more. */
+	/* Processes that were examined in this look are examined once more. */
 	hak_shares_look(&m->shares);
 	m->at = m->processes;
 	if (m->pace.timer)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemd: keeps the processes that run hakmem as the administrator's policies want them. Options,
- * the event loop, what systemd is told.
+ * hakmemd keeps the processes that run hakmem as the administrator's policies want them. This file
+ * has the options, the event loop, and the notifications to systemd.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -22,17 +22,17 @@
 #include "hakmemd/state.h"
 
 #define RUNTIME_FOLDER "/run/hakmem"
-/* Another hakmemd is at work: hakmemd.service is not started again for it. */
+/* Another hakmemd is running. hakmemd.service does not restart after this status. */
 #define EXIT_TWICE 2
 
-/* All there is while the daemon runs. */
+/* All state of the running daemon. */
 struct daemon {
 	sd_event *event;
 	struct hak_manager *manager;
 	struct hak_exposition *exposition;
-	const char *bus_address; /* NULL: the system's */
+	const char *bus_address; /* NULL: the system bus */
 	const char *only;
-	const char *folder; /* NULL: it has none */
+	const char *folder; /* NULL: the daemon has none */
 	struct hak_bus *bus;
 };
 
@@ -68,7 +68,7 @@ static int set_log_level(const char *word)
 	return -EINVAL;
 }
 
-/* -1: go on; else the exit status. */
+/* -1: continue; else the exit status. */
 static int options(int argc, char **argv, struct daemon *d)
 {
 	static const struct option longs[] = {
@@ -137,8 +137,8 @@ static int add_signals(struct daemon *d)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* an error of the write will do */
-	/* Without a handler they end the loop. */
+	signal(SIGXFSZ, SIG_IGN); /* the error of the write suffices */
+	/* Without a handler these signals end the loop. */
 	r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
@@ -148,7 +148,8 @@ static int add_signals(struct daemon *d)
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
-/* What lies there is one hakmemd's alone. NULL: this one is there beside another and has none. */
+/* The folder whose files belong to one hakmemd alone. NULL: this daemon runs beside another one and
+ * has none. */
 static const char *runtime_folder(const struct daemon *d)
 {
 	const char *folder = getenv("RUNTIME_DIRECTORY");
@@ -189,7 +190,7 @@ static int start(struct daemon *d)
 	if (r < 0)
 		return hak_log_error(r, "cannot watch memory pressure");
 	hak_self_watch_pressure(d->event);
-	/* The name on the system's bus is the other's as well. */
+	/* The name on the system bus belongs to the other daemon. */
 	if (d->only && !d->bus_address)
 		return 0;
 	return hak_bus_start(d->manager, d->bus_address, &d->bus);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The manager: its beginning and its end, and the files that say what it does. See manager.h.
+ * The start and the end of the manager, and the files that configure it. See manager.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 #include "hakmemd/pressure.h"
 #include "hakmemd/state.h"
 
-/* Of our processor, in one slice of a look: all processes, those of one user, one process. */
+/* The processor time of one slice of a look: for all processes, for those of one user, for one
+ * process. */
 #define SLICE_NS   10000000
 #define USER_NS	   5000000
 #define PROCESS_NS 5000000
@@ -90,7 +91,8 @@ int hak_manager_reload(struct hak_manager *m)
 	m->policies = policies;
 	m->state_stale = true;
 	hak_identity_forget_users();
-	/* Most are written before the reload is said to be done; the rest in the next slices. */
+	/* Most values are written before the reload is reported as done, the rest in the next
+	 * slices. */
 	hak_shares_begin(&m->shares);
 	for (struct hak_process *p = m->processes; p; p = p->next) {
 		if (hak_share_enter(&m->shares, p->id.account, NULL)) {
@@ -98,7 +100,8 @@ int hak_manager_reload(struct hak_manager *m)
 			hak_tell_changed(p);
 			hak_share_leave(&m->shares, NULL);
 		} else {
-			/* what it points into goes; what it is now, the next look works out */
+			/* The policies that the old effect points into are freed. The next look
+			 * determines the new effect. */
 			p->effect = (struct hak_effect){ .cached_max = UINT64_MAX };
 			p->reloaded = true;
 		}

@@ -17,9 +17,9 @@
 #include "control/reader.h"
 #include "hakmemd/owner.h"
 
-/* Longer only for a process with hundreds of groups, which is then nobody's. */
+/* Longer only for a process with hundreds of groups, which then has no owner here. */
 #define STATUS_BYTES 16384
-/* User namespaces nest 32 deep at most (kernel/user_namespace.c). */
+/* User namespaces nest at most 32 deep (kernel/user_namespace.c). */
 #define LEVELS_MAX 33
 
 enum { REAL, EFFECTIVE, SAVED, FILESYSTEM, IDS };
@@ -34,7 +34,7 @@ struct credentials {
 };
 
 /* -- reading ----------------------------------------------------------------------------------- */
-/* What follows `key` in a line of /proc/PID/status; NULL unless the whole line is there. */
+/* The text after `key` in a line of /proc/PID/status; NULL unless the whole line is there. */
 static const char *find_line(const char *status, const char *key)
 {
 	const char *p = strstr(status, key);
@@ -51,9 +51,9 @@ static bool parse_ids(const char *status, const char *key, unsigned ret[IDS])
 }
 
 /*
- * The files of /proc/PID, unlike the folder itself, belong to the effective user, or to the root of
- * the namespace in which the program was executed where the process is not dumpable. So nothing can
- * be told of a process whose effective user is root.
+ * The files in /proc/PID, unlike the folder itself, belong to the effective user. If the process is
+ * not dumpable, they belong to the root of the namespace in which the program was executed. Whether
+ * a process whose effective user is root is dumpable can therefore not be determined.
  */
 static bool is_dumpable(int procfd, uid_t euid)
 {
@@ -63,9 +63,9 @@ static bool is_dumpable(int procfd, uid_t euid)
 }
 
 /*
- * The ids before "dumpable": the kernel makes a process that gains rights undumpable first and
- * gives it the rights then (commit_creds()), so that old ids are never seen with what the new
- * program says of itself.
+ * Reads the ids before "dumpable". When a process gains privileges, the kernel makes it undumpable
+ * first and then changes the ids (commit_creds()), so the old ids are never combined with the
+ * dumpable state of the new program.
  */
 static int read_credentials(int procfd, struct credentials *ret)
 {
@@ -94,7 +94,8 @@ static bool has_ended(int pidfd)
 	return poll(&end, 1, 0) != 0;
 }
 
-/* The process that connected, and no other that has its number now. */
+/* Reads the credentials of the process that connected, not of another process that has its number
+ * now. */
 static int read_caller(const struct hak_caller *caller, struct credentials *ret)
 {
 	char path[32];
@@ -130,8 +131,8 @@ static bool is_whole_map(const char *name)
 }
 
 /*
- * Where some users of the machine have no number here, they all look like one, and the root whose
- * the files of undumpable processes are may look like a plain user.
+ * In a namespace that does not map all users, all unmapped users look like one user. The root that
+ * owns the files of undumpable processes may then look like an ordinary user.
  */
 static bool is_our_namespace(const struct credentials *c)
 {
@@ -150,9 +151,9 @@ static bool is_namespace_of(int ns, const struct credentials *c)
 }
 
 /*
- * Whether the process lives below a namespace that the caller, outside of it, has made: then the
- * caller has all capabilities there (cap_capable()). That does not open the files of /proc/PID that
- * belong to other users.
+ * Whether the process lives in or below a namespace that the caller, from outside it, created. The
+ * caller then has all capabilities there (cap_capable()). This does not open the files of /proc/PID
+ * that belong to other users.
  */
 static bool owns_namespace(const struct credentials *caller, int procfd)
 {
@@ -194,14 +195,15 @@ static bool has_group(const struct hak_caller *caller, gid_t gid)
 	return false;
 }
 
-/* Whether the process that connected still is what the bus says, and nothing more. */
+/* Whether the process that connected still has the credentials that the bus reports, and no
+ * others. */
 static bool is_plain(const struct hak_caller *caller, const struct credentials *c)
 {
 	return all_are(c->uid, IDS, caller->uid) && all_are(c->gid, IDS, c->gid[REAL]) &&
 	       has_group(caller, c->gid[REAL]) && c->dumpable && is_our_namespace(c);
 }
 
-/* Security modules have rules of their own, which nobody can ask them about for somebody else. */
+/* Security modules have rules of their own, which one process cannot query for another one. */
 static bool same_label(const struct hak_caller *caller, int procfd)
 {
 	char label[HAK_CALLER_LABEL + 1];

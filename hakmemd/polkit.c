@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckAuthorization of org.freedesktop.PolicyKit1, called asynchronously: libpolkit would bring a
- * second event loop with it.
+ * Calls CheckAuthorization of org.freedesktop.PolicyKit1 asynchronously. libpolkit would need a
+ * second event loop.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "hakmemd/bus.h"
 
 #define ALLOW_USER_INTERACTION 1u
-/* Somebody may have to find their password; polkit gives up earlier than that. */
+/* The user may have to look up the password. polkit gives up earlier than this. */
 #define PATIENCE_US 300000000u
 
 struct question {

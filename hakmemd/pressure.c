@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory pressure: the kernel's PSI triggers (Documentation/accounting/psi.rst) on the host and on
- * the cgroups of units whose policy has [Pressure].
+ * Reacts to memory pressure by the kernel's PSI triggers (Documentation/accounting/psi.rst) on the
+ * host and on the cgroups of units whose policy has [Pressure].
  *
- * A trigger fires at most once in its window. What it sets off is bounded: the processes of that
- * cgroup are put in order, those that are idle and have most cached first, and the first of them
- * are asked, each no more often than its own cooldown and backoff allow (purge.c). Then the trigger
- * is deaf for its cooldown, longer where the last round returned little.
+ * A trigger fires at most once in its window, and its effect is limited. The processes of the
+ * cgroup are sorted, idle processes with most cached memory first. The first of them are asked to
+ * purge, each no more often than its own cooldown and backoff allow (purge.c). After that the
+ * trigger is ignored for its cooldown, which is longer if the last round returned little.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,43 +21,43 @@
 #include "hakmemd/pressure.h"
 #include "hakmemd/purge.h"
 
-#define ASK_MAX	    32u		 /* processes asked at a time */
-#define WORTH_BYTES (256u << 10) /* cached less than this is not worth a request */
+#define ASK_MAX	    32u		 /* the number of processes asked at a time */
+#define WORTH_BYTES (256u << 10) /* a process that has cached less is not asked */
 #define IDLE_NS	    2000000000u
 #define AGE_US	    1000000u
-/* Of our processor, to measure: all processes, those of one user, one process. */
+/* The processor time to measure: for all processes, for those of one user, for one process. */
 #define MEASURE_NS	50000000
 #define MEASURE_USER_NS 10000000
 #define MEASURE_ONE_NS	5000000
-/* Triggers that the processes of a user other than root make. */
+/* The number of triggers for processes of one user other than root. */
 #define OF_USER_MAX 64u
-/* What the kernel grants to those without CAP_SYS_RESOURCE: windows of whole 2 s. */
+/* Without CAP_SYS_RESOURCE the kernel grants only windows of whole multiples of 2 s. */
 #define STEP_US	     2000000u
 #define LITTLE_BYTES (1u << 20)
 #define BACKOFF_MAX  6u
-#define RETRY_NS     2000000000u /* between attempts to have a trigger */
+#define RETRY_NS     2000000000u /* between attempts to set up a trigger */
 
 struct trigger {
 	struct trigger *next;
 	struct hak_manager *manager;
 	char *cgroup;  /* "" for the host */
-	uid_t account; /* whose process wanted it first; 0 for the host */
+	uid_t account; /* of the first process that wanted it; 0 for the host */
 	uint64_t threshold_us, window_us, cooldown_us;
 	unsigned action;
 	bool wanted;
-	int fd;		   /* -1: it is not to be had */
+	int fd;		   /* -1: it cannot be set up */
 	uint64_t tried_ns; /* 0: not yet */
 	sd_event_source *source;
 	uint64_t deaf_until_ns;
 	unsigned backoff;
-	uint64_t returned_before; /* manager's sum when it last fired */
-	bool asked;		  /* then, some process was asked */
+	uint64_t returned_before; /* the manager's sum when the trigger last fired */
+	bool asked;		  /* a process was asked at that time */
 };
 
 struct hak_pressure {
 	struct trigger *triggers;
 	struct hak_shares shares; /* of the time to measure */
-	char *mount;		  /* of version 2 of the control groups; NULL: none */
+	char *mount;		  /* of cgroup version 2; NULL: none */
 };
 
 /* -- acting ------------------------------------------------------------------------------------ */
@@ -85,7 +85,7 @@ static int worst_first(const void *a, const void *b)
 	       (x->p->cached_bytes > y->p->cached_bytes);
 }
 
-/* How many were asked. */
+/* Returns the number of processes asked. */
 static unsigned purge_worst(struct trigger *t)
 {
 	struct hak_manager *m = t->manager;
@@ -100,7 +100,7 @@ static unsigned purge_worst(struct trigger *t)
 	for (struct hak_process *p = m->processes; p; p = p->next) {
 		if (!within(p, t->cgroup))
 			continue;
-		/* Who cannot be measured any more in that time counts as it did the last time. */
+		/* A process for which the time is too short keeps its previous figure. */
 		if (hak_share_enter(shares, p->id.account, NULL)) {
 			hak_purge_measure(p, AGE_US);
 			hak_share_leave(shares, NULL);
@@ -134,7 +134,7 @@ static void act(struct trigger *t)
 
 	if (now < t->deaf_until_ns)
 		return;
-	/* Of the round before, now that its answers are in. */
+	/* The result of the previous round, whose answers have arrived. */
 	if (t->asked && m->returned_bytes - t->returned_before < LITTLE_BYTES)
 		t->backoff += t->backoff < BACKOFF_MAX;
 	else
@@ -152,7 +152,7 @@ static void act(struct trigger *t)
 		  cgroup[0] ? cgroup : "the host", asked, asked == 1 ? "" : "es");
 }
 
-/* It is tried again where it is still wanted. */
+/* The trigger is tried again if it is still wanted. */
 static void stop_trigger(struct trigger *t)
 {
 	t->source = sd_event_source_disable_unref(t->source);
@@ -167,7 +167,7 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *a
 	struct trigger *t = arg;
 
 	if (events & EPOLLERR) {
-		/* The cgroup is gone. One that comes with its name gets another trigger. */
+		/* The cgroup was removed. A new cgroup of that name gets another trigger. */
 		stop_trigger(t);
 		t->manager->pressure_stale = true;
 		return 0;
@@ -189,7 +189,7 @@ static char *pressure_path(const struct hak_pressure *pressure, const char *cgro
 	return path;
 }
 
-/* As asked for, else in the steps that an unprivileged one is granted. */
+/* Arms the trigger as configured, or in the steps that the kernel grants without privileges. */
 static int arm(struct trigger *t)
 {
 	uint64_t window = t->window_us, threshold = t->threshold_us;
@@ -222,7 +222,7 @@ static void free_trigger(struct trigger *t)
 	free(t);
 }
 
-/* 0 or -errno; t->fd and t->source then. */
+/* Returns 0 or -errno, and sets t->fd and t->source on success. */
 static int start_trigger(struct hak_pressure *pressure, struct trigger *t)
 {
 	char *path = pressure_path(pressure, t->cgroup);
@@ -238,7 +238,7 @@ static int start_trigger(struct hak_pressure *pressure, struct trigger *t)
 	return r;
 }
 
-/* One that cannot be had is told of once, and tried again later. */
+/* A trigger that cannot be set up is reported once, and tried again later. */
 static void try_trigger(struct hak_pressure *pressure, struct trigger *t)
 {
 	char shown[4 * HAK_CGROUP_BYTES];
@@ -251,7 +251,7 @@ static void try_trigger(struct hak_pressure *pressure, struct trigger *t)
 	if (t->fd >= 0)
 		close(t->fd);
 	t->fd = -1;
-	/* a control group that is no more is no news */
+	/* A cgroup that was removed is no error. */
 	if (!first || r == -ENOENT || r == -ENODEV || !hak_may_tell(t->account))
 		level = LOG_DEBUG;
 	hak_escape(*t->cgroup ? t->cgroup : "the host", shown, sizeof(shown));
@@ -302,7 +302,7 @@ static void want(struct hak_manager *m, const struct trigger *like)
 	t->action = like->action;
 }
 
-/* The unit's group where the process is in one, that is the part of the path up to its name. */
+/* The cgroup of the process's unit if it has one, which is the path up to the name of the unit. */
 static void group_of(const struct hak_process *p, char out[HAK_CGROUP_BYTES])
 {
 	const char *unit = p->id.user_unit[0] ? p->id.user_unit : p->id.unit;

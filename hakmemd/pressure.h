@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The answer to memory pressure, on the host and in the groups of units. */
+/* The reaction to memory pressure, on the host and in the cgroups of units. */
 #ifndef HAK_PRESSURE_H
 #define HAK_PRESSURE_H
 
@@ -7,6 +7,6 @@
 
 int hak_pressure_start(struct hak_manager *m);
 void hak_pressure_stop(struct hak_manager *m);
-void hak_pressure_update(struct hak_manager *m); /* the processes' effects changed */
+void hak_pressure_update(struct hak_manager *m); /* after the effects of processes changed */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of processes and those who observe it, see process.h.
+ * The table of processes and its observers, see process.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -71,7 +71,8 @@ struct hak_process *hak_process_find(const struct hak_manager *m, pid_t pid, uin
 	return NULL;
 }
 
-/* The newest process of the account that has most; the list begins with the newest. */
+/* Removes the newest process of the account that has most. The list begins with the newest
+ * process. */
 static void displace_one(struct hak_manager *m)
 {
 	const struct hak_known_account *largest = hak_known_largest(&m->known);

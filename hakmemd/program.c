@@ -12,7 +12,8 @@
 #include "control/reader.h"
 #include "hakmemd/program.h"
 
-/* What the kernel knows of a file, without asking a filesystem of a stranger's. 0: nothing. */
+/* The identity of a file from the kernel's cache, without a request to a file system that another
+ * user may serve. 0: unknown. */
 static uint32_t exe_of(int dir, const char *process)
 {
 	char path[32];
@@ -26,7 +27,7 @@ static uint32_t exe_of(int dir, const char *process)
 	return (uint32_t)(id ^ id >> 32);
 }
 
-/* The lowest free one is given out, so that its number tells how many there are. */
+/* The kernel assigns the lowest free descriptor, so its number shows how many are open. */
 static bool too_many(int fd)
 {
 	struct rlimit limit;
@@ -35,8 +36,8 @@ static bool too_many(int fd)
 }
 
 /*
- * The kernel looks whether the memory is there before it complains that one byte is not a whole
- * entry; where it is gone, that is the end of the file.
+ * The kernel checks whether the memory exists before it rejects a read of one byte as not a whole
+ * entry. If the memory is gone, the read returns the end of the file.
  */
 bool hak_program_runs(const struct hak_program *program)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Having processes give memory back, and the limits that policies set.
+ * Requests purges, and enforces the limits that policies set.
  *
- * A request is written and its answer looked for in later looks; nobody waits. A process has one
- * request out at a time. After one it is left alone for the cooldown of its policy, and for twice
- * as long each time in a row that a purge returned little: a purge that frees nothing costs the
- * process and helps nobody.
+ * A request is written, and later looks read its answer. Nothing waits. A process has one request
+ * at a time. After an answer, the process is not asked during the cooldown of its policy. The
+ * cooldown doubles with each successive purge that returned little, because a purge that frees
+ * nothing costs the process time without a benefit.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,17 +17,18 @@
 #include "hakmemd/purge.h"
 
 #define NS_PER_US 1000u
-/* Less than this, and less than a part of what was cached, is little. */
+/* A purge returned little if it returned less than this, and less than a part of the cached
+ * memory. */
 #define LITTLE_BYTES (1u << 20)
 #define LITTLE_PART  16u
 #define BACKOFF_MAX  8u
-/* An agent answers within milliseconds: who has not by then sleeps. */
+/* An agent answers within milliseconds. A process that has not answered by then sleeps. */
 #define LATE_NS	     3000000000u
 #define LIMIT_AGE_US 5000000u
 #define DIGEST_HEAPS 16u
-/* An idle process that holds less is left to sleep. */
+/* An idle process that holds less than this is not asked. */
 #define IDLE_BYTES (64u << 10)
-/* Looks between those for the answer of one that is late. */
+/* The number of looks between two looks for a late answer. */
 #define LATE_LOOKS 8u
 
 /* -- measuring --------------------------------------------------------------------------------- */
@@ -38,8 +39,8 @@ static uint64_t mix(uint64_t digest, const uint64_t *words, size_t n)
 	return digest;
 }
 
-/* Of all counters, as bytes; -E2BIG for a process with so many heaps that a snapshot is no dearer.
- */
+/* A digest of all counters. Returns -E2BIG for a process with so many heaps that a snapshot costs
+ * no more. */
 static int digest_of(const struct hak_segment *seg, uint64_t *ret)
 {
 	static uint64_t buf[HAK_READER_HEAP_BYTES / 8];
@@ -73,7 +74,7 @@ void hak_purge_measure(struct hak_process *p, uint64_t age_us)
 
 	if (p->measured_ns && now - p->measured_ns < age_us * NS_PER_US)
 		return;
-	/* Most processes sleep: where no counter moved, what was worked out still holds. */
+	/* Most processes sleep. If no counter changed, the previous results are still valid. */
 	if (digest_of(p->seg, &digest) == 0) {
 		if (p->measured_ns > 1 && digest == p->digest) {
 			p->measured_ns = now;
@@ -151,7 +152,8 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 	uint64_t pause_us = p->effect.cooldown_us ? p->effect.cooldown_us : 1000000;
 	bool little;
 
-	/* The answer is a stranger's word: no more can have gone than was there. */
+	/* The process may answer any number. No more than its resident memory can have been given
+	 * back. */
 	if (bytes > p->purge_rss)
 		bytes = p->purge_rss;
 	little = bytes < LITTLE_BYTES && bytes < p->cached_bytes / LITTLE_PART + 1;
@@ -168,7 +170,8 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 	hak_tell_purged(p, bytes, p->purge_why);
 }
 
-/* It sleeps. What it freed lazily before can be taken all the same; the request stays with it. */
+/* The process sleeps. Its lazily freed memory can be paged out nevertheless. The request stays
+ * written. */
 static void late(struct hak_process *p)
 {
 	uint64_t bytes = 0;
@@ -192,7 +195,8 @@ static void look_for_answer(struct hak_process *p)
 		return;
 	r = hak_purge_wait(p->seg, p->purge_id, 0, &answer);
 	if (r == 0 && answer.status == 0) {
-		/* While we are attached it gave back lazily: the same bytes, taken now. */
+		/* While the daemon is attached, the process gave this memory back lazily. It is
+		 * paged out now. */
 		if (p->attached)
 			hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &paged_out);
 		finish(p, answer.bytes > paged_out ? answer.bytes : paged_out, answer.ns, false);
@@ -200,7 +204,7 @@ static void look_for_answer(struct hak_process *p)
 		if (!p->purge_late && hak_monotonic_ns() - p->purge_asked_ns > LATE_NS)
 			late(p);
 	} else {
-		/* Answered together with another's later request, or not to be read. */
+		/* Answered together with a later request of another controller, or unreadable. */
 		finish(p, 0, 0, false);
 	}
 }

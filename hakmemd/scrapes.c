@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The socket on which metrics are asked for, see scrapes.h.
+ * The socket on which clients request metrics, see scrapes.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,13 +21,13 @@
 #define LINE_BYTES	32
 #define FORMATS		(HAK_METRICS_PROMETHEUS + 1)
 #define FRESH_NS	500000000u
-#define TEXTS_MAX	2 /* of a format: the latest, and one that is still read */
+#define TEXTS_MAX	2 /* of one format: the latest one, and one that is still being read */
 
-/* What all get who ask for a format at about the same time. */
+/* The text for all clients that request a format at about the same time. */
 struct text {
 	char *bytes;
 	size_t n;
-	unsigned users; /* clients, and being the latest */
+	unsigned users; /* clients, and one for the latest text */
 	uint64_t made_ns;
 	enum hak_metrics_format format;
 };
@@ -36,11 +36,11 @@ struct client {
 	struct hak_scrapes *scrapes;
 	int fd;		   /* -1: this place is free */
 	uid_t account;	   /* see hak_account() */
-	uint64_t since_ns; /* it came */
+	uint64_t since_ns; /* when the client connected */
 	sd_event_source *io, *timer;
 	char line[LINE_BYTES];
 	size_t line_bytes;
-	struct text *text; /* NULL until the line is there */
+	struct text *text; /* NULL until the line has arrived */
 	size_t sent;
 };
 
@@ -53,7 +53,7 @@ struct hak_scrapes {
 	void *arg;
 	unsigned busy;
 	struct text *latest[FORMATS]; /* NULL: none yet */
-	unsigned texts[FORMATS];      /* how many there are */
+	unsigned texts[FORMATS];      /* the number of texts */
 	struct client clients[CLIENTS_MAX];
 };
 
@@ -88,8 +88,8 @@ static int text_make(struct hak_scrapes *s, enum hak_metrics_format format)
 	return 0;
 }
 
-/* The latest text, made anew if it is old: but not while that would be one too many, for each
- * client has its time limit, and the next one gets a newer text. */
+/* Returns the latest text, and makes a new one if that is old. No new text is made while there are
+ * TEXTS_MAX of them: each client has a time limit, and the next client gets a newer text. */
 static int text_enter(struct hak_scrapes *s, enum hak_metrics_format format, struct text **ret)
 {
 	struct text *t = s->latest[format];
@@ -119,7 +119,7 @@ static void client_end(struct client *c)
 	s->busy--;
 }
 
-/* 0: go on when there is room; 1: all is sent; -errno. */
+/* 0: continue when there is room; 1: all is sent; -errno. */
 static int client_send(struct client *c)
 {
 	while (c->sent < c->text->n) {
@@ -135,7 +135,7 @@ static int client_send(struct client *c)
 	return 1;
 }
 
-/* 0: the line is not whole; 1: it is, and there is a text; -errno. */
+/* 0: the line is not complete; 1: it is complete, and there is a text; -errno. */
 static int client_receive(struct client *c)
 {
 	enum hak_metrics_format format;
@@ -192,7 +192,7 @@ static unsigned clients_of(const struct hak_scrapes *s, uid_t account)
 	return n;
 }
 
-/* Nobody can keep others from being served. */
+/* Whether a client is accepted. No user can keep the clients of another user from being served. */
 static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_account)
 {
 	struct ucred who = { .uid = (uid_t)-1 };
@@ -203,8 +203,8 @@ static bool may_come(const struct hak_scrapes *s, int fd, uid_t *ret_account)
 	return clients_of(s, *ret_account) < CLIENTS_OF_USER;
 }
 
-/* Some user has no time left to ask, or to read: of those who have most clients, the one that came
- * first. Root has none to lose. */
+/* Some user has too many clients. Of the users with most clients, the client that connected first
+ * is dropped. Root's clients are not dropped. */
 static void make_room(struct hak_scrapes *s)
 {
 	struct client *goes = NULL;
@@ -264,7 +264,8 @@ static int listen_at(const char *path)
 		return -errno;
 	strcpy(address.sun_path, path);
 	unlink(path);
-	/* The file that bind() makes takes the descriptor's mode: no path is looked up again. */
+	/* bind() creates the file with the mode of the descriptor, so the path is not looked up
+	 * again. */
 	mask = umask(0);
 	if (fchmod(fd, 0666) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, SOMAXCONN) < 0)

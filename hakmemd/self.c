@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon itself, see self.h.
+ * The daemon's own process, see self.h.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,7 +29,8 @@ bool hak_self_on_hakmem(void)
 }
 
 /* -- the only one ------------------------------------------------------------------------------ */
-/* The folder, made where it is missing: one in which only root and this user can put anything. */
+/* Opens the folder, and creates it if it is missing. Only root and this user may be able to create
+ * files in it. */
 static int open_folder(const char *path)
 {
 	struct stat st;
@@ -56,7 +57,7 @@ static int open_lock(const char *folder)
 
 	if (at < 0)
 		return at;
-	/* Nobody else may open it: who can could hold the lock. */
+	/* No other user may open the file, because a user that can open it could hold the lock. */
 	fd = openat(at, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK,
 		    0600);
 	if (fd < 0)
@@ -82,7 +83,7 @@ int hak_self_take(const char *folder)
 	else if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
 		r = errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
 	if (r == 0)
-		return 0; /* the descriptor stays open, and with it the lock */
+		return 0; /* the descriptor stays open, and so the lock stays */
 	if (r == -EBUSY) {
 		hak_lock_holder(fd, 0, holder, sizeof(holder));
 		hak_log(LOG_ERR,
@@ -108,8 +109,8 @@ void hak_self_set_limits(void)
 {
 	struct rlimit limit;
 
-	/* As it is at first: else one large message of a stranger's moves it up, and libc keeps as
-	 * much from then on. */
+	/* Keeps the threshold fixed. Otherwise one large message of another process raises it, and
+	 * libc keeps as much memory from then on. */
 	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
@@ -125,7 +126,7 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *a
 
 	if (events & (EPOLLERR | EPOLLHUP))
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	/* A FIFO or a socket says it by a byte; a PSI file is never read. */
+	/* A FIFO or a socket signals pressure by a byte. A PSI file is never read. */
 	if (events & EPOLLIN)
 		while (read(fd, buf, sizeof(buf)) == (ssize_t)sizeof(buf))
 			;
@@ -143,7 +144,7 @@ static int digit_of(char c)
 	return p ? (int)(p - digits) : -1;
 }
 
-/* Base64; how many bytes, or -EINVAL. */
+/* Decodes Base64. Returns the number of bytes, or -EINVAL. */
 static ssize_t decode(const char *text, char *out, size_t room)
 {
 	uint32_t bits = 0;
@@ -184,7 +185,7 @@ static int open_socket(const char *path)
 	return r < 0 ? r : fd;
 }
 
-/* The file as its kind asks for; *events is what to wait for. */
+/* Opens the file as its type requires. *events is the event to wait for. */
 static int open_watched(const char *path, bool write, uint32_t *events)
 {
 	struct stat st;
@@ -211,7 +212,7 @@ int hak_self_watch_pressure(sd_event *event)
 	sd_event_source *source;
 	int fd, r;
 
-	/* /dev/null: the administrator wants none of it. */
+	/* /dev/null means that the administrator has switched this off. */
 	if (!path || !*path || strcmp(path, "/dev/null") == 0)
 		return 0;
 	text = getenv("MEMORY_PRESSURE_WRITE");

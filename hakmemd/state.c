@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What survives a restart, beside the sums of the metrics. Text, one record a line, words separated
- * by tabs and escaped:
+ * The state that survives a restart, besides the sums of the metrics. It is text with one record a
+ * line. Words are separated by tabs and escaped:
  *	returned BYTES
  *	policy NAME				in force
  */

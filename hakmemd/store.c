@@ -19,14 +19,14 @@
 
 struct head {
 	char magic[8];
-	uint64_t number; /* the higher valid one counts */
+	uint64_t number; /* the higher valid number counts */
 	uint64_t bytes, sum;
 };
 
 struct hak_store {
 	int fd;
 	uint64_t number; /* of the slot written last */
-	bool failed;	 /* the last time, and that was said */
+	bool failed;	 /* the last save failed, and that was reported */
 };
 
 static off_t slot_at(uint64_t number)
@@ -58,7 +58,7 @@ static int write_at(int fd, const void *from, size_t bytes, off_t at)
 	return 0;
 }
 
-/* The slot's text, NULL if it has none that is whole. */
+/* Returns the text of the slot; NULL if the slot has no complete text. */
 static char *read_slot(int fd, unsigned slot, uint64_t *ret_number)
 {
 	off_t at = slot_at(slot);
@@ -94,7 +94,7 @@ static char *read_newest(struct hak_store *store)
 	return text[best];
 }
 
-/* Ours among those that systemd kept; -1 if there is none. */
+/* The daemon's descriptor among those that systemd kept; -1 if there is none. */
 static int stored_fd(const char *name)
 {
 	char **names = NULL;
@@ -138,7 +138,7 @@ int hak_store_open(const char *name, struct hak_store **ret, char **ret_text)
 	return 0;
 }
 
-/* Once, until it works again. */
+/* Reports a failure once, until a save succeeds again. */
 static int tell(struct hak_store *store, int r)
 {
 	if (r < 0 && !store->failed)
@@ -150,8 +150,8 @@ static int tell(struct hak_store *store, int r)
 	return r;
 }
 
-/* What a longer text left behind this one takes no memory any more. Where the kernel cannot do that
- * it stays. */
+/* Frees the memory of a longer text that lies after this one. Where the kernel cannot do that, the
+ * memory stays. */
 static void punch(int fd, off_t from, off_t to)
 {
 	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, to - from);
