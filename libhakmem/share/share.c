@@ -294,6 +294,8 @@ bool hak_share_unshare(void)
 
 	if (!exists())
 		return true;
+	/* the copy is of what the parent goes on changing, and no controller reads it */
+	hak_lazy_use(NULL);
 	if (hak_os_sandboxed())
 		return false;
 	r = hak_shared_copy(seg.live, hak_align_up(HAK_LIVE_USED, hak_page));
