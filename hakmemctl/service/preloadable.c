@@ -19,8 +19,11 @@
 #include "control/conf.h"
 #include "hakmemctl/service/unit.h"
 
-#define SCRIPTS_MAX 4	  /* a script whose interpreter is a script... */
-#define ENTRIES_MAX 4096u /* looked at for one EnvironmentFile= with a pattern */
+#define SCRIPTS_MAX 4 /* a script whose interpreter is a script... */
+/* Of all EnvironmentFile= of a unit together: entries of folders, which patterns are compared with,
+ * and bytes of files. */
+#define ENTRIES_MAX 4096u
+#define BYTES_MAX   (16u << 20)
 
 /* For what systemd turns on NoNewPrivileges=, in services without CAP_SYS_ADMIN: systemd.exec(5).
  */
@@ -251,10 +254,22 @@ static bool assigns_preload(const char *text)
 	return false;
 }
 
+/* glob() asks the functions below, which it gives nothing but a path; how much it may ask is
+ * bounded, for the folders may be another's. */
+static int glob_root;
+static unsigned glob_entries;
+static size_t bytes_left;
+
+/* A file that cannot be read may have cost as much as the largest one that can. */
+static void spend(size_t bytes)
+{
+	bytes_left -= bytes < bytes_left ? bytes : bytes_left;
+}
+
 static void check_one_file(const struct ctl_unit *unit, const char *path, const char *name,
 			   struct ctl_verdict *v)
 {
-	int fd = hak_open_file_in(unit->root, path), r;
+	int fd = bytes_left ? hak_open_file_in(unit->root, path) : -ENOENT, r;
 	size_t bytes;
 	char *text;
 
@@ -266,8 +281,10 @@ static void check_one_file(const struct ctl_unit *unit, const char *path, const 
 	if (r < 0) {
 		note(v, "%.150s cannot be read (%.60s): an LD_PRELOAD there would win", path,
 		     r == -EINVAL ? "it is no regular text file" : strerror(-r));
+		spend(HAK_CONF_MAX_BYTES);
 		return;
 	}
+	spend(bytes);
 	if (assigns_preload(text))
 		refuse(v,
 		       "%.200s (EnvironmentFile=) sets LD_PRELOAD, which wins over what a "
@@ -275,11 +292,6 @@ static void check_one_file(const struct ctl_unit *unit, const char *path, const 
 		       name);
 	free(text);
 }
-
-/* glob() asks these, which it gives nothing but a path; how much it may ask is bounded, for the
- * folders may be another's. */
-static int glob_root;
-static unsigned glob_entries;
 
 static void *glob_open(const char *path)
 {
@@ -344,18 +356,30 @@ static void check_environment_file(const struct ctl_unit *unit, const char *valu
 	/* systemd leaves it out. */
 	if (*name != '/')
 		return;
-	glob_root = unit->root;
-	glob_entries = ENTRIES_MAX;
 	if (glob(name, GLOB_NOSORT | GLOB_ALTDIRFUNC, NULL, &files) == 0) {
 		for (size_t i = 0; i < files.gl_pathc; i++)
 			check_one_file(unit, files.gl_pathv[i], name, v);
 		globfree(&files);
 	}
-	if (!glob_entries)
+}
+
+static void check_environment_files(const struct ctl_unit *unit, struct ctl_verdict *v)
+{
+	const struct ctl_setting *s;
+
+	glob_root = unit->root;
+	glob_entries = ENTRIES_MAX;
+	bytes_left = BYTES_MAX;
+	for (size_t i = 0; (s = ctl_unit_nth(unit, "EnvironmentFile", i)); i++) {
+		check_environment_file(unit, s->value, v);
+		if (glob_entries && bytes_left)
+			continue;
 		note(v,
-		     "EnvironmentFile=%.100s was not looked at as a whole: there are too many "
-		     "files; an LD_PRELOAD there would win",
-		     name);
+		     "EnvironmentFile=%.100s and those after it were not looked at as a whole: "
+		     "there are too many files; an LD_PRELOAD there would win",
+		     s->value);
+		return;
+	}
 }
 
 static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v)
@@ -363,8 +387,7 @@ static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v
 	const struct ctl_setting *s;
 	char ours[PATH_MAX], *value;
 
-	for (size_t i = 0; (s = ctl_unit_nth(unit, "EnvironmentFile", i)); i++)
-		check_environment_file(unit, s->value, v);
+	check_environment_files(unit, v);
 	for (size_t i = 0; (s = ctl_unit_nth(unit, "UnsetEnvironment", i)); i++) {
 		const char *at = s->value;
 		char *word;
