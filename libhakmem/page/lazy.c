@@ -11,6 +11,7 @@
 
 #include "base/stats.h"
 #include "base/stop.h"
+#include "system/os.h"
 
 /*
  * NULL: there is no table, or its pages do not exist. Set under HAK_LOCK_TUNE, read under
@@ -96,6 +97,28 @@ void hak_lazy_remove(void *p, size_t bytes)
 		__atomic_store_n(&t->overflow, 0, __ATOMIC_RELAXED);
 	end(t);
 }
+
+#if HAK_DEBUG
+const struct hak_lazy_table *hak_lazy_check(void)
+{
+	const struct hak_lazy_table *t = atomic_load_explicit(&table, memory_order_acquire);
+
+	if (!t)
+		return NULL;
+	hak_assert(!(t->seq & 1));
+	hak_assert(t->count <= HAK_LAZY_RANGES);
+	for (unsigned int i = 0; i < t->count; i++) {
+		uint64_t addr = t->range[i].addr, bytes = t->range[i].bytes;
+
+		hak_assert(addr && bytes && !((addr | bytes) & (HAK_SLICE - 1)));
+		hak_assert(!i || t->range[i - 1].bytes >= bytes);
+		for (unsigned int k = 0; k < i; k++)
+			hak_assert(addr + bytes <= t->range[k].addr ||
+				   t->range[k].addr + t->range[k].bytes <= addr);
+	}
+	return t;
+}
+#endif
 
 static _Atomic bool pageout;
 

@@ -335,9 +335,133 @@ static struct hak_region *search(size_t bytes, size_t align)
 	return r ? split(r, bytes) : NULL;
 }
 
-/*
- * Makes a descriptor for the next split while no lock is held, because that may take a system call.
- */
+/* ---- invariants ---- */
+
+#if HAK_DEBUG
+
+/* Each list's links, and each region's bucket. Returns the regions in all buckets. */
+static uint32_t check_buckets(void)
+{
+	uint32_t n = 0;
+
+	for (unsigned int b = 0; b < BUCKETS; b++) {
+		const struct hak_region *before = NULL;
+
+		hak_assert(!rcache.bucket[b] == !(rcache.bits[b / 64] >> (b % 64) & 1));
+		for (const struct hak_region *r = rcache.bucket[b]; r; before = r, r = r->next) {
+			hak_assert(r->prev == before);
+			hak_assert(bucket_of(r->bytes) == b);
+			hak_assert(++n <= rcache.regions);
+		}
+	}
+	return n;
+}
+
+static void check_slices(const struct hak_region *r)
+{
+	const struct hak_slice *g = hak_slice(r->base);
+	size_t last = r->bytes / HAK_SLICE - 1;
+
+	for (size_t i = 0; i <= last; i++) {
+		g = hak_slice(r->base + i * HAK_SLICE);
+		if (i && i != last) {
+			hak_assert(hak_slice_kind(g) == HAK_FOREIGN);
+			continue;
+		}
+		hak_assert(hak_slice_kind(g) == HAK_KEPT);
+		hak_assert(atomic_load_explicit(&g->word, memory_order_relaxed) == r);
+	}
+}
+
+static void check_region(const struct hak_region *r)
+{
+	const struct hak_region *n = neighbour(r, r->base - 1);
+
+	hak_assert(r->base && !((uintptr_t)r->base & (HAK_SLICE - 1)));
+	hak_assert(r->bytes && !(r->bytes & (HAK_SLICE - 1)));
+	hak_assert(r->state <= HAK_REGION_CLEAN);
+	hak_assert(r->life == rcache.life);
+	hak_assert(!r->in_use && !r->sampled);
+	hak_assert(r->state != HAK_REGION_CLEAN || r->zero);
+	hak_assert(r->state != HAK_REGION_LAZY || !r->zero);
+	hak_assert(!r->closed || (r->state == HAK_REGION_CLEAN && !r->thp));
+	hak_assert(r->filled <= 2);
+	/* one more than now: an eviction that failed */
+	hak_assert((int32_t)(r->epoch - hak_purge_epoch()) <= 1);
+	hak_assert(!n || n->base + n->bytes != r->base); /* else they are joined */
+	check_slices(r);
+}
+
+static void check_hot(void)
+{
+	uint64_t bytes = 0;
+	uint32_t n = 0;
+
+	for (const struct hak_hot *f = rcache.all_hot; f; f = f->next) {
+		size_t most = atomic_load_explicit(&f->most, memory_order_relaxed);
+
+		hak_assert(f->life == rcache.life);
+		bytes += most;
+		n += most != 0;
+	}
+	hak_assert(n == rcache.hot_n);
+	hak_assert(bytes == hot_total());
+}
+
+/* Each range of the table is a LAZY region. A LAZY region may be in no table: that may be full. */
+static void check_lazy(void)
+{
+	const struct hak_lazy_table *t = hak_lazy_check();
+
+	for (unsigned int i = 0; t && i < t->count; i++) {
+		const struct hak_slice *g = hak_slice((const void *)t->range[i].addr);
+		const struct hak_region *r;
+
+		hak_assert(hak_slice_kind(g) == HAK_KEPT);
+		r = atomic_load_explicit(&g->word, memory_order_relaxed);
+		hak_assert((uint64_t)(uintptr_t)r->base == t->range[i].addr);
+		hak_assert(r->bytes == t->range[i].bytes && r->state == HAK_REGION_LAZY);
+	}
+}
+
+void hak_rcache_check(void)
+{
+	const struct hak_region *older = NULL;
+	uint64_t bytes = 0, of_state[HAK_REGION_CLEAN + 1] = { 0 };
+	uint32_t n = 0;
+
+	hak_assert(rcache.life);
+	hak_assert(check_buckets() == rcache.regions);
+	for (const struct hak_region *r = rcache.oldest; r; older = r, r = r->newer) {
+		hak_assert(++n <= rcache.regions);
+		hak_assert(r->older == older);
+		check_region(r);
+		bytes += r->bytes;
+		of_state[r->state] += r->bytes;
+	}
+	hak_assert(rcache.newest == older && n == rcache.regions);
+	hak_assert(bytes == rcache.bytes);
+	hak_assert(of_state[HAK_REGION_DIRTY] == rcache_dirty());
+	hak_assert(of_state[HAK_REGION_LAZY] == ring_lazy());
+	check_hot();
+	check_lazy();
+}
+
+#endif
+
+/* Lets HAK_LOCK_RCACHE go. With many regions not each change is worth a walk. */
+static inline void leave(void)
+{
+	static uint32_t leaves;
+
+	if (hak_check_due(&leaves, 1 + rcache.regions / 32))
+		hak_rcache_check();
+	hak_unlock(HAK_LOCK_RCACHE);
+}
+
+/* ---- in and out; no lock held ---- */
+
+/* A descriptor for the next split is made while no lock is held: it may take a system call. */
 static void stock_spare(void)
 {
 	struct hak_region *d;
@@ -352,7 +476,7 @@ static void stock_spare(void)
 		__atomic_store_n(&rcache.spare, d, __ATOMIC_RELAXED);
 		d = NULL;
 	}
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	if (d)
 		hak_meta_put(HAK_META_REGION, d);
 }
@@ -423,7 +547,7 @@ void hak_hot_leave(struct hak_hot *f)
 {
 	hak_lock(HAK_LOCK_RCACHE);
 	drop_hot(f);
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 }
 
 /* ---- out of the region cache ---- */
@@ -434,7 +558,7 @@ void hak_rcache_unmap(struct hak_region *r)
 		return;
 	hak_lock(HAK_LOCK_RCACHE);
 	ring_add(r, false);
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 }
 
 static uint64_t unmap_list(struct hak_region *r)
@@ -479,7 +603,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 		ring_remove(r);
 		out[n++] = r;
 	}
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	return n;
 }
 
@@ -531,7 +655,7 @@ static void put_back(struct hak_region **r, unsigned int n)
 		ring_add(r[i], false); /* neighbours that were evicted together become one region */
 	}
 	list = over_tuned();
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	unmap_list(list);
 	unmap_list(open);
 }
@@ -565,11 +689,8 @@ uint64_t hak_rcache_evict(uint32_t before, bool forced)
 
 	hak_lock(HAK_LOCK_RCACHE);
 	drop_all_hot(before);
-	hak_unlock(HAK_LOCK_RCACHE);
-	/*
-	 * What was freed lazily before this request goes now: a controller that pages out had the
-	 * time for it.
-	 */
+	leave();
+	/* What was freed lazily before this request: who pages out had his chance. */
 	if (forced && mode == HAK_EVICT_FREE)
 		while (evict_batch(HAK_EVICT_DONTNEED, LAZY, before, UINT64_MAX, &bytes))
 			;
@@ -586,7 +707,7 @@ static uint64_t shrink_to(uint64_t slots, uint64_t bytes)
 	hak_lock(HAK_LOCK_RCACHE);
 	drop_all_hot(hak_purge_epoch() + 1);
 	list = over_limits(slots, bytes);
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	hak_stop("rcache.resized");
 	return unmap_list(list);
 }
@@ -615,7 +736,7 @@ struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, s
 		drop_hot(f);
 	}
 	r = search(bytes, align);
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	return r;
 }
 
@@ -661,7 +782,7 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 	ring_add(r, true);
 	list = over_tuned();
 	look = rcache.bytes > rcache.looked + LOOK_BYTES;
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
 	evict_over_budget(false);
@@ -675,7 +796,7 @@ uint64_t hak_rcache_kept(void)
 	hak_lock(HAK_LOCK_RCACHE);
 	kept = rcache.bytes + hot_total();
 	rcache.looked = rcache.bytes;
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	return kept;
 }
 
@@ -687,7 +808,7 @@ void hak_rcache_fit(void)
 	if (hot_total() > most_dirty() / 2)
 		drop_all_hot(hak_purge_epoch() + 1);
 	list = over_tuned();
-	hak_unlock(HAK_LOCK_RCACHE);
+	leave();
 	unmap_list(list);
 	evict_over_budget(true);
 }

@@ -132,4 +132,13 @@ void hak_rcache_abandon(void);
  */
 bool hak_rcache_holds_dirty(void);
 
+/* Of all regions in the region cache, the hot regions' threads, and the lazy table. */
+#if HAK_DEBUG
+void hak_rcache_check(void); /* HAK_LOCK_RCACHE held, or all threads stopped */
+#else
+static inline void hak_rcache_check(void)
+{
+}
+#endif
+
 #endif

@@ -38,12 +38,13 @@ struct hak_region {
 	bool zero;
 	bool thp;     /* advised for huge pages */
 	bool closed;  /* PROT_NONE; CLEAN */
-	bool sampled; /* in use, and reported to a profiler (sample.h) */
-	/* how often the region was found filled when freed; thp.mode=adaptive */
+	bool sampled; /* in use, and a profiler was told (sample.h) */
+	/* times it was found filled when freed, 2 at most; thp.mode=adaptive */
 	uint8_t filled;
-	uint32_t epoch; /* of the purge clock, when it was put into the region cache */
-	struct hak_region *prev, *next; /* bucket */
-	struct hak_region *older, *newer;
+	/* of the purge clock, when it was kept; the one after now where an eviction failed */
+	uint32_t epoch;
+	struct hak_region *prev, *next;	  /* bucket */
+	struct hak_region *older, *newer; /* by age, oldest first out */
 };
 
 static inline bool hak_region_fits(const struct hak_region *r, size_t bytes, size_t most,

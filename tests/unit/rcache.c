@@ -95,17 +95,6 @@ static void check_contents(const struct whale *w, size_t bytes)
 
 /* ---- what the ring says of itself ---- */
 
-static unsigned int bucket_count(const struct hak_region *wanted)
-{
-	unsigned int n = 0;
-
-	for (const struct hak_region *r = rcache.bucket[bucket_of(wanted->bytes)]; r; r = r->next) {
-		n += r == wanted;
-		CHECK(!r->next || r->next->prev == r, "bucket");
-	}
-	return n;
-}
-
 /* No slice is in two regions. */
 static void see(const struct hak_region *r)
 {
@@ -113,23 +102,10 @@ static void see(const struct hak_region *r)
 		CHECK(!model[model_at(p)].seen++, "%p is in two regions", (void *)p);
 }
 
-static void check_region(const struct hak_region *r)
+static void check_kept(const struct hak_region *r)
 {
-	const struct hak_slice *first = hak_slice(r->base);
-	const struct hak_slice *last = hak_slice(r->base + r->bytes - HAK_SLICE);
-	const struct hak_region *n;
-
-	CHECK(!r->in_use, "in use and in the ring");
 	model_is(r->base, r->bytes, KEPT);
-	CHECK(bucket_count(r) == 1, "in its bucket %u times", bucket_count(r));
-	CHECK(hak_slice_kind(first) == HAK_KEPT && atomic_load(&first->word) == r, "first");
-	CHECK(hak_slice_kind(last) == HAK_KEPT && atomic_load(&last->word) == r, "last");
-	for (char *p = r->base + HAK_SLICE; p < r->base + r->bytes - HAK_SLICE; p += HAK_SLICE)
-		CHECK(!hak_slice_kind(hak_slice(p)), "slice inside");
-	n = neighbour(r, r->base - 1);
-	CHECK(!n || n->base + n->bytes != r->base, "not joined");
-	CHECK(r->state != HAK_REGION_CLEAN || r->zero, "clean and not zero");
-	CHECK(r->state == HAK_REGION_CLEAN || !r->zero, "zero and not clean");
+	CHECK(r->zero == (r->state == HAK_REGION_CLEAN), "state %u, zero %d", r->state, r->zero);
 	CHECK(r->closed == (r->state == HAK_REGION_CLEAN), "state %u, %sclosed", r->state,
 	      r->closed ? "" : "not ");
 }
@@ -169,24 +145,18 @@ static void forget_unmapped(void)
 static void check_all(void)
 {
 	uint64_t dirty = 0, bytes = 0, lazy = 0, use = 0;
-	unsigned int n = 0, buckets = 0;
+	unsigned int n = 0;
 	const struct hak_region *f = atomic_load(&front->region);
 
+	hak_rcache_check();
 	forget_unmapped();
 	for (const struct hak_region *r = rcache.oldest; r; r = r->newer, n++) {
-		check_region(r);
-		CHECK(r->newer ? r->newer->older == r : rcache.newest == r, "ages");
+		check_kept(r);
 		bytes += r->bytes;
 		dirty += r->state == HAK_REGION_DIRTY ? r->bytes : 0;
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
 	}
-	for (unsigned int b = 0; b < BUCKETS; b++) {
-		for (const struct hak_region *r = rcache.bucket[b]; r; r = r->next)
-			buckets++;
-		CHECK(!rcache.bucket[b] == !(rcache.bits[b / 64] >> (b % 64) & 1), "bit %u", b);
-	}
-	CHECK(n == rcache.regions && n == buckets, "%u regions, %u, %u", n, rcache.regions,
-	      buckets);
+	CHECK(n == rcache.regions, "%u regions, not %u", rcache.regions, n);
 	CHECK(bytes == rcache.bytes && dirty == rcache_dirty() && lazy == ring_lazy(), "%" PRIu64,
 	      bytes);
 	if (f) {
@@ -539,10 +509,146 @@ static void order_of_eviction(void)
 	young_stay();
 }
 
+#if HAK_DEBUG
+/* ---- what hak_rcache_check() finds ---- */
+
+/* Two regions in the cache, one of them LAZY, and in the table. */
+static struct hak_lazy_table table;
+static struct hak_region *lazy, *dirty;
+
+static void two_regions(void)
+{
+	begin();
+	hak_lazy_use(&table);
+	fresh_ring();
+	tune(HAK_T_REGION_EVICT, HAK_EVICT_FREE);
+	free_apart(2);
+	rcache.oldest->epoch--;
+	evict(hak_purge_epoch());
+	lazy = rcache.oldest;
+	dirty = rcache.newest;
+	CHECK(rcache.regions == 2 && dirty->state == HAK_REGION_DIRTY, "%u regions",
+	      rcache.regions);
+	CHECK(lazy->state == HAK_REGION_LAZY && table.count == 1, "%u ranges", table.count);
+	hak_rcache_check();
+}
+
+#define CORRUPTION(name, change)    \
+	static void name(void)      \
+	{                           \
+		change;             \
+		hak_rcache_check(); \
+	}
+
+CORRUPTION(bit_cleared, rcache.bits[bucket_of(2 * MIB) / 64] = 0)
+CORRUPTION(bucket_link, rcache.bucket[bucket_of(2 * MIB)]->next->prev = NULL)
+CORRUPTION(bucket_wrong, dirty->bytes = MIB)
+CORRUPTION(bucket_lost, rcache.bucket[bucket_of(2 * MIB)]->next = NULL)
+CORRUPTION(bucket_circle, dirty->next = lazy; dirty->prev = lazy; lazy->next = dirty;
+	   lazy->prev = rcache.bucket[bucket_of(2 * MIB)] == lazy ? NULL : dirty)
+CORRUPTION(age_link, rcache.newest->older = NULL)
+CORRUPTION(age_end, rcache.newest = rcache.oldest)
+CORRUPTION(regions_miscounted, rcache.regions++)
+CORRUPTION(bytes_miscounted, rcache.bytes += HAK_SLICE)
+CORRUPTION(dirty_miscounted, rcache.dirty += HAK_SLICE)
+CORRUPTION(lazy_miscounted, rcache.lazy += HAK_SLICE)
+CORRUPTION(base_inside, dirty->base += 8)
+CORRUPTION(bytes_uneven, dirty->bytes += 8)
+CORRUPTION(state_unknown, dirty->state = 3)
+CORRUPTION(life_of_another, dirty->life++)
+CORRUPTION(used_while_kept, dirty->in_use = true)
+CORRUPTION(sampled_while_kept, dirty->sampled = true)
+CORRUPTION(clean_and_not_zero, dirty->state = HAK_REGION_CLEAN)
+CORRUPTION(lazy_and_zero, lazy->zero = true)
+CORRUPTION(closed_and_dirty, dirty->closed = true)
+CORRUPTION(filled_too_often, dirty->filled = 3)
+CORRUPTION(from_the_future, dirty->epoch = hak_purge_epoch() + 2)
+CORRUPTION(first_unmarked, hak_slice_clear(hak_slice_ours(dirty->base)))
+CORRUPTION(last_of_another,
+	   hak_slice_set(hak_slice_ours(dirty->base + 2 * MIB - 1), HAK_KEPT, lazy))
+CORRUPTION(mark_inside, hak_slice_set(hak_slice_ours(dirty->base + MIB), HAK_WHALE, dirty))
+CORRUPTION(no_life, rcache.life = 0)
+CORRUPTION(hot_miscounted, rcache.hot_n++)
+CORRUPTION(hot_bytes_miscounted, rcache.hot_bytes += HAK_SLICE)
+CORRUPTION(hot_of_another_life, list_hot(front); front->life++)
+CORRUPTION(table_half_written, table.seq++)
+CORRUPTION(table_too_long, table.count = HAK_LAZY_RANGES + 1)
+CORRUPTION(range_uneven, table.range[0].bytes += 8)
+CORRUPTION(range_gone, table.range[0].addr = (uintptr_t)row[1])
+CORRUPTION(range_dirty, table.range[0].addr = (uintptr_t)dirty->base)
+CORRUPTION(range_too_long, table.range[0].bytes += HAK_SLICE)
+CORRUPTION(ranges_out_of_order, table.range[1] = table.range[0]; table.range[1].bytes *= 2;
+	   table.count = 2)
+CORRUPTION(range_twice, table.range[1] = table.range[0]; table.count = 2)
+
+/* Two regions in one state that adjoin and are two. */
+static void not_joined(void)
+{
+	struct hak_region *part;
+
+	hak_rcache_empty();
+	take_whale(4 * MIB, HAK_SLICE);
+	give_whale(whales_n - 1);
+	part = split(rcache.oldest, 2 * MIB);
+	publish(part);
+	bucket_add(part);
+	age_add(part, true);
+	count_in(part);
+	hak_rcache_check();
+}
+
+static void corruption_is_found(void)
+{
+	two_regions();
+	DIES("!rcache.bucket[b] == !(rcache.bits", bit_cleared);
+	DIES("r->prev == before", bucket_link);
+	DIES("bucket_of(r->bytes) == b", bucket_wrong);
+	DIES("check_buckets() == rcache.regions", bucket_lost);
+	DIES("r->prev == before", bucket_circle);
+	DIES("r->older == older", age_link);
+	DIES("rcache.newest == older", age_end);
+	DIES("check_buckets() == rcache.regions", regions_miscounted);
+	DIES("bytes == rcache.bytes", bytes_miscounted);
+	DIES("of_state[HAK_REGION_DIRTY] == rcache_dirty()", dirty_miscounted);
+	DIES("of_state[HAK_REGION_LAZY] == ring_lazy()", lazy_miscounted);
+	DIES("r->base && ", base_inside);
+	DIES("r->bytes && ", bytes_uneven);
+	DIES("r->state <= HAK_REGION_CLEAN", state_unknown);
+	DIES("r->life == rcache.life", life_of_another);
+	DIES("!r->in_use && !r->sampled", used_while_kept);
+	DIES("!r->in_use && !r->sampled", sampled_while_kept);
+	DIES("r->state != HAK_REGION_CLEAN || r->zero", clean_and_not_zero);
+	DIES("r->state != HAK_REGION_LAZY || !r->zero", lazy_and_zero);
+	DIES("!r->closed || ", closed_and_dirty);
+	DIES("r->filled <= 2", filled_too_often);
+	DIES("(int32_t)(r->epoch - hak_purge_epoch()) <= 1", from_the_future);
+	DIES("!n || n->base + n->bytes != r->base", not_joined);
+	DIES("hak_slice_kind(g) == HAK_KEPT", first_unmarked);
+	DIES("atomic_load_explicit(&g->word", last_of_another);
+	DIES("hak_slice_kind(g) == HAK_FOREIGN", mark_inside);
+	DIES("rcache.life", no_life);
+	DIES("n == rcache.hot_n", hot_miscounted);
+	DIES("bytes == hot_total()", hot_bytes_miscounted);
+	DIES("f->life == rcache.life", hot_of_another_life);
+	DIES("!(t->seq & 1)", table_half_written);
+	DIES("t->count <= HAK_LAZY_RANGES", table_too_long);
+	DIES("addr && bytes", range_uneven);
+	DIES("hak_slice_kind(g) == HAK_KEPT", range_gone);
+	DIES("r->bytes == t->range[i].bytes && r->state", range_dirty);
+	DIES("r->bytes == t->range[i].bytes", range_too_long);
+	DIES("!i || t->range[i - 1].bytes >= bytes", ranges_out_of_order);
+	DIES("addr + bytes <= t->range[k].addr", range_twice);
+	hak_rcache_check();
+}
+#endif
+
 static const struct tcase cases[] = {
 	{ "sizes_have_buckets", sizes_have_buckets },
 	{ "as_the_model_says", as_the_model_says },
 	{ "order_of_eviction", order_of_eviction },
+#if HAK_DEBUG
+	{ "corruption_is_found", corruption_is_found },
+#endif
 };
 
 CASES(cases)
