@@ -160,10 +160,17 @@ static char *map_base(struct hak_extent *e)
 	return p;
 }
 
-/*
- * Makes units [i, end) memory. They are whole pages, some of which may be memory already.
- * HAK_LOCK_META held.
- */
+/* Atomic for hak_extent_made(). */
+static void set_made(struct hak_extent *e, unsigned int i, unsigned int n)
+{
+	for (unsigned int step; n; i += step, n -= step) {
+		step = hak_unitmap_step(i, n);
+		__atomic_store_n(&e->made[i / 64], e->made[i / 64] | hak_unitmap_mask(i, step),
+				 __ATOMIC_RELAXED);
+	}
+}
+
+/* Units [i, end), whole pages, some of which may be memory already. HAK_LOCK_META. */
 static bool make_units(struct hak_extent *e, unsigned int i, unsigned int end)
 {
 	while ((i = hak_unitmap_next_clear(e->made, i)) < end) {
@@ -172,7 +179,7 @@ static bool make_units(struct hak_extent *e, unsigned int i, unsigned int end)
 		stop = stop < end ? stop : end;
 		if (hak_os_remap_fresh(e->base + i * HAK_UNIT, (stop - i) * HAK_UNIT))
 			return false;
-		hak_unitmap_set(e->made, i, stop - i);
+		set_made(e, i, stop - i);
 	}
 	/* release: pairs with hak_extent_make() */
 	if (hak_unitmap_next_clear(e->made, 0) == HAK_EXTENT_UNITS)

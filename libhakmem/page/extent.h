@@ -60,9 +60,18 @@ struct hak_extent {
 bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes);
 
 /*
- * Makes units that were taken memory, unless they are. Returns false: no memory left. Takes
- * HAK_LOCK_META.
+ * A word of the map of units that are memory. Of units that the caller holds, or that were given
+ * back, all bits are there: those that made them memory gave them to others under HAK_LOCK_EXTENT.
  */
+static inline uint64_t hak_extent_made(const struct hak_extent *e, unsigned int word)
+{
+	if (atomic_load_explicit(&e->whole, memory_order_relaxed))
+		return ~(uint64_t)0;
+	/* relaxed: make_units() changes other bits meanwhile */
+	return __atomic_load_n(&e->made[word], __ATOMIC_RELAXED);
+}
+
+/* Makes memory of what was taken, unless it is. False: none left. Takes HAK_LOCK_META. */
 static inline bool hak_extent_make(struct hak_extent *e, const char *p, size_t bytes)
 {
 	/* acquire: pairs with the release in make_units() */

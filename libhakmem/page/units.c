@@ -232,6 +232,26 @@ char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int
 	}
 }
 
+/*
+ * Units may have pages, as far as they are memory: of a slab that was taken with some dirty units
+ * the rest may never have been made memory. Returns how many are.
+ */
+static unsigned int mark_dirty(struct hak_extent *e, unsigned int at, unsigned int n)
+{
+	unsigned int dirty = 0;
+
+	for (unsigned int step; n; at += step, n -= step) {
+		uint64_t m;
+
+		step = hak_unitmap_step(at, n);
+		m = hak_unitmap_mask(at, step) & hak_extent_made(e, at / 64);
+		e->dirty[at / 64] |= m;
+		e->young[at / 64] |= m;
+		dirty += (unsigned int)__builtin_popcountl(m);
+	}
+	return dirty;
+}
+
 void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)
 {
 	unsigned int at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT);
@@ -246,8 +266,7 @@ void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned 
 		   hak_unitmap_next_clear(e->used, at) >= at + units);
 	hak_extent_unlink(e);
 	hak_unitmap_clear(e->used, at, units);
-	hak_unitmap_set(e->dirty, at, touched);
-	hak_unitmap_set(e->young, at, touched);
+	touched = mark_dirty(e, at, touched);
 	e->used_units -= (uint16_t)units;
 	e->dirty_units += (uint16_t)touched;
 	widen_longest(e, at);

@@ -469,7 +469,34 @@ static void as_the_model_says(void)
 	check_all();
 }
 
+/* A slab is taken with one dirty unit, of which no other was made memory: none gets dirty. */
+static void dirty_units_are_memory(void)
+{
+	struct hak_extent *e;
+	bool zero, fresh;
+	unsigned int before;
+	char *p;
+
+	do {
+		p = hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_UNIT, &e,
+				   &zero, &fresh);
+		CHECK(p, "no memory");
+	} while (!zero);
+	CHECK(!hak_extent_is_whole(e), "the extent is mapped whole");
+	before = e->dirty_units;
+	hak_units_give(e, p, HAK_SLAB_UNITS, 1);
+	CHECK(e->dirty_units == before + 1, "%u, not %u", e->dirty_units, before + 1);
+	CHECK(hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_UNIT, &e, &zero,
+			     &fresh) == p &&
+		      !zero,
+	      "another place");
+	hak_units_give(e, p, HAK_SLAB_UNITS, HAK_SLAB_UNITS);
+	CHECK(hak_page != HAK_UNIT || e->dirty_units == before + 1, "%u, not %u", e->dirty_units,
+	      before + 1);
+}
+
 static const struct tcase cases[] = {
+	{ "dirty_units_are_memory", dirty_units_are_memory },
 	{ "bits_are_found", bits_are_found },
 	{ "as_the_model_says", as_the_model_says },
 };
