@@ -92,7 +92,7 @@ static uint64_t give_pages(struct hak_units *r, unsigned int n)
 	hak_lock(HAK_LOCK_EXTENT);
 	for (unsigned int i = 0; i < n; i++)
 		hak_units_put_back(&r[i], clean[i]);
-	hak_unlock(HAK_LOCK_EXTENT);
+	hak_extents_leave();
 	return bytes;
 }
 
@@ -111,7 +111,7 @@ static void drop_thp(const struct hak_units *r, unsigned int n)
 			if (e->kind == HAK_EXTENT_SLABS)
 				hak_count(HAK_C_SUPERSLABS_THP, -1);
 		}
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 		if (drop)
 			hak_os_hugepage(e->base, HAK_EXTENT, false);
 	}
@@ -131,11 +131,11 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 				    (!oldest || (int64_t)(e->free_ms - oldest->free_ms) < 0))
 					oldest = e;
 		if (!oldest || (int64_t)(oldest->free_ms - before_ms) > 0) {
-			hak_unlock(HAK_LOCK_EXTENT);
+			hak_extents_leave();
 			return bytes;
 		}
 		hak_extent_detach(oldest);
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 		if (oldest->dirty_units)
 			bytes += hak_purge_count(oldest->base, HAK_EXTENT);
 		if (!hak_extent_unmap(oldest)) {
@@ -162,7 +162,7 @@ static void close_free(uint64_t before_ms)
 			e = e->next;
 		if (e)
 			hak_extent_detach(e);
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 		if (!e)
 			return;
 		if (hak_os_reserve_over(e->base, HAK_EXTENT)) {
@@ -183,7 +183,7 @@ static void make_old(void)
 	hak_lock(HAK_LOCK_EXTENT);
 	for (struct hak_extent *e = hak_extents.all; e; e = e->all_next)
 		memset(e->young, 0, sizeof(e->young));
-	hak_unlock(HAK_LOCK_EXTENT);
+	hak_extents_leave();
 }
 
 uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms)
@@ -203,7 +203,7 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	for (;;) {
 		hak_lock(HAK_LOCK_EXTENT);
 		n = collect(r);
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 		if (!n)
 			break;
 		drop_thp(r, n);

@@ -13,12 +13,6 @@
 #include "system/os.h"
 #include "system/room.h"
 
-/*
- * The rows of extents by fill, [units used / 32]. The last row holds full extents, which are never
- * searched.
- */
-#define ROWS (HAK_EXTENT_UNITS / 32 + 1)
-
 _Static_assert(sizeof(struct hak_extent) > HAK_META_EXTENT_BYTES - 64 &&
 		       sizeof(struct hak_extent) <= HAK_META_EXTENT_BYTES,
 	       "a descriptor of meta.h");
@@ -89,10 +83,13 @@ void hak_extent_reattach(struct hak_extent *e)
 	hak_lock(HAK_LOCK_EXTENT);
 	hak_extents.free++;
 	hak_extent_attach(e, HAK_EXTENT_FREE);
-	hak_unlock(HAK_LOCK_EXTENT);
+	hak_extents_leave();
 }
 
+/* ---- invariants ---- */
+
 #if HAK_DEBUG
+
 static unsigned int count_bits(const uint64_t *map)
 {
 	unsigned int n = 0;
@@ -102,20 +99,139 @@ static unsigned int count_bits(const uint64_t *map)
 	return n;
 }
 
-void hak_extent_check(const struct hak_extent *e)
+static void check_maps(const struct hak_extent *e)
 {
 	hak_assert(e->used_units == count_bits(e->used));
 	hak_assert(e->dirty_units == count_bits(e->dirty));
 	for (unsigned int w = 0; w < HAK_EXTENT_WORDS; w++) {
 		hak_assert(!(e->dirty[w] & e->used[w]));
 		hak_assert(!(e->young[w] & ~e->dirty[w]));
+		hak_assert(!(e->dirty[w] & ~hak_extent_made(e, w)));
 	}
 }
-#else
+
+static void check_longest(const struct hak_extent *e)
+{
+	unsigned int i = hak_unitmap_next_clear(e->used, 0), end;
+
+	hak_assert(e->longest <= HAK_EXTENT_UNITS);
+	/* the last row is never searched */
+	hak_assert(hak_extent_row(e) == HAK_EXTENT_ROWS - 1 ||
+		   hak_extents.longest[e->kind][hak_extent_row(e)] >= e->longest);
+	for (; i < HAK_EXTENT_UNITS; i = hak_unitmap_next_clear(e->used, end)) {
+		end = hak_unitmap_next_set(e->used, i);
+		hak_assert(end - i <= e->longest || !hak_extent_is_whole(e));
+	}
+}
+
+static void check_marks(const struct hak_extent *e)
+{
+	const struct hak_slice *g = hak_slice(e->base);
+
+	for (size_t i = 0; i < HAK_EXTENT / HAK_SLICE; i++) {
+		enum hak_kind_of_granule kind = hak_slice_kind(g + i);
+
+		switch (e->kind) {
+		case HAK_EXTENT_RUNS:
+			hak_assert(kind == HAK_RUNS);
+			hak_assert(atomic_load_explicit(&g[i].word, memory_order_relaxed) == e);
+			break;
+		case HAK_EXTENT_SLABS: /* slab.c sets and clears them without the lock */
+			hak_assert(kind == HAK_SLAB || kind == HAK_FOREIGN);
+			break;
+		default:
+			hak_assert(kind == HAK_FOREIGN);
+		}
+	}
+}
+
+static uint8_t start_at(const struct hak_extent *e, unsigned int i)
+{
+	/* acquire: the mark of a sampled run is later than the run's class */
+	return __atomic_load_n(&e->start[i], __ATOMIC_ACQUIRE);
+}
+
+/*
+ * A run that begins at unit i. Returns its units. Meanwhile the thread that holds the run may put
+ * it into its cache, take it out, and clear its start: but give no unit of it back.
+ */
+static unsigned int check_run(const struct hak_extent *e, unsigned int i, uint8_t start)
+{
+	unsigned int cls = (start & (HAK_RUN_CACHED - 1u)) - 1u, units;
+
+	hak_assert(cls < HAK_CLASSES);
+	/* those of slabs' classes are sampled blocks, which no cache holds */
+	hak_assert(cls >= HAK_SLAB_CLASSES || !(start & HAK_RUN_CACHED));
+	units = (unsigned int)(hak_align_up(hak_class_size(cls), HAK_UNIT) / HAK_UNIT);
+	hak_assert(hak_unitmap_next_clear(e->used, i) >= i + units);
+	for (unsigned int k = i + 1; k < i + units; k++)
+		hak_assert(!start_at(e, k) || (k == i + 1 && cls >= HAK_SLAB_CLASSES &&
+					       start_at(e, k) == HAK_RUN_SAMPLED));
+	return units;
+}
+
+static void check_starts(const struct hak_extent *e)
+{
+	for (unsigned int i = 0; i < HAK_EXTENT_UNITS;) {
+		uint8_t start = start_at(e, i);
+
+		if (!start) {
+			i++;
+			continue;
+		}
+		/* a run that was not there when its first unit was looked at */
+		if (start == HAK_RUN_SAMPLED && i && start_at(e, i - 1)) {
+			i++;
+			continue;
+		}
+		hak_assert(e->kind == HAK_EXTENT_RUNS);
+		i += check_run(e, i, start);
+	}
+}
+
 void hak_extent_check(const struct hak_extent *e)
 {
-	(void)e;
+	hak_assert(e->base && !((uintptr_t)e->base & (HAK_EXTENT - 1)));
+	hak_assert(e->kind < HAK_EXTENT_KINDS);
+	hak_assert(e->life == hak_extents.life);
+	check_maps(e);
+	check_longest(e);
+	check_marks(e);
+	check_starts(e);
 }
+
+static unsigned int check_row(unsigned int kind, unsigned int row)
+{
+	const struct hak_extent *before = NULL;
+	unsigned int n = 0;
+
+	for (const struct hak_extent *e = hak_extents.row[kind][row]; e; before = e, e = e->next) {
+		n++;
+		hak_assert(e->prev == before);
+		hak_assert(e->kind == kind && hak_extent_row(e) == row);
+	}
+	return n;
+}
+
+void hak_extents_check(void)
+{
+	const struct hak_extent *before = NULL;
+	unsigned int n = 0, nfree = 0, listed = 0;
+
+	for (const struct hak_extent *e = hak_extents.all; e; before = e, e = e->all_next) {
+		n++;
+		hak_assert(e->all_prev == before);
+		hak_extent_check(e);
+		nfree += e->kind == HAK_EXTENT_FREE;
+	}
+	hak_assert(n == hak_extents.count);
+	hak_assert(nfree == hak_extents.free);
+	for (unsigned int kind = 0; kind < HAK_EXTENT_KINDS; kind++)
+		for (unsigned int row = 0; row < HAK_EXTENT_ROWS; row++)
+			listed += check_row(kind, row);
+	hak_assert(listed == n);
+}
+
 #endif
 
 /* ---- mapping and unmapping; no lock held ---- */

@@ -16,10 +16,13 @@
  * call is made under the lock: units to be given back are marked used, the lock is dropped, madvise
  * is called, and the units are marked free and clean.
  *
- * Invariants (checked by hak_extent_check in debug builds):
+ * Invariants, which hak_extents_check() asserts:
  *   dirty & used == 0 and young & ~dirty == 0; used_units = popcount(used); dirty_units =
  *   popcount(dirty); a dirty unit is memory; a free unit that is not dirty is reserved or reads as
- *   zeros; an extent is on the list of its kind and fill, or FREE and on the free list.
+ *   zeros, which the unit test looks at; an extent is on the list of all, and on the list of its
+ *   kind and fill; units of a FREE extent are used only while a purger holds them; start[] is 0 at
+ *   free units, and everywhere in an extent that is not of runs; the slices of an extent of runs
+ *   name the extent, those of a FREE one are foreign.
  */
 #ifndef HAK_EXTENT_H
 #define HAK_EXTENT_H
@@ -27,6 +30,7 @@
 #include <stdatomic.h>
 
 #include "base/hak.h"
+#include "base/lock.h"
 #include "unitmap.h"
 
 enum hak_extent_kind { HAK_EXTENT_FREE, HAK_EXTENT_SLABS, HAK_EXTENT_RUNS, HAK_EXTENT_KINDS };
@@ -37,11 +41,15 @@ struct hak_extent {
 	struct hak_extent *all_prev, *all_next; /* list of all extents */
 	uint8_t kind;
 	bool thp;     /* advised for huge pages */
-	uint8_t life; /* see hak_extent_abandon() */
+	uint8_t life; /* of the lists that it is on or was on: see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
-	uint16_t longest;   /* upper bound of the longest hole, in units */
-	_Atomic bool whole; /* the whole extent is memory */
-	uint64_t free_ms;   /* when the extent became FREE */
+	/*
+	 * no longer hole is looked for, in units: an upper bound, but where holes could not be made
+	 * memory
+	 */
+	uint16_t longest;
+	_Atomic bool whole; /* all of it is memory */
+	uint64_t free_ms;   /* FREE: since when */
 	uint64_t used[HAK_EXTENT_WORDS];
 	uint64_t dirty[HAK_EXTENT_WORDS]; /* free, and may have pages that are not zero */
 	uint64_t young[HAK_EXTENT_WORDS]; /* dirty since the last tick of the purge clock */
@@ -53,7 +61,8 @@ struct hak_extent {
 	 */
 	uint8_t start[HAK_EXTENT_UNITS];
 };
-#define HAK_RUN_CACHED 0x80
+#define HAK_RUN_CACHED	0x80
+#define HAK_RUN_SAMPLED HAK_RUN_CACHED /* no class: no block is taken to begin there */
 
 /* ---- units that are memory ---- */
 
@@ -89,12 +98,12 @@ static inline bool hak_extent_make(struct hak_extent *e, const char *p, size_t b
 /* HAK_LOCK_EXTENT */
 extern HAK_HIDDEN struct hak_extents {
 	struct hak_extent *row[HAK_EXTENT_KINDS][HAK_EXTENT_ROWS];
-	/* no extent of the row has a longer hole, so most rows need not be walked */
+	/* not less than that of any extent of the row: most rows need not be walked */
 	uint16_t longest[HAK_EXTENT_KINDS][HAK_EXTENT_ROWS];
 	struct hak_extent *all;
-	unsigned int count; /* also read without the lock */
-	unsigned int free;
-	uint8_t life; /* number of this set of lists; extents of an earlier one are in no list */
+	unsigned int count; /* of the list of all; also read without the lock */
+	unsigned int free;  /* of the kind FREE */
+	uint8_t life;	    /* of all these lists; extents of an earlier one are in none */
 } hak_extents;
 
 static inline unsigned int hak_extent_row(const struct hak_extent *e)
@@ -181,6 +190,29 @@ unsigned int hak_extent_most_free(void);
  */
 void hak_extent_abandon(void);
 
+/* HAK_LOCK_EXTENT held, or all threads stopped. */
+#if HAK_DEBUG
 void hak_extent_check(const struct hak_extent *e);
+void hak_extents_check(void); /* the lists, and each extent */
+#else
+static inline void hak_extent_check(const struct hak_extent *e)
+{
+	(void)e;
+}
+
+static inline void hak_extents_check(void)
+{
+}
+#endif
+
+/* Lets HAK_LOCK_EXTENT go. With many extents not each change is worth a walk. */
+static inline void hak_extents_leave(void)
+{
+	static uint32_t leaves;
+
+	if (hak_check_due(&leaves, 1 + hak_extents.count))
+		hak_extents_check();
+	hak_unlock(HAK_LOCK_EXTENT);
+}
 
 #endif

@@ -31,7 +31,6 @@ void hak_run_release(void *p);
  * mark is no class, so no block is taken to begin there. A run of a slab's class is always a
  * sampled one.
  */
-#define HAK_RUN_SAMPLED HAK_RUN_CACHED
 static inline bool hak_run_is_sampled(const uint8_t *start)
 {
 	return start[1];

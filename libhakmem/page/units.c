@@ -168,7 +168,7 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		e = idle_free(true);
 		if (e)
 			hak_extent_detach(e);
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 		if (e)
 			hak_extent_reopen(e);
 		else
@@ -187,13 +187,15 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		e->thp = true;
 		hak_count(HAK_C_SUPERSLABS_THP, 1);
 	}
-	hak_unlock(HAK_LOCK_EXTENT);
-	/* The units taken keep the extent mapped. Refused advice costs only the huge page. */
+	hak_extents_leave();
+	/*
+	 * The units taken keep the extent mapped. A refused advice costs nothing but the huge page.
+	 */
 	if (thp && hak_os_hugepage(e->base, HAK_EXTENT, true)) {
 		hak_lock(HAK_LOCK_EXTENT);
 		e->thp = false;
 		hak_count(HAK_C_SUPERSLABS_THP, -1);
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 	}
 	*ret = e;
 	return e->base + at * HAK_UNIT;
@@ -211,7 +213,7 @@ static void shun(const struct hak_units *r)
 		if (r->e->kind != HAK_EXTENT_FREE)
 			r->e->longest = 0;
 	}
-	hak_unlock(HAK_LOCK_EXTENT);
+	hak_extents_leave();
 }
 
 char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int align,
@@ -259,7 +261,7 @@ void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned 
 
 	hak_lock(HAK_LOCK_EXTENT);
 	if (hak_unlikely(e->life != hak_extents.life)) {
-		hak_unlock(HAK_LOCK_EXTENT);
+		hak_extents_leave();
 		return;
 	}
 	hak_assert(hak_unitmap_bit(e->used, at) &&
@@ -282,7 +284,7 @@ void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned 
 	if (unmap)
 		hak_extent_detach(e);
 	hak_extent_check(e);
-	hak_unlock(HAK_LOCK_EXTENT);
+	hak_extents_leave();
 	if (unmap)
 		hak_stop("extent.emptied");
 	if (!unmap)

@@ -495,10 +495,108 @@ static void dirty_units_are_memory(void)
 	      before + 1);
 }
 
+#if HAK_DEBUG
+/* An extent of runs with one run in use and one cached, one of slabs, and a FREE one. */
+static struct hak_extent *runs, *slabs, *empty;
+static unsigned int run_at; /* the unit where the cached run begins; five units on, the used one */
+
+static void three_extents(void)
+{
+	enum { UNITS = 5, CLS = HAK_SLAB_CLASSES + 1 };
+	struct hak_extent *e[2];
+	bool zero, fresh;
+	char *p[3];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		p[i] = hak_units_take(HAK_EXTENT_SLABS, HAK_EXTENT_UNITS, HAK_SLAB_UNITS,
+				      HAK_EXTENT, &e[i], &zero, &fresh);
+		CHECK(p[i], "no memory");
+	}
+	p[2] = hak_units_take(HAK_EXTENT_RUNS, 2 * UNITS, 1, UNITS * HAK_UNIT, &runs, &zero,
+			      &fresh);
+	run_at = (unsigned int)((size_t)(p[2] - runs->base) / HAK_UNIT);
+	hak_units_give(e[0], p[0], HAK_EXTENT_UNITS, 3);
+	empty = e[0];
+	slabs = e[1];
+	hak_units_give(slabs, p[1], HAK_EXTENT_UNITS / 2, 3);
+	runs->start[run_at] = (CLS + 1) | HAK_RUN_CACHED;
+	runs->start[run_at + UNITS] = CLS + 1;
+	runs->start[run_at + UNITS + 1] = HAK_RUN_SAMPLED;
+	CHECK(hak_class_size(CLS) == UNITS * HAK_UNIT && runs != slabs && runs != empty &&
+		      empty->kind == HAK_EXTENT_FREE && slabs->dirty_units,
+	      "not as planned");
+	hak_extents_check();
+}
+
+#define EXTENTS_FIND(text, ...) FINDS(text, hak_extents_check(), __VA_ARGS__)
+
+static void corruption_of_lists_is_found(void)
+{
+	three_extents();
+	EXTENTS_FIND("n == hak_extents.count", hak_extents.count++);
+	EXTENTS_FIND("nfree == hak_extents.free", hak_extents.free++);
+	EXTENTS_FIND("e->all_prev == before", hak_extents.all->all_next->all_prev = NULL);
+	EXTENTS_FIND("listed == n", hak_extent_unlink(slabs));
+	EXTENTS_FIND("e->prev == before", slabs->next = slabs);
+	EXTENTS_FIND("e->prev == before", slabs->prev = empty);
+	EXTENTS_FIND("e->kind == kind && hak_extent_row(e) == row", hak_extent_unlink(slabs);
+		     slabs->used_units += 32; hak_extent_link(slabs); slabs->used_units -= 32);
+	EXTENTS_FIND("hak_extent_row(e) == HAK_EXTENT_ROWS - 1 || ",
+		     hak_extents.longest[HAK_EXTENT_SLABS][hak_extent_row(slabs)] = 0);
+	EXTENTS_FIND("e->life == hak_extents.life", slabs->life++);
+	hak_extents_check();
+}
+
+static void corruption_of_extents_is_found(void)
+{
+	three_extents();
+	EXTENTS_FIND("e->base && ", slabs->base += HAK_UNIT);
+	EXTENTS_FIND("e->kind < HAK_EXTENT_KINDS", slabs->kind = HAK_EXTENT_KINDS);
+	EXTENTS_FIND("e->used_units == count_bits(e->used)", slabs->used_units++);
+	EXTENTS_FIND("e->dirty_units == count_bits(e->dirty)", slabs->dirty_units++);
+	EXTENTS_FIND("!(e->dirty[w] & e->used[w])", slabs->used[0] |= 1; slabs->used_units++);
+	EXTENTS_FIND("!(e->young[w] & ~e->dirty[w])", slabs->young[0] |= 8);
+	EXTENTS_FIND("!(e->dirty[w] & ~hak_extent_made(e, w))", hak_extent_set_whole(slabs, false);
+		     memset(slabs->made, 0, sizeof(slabs->made)));
+	EXTENTS_FIND("e->longest <= HAK_EXTENT_UNITS", slabs->longest = HAK_EXTENT_UNITS + 1);
+	EXTENTS_FIND("end - i <= e->longest || ", hak_extent_set_whole(slabs, true);
+		     slabs->longest = 1);
+	EXTENTS_FIND("kind == HAK_RUNS", hak_slice_clear(hak_slice_ours(runs->base + HAK_SLICE)));
+	EXTENTS_FIND("atomic_load_explicit(&g[i].word",
+		     hak_slice_set(hak_slice_ours(runs->base), HAK_RUNS, slabs));
+	EXTENTS_FIND("kind == HAK_SLAB || kind == HAK_FOREIGN",
+		     hak_slice_set(hak_slice_ours(slabs->base), HAK_WHALE, NULL));
+	EXTENTS_FIND("kind == HAK_FOREIGN",
+		     hak_slice_set(hak_slice_ours(empty->base), HAK_SLAB, NULL));
+	hak_extents_check();
+}
+
+static void corruption_of_starts_is_found(void)
+{
+	uint8_t *start;
+
+	three_extents();
+	start = &runs->start[run_at];
+	EXTENTS_FIND("e->kind == HAK_EXTENT_RUNS", slabs->start[3] = HAK_SLAB_CLASSES + 1);
+	EXTENTS_FIND("cls < HAK_CLASSES", start[0] = HAK_CLASSES + 1);
+	EXTENTS_FIND("cls < HAK_CLASSES", start[0] = 0; start[1] = HAK_RUN_SAMPLED);
+	EXTENTS_FIND("cls >= HAK_SLAB_CLASSES || ", start[0] = 1 | HAK_RUN_CACHED);
+	EXTENTS_FIND("hak_unitmap_next_clear(e->used, i) >= i + units", start[0] = HAK_CLASSES);
+	EXTENTS_FIND("!start_at(e, k) || ", start[2] = HAK_RUN_SAMPLED);
+	EXTENTS_FIND("!start_at(e, k) || ", start[1] = start[0]);
+	hak_extents_check();
+}
+#endif
+
 static const struct tcase cases[] = {
 	{ "dirty_units_are_memory", dirty_units_are_memory },
 	{ "bits_are_found", bits_are_found },
 	{ "as_the_model_says", as_the_model_says },
+#if HAK_DEBUG
+	{ "corruption_of_lists_is_found", corruption_of_lists_is_found },
+	{ "corruption_of_extents_is_found", corruption_of_extents_is_found },
+	{ "corruption_of_starts_is_found", corruption_of_starts_is_found },
+#endif
 };
 
 CASES(cases)

@@ -533,54 +533,6 @@ static void two_regions(void)
 	hak_rcache_check();
 }
 
-#define CORRUPTION(name, change)    \
-	static void name(void)      \
-	{                           \
-		change;             \
-		hak_rcache_check(); \
-	}
-
-CORRUPTION(bit_cleared, rcache.bits[bucket_of(2 * MIB) / 64] = 0)
-CORRUPTION(bucket_link, rcache.bucket[bucket_of(2 * MIB)]->next->prev = NULL)
-CORRUPTION(bucket_wrong, dirty->bytes = MIB)
-CORRUPTION(bucket_lost, rcache.bucket[bucket_of(2 * MIB)]->next = NULL)
-CORRUPTION(bucket_circle, dirty->next = lazy; dirty->prev = lazy; lazy->next = dirty;
-	   lazy->prev = rcache.bucket[bucket_of(2 * MIB)] == lazy ? NULL : dirty)
-CORRUPTION(age_link, rcache.newest->older = NULL)
-CORRUPTION(age_end, rcache.newest = rcache.oldest)
-CORRUPTION(regions_miscounted, rcache.regions++)
-CORRUPTION(bytes_miscounted, rcache.bytes += HAK_SLICE)
-CORRUPTION(dirty_miscounted, rcache.dirty += HAK_SLICE)
-CORRUPTION(lazy_miscounted, rcache.lazy += HAK_SLICE)
-CORRUPTION(base_inside, dirty->base += 8)
-CORRUPTION(bytes_uneven, dirty->bytes += 8)
-CORRUPTION(state_unknown, dirty->state = 3)
-CORRUPTION(life_of_another, dirty->life++)
-CORRUPTION(used_while_kept, dirty->in_use = true)
-CORRUPTION(sampled_while_kept, dirty->sampled = true)
-CORRUPTION(clean_and_not_zero, dirty->state = HAK_REGION_CLEAN)
-CORRUPTION(lazy_and_zero, lazy->zero = true)
-CORRUPTION(closed_and_dirty, dirty->closed = true)
-CORRUPTION(filled_too_often, dirty->filled = 3)
-CORRUPTION(from_the_future, dirty->epoch = hak_purge_epoch() + 2)
-CORRUPTION(first_unmarked, hak_slice_clear(hak_slice_ours(dirty->base)))
-CORRUPTION(last_of_another,
-	   hak_slice_set(hak_slice_ours(dirty->base + 2 * MIB - 1), HAK_KEPT, lazy))
-CORRUPTION(mark_inside, hak_slice_set(hak_slice_ours(dirty->base + MIB), HAK_WHALE, dirty))
-CORRUPTION(no_life, rcache.life = 0)
-CORRUPTION(hot_miscounted, rcache.hot_n++)
-CORRUPTION(hot_bytes_miscounted, rcache.hot_bytes += HAK_SLICE)
-CORRUPTION(hot_of_another_life, list_hot(front); front->life++)
-CORRUPTION(table_half_written, table.seq++)
-CORRUPTION(table_too_long, table.count = HAK_LAZY_RANGES + 1)
-CORRUPTION(range_uneven, table.range[0].bytes += 8)
-CORRUPTION(range_gone, table.range[0].addr = (uintptr_t)row[1])
-CORRUPTION(range_dirty, table.range[0].addr = (uintptr_t)dirty->base)
-CORRUPTION(range_too_long, table.range[0].bytes += HAK_SLICE)
-CORRUPTION(ranges_out_of_order, table.range[1] = table.range[0]; table.range[1].bytes *= 2;
-	   table.count = 2)
-CORRUPTION(range_twice, table.range[1] = table.range[0]; table.count = 2)
-
 /* Two regions in one state that adjoin and are two. */
 static void not_joined(void)
 {
@@ -594,50 +546,68 @@ static void not_joined(void)
 	bucket_add(part);
 	age_add(part, true);
 	count_in(part);
-	hak_rcache_check();
 }
 
 static void corruption_is_found(void)
 {
 	two_regions();
-	DIES("!rcache.bucket[b] == !(rcache.bits", bit_cleared);
-	DIES("r->prev == before", bucket_link);
-	DIES("bucket_of(r->bytes) == b", bucket_wrong);
-	DIES("check_buckets() == rcache.regions", bucket_lost);
-	DIES("r->prev == before", bucket_circle);
-	DIES("r->older == older", age_link);
-	DIES("rcache.newest == older", age_end);
-	DIES("check_buckets() == rcache.regions", regions_miscounted);
-	DIES("bytes == rcache.bytes", bytes_miscounted);
-	DIES("of_state[HAK_REGION_DIRTY] == rcache_dirty()", dirty_miscounted);
-	DIES("of_state[HAK_REGION_LAZY] == ring_lazy()", lazy_miscounted);
-	DIES("r->base && ", base_inside);
-	DIES("r->bytes && ", bytes_uneven);
-	DIES("r->state <= HAK_REGION_CLEAN", state_unknown);
-	DIES("r->life == rcache.life", life_of_another);
-	DIES("!r->in_use && !r->sampled", used_while_kept);
-	DIES("!r->in_use && !r->sampled", sampled_while_kept);
-	DIES("r->state != HAK_REGION_CLEAN || r->zero", clean_and_not_zero);
-	DIES("r->state != HAK_REGION_LAZY || !r->zero", lazy_and_zero);
-	DIES("!r->closed || ", closed_and_dirty);
-	DIES("r->filled <= 2", filled_too_often);
-	DIES("(int32_t)(r->epoch - hak_purge_epoch()) <= 1", from_the_future);
-	DIES("!n || n->base + n->bytes != r->base", not_joined);
-	DIES("hak_slice_kind(g) == HAK_KEPT", first_unmarked);
-	DIES("atomic_load_explicit(&g->word", last_of_another);
-	DIES("hak_slice_kind(g) == HAK_FOREIGN", mark_inside);
-	DIES("rcache.life", no_life);
-	DIES("n == rcache.hot_n", hot_miscounted);
-	DIES("bytes == hot_total()", hot_bytes_miscounted);
-	DIES("f->life == rcache.life", hot_of_another_life);
-	DIES("!(t->seq & 1)", table_half_written);
-	DIES("t->count <= HAK_LAZY_RANGES", table_too_long);
-	DIES("addr && bytes", range_uneven);
-	DIES("hak_slice_kind(g) == HAK_KEPT", range_gone);
-	DIES("r->bytes == t->range[i].bytes && r->state", range_dirty);
-	DIES("r->bytes == t->range[i].bytes", range_too_long);
-	DIES("!i || t->range[i - 1].bytes >= bytes", ranges_out_of_order);
-	DIES("addr + bytes <= t->range[k].addr", range_twice);
+	FINDS("!rcache.bucket[b] == !(rcache.bits", hak_rcache_check(),
+	      rcache.bits[bucket_of(2 * MIB) / 64] = 0);
+	FINDS("r->prev == before", hak_rcache_check(),
+	      rcache.bucket[bucket_of(2 * MIB)]->next->prev = NULL);
+	FINDS("bucket_of(r->bytes) == b", hak_rcache_check(), dirty->bytes = MIB);
+	FINDS("check_buckets() == rcache.regions", hak_rcache_check(),
+	      rcache.bucket[bucket_of(2 * MIB)]->next = NULL);
+	FINDS("r->prev == before", hak_rcache_check(), dirty->next = lazy; dirty->prev = lazy;
+	      lazy->next = dirty;
+	      lazy->prev = rcache.bucket[bucket_of(2 * MIB)] == lazy ? NULL : dirty);
+	FINDS("r->older == older", hak_rcache_check(), rcache.newest->older = NULL);
+	FINDS("rcache.newest == older", hak_rcache_check(), rcache.newest = rcache.oldest);
+	FINDS("check_buckets() == rcache.regions", hak_rcache_check(), rcache.regions++);
+	FINDS("bytes == rcache.bytes", hak_rcache_check(), rcache.bytes += HAK_SLICE);
+	FINDS("of_state[HAK_REGION_DIRTY] == rcache_dirty()", hak_rcache_check(),
+	      rcache.dirty += HAK_SLICE);
+	FINDS("of_state[HAK_REGION_LAZY] == ring_lazy()", hak_rcache_check(),
+	      rcache.lazy += HAK_SLICE);
+	FINDS("r->base && ", hak_rcache_check(), dirty->base += 8);
+	FINDS("r->bytes && ", hak_rcache_check(), dirty->bytes += 8);
+	FINDS("r->state <= HAK_REGION_CLEAN", hak_rcache_check(), dirty->state = 3);
+	FINDS("r->life == rcache.life", hak_rcache_check(), dirty->life++);
+	FINDS("!r->in_use && !r->sampled", hak_rcache_check(), dirty->in_use = true);
+	FINDS("!r->in_use && !r->sampled", hak_rcache_check(), dirty->sampled = true);
+	FINDS("r->state != HAK_REGION_CLEAN || r->zero", hak_rcache_check(),
+	      dirty->state = HAK_REGION_CLEAN);
+	FINDS("r->state != HAK_REGION_LAZY || !r->zero", hak_rcache_check(), lazy->zero = true);
+	FINDS("!r->closed || ", hak_rcache_check(), dirty->closed = true);
+	FINDS("r->filled <= 2", hak_rcache_check(), dirty->filled = 3);
+	FINDS("(int32_t)(r->epoch - hak_purge_epoch()) <= 1", hak_rcache_check(),
+	      dirty->epoch = hak_purge_epoch() + 2);
+	FINDS("!n || n->base + n->bytes != r->base", hak_rcache_check(), not_joined());
+	FINDS("hak_slice_kind(g) == HAK_KEPT", hak_rcache_check(),
+	      hak_slice_clear(hak_slice_ours(dirty->base)));
+	FINDS("atomic_load_explicit(&g->word", hak_rcache_check(),
+	      hak_slice_set(hak_slice_ours(dirty->base + 2 * MIB - 1), HAK_KEPT, lazy));
+	FINDS("hak_slice_kind(g) == HAK_FOREIGN", hak_rcache_check(),
+	      hak_slice_set(hak_slice_ours(dirty->base + MIB), HAK_WHALE, dirty));
+	FINDS("rcache.life", hak_rcache_check(), rcache.life = 0);
+	FINDS("n == rcache.hot_n", hak_rcache_check(), rcache.hot_n++);
+	FINDS("bytes == hot_total()", hak_rcache_check(), rcache.hot_bytes += HAK_SLICE);
+	FINDS("f->life == rcache.life", hak_rcache_check(), list_hot(front); front->life++);
+	FINDS("!(t->seq & 1)", hak_rcache_check(), table.seq++);
+	FINDS("t->count <= HAK_LAZY_RANGES", hak_rcache_check(), table.count = HAK_LAZY_RANGES + 1);
+	FINDS("addr && bytes", hak_rcache_check(), table.range[0].bytes += 8);
+	FINDS("hak_slice_kind(g) == HAK_KEPT", hak_rcache_check(),
+	      table.range[0].addr = (uintptr_t)row[1]);
+	FINDS("r->bytes == t->range[i].bytes && r->state", hak_rcache_check(),
+	      table.range[0].addr = (uintptr_t)dirty->base);
+	FINDS("r->bytes == t->range[i].bytes", hak_rcache_check(),
+	      table.range[0].bytes += HAK_SLICE);
+	FINDS("!i || t->range[i - 1].bytes >= bytes", hak_rcache_check(),
+	      table.range[1] = table.range[0];
+	      table.range[1].bytes *= 2; table.count = 2);
+	FINDS("addr + bytes <= t->range[k].addr", hak_rcache_check(),
+	      table.range[1] = table.range[0];
+	      table.count = 2);
 	hak_rcache_check();
 }
 #endif

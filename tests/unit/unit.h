@@ -30,37 +30,61 @@ static inline unsigned int random_below(unsigned int n)
 	return (unsigned int)((random_word() >> 32) % n);
 }
 
-/* In a child, for it may die; what it said, or "" if it lived. */
-__attribute__((unused)) static const char *said(void (*fn)(void))
-{
-	static char text[512];
-	int fd[2], status;
-	size_t n = 0;
-	ssize_t r;
+/*
+ * In a child, for it may die: what it says is read by said(), which returns "" if it lived. False
+ * in the child.
+ */
+static struct {
+	int fd;
 	pid_t pid;
+} speaker;
+
+__attribute__((unused)) static bool speaks(void)
+{
+	int fd[2];
 
 	CHECK(!pipe(fd), "pipe");
-	pid = fork();
-	if (!pid) {
+	speaker.pid = fork();
+	CHECK(speaker.pid >= 0, "fork");
+	if (!speaker.pid) {
 		dup2(fd[1], 2);
 		signal(SIGABRT, SIG_DFL);
-		fn();
-		_exit(0);
+		return false;
 	}
 	close(fd[1]);
-	while ((r = read(fd[0], text + n, sizeof(text) - 1 - n)) > 0)
+	speaker.fd = fd[0];
+	return true;
+}
+
+__attribute__((unused)) static const char *said(void)
+{
+	static char text[512];
+	size_t n = 0;
+	int status;
+	ssize_t r;
+
+	while ((r = read(speaker.fd, text + n, sizeof(text) - 1 - n)) > 0)
 		n += (size_t)r;
 	text[n] = '\0';
-	close(fd[0]);
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid, "fork");
+	close(speaker.fd);
+	CHECK(waitpid(speaker.pid, &status, 0) == speaker.pid, "wait");
 	EXPECT(WIFEXITED(status) ? !WEXITSTATUS(status) && !n : WTERMSIG(status) == SIGABRT && n,
 	       "status %#x, \"%s\"", (unsigned int)status, text);
 	return text;
 }
 
-/* The function corrupts a structure and calls its check: the assertion with this text fails. */
-#if HAK_DEBUG
-#define DIES(text, fn) EXPECT(strstr(said(fn), "assertion failed: " text), "%s", said(fn))
-#endif
+/* In debug builds: what a statement corrupts a check finds, by the assertion with this text. */
+#define FINDS(text, check, ...)                                                         \
+	do {                                                                            \
+		const char *line;                                                       \
+                                                                                        \
+		if (!speaks()) {                                                        \
+			__VA_ARGS__;                                                    \
+			check;                                                          \
+			_exit(0);                                                       \
+		}                                                                       \
+		line = said();                                                          \
+		EXPECT(strstr(line, "assertion failed: " text), text ": \"%s\"", line); \
+	} while (0)
 
 #endif
