@@ -73,6 +73,7 @@ void hak_extent_detach(struct hak_extent *e)
 void hak_extent_attach(struct hak_extent *e, enum hak_extent_kind kind)
 {
 	e->kind = (uint8_t)kind;
+	e->life = hak_extents.life;
 	hak_extent_count(e, 1);
 	link_all(e);
 	hak_extent_link(e);

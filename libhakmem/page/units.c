@@ -112,6 +112,8 @@ void hak_units_put_back(const struct hak_units *r, bool clean)
 {
 	struct hak_extent *e = r->e;
 
+	if (hak_unlikely(e->life != hak_extents.life))
+		return;
 	hak_extent_unlink(e);
 	hak_unitmap_clear(e->used, r->at, r->units);
 	e->used_units -= r->units;
@@ -176,7 +178,6 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		if (!e)
 			return NULL;
 		hak_lock(HAK_LOCK_EXTENT);
-		e->life = hak_extents.life;
 		e->longest = HAK_EXTENT_UNITS;
 		hak_extent_mark(e, kind);
 		hak_extent_attach(e, kind);
@@ -208,11 +209,9 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 static void shun(const struct hak_units *r)
 {
 	hak_lock(HAK_LOCK_EXTENT);
-	if (hak_likely(r->e->life == hak_extents.life)) {
-		hak_units_put_back(r, true);
-		if (r->e->kind != HAK_EXTENT_FREE)
-			r->e->longest = 0;
-	}
+	hak_units_put_back(r, true);
+	if (r->e->kind != HAK_EXTENT_FREE)
+		r->e->longest = 0;
 	hak_extents_leave();
 }
 

@@ -30,7 +30,10 @@ struct hak_units {
 	uint16_t at, units;
 };
 
-/* Frees units that were marked used, in whole pages. HAK_LOCK_EXTENT held. */
+/*
+ * Units that were marked used, in whole pages, are free again; those of an extent of earlier lists
+ * are lost. HAK_LOCK_EXTENT held.
+ */
 void hak_units_put_back(const struct hak_units *r, bool clean);
 
 #endif

@@ -495,6 +495,41 @@ static void dirty_units_are_memory(void)
 	      before + 1);
 }
 
+/*
+ * The lists begin anew while a purger holds units of one extent and has another off the lists: the
+ * first stays out of the new lists, the second comes into them.
+ */
+static void purge_outlives_the_lists(void)
+{
+	struct hak_extent *e, *other;
+	bool zero, fresh;
+	char *p, *q;
+
+	p = hak_units_take(HAK_EXTENT_RUNS, 300, 1, 300 * HAK_UNIT, &e, &zero, &fresh);
+	q = hak_units_take(HAK_EXTENT_RUNS, 300, 1, 300 * HAK_UNIT, &other, &zero, &fresh);
+	CHECK(p && q && e != other, "no memory");
+	hak_units_give(other, q, 300, 0);
+	CHECK(other->kind == HAK_EXTENT_FREE, "not FREE");
+	hak_units_give(e, p + HAK_UNIT, 299, 299);
+	make_old();
+	held_n = collect(held);
+	CHECK(held_n, "nothing is collected");
+	hak_lock(HAK_LOCK_EXTENT);
+	hak_extent_detach(other);
+	hak_unlock(HAK_LOCK_EXTENT);
+	hak_extent_abandon();
+	give_pages(held, held_n);
+	for (unsigned int k = 0; k < HAK_EXTENT_KINDS; k++)
+		for (unsigned int row = 0; row < HAK_EXTENT_ROWS; row++)
+			EXPECT(!hak_extents.row[k][row], "kind %u, row %u", k, row);
+	hak_extent_reattach(other);
+	q = hak_units_take(HAK_EXTENT_RUNS, 1, 1, HAK_UNIT, &e, &zero, &fresh);
+	EXPECT(e == other, "another extent");
+	hak_units_give(other, q, 1, 0);
+	EXPECT(other->kind == HAK_EXTENT_FREE && !other->used_units, "%u units lost",
+	       other->used_units);
+}
+
 #if HAK_DEBUG
 /* An extent of runs with one run in use and one cached, one of slabs, and a FREE one. */
 static struct hak_extent *runs, *slabs, *empty;
@@ -592,6 +627,7 @@ static const struct tcase cases[] = {
 	{ "dirty_units_are_memory", dirty_units_are_memory },
 	{ "bits_are_found", bits_are_found },
 	{ "as_the_model_says", as_the_model_says },
+	{ "purge_outlives_the_lists", purge_outlives_the_lists },
 #if HAK_DEBUG
 	{ "corruption_of_lists_is_found", corruption_of_lists_is_found },
 	{ "corruption_of_extents_is_found", corruption_of_extents_is_found },
