@@ -13,26 +13,6 @@
 #include "system/os.h"
 #include "units.h"
 
-#if HAK_DEBUG
-void hak_slab_check(const struct hak_slab *s)
-{
-	unsigned int n = 0;
-
-	hak_assert(s->used + s->nfree + s->dropped == s->carved && s->carved <= s->capacity);
-	hak_assert(s->capacity == HAK_SLAB_BYTES / hak_class_size(s->cls));
-	for (void *p = s->free; p; p = *(void **)p, n++) {
-		hak_assert(hak_slab_is_block(s, p));
-		hak_assert(n < s->nfree);
-	}
-	hak_assert(n == s->nfree);
-}
-#else
-void hak_slab_check(const struct hak_slab *s)
-{
-	(void)s;
-}
-#endif
-
 bool hak_slab_is_block(const struct hak_slab *s, const void *p)
 {
 	size_t offset = (size_t)((const char *)p - s->base);
@@ -41,6 +21,76 @@ bool hak_slab_is_block(const struct hak_slab *s, const void *p)
 	return offset + hak_class_size(s->cls) <= HAK_SLAB_BYTES &&
 	       hak_class_divides(s->cls, (uint32_t)offset);
 }
+
+#if HAK_DEBUG
+
+static bool on_hole(const struct hak_slab *s, size_t offset)
+{
+	size_t first = offset / HAK_UNIT;
+	size_t last = (offset + hak_class_size(s->cls) - 1) / HAK_UNIT;
+
+	return s->holes & ((2u << last) - (1u << first));
+}
+
+static void check_list(const struct hak_slab *s)
+{
+	unsigned int n = 0;
+
+	for (void *p = s->free; p; p = *(void **)p, n++) {
+		size_t offset = (size_t)((char *)p - s->base);
+
+		hak_assert(hak_slab_is_block(s, p));
+		hak_assert(offset / hak_class_size(s->cls) < s->carved);
+		hak_assert(!on_hole(s, offset));
+		hak_assert(n < s->nfree);
+	}
+	hak_assert(n == s->nfree);
+}
+
+/* A hole is a page of carved blocks alone. */
+static void check_holes(const struct hak_slab *s)
+{
+	size_t size = hak_class_size(s->cls);
+	unsigned int dropped = 0;
+
+	hak_assert(!(s->holes >> s->carved * size / HAK_UNIT));
+	for (size_t i = 0; s->holes && i < s->carved; i++)
+		dropped += on_hole(s, i * size);
+	hak_assert(dropped == s->dropped);
+}
+
+/* What other threads push meanwhile is in use, and so is no more than is. */
+static void check_remote(const struct hak_slab *s)
+{
+	uint64_t w = atomic_load_explicit(&s->remote, memory_order_relaxed);
+	uint32_t first = HAK_REMOTE_FIRST(w);
+
+	hak_assert(!first == !HAK_REMOTE_COUNT(w));
+	hak_assert(!first || (w & HAK_REMOTE_QUEUED));
+	hak_assert(!(w >> 33));
+	hak_assert(HAK_REMOTE_COUNT(w) <= s->used);
+	hak_assert(!first || hak_slab_is_block(s, s->base + ((size_t)(first - 1) << 4)));
+}
+
+void hak_slab_check(const struct hak_slab *s)
+{
+	hak_assert(s->base && !((uintptr_t)s->base & (HAK_SLAB_BYTES - 1)));
+	hak_assert(hak_slab_of(s->base) == s);
+	hak_assert(s->state > HAK_SLAB_NONE && s->state <= HAK_SLAB_POOLED_FULL);
+	hak_assert(s->cls < HAK_SLAB_CLASSES);
+	hak_assert(s->capacity == HAK_SLAB_BYTES / hak_class_size(s->cls));
+	hak_assert(s->used + s->nfree + s->dropped == s->carved && s->carved <= s->capacity);
+	hak_assert(hak_slice_kind(hak_slab_granule(s)) == HAK_SLAB);
+	hak_assert(hak_slab_granule(s)->cls == s->cls);
+	hak_assert(hak_slice_tag(s->base) == s->cls + 1u);
+	hak_assert(!s->extent ||
+		   (char *)hak_align_down((size_t)s->base, HAK_EXTENT) == s->extent->base);
+	check_list(s);
+	check_holes(s);
+	check_remote(s);
+}
+
+#endif
 
 bool hak_slab_idle(const struct hak_slab *s)
 {

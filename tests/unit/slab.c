@@ -277,9 +277,83 @@ static void odd_classes(void)
 	}
 }
 
+#if HAK_DEBUG
+/* A block's page is a hole, some blocks are on the list, one is on its way. */
+static void slab_in_all_states(void)
+{
+	enum { CLS = 7, PER_PAGE = HAK_UNIT / 128 };
+	struct hak_chain chain;
+	bool fresh;
+	char *p;
+
+	cache = hak_heap_attach();
+	slab = hak_slab_new(cache, CLS, &fresh);
+	size = hak_class_size(CLS);
+	CHECK(slab && size == HAK_UNIT / PER_PAGE, "class of %zu", size);
+	for (unsigned int n = 0; n < 3 * PER_PAGE; n += chain.n)
+		CHECK(hak_slab_carve(slab, 3 * PER_PAGE - n, &chain), "no memory");
+	for (unsigned int i = 0; i < 2 * PER_PAGE; i++) {
+		p = slab->base + i * size;
+		*(void **)p = i ? p - size : NULL;
+	}
+	chain = (struct hak_chain){ p - size, slab->base, 2 * PER_PAGE - 1 };
+	slab->free = chain.head;
+	slab->nfree = (uint16_t)chain.n;
+	slab->used -= (uint16_t)chain.n;
+	chain = (struct hak_chain){ p, p, 1 };
+	hak_remote_push(slab, &chain);
+	hak_holes_trim(slab);
+	CHECK(slab->nfree && slab->used == PER_PAGE + 1, "%u free, %u used", slab->nfree,
+	      slab->used);
+	hak_slab_check(slab);
+}
+
+#define SLAB_FINDS(text, ...) FINDS(text, hak_slab_check(slab), __VA_ARGS__)
+
+static void corruption_is_found(void)
+{
+	slab_in_all_states();
+	SLAB_FINDS("s->base && ", slab->base += size);
+	SLAB_FINDS("hak_slab_of(s->base) == s", slab->base += HAK_EXTENT);
+	SLAB_FINDS("s->state > HAK_SLAB_NONE && ", slab->state = HAK_SLAB_NONE);
+	SLAB_FINDS("s->state > HAK_SLAB_NONE && ", slab->state = HAK_SLAB_POOLED_FULL + 1);
+	SLAB_FINDS("s->cls < HAK_SLAB_CLASSES", slab->cls = HAK_SLAB_CLASSES);
+	SLAB_FINDS("s->capacity == ", slab->capacity--);
+	SLAB_FINDS("s->used + s->nfree + s->dropped == s->carved", slab->used++);
+	SLAB_FINDS("s->used + s->nfree + s->dropped == s->carved", slab->used += 1000;
+		   slab->carved += 1000);
+	SLAB_FINDS("hak_slice_kind(hak_slab_granule(s)) == HAK_SLAB",
+		   hak_slice_clear(hak_slab_granule(slab)));
+	SLAB_FINDS("hak_slab_granule(s)->cls == s->cls", hak_slab_granule(slab)->cls++);
+	SLAB_FINDS("hak_slice_tag(s->base) == ", hak_slice_set_tag(slab->base, 1));
+	SLAB_FINDS("!s->extent || ", slab->extent->base += HAK_EXTENT);
+	SLAB_FINDS("hak_slab_is_block(s, p)", slab->free = (char *)slab->free + 16);
+	SLAB_FINDS("offset / hak_class_size(s->cls) < s->carved",
+		   slab->free = slab->base + slab->carved * size);
+	SLAB_FINDS("n < s->nfree", *(void **)slab->free = slab->free);
+	SLAB_FINDS("n == s->nfree", *(void **)slab->free = NULL);
+	SLAB_FINDS("!first == !HAK_REMOTE_COUNT(w)", slab->remote &= ~0xffffull);
+	SLAB_FINDS("!first || (w & HAK_REMOTE_QUEUED)", slab->remote &= ~HAK_REMOTE_QUEUED);
+	SLAB_FINDS("!(w >> 33)", slab->remote |= 1ull << 40);
+	SLAB_FINDS("HAK_REMOTE_COUNT(w) <= s->used", slab->remote += 100ull << 16);
+	SLAB_FINDS("!first || hak_slab_is_block", slab->remote++);
+	if (hak_page == HAK_UNIT) {
+		CHECK(slab->holes == 1, "holes %#x", slab->holes);
+		SLAB_FINDS("!on_hole(s, offset)", slab->free = slab->base);
+		SLAB_FINDS("!(s->holes >> ", slab->holes |= 1u << 3);
+		SLAB_FINDS("dropped == s->dropped", slab->dropped--; slab->used++);
+		SLAB_FINDS("dropped == s->dropped", slab->holes = 0);
+	}
+	hak_slab_check(slab);
+}
+#endif
+
 static const struct tcase cases[] = {
 	{ "even_classes", even_classes },
 	{ "odd_classes", odd_classes },
+#if HAK_DEBUG
+	{ "corruption_is_found", corruption_is_found },
+#endif
 };
 
 CASES(cases)
