@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
  * The memory of a trace: which pages were given back and not populated since, by blocks of 2 MiB,
- * and what each thread is just doing in the kernel. Written by the programs on system calls and by
- * those on faults, on several processors at a time: bits change by atomic operations, whatever
- * counts pages counts the bits that really changed.
+ * and what each thread is doing in the kernel. The programs on system calls and those on faults
+ * write it, on several processors at a time. Bits change by atomic operations, and counts of pages
+ * are counts of the bits that really changed.
  *
- * Blocks are dropped when the table is full, least recently used first. Nobody is told; but since
- * every bit set and cleared is counted, what is missing at the end is what was dropped.
+ * Blocks are dropped when the table is full, least recently used first, without a notice. Since
+ * every bit set and cleared is counted, the difference at the end is what was dropped.
  *
- * For: bpf/space.bpf.c, bpf/fault.bpf.c.
+ * For bpf/space.bpf.c and bpf/fault.bpf.c.
  */
 #ifndef HAK_BPF_BLOCKS_BPF_H
 #define HAK_BPF_BLOCKS_BPF_H
@@ -32,7 +32,7 @@ struct {
 static const struct hak_block no_block;
 static const struct hak_thread no_thread;
 
-/* The current thread's entry, made when it has none. */
+/* Returns the current thread's entry, made if there is none. */
 static __always_inline struct hak_thread *current_thread(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
@@ -47,7 +47,7 @@ static __always_inline struct hak_thread *current_thread(void)
 	return thread;
 }
 
-/* Pages `first` to `last` - 1 of a block that lie in its word `w`. */
+/* Returns the mask of pages `first` to `last` - 1 of a block in its word `w`. */
 static __always_inline __u64 word_mask(__s32 first, __s32 last, __s32 w)
 {
 	__s32 low = first - w * 64, high = last - w * 64;

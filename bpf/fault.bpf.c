@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * Page faults, see fault.h. A fault begins at the tracepoint of its exception, is given pages at
- * that of the page allocator, and has succeeded when the kernel counts it for perf, which also says
- * whether a disk was waited for. Programs on the last alone tell all but time and huge pages, and
- * are all there is on machines without the first.
+ * Page faults, see fault.h. A fault begins at the tracepoint of its exception and is given pages at
+ * that of the page allocator. It has succeeded when the kernel counts it for perf, which also tells
+ * whether the fault waited for a disk. Programs on the perf event alone know all but time and huge
+ * pages. They are the only ones on machines without the first tracepoint.
  */
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -13,9 +13,9 @@
 #include "bpf/fault.h"
 #include "bpf/blocks.bpf.h"
 
-/* Kernel and program share addresses, the kernel has those with the top bit set. */
+/* Kernel and program share addresses; the kernel has those with the top bit set. */
 #define KERNEL_ADDRESS(a) ((long)(a) < 0)
-/* Of gfp_t, unchanged since 4.x. */
+/* A bit of gfp_t, unchanged since 4.x. */
 #define GFP_MOVABLE_ 0x08u
 #define GFP_ZERO_    0x100u
 
@@ -54,7 +54,7 @@ int BPF_PROG(user_fault, unsigned long address, struct pt_regs *regs, unsigned l
 	return begin(address);
 }
 
-/* The kernel touching a program's memory for it: read() into a fresh buffer. */
+/* The kernel touches a program's memory on its behalf: read() into a fresh buffer. */
 SEC("tp_btf/page_fault_kernel")
 int BPF_PROG(kernel_fault, unsigned long address, struct pt_regs *regs, unsigned long error)
 {
@@ -74,7 +74,7 @@ int BPF_PROG(page_alloc, struct page *page, unsigned int order, gfp_t gfp, int m
 	totals = bpf_map_lookup_elem(&fault_totals, &zero);
 	if (!totals)
 		return 0;
-	/* Huge pages are cleared by their fault, not by the allocator. */
+	/* A fault clears its huge page itself; the page allocator does not. */
 	if (gfp & GFP_MOVABLE_ && (gfp & GFP_ZERO_ || order == HAK_HUGE_ORDER(filter.page_shift)))
 		totals->zeroed += bytes;
 	else if (gfp & GFP_ZERO_)
@@ -88,7 +88,7 @@ int BPF_PROG(page_alloc, struct page *page, unsigned int order, gfp_t gfp, int m
 	return 0;
 }
 
-/* Whether the page at `address` had been given back, and what follows from it. */
+/* Finds whether the page at `address` had been given back, and counts accordingly. */
 static __always_inline void refill(struct hak_proc *proc, struct hak_fault_totals *totals,
 				   struct hak_fault_owner *owner, __u64 address, __u32 order,
 				   bool fresh, __u64 now)
@@ -113,7 +113,10 @@ static __always_inline void refill(struct hak_proc *proc, struct hak_fault_total
 
 		if (!mask || !((block->given[w] | block->read[w]) & mask))
 			continue;
-		/* Reading memory that was given back takes none; writing what was read does. */
+		/*
+		 * Reading memory that was given back takes no memory; writing to a page that was
+		 * read does.
+		 */
 		if (fresh)
 			written += bits(__sync_fetch_and_and(&block->read[w], ~mask) & mask);
 		old = __sync_fetch_and_and(&block->given[w], ~mask) & mask;

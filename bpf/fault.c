@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loads the programs on page faults, see fault.bpf.c: all of them, or as many as the kernel takes.
- * What a fault ends with is asked of every processor.
+ * The event that ends a fault is opened on every processor.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -95,7 +95,7 @@ static int attach_ends(struct hak_session *s)
 	return r;
 }
 
-/* Debian's and others' kernels know a level at which perf is nobody's but the administrator's. */
+/* Kernels of Debian and others have a level at which only the administrator may use perf. */
 static void lacks_perf(struct hak_session *s, int error)
 {
 	const char *what = "page faults and refills";

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * What is populated again, how soon after it was given back, and what faults cost: their number and
- * time by kind, and the pages that the kernel had to clear for them.
+ * Counts what is populated again, how soon after it was given back, and what faults cost: their
+ * number and time by kind, and the pages that the kernel had to clear for them.
  *
- * For: bpf/fault.bpf.c, and readers of a trace.
+ * For bpf/fault.bpf.c and readers of a trace.
  */
 #ifndef HAK_BPF_FAULT_H
 #define HAK_BPF_FAULT_H
@@ -28,12 +28,12 @@ struct hak_fault_totals {
 	__u64 refilled_fresh; /* of these, bytes that took memory, not a file's cache */
 	__u64 refilled_lazy;  /* of these, bytes that MADV_FREE had given back */
 	__u64 refilled_late;  /* bytes populated again after T */
-	__u64 distance_slots[HAK_HISTOGRAM_SLOTS]; /* pages, by ns since then; late too */
+	__u64 distance_slots[HAK_HISTOGRAM_SLOTS]; /* pages, by ns since given back; also late */
 	__u64 zeroed;				   /* bytes cleared for the program */
 	__u64 tables; /* bytes of pages cleared for page tables and the like */
 };
 
-/* Of one owner, on each processor. */
+/* For each owner, on each processor. */
 struct hak_fault_owner {
 	__u64 faults, ns, refilled;
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * Which processes there are to watch: children of watched ones are taken in when they are forked,
- * exec makes a new owner of a process, the end takes it out. A thread's entry goes with it.
- * Children that share their parent's address space (vfork) are the same owner, and told of at exec
- * only.
+ * Keeps the set of watched processes: children of watched processes join it when they are forked,
+ * exec gives a process a new owner, exit removes the process. A thread's entry is removed with the
+ * thread. Children that share their parent's address space (vfork) have the same owner, and are
+ * reported at exec only.
  */
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_core_read.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loads the programs on births and deaths, see life.bpf.c. First of all questions: the maps that
- * all share are made here, and without them there is no trace.
+ * Loads the programs on births and deaths, see life.bpf.c. This object is loaded first: it makes
+ * the maps that all programs share, and without them there is no trace.
  */
 #include <bpf/libbpf.h>
 #include <errno.h>

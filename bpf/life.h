@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * The births and deaths of watched processes are told as events (struct hak_event) and kept in the
- * map `procs`; there is nothing to count.
+ * Births and deaths of watched processes are reported as events (struct hak_event) and kept in the
+ * map `procs`. There are no counts.
  *
- * For: bpf/life.bpf.c, bpf/life.c.
+ * For bpf/life.bpf.c and bpf/life.c.
  */
 #ifndef HAK_BPF_LIFE_H
 #define HAK_BPF_LIFE_H

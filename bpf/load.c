@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the probes share, see load.h: maps, links, what is missing, and tracepoints where tracefs is
- * not mounted.
+ * Code that the probes share, see load.h: maps, links, the list of what is missing, and tracepoints
+ * where tracefs is not mounted.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -26,7 +26,7 @@
 #define SYS_fsmount  432
 #endif
 #define FIRST_PID_NS	     0xeffffffcu /* PROC_PID_INIT_INO of linux/proc_ns.h */
-#define FSCONFIG_CMD_CREATE_ 6		 /* of linux/mount.h, which quarrels with sys/mount.h */
+#define FSCONFIG_CMD_CREATE_ 6		 /* of linux/mount.h, which conflicts with sys/mount.h */
 
 static const char *const shared_names[HAK_SHARED_MAPS] = {
 	[HAK_MAP_PROCS] = "procs",     [HAK_MAP_NOTES] = "notes",   [HAK_MAP_EVENTS] = "events",
@@ -100,7 +100,10 @@ bool hak_has_btf_tracepoint(const char *name)
 	return id > 0;
 }
 
-/* A tracefs that is mounted nowhere: it is seen through the descriptor alone and goes with it. */
+/*
+ * Opens a tracefs that is mounted nowhere: only the descriptor reaches it, and it goes with the
+ * descriptor.
+ */
 static int open_own_tracefs(void)
 {
 	int fs = (int)syscall(SYS_fsopen, "tracefs", 1 /* FSOPEN_CLOEXEC */), mount = -1;
@@ -178,7 +181,7 @@ int hak_sum_processors(int map_fd, const void *key, void *ret, size_t bytes)
 }
 
 /* -- this machine ------------------------------------------------------------------------------ */
-/* Of the first namespace programs need not look for it. */
+/* Returns 0 in the first namespace, where programs need no look-up. */
 static uint32_t own_pid_ns(void)
 {
 	struct stat st;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the probes share: the session's maps, links and list of what is missing; the tracepoints of
- * this kernel; the figures that are no probe's own.
+ * Code that the probes share: the session's maps, links and list of what is missing; the
+ * tracepoints of this kernel; the figures that belong to no single probe.
  *
- * For: bpf/session.c and the probes.
+ * For bpf/session.c and the probes.
  */
 #ifndef HAK_BPF_LOAD_H
 #define HAK_BPF_LOAD_H
@@ -25,7 +25,7 @@ struct hak_session_options {
 	uint64_t window_ns;
 	int cgroup_fd; /* of a v2 cgroup whose processes are watched; or -1 */
 	bool events, sites;
-	/* Called by hak_session_poll(); struct hak_site_event for HAK_EVENT_SITE. */
+	/* Called by hak_session_poll(), with a struct hak_site_event for HAK_EVENT_SITE. */
 	void (*told)(const struct hak_event *e, void *arg);
 	void *arg;
 };
@@ -33,7 +33,7 @@ struct hak_session_options {
 #define HAK_MISSING_MAX 16
 
 struct hak_missing {
-	const char *what; /* is not in the figures */
+	const char *what; /* missing from the figures */
 	char why[160];
 };
 
@@ -66,35 +66,41 @@ struct hak_session {
 	struct flush_bpf *flush;
 	struct vmas_bpf *vmas;
 	struct ring_buffer *ring;
-	unsigned taken;	       /* events, by this poll */
-	bool space_everywhere; /* system calls by the tracepoints of all of them */
-	bool knows_freed;      /* which pages calls freed */
+	unsigned taken;	       /* events taken by this poll */
+	bool space_everywhere; /* uses the tracepoints of all system calls */
+	bool knows_freed;      /* knows which pages calls freed */
 	struct hak_missing missing[HAK_MISSING_MAX];
 	size_t missing_n;
 	unsigned loaded; /* bits of session.c's probes */
 };
 
-/* Before loading: the shared maps that exist are used. After it: those it made are kept. */
+/*
+ * Before loading, makes the object use the shared maps that exist. After it, keeps those that the
+ * object made.
+ */
 int hak_session_lend(struct hak_session *s, struct bpf_object *object);
 void hak_session_keep(struct hak_session *s, struct bpf_object *object);
 int hak_session_add_link(struct hak_session *s, struct bpf_link *link); /* NULL: -errno */
 void hak_session_lacks(struct hak_session *s, const char *what, const char *why, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Whether the kernel has a tracepoint that programs can attach to by its type. */
+/* Returns whether the kernel has a tracepoint to which programs can attach by its type. */
 bool hak_has_btf_tracepoint(const char *name);
-/* Opens the tracepoint "syscalls/sys_enter_mmap" for programs: a perf event, or -errno. */
+/*
+ * Opens a tracepoint such as "syscalls/sys_enter_mmap" for programs. Returns a perf event, or
+ * -errno.
+ */
 int hak_open_tracepoint(const char *name);
-/* What programs must know of this machine, and of where we are in it. */
+/* Fills in what programs must know of this machine, and of this program's place in it. */
 void hak_machine(struct hak_filter *f);
-/* Why programs were not loaded, from libbpf's error; the error to return. */
+/* Says in `why`, from libbpf's error, why programs were not loaded. Returns the error to return. */
 int hak_bpf_refused(int error, char why[HAK_WHY_TEXT]);
-/* Adds the per-processor values of one entry, which consist of __u64 only. 0 or -errno. */
+/* Adds the per-processor values of one entry, which consist of __u64 only. Returns 0 or -errno. */
 int hak_sum_processors(int map_fd, const void *key, void *ret, size_t bytes);
 
 /* -- reading ----------------------------------------------------------------------------------- */
-/* One of the shared numbers. */
+/* Returns one of the shared numbers. */
 uint64_t hak_session_note(const struct hak_session *s, enum hak_note note);
-/* Pages of blocks that the table dropped, for lack of room, before they were populated again. */
+/* Returns the pages of blocks that the full table dropped before they were populated again. */
 uint64_t hak_session_dropped_pages(const struct hak_session *s);
 
 /* Calls `see` for each block of the table, in no order. */
@@ -103,7 +109,7 @@ void hak_session_each_block(const struct hak_session *s,
 					const struct hak_block *block, void *arg),
 			    void *arg);
 
-/* One block; zeros if the table has none. */
+/* Reads one block; zeros if the table has none. */
 void hak_session_block(const struct hak_session *s, uint64_t owner, uint64_t block,
 		       struct hak_block *ret);
 

@@ -13,8 +13,8 @@
 
 struct wanted {
 	uint64_t address;
-	const char *path; /* NULL: by the address */
-	char name[48];	  /* of its link */
+	const char *path; /* NULL: search by address */
+	char name[48];	  /* of the link in map_files */
 };
 
 int hak_same_mapped(const char *mapped, const char *path)
@@ -52,7 +52,7 @@ static int open_wanted(pid_t pid, struct wanted *w)
 	close(procfd);
 	if (r <= 0)
 		return r ? r : -ENOENT;
-	/* Only then opened: what it maps may be a device, whose open can act. */
+	/* Opened only after the check: the process may map a device, whose open can act. */
 	fd = hak_open_file_of(fd);
 	return fd == -EINVAL ? -ENOENT : fd;
 }

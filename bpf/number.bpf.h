@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * The number of a process as the loader sees it: in a PID namespace of its own it has another than
- * the kernel's, and who is not in that namespace has none.
+ * The number of a process as the loader sees it. In a PID namespace of its own the loader sees
+ * other numbers than the kernel's, and a process outside of that namespace has none.
  *
- * For: bpf/X.bpf.c, after vmlinux.h and bpf_core_read.h.
+ * For bpf/X.bpf.c, after vmlinux.h and bpf_core_read.h.
  */
 #ifndef HAK_BPF_NUMBER_BPF_H
 #define HAK_BPF_NUMBER_BPF_H
 
-#define LEVELS_MAX 33 /* of namespaces in each other, that the kernel makes */
+#define LEVELS_MAX 33 /* the kernel's limit on nested namespaces */
 
-/* `ns`: the loader's namespace, 0: the first. 0: no number there. */
+/* `ns` is the loader's namespace, 0 for the first. Returns 0 if the task has no number there. */
 static __always_inline __u32 number_of(struct task_struct *task, __u32 ns)
 {
 	struct pid *pid;
@@ -24,7 +24,7 @@ static __always_inline __u32 number_of(struct task_struct *task, __u32 ns)
 		struct upid *at = __builtin_preserve_access_index(&pid->numbers[0]);
 		struct upid number;
 
-		/* Mostly the innermost is asked about. */
+		/* Usually the innermost namespace is meant. */
 		at = (void *)at + (level - i) * bpf_core_type_size(struct upid);
 		if (bpf_core_read(&number.ns, sizeof(number.ns), &at->ns) == 0 &&
 		    BPF_CORE_READ(number.ns, ns.inum) == ns)
@@ -33,7 +33,7 @@ static __always_inline __u32 number_of(struct task_struct *task, __u32 ns)
 	return 0;
 }
 
-/* That of its process. */
+/* Returns the number of the task's process. */
 static __always_inline __u32 process_of(struct task_struct *task, __u32 ns)
 {
 	if (!ns)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The probes: life (which processes are watched), space, fault, flush and vmas, one file each. Each
- * loads its programs in the best form that this kernel takes, and says what it had to do without.
+ * loads its programs in the best form that this kernel takes, and notes what is missing.
  *
- * Figures are sums over processors, read after hak_session_stop(); while programs run they may be
- * off by what changes meanwhile. All return 0 or -errno.
+ * Figures are sums over processors, read after hak_session_stop(). While programs run, figures may
+ * be off by what changes meanwhile. All functions return 0 or -errno.
  */
 #ifndef HAK_BPF_PROBES_H
 #define HAK_BPF_PROBES_H
@@ -28,7 +28,7 @@ void hak_space_each_site(const struct hak_session *s,
 			 void (*see)(const struct hak_site_key *key, const struct hak_site *site,
 				     void *arg),
 			 void *arg);
-/* Return addresses by frame pointers: how many. */
+/* Stores return addresses found by frame pointers; returns how many. */
 size_t hak_space_stack(const struct hak_session *s, int32_t stack, uint64_t ret[HAK_STACK_DEPTH]);
 void hak_space_close(struct hak_session *s);
 
@@ -44,7 +44,10 @@ int hak_flush_read(const struct hak_session *s, struct hak_flush_totals *ret);
 void hak_flush_close(struct hak_session *s);
 
 int hak_vmas_load(struct hak_session *s);
-/* The regions of a process in a new array for the caller to free, by address. 0 or -errno. */
+/*
+ * Stores the regions of a process, by address, in a new array for the caller to free. Returns 0 or
+ * -errno.
+ */
 int hak_vmas_read(const struct hak_session *s, pid_t pid, struct hak_vma **ret, size_t *ret_n);
 void hak_vmas_close(struct hak_session *s);
 

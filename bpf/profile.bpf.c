@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 /*
- * Sampled allocations of one process: where each was made, and which of them are in use. Attached
- * by the loader to that process alone.
+ * Sampled allocations of one process: where each was made, and which of them are in use. The loader
+ * attaches this to that process alone.
  */
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* Without cookies (before 5.15) probes would be told apart by this; there it is not loaded. */
+/*
+ * Without cookies (before 5.15) libbpf would use this to tell probes apart; there this is not
+ * loaded.
+ */
 #undef PT_REGS_IP
 #define PT_REGS_IP(ctx) 0
 #include <bpf/usdt.bpf.h>
@@ -55,7 +58,7 @@ static __always_inline void copy_state(struct hak_site_event *e, void *regs)
 	bpf_probe_read_kernel(&e->key.sp, sizeof(e->key.sp),
 			      regs + options.regs_sp * sizeof(__u64));
 	e->stack_bytes = 0;
-	/* The end of a short stack is found by halves. */
+	/* Bisection finds the end of a stack that is shorter than the copy. */
 	if (bpf_probe_read_user(e->stack, HAK_STACK_COPY, (void *)e->key.sp) == 0)
 		e->stack_bytes = HAK_STACK_COPY;
 	else if (bpf_probe_read_user(e->stack, HAK_STACK_COPY / 2, (void *)e->key.sp) == 0)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * What the program on sampled allocations (libhakmem's probes otel_memory:alloc and free) and its
- * loader agree on. Each sample is told as a struct hak_site_event: head.a is the address, b the
- * usable bytes, c the weight, d the sample's number, from 0 on.
+ * The contract between the program on sampled allocations (libhakmem's probes otel_memory:alloc and
+ * free) and its loader. Each sample is reported as a struct hak_site_event: head.a is the address,
+ * b the usable bytes, c the weight, d the sample's number, from 0 on.
  *
- * For: bpf/. Fixed-size types only.
+ * For bpf/. Fixed-size types only.
  */
 #ifndef HAK_BPF_PROFILE_H
 #define HAK_BPF_PROFILE_H
@@ -17,7 +17,7 @@ struct hak_profile_options {
 	__u32 regs_words, regs_sp; /* pt_regs of this machine, in words */
 };
 
-/* Sums of all processors. */
+/* Sums over all processors. */
 struct hak_profile_totals {
 	__u64 samples, weight, frees;
 	__u64 lost, lost_weight; /* samples without a stack: no room in the ring buffer */

@@ -36,7 +36,10 @@ static int told(void *arg, void *data, size_t bytes)
 
 	if (bytes >= sizeof(struct hak_site_event))
 		s->sample(data, s->arg);
-	/* Who allocates faster than we unwind would never let us go. */
+	/*
+	 * A process that allocates faster than stacks are unwound would keep the poll busy for
+	 * ever.
+	 */
 	return ++s->taken < POLL_MOST ? 0 : -EAGAIN;
 }
 

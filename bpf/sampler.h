@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening to the sampled allocations of one process: the loader of profile.bpf.c. A sampler owns
- * program, maps and links; nothing is pinned, so that the kernel drops all of it with us, and
+ * Listens to the sampled allocations of one process: the loader of profile.bpf.c. A sampler owns
+ * program, maps and links. Nothing is pinned, so the kernel drops all of it with the process, and
  * counts the probes' semaphores down again.
  *
- * For: hakmemctl. One thread. Figures are read after hak_sampler_poll() had all that was told.
+ * For hakmemctl. One thread. Figures are read after hak_sampler_poll() has returned all samples.
  */
 #ifndef HAK_BPF_SAMPLER_H
 #define HAK_BPF_SAMPLER_H
@@ -19,8 +19,8 @@
 struct hak_sampler;
 
 /*
- * Attaches to the probes in `library`, a path as the process sees it. `sample` is called by
- * hak_sampler_poll(). 0, or with a sentence in `why`: -EPERM (capabilities), -EOPNOTSUPP (this
+ * Attaches to the probes in `library`, a path as the process sees it. hak_sampler_poll() calls
+ * `sample`. Returns 0, or with a sentence in `why`: -EPERM (capabilities), -EOPNOTSUPP (this
  * kernel, or a library without the probes), other.
  */
 int hak_sampler_open(pid_t pid, const char *library,
@@ -28,7 +28,10 @@ int hak_sampler_open(pid_t pid, const char *library,
 		     struct hak_sampler **ret, char why[HAK_WHY_TEXT]);
 void hak_sampler_close(struct hak_sampler *s);
 
-/* Hands out samples, not all there may be; waits for one up to timeout_ms. How many, or -errno. */
+/*
+ * Passes samples to `sample`, perhaps not all there are; waits up to timeout_ms for one. Returns
+ * their number, or -errno.
+ */
 int hak_sampler_poll(struct hak_sampler *s, int timeout_ms);
 
 int hak_sampler_totals(const struct hak_sampler *s, struct hak_profile_totals *ret);

@@ -13,14 +13,14 @@
 #include "bpf/probes.h"
 #include "bpf/session.h"
 
-#define POLL_MOST 512 /* events dealt with by one poll */
+#define POLL_MOST 512 /* events handled by one poll */
 
-/* Besides hak_life_*, which makes the maps that these use. */
+/* All but hak_life_*, which makes the maps that these use. */
 static const struct probe {
 	int (*load)(struct hak_session *s);
 	int (*start)(struct hak_session *s);
 	void (*close)(struct hak_session *s);
-	bool counts; /* a session has at least one of these */
+	bool counts; /* a session has at least one of the probes that count */
 } probes[] = {
 	{ hak_fault_load, hak_fault_start, hak_fault_close, true },
 	{ hak_space_load, hak_space_start, hak_space_close, true },
@@ -30,7 +30,7 @@ static const struct probe {
 #define PROBES (sizeof(probes) / sizeof(probes[0]))
 
 /* -- the session ------------------------------------------------------------------------------- */
-/* libbpf's own words are for whoever looks for a fault of ours. */
+/* libbpf's own messages are for developers of this program. */
 static int say(enum libbpf_print_level level, const char *format, va_list args)
 {
 	if (!getenv("HAKMEMCTL_BPF_LOG"))
@@ -44,11 +44,14 @@ static int told(void *arg, void *data, size_t bytes)
 
 	if (bytes >= sizeof(struct hak_event) && s->options.told)
 		s->options.told(data, s->options.arg);
-	/* Who makes events faster than they are dealt with would never let us go. */
+	/*
+	 * Processes that make events faster than these are handled would keep the poll busy for
+	 * ever.
+	 */
 	return ++s->taken < POLL_MOST ? 0 : -EAGAIN;
 }
 
-/* 0 if one that counts was loaded, or the error of the last of those. */
+/* Returns 0 if a probe that counts was loaded, or the error of the last of those. */
 static int load_probes(struct hak_session *s)
 {
 	int r = -ENOENT;
@@ -138,7 +141,7 @@ void hak_session_close(struct hak_session *s)
 	free(s);
 }
 
-/* Before programs run, which would count as well. */
+/* Called before programs run, which would count as well. */
 static void note_lost_process(struct hak_session *s)
 {
 	uint32_t note = HAK_NOTE_LOST_PROCS;
@@ -156,7 +159,7 @@ int hak_session_watch(struct hak_session *s, pid_t pid)
 
 	if (bpf_map_lookup_elem(s->shared[HAK_MAP_NOTES], &note, &owners) < 0)
 		return -errno;
-	/* Owners are given out by programs as well once they run. */
+	/* Once programs run they give out owners as well. */
 	proc.owner = owners + 1 + ((uint64_t)tgid << 32);
 	if (bpf_map_update_elem(s->shared[HAK_MAP_PROCS], &tgid, &proc, BPF_NOEXIST) == 0 ||
 	    errno == EEXIST)
@@ -183,7 +186,7 @@ size_t hak_session_watched(const struct hak_session *s)
 
 	while (bpf_map_get_next_key(s->shared[HAK_MAP_PROCS], previous, &key) == 0) {
 		previous = &key;
-		if (++n > 1 << 16) /* keys change while they are walked */
+		if (++n > 1 << 16) /* keys change during the walk */
 			break;
 	}
 	return n;
@@ -211,7 +214,7 @@ void hak_session_stop(struct hak_session *s)
 	bpf_map_update_elem(s->shared[HAK_MAP_NOTES], &note, &on, BPF_ANY);
 	while (bpf_map_get_next_key(s->shared[HAK_MAP_PROCS], NULL, &key) == 0)
 		bpf_map_delete_elem(s->shared[HAK_MAP_PROCS], &key);
-	/* What was told until now: nobody adds to it any more. */
+	/* Takes the events told until now; no program adds any more. */
 	do {
 		s->taken = 0;
 	} while (ring_buffer__consume(s->ring) == -EAGAIN);

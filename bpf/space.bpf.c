@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * System calls about address space, see space.h. Two pairs of programs that do the same: on the
- * tracepoints of the few calls that matter, which tax nobody else, and on those of all calls, which
- * need no tracefs. One pair is loaded.
+ * System calls about address space, see space.h. Two pairs of programs do the same. One is on the
+ * tracepoints of the few calls that matter, and costs no other call any time. The other is on the
+ * tracepoints of all calls, and needs no tracefs. One pair is loaded.
  *
  * Pages count as given back when the call returns: a call that fails gives nothing.
  */
@@ -20,16 +20,16 @@
 #define MREMAP_DONTUNMAP_ 4
 #define ERRNO_MAX	  4095
 #define ENOMEM_		  12
-/* Where bpf_loop() is not to be had. */
+/* For kernels without bpf_loop(). */
 #define BLOCKS_UNROLLED 32
-/* Far fewer than the table holds: one range must not push all others out, nor take long. */
+/* Far fewer than the table holds: one range must neither push all others out nor take long. */
 #define BLOCKS_MAX 2048
-/* A range larger than that from which no memory was freed is not followed: it was reserved only. */
+/* A larger range from which no memory was freed is not followed, because it was only reserved. */
 #define EMPTY_MAX   (64ULL << 20)
 #define IOVECS_MAX  64
-#define REGIONS_MAX 16 /* looked at from each end of what is to be replaced */
+#define REGIONS_MAX 16 /* regions seen from each end of the range to be replaced */
 
-/* linux/mman.h; the same everywhere but on alpha, mips, parisc and xtensa. */
+/* linux/mman.h; the same on all machines but alpha, mips, parisc and xtensa. */
 enum advice {
 	ADVICE_DONTNEED = 4,
 	ADVICE_FREE = 8,
@@ -59,7 +59,7 @@ struct {
 
 static const struct hak_space_owner no_owner;
 
-/* Ranges that munmap took away, by where they began. */
+/* Ranges that munmap took away, by their start. */
 struct range_key {
 	__u64 owner, start;
 };
@@ -90,23 +90,23 @@ struct {
 /* -- ranges, block by block -------------------------------------------------------------------- */
 enum { WALK_GIVE, WALK_GIVE_LAZY, WALK_LOOK, WALK_POPULATE };
 
-/* What is done to the blocks of a range. */
+/* One pass over the blocks of a range. */
 struct walk {
-	__u64 owner, start, end, now; /* whole pages */
-	__u64 found, late;	      /* pages: met within T, met later than that */
+	__u64 owner, start, end, now; /* in whole pages */
+	__u64 found, late;	      /* pages: met within T, met later */
 	__u32 what, pad;
 };
 
-/* What a call that returned came to. */
+/* The outcome of a call that returned. */
 struct outcome {
-	__u64 address, bytes; /* that it was about */
+	__u64 address, bytes; /* of the range of the call */
 	__u64 given;	      /* bytes given back */
-	__u64 freed;	      /* pages of memory that the kernel got */
+	__u64 freed;	      /* pages of memory that went back to the kernel */
 	__u32 lazy, pad;
 };
 
-/* What is too large for the stack: a program and all that it calls have 512 bytes, in parts of 32
- * for each function. One on each processor, where nothing else runs meanwhile. */
+/* Data too large for the stack: a program and all functions that it calls have 512 bytes, in parts
+ * of 32 for each function. There is one on each processor, where nothing else runs meanwhile. */
 struct room {
 	struct hak_site_key key;
 	struct hak_site first;
@@ -165,8 +165,8 @@ static __always_inline void count_distance(__u64 ns, __u64 pages)
 }
 
 /*
- * The block that is the `i`th of the range; 1 behind its end. This and walk_range() are global so
- * that the verifier looks at each once, not once a caller.
+ * Visits the `i`th block of the range; returns 1 behind its end. This and walk_range() are global
+ * so that the verifier checks each once, and not once for each caller.
  */
 __noinline int visit_block(struct walk *walk, __u32 i)
 {
@@ -216,7 +216,7 @@ __noinline int visit_block(struct walk *walk, __u32 i)
 	return 0;
 }
 
-/* For bpf_loop(): 0 goes on. */
+/* For bpf_loop(): 0 continues. */
 static long visit(__u32 i, struct walk *walk)
 {
 	return visit_block(walk, i) != 0;
@@ -229,7 +229,7 @@ __noinline int walk_range(struct walk *range)
 
 	if (!range || range->end <= range->start)
 		return 0;
-	walk = *range; /* bpf_loop() takes what is on the stack only */
+	walk = *range; /* bpf_loop() takes only what is on the stack */
 	n = ((walk.end - 1) >> HAK_BLOCK_SHIFT) - (walk.start >> HAK_BLOCK_SHIFT) + 1;
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
 		most = BLOCKS_MAX;
@@ -287,7 +287,7 @@ static __always_inline struct mm_struct *current_mm(void)
 	return BPF_CORE_READ(current_task(), mm);
 }
 
-/* Whether a new mapping lies where one was a moment ago. */
+/* Checks whether a new mapping lies where another one was until recently. */
 static __always_inline void met_again(struct room *room, struct hak_space_totals *totals,
 				      __u64 start, __u64 bytes)
 {
@@ -312,8 +312,8 @@ static __always_inline void met_again(struct room *room, struct hak_space_totals
 	bpf_map_delete_elem(&ranges, &room->range_key);
 }
 
-/* Whether the size of the address space tells what this thread did: the only one, or where nothing
- * else tells it. */
+/* Returns whether the size of the address space tells what this thread did: it is the only thread,
+ * or there is no other way to know. */
 static __always_inline bool size_tells(void)
 {
 	return !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_find_vma) ||
@@ -321,10 +321,10 @@ static __always_inline bool size_tells(void)
 }
 
 /*
- * A mapping at a fixed address gives back what was there without a munmap. How much it was, the
- * size of the address space tells: it grew by that much less than by `added`. Which pages they were
- * is known of those that were seen from the ends of the range; others are not followed. Where other
- * threads map and unmap meanwhile, those that were seen are all that is counted.
+ * A mapping at a fixed address gives back what was there without a munmap. The size of the address
+ * space tells how much: it grew by so much less than by `added`. The pages are known only where the
+ * walk from the ends of the range saw them; other pages are not followed. Where other threads map
+ * and unmap meanwhile, only the pages that were seen are counted.
  */
 static __always_inline void replace(struct walk *walk, struct hak_thread *t, struct outcome *out,
 				    __u64 start, __u64 bytes, __u64 added)
@@ -340,7 +340,7 @@ static __always_inline void replace(struct walk *walk, struct hak_thread *t, str
 	seen = t->first_free - start + end - t->last_free;
 	give_back(walk, out, start, t->first_free - start);
 	give_back(walk, out, t->last_free, end - t->last_free);
-	/* More than can be: another thread unmaps at the same time. */
+	/* More than is possible: another thread unmaps at the same time. */
 	if (gone > seen && gone < bytes) {
 		out->given += gone - seen;
 		note_add(HAK_NOTE_PAGES_UNFOLLOWED, (gone - seen) >> (filter.page_shift & 31));
@@ -418,8 +418,8 @@ static __always_inline void madvise_done(struct walk *walk, struct hak_space_tot
 }
 
 /*
- * `done` bytes of the ranges were advised, from the first on. DONTNEED and FREE are taken from a
- * process about itself only, so that whose pages they are needs no looking up.
+ * `done` bytes of the ranges were advised, from the first on. The kernel accepts DONTNEED and FREE
+ * from a process about itself only, so the owner of the pages needs no look-up.
  */
 static __always_inline void process_madvise_done(struct walk *walk, struct hak_thread *t,
 						 __u64 done, struct outcome *out)
@@ -459,7 +459,7 @@ static __always_inline void tell_site(const struct hak_site_key *key, void *regs
 	__builtin_memset(e->regs, 0, sizeof(e->regs));
 	bpf_probe_read_kernel(e->regs, words * sizeof(__u64), regs);
 	e->stack_bytes = 0;
-	/* The end of a short stack is found by halves. */
+	/* Bisection finds the end of a stack that is shorter than the copy. */
 	if (bpf_probe_read_user(e->stack, HAK_STACK_COPY, (void *)key->sp) == 0)
 		e->stack_bytes = HAK_STACK_COPY;
 	else if (bpf_probe_read_user(e->stack, HAK_STACK_COPY / 2, (void *)key->sp) == 0)
@@ -540,7 +540,10 @@ static long see_region(struct task_struct *task, struct vm_area_struct *vma, str
 	return 0;
 }
 
-/* What of the range is mapped, as far as that is seen from its ends; global as walk_range(). */
+/*
+ * Finds the mapped parts of the range, as far as they are seen from its ends. Global for the reason
+ * that walk_range() is.
+ */
 __noinline int look_from_ends(struct hak_thread *t, __u64 start, __u64 end)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -592,15 +595,15 @@ static __always_inline void enter(__u32 nr, const __u64 arg[5])
 	t->call_ns = bpf_ktime_get_ns();
 }
 
-/* The address of a mmap and its kin, or an error; madvise answers 0, process_madvise bytes. */
+/* mmap and similar calls return an address or an error, madvise 0, process_madvise bytes. */
 static __always_inline bool failed(struct hak_thread *t, long result)
 {
-	if (t->call == HAK_CALL_BRK) /* answers where the end is, whatever was asked for */
+	if (t->call == HAK_CALL_BRK) /* returns where the end is, whatever was requested */
 		return t->arg[0] && (__u64)result != t->arg[0];
 	return (unsigned long)result >= (unsigned long)-ERRNO_MAX;
 }
 
-/* What meets a hole is carried out on both sides of it, and says that it met one. */
+/* A call that meets a hole takes effect on both sides of it, and reports the hole. */
 static __always_inline bool carried_out(struct hak_thread *t, long result)
 {
 	return !failed(t, result) ||
@@ -635,7 +638,7 @@ static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_
 	owner->ns += ns;
 }
 
-/* What a call that succeeded came to; global for the verifier's sake, as walk_range(). */
+/* Finds the outcome of a call that succeeded. Global for the verifier, as walk_range() is. */
 __noinline int judge(struct hak_thread *t, __u64 owner, __u64 now)
 {
 	struct hak_space_totals *totals;
@@ -694,7 +697,7 @@ static __always_inline void leave(void *ctx, long result)
 	if (!t || !totals || !room || !t->call_ns)
 		return;
 	out = &room->out;
-	/* As judge() takes it. */
+	/* In the form that judge() takes. */
 	*out = (struct outcome){ .address = result, .freed = t->freed };
 	now = bpf_ktime_get_ns();
 	ns = now - t->call_ns;
@@ -737,8 +740,8 @@ static __always_inline void leave(void *ctx, long result)
 }
 
 /*
- * Pages that go back to the kernel while a watched thread is in a call: what the call was about may
- * have had none, and those of a file stay in its cache.
+ * Counts pages that go back to the kernel while a watched thread is in a call: the range of the
+ * call may have had none, and those of a file stay in its cache.
  */
 SEC("tp_btf/mm_page_free")
 int BPF_PROG(page_free, struct page *page, unsigned int order)
@@ -751,7 +754,7 @@ int BPF_PROG(page_free, struct page *page, unsigned int order)
 	return 0;
 }
 
-/* What programs on the tracepoints of system calls are given, on every kernel. */
+/* What the tracepoints of system calls pass to programs, on every kernel. */
 struct call_entry {
 	__u64 common;
 	__s32 nr, pad;
@@ -769,7 +772,7 @@ int calls_enter(struct call_entry *ctx)
 	__u64 arg[5] = { 0 };
 
 	/*
-	 * Read in a way that the kernel does not see: it refuses a program that looks at more
+	 * Read in a way that the verifier does not see: it refuses a program that reads more
 	 * arguments than the call of a tracepoint has, though there is room for six.
 	 */
 	bpf_probe_read_kernel(arg, sizeof(arg), ctx->arg);
@@ -784,7 +787,10 @@ int calls_exit(struct call_return *ctx)
 	return 0;
 }
 
-/* In a call of a 32-bit program, which has other numbers: TS_COMPAT on x86, TIF_32BIT on arm64. */
+/*
+ * Returns whether this is a call of a 32-bit program, which has other numbers: TS_COMPAT on x86,
+ * TIF_32BIT on arm64.
+ */
 static __always_inline bool other_numbers(void)
 {
 	struct task_struct *task = current_task();

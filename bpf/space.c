@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loads the programs on system calls, see space.bpf.c: on the tracepoints of six calls, or, where
- * tracefs cannot be reached, on those of all calls.
+ * Loads the programs on system calls, see space.bpf.c: on the tracepoints of six calls, or on those
+ * of all calls where tracefs cannot be reached.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -127,7 +127,7 @@ int hak_space_read(const struct hak_session *s, struct hak_space_totals *ret)
 				  sizeof(*ret));
 }
 
-/* Two members are no sums: of the number of regions the latest holds, and the largest. */
+/* Two members are no sums: of the number of regions, the latest and the largest count. */
 int hak_space_read_owner(const struct hak_session *s, uint64_t owner, struct hak_space_owner *ret)
 {
 	int n = libbpf_num_possible_cpus(), r = 0;

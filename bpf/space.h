@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * Which system calls give address space back and which take some, how much, at what price, from
- * where in the program, and whether what is mapped was unmapped a moment ago.
+ * Counts which system calls give address space back and which take some, how much, at what price,
+ * from where in the program, and whether what is mapped was unmapped shortly before.
  *
- * For: bpf/space.bpf.c, and readers of a trace.
+ * For bpf/space.bpf.c and readers of a trace.
  */
 #ifndef HAK_BPF_SPACE_H
 #define HAK_BPF_SPACE_H
@@ -20,7 +20,7 @@ enum hak_call {
 	HAK_CALL_DONTNEED,
 	HAK_CALL_FREE,
 	HAK_CALL_POPULATE,
-	HAK_CALL_HUGEPAGE, /* and NOHUGEPAGE */
+	HAK_CALL_HUGEPAGE, /* also NOHUGEPAGE */
 	HAK_CALL_ADVISE,   /* any other advice */
 	HAK_CALL_PROCESS_MADVISE,
 	HAK_CALLS,
@@ -32,14 +32,14 @@ struct hak_numbers {
 };
 
 /*
- * Freed is off by up to 31 pages a call: those that a processor made last are held there by a
- * batch, whoever made them, and go when the batch does.
+ * `freed` is off by up to 31 pages a call. A processor holds the pages that it freed last in a
+ * batch, regardless of the thread, and they go when the batch does.
  */
 struct hak_call_totals {
 	__u64 calls, failed;
-	__u64 bytes; /* that the calls which succeeded were about */
-	__u64 given; /* bytes of address space they gave back */
-	__u64 freed; /* bytes of memory that the kernel got meanwhile */
+	__u64 bytes; /* in the ranges of the calls that succeeded */
+	__u64 given; /* bytes of address space that they gave back */
+	__u64 freed; /* bytes of memory that went to the kernel meanwhile */
 	__u64 ns;    /* from entry to return, failures included */
 	__u64 ns_slots[HAK_HISTOGRAM_SLOTS];
 };
@@ -47,33 +47,33 @@ struct hak_call_totals {
 /* On each processor; readers add up. */
 struct hak_space_totals {
 	struct hak_call_totals call[HAK_CALLS];
-	__u64 given_lazy; /* bytes, of all given: by MADV_FREE, whoever called it */
+	__u64 given_lazy;		       /* bytes, of all given: by MADV_FREE in any call */
 	__u64 size_slots[HAK_HISTOGRAM_SLOTS]; /* calls that gave back, by bytes */
-	__u64 maps;			       /* mmaps that made something */
+	__u64 maps;			       /* mmaps that made a mapping */
 	__u64 exact; /* of these, those that got a range unmapped within T */
 	__u64 exact_bytes;
-	__u64 overlapping; /* those that met a page unmapped within T */
+	__u64 overlapping; /* mmaps that met a page unmapped within T */
 	__u64 overlapping_bytes;
 	__u64 exact_slots[HAK_HISTOGRAM_SLOTS]; /* by ns between munmap and mmap */
 	__u64 populated;			/* bytes populated again by a call, within T */
 	__u64 populated_late;
-	__u64 populated_slots[HAK_HISTOGRAM_SLOTS]; /* pages of both, by ns since then */
-	__u64 vmas_changed; /* sum of the differences that calls made to their number */
+	__u64 populated_slots[HAK_HISTOGRAM_SLOTS]; /* pages of both, by ns since given back */
+	__u64 vmas_changed; /* sum of the changes that calls made to the number of regions */
 };
 
-/* Of one owner, on each processor. */
+/* For each owner, on each processor. */
 struct hak_space_owner {
 	__u64 calls, given, freed, ns;
-	__u64 vmas;    /* after its last call */
-	__u64 vmas_ns; /* when that was: of several processors' the latest holds */
+	__u64 vmas;    /* regions after its last call */
+	__u64 vmas_ns; /* time of that call: the latest of all processors holds */
 	__u64 vmas_most;
 };
 
-/* A place in the program from which memory was given back: the words tell paths apart, the copy of
- * the stack says which. */
+/* A place in the program from which memory was given back. The words tell paths apart, the copy of
+ * the stack identifies the path. */
 struct hak_site_key {
 	__u64 owner, sp, return_ip;
-	__s32 stack; /* of the table of stacks; negative: none */
+	__s32 stack; /* in the table of stacks; negative: none */
 	__u32 call;
 };
 

@@ -16,19 +16,19 @@
 #include "bpf/symbols.h"
 #include "control/root.h"
 
-/* Times that all mappings are read again; for code that is in no file that would be each time. */
+/* How often all mappings may be read again; code that is in no file would cause that each time. */
 #define REFRESHES_MAX 64
-/* Each is looked for in all of the process's mappings. */
+/* Each removed file is searched for in all mappings of the process. */
 #define REMOVED_MAX	  256
-#define HAK_MANGLED_BYTES 1024 /* what libsupc++ takes at most */
+#define HAK_MANGLED_BYTES 1024 /* the limit of libsupc++ */
 
 struct hak_symbols {
 	pid_t pid;
 	Dwfl *dwfl;
 	bool attached;
 	unsigned refreshes;
-	unsigned removed; /* files that were looked for where they are mapped, or left out */
-	const struct hak_site_event *site; /* while it is unwound */
+	unsigned removed; /* removed files that were searched for in the mappings, or left out */
+	const struct hak_site_event *site; /* during an unwinding */
 };
 
 /* One unwinding. */
@@ -38,7 +38,10 @@ struct frames {
 };
 
 /* -- files ------------------------------------------------------------------------------------- */
-/* Whose files are being opened, and its /; libdwfl does not tell its callback. */
+/*
+ * The process whose files are being opened, and its root folder; libdwfl does not pass them to its
+ * callback.
+ */
 static struct {
 	pid_t pid;
 	int root;
@@ -46,9 +49,9 @@ static struct {
 } opening = { .root = -1 };
 
 /*
- * A file that names another one for its debug information (dwz), by any path: libdw would open that
- * by itself, in our root and whatever it is, when it meets a reference. Only files below
- * /usr/lib/debug have such a reference.
+ * Returns whether a file names another one for its debug information (dwz), by any path. libdw
+ * would open that path by itself, in this program's root and without a check, when it meets a
+ * reference. Only files below /usr/lib/debug have such a reference.
  */
 static bool names_another_file(Elf *elf)
 {
@@ -68,9 +71,10 @@ static bool names_another_file(Elf *elf)
 }
 
 /*
- * In the process's own root, where its absolute links end as well: the same path may be another
- * file in ours. One that has been removed or replaced is still what the process maps. Files are
- * read, not mapped, as libdwfl would: a process that can truncate the file could kill hakmemctl.
+ * Looks in the process's own root, where its absolute links end as well, because the same path may
+ * be another file in this program's root. A file that was removed or replaced is opened through the
+ * mapping of the process. Files are read, and not mapped as libdwfl would: a process that truncates
+ * the file could kill hakmemctl.
  */
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 		    char **ret_path, Elf **ret_elf)
@@ -96,7 +100,7 @@ static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwar
 	return fd;
 }
 
-/* By a name in the folders below /usr/lib/debug: what the program's file says is a path that could
+/* Looks by a name in the folders below /usr/lib/debug. The path that the program's file names could
  * lead out of them. */
 static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 			  const char *file, const char *link, GElf_Word sum, char **ret_path)
@@ -116,7 +120,7 @@ static const Dwfl_Callbacks files = {
 	.debuginfo_path = &debuginfo_path,
 };
 
-/* Files are opened now: the process may be gone when they are needed. */
+/* Files are opened now, because the process may be gone when they are needed. */
 static int open_file(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr start,
 		     void *arg)
 {
@@ -187,7 +191,7 @@ int hak_symbols_covers(const struct hak_symbols *s, uint64_t address)
 	return dwfl_addrmodule(s->dwfl, address) != NULL;
 }
 
-/* FNV-1a; files are known by their build id, or else by their path. */
+/* FNV-1a; files are identified by their build id, or by their path if they have none. */
 uint64_t hak_symbols_place(const struct hak_symbols *s, uint64_t address)
 {
 	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
@@ -239,7 +243,7 @@ static bool first_registers(Dwfl_Thread *thread, void *arg)
 	const struct hak_symbols *s = arg;
 	const uint64_t *r = (const uint64_t *)s->site->regs;
 #if defined(__x86_64__)
-	/* From the order of pt_regs to DWARF's: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
+	/* Maps the order of pt_regs to DWARF's: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
 	static const unsigned char order[] = { 10, 12, 11, 5, 13, 14, 4, 19, 9,
 					       8,  7,  6,  3, 2,  1,  0, 16 };
 	Dwarf_Word word[sizeof(order)];
@@ -276,7 +280,7 @@ static int add_frame(Dwfl_Frame *frame, void *arg)
 
 	if (!dwfl_frame_pc(frame, &pc, &exact) || f->n == HAK_FRAMES_MAX)
 		return DWARF_CB_ABORT;
-	/* A return address is behind its call, perhaps in another function. */
+	/* A return address lies behind its call, perhaps in another function. */
 	f->address[f->n] = exact || f->n == 0 ? pc : pc - 1;
 	f->n++;
 	return DWARF_CB_OK;
@@ -339,9 +343,9 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 
 #if HAK_DEMANGLE
 /*
- * Of GCC's libsupc++, what __cxa_demangle() is made of: it hands its text out piece by piece and
- * takes no memory, so that it can be left. Names are untrusted: a name of a hundred letters can
- * expand to gigabytes.
+ * A part of GCC's libsupc++, from which __cxa_demangle() is made. It returns its text in pieces and
+ * allocates no memory, so it can be left at any time. Names are untrusted: a name of a hundred
+ * letters can expand to gigabytes.
  */
 int __gcclibcxx_demangle_callback(const char *name, void (*piece)(const char *, size_t, void *),
 				  void *arg);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
  * The maps that all programs of one trace share, and the question that each asks first: is the
- * current process watched? The first object that is loaded makes the maps, the others take its.
+ * current process watched? The object that is loaded first makes the maps; the others use them.
  *
- * For: bpf/X.bpf.c, after vmlinux.h and bpf_helpers.h.
+ * For bpf/X.bpf.c, after vmlinux.h and bpf_helpers.h.
  */
 #ifndef HAK_BPF_TARGET_BPF_H
 #define HAK_BPF_TARGET_BPF_H
@@ -51,7 +51,7 @@ static __always_inline struct task_struct *current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
-/* The current process; 0: nobody whom the loader could see. */
+/* Returns the current process; 0 if the loader cannot see it. */
 static __always_inline __u32 current_tgid(void)
 {
 	if (!filter.pid_ns)
@@ -59,7 +59,7 @@ static __always_inline __u32 current_tgid(void)
 	return process_of(current_task(), filter.pid_ns);
 }
 
-/* NULL: no room, counted. To be submitted at once. */
+/* Returns NULL if there is no room, which is counted. The event must be submitted at once. */
 static __always_inline struct hak_event *event_begin(__u64 bytes, __u32 type, __u64 owner)
 {
 	struct hak_event *e = bpf_ringbuf_reserve(&events, bytes, 0);
@@ -91,7 +91,7 @@ static __always_inline void tell(__u32 type, __u64 owner, __u32 pid, __u64 paren
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* Taken in by whoever met it first; as a new owner, or the one that is given. */
+/* Adds a process that a program met for the first time, with a new owner or with the given one. */
 static __always_inline struct hak_proc *take_in(__u32 tgid, __u64 owner)
 {
 	struct hak_proc proc = { .owner = owner };
@@ -105,7 +105,10 @@ static __always_inline struct hak_proc *take_in(__u32 tgid, __u64 owner)
 	return bpf_map_lookup_elem(&procs, &tgid);
 }
 
-/* The loader or what it has started: the pager, the keeper of its readers, and their readers. */
+/*
+ * Returns whether this is the loader or a child of it: the pager, the keeper of its readers, and
+ * the readers.
+ */
 static __always_inline bool is_loader(__u32 tgid)
 {
 	struct task_struct *parent, *grandparent;
@@ -125,7 +128,7 @@ static __always_inline struct hak_proc *current_proc(void)
 
 	if (proc || !filter.by_cgroup || !tgid || is_loader(tgid))
 		return proc;
-	/* One that ends is out already, though it still faults a little. */
+	/* A process that ends counts as gone, though it still faults a little. */
 	if (BPF_CORE_READ(current_task(), signal, live.counter) <= 0 ||
 	    bpf_current_task_under_cgroup(&cgroups, 0) != 1)
 		return NULL;
@@ -135,7 +138,7 @@ static __always_inline struct hak_proc *current_proc(void)
 	return proc;
 }
 
-/* All have room for the sums of as many. */
+/* All maps have room for the sums of the same number of owners. */
 static __always_inline void no_sums(struct hak_proc *proc)
 {
 	if (!__sync_lock_test_and_set(&proc->unsummed, 1))

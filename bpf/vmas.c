@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the regions of a process, see vmas.bpf.c: by an iterator that the kernel runs over that
- * process alone, or over all where it is older than 6.1.
+ * Reads the regions of a process, see vmas.bpf.c. The kernel runs an iterator over that process
+ * alone, or over all processes where it is older than 6.1.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -14,7 +14,7 @@
 #include "bpf/vmas.skel.h"
 #include "control/grow.h"
 
-/* max_map_count can be set higher; nobody's address space needs to be drawn then. */
+/* max_map_count can be set higher; an address space with more regions is not drawn. */
 #define REGIONS_MAX (1u << 20)
 
 int hak_vmas_load(struct hak_session *s)
@@ -50,7 +50,7 @@ static int read_all(int fd, pid_t pid, struct hak_vma **ret, size_t *ret_n)
 	size_t n = 0, room = 0;
 	ssize_t got;
 
-	/* Records are never split: the kernel hands out what whole runs of the program wrote. */
+	/* Records are never split: the kernel returns whole runs of the program. */
 	while ((got = read(fd, buffer, sizeof(buffer))) > 0 || (got < 0 && errno == EAGAIN)) {
 		for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(buffer[0]); i++) {
 			if (buffer[i].pid != (uint32_t)pid || n == REGIONS_MAX)

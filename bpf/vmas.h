@@ -3,7 +3,7 @@
  * The regions of an address space at one moment, as records, without the privilege and the text of
  * /proc/PID/maps.
  *
- * For: bpf/vmas.bpf.c, bpf/vmas.c.
+ * For bpf/vmas.bpf.c and bpf/vmas.c.
  */
 #ifndef HAK_BPF_VMAS_H
 #define HAK_BPF_VMAS_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0) */
 /*
- * The kernel's types, as far as our programs use them. libbpf finds the members by name in the BTF
- * of the kernel that runs (preserve_access_index), so that order, size and neighbours do not matter
- * here and one object serves all kernels.
+ * The kernel's types, as far as the programs use them. libbpf finds the members by name in the BTF
+ * of the running kernel (preserve_access_index). Order, size and neighbours therefore do not matter
+ * here, and one object serves all kernels.
  *
- * For: bpf/X.bpf.c. Nothing outside BPF programs may include this.
+ * For bpf/X.bpf.c. Nothing outside of BPF programs may include this.
  */
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
@@ -32,7 +32,7 @@ typedef unsigned int gfp_t;
 enum { false, true };
 typedef _Bool bool;
 
-/* Of the interface between kernel and programs: these do have fixed values. */
+/* Part of the interface between kernel and programs, with fixed values. */
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
@@ -146,7 +146,7 @@ struct bpf_iter__task_vma {
 	struct vm_area_struct *vma;
 };
 
-/* What a program on a perf event is given. */
+/* The argument of a program on a perf event. */
 struct bpf_perf_event_data {
 	u64 addr;
 };
