@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/base/class.c: size classes. Every size is looked up, and every offset into a slab of
- * every class; what the tables and the multiplications say is compared with loops and divisions.
+ * libhakmem/base/class.c: size classes. The test looks up every size, and every offset into a slab
+ * of every class, and compares the tables and multiplications with loops and divisions.
  */
 #include "libhakmem/base/class.h"
 
 #include "unit.h"
 
-/* As malloc.c asks. */
+/* Asks in the way of malloc.c. */
 static unsigned int class_of(size_t size)
 {
 	if (size <= HAK_TINY_MAX)
@@ -17,7 +17,7 @@ static unsigned int class_of(size_t size)
 	return hak_class_of_run(size);
 }
 
-/* Every other class between 16 and 32 KiB is the next one's double, and is never asked for. */
+/* Every other class between 16 and 32 KiB is a duplicate of the next one, and is never used. */
 static bool is_used(unsigned int cls)
 {
 	return cls + 1 == HAK_CLASSES || hak_class_size(cls) != hak_class_size(cls + 1);
@@ -53,14 +53,14 @@ static void every_size_has_the_smallest_class(void)
 	EXPECT(want == HAK_CLASSES - 1, "%u", want);
 }
 
-/* What README promises. */
+/* Checks the promise of README. */
 static void little_is_wasted(void)
 {
 	for (size_t size = 257; size <= HAK_WHALE_MIN; size++) {
 		size_t bytes = hak_class_size(class_of(size));
 		size_t percent = size > HAK_SLAB_MAX && size <= 2 * HAK_SLAB_MAX ? 20 : 11;
 
-		/* rounded to the nearest */
+		/* rounded to the nearest percent */
 		CHECK((bytes - size) * 200 < bytes * (2 * percent + 1), "%zu bytes in %zu", size,
 		      bytes);
 	}
@@ -75,7 +75,7 @@ static void multiples_stay_multiples(void)
 			      align);
 }
 
-/* Where both a table and the logarithm know a size, they agree. */
+/* A size that both the table and the logarithm know has one class. */
 static void tiny_is_mid(void)
 {
 	for (size_t size = 257; size <= HAK_TINY_MAX; size++)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/extent.c, units.c and clean.c: units of extents, taken, given and purged at
- * random, beside a model that knows of each unit what became of it. Every page that a taker may
- * touch is touched, so that "reads as zeros" and "nobody else's" are seen in memory as well. A
- * purger is at work half of the time: what it holds is nobody's.
+ * libhakmem/page/extent.c, units.c and clean.c: units of extents are taken, given and purged at
+ * random, beside a model that knows the state of each unit. Every page that a taker may touch is
+ * touched, so memory itself shows "reads as zeros" and "not handed out twice". A purge is at work
+ * half of the time; the units that it holds belong to no taker.
  *
- * This process's own blocks lie in extents too. They are there before the test begins, and it
- * allocates nothing.
+ * This process's own blocks lie in extents too. They exist before the test begins, which allocates
+ * nothing.
  */
 #include "../../libhakmem/page/clean.c"
 
@@ -16,14 +16,14 @@
 enum { EXTENTS = 64, PIECES = 512, STEPS = 40000 };
 enum state { CLEAN, DIRTY, YOUNG, USED, HELD };
 
-/* What the test knows of an extent. */
+/* The model of an extent. */
 static struct model {
-	const char *base; /* NULL: not there */
+	const char *base; /* NULL: absent */
 	enum hak_extent_kind kind;
 	uint8_t unit[HAK_EXTENT_UNITS]; /* enum state */
 } models[EXTENTS];
 
-/* What it took and did not give back. */
+/* Units that were taken and not given back. */
 static struct piece {
 	struct hak_extent *e;
 	char *p;
@@ -65,7 +65,7 @@ static unsigned int model_count(const struct model *m, unsigned int state)
 	return n;
 }
 
-/* Units that cannot be taken. */
+/* Returns the number of units that cannot be taken. */
 static unsigned int model_used(const struct model *m)
 {
 	return model_count(m, USED) + model_count(m, HELD);
@@ -96,7 +96,7 @@ static unsigned int model_longest(const struct model *m)
 	return longest;
 }
 
-/* The fullest row of the kind that has room; -1: none. */
+/* Returns the fullest row of the kind that has room; -1 if there is none. */
 static int model_row(enum hak_extent_kind kind, unsigned int units, unsigned int align)
 {
 	int row = -1;
@@ -111,7 +111,7 @@ static int model_row(enum hak_extent_kind kind, unsigned int units, unsigned int
 	return row;
 }
 
-/* Extents that are wholly free and held by nobody. */
+/* Returns the number of extents that are wholly free and not held. */
 static unsigned int model_idle(void)
 {
 	unsigned int n = 0;
@@ -148,7 +148,7 @@ static void check_extent(const struct hak_extent *e)
 	for (size_t at = 0; at < HAK_EXTENT; at += HAK_SLICE) {
 		const struct hak_slice *g = hak_slice(e->base + at);
 
-		/* those of this process's slabs are set by slab.c */
+		/* slab.c sets those of this process's slabs */
 		if (e->kind == HAK_EXTENT_SLABS && hak_slice_kind(g) == HAK_SLAB)
 			continue;
 		CHECK(hak_slice_kind(g) == (e->kind == HAK_EXTENT_RUNS ? HAK_RUNS : HAK_FOREIGN),
@@ -192,7 +192,7 @@ static void check_all(void)
 #endif
 }
 
-/* Extents that the module has no more, the model forgets. */
+/* The model forgets extents that the module no longer has. */
 static void forget_unmapped(void)
 {
 	for (unsigned int i = 0; i < EXTENTS; i++) {
@@ -250,7 +250,7 @@ static void take(enum hak_extent_kind kind, unsigned int units, unsigned int ali
 		m->unit[i] = USED;
 	}
 	CHECK(zero == model_zero, "zero: %d", zero);
-	/* of what is not zero all counts as touched, as in slab.c and run.c */
+	/* units that are not zero all count as touched, as in slab.c and run.c */
 	x->touched = zero ? random_below(units + 1) : units;
 	for (unsigned int i = 0; i < units; i++) {
 		CHECK(!zero || (!*word_at(x, i, false) && !*word_at(x, i, true)), "unit %u", i);
@@ -287,7 +287,7 @@ static void give(unsigned int which)
 		check_extent(x.e);
 }
 
-/* The first half of a purge by age: up to a batch of what is dirty and not young is held. */
+/* The first half of a purge by age: holds up to a batch of units that are dirty and not young. */
 static void begin_purge(void)
 {
 	held_n = collect(held);
@@ -370,7 +370,7 @@ static void take_some(void)
 
 static void step(unsigned int i)
 {
-	/* tides: few pieces, many pieces */
+	/* alternates between few pieces and many */
 	unsigned int want = (i / 2500) % 2 ? 10 : PIECES / 3;
 	unsigned int what = random_below(100);
 
@@ -393,7 +393,7 @@ static void step(unsigned int i)
 	}
 }
 
-/* The bits of every range, counted one by one. */
+/* Counts the bits of every range one by one. */
 static void bits_are_found(void)
 {
 	uint64_t map[HAK_EXTENT_WORDS];
@@ -438,7 +438,7 @@ static void bits_are_found(void)
 	}
 }
 
-/* What this process has had of extents until now. */
+/* Notes the extents that this process uses itself. */
 static void look_at_own(void)
 {
 	for (const struct hak_extent *e = hak_extents.all; e; e = e->all_next) {
@@ -496,8 +496,8 @@ static void dirty_units_are_memory(void)
 }
 
 /*
- * The lists begin anew while a purger holds units of one extent and has another off the lists: the
- * first stays out of the new lists, the second comes into them.
+ * The lists begin anew while a purge holds units of one extent and has taken another one off the
+ * lists. The first stays out of the new lists, the second joins them.
  */
 static void purge_outlives_the_lists(void)
 {

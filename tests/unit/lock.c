@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/base/lock.c: locks that know their holder. One at a time, the order, the thread that
- * asks twice, fork's handlers, threads that sleep and are woken in turn. No time passes but until
- * others were seen asleep.
+ * libhakmem/base/lock.c: locks that know their holder. The cases cover one lock at a time, the
+ * order of locks, a thread that asks twice, fork's handlers, and threads that sleep and are woken
+ * in turn. The test never waits for time to pass, but until other threads are seen asleep.
  */
 #include "libhakmem/base/lock.h"
 
@@ -29,7 +29,7 @@ static void none_held(void)
 		EXPECT(!hak_lock_held(i) && !word(i), "lock %d", i);
 }
 
-/* All of them, in order and alone. */
+/* Takes all locks in order, in one thread. */
 static void one_thread(void)
 {
 	none_held();
@@ -116,7 +116,7 @@ static void wrong_uses_die(void)
 	EXPECT(!*said_by(in_order), "%s", said_by(in_order));
 	EXPECT(!*said_by(call_under_purge_and_meta), "%s", said_by(call_under_purge_and_meta));
 	EXPECT(!*said_by(call_while_forking), "%s", said_by(call_while_forking));
-	/* only debug builds look */
+	/* only debug builds check the order */
 	EXPECT(!!*said_by(out_of_order) == HAK_DEBUG && strstr(said_by(out_of_order), assertion),
 	       "%s", said_by(out_of_order));
 	EXPECT(!!*said_by(call_under_ring) == HAK_DEBUG &&
@@ -134,7 +134,7 @@ static void *asks_in_vain(void *arg)
 	return arg;
 }
 
-/* Between prepare and the end everything is granted to the thread that forks, and to no other. */
+/* Between prepare and the end every lock is granted to the forking thread, and to no other. */
 static void forking_thread_may_enter(void)
 {
 	pthread_t t;
@@ -146,7 +146,7 @@ static void forking_thread_may_enter(void)
 		hak_unlock(i);
 		EXPECT(word(i), "lock %d let go", i);
 	}
-	/* its creation may need locks of ours: granted */
+	/* creating the thread may need locks of the library: granted */
 	CHECK(!pthread_create(&t, NULL, asks_in_vain, NULL), "thread");
 	CHECK(!pthread_join(t, NULL), "thread");
 	hak_lock_fork_parent();
@@ -161,7 +161,7 @@ static void forking_thread_may_enter(void)
 /* ---- threads ---- */
 
 enum { THREADS = 4, ROUNDS = 20000 };
-static unsigned long count; /* not atomic: the lock's */
+static unsigned long count; /* not atomic: the lock guards it */
 static _Atomic int inside;
 
 static void *counts(void *arg)
@@ -229,13 +229,14 @@ static bool is_asleep(pid_t tid)
 }
 
 /*
- * All of them wait in the kernel for one lock. It is let go once: each that gets it wakes the next.
+ * All threads wait in the kernel for one lock. It is released once: each thread that gets it wakes
+ * the next.
  */
 static void handed_on(void)
 {
 	pthread_t t[THREADS];
 
-	/* Its threads leave their stacks for those below: to make these allocates nothing. */
+	/* These threads leave their stacks for the ones below, which then allocate nothing. */
 	contended();
 	hak_lock(HAK_LOCK_EXTENT);
 	for (int i = 0; i < THREADS; i++)
@@ -262,7 +263,7 @@ static const struct tcase cases[] = {
 
 int main(int argc, char **argv)
 {
-	/* the agent takes locks when it likes: not here */
+	/* the agent takes locks at any time, so it is off */
 	if (argc > 0 && !getenv("HAKMEM")) {
 		setenv("HAKMEM", "control.agent=off", 1);
 		execv("/proc/self/exe", argv);

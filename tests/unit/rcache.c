@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/rcache.c: whales taken, resized and freed at random, evicted and purged, under
- * limits that change, beside a model that knows of each slice whether it is there and in use.
- * What is taken is what a search of all kept regions would have found; nothing overlaps, nothing is
- * lost, no limit is exceeded, what reads as zeros does. Then, one by one: what is oldest goes
- * first, and what is of this epoch stays.
+ * libhakmem/page/rcache.c: whales are taken, resized and freed at random, evicted and purged, under
+ * limits that change, beside a model that knows of each slice whether it is mapped and in use. Each
+ * region taken is the one that a search of all kept regions would find. No regions overlap, none is
+ * lost, no limit is exceeded, and regions marked zero read as zeros. Other cases check that the
+ * oldest regions go first, and that regions of this epoch stay.
  *
  * This process itself has no block of 1 MiB.
  */
@@ -28,9 +28,9 @@ static struct {
 	char *at; /* NULL: never used */
 	unsigned int state, seen;
 } model[MODEL];
-static uint64_t model_bytes; /* there, in use or kept */
+static uint64_t model_bytes; /* mapped, in use or kept */
 
-/* Where it stands, or is to stand. */
+/* Returns the index of the entry, or the one that it is to get. */
 static unsigned int model_at(const char *p)
 {
 	unsigned int i = (unsigned int)((uintptr_t)p >> 16) * 40503 % MODEL;
@@ -57,7 +57,7 @@ static void model_set(char *p, size_t bytes, unsigned int state)
 	}
 }
 
-/* All of it is in that state. */
+/* Sets the state of the whole range. */
 static void model_is(char *p, size_t bytes, unsigned int state)
 {
 	for (char *end = p + bytes; p < end; p += HAK_SLICE)
@@ -73,7 +73,7 @@ static struct whale {
 	uint64_t mark;
 } whales[WHALES];
 static unsigned int whales_n;
-static unsigned int fronts; /* times that the thread was seen to have one */
+static unsigned int fronts; /* how often the thread was seen to have a hot region */
 
 static uint64_t *word_at(const struct whale *w, size_t at)
 {
@@ -93,9 +93,9 @@ static void check_contents(const struct whale *w, size_t bytes)
 		CHECK(*word_at(w, at) == w->mark + at, "%p + %zu: another's", (void *)w->p, at);
 }
 
-/* ---- what the ring says of itself ---- */
+/* ---- what the region cache says of itself ---- */
 
-/* No slice is in two regions. */
+/* Checks that no slice is in two regions. */
 static void see(const struct hak_region *r)
 {
 	for (char *p = r->base; p < r->base + r->bytes; p += HAK_SLICE)
@@ -124,7 +124,7 @@ static void check_limits(void)
 	CHECK(hot_bytes <= hak_tun(HAK_T_REGION_EVICT_BYTES) / 2, "%" PRIu64, hot_bytes);
 }
 
-/* Kept slices that are in no region any more are unmapped: the model forgets them. */
+/* Kept slices that are in no region any more are unmapped, and the model forgets them. */
 static void forget_unmapped(void)
 {
 	const struct hak_region *f = atomic_load(&front->region);
@@ -190,7 +190,7 @@ static void check_all(void)
 
 /* ---- taking ---- */
 
-/* The smallest kept region that would do; NULL: none. As simply as can be. */
+/* Finds, by a plain loop, the smallest kept region that fits; NULL if there is none. */
 static const struct hak_region *smallest(size_t want, size_t align)
 {
 	const struct hak_region *best = NULL;
@@ -202,7 +202,7 @@ static const struct hak_region *smallest(size_t want, size_t align)
 	return best;
 }
 
-/* Whether a bucket has more regions than are looked at. */
+/* Returns whether a bucket has more regions than are searched. */
 static bool crowded(void)
 {
 	for (unsigned int b = 0; b < BUCKETS; b++) {
@@ -225,7 +225,7 @@ static void take_whale(size_t want, size_t align)
 	bool whole = best_bytes <= want + want / 8;
 	unsigned int state;
 
-	/* what is mapped may be where something was */
+	/* a new mapping may lie where another one was */
 	if (!best || !sure)
 		forget_unmapped();
 	w->p = hak_whale_alloc(cache, front, want - random_below(HAK_SLICE), align, &zero);
@@ -337,7 +337,7 @@ static void evict(uint32_t before)
 
 static size_t some_size(void)
 {
-	/* a few sizes again and again, and any */
+	/* half of the sizes come from a few, the others are arbitrary */
 	if (random_below(2))
 		return MIB + (size_t)random_below(5) * 5 * HAK_SLICE;
 	return MIB + (size_t)random_below(80) * HAK_SLICE;
@@ -345,7 +345,7 @@ static size_t some_size(void)
 
 static void step(unsigned int i)
 {
-	/* tides, and long whiles in which one thread has a front */
+	/* few and many whales in turn, and long spans in which one thread has a hot region */
 	unsigned int want = (i / 1000) % 3 == 0 ? 1 : (i / 1000) % 3 == 1 ? WHALES / 4 : WHALES / 2;
 	unsigned int what = random_below(1000);
 
@@ -392,7 +392,7 @@ static void nothing_is_left(void)
 enum { ROW = 16 };
 static char *row[ROW];
 
-/* Regions that cannot be joined: every other one of many is freed, in this order. */
+/* Makes regions that cannot be joined: frees every other one of many, in this order. */
 static void free_apart(unsigned int n)
 {
 	static const uint8_t order[ROW / 2] = { 6, 12, 0, 4, 10, 2, 14, 8 };
@@ -411,7 +411,7 @@ static void free_apart(unsigned int n)
 			}
 }
 
-/* Of `n` freed, the i-th. */
+/* Returns the i-th of `n` freed regions. */
 static const struct hak_region *freed(unsigned int i)
 {
 	const struct hak_slice *g = hak_slice(row[ROW - 1 - i]);
@@ -422,7 +422,7 @@ static const struct hak_region *freed(unsigned int i)
 static void fresh_ring(void)
 {
 	nothing_is_left();
-	/* nor does the thread earn a front: what it freed before does not count */
+	/* the thread does not earn a hot region either: earlier frees do not count */
 	hak_hot_leave(front);
 	atomic_fetch_add(&hak_purge_clock, 1);
 	tune(HAK_T_WHALE_RING_SLOTS, 128);
@@ -444,7 +444,7 @@ static void oldest_go_first(void)
 		tune(HAK_T_WHALE_RING_BYTES, most * 2 * MIB + MIB);
 		for (unsigned int i = 0; i < 5; i++)
 			CHECK(!!freed(i) == (i >= 5 - most), "%u of 5, %u MiB", i, 2 * most);
-		/* over the budget the next free evicts, even itself */
+		/* over the budget the next free evicts, even its own region */
 		fresh_ring();
 		tune(HAK_T_REGION_EVICT_BYTES, most * 2 * MIB + MIB);
 		free_apart(5);
@@ -455,7 +455,10 @@ static void oldest_go_first(void)
 	}
 }
 
-/* An epoch's are evicted when they are older than asked, joined ones as old as the larger part. */
+/*
+ * Regions of an epoch are evicted when they are older than requested; joined ones are as old as the
+ * larger part.
+ */
 static void young_stay(void)
 {
 	fresh_ring();
@@ -466,7 +469,7 @@ static void young_stay(void)
 	evict(hak_purge_epoch());
 	CHECK(freed(0)->state == HAK_REGION_CLEAN && freed(1)->state == HAK_REGION_CLEAN, "stays");
 
-	/* two whales that adjoin: one is split */
+	/* two adjoining whales: one is split */
 	fresh_ring();
 	take_whale(5 * MIB, HAK_SLICE);
 	give_whale(0);

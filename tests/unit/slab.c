@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/heap/holes.c, slab.c and remote.c: one slab of each class, its blocks carved, handed
- * out, given back by strangers and on holes at random, beside a model that knows of each block
- * where it is. A block in use keeps its contents whatever pages are given back; every other one
- * comes round again.
+ * libhakmem/heap/holes.c, slab.c and remote.c: one slab of each class. Its blocks are carved,
+ * handed out, given back by other threads, and put on holes at random, beside a model that knows
+ * where each block is. A block in use keeps its contents whichever pages are given back; every
+ * other block is handed out again.
  */
 #include "../../libhakmem/heap/holes.c"
 
@@ -138,7 +138,7 @@ static void take(void)
 	}
 }
 
-/* A chain of blocks in use, of those that lie close together or anywhere, goes to the owner. */
+/* Gives a chain of blocks in use to the owner, of blocks close together or anywhere. */
 static void give(void)
 {
 	struct hak_chain chain = { 0 };
@@ -193,7 +193,7 @@ static void collect(void)
 	came_home(n);
 }
 
-/* Every page that no block in use needs is a hole afterwards, if it is worth it. */
+/* Afterwards every page that no block in use needs is a hole, if trimming is worth it. */
 static void trim(void)
 {
 	bool worth = slab->nfree * size >= HAK_UNIT && hak_page == HAK_UNIT;
@@ -241,7 +241,7 @@ static void one_slab(unsigned int cls)
 		collect();
 	check();
 	CHECK(hak_slab_idle(slab), "not idle");
-	/* wholly free: all its carved pages are holes, and come back */
+	/* the slab is wholly free: all carved pages become holes, and come back */
 	trim();
 	CHECK(hak_page != HAK_UNIT || slab->holes == (1u << slab->carved * size / HAK_UNIT) - 1,
 	      "class %u: holes %#x", cls, slab->holes);

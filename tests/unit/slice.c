@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/slice.c: address to owner. Ranges around the borders of what the map is made of,
- * at addresses where nothing of ours lies: 4 GiB windows, pieces of 256 MiB of slices and of 32
- * MiB of slab descriptors. Each slice keeps what was said of it alone.
+ * libhakmem/page/slice.c: address to owner. The test sets ranges around the borders of the parts of
+ * the map, at addresses that the process does not use: 4 GiB windows, pieces of 256 MiB of slices
+ * and of 32 MiB of slab descriptors. Each slice keeps its own values.
  */
 #include "libhakmem/page/slice.h"
 
@@ -26,7 +26,7 @@ static void is_foreign(uintptr_t a)
 	EXPECT(hak_slice_tag(at(a)) == 0, "%#" PRIxPTR, a);
 }
 
-/* What only this slice can be: a word, a kind, a class, a tag, the descriptor beside it. */
+/* A word, a kind, a class, a tag and a descriptor that only this slice has. */
 static void *word_of(uintptr_t a)
 {
 	return (void *)(a * 8 + 1);
@@ -98,7 +98,7 @@ static void around(uintptr_t border, uintptr_t before, uintptr_t after, bool sla
 	check_all(from, to, slabs);
 	is_foreign(from - 1);
 	is_foreign(to);
-	/* again, and more: what stands there stays */
+	/* prepared again, and more: the slices keep their values */
 	CHECK(!hak_slice_prepare(at(from - MIB), to - from + 2 * MIB, slabs), "%#" PRIxPTR, border);
 	check_all(from, to, slabs);
 	is_foreign(from - 1);
@@ -137,7 +137,7 @@ static void beyond_the_end(void)
 	is_foreign(UINTPTR_MAX);
 }
 
-/* Whatever a program may pass to free. */
+/* Tries any address that a program may pass to free. */
 static void any_address(void)
 {
 	for (unsigned int i = 0; i < 100000; i++) {
@@ -145,7 +145,7 @@ static void any_address(void)
 		const struct hak_slice *g = hak_slice(at(a));
 
 		CHECK(!g == !hak_slice_leaf(at(a)), "%#" PRIxPTR, a);
-		/* nothing was left there; what lies elsewhere is this process's own */
+		/* the test left nothing there; other addresses belong to this process */
 		if (a >> HAK_LEAF_BITS >= 0x120 && a >> HAK_LEAF_BITS < 0x140)
 			is_foreign(a);
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * libhakmem/base/text.c: values as text. The library cannot link control/value.c, so the grammar is
- * written twice; here both read the same texts and must agree, and what either writes the other
- * must read back.
+ * written twice. The test makes both read the same texts and agree, and each read back the text
+ * that the other writes.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static struct hak_tunable_desc desc_of(const struct hak_tunable_row *row)
 	return d;
 }
 
-/* The range is asked by the library only; hakmemctl leaves it to the process. */
+/* Only the library checks the range; hakmemctl leaves that to the process. */
 static void agree(const struct hak_tunable_row *row, const char *text)
 {
 	struct hak_tunable_desc d = desc_of(row);
@@ -165,7 +165,7 @@ static void grammar(void)
 	}
 }
 
-/* Short texts of the letters that mean something, all of them up to a length. */
+/* Tries all short texts of the meaningful letters, up to a length. */
 static void grammar_by_force(void)
 {
 	static const char letters[] = "019.KMsmEi-";
@@ -183,7 +183,7 @@ static void grammar_by_force(void)
 	}
 }
 
-/* Only `bytes` bytes are read, as a list of entries wants it. */
+/* Reads only `bytes` bytes, as a list of entries needs it. */
 static void ends_where_told(void)
 {
 	struct hak_tunable_desc d = desc_of(hak_tunable_row_find("region.evict"));

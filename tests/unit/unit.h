@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of this folder share: numbers that are random and the same each time. A test that
- * compares a module with a naive model of it ends at the first difference (CHECK, not EXPECT): what
- * follows would be noise.
+ * Shared by the tests of this folder: random numbers that are the same in each run. A test that
+ * compares a module with a naive model of the module ends at the first difference (CHECK, not
+ * EXPECT), because later differences would only follow from it.
  */
 #ifndef HAK_TEST_UNIT_H
 #define HAK_TEST_UNIT_H
@@ -31,8 +31,8 @@ static inline unsigned int random_below(unsigned int n)
 }
 
 /*
- * In a child, for it may die: what it says is read by said(), which returns "" if it lived. False
- * in the child.
+ * Runs in a child, because the statement may die. said() reads the output, and returns "" if the
+ * child lived. Returns false in the child.
  */
 static struct {
 	int fd;
@@ -73,7 +73,7 @@ __attribute__((unused)) static const char *said(void)
 	return text;
 }
 
-/* In debug builds: what a statement corrupts a check finds, by the assertion with this text. */
+/* In debug builds a check must find what a statement corrupts, by the assertion with this text. */
 #define FINDS(text, check, ...)                                                         \
 	do {                                                                            \
 		const char *line;                                                       \
