@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The agent: when there is one and when there is none, that it hears what a sleeping program does
- * not, and that the program does not notice it (hazard 20; more of that in tests/preload).
+ * The agent: when it exists, that it hears what a sleeping program does not, and that the program
+ * does not notice it (hazard 20; tests/preload has more of that).
  */
 #include "peer.h"
 
@@ -15,7 +15,7 @@ static void *returns(void *arg)
 	return arg;
 }
 
-/* The thread id of the agent in a process, 0 if it has none. */
+/* Returns the thread id of the agent in a process, 0 if there is none. */
 static int agent_of(pid_t pid)
 {
 	char path[96], comm[32];
@@ -71,7 +71,7 @@ static void hears_while_the_program_sleeps(void)
 	CHECK(peer_counter(&p, "purge.requests") == 20);
 	CHECK(peer_counter(&p, "control.applied") == 50);
 	CHECK(peer_counter(&p, "control.agent") == 1);
-	/* Of main and its thread; the agent has none. */
+	/* The heaps of main and its thread; the agent has none. */
 	CHECK(peer_counter(&p, "heap.live") == 2, "%lu heaps", peer_counter(&p, "heap.live"));
 	tell(to);
 	hear(from);
@@ -108,7 +108,7 @@ static void without_it_requests_are_pending(void)
 	CHECK(peer_agent(&p) == 0 && !agent_of(pid) && tasks_of(pid) == 2);
 	g = peer_set(&p, "whale.ring_slots", 4);
 	id = peer_purge(&p, HAK_PURGE_ALL);
-	/* Nothing can have come of it: nobody in that process runs. */
+	/* Neither can have happened: no thread of that process runs. */
 	CHECK(!peer_has_applied(&p, g) && peer_answer(&p, id).id != id);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -182,7 +182,7 @@ static void *never_allocates(void *arg)
 	return NULL;
 }
 
-/* Threads that have no heap are threads, too: two seconds would be enough for it to leave. */
+/* Threads without a heap count as threads, too: the agent would leave within two seconds. */
 static void stays_with_threads_that_never_allocate(void)
 {
 	pthread_barrier_t b;
@@ -300,7 +300,7 @@ static void exit_runs_on_the_last_thread(void)
 	reap(pid, "a process without its main thread");
 }
 
-/* A limit that leaves room for one thread: it is the program's. */
+/* A limit leaves room for one thread, which is the program's. */
 static void the_programs_threads_come_first(void)
 {
 	struct rlimit l;
@@ -331,7 +331,7 @@ static void *starts_and_ends(void *arg)
 	return arg;
 }
 
-/* Starting, stopping, forking and asking, all at once. */
+/* Starts, stops, forks and requests, all at once. */
 static void storm(void)
 {
 	pthread_t t[3];

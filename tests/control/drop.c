@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * control.segment=off and on again in a process that runs: nothing is counted twice or lost, and no
- * thread's counters are taken from under it.
+ * control.segment=off and on again in a running process: no count is doubled or lost, and no thread
+ * loses the counters that it writes.
  */
 #include "peer.h"
 
@@ -39,7 +39,7 @@ static void can_be_dropped_live(void)
 	atomic_store(&stop, 1);
 	pthread_join(t, NULL);
 
-	/* And made again by the program, with what was counted. */
+	/* The program makes the segment again, with the counts so far. */
 	peer_close(&p);
 	CHECK(HAKMEM(hakmem_set, hakmem_set_fn)("control.segment", 1) == 0);
 	CHECK(!peer_mapped(getpid(), "/memfd:hakmem-"), "the program overrides the admin");
@@ -66,7 +66,10 @@ static void *counts_thousands(void *arg)
 	return arg;
 }
 
-/* A thread ends while there is none: who takes its place is seen in the next one, with it. */
+/*
+ * A thread ends while there is no segment. The next segment shows the thread that takes its place,
+ * and its counts.
+ */
 static void ended_threads_count_in_the_next(void)
 {
 	hakmem_set_fn set = HAKMEM(hakmem_set, hakmem_set_fn);
@@ -111,12 +114,12 @@ static void *counts_meanwhile(void *arg)
 	pthread_barrier_wait(&barrier);
 	pthread_barrier_wait(&barrier);
 	pthread_barrier_wait(arg);
-	/* The other thread stands between copying some counters and replacing them by the copy. */
+	/* The other thread is held between copying some counters and replacing them by the copy. */
 	for (int i = 0; i < 10; i++)
 		CHECK((block[i] = launder(malloc(opaque(200)))));
 	pthread_barrier_wait(arg);
 	pthread_barrier_wait(arg);
-	/* A bin whose length is not what its counters say would end this process. */
+	/* A bin whose length contradicts its counters would end this process. */
 	CHECK(purge(HAK_PURGE_CACHE, NULL) == 0);
 	for (int i = 0; i < 10; i++)
 		free(block[i]);
@@ -125,7 +128,7 @@ static void *counts_meanwhile(void *arg)
 }
 
 /*
- * No thread's counters are replaced while it may count: stopped at each of the first
+ * No thread's counters are replaced while it may count. The thread is held at each of the first
  * replacements.
  */
 static void dropping_cuts_no_counts(uint32_t skip)
@@ -173,7 +176,10 @@ static void *holds_a_heap(void *arg)
 	return NULL;
 }
 
-/* Carrying the counts of others over would cut them, too: made again only when there are none. */
+/*
+ * Carrying the counts of other threads over would cut them, so the segment is made again only when
+ * there are no other threads.
+ */
 static void is_not_made_among_threads(void)
 {
 	hakmem_set_fn set = HAKMEM(hakmem_set, hakmem_set_fn);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A tune page in the hands of somebody who means harm or knows no better (hazards 32, 34): random
- * bytes, holes, a page without its magic. The subject goes on allocating with every value within
- * its range, and listens again when the page is in order.
+ * A tune page that a hostile or careless process writes (hazards 32, 34): random bytes, holes, a
+ * page without its magic. The subject goes on allocating with every value within its range, and
+ * obeys again when the page is valid.
  */
 #include "peer.h"
 
@@ -49,7 +49,7 @@ static void *churns(void *seed)
 	return NULL;
 }
 
-/* Words anywhere in the page but the switch that would end the game. */
+/* Writes words anywhere in the page except the switch that would end the test. */
 static void scribble(uint64_t *state)
 {
 	uint64_t *word = (uint64_t *)p.tune;
@@ -64,7 +64,7 @@ static void scribble(uint64_t *state)
 	if (rnd(state) % 2)
 		v = rnd(state) % 3 ? rnd(state) % 64 : ~0ull << rnd(state) % 64;
 	__atomic_store_n(&word[i], v, __ATOMIC_RELAXED);
-	/* Now and then in order again, so that what stands there is applied. */
+	/* From time to time the page is valid, so that its content is applied. */
 	if (rnd(state) % 4 == 0) {
 		memcpy(p.tune->magic, HAK_TUNE_MAGIC, 8);
 		__atomic_fetch_and(&p.tune->generation_seq, ~1ull, __ATOMIC_SEQ_CST);
@@ -85,7 +85,7 @@ static void random_writer_34(void)
 	peer_open(&p, getpid());
 	for (uintptr_t i = 0; i < 2; i++)
 		CHECK(pthread_create(&t[i], NULL, churns, (void *)(i + 1)) == 0);
-	/* Until enough of it was taken seriously, too. */
+	/* Until enough of the writes were applied, too. */
 	for (size_t i = 0; i < rounds || peer_counter(&p, "control.applied") < 50; i++) {
 		scribble(&state);
 		if (i % 64 == 0)
@@ -112,7 +112,7 @@ static void hole_in_the_tune_page_34(void)
 	poke();
 	CHECK(HAKMEM(hakmem_get, hakmem_get_fn)("whale.ring_slots", &v) == 0);
 	CHECK(v == 9, "a hole set whale.ring_slots to %lu", v);
-	/* Without its magic nothing is applied; with it, all is well again. */
+	/* Without its magic nothing is applied; with it, all works again. */
 	g = peer_set(&p, "whale.ring_slots", 10);
 	exercise_all_tiers(1);
 	poke();
@@ -124,7 +124,7 @@ static void hole_in_the_tune_page_34(void)
 	CHECK(peer_value(&p, "whale.ring_slots") == 11);
 }
 
-/* The wake word alone, as fast as it goes: costs slow paths, changes nothing. */
+/* Increments only the wake word, as fast as possible: costs slow paths, changes nothing. */
 static void wake_without_news(void)
 {
 	uint64_t applied;
@@ -138,7 +138,7 @@ static void wake_without_news(void)
 	CHECK(peer_applied(&p) == applied && peer_counter(&p, "control.applied") == 0);
 }
 
-/* Generations that run backwards or wrap are generations like others: they are compared by !=. */
+/* Generations that run backwards or wrap are as good as others: they are compared by !=. */
 static void generations_may_wrap_34(void)
 {
 	static const uint64_t at[] = { ~0ull - 1, 0, 2, 1ull << 63, 40, 2 };

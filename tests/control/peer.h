@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A controller in a test: finds the segment of a process, reads it, writes its tune page. Written
- * against abi.h alone and not against the readers in control/, so that a mistake made there
- * and in the library alike does not cancel out. Trusts the process; no test of hostile segments.
+ * A controller in a test: finds the segment of a process, reads it, writes its tune page. It is
+ * written against abi.h alone and not against the readers in control/, so that a mistake made both
+ * there and in the library does not cancel out. It trusts the process, so it does not serve tests
+ * of hostile segments.
  *
  * Also what a subject of these tests needs: hakmem's functions by name (the programs link nothing),
  * a way to make the library take its slow path, and the other end of its named stops.
@@ -23,7 +24,7 @@
 struct peer {
 	pid_t pid;
 	int stats_fd, tune_fd;
-	int by_memory; /* stats_fd is the memory of the process; else its memfd */
+	int by_memory; /* stats_fd is the memory of the process; otherwise its memfd */
 	unsigned pieces;
 	struct {
 		size_t start, end, offset;
@@ -35,7 +36,7 @@ struct peer {
 	struct hak_tune *tune;
 };
 
-/* Everything a test waits for comes; if not, the watchdog ends the case and says which. */
+/* Waits for a condition. If it never holds, the watchdog ends the case and prints it. */
 #define WAIT_FOR(cond)                                        \
 	do {                                                  \
 		const struct timespec tick_ = { 0, 1000000 }; \
@@ -43,7 +44,7 @@ struct peer {
 			nanosleep(&tick_, NULL);              \
 	} while (0)
 
-/* main() of these programs: a library without control has nothing that they could look at. */
+/* main() of these programs. A library without control has nothing to test. */
 static inline int control_main(int argc, char **argv, const struct tcase *cases, size_t n)
 {
 	const char *config = getenv("HAK_CONFIG");
@@ -63,7 +64,7 @@ static inline int control_main(int argc, char **argv, const struct tcase *cases,
 
 /* ---- finding ---- */
 
-/* The inode behind NAME among the mappings of the process that may be written, or 0. */
+/* Returns the inode behind NAME among the writable mappings of the process, or 0. */
 static inline ino_t peer_mapped(pid_t pid, const char *name)
 {
 	char path[64], line[512];
@@ -81,7 +82,7 @@ static inline ino_t peer_mapped(pid_t pid, const char *name)
 	return ino;
 }
 
-/* By its mapping, for which one must be root; -1. */
+/* Opens the memfd through its mapping, which only root may do; -1 on failure. */
 static inline int peer_open_mapped(pid_t pid, ino_t ino, int flags)
 {
 	char path[96], line[512], range[64];
@@ -103,7 +104,10 @@ static inline int peer_open_mapped(pid_t pid, ino_t ino, int flags)
 	return fd;
 }
 
-/* Opens the memfd by the descriptor that the process keeps, else by its mapping; -1. */
+/*
+ * Opens the memfd by the descriptor that the process keeps, otherwise through its mapping; -1 on
+ * failure.
+ */
 static inline int peer_open_inode(pid_t pid, ino_t ino, int flags)
 {
 	char path[64];
@@ -117,7 +121,7 @@ static inline int peer_open_inode(pid_t pid, ino_t ino, int flags)
 	return peer_open_mapped(pid, ino, flags);
 }
 
-/* Its memfd, for which one must be root, else its memory where the memfd is mapped. */
+/* Opens the memfd, which only root may do, otherwise the memory where it is mapped. */
 static inline int peer_open_stats(struct peer *p)
 {
 	char path[96], line[512];
@@ -161,7 +165,10 @@ static inline ssize_t peer_pread(struct peer *p, void *to, size_t bytes, size_t 
 	return -1;
 }
 
-/* False: no segment of its own. A child's mapping of its parent's does not count. */
+/*
+ * Returns false if the process has no segment of its own. A child's mapping of its parent's does
+ * not count.
+ */
 static inline int peer_try_open(struct peer *p, pid_t pid)
 {
 	memset(p, 0, sizeof(*p));
@@ -174,7 +181,10 @@ static inline int peer_try_open(struct peer *p, pid_t pid)
 	if (p->stats_fd < 0 || peer_pread(p, &p->h, sizeof(p->h), 0) != sizeof(p->h) ||
 	    p->h.pid != (uint32_t)pid)
 		return 0;
-	/* Not from the mappings: a child of a controller maps its parent's target, too. */
+	/*
+	 * Not taken from the mappings, because a child of a controller maps its parent's target,
+	 * too.
+	 */
 	p->tune_ino = p->h.tune_ino;
 	p->tune_fd = peer_open_inode(pid, p->tune_ino, O_RDWR);
 	if (p->tune_fd < 0)
@@ -257,10 +267,10 @@ static inline uint32_t peer_heaps(struct peer *p)
 	return n;
 }
 
-/* One counter, summed over heaps and classes. */
+/* Returns one counter, summed over heaps and classes. */
 static inline uint64_t peer_counter(struct peer *p, const char *name);
 
-/* Whales in use, or their bytes: what a reader takes out of a gauge of what is kept. */
+/* Returns the whales in use, or their bytes, which a reader subtracts from a KEPT gauge. */
 static inline uint64_t peer_whales(struct peer *p, int bytes)
 {
 	const char *const in = bytes ? "whale.alloc_bytes" : "whale.allocs";
@@ -352,7 +362,7 @@ static inline uint64_t peer_purge(struct peer *p, unsigned level)
 	return id;
 }
 
-/* The answer that lies where the one to this request will; torn ones are read again. */
+/* Returns the answer in the place for this request; torn answers are read again. */
 static inline struct hak_purge_answer peer_answer(struct peer *p, uint64_t id)
 {
 	size_t at = p->h.ack_off + offsetof(struct hak_ack, answer) +
@@ -377,14 +387,14 @@ typedef int (*hakmem_set_fn)(const char *, uint64_t);
 typedef int (*hakmem_text_fn)(const char *, char *, size_t);
 typedef int (*hakmem_set_text_fn)(const char *, const char *);
 
-/* Frees and allocates what no cache holds: the slow path is taken, and its clock looked at. */
+/* Frees and allocates sizes that no cache holds, so that the slow path looks at the clock. */
 static inline void poke(void)
 {
 	for (int i = 0; i < 40; i++)
 		free(launder(malloc(opaque((3 << 20) + 65536 * (i % 8)))));
 }
 
-/* For waiting on something that the own slow path brings about. */
+/* For waiting on effects of the calling thread's own slow path. */
 static inline int poked(void)
 {
 	poke();
@@ -402,7 +412,7 @@ static inline void *sleeps_for_ever(void *arg)
 
 /*
  * Forks a process that runs `fn` with its ends of two pipes, then ends by _exit(0). Returns its
- * pid; *to and *from are our ends.
+ * pid; *to and *from are the caller's ends.
  */
 static inline pid_t subject(void (*fn)(int from, int to), int *to, int *from)
 {
@@ -437,7 +447,7 @@ static inline void hear(int fd)
 	CHECK(read(fd, &c, 1) == 1, "the other side is gone");
 }
 
-/* Threads of a process. */
+/* Returns the threads of a process. */
 static inline int tasks_of(pid_t pid)
 {
 	char path[64];
@@ -449,7 +459,7 @@ static inline int tasks_of(pid_t pid)
 
 /* ---- named stops of debug builds, see libhakmem/base/stop.h ---- */
 
-/* In a case's prep: the page that the library will map after the exec. */
+/* Called in a case's prep: makes the page that the library will map after the exec. */
 static inline void stops_prepare(void)
 {
 	char number[16];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Purge requests from outside: that the answer belongs to the request and is true, who answers and
- * when, what becomes of requests while threads end or free, and what a controller that can page out
- * brings about.
+ * Purge requests from outside: the answer belongs to the request and is true, which thread answers
+ * and when, what happens to requests while threads end or free, and the effect of a controller that
+ * can page out.
  */
 #include "peer.h"
 
@@ -13,7 +13,7 @@ static struct peer p;
 enum { WHALES = 40, WHALE_BYTES = 2 << 20 };
 static char *whale[WHALES];
 
-/* Whales freed with every page of the first `touched` of each written. */
+/* Frees whales of which every page of the first `touched` bytes was written. */
 static void leave_garbage(size_t touched)
 {
 	for (int i = 0; i < WHALES; i++) {
@@ -49,7 +49,7 @@ static void answers_with_the_fall_of_rss(void)
 	after = rss_kib();
 	fall = before - after;
 	CHECK(fall >= all * 9 / 10, "RSS fell by %ld of %ld KiB", fall, all);
-	/* Pages never touched do not count: half of each whale. */
+	/* Pages that were never touched do not count: half of each whale. */
 	CHECK((long)(a.bytes / 1024) >= fall * 9 / 10 && (long)(a.bytes / 1024) <= fall * 11 / 10,
 	      "answered %lu KiB, RSS fell by %ld", a.bytes / 1024, fall);
 	CHECK(a.level == HAK_PURGE_DIRTY && a.status == 0 && a.ns > 0);
@@ -84,7 +84,7 @@ static void unknown_levels_are_refused(void)
 	CHECK(purge(HAK_PURGE_CACHE).status == 0);
 }
 
-/* The ring of answers is smaller than the number of requests. */
+/* There are fewer places for answers than requests. */
 static void every_request_gets_its_answer(void)
 {
 	peer_open(&p, getpid());
@@ -194,7 +194,7 @@ static uint64_t late_frees(void)
 	return n;
 }
 
-/* They hold a lock as they free: what is asked of the process is not theirs to obey. */
+/* The ending threads hold a lock while they free, and must not obey requests to the process. */
 static void dropped_while_a_thread_ends(void)
 {
 	pthread_t t = start_late();
@@ -253,7 +253,9 @@ static void *offers(void *arg)
 	return arg;
 }
 
-/* What a thread flushes while the purger is busy goes as well: at its next slow path. */
+/*
+ * Blocks that a thread flushes while another one purges go as well, at the thread's next slow path.
+ */
 static void flushed_meanwhile_goes_too(void)
 {
 	hakmem_get_fn get = HAKMEM(hakmem_counter, hakmem_get_fn);
@@ -274,7 +276,7 @@ static void flushed_meanwhile_goes_too(void)
 		WAIT_FOR(atomic_load(&offered) == i);
 		CHECK(get("mem.run", &runs) == 0 && runs > base + (1 << 20));
 		CHECK(purge_now(HAK_PURGE_ALL, NULL) == 0);
-		/* 4 MiB: the whale that keeps it busy. */
+		/* 4 MiB: the whale that keeps the purge busy. */
 		WAIT_FOR(get("mem.run", &runs) == 0 && runs <= base &&
 			 get("mem.dirty", &dirty) == 0 && dirty <= 4 << 20);
 		atomic_store(&offered, -1);
@@ -314,8 +316,8 @@ static int frees_lazily(void)
 }
 
 /*
- * Lazily freed while the lock is held, published, paged out from outside; at once again after
- * it.
+ * While the lock is held, memory is freed lazily, published, and paged out from outside. After that
+ * it is given back at once.
  */
 static void lazy_while_byte_1_is_locked(void)
 {
@@ -339,7 +341,7 @@ static void lazy_while_byte_1_is_locked(void)
 	WAIT_FOR(!frees_lazily());
 }
 
-/* A controller that is killed lets go: nothing has to time out. */
+/* The kernel drops the lock of a controller that is killed; no timeout is needed. */
 static void lazy_until_the_controller_is_killed(void)
 {
 	int ready[2], status;
@@ -378,7 +380,10 @@ static int published(const struct hak_lazy_table *t, const void *block, size_t b
 	return 0;
 }
 
-/* Regions of many sizes that lie apart: largest first, each gone from the table once it is used. */
+/*
+ * Regions of many sizes that lie apart: the largest are published first, and each is removed when
+ * it is used.
+ */
 static void table_follows_the_ring_36(void)
 {
 	enum { N = 24 };

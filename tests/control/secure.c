@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * For secure.test: a program linked to the library, as LD_PRELOAD does not reach one that runs with
- * other rights than its caller's. Prints what it sees of itself.
+ * For secure.test: a program linked to the library, because LD_PRELOAD does not reach a program
+ * that runs with other rights than its caller's. It prints what it sees of itself.
  */
 #include <stdio.h>
 #include <stdlib.h>

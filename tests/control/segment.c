@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The segment as outsiders find it: what is sealed, whose it says it is, which processes have one
- * and which do not, its descriptors, and what becomes of it by fork, raw clone, exec and limits.
- * control.segment=off is drop.c's.
+ * The segment seen from outside: its seals, the owner that it names, which processes have one and
+ * which do not, its descriptors, and its fate across fork, raw clone, exec and limits. drop.c tests
+ * control.segment=off.
  */
 #include "peer.h"
 
@@ -70,7 +70,7 @@ static void says_whose_it_is(void)
 	CHECK(strcmp(p.h.version, HAKMEM(hakmem_version, const char *(*)(void))()) == 0);
 }
 
-/* What the process pays: few pages, and none for what is not used yet. */
+/* The cost for the process is a few pages, and none for parts that are unused. */
 static void takes_few_pages(void)
 {
 	struct stat st;
@@ -83,7 +83,7 @@ static void takes_few_pages(void)
 	CHECK(fstat(p.tune_fd, &st) == 0 && st.st_blocks * 512 == page);
 }
 
-/* One at most: that of the tunables, where the header says. */
+/* There is at most one descriptor: that of the tunables, with the number in the header. */
 static void descriptor_keeps_out_of_the_way(void)
 {
 	struct stat st;
@@ -104,12 +104,12 @@ static void descriptor_keeps_out_of_the_way(void)
 	CHECK(found == 1);
 }
 
-/* Those who may not write need none. */
+/* Readers that may not write need no descriptor. */
 static void no_descriptor(void)
 {
 	struct stat st;
 
-	/* Root alone reaches the tune page all the same, by its mapping. */
+	/* Only root reaches the tune page, by its mapping. */
 	CHECK(!peer_try_open(&p, getpid()) || geteuid() == 0);
 	CHECK(p.h.pid == (uint32_t)getpid());
 	CHECK(p.h.tune_fd == -1, "the header names %d", p.h.tune_fd);
@@ -189,7 +189,7 @@ static void *starts_threads(void *stop)
 	return NULL;
 }
 
-/* While heaps are born, die and are adopted: no counter is ever seen to fall. */
+/* No counter is ever seen to fall while heaps are born, die and are adopted. */
 static void counters_never_fall_33(void)
 {
 	static uint64_t last[HAK_MAX_COUNTERS];
@@ -267,7 +267,7 @@ static void fork_child_has_its_own(void)
 	CHECK(peer_slot(&q, "region.evict_batch", HAK_ORIGIN_POLICY)->deadline_ns == 1ull << 62);
 	CHECK(peer_applied(&q) == q.tune->generation_seq);
 
-	/* From now on they are apart. */
+	/* From now on the two processes count apart. */
 	parents = peer_counter(&p, "class.frees");
 	tell(to);
 	hear(from);
@@ -302,7 +302,7 @@ static void fork_child_closes_only_ours(void)
 	reap(pid, "a child with one descriptor of ours");
 }
 
-/* A copy that ran no handlers: counts nothing, answers nothing and owns nothing of its parent's. */
+/* A copy in which no handlers ran counts, answers and owns nothing of its parent's. */
 static void raw_clone_leaves_the_parents_alone(void)
 {
 	uint64_t allocs, applied, g;
@@ -381,7 +381,7 @@ static void one_number(void)
 {
 	struct rlimit l = { 4, RLIM_INFINITY };
 
-	/* One number is left, which the loader needs and each memfd in turn. */
+	/* One number is left, which the loader needs and then each memfd in turn. */
 	l.rlim_max = 4096;
 	close(3);
 	setrlimit(RLIMIT_NOFILE, &l);
@@ -400,7 +400,7 @@ static void no_descriptor_left_for_segment(void)
 
 enum { ANY = -1 };
 
-/* Call `nr`, if `arg` is ANY or argument `which` has all bits of `arg`: fails with `error`. */
+/* Makes call `nr` fail with `error`, if `arg` is ANY or argument `which` has all bits of `arg`. */
 static void refuse(int nr, int which, int arg, int error)
 {
 	struct sock_filter code[] = {
@@ -418,7 +418,7 @@ static void refuse(int nr, int which, int arg, int error)
 		_exit(CASE_SKIP);
 }
 
-/* No MFD_NOEXEC_SEAL, no MADV_POPULATE_WRITE (23, whose bits no other advice we give has). */
+/* No MFD_NOEXEC_SEAL, no MADV_POPULATE_WRITE (23; no other advice of the library has its bits). */
 static void old_kernel(void)
 {
 	refuse(SYS_memfd_create, 1, 8, EINVAL);
@@ -430,13 +430,13 @@ static void no_file_memory(void)
 	refuse(SYS_fallocate, 0, ANY, ENOSPC);
 }
 
-/* Behind the library's back, as it would make no segment in a sandbox. */
+/* The filter is set without the library's knowledge, because in a sandbox it makes no segment. */
 static void fork_without_file_memory(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fallocate, 0, 3),
-		/* One page is to be had, the two of a heap's counters are not. */
+		/* One page can be had, the two of a heap's counters cannot. */
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * 3),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)sysconf(_SC_PAGESIZE), 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
@@ -481,7 +481,7 @@ static void no_seals(void)
 	refuse(SYS_fcntl, 1, F_ADD_SEALS, EPERM);
 }
 
-/* The sandbox is the child's, the memory its parent's: nothing changes for that one. */
+/* The sandbox is the child's, the memory its parent's: nothing changes for the parent. */
 static void vfork_child_enters_a_sandbox(void)
 {
 	pid_t pid;
@@ -496,14 +496,14 @@ static void vfork_child_enters_a_sandbox(void)
 	every_heap_is_published();
 }
 
-/* A copy that ran no handlers has not noticed yet what it is. */
+/* A copy in which no handlers ran has not noticed yet that it is a copy. */
 static void raw_clone_enters_a_sandbox(void)
 {
 	pthread_t t;
 	pid_t pid;
 	int status;
 
-	/* With an agent that stays behind. */
+	/* The agent stays in the parent. */
 	CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
 	CHECK(pthread_create(&t, NULL, counts, NULL) == 0);
 	pthread_barrier_wait(&barrier);
@@ -534,7 +534,7 @@ static void raw_clone_enters_a_sandbox(void)
 	pthread_join(t, NULL);
 }
 
-/* Heaps whose counters cannot be published work like all others. */
+/* Heaps whose counters cannot be published work as all others do. */
 static void heaps_without_pages_work(void)
 {
 	pthread_t t[MANY];
@@ -572,7 +572,7 @@ static void lock_byte_1(const char *path)
 	CHECK(fd >= 0 && fcntl(fd, F_OFD_SETLK, &l) == 0);
 }
 
-/* A child that finds the program's file under that number, as it was. */
+/* Runs a child that finds the program's file under that number, unchanged. */
 static void check_in_a_child(int tune)
 {
 	pid_t pid = fork();
@@ -587,7 +587,7 @@ static void check_in_a_child(int tune)
 	reap(pid, "a child with the program's files");
 }
 
-/* The numbers are ours no more: whatever stands there is left alone, here and in children. */
+/* The program has taken the numbers over: its files are left alone, here and in children. */
 static void swapped_descriptors_are_left_alone(void)
 {
 	char path[] = "/tmp/hakmem-swap-XXXXXX", buf[8] = "";
@@ -613,7 +613,7 @@ static void swapped_descriptors_are_left_alone(void)
 static void *waker(void *arg)
 {
 	(void)arg;
-	/* Byte 1 is looked at when somebody woke us. */
+	/* Byte 1 is looked at after a controller woke the process. */
 	peer_wake(&p);
 	for (;;)
 		poke();
@@ -621,8 +621,8 @@ static void *waker(void *arg)
 }
 
 /*
- * Between our fstat and our fcntl the number becomes the program's: its file is only asked for
- * locks.
+ * Between the library's fstat and fcntl the number becomes the program's: its file is only asked
+ * for locks.
  */
 static void swapped_after_fstat_31(void)
 {

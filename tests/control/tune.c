@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Tunables, live: layers and which of them wins, deadlines, clamping, what is refused, what the
- * library acknowledges and when. The subject is this process; the controller is, too, through the
- * doors that an outsider uses.
+ * Tunables in a running process: layers and their order, deadlines, clamping, refusals, and what
+ * the library acknowledges and when. This process is both the subject and the controller; the
+ * controller uses the ways of an outside process.
  */
 #include "peer.h"
 
@@ -27,7 +27,7 @@ static void set_and_wait(const char *name, uint64_t value)
 
 /* ---- plumbing ---- */
 
-/* Two values within the range of a tunable, neither its default if the range has three. */
+/* Stores two values within the range of a tunable, neither its default if the range has three. */
 static void two_values(const struct hak_tunable_desc *d, uint64_t v[2])
 {
 	v[0] = d->dflt == d->min ? d->max : d->min;
@@ -194,17 +194,17 @@ static void deadlines_pass(void)
 	set_and_wait("whale.ring_slots", 3);
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_POLICY, 1, 50, 0);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
-	/* Passed before it was read: never in force. */
+	/* The deadline passed before the value was read: never in force. */
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_ADMIN, 1, 4, 1);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
 	CHECK(get("whale.ring_slots") == 50);
 	CHECK(!(peer_ack(&p, "whale.ring_slots").set & 1u << HAK_ORIGIN_ADMIN));
-	/* Far away: in force. */
+	/* The deadline is far away: in force. */
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_ADMIN, 1, 5,
 		       boottime_ns() + 3600000000000ull);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
 	CHECK(get("whale.ring_slots") == 5);
-	/* Soon: in force until then, and then again what lies below. */
+	/* The deadline is close: in force until then; afterwards the layer below is. */
 	g = peer_write(&p, "whale.ring_slots", HAK_ORIGIN_ADMIN, 1, 6, boottime_ns() + 300000000);
 	WAIT_FOR(poked() && peer_has_applied(&p, g));
 	WAIT_FOR(poked() && get("whale.ring_slots") == 50);
@@ -226,7 +226,10 @@ static void pending_until_the_slow_path(void)
 	CHECK(get("whale.ring_slots") == 9);
 }
 
-/* A writer that died half-way: odd. Nothing is applied until the next one is through. */
+/*
+ * A writer that died half-way leaves an odd generation. Nothing is applied until the next write is
+ * complete.
+ */
 static void an_odd_generation_changes_nothing(void)
 {
 	struct hak_tune_slot *s;
@@ -320,7 +323,7 @@ static void run_env(const char *env, struct outcome *o, char *out, size_t bytes)
 	CHECK(waitpid(pid, &o->status, 0) == pid && o->status == 0);
 }
 
-/* Run by the next case, in a process of its own. */
+/* The next case runs this in a process of its own. */
 static void print_values(void)
 {
 	struct hak_ack_value a;
