@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Counters against books that the subject keeps itself, exactly: what it asked for and got, per
+ * Counters against books that the subject keeps itself, exactly: what it requested and got, by
  * class, from one thread, from several that end, and in a fork child. The figures compared are
  * those that `hakmemctl stats PID --json=short --classes` prints.
  *
  * The books lie in memory that both processes share (descriptor BOOKS_FD) and are kept by the
- * public meaning of the calls alone: a block's class is the smallest whose size is enough; realloc
- * that moves is an allocation and a free; a whale that stays where it is, or stays as large as one,
- * is the same whale. The kernel moves no whale that lies in two of its mappings: such a one is
- * copied, which makes one copy more than the books have, one allocation and one free.
+ * public meaning of the calls alone. A block's class is the smallest whose size is enough. A
+ * realloc that moves is an allocation and a free. A whale that stays in place, or stays as large as
+ * a whale, is the same whale. The kernel moves no whale that lies in two of its mappings; such a
+ * whale is copied, which makes one copy, one allocation and one free more than the books have.
  */
 #include "effects.h"
 
@@ -30,7 +30,7 @@ struct tally {
 };
 
 static struct books {
-	size_t size[CLASSES]; /* the outsider writes it, from the JSON */
+	size_t size[CLASSES]; /* the outside process writes it, from the JSON */
 	struct tally t;
 } * books;
 
@@ -48,7 +48,10 @@ static void add(uint64_t *to, uint64_t n)
 	__atomic_fetch_add(to, n, __ATOMIC_RELAXED);
 }
 
-/* The last that is just large enough: of two classes of one size the first is not used. */
+/*
+ * Returns the last class that is just large enough: of two classes of one size the first is not
+ * used.
+ */
 static unsigned class_for(size_t n)
 {
 	unsigned c = 0;
@@ -72,7 +75,7 @@ static void book(const struct block *b, size_t usable, int in)
 	add(in ? &books->t.allocs[class_for(usable)] : &books->t.frees[class_for(usable)], 1);
 }
 
-/* A block that was not there before: what it must be follows from the request. */
+/* Books a new block; what it must be follows from the request. */
 static void book_new(struct block *b)
 {
 	size_t usable = malloc_usable_size(b->p);
@@ -195,8 +198,8 @@ static void *churns(void *arg)
 }
 
 /*
- * Threads that work at once and end. With no operations: so that what the C library itself
- * allocates for their stacks, and keeps for those of the next ones, is there.
+ * Threads that work at once and end. A call without operations makes the C library allocate, and
+ * keep, what it needs for the stacks of the later threads.
  */
 static long threads(long seed, long ops)
 {
@@ -318,7 +321,7 @@ static void begin(const char *hakmem)
 	CHECK(open_books(0, 0) && ask(&r, open_books, 0, 0));
 }
 
-/* What the counters say has changed since `was`, and what is there, is what the books say. */
+/* Compares what the counters say has changed since `was`, and what exists, with the books. */
 static void compare(const struct figures *was, const struct figures *is)
 {
 	const struct tally *t = &books->t;
@@ -400,7 +403,7 @@ static void threads_that_end(void)
 		is = figures(r.pid);
 		compare(&was, &is);
 	}
-	/* Freed by a thread that allocated none of them. */
+	/* A thread frees them that allocated none of them. */
 	ask(&r, release_all, 0, 0);
 	is = figures(r.pid);
 	compare(&was, &is);
@@ -408,7 +411,7 @@ static void threads_that_end(void)
 	finish(&r);
 }
 
-/* The child's counters begin with what it inherited; its parent's do not move. */
+/* The child's counters begin with what it inherited; its parent's do not change. */
 static void fork_child(void)
 {
 	struct figures was, parent, is;
@@ -431,7 +434,9 @@ static void fork_child(void)
 	CHECK(is.whales == parent.whales && is.whale_bytes == parent.whale_bytes,
 	      "%lu whales of %lu bytes, not %lu of %lu", is.whales, is.whale_bytes, parent.whales,
 	      parent.whale_bytes);
-	/* It works on, and frees what it inherited, and all is counted here. */
+	/*
+	 * The child works on, and frees what it inherited, and all of that is counted in the child.
+	 */
 	was = is;
 	memset(&books->t, 0, sizeof(books->t));
 	ask(&child, churn, 8, 20000);
@@ -445,7 +450,7 @@ static void fork_child(void)
 	CHECK(memcmp(&is, &parent, sizeof(is)) == 0);
 }
 
-/* What was asked for is exact for whales, in a child as in its parent, and 0 without any. */
+/* Requested bytes are exact for whales, in a child as in its parent, and 0 without any. */
 static void fork_child_knows_what_was_asked_for(void)
 {
 	struct figures parent, is;
@@ -468,7 +473,7 @@ static void fork_child_knows_what_was_asked_for(void)
 	      is.whales, is.whale_requested);
 }
 
-/* A whale by its alignment alone, resized in place. */
+/* A block that is a whale by its alignment alone, resized in place. */
 static long aligned_resize(long a, long b)
 {
 	char *p = aligned_alloc(2 * MIB, opaque((size_t)a));
@@ -493,7 +498,7 @@ static void aligned_whales(void)
 	finish(&r);
 }
 
-/* What the kernel refuses has mapped nothing, and leaves nothing behind. */
+/* A refused mapping maps nothing, and leaves nothing behind. */
 static long refused_map(long a, long b)
 {
 	(void)b;
@@ -621,7 +626,7 @@ static void fork_child_counts_caches_it_adopts(void)
 	kill(r.pid, SIGKILL);
 }
 
-/* Whales of one size, one after the other: one mapping serves them all. */
+/* One mapping serves all whales of one size that follow each other. */
 static void one_mapping_for_a_thousand(void)
 {
 	uint64_t mmaps, munmaps;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of what hakmem does to a process, seen from another one. Each case starts subjects: this
- * very program, executed afresh, which serves commands from a socket and otherwise keeps still: no
- * stdio, no allocation but those asked for. The case is the outsider: it reads the subject's
- * segment (peer.h), /proc and, where a case says so, hakmemctl's JSON; it writes the subject's
- * tune page. A subject sleeps between commands and has no agent unless told so, therefore what is
- * to be applied or answered is awaited while it is made to take its slow path (nudge()).
+ * Tests of the effects of hakmem on a process, seen from another one. Each case starts subjects:
+ * this program, executed afresh, which serves commands from a socket. Otherwise the subject keeps
+ * still: no stdio, and only the allocations requested. The case is the outside process. It reads
+ * the subject's segment (peer.h), /proc and, where a case says so, hakmemctl's JSON; it writes the
+ * subject's tune page. A subject sleeps between commands and has no agent by default. While the
+ * case waits for a change to be applied, or for an answer, it makes the subject take its slow path
+ * (nudge()).
  *
  * A command is a function of this program, sent as its distance from serve(): both sides run the
  * same file, at different addresses.
@@ -74,7 +75,7 @@ static inline long take(long a, long b)
 	return kept_n;
 }
 
-/* The same, writing nothing. Blocks of slabs are written all the same, by the allocator. */
+/* Does the same without writing. The allocator itself writes blocks of slabs. */
 static inline long take_bare(long a, long b)
 {
 	for (; b > 0; b--) {
@@ -85,7 +86,7 @@ static inline long take_bare(long a, long b)
 	return kept_n;
 }
 
-/* Frees every b-th kept block from a on; the others stay where they are. */
+/* Frees every b-th kept block from a on; the others stay in place. */
 static inline long drop(long a, long b)
 {
 	for (long i = a; i < kept_n; i += b) {
@@ -103,7 +104,7 @@ static inline long address(long a, long b)
 	return (long)kept[a];
 }
 
-/* A whale of a bytes, b of them one after the other: filled, then freed. Returns the last. */
+/* Fills and frees a whale of a bytes, b times one after the other. Returns the last. */
 static inline long whales(long a, long b)
 {
 	char *p = NULL;
@@ -119,8 +120,8 @@ static inline long whales(long a, long b)
 }
 
 /*
- * Takes the slow path often enough for the library to look at its clock and its tune page. By
- * blocks of slabs: the ring, which most cases look at, stays as it is.
+ * Takes the slow path often enough for the library to look at its clock and its tune page. Uses
+ * blocks of slabs, so that the region cache, which most cases look at, stays unchanged.
  */
 static inline long nudge_job(long a, long b)
 {
@@ -154,7 +155,7 @@ static inline int nudge(struct remote *r)
 	return 1;
 }
 
-/* argv: what to execute; NULL: this program. `err`: its stderr, or -1 for ours. */
+/* argv: what to execute; NULL: this program. `err`: its stderr, or -1 for this program's. */
 static inline void start_as(struct remote *r, const char *hakmem, char *const *argv, int err)
 {
 	char *const self[] = { self_path, (char *)"--serve", NULL };
@@ -185,7 +186,7 @@ static inline void start(struct remote *r, const char *hakmem)
 	start_as(r, hakmem, NULL, -1);
 }
 
-/* For a subject that is our child. */
+/* For a subject that is a child of this process. */
 static inline void finish(struct remote *r)
 {
 	close(r->fd);
@@ -214,7 +215,9 @@ static inline uint64_t count(struct remote *r, const char *counter)
 	return peer_counter(&r->p, counter);
 }
 
-/* A purge request; the answer. The subject is made to take its slow path until it answers. */
+/*
+ * Requests a purge and returns the answer. Makes the subject take its slow path until it answers.
+ */
 static inline struct hak_purge_answer purge(struct remote *r, unsigned level)
 {
 	uint64_t id = peer_purge(&r->p, level);
@@ -227,7 +230,7 @@ static inline struct hak_purge_answer purge(struct remote *r, unsigned level)
 
 /* ---- /proc ---- */
 
-/* A field of /proc/PID/smaps_rollup, in KiB. */
+/* Returns a field of /proc/PID/smaps_rollup, in KiB. */
 static inline long smaps_kib(struct remote *r, const char *field)
 {
 	char path[64], name[64];
@@ -241,7 +244,7 @@ static inline long smaps_kib(struct remote *r, const char *field)
 	return kib;
 }
 
-/* The bytes of [p, p + bytes) that are mapped. */
+/* Returns the bytes of [p, p + bytes) that are mapped. */
 static inline uint64_t mapped_bytes(struct remote *r, uint64_t p, uint64_t bytes)
 {
 	char path[64], line[512];
@@ -265,7 +268,7 @@ static inline uint64_t mapped_bytes(struct remote *r, uint64_t p, uint64_t bytes
 	return sum;
 }
 
-/* The bytes of [p, p + bytes) that are in memory or in swap. */
+/* Returns the bytes of [p, p + bytes) that are in memory or in swap. */
 static inline uint64_t present_bytes(struct remote *r, uint64_t p, uint64_t bytes)
 {
 	static uint64_t entry[4096];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory by state, and what purges say they gave back, against the kernel's own account of the
- * process: within a few pages, the subject's stack and data among them. Pages that were never
- * touched are never among those given back.
+ * Memory by state, and the answers of purges, against the kernel's own account of the process:
+ * within a few pages, which include the subject's stack and data. Pages that were never touched are
+ * never counted as given back.
  */
 #include "effects.h"
 
@@ -13,7 +13,10 @@ enum { SLACK_KIB = 128 };
 
 static struct remote r;
 
-/* hakmem_purge() in the subject; the bytes it says. No memory is touched after it. */
+/*
+ * Calls hakmem_purge() in the subject; returns the bytes that it reports. Touches no memory after
+ * it.
+ */
 static long purge_self(long level, long b)
 {
 	int (*fn)(int, uint64_t *) = HAKMEM(hakmem_purge, int (*)(int, uint64_t *));
@@ -23,7 +26,7 @@ static long purge_self(long level, long b)
 	return fn((int)level, &bytes) ? -1 : (long)bytes;
 }
 
-/* Purges the subject by its own hand; checks the answer against the fall of Rss. */
+/* Makes the subject purge itself; checks the answer against the fall of Rss. */
 static long check_purge(int level)
 {
 	long rss = smaps_kib(&r, "Rss"), dirty = smaps_kib(&r, "Private_Dirty"), said;
@@ -45,7 +48,7 @@ static void begin(const char *hakmem)
 	ask(&r, purge_self, HAK_PURGE_ALL, 0);
 }
 
-/* Of each block only the first half is written: half of it was ever in memory. */
+/* Only the first half of each block is written, so half of it was ever in memory. */
 static long take_half(long a, long b)
 {
 	long first = kept_n;
@@ -122,7 +125,7 @@ static void untouched_pages_do_not_count(void)
 
 /* ---- what is in the way of other memory ---- */
 
-/* Older regions that nobody ever touched hide none that has pages. */
+/* Older regions that were never touched hide none that has pages. */
 static void untouched_regions_hide_nothing(void)
 {
 	enum { OLD = 60 };
@@ -151,7 +154,7 @@ static long drop_between(long a, long b)
 	return kept_n;
 }
 
-/* One page of block a is locked: the kernel refuses to take it back. */
+/* Locks one page of block a, which the kernel then refuses to take back. */
 static long lock_page(long a, long b)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -161,7 +164,7 @@ static long lock_page(long a, long b)
 	return mlock((void *)p, page);
 }
 
-/* Once the kernel has refused it, what is freed afterwards ages all the same. */
+/* After the kernel has refused it, memory that is freed later still ages. */
 static void locked_page_ages_alone(void)
 {
 	enum { LARGE = 500000, N = 60 };
@@ -174,13 +177,13 @@ static void locked_page_ages_alone(void)
 		SKIP("mlock is refused");
 	ask(&r, drop, 1, N);
 	WAIT_FOR(nudge(&r) && count(&r, "sys.errors") > errors);
-	/* Some stay: so do the extents. */
+	/* Some blocks stay, and so do the extents. */
 	ask(&r, drop_between, 4, 4);
 	WAIT_FOR(nudge(&r) && count(&r, "mem.dirty") < 4 * MIB);
 	finish(&r);
 }
 
-/* What the caches hold goes to slabs that are unmapped as they empty: in the answer as well. */
+/* Slabs that are unmapped as they empty, with blocks from the caches, are part of the answer. */
 static void unmapped_slabs_are_in_the_answer(void)
 {
 	static const char *const how[] = { "purge.delay_ms=1d,superslab.retain=0",
@@ -201,7 +204,7 @@ static void unmapped_slabs_are_in_the_answer(void)
 	}
 }
 
-/* Freed lazily, and then nobody frees lazily any more: what is lazy goes as it ages. */
+/* Memory that was freed lazily goes by age after the mode has changed. */
 static void lazy_goes_when_the_mode_changes(void)
 {
 	uint64_t p;
@@ -232,7 +235,7 @@ static void *calls(void *arg)
 	return NULL;
 }
 
-/* take() in a thread of its own, which then ends. */
+/* Runs take() in a thread of its own, which then ends. */
 static long take_in_thread(long a, long b)
 {
 	struct call c = { take, a, b };
@@ -245,8 +248,8 @@ static long take_in_thread(long a, long b)
 enum { SMALL = 200, MANY = 150000, SPARSE = 300, WARM = 128, MOST_KIB = 6 * 1024 };
 
 /*
- * Blocks that a thread left behind, all live. The caller's own slabs have room for what nudge()
- * takes: no new one is needed, and none is looked for.
+ * Makes a thread leave live blocks behind. The caller's own slabs have room for what nudge() takes,
+ * so no new slab is needed, and none is searched for.
  */
 static long left_behind(const char *hakmem, job how)
 {
@@ -374,7 +377,7 @@ static long wait_all(long a, long b)
 	return 0;
 }
 
-/* They end. */
+/* Ends the workers. */
 static long dismiss(long a, long b)
 {
 	(void)a;
@@ -386,7 +389,7 @@ static long dismiss(long a, long b)
 	return 0;
 }
 
-/* Whales of a bytes, b of them one after the other; b 0: until it is told to stop. */
+/* Whales of a bytes, b of them one after the other; b 0: until told to stop. */
 static long hot(long a, long b)
 {
 	for (long i = 0; b ? i < b : !stop_working; i++) {
@@ -424,7 +427,7 @@ static void nothing_kept(void)
 	      "%lu regions of %lu bytes", count(&r, "ring.regions"), count(&r, "ring.bytes"));
 }
 
-/* Its thread sleeps; another one purges, on request or by age. */
+/* A thread sleeps, and another one purges, on request or by age. */
 static void sleepers_keep_nothing(void)
 {
 	long said;
@@ -462,7 +465,7 @@ static void limits_hold_for_all_threads(void)
 	finish(&r);
 }
 
-/* No slots any more, while threads come and go with theirs. */
+/* Slots become 0 while threads come and go with their whales. */
 static void no_slots_while_hot(void)
 {
 	begin("purge.delay_ms=1d");
@@ -483,8 +486,8 @@ static void no_slots_while_hot(void)
 static char *_Atomic passed[4];
 
 /*
- * Each frees what others allocated, two in a row: one too many to keep. Of two sizes, so that what
- * is kept does not always fit.
+ * Each thread frees what others allocated, two in a row, which is one too many to keep. There are
+ * two sizes, so that the kept region does not always fit.
  */
 static long pass_on(long a, long b)
 {
@@ -502,7 +505,10 @@ static long pass_on(long a, long b)
 	return 0;
 }
 
-/* A child that has what others kept at the time; what was in use stays so. Its exit status. */
+/*
+ * Returns the exit status of a child that gets the regions which other threads kept at that time;
+ * those in use stay in use.
+ */
 static long fork_and_purge(long a, long b)
 {
 	int status, quiet = a != 0;
@@ -534,7 +540,10 @@ static long pass_all_on(long a, long b)
 	return bad;
 }
 
-/* Freed by others, across forks, after their thread: every region comes back in the end. */
+/*
+ * Whales are freed by other threads, across forks, after their thread: every region comes back in
+ * the end.
+ */
 static void no_region_is_lost(void)
 {
 	uint64_t mapped = 0;
@@ -558,7 +567,7 @@ static void no_region_is_lost(void)
 	finish(&r);
 }
 
-/* Whether a whale is to be had without a new mapping, in a child as well. */
+/* Returns whether a whale can be had without a new mapping, in a child as well. */
 static long served(long a, long b)
 {
 	hakmem_get_fn get = HAKMEM(hakmem_counter, hakmem_get_fn);
@@ -575,7 +584,10 @@ static long served(long a, long b)
 	return after == before;
 }
 
-/* What a thread keeps is others' when it ends, and in a child, where it is not. */
+/*
+ * A region that a thread keeps goes to other threads when that thread ends, and in a child, where
+ * the thread does not exist.
+ */
 static void kept_ones_are_inherited(void)
 {
 	begin("purge.delay_ms=1d,control.agent=off");
@@ -589,7 +601,7 @@ static void kept_ones_are_inherited(void)
 	finish(&r);
 }
 
-/* A sleeper purged from outside by its agent, which touches nothing of its own. */
+/* The agent of a sleeping process purges it on request, and touches no memory of its own. */
 static void asked_from_outside(void)
 {
 	long rss, fall;
@@ -610,7 +622,8 @@ static void asked_from_outside(void)
 }
 
 /*
- * What is mapped writable. More is reserved: tables for each 4 GiB of addresses that blocks reach.
+ * Returns the bytes mapped writable. More is reserved: tables for each 4 GiB of addresses that
+ * blocks reach.
  */
 static uint64_t vm_bytes(void)
 {
@@ -633,8 +646,8 @@ static uint64_t ours(void)
 static const char *const state[] = { "mem.slab", "mem.run", "mem.dirty", "mem.lazy", "mem.clean" };
 
 /*
- * Every state of memory adds up to what is mapped, and that, with the tables, to what the kernel
- * has mapped.
+ * All states of memory add up to what is mapped, and that, with the tables, to what the kernel has
+ * mapped.
  */
 static void check_states(uint64_t vm, uint64_t before)
 {
@@ -645,7 +658,7 @@ static void check_states(uint64_t vm, uint64_t before)
 		sum += count(&r, state[i]);
 	CHECK(sum == count(&r, "mem.mapped"), "%lu by state, %lu mapped", sum,
 	      count(&r, "mem.mapped"));
-	/* Evicted regions and extents are charged to nobody: they are no data to the kernel. */
+	/* Evicted regions and extents are not charged: they are no data to the kernel. */
 	more = (int64_t)(vm_bytes() - vm);
 	grown = (int64_t)(ours() - before);
 	CHECK(more <= grown && more >= grown - (int64_t)count(&r, "mem.clean"),
@@ -684,7 +697,7 @@ static void states_add_up(void)
 	finish(&r);
 }
 
-/* Whales in use, and mem.dirty and mem.lazy of them, are what pagemap and smaps say. */
+/* Whales in use, and their parts in mem.dirty and mem.lazy, agree with pagemap and smaps. */
 static void lazily_freed_is_what_smaps_says(void)
 {
 	long lazy, said;
@@ -696,7 +709,7 @@ static void lazily_freed_is_what_smaps_says(void)
 	lazy = smaps_kib(&r, "LazyFree") - lazy;
 	CHECK(count(&r, "mem.lazy") == 32 * MIB, "%lu", count(&r, "mem.lazy"));
 	CHECK(labs(lazy - 32 * 1024) <= SLACK_KIB, "%ld KiB lazily freed, says smaps", lazy);
-	/* Who asks for memory wants to see it gone. (Lazily freed pages are no longer dirty.) */
+	/* A purge on request shrinks the resident set. (Lazily freed pages are no longer dirty.) */
 	lazy = smaps_kib(&r, "Rss");
 	said = ask(&r, purge_self, HAK_PURGE_DIRTY, 0) / 1024;
 	lazy -= smaps_kib(&r, "Rss");

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every tunable changed at random from outside while the stress test (tests/preload/stress, which
- * checks the contents of every block) allocates in several threads and forks: values in range and
- * out of it, layers, deadlines, slots torn in the middle of a write, a generation that stays odd,
- * purge requests of every level. The stress test must pass; and when everything has been reset,
- * what is in force must be the defaults, in a process that works on.
+ * Every tunable is changed at random from outside while the stress test (tests/preload/stress,
+ * which checks the contents of every block) allocates in several threads and forks. The changes are
+ * values in and out of range, layers, deadlines, slots torn in the middle of a write, a generation
+ * that stays odd, and purge requests of every level. The stress test must pass. When everything has
+ * been reset, the defaults must be in force, in a process that works on.
  *
- * control.segment is the exception: switched off, nobody could look any more; tests/control/drop
- * has it.
+ * control.segment is left out, because switching it off hides the process; tests/control/drop
+ * covers it.
  */
 #include "effects.h"
 
@@ -51,7 +51,7 @@ static void one_slot(struct peer *p, uint64_t *s)
 	peer_write(p, d->name, who, rnd(s) % 4 != 0, v, deadline);
 }
 
-/* Words of a slot without the protocol, as a writer that dies, or does not know it, leaves them. */
+/* Words of a slot without the protocol, as a writer leaves them that dies or ignores it. */
 static void torn_slot(struct peer *p, uint64_t *s)
 {
 	unsigned i = rnd(s) % p->h.tunables;
@@ -89,7 +89,7 @@ static void one_blow(struct peer *p, uint64_t *s)
 	}
 }
 
-/* All outside layers of all tunables, in one generation. */
+/* Resets all outside layers of all tunables, in one generation. */
 static uint64_t reset_all(struct peer *p)
 {
 	uint64_t g = p->tune->generation_seq | 1;
@@ -126,7 +126,9 @@ static void check_in_range(struct peer *p)
 
 /* ---- the stress test ---- */
 
-/* The process below `pid` that does the work: its first child. 0: none yet, or none any more. */
+/*
+ * Returns the process below `pid` that does the work: its first child. 0: not there yet, or gone.
+ */
 static pid_t worker_of(pid_t pid)
 {
 	char path[64];
@@ -164,7 +166,7 @@ static pid_t start_stress(char *number)
 	return pid;
 }
 
-/* Blows until it has ended. Returns how many landed. */
+/* Changes tunables until the test has ended. Returns how many changes were written. */
 static unsigned long storm_over(pid_t stress, int *status, uint64_t *s)
 {
 	const struct timespec pause = { 0, 200000 };
@@ -256,7 +258,10 @@ static void and_then_reset(void)
 	g = reset_all(&r.p);
 	WAIT_FOR(nudge(&r) && peer_has_applied(&r.p, g));
 	check_defaults(&r.p);
-	/* In force, too: the ring keeps a whale, nothing is unmapped, a purge is answered. */
+	/*
+	 * The values have their effects, too: the region cache keeps a whale, nothing is unmapped,
+	 * a purge is answered.
+	 */
 	ask(&r, whales, 2 * MIB, 1);
 	g = count(&r, "whale.hits");
 	ask(&r, whales, 2 * MIB, 100);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The counters of system calls against strace's record of them, exactly, calls and bytes. The
- * subject runs under strace from its start. Between two marks, which are system calls of the
- * subject, it works; the counters are read outside when it stands at a mark. The C library calls
- * nothing for its own needs meanwhile.
+ * The counters of system calls against strace's record, exactly, in calls and bytes. The subject
+ * runs under strace from its start. It works between two marks, which are system calls of the
+ * subject; the case reads the counters while the subject stands at a mark. The C library makes no
+ * calls of its own meanwhile.
  */
 #include "effects.h"
 
@@ -55,7 +55,7 @@ static void *works(void *arg)
 	return arg;
 }
 
-/* Stacks of ours: those of the C library are advised when a thread ends. */
+/* The stacks are the test's: the C library calls madvise for its own when a thread ends. */
 static long thread_work(long a, long b)
 {
 	static char stack[3][1 << 18] __attribute__((aligned(4096)));
@@ -99,7 +99,10 @@ static struct calls counters_now(void)
 	return c;
 }
 
-/* What one line of strace's record is to hakmem; KINDS: nothing. *bytes: what it covers. */
+/*
+ * Classifies one line of strace's record; KINDS: no call of hakmem. *bytes: the bytes that it
+ * covers.
+ */
 static enum kind classify(const char *call, unsigned long *bytes)
 {
 	int has = 0;
@@ -113,7 +116,7 @@ static enum kind classify(const char *call, unsigned long *bytes)
 	if (sscanf(call, "munmap(%*[^,], %lu%n", bytes, &has) == 1 && has)
 		return MUNMAP;
 	if (sscanf(call, "mremap(%*[^,], %*[^,], %lu%n", bytes, &has) == 1 && has)
-		/* a table grows from a page; a whale grows in place or moves to where it is told */
+		/* a table grows from a page; a whale grows in place or moves to a given address */
 		return strstr(call, "MREMAP_MAYMOVE") && !strstr(call, "MREMAP_FIXED") ? METADATA
 										       : MREMAP;
 	if (sscanf(call, "mincore(%*[^,], %lu%n", bytes, &has) == 1 && has)
@@ -129,7 +132,7 @@ static enum kind classify(const char *call, unsigned long *bytes)
 						 : KINDS;
 }
 
-/* The subject ends: strace writes its last lines when it has. */
+/* The subject ends, because strace writes its last lines then. */
 static struct calls traced(void)
 {
 	static char line[4096];
@@ -152,7 +155,7 @@ static struct calls traced(void)
 			within = 0, marks++;
 		k = within ? classify(call, &bytes) : KINDS;
 		if (k < KINDS) {
-			/* what was refused moved no bytes */
+			/* a refused call moved no bytes */
 			c.n[k]++;
 			c.bytes[k] += strstr(call, ") = -1 ") ? 0 : bytes;
 		}
@@ -237,7 +240,7 @@ static void adaptive_remapped(void)
 static void several_threads(void)
 {
 	begin("control.agent=off,whale.ring_slots=0,purge.delay_ms=1");
-	/* Their heaps are there: pages of the segment made for new ones are not counted. */
+	/* Afterwards the heaps exist: pages of the segment made for new ones are not counted. */
 	ask(&r, thread_work, 0, 0);
 	compare(thread_work, 0);
 }
@@ -248,7 +251,7 @@ static long whale_job(long a, long b)
 	return b;
 }
 
-/* What ring_slots=0 means, by strace's account alone: one munmap per free. */
+/* The meaning of ring_slots=0, by strace's account alone: one munmap per free. */
 static void one_munmap_per_free(void)
 {
 	struct calls t;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every live tunable does what its row says to a process that already runs, and undoes it. Each
- * case starts a subject with the defaults (or what the case needs to see anything), changes the
- * tunable from outside, makes the subject work, and looks at the counters and at /proc/PID; then
- * the other way. Counts are exact: the subject has one thread and does only what it is asked to.
+ * Every live tunable does what its row says in a running process, and undoes it. Each case starts a
+ * subject with the defaults (or with settings that make an effect visible), changes the tunable
+ * from outside, makes the subject work, and looks at the counters and at /proc/PID; then it changes
+ * the tunable back. Counts are exact, because the subject has one thread and does only what it is
+ * told.
  *
- * Elsewhere: control.agent at start and control.segment (tests/control/agent, drop), layers,
- * deadlines, clamping and what is refused (tests/control/tune).
+ * Tested elsewhere: control.agent at start and control.segment (tests/control/agent, drop), layers,
+ * deadlines, clamping and refusals (tests/control/tune).
  */
 #include "effects.h"
 
@@ -16,7 +17,7 @@
 static struct remote r;
 static const uint64_t never = 86400000;
 
-/* What a counter grew by, and what it is now. */
+/* Returns by how much a counter grew, and stores its present value. */
 static uint64_t grew(const char *name, uint64_t *was)
 {
 	uint64_t now = count(&r, name), more = now - *was;
@@ -44,7 +45,7 @@ static void superslab_enable(void)
 	live = count(&r, "superslab.live");
 	CHECK(live >= before + 9, "%lu superslabs for 20 MB", live);
 
-	/* Off: none is added for as much again; those in use go as they empty. */
+	/* Off: none is added when as much is allocated again; those in use go as they empty. */
 	set(&r, "superslab.enable", 0);
 	ask(&r, take, 200, 100000);
 	CHECK(count(&r, "superslab.live") <= live, "%lu superslabs, then %lu", live,
@@ -55,7 +56,7 @@ static void superslab_enable(void)
 	WAIT_FOR(no_superslabs());
 	CHECK(count(&r, "superslab.free") == 0);
 
-	/* On again: nothing is added to the single ones, and superslabs are back. */
+	/* On again: no single slab is added, and superslabs are back. */
 	purge(&r, HAK_PURGE_ALL);
 	before = count(&r, "slab.single");
 	set(&r, "superslab.enable", 1);
@@ -66,7 +67,7 @@ static void superslab_enable(void)
 	finish(&r);
 }
 
-/* Single slabs are unmapped as they empty: the address space shrinks by them. */
+/* Single slabs are unmapped as they empty, and the address space shrinks. */
 static void superslab_off_unmaps_each_slab(void)
 {
 	uint64_t mapped, unmaps;
@@ -83,7 +84,7 @@ static void superslab_off_unmaps_each_slab(void)
 	finish(&r);
 }
 
-/* 40 MiB of runs, freed: extents that are empty. */
+/* Frees 40 MiB of runs, which leaves empty extents. */
 static uint64_t free_extents_after_40_mib(void)
 {
 	ask(&r, take_bare, 65536, 640);
@@ -96,7 +97,7 @@ static void superslab_retain(void)
 {
 	uint64_t n, unmaps, mapped;
 
-	/* Nothing goes by its age: only what the tunable itself brings about. */
+	/* Nothing goes by its age, so only the tunable has an effect. */
 	start(&r, "purge.delay_ms=1d");
 	/* A superslab that stays, so that nudging revives none. */
 	ask(&r, take, 100, 1);
@@ -106,7 +107,7 @@ static void superslab_retain(void)
 	n = free_extents_after_40_mib();
 	CHECK(n == 12, "%lu free extents kept, not 12", n);
 
-	/* Lowered: at once, with no request and no free. */
+	/* Lowered: takes effect at once, without a request or a free. */
 	unmaps = count(&r, "sys.munmap.calls");
 	mapped = count(&r, "mem.mapped");
 	set(&r, "superslab.retain", 3);
@@ -174,7 +175,7 @@ static void thp_adaptive(void)
 	calls = count(&r, "sys.hugepage.calls");
 	ask(&r, take_bare, 200000, 8);
 	CHECK(grew("sys.hugepage.calls", &calls) == 0, "%lu: for what nobody filled", calls);
-	/* A region, once filled twice; a superslab, once 80 % of it is in use. */
+	/* A region after it was filled twice; a superslab, once 80 % of it is in use. */
 	ask(&r, whales, 8 * MIB, 1);
 	CHECK(grew("sys.hugepage.calls", &calls) == 0);
 	ask(&r, whales, 8 * MIB, 4);
@@ -190,7 +191,7 @@ static void thp_adaptive(void)
 	finish(&r);
 }
 
-/* Whether [p, p + 1) is advised for huge pages. */
+/* Returns whether [p, p + 1) is advised for huge pages. */
 static int advised(uint64_t p)
 {
 	char path[64], line[512];
@@ -212,7 +213,7 @@ static int advised(uint64_t p)
 	return yes;
 }
 
-/* Advice goes with a mapping that is mapped over; whoever gets the region next has it again. */
+/* Advice goes with a mapping that is mapped over; the next owner of the region has it again. */
 static void thp_after_remap(void)
 {
 	uint64_t p;
@@ -232,14 +233,14 @@ static void thp_after_remap(void)
 
 /* ---- caches ---- */
 
-/* Blocks in the thread's cache of all classes: in by refills and frees, out by the others. */
+/* Blocks of all classes in the thread's cache: in by refills and frees, out by the others. */
 static uint64_t cached_blocks(void)
 {
 	return count(&r, "class.refilled") + count(&r, "class.frees") - count(&r, "class.flushed") -
 	       count(&r, "class.allocs");
 }
 
-/* What the cache holds after this many blocks went through it, first in, last out. */
+/* Returns what the cache holds after this many blocks went through it, first in, last out. */
 static uint64_t cached_after_churn(void)
 {
 	for (int i = 0; i < 6; i++) {
@@ -265,7 +266,7 @@ static void cache_thread_bytes(void)
 	finish(&r);
 }
 
-/* What the cache holds of runs, none being in use, when it was offered some of each size. */
+/* Returns the runs in the cache after it was offered some of each size, none being in use. */
 static uint64_t cached_runs(void)
 {
 	uint64_t before;
@@ -349,10 +350,10 @@ static void ring_bytes(void)
 	start(&r, "purge.delay_ms=1d");
 	p = (uint64_t)ask(&r, whales, 8 * MIB, 4);
 	CHECK(count(&r, "ring.bytes") >= 8 * MIB && mapped_bytes(&r, p, 8 * MIB) == 8 * MIB);
-	/* Lowered: what is too much goes at once. */
+	/* Lowered: the excess goes at once. */
 	set(&r, "whale.ring_bytes", 6 * MIB);
 	CHECK(count(&r, "ring.bytes") <= 6 * MIB, "%lu", count(&r, "ring.bytes"));
-	/* One that alone exceeds it is unmapped when freed, smaller ones are kept. */
+	/* A region that alone exceeds the bytes is unmapped when freed; smaller ones are kept. */
 	munmaps = count(&r, "sys.munmap.calls");
 	unkept = count(&r, "whale.unkept");
 	p = (uint64_t)ask(&r, whales, 8 * MIB, 5);
@@ -382,13 +383,13 @@ static struct evictions evictions_now(void)
 				   count(&r, "ring.evictions"),	    count(&r, "mem.lazy") };
 }
 
-/* One whale of 2 MiB through the ring: what system calls its free took, and where it lay. */
+/* Frees one whale of 2 MiB into the region cache: the system calls of the free, and the address. */
 static struct evictions evict_one(uint64_t mode, uint64_t *ret_p)
 {
 	struct evictions a, b;
 
 	set(&r, "region.evict", mode);
-	/* Nothing is in the ring: this whale and no other. */
+	/* The region cache is empty, so this whale is the only one. */
 	purge(&r, HAK_PURGE_ALL);
 	CHECK(count(&r, "ring.regions") == 0);
 	ask(&r, take, 2 * MIB, 1);
@@ -448,7 +449,7 @@ static void region_evict(void)
 	finish(&r);
 }
 
-/* Whether the kernel the subject sees is so old that free() would lose direct reads. */
+/* Returns whether the subject's kernel is so old that free() would lose direct reads. */
 static void looks_old(void)
 {
 	if (personality(0x0020000 /* UNAME26 */) < 0)
@@ -495,7 +496,10 @@ static void evict_bytes(void)
 	finish(&r);
 }
 
-/* Sixteen regions in the ring that do not touch, then no budget: how many go at the next free. */
+/*
+ * Sixteen regions in the region cache do not touch; then there is no budget. Returns how many go at
+ * the next free.
+ */
 static uint64_t evicted_by_one_free(uint64_t batch)
 {
 	uint64_t evictions;
@@ -509,7 +513,7 @@ static uint64_t evicted_by_one_free(uint64_t batch)
 	set(&r, "region.evict_bytes", 0);
 	evictions = count(&r, "ring.evictions");
 	CHECK(count(&r, "ring.regions") >= 16, "%lu", count(&r, "ring.regions"));
-	/* The last one taken, and no other that is left, lies at an even place. */
+	/* The last one taken, and none of those left, lies at an even place. */
 	ask(&r, drop, 32, 1 << 20);
 	return grew("ring.evictions", &evictions);
 }
@@ -530,7 +534,7 @@ static void evict_batch(void)
 
 /* ---- time ---- */
 
-/* 32 MiB of whales that were filled, freed. */
+/* Frees 32 MiB of whales that were filled. */
 static uint64_t garbage(struct remote *s)
 {
 	uint64_t p;
@@ -554,7 +558,7 @@ static void purge_delay_zero(void)
 	p = garbage(&r);
 	nudge(&r);
 	CHECK(present_bytes(&r, p, 2 * MIB) == 2 * MIB);
-	/* 0: what is there goes, and what is freed later is gone when free() returns. */
+	/* 0: existing free memory goes, and memory freed later is gone when free() returns. */
 	set(&r, "purge.delay_ms", 0);
 	WAIT_FOR(nudge(&r) && all_given_back(&r, p));
 	p = garbage(&r);
@@ -566,7 +570,7 @@ static void purge_delay_zero(void)
 	finish(&r);
 }
 
-/* Two that differ in the delay alone: when one has given everything back, the other has not. */
+/* Two subjects differ in the delay alone: when one has given everything back, the other has not. */
 static void purge_delay_never(void)
 {
 	struct remote s;
@@ -598,8 +602,8 @@ static long use_whales(long a, long b)
 }
 
 /*
- * Free memory ages although whales in constant use are cut off it and join it again. What they lie
- * in, at most 3.5 MiB at a time, may stay.
+ * Free memory ages although whales in constant use are cut off it and join it again. The regions of
+ * these whales, at most 3.5 MiB at a time, may stay.
  */
 static void ages_beside_whales_in_use(void)
 {
@@ -736,14 +740,17 @@ static void control_agent(void)
 	start(&r, "control.agent=off");
 	CHECK(ask(&r, thread_job, 0, 0) == 0);
 	CHECK(tasks_of(r.pid) == 2, "%d threads", tasks_of(r.pid));
-	/* On: with the next thread the program creates. From then on a sleeper hears. */
+	/*
+	 * On: the agent starts with the next thread that the program creates. From then on it
+	 * answers while the program sleeps.
+	 */
 	set(&r, "control.agent", 1);
 	CHECK(ask(&r, thread_job, 0, 0) == 0);
 	WAIT_FOR(count(&r, "control.agent") == 1);
 	CHECK(tasks_of(r.pid) == 4, "%d threads", tasks_of(r.pid));
 	g = peer_set(&r.p, "whale.ring_slots", 9);
 	WAIT_FOR(peer_has_applied(&r.p, g));
-	/* Off: it ends, and the next request waits for the program. */
+	/* Off: the agent ends, and the next request waits for the program. */
 	g = peer_set(&r.p, "control.agent", 2);
 	WAIT_FOR(peer_has_applied(&r.p, g));
 	WAIT_FOR(tasks_of(r.pid) == 3 && count(&r, "control.agent") == 0);
@@ -753,7 +760,9 @@ static void control_agent(void)
 	close(r.fd);
 }
 
-/* Locked at the start: nothing from outside has an effect; the same request elsewhere has. */
+/*
+ * Locked at the start: requests from outside have no effect here, but have one in another process.
+ */
 static void control_lock(void)
 {
 	struct remote s;
