@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory and calls that are refused: each call that gives or takes memory, at each place, by each
- * errno (hazards 9, 10, 13, 23); the segment's (32); what is done under the inner locks (24).
+ * Memory and calls that are refused: each call that gives or takes memory, at each place, with each
+ * errno (hazards 9, 10, 13, 23); calls for the segment (32); work under the inner locks (24).
  */
 #include "hazard.h"
 
@@ -13,7 +13,7 @@ static struct peer self;
 enum { WHALES = 4 };
 static const int errors[] = { ENOMEM, EINVAL, EAGAIN, EPERM };
 
-/* Grows a whale in place and where something is in its way, then shrinks it. */
+/* Grows a whale in place and where another mapping is in its way, then shrinks it. */
 static void resize(void)
 {
 	size_t n = 2 * MIB;
@@ -98,7 +98,7 @@ static void evicted_extents(void)
 	purge(HAKMEM_PURGE_ALL);
 }
 
-/* Of a run, a word of each page: read as zero, then written. */
+/* Takes a run; a word of each page reads as zero, and is then written. */
 static void *take_run(size_t n)
 {
 	char *p = launder(calloc(1, opaque(n)));
@@ -114,8 +114,8 @@ static void *take_run(size_t n)
 }
 
 /*
- * Extents become empty, some of them neighbours: unmapped at once, or kept, purged, taken into use
- * again and unmapped.
+ * Extents become empty, some of them neighbours. They are unmapped at once, or kept, purged, taken
+ * into use again and unmapped.
  */
 static void emptied_extents(void)
 {
@@ -156,7 +156,9 @@ static void whole_scenario(const char *mode)
 	purge(HAKMEM_PURGE_ALL);
 }
 
-/* One fault: the skip-th call of the kind. False: there is none any more. */
+/*
+ * One fault: the skip-th call of the kind fails. Returns false if there is no such call any more.
+ */
 static int one_fault(enum hak_fault kind, const char *mode, int err, uint32_t skip)
 {
 	uint64_t before = counter("sys.errors");
@@ -167,7 +169,7 @@ static int one_fault(enum hak_fault kind, const char *mode, int err, uint32_t sk
 	left = fault_disarm(kind);
 	CHECK(left || counter("sys.errors") > before, "a failed call is not counted");
 	check_books();
-	/* what is kept because munmap refused goes at the next purge */
+	/* regions kept because munmap refused go at the next purge */
 	purge(HAKMEM_PURGE_ALL);
 	return !left;
 }
@@ -187,7 +189,7 @@ static void each_fault(enum hak_fault kind)
 					   .seed = 100 * i };
 		blocks_take(&keep[i]);
 	}
-	/* without faults, so that all tables are there */
+	/* without faults, so that all tables exist */
 	for (int m = 0; m < 4; m++)
 		whole_scenario(modes[m]);
 	mapped = counter("mem.mapped");
@@ -241,7 +243,7 @@ static void tables_fail(void)
 	each_fault(HAK_FAULT_META);
 }
 
-/* All calls of a kind fail, for as long as it takes: what can be served is served. */
+/* All calls of a kind fail, for as long as that takes; requests that need none are served. */
 static void all_fail(void)
 {
 	static const enum hak_fault kinds[] = { HAK_FAULT_MUNMAP, HAK_FAULT_MREMAP,
@@ -267,7 +269,7 @@ static void all_fail(void)
 		}
 	purge(HAKMEM_PURGE_ALL);
 	CHECK(counter("ring.regions") == 0 && whales_in_use() == 0);
-	/* but for slabs mapped on their own, which wait for the next ones */
+	/* except slabs mapped on their own, which wait for the next ones */
 	CHECK(counter("mem.mapped") < mapped + 2 * MIB, "%lu mapped before, %lu after", mapped,
 	      counter("mem.mapped"));
 }
@@ -283,7 +285,10 @@ static size_t resident(void *p, size_t n)
 	return pages;
 }
 
-/* One munmap is refused: it is said so, the pages go, and the next one of its kind lies there. */
+/*
+ * One munmap is refused: the refusal is counted, the pages go, and the next block of its kind lies
+ * there.
+ */
 static void refused(size_t size, size_t whole, enum hakmem_purge_level level)
 {
 	size_t all = size > whole ? size : whole;
@@ -333,8 +338,8 @@ static uint64_t status_bytes(const char *field)
 }
 
 /*
- * What is kept, a region or an extent, cannot be closed: it is not kept. Nor can it be unmapped: it
- * is, and still zero.
+ * A kept region or extent that cannot be closed is not kept. If it cannot be unmapped either, it is
+ * kept, and still zero.
  */
 static void closing_is_refused(size_t size, size_t bytes, enum hak_fault call)
 {
@@ -391,7 +396,7 @@ static void closed_regions(void)
 
 	hazard_begin();
 	for (int i = 0; i < 2; i++) {
-		/* all descriptors are there: what is opened next is a region or an extent */
+		/* all descriptors exist, so the next open is that of a region or an extent */
 		free(take(3 * MIB));
 		free(take(900000));
 		purge(HAKMEM_PURGE_ALL);
@@ -400,7 +405,7 @@ static void closed_regions(void)
 	opening_is_refused(3 * MIB, HAK_FAULT_META);
 	set("superslab.retain", "4");
 	closing_is_refused(900000, 2 * MIB, HAK_FAULT_MREMAP);
-	/* a third extent, which would be made memory by one call */
+	/* a third extent, which one call would make memory */
 	for (int i = 0; i < 2; i++)
 		others[i] = take(900000);
 	opening_is_refused(900000, HAK_FAULT_MMAP);
@@ -408,7 +413,7 @@ static void closed_regions(void)
 		free(others[i]);
 }
 
-/* Nothing gives the pages of kept whales back: they are as they were left. */
+/* The pages of kept whales are never given back: they stay as they were left. */
 static void nothing_evicts(void)
 {
 	static const enum hak_fault kinds[] = { HAK_FAULT_MMAP, HAK_FAULT_MUNMAP,
@@ -422,7 +427,7 @@ static void nothing_evicts(void)
 		set("region.evict", modes[m]);
 		for (int i = 0; i < WHALES; i++)
 			p[i] = take_zeroed(2 * MIB);
-		/* every other one: no neighbours */
+		/* every other one, so that there are no neighbours */
 		free(p[0]);
 		free(p[2]);
 		evicted = counter("ring.evictions");
@@ -445,7 +450,7 @@ static void nothing_evicts(void)
 	}
 }
 
-/* No memory at all: NULL, the old blocks as they were, and all is well afterwards. */
+/* Without any memory: NULL, the old blocks unchanged, and normal service afterwards. */
 static void no_memory(void)
 {
 	struct blocks b = { .size = 2 * MIB, .n = 3, .seed = 9 };
@@ -492,8 +497,8 @@ static void no_memory(void)
 /* ---- under the inner locks ---- */
 
 /*
- * No page is touched for the first time: the kernel may throttle who does. Of the map of slices a
- * page spans 16 MiB of addresses, so that some of these are new.
+ * No page is touched for the first time, because the kernel may throttle the toucher. A page of the
+ * address map spans 16 MiB of addresses, so some of these pages are new.
  */
 static void touches_nothing_under_locks(void)
 {
@@ -501,7 +506,7 @@ static void touches_nothing_under_locks(void)
 	struct blocks runs_far = { .size = 500000, .n = 200, .seed = 2 };
 
 	hazard_begin();
-	/* all code has run once, all tables of these addresses exist */
+	/* all code has run once, and all tables of these addresses exist */
 	for (int m = 0; m < 4; m++)
 		whole_scenario(modes[m]);
 	atomic_store(&stops->watch, 1);
@@ -550,7 +555,7 @@ static void *counts_there(void *arg)
 	return NULL;
 }
 
-/* Memory for the first heap, and then no more: the others count in private. */
+/* There is memory for the first heap, and then no more: the others count in private. */
 static void works_without_more_heaps(void)
 {
 	enum { THREADS = 40 };

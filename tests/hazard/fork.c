@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Forks while another thread stands at a stop of the library, each in turn (hazards 5 and 6): the
- * child checks and frees all that it can reach, starts threads that take over what the others left,
- * and ends; the parent goes on. Where the stop lies under a lock, fork waits for it, and the thread
- * is let go once it is seen to wait.
+ * Forks while another thread stands at a stop of the library, at each stop in turn (hazards 5 and
+ * 6). The child checks and frees all blocks that it can reach, starts threads that adopt what the
+ * others left, and ends; the parent goes on. Where the stop lies under a lock, fork waits for the
+ * lock, and the thread is released once fork is seen to wait.
  */
 #include "hazard.h"
 
@@ -13,7 +13,7 @@ static const size_t sizes[] = { 16, 112, 1000, 5000, 16000, 40000, 300000, MIB, 
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 static struct actor worker, other, monitor;
-/* The case's own, the worker's, that of the thread beside it, of children. */
+/* Blocks of the case, of the worker, of the thread beside it, and of children. */
 static struct blocks kept[SIZES], own[SIZES], others, fresh[SIZES];
 static struct peer self;
 
@@ -115,7 +115,7 @@ static void grow_blocked(void)
 
 	n = malloc_usable_size(p);
 	fill(p, n, 5);
-	/* taken already: as well */
+	/* if the address is taken already, that blocks the way as well */
 	wall = mmap(p + n, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 		    0);
 	p = launder(realloc(p, 8 * MIB));
@@ -152,7 +152,7 @@ static void whales(void)
 	}
 }
 
-/* Whales of one size in turn, until the thread has a front, and on. */
+/* Whales of one size in turn, until the thread has a hot region, and beyond. */
 static void fronts(void)
 {
 	for (int i = 0; i < 200; i++) {
@@ -162,7 +162,7 @@ static void fronts(void)
 	purge(HAKMEM_PURGE_DIRTY);
 }
 
-/* As if time had passed, and somebody written to the tune page. */
+/* As if time had passed, and a controller had written to the tune page. */
 static void look(void)
 {
 	atomic_fetch_add(&stops->clock_ms, 1000);
@@ -266,7 +266,7 @@ static void child(void)
 	actor_do(&heir[0], all_give, kept);
 	all_give(own);
 	blocks_give(&others);
-	/* what came back to slabs of theirs, they collect */
+	/* the child collects the blocks that came back to its threads' slabs */
 	actor_do(&heir[0], churn, NULL);
 	actor_do(&heir[1], churn, NULL);
 	actor_do(&heir[1], all_take, kept);
@@ -293,7 +293,7 @@ static _Atomic int phase;
 static pid_t main_tid;
 static int fork_waited;
 
-/* Lets the held thread go as soon as fork is seen to wait for it. Allocates nothing. */
+/* Releases the held thread as soon as fork is seen to wait for it. Allocates nothing. */
 static void watch(void *arg)
 {
 	(void)arg;
@@ -314,7 +314,7 @@ static void work(void *fn)
 	((void (*)(void))fn)();
 }
 
-/* False: there was no such arrival. */
+/* Returns false if there was no such arrival. */
 static int fork_held(const char *name, void (*fn)(void), uint32_t skip)
 {
 	pid_t pid;
@@ -346,7 +346,7 @@ static void lock_for_pageout(void)
 	CHECK(fcntl(self.tune_fd, F_OFD_SETLK, &l) == 0);
 }
 
-/* The stop that the case's name names, and all that its workload needs. */
+/* Prepares the stop named in the case's name, and all that its workload needs. */
 static unsigned int prepare(void)
 {
 	const char *name = strchr(case_name, ':') + 1;
@@ -385,7 +385,7 @@ static void fork_at(void)
 
 	CHECK(fork_held(name, stop[i].work, 0), "the workload does not come to the stop");
 	CHECK(fork_waited || strncmp(name, "lock.", 5), "fork did not wait for the lock");
-	/* And in the middle of something later. */
+	/* And in the middle of a later call. */
 	fork_held(name, stop[i].work, 2);
 	fork_held(name, stop[i].work, 7);
 	finish();
@@ -411,7 +411,7 @@ static void fork_and_allocate(int sig)
 
 static _Atomic pid_t copy;
 
-/* Both go on where they were interrupted. */
+/* Both processes go on where they were interrupted. */
 static void fork_and_return(int sig)
 {
 	pid_t pid = fork();
@@ -430,7 +430,7 @@ static void work_as_either(void *fn)
 		child();
 }
 
-/* The held thread itself forks, with or without a lock held; then the child is that thread. */
+/* The held thread itself forks, with or without a lock held; the child is then that thread. */
 static void fork_inside(void)
 {
 	unsigned int i = prepare();
@@ -443,7 +443,10 @@ static void fork_inside(void)
 	CHECK(!syscall(SYS_tgkill, getpid(), slot->tid, SIGUSR1));
 	actor_release(&worker);
 	all_check(kept);
-	/* Others, whom the work waits for, are not in the child; a segment is dropped once. */
+	/*
+	 * The work of these waits for other threads, which the child does not have; a segment is
+	 * dropped once.
+	 */
 	if (fn != remote && fn != threads && fn != zombie && fn != drop_segment) {
 		signal(SIGUSR1, fork_and_return);
 		all_begin(own, 50000);

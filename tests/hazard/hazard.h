@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of this folder share: threads that do as they are told, the library's named stops
- * and faults (libhakmem/base/stop.h), and its books.
+ * Shared by the tests of this folder: threads that follow orders, the library's named stops and
+ * faults (libhakmem/base/stop.h), and its books.
  *
- * A case holds a thread at a stop, lets others do what would be wrong at that moment if a rule were
- * broken, lets it go, and looks at contents and books. Only debug builds have stops: elsewhere the
- * programs skip. There is no agent, nothing ages by itself, and the case's own thread allocates
- * nothing while a stop is armed that it must not take. Contents are checked in all of a block.
+ * A case holds a thread at a stop and lets other threads do what would be wrong at that moment if a
+ * rule were broken. Then it releases the thread, and checks contents and books. Only debug builds
+ * have stops; other builds skip these programs. There is no agent, and nothing ages by itself. The
+ * case's own thread allocates nothing while a stop is armed that it must not take. The contents of
+ * all of a block are checked.
  */
 #ifndef HAK_TEST_HAZARD_H
 #define HAK_TEST_HAZARD_H
@@ -33,7 +34,7 @@
 
 static struct hak_stops *stops;
 
-/* First in every case; stops_prepare in its table. */
+/* Called first in every case; stops_prepare is in its table. */
 static inline void hazard_begin(void)
 {
 	stops = stops_map();
@@ -70,8 +71,8 @@ static inline uint64_t whales_in_use(void)
 }
 
 /*
- * Empties the calling thread's cache, by no more than that: not hakmem_purge(), which does one
- * after the other what several threads ask, and so waits for one that is held. When a tunable
+ * Empties the calling thread's cache, and nothing more. hakmem_purge() would serve the requests of
+ * several threads one after the other, and so wait for a thread that is held. When a tunable
  * changes every thread empties its cache, this one at once.
  */
 static inline void flush_cache(void)
@@ -83,7 +84,7 @@ static inline void flush_cache(void)
 	free(launder(malloc(opaque(3 * MIB))));
 }
 
-/* Every byte of address space is in one state. */
+/* Checks that every byte of address space is in one state. */
 static inline void check_books(void)
 {
 	uint64_t mapped = counter("mem.mapped"), slab = counter("mem.slab"),
@@ -115,7 +116,7 @@ static inline void sem_wait_always(sem_t *s)
 		;
 }
 
-/* Who waits for an arrival learns that there is none: GO, which no held thread leaves behind. */
+/* Tells a waiter for an arrival that there is none: GO, which no held thread leaves behind. */
 static inline void stop_missed(struct hak_stop_slot *slot)
 {
 	uint32_t armed = HAK_STOP_ARMED;
@@ -129,7 +130,7 @@ static inline void *actor_main(void *arg)
 	struct actor *a = arg;
 
 	a->tid = (pid_t)syscall(SYS_gettid);
-	/* It has no heap before it allocates. */
+	/* The thread has no heap before it allocates. */
 	for (;;) {
 		sem_wait_always(&a->go);
 		if (!a->fn)
@@ -169,8 +170,8 @@ static inline void actor_do(struct actor *a, void (*fn)(void *), void *arg)
 }
 
 /*
- * Begins, and returns when somebody, the actor or a thread that it started, stands at the stop.
- * False: nobody came there, and the actor is done.
+ * Begins, and returns when the actor or a thread that it started stands at the stop. Returns false
+ * if none came there, and the actor is done.
  */
 static inline int actor_try_hold(struct actor *a, const char *stop, void (*fn)(void *), void *arg)
 {
@@ -217,7 +218,7 @@ static inline int thread_sleeps(pid_t tid)
 	return at && at[2] == 'S';
 }
 
-/* Begins, and returns when the actor waits for something inside of what it does: a lock. */
+/* Begins, and returns when the actor waits for a lock inside of its work. */
 static inline void actor_block(struct actor *a, void (*fn)(void *), void *arg)
 {
 	actor_begin(a, fn, arg);
@@ -232,8 +233,9 @@ static inline void actor_end(struct actor *a)
 
 /*
  * ---- blocks with contents ----
- * What stands in p is whole, at any moment: a fork child may check and free what another thread of
- * its parent took.
+ *
+ * The contents of p are whole at any moment, because a fork child may check and free what another
+ * thread of its parent took.
  */
 
 struct blocks {
@@ -265,7 +267,7 @@ static inline void blocks_check(void *arg)
 			check_block(b->p[i], malloc_usable_size(b->p[i]), b->seed + i);
 }
 
-/* The blocks [from, to) checked and freed. */
+/* Checks and frees the blocks [from, to). */
 static inline void blocks_give_some(struct blocks *b, unsigned int from, unsigned int to)
 {
 	for (unsigned int i = from; i < to; i++) {
@@ -279,7 +281,7 @@ static inline void blocks_give_some(struct blocks *b, unsigned int from, unsigne
 	}
 }
 
-/* All of them, and the cache they went to is emptied. */
+/* Gives all of them, and empties the cache to which they went. */
 static inline void blocks_give(void *arg)
 {
 	struct blocks *b = arg;
@@ -299,12 +301,12 @@ static inline void churn(void *arg)
 
 /* ---- faults ---- */
 
-/* What region.evict may be, but for "keep". */
+/* The values of region.evict, except "keep". */
 static const char *const modes[] = { "dontneed", "free", "remap", "munmap" };
 
 /*
- * With one call failing, memory may be refused once: what is kept is given up first, and a second
- * try finds more.
+ * With one call failing, memory may be refused once. The allocator then gives up what it keeps, and
+ * a second try finds more.
  */
 static inline void *take(size_t n)
 {
@@ -342,7 +344,7 @@ static inline void fault_arm(enum hak_fault kind, uint32_t skip, uint32_t times,
 	atomic_store(&f->times, times);
 }
 
-/* Failures that did not come to pass. */
+/* Returns the failures that did not happen. */
 static inline uint32_t fault_disarm(enum hak_fault kind)
 {
 	return atomic_exchange(&stops->fault[kind].times, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory on its way back to the kernel: purgers that are held right before the call, and what is
- * handed out, resized and emptied meanwhile (hazards 11, 36); addresses that somebody else gets the
- * moment they are unmapped (12).
+ * Memory on its way back to the kernel. A purging thread is held directly before its call while
+ * other threads are handed memory, resize and empty it (hazards 11, 36). Addresses get another
+ * owner the moment they are unmapped (12).
  */
 #include "hazard.h"
 
@@ -20,8 +20,8 @@ static void *run_once(void *arg)
 }
 
 /*
- * In a thread that ends then: its cache goes back to slabs and extents, without a look at what a
- * purger holds.
+ * Runs fn in a thread that then ends: its cache goes back to slabs and extents, regardless of the
+ * units that a purge holds.
  */
 static void in_thread(void (*fn)(void *), void *arg)
 {
@@ -108,7 +108,7 @@ static void resize_ring(void *arg)
 	set("whale.ring_slots", "1");
 }
 
-/* The limit falls while whales are taken and freed: what is to be unmapped is nobody's. */
+/* The limit falls while whales are taken and freed: regions to be unmapped belong to no thread. */
 static void whales_while_resizing(void)
 {
 	struct blocks old = { .size = 2 * MIB, .n = 6, .seed = 1 };
@@ -118,7 +118,7 @@ static void whales_while_resizing(void)
 	for (uint32_t skip = 0; skip < 2; skip++) {
 		actor_start(&purger);
 		blocks_take(&old);
-		/* kept apart: neighbours would be joined */
+		/* kept apart, because neighbours would be joined */
 		blocks_give_some(&old, 0, 1);
 		blocks_give_some(&old, 2, 3);
 		blocks_give_some(&old, 4, 5);
@@ -150,7 +150,10 @@ static void give_pointer(void *arg)
 	free(*(void **)arg);
 }
 
-/* A whale goes to its thread's own place while that is taken away: it is kept once, or gone. */
+/*
+ * A whale becomes the thread's hot region while that is taken away: the region is kept once, or
+ * gone.
+ */
 static void front_while_dropped(void)
 {
 	static const char *const stop[] = { "hot.before_put", "hot.after_put" };
@@ -164,7 +167,7 @@ static void front_while_dropped(void)
 		actor_do(&third, one_size_in_turn, &p);
 		actor_hold(&third, stop[i % 2], give_pointer, &p);
 		if (i < 2) {
-			/* neither front nor ring may have anything any more */
+			/* neither the hot region nor the region cache may hold anything any more */
 			set("whale.ring_slots", "0");
 			actor_release(&third);
 			CHECK(counter("ring.regions") == 0, "%s: %lu", stop[i],
@@ -190,7 +193,7 @@ static void drop_all_hot(void *arg)
 	set("whale.ring_slots", "32");
 }
 
-/* The thread gets its whale back while another is about to take it away: one of them has it. */
+/* The thread gets its hot region back while another thread is about to take it away: one has it. */
 static void front_while_taken(void)
 {
 	struct blocks mine = { .size = 2 * MIB, .n = 1, .seed = 5 };
@@ -217,7 +220,7 @@ static void front_while_taken(void)
 	check_books();
 }
 
-/* A thread that begins later has nothing to do with what was asked of all before. */
+/* Requests to all threads from before a thread began do not concern it. */
 static void new_thread_obeys_nothing(void)
 {
 	struct blocks b = { .size = 2 * MIB, .n = 2, .seed = 5 };
@@ -236,7 +239,7 @@ static void new_thread_obeys_nothing(void)
 
 /* ---- extents ---- */
 
-/* Free units of an extent are held; others allocate, and free what else is in it. */
+/* Free units of an extent are held; other threads allocate, and free the rest of it. */
 static void blocks_while_purging(void)
 {
 	struct blocks run = { .size = 100000, .n = 12, .seed = 1 };
@@ -260,7 +263,7 @@ static void blocks_while_purging(void)
 		actor_hold(&purger, "purge.before_madvise.extent", purge_dirty, NULL);
 		blocks_take(&run2);
 		blocks_take(&slab2);
-		/* the rest goes: the extents are empty but for what the purger holds */
+		/* the rest goes: the extents are empty but for what the purge holds */
 		in_thread(give_all, &run);
 		in_thread(give_all, &slab);
 		blocks_check(&run2);
@@ -279,8 +282,8 @@ static void blocks_while_purging(void)
 }
 
 /*
- * An empty extent of which a purger holds units is not free: neither may it be taken into use
- * again, nor unmapped.
+ * An empty extent of which a purge holds units is not free: it may neither be taken into use again
+ * nor be unmapped.
  */
 enum { REVIVE, UNMAP, EMPTY };
 
@@ -298,7 +301,7 @@ static void empty_extent_while_purging(int what)
 	CHECK(counter("extent.live") == 1);
 	actor_start(&purger);
 	if (what == EMPTY) {
-		/* the rest of it empties while the purger holds this */
+		/* the rest of it empties while the purge holds this */
 		blocks_give_some(&run, 0, 2);
 		purge(HAKMEM_PURGE_CACHE);
 	} else {
@@ -308,7 +311,7 @@ static void empty_extent_while_purging(int what)
 	if (what == EMPTY)
 		in_thread(give_all, &run);
 	if (what == UNMAP) {
-		/* no other either: what is taken next is mapped, perhaps right there */
+		/* no other extent either: what is taken next is mapped, perhaps at this address */
 		set("superslab.retain", "0");
 		set("superslab.retain", "64");
 	}
@@ -351,7 +354,7 @@ static void give_middle(void *arg)
 	blocks_give_some(arg, 60, 128);
 }
 
-/* The owner gives pages of its own slabs back while others free blocks of those slabs. */
+/* The owner gives pages of its own slabs back while other threads free blocks of those slabs. */
 static void blocks_while_trimming(void)
 {
 	struct blocks b = { .size = 500, .n = 256, .seed = 1 };
@@ -389,14 +392,14 @@ static void blocks_while_trimming(void)
 static char *gone;
 static size_t gone_bytes;
 
-/* What frees `gone` so that its mapping goes. */
+/* Frees `gone` so that its mapping goes. */
 static void let_go(void *arg)
 {
 	free(launder(gone));
 	purge(*(int *)arg);
 }
 
-/* All that lies there is a stranger's: no pointer into it is taken for a block. */
+/* All that lies there is foreign: no pointer into it is taken for a block. */
 static void is_foreign(char *p, size_t bytes)
 {
 	uint64_t bad = counter("free.bad"), n = 0;
@@ -542,7 +545,10 @@ static void whale_is_moved(void)
 
 /* ---- the lazy table ---- */
 
-/* True if [p, p + bytes) and a published range overlap, or if the table is being written. */
+/*
+ * Returns true if [p, p + bytes) and a published range overlap; *ret_torn: the table is being
+ * written.
+ */
 static int published(const void *p, size_t bytes, int *ret_torn)
 {
 	struct hak_lazy_table t;
@@ -556,7 +562,7 @@ static int published(const void *p, size_t bytes, int *ret_torn)
 	return 0;
 }
 
-/* A controller that pages out is attached; freed whales go to the kernel lazily, at once. */
+/* Attaches a controller that pages out; freed whales go to the kernel lazily, at once. */
 static void attach(void)
 {
 	struct flock l = { .l_type = F_WRLCK, .l_start = HAK_LOCK_PAGEOUT, .l_len = 1 };
@@ -589,8 +595,8 @@ static void give_one(void *arg)
 }
 
 /*
- * A whale leaves the ring: before its taker has it, its range is in the table no more, whole or in
- * part.
+ * A whale leaves the region cache: before its taker has it, its range is out of the table, whole or
+ * in part.
  */
 static void unpublished_before_get(size_t have, size_t want)
 {
@@ -599,7 +605,7 @@ static void unpublished_before_get(size_t have, size_t want)
 	int torn;
 
 	actor_start(&third);
-	/* it obeys what was asked of all threads before; then the ring is emptied */
+	/* the thread obeys the earlier request to all threads; then the region cache is emptied */
 	actor_do(&third, churn, NULL);
 	set("whale.ring_slots", "0");
 	set("whale.ring_slots", "64");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Slabs whose blocks are freed by other threads while their owner changes (hazards 1 to 4): a
- * thread is held inside the protocol of slab.h, the others go on, and afterwards every block is
- * there once.
+ * Slabs whose blocks are freed by other threads while their owner changes (hazards 1 to 4). A
+ * thread is held inside the protocol of slab.h, the others go on, and afterwards every block exists
+ * once.
  *
- * Each case runs its scenario without a stop first: the caches of libc and ours are then as they
- * will be, and a slab that is left over afterwards is one that lost a block.
+ * Each case runs its scenario without a stop first, which brings the caches of libc and the library
+ * into their final state. A slab that is left over afterwards is one that lost a block.
  */
 #include "hazard.h"
 
@@ -26,7 +26,9 @@ static int in_slab(const struct blocks *s, const void *p)
 	return (uintptr_t)p >> 16 == (uintptr_t)s->p[N - 1] >> 16;
 }
 
-/* No two of them are one, nor overlap: their contents would differ from what was written. */
+/*
+ * Checks that no two blocks are one, or overlap: their contents would differ from what was written.
+ */
 static void check_all(void)
 {
 	blocks_check(&a);
@@ -63,14 +65,14 @@ static void flush(void *arg)
 	flush_cache();
 }
 
-/* Slabs of heaps without a thread go to the pool. */
+/* Slabs of dead heaps go to the pool. */
 static void retire(void *arg)
 {
 	(void)arg;
 	purge(HAKMEM_PURGE_CACHE);
 }
 
-/* Everything goes back; the slabs that are then left. */
+/* Gives everything back; returns the slabs that are left. */
 static uint64_t end(void)
 {
 	struct actor *all[] = { &owner, &freer, &heir, &third };
@@ -83,7 +85,7 @@ static uint64_t end(void)
 	blocks_give(&a);
 	blocks_give(&b);
 	blocks_give(&c);
-	/* Twice: what the first finds queued it leaves to the second. */
+	/* Twice: the first purge leaves what it finds queued to the second. */
 	purge(HAKMEM_PURGE_CACHE);
 	purge(HAKMEM_PURGE_ALL);
 	check_books();
@@ -120,7 +122,7 @@ static void release(struct actor *who, const char *stop)
 
 /* ---- a freer held; what becomes of the owner meanwhile ---- */
 
-/* The heap is taken over by a new thread, which empties it and goes on. */
+/* A new thread adopts the heap, empties it and goes on. */
 static void owner_is_replaced(const char *stop)
 {
 	uint64_t adopted = counter("heap.adopted");
@@ -160,8 +162,8 @@ static void give_most(void *arg)
 }
 
 /*
- * All of the slab's blocks come home, the last two through the freer that is held: an owner that
- * took no notice of QUEUED would give the slab away under its hands.
+ * All of the slab's blocks come home, the last two through the held thread. An owner that ignored
+ * QUEUED would release the slab while that thread uses it.
  */
 static void slab_empties(const char *stop)
 {
@@ -174,7 +176,7 @@ static void slab_empties(const char *stop)
 	actor_do(&freer, give_most, &a);
 	actor_do(&owner, flush, NULL);
 	hold_or_do(&freer, stop, blocks_give, &a);
-	/* takes what lies in the slab's word, and gives it all back */
+	/* takes the blocks in the slab's word, and gives them all back */
 	actor_do(&owner, blocks_take, &b);
 	actor_do(&owner, blocks_give, &b);
 	actor_do(&owner, churn, NULL);
@@ -191,7 +193,7 @@ static void slab_empties(const char *stop)
 	check_all();
 }
 
-/* The slab goes to the pool, and from there to a thread that had nothing to do with it. */
+/* The slab goes to the pool, and from there to a thread that never used it. */
 static void owner_is_retired(const char *stop)
 {
 	begin();
@@ -258,7 +260,7 @@ static void freer_before_push(void)
 
 static struct blocks d; /* of a second slab, queued before the first */
 
-/* Two slabs are queued; while the owner collects the one, more comes back to both. */
+/* Two slabs are queued; while the owner collects one, more blocks come back to both. */
 static void owner_collects(const char *stop)
 {
 	begin();
@@ -303,8 +305,8 @@ static void owner_after_xchg(void)
 }
 
 /*
- * Refill takes the blocks of its current slab from the word while others push: a freer is held
- * before it links the slab, else they would come by the queue.
+ * Refill takes the blocks of its current slab from the word while other threads push. A freeing
+ * thread is held before it links the slab, because otherwise they would come by the queue.
  */
 static void owner_refills(const char *stop)
 {
@@ -358,8 +360,8 @@ static void pool_one(void (*give)(void *arg))
 }
 
 /*
- * A thread that takes a slab from the pool is held; blocks of that very slab come back, and another
- * thread wants it as well.
+ * A thread that takes a slab from the pool is held. Blocks of that slab come back, and another
+ * thread wants the slab as well.
  */
 static void pool_is_contended(const char *stop)
 {
@@ -393,7 +395,7 @@ static void pool_get_claimed(void)
 	compare(pool_is_contended, "pool.get_claimed");
 }
 
-/* A dead heap's slab on its way to the pool, while blocks of it come back. */
+/* A dead heap's slab is on its way to the pool while blocks of it come back. */
 static void slab_is_pooled(const char *stop)
 {
 	begin();
@@ -444,7 +446,9 @@ static void purge_dirty(void *arg)
 	purge(HAKMEM_PURGE_DIRTY);
 }
 
-/* The pages of a pooled slab are given back; blocks of it come home meanwhile, and right after. */
+/*
+ * The pages of a pooled slab are given back; blocks of it come home meanwhile, and directly after.
+ */
 static void pool_is_trimmed(const char *stop)
 {
 	begin();
@@ -452,7 +456,7 @@ static void pool_is_trimmed(const char *stop)
 	hold_or_do(&third, stop, purge_dirty, NULL);
 	actor_do(&freer, give_some, &a);
 	release(&third, stop);
-	/* before anybody looks into the pool's queue */
+	/* before any thread looks into the pool's queue */
 	actor_do(&freer, blocks_give, &a);
 	purge(HAKMEM_PURGE_CACHE);
 	actor_do(&third, blocks_take, &b);
