@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all C and C++ tests share: assertions, and cases with names.
+ * Assertions and named cases, shared by all C and C++ tests.
  *
- *	CHECK(cond)		     ends the case if the condition is false
- *	CHECK(cond, format, ...)     does the same and prints more
- *	EXPECT(cond), EXPECT(cond, format, ...)
- *				     lets the case go on, and fail at its end
- *	SKIP(format, ...)	     ends the case, which has neither passed nor failed
+ * 	CHECK(cond)		     ends the case if the condition is false
+ * 	CHECK(cond, format, ...)     does the same and prints more
+ * 	EXPECT(cond), EXPECT(cond, format, ...)
+ * 				     lets the case go on, and fail at its end
+ * 	SKIP(format, ...)	     ends the case, which has neither passed nor failed
  *
  * A test is a table of cases. Each case runs in a process of its own, which starts as a copy of
- * main() before the first case: a crash, a hang or a changed state never reaches another case.
- * CHECK and SKIP end the process that calls them, whichever thread or child it is; a case looks at
- * the exit status of its children itself.
+ * main() before the first case, so a crash, a hang or a changed state never reaches another case.
+ * CHECK and SKIP end the process that calls them, in any thread or child; a case checks the exit
+ * status of its children itself.
  *
- * The output is TAP, and the exit status 0, 1 if a case failed, 77 if all were skipped. `PROGRAM
+ * The output is TAP. The exit status is 0, 1 if a case failed, 77 if all were skipped. `PROGRAM
  * --list` prints the names of the cases, `PROGRAM NAME...` runs these cases only.
  *
- * Assertions print with write(2) through a descriptor of their own and do not allocate, since cases
- * close stdio, exhaust memory and enter sandboxes.
+ * Assertions print with write(2) through a descriptor of their own and do not allocate, because
+ * cases close stdio, exhaust memory and enter sandboxes.
  */
 #ifndef HAK_TEST_CHECK_H
 #define HAK_TEST_CHECK_H
@@ -36,7 +36,7 @@
 enum { CASE_SECS = 30, CASE_SKIP = 77 };
 
 struct tcase {
-	const char *name; /* ends in the hazard's number where it has one */
+	const char *name; /* ends in the hazard's number if it has one */
 	void (*fn)(void);
 	unsigned int secs; /* until the case counts as hung; 0 means CASE_SECS */
 	/* For programs with tests/preload/harness.h. */
@@ -62,10 +62,10 @@ __attribute__((format(printf, 1, 2), unused)) static void say(const char *fmt, .
 		line[n - 1] = '\n';
 	}
 	if (write(log_fd, line, n) < 0)
-		return; /* the exit status still tells */
+		return; /* the exit status still tells the result */
 }
 
-/* The format begins with ": ", and has nothing more where the assertion has no text. */
+/* The format begins with ": "; an assertion without a text has nothing more. */
 __attribute__((format(printf, 4, 0), unused)) static void
 vfailed_at(const char *file, int line, const char *cond, const char *fmt, va_list ap)
 {
@@ -106,14 +106,14 @@ fail_at(const char *file, int line, const char *cond, const char *fmt, ...)
 		_exit(CASE_SKIP);                                       \
 	} while (0)
 
-/* Before the first case: none is run. For the return value of main(). */
+/* Called before the first case, none of which is run. For the return value of main(). */
 __attribute__((unused)) static int skip_all(const char *why)
 {
 	printf("1..0 # SKIP %s\n", why);
 	return CASE_SKIP;
 }
 
-/* In the case's own process. What it leaves behind is looked for by a sanitizer at exit. */
+/* Runs in the case's own process. A sanitizer looks for leaks of the case at exit. */
 __attribute__((unused, noreturn)) static void case_run(const struct tcase *t)
 {
 	case_name = t->name;
@@ -121,7 +121,7 @@ __attribute__((unused, noreturn)) static void case_run(const struct tcase *t)
 	exit(expectations_failed != 0);
 }
 
-/* The status of a case, or -1 if it hangs. */
+/* Returns the status of a case, or -1 if it hangs. */
 static int case_wait(pid_t pid, unsigned int secs)
 {
 	const char *factor = getenv("HAK_WATCHDOG_FACTOR");
@@ -134,7 +134,7 @@ static int case_wait(pid_t pid, unsigned int secs)
 		r = poll(&ended, 1, ended.fd < 0 ? 0 : (int)secs * 1000);
 	while (r < 0 && errno == EINTR);
 	if (ended.fd < 0) {
-		/* No pidfd: without a watchdog rather than without a test. */
+		/* Without a pidfd the test runs without a watchdog. */
 		if (waitpid(pid, &status, 0) != pid)
 			status = -1;
 	} else {
@@ -226,7 +226,7 @@ __attribute__((unused)) static pid_t case_fork(const struct tcase *t)
 	case_run(t);
 }
 
-/* For main(): what a program does before is done once, and each case has it. */
+/* For main(): work that a program does before RUN is done once, and each case has its result. */
 #define RUN(argc, argv, cases) \
 	cases_run(argc, argv, cases, sizeof(cases) / sizeof((cases)[0]), case_fork)
 #define CASES(cases)                           \

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything of the library at once, for ThreadSanitizer: threads of short lives that allocate in
- * every tier and free each other's blocks, one that changes tunables, purges and reads all figures,
- * and forks in the middle. Linked with the library's own objects, in which, as in this one, its
- * names carry a prefix (races.test): malloc here is hakmem's, while the sanitizer has malloc for
- * itself and watches hakmem as it would any program.
+ * Uses the whole library at once, for ThreadSanitizer: short-lived threads that allocate in every
+ * tier and free each other's blocks, one thread that changes tunables, purges and reads all
+ * figures, and forks in between. The program is linked with the library's own objects. In these
+ * objects and in this one, malloc and the other names carry a prefix (races.test). So malloc here
+ * is hakmem's, while the sanitizer keeps malloc for itself and watches hakmem as it would watch any
+ * program.
  *
- *	races [SECONDS [SEED]]
+ * 	races [SECONDS [SEED]]
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -23,8 +24,9 @@
 #include "libhakmem/hakmem.h"
 
 /*
- * The kernel makes no address anybody's before it was taken from whoever had it; the sanitizer does
- * not see that, for the library's system calls are its own. So the linker puts these around them.
+ * The kernel hands an address to a new owner only after the old owner gave it up. The sanitizer
+ * does not see that, because it does not intercept the library's system calls. So the linker wraps
+ * these functions around them.
  */
 void __tsan_acquire(void *);
 void __tsan_release(void *);
@@ -40,7 +42,7 @@ int __wrap_hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes);
 enum { PLACES = 4096, PLACE_BITS = 16 };
 static char place[PLACES];
 
-/* Of each 64 KiB of addresses, by the name of one of the places above. */
+/* Calls fn for each 64 KiB of addresses, named by one of the places above. */
 static void each_place(void (*fn)(void *), const void *p, size_t bytes)
 {
 	uintptr_t at = (uintptr_t)p >> PLACE_BITS;
@@ -85,7 +87,7 @@ int __wrap_hak_os_move(void *p, size_t old_bytes, void *to, size_t bytes)
 
 enum { THREADS = 4, SHARED = 256, OWN = 64, OPS = 20000 };
 
-/* Blocks in nobody's hands: who exchanges one away owns it. */
+/* Blocks in no thread's hands. A thread that exchanges a block away owns it. */
 static _Atomic(char *) shared[SHARED];
 static atomic_bool over;
 static atomic_uint forks;
@@ -105,7 +107,7 @@ static uint64_t rnd(uint64_t *state)
 	return *state;
 }
 
-/* Mostly small; one in 32 a run, one in 128 a whale. */
+/* Mostly small sizes; one in 32 is a run, one in 128 a whale. */
 static size_t size_of(uint64_t r)
 {
 	if (r % 128 == 0)
@@ -115,7 +117,7 @@ static size_t size_of(uint64_t r)
 	return (r >> 8) % (r % 4 ? 300 : 9000);
 }
 
-/* A block whose first and last byte say that they are its owner's. */
+/* Returns a block whose first and last byte mark it as its owner's. */
 static char *fresh(uint64_t r)
 {
 	size_t n = size_of(r);
@@ -176,7 +178,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* One after the other, so that heaps die and are taken over. */
+/* Threads follow each other, so that heaps die and are adopted. */
 static void *lives(void *arg)
 {
 	pthread_t thread;
@@ -246,7 +248,7 @@ static void *observe(void *arg)
 	return arg;
 }
 
-/* The child frees what nobody had in hands, and more of its own. */
+/* The child frees the blocks that no thread had in hands, and some of its own. */
 static void fork_one(void)
 {
 	pid_t pid = fork();
