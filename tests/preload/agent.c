@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the agent thread must not disturb, and the calls that the library
- * takes over because of it (hazard 20): a program that changes its user,
- * unshares, sandboxes itself or waits for signals finds no thread that it did
- * not make; prctl and pthread_create keep their meaning.
+ * The agent thread must not disturb the program, nor must the calls that the library interposes
+ * because of it (hazard 20). A program that changes its user, unshares, sandboxes itself or waits
+ * for signals finds no thread that it did not make; prctl and pthread_create keep their meaning.
  */
 #include "harness.h"
 
@@ -105,7 +104,7 @@ static void *works_for_ever(void *arg)
 	return NULL;
 }
 
-/* setuid signals every thread and waits for all: it must not wait for ever. */
+/* setuid signals every thread and waits for all of them; it must not hang. */
 static void setuid_with_threads_20(void)
 {
 	pthread_t t;
@@ -149,7 +148,7 @@ static void unshare_after_the_threads_ended_20(void)
 	CHECK(new_user_namespace());
 }
 
-/* A fork child has no agent, whatever its parent had. */
+/* A fork child has no agent, whether or not its parent had one. */
 static void unshare_in_a_fork_child_20(void)
 {
 	pthread_t t;
@@ -170,7 +169,7 @@ static void unshare_in_a_fork_child_20(void)
 	_exit(0);
 }
 
-/* A program that sandboxes itself finds no thread it did not make. */
+/* A program that sandboxes itself finds no thread that it did not make. */
 static void agent_ends_before_the_sandbox_20(void)
 {
 	hard_work();
@@ -194,7 +193,7 @@ static void *creates_threads(void *arg)
 	return arg;
 }
 
-/* The agent is ended for the sandbox while others would have it started: nobody waits for ever. */
+/* The agent ends for the sandbox while other threads would start it: no thread may hang. */
 static void sandbox_while_threads_are_created_20(void)
 {
 	pthread_t t[2];
@@ -241,7 +240,7 @@ static void agent_takes_no_signals_20(void)
 	}
 }
 
-/* main is gone, the last thread waits: SIGTERM still ends the process. */
+/* main has ended, the last thread waits: SIGTERM still ends the process. */
 static void *waits(void *arg)
 {
 	char c = 'r';

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Conformance of the C API: every function of the malloc family, with glibc's
- * semantics, its errno rules, its refusals and its corner cases. Sizes in
- * bulk are sizes.c's job, wrong frees misuse.c's, C++ operators cxx.cc's,
- * mallinfo and its like info.c's.
+ * Conformance of the C API: every function of the malloc family, with glibc's semantics, errno
+ * rules, refusals and corner cases. sizes.c tests sizes in bulk, misuse.c wrong frees, cxx.cc C++
+ * operators, info.c mallinfo and similar functions.
  */
 #include "harness.h"
 
@@ -25,7 +24,7 @@ enum { TOO_LARGE = sizeof(too_large) / sizeof(too_large[0]) };
 static const size_t bad_aligns[] = { 0, 1, 2, 3, 4, 7, 9, 12, 24, 40, 4095, 4097, SIZE_MAX };
 enum { BAD_ALIGNS = sizeof(bad_aligns) / sizeof(bad_aligns[0]) };
 
-/* Functions that older glibc headers lack, found as a program would. */
+/* Functions that older glibc headers lack, found as a program would find them. */
 typedef void free_sized_fn(void *, size_t);
 typedef void free_aligned_sized_fn(void *, size_t, size_t);
 
@@ -170,7 +169,7 @@ static void aligned_too_large(void)
 		errno = 0;
 		CHECK(!pvalloc(n) && errno == ENOMEM, "pvalloc(%zu): errno %d", n, errno);
 	}
-	/* The sum of size and alignment overflows, neither does alone. */
+	/* The sum of size and alignment overflows; neither does alone. */
 	errno = 0;
 	CHECK(!memalign(opaque((size_t)1 << 62), opaque((size_t)1 << 62)));
 	CHECK(errno == ENOMEM);
@@ -191,10 +190,10 @@ static void reallocarray_rules(void)
 	CHECK(!reallocarray(launder(p), opaque((size_t)1 << 33), (size_t)1 << 33));
 	CHECK(errno == ENOMEM);
 	CHECK(p[0] == 0x5a && p[20] == 0x5a);
-	CHECK(!reallocarray(p, opaque(0), 8)); /* frees, as realloc(p, 0) */
+	CHECK(!reallocarray(p, opaque(0), 8)); /* frees, as realloc(p, 0) does */
 }
 
-/* A leak of a mebibyte a turn would not go unseen. */
+/* A leak of a mebibyte in each turn would be noticed. */
 static void realloc_to_zero_frees(void)
 {
 	static const size_t sizes[] = { 24, 2000, 40000, 300000, MIB, 3 * MIB };
@@ -273,7 +272,7 @@ static void free_null_and_errno(void)
 	errno = 4242;
 	free(NULL);
 	CHECK(errno == 4242);
-	/* Often enough that every tier takes its slow paths too. */
+	/* Often enough for every tier to take its slow paths too. */
 	for (round = 0; round < 40; round++) {
 		for (i = 0; i < TIER_SIZES; i++) {
 			void *p = malloc(tier_sizes[i]), *q = malloc(tier_sizes[i]);
@@ -359,12 +358,12 @@ static void posix_memalign_rules(void)
 		free(p);
 		p = &untouched;
 	}
-	errno = 4242; /* that it is set is not in the manual, but what glibc does */
+	errno = 4242; /* the manual does not say that errno is set, but glibc does it */
 	CHECK(posix_memalign(&p, 64, opaque(SIZE_MAX)) == ENOMEM && p == &untouched);
 	CHECK(errno == ENOMEM, "errno %d", errno);
 }
 
-/* As glibc 2.38 and C17: not a power of two is EINVAL; any size will do. */
+/* The rules of glibc 2.38 and C17: no power of two is EINVAL; any size is accepted. */
 static void aligned_alloc_rules(void)
 {
 	size_t i, align, n;
@@ -506,7 +505,7 @@ static void cfree_by_dlsym(void)
 	CHECK(rss_kib() < 64 * 1024, "cfree leaks: %ld KiB", rss_kib());
 }
 
-/* One name left to libc would hand out memory that our free refuses. */
+/* One name left to libc would hand out memory that the library's free refuses. */
 static void every_name_is_interposed(void)
 {
 	static const char *const names[] = {
@@ -576,7 +575,7 @@ static void every_name_is_interposed(void)
 	}
 }
 
-/* libc allocates on our behalf; the program frees, or the other way round. */
+/* libc allocates for the program, which frees, or the other way round. */
 static void memory_that_libc_hands_out(void)
 {
 	char *text = NULL, *line = NULL, *s = strdup("strdup"), *n = strndup("strndup", 4);
@@ -608,7 +607,7 @@ static void memory_that_libc_hands_out(void)
 	CHECK(fclose(f) == 0);
 }
 
-/* Dirty memory of every size is freed; what calloc then gives is zero. */
+/* Dirty memory of every size is freed; memory that calloc then returns is zero. */
 static void calloc_zeroes_dirty_memory(void)
 {
 	static void *p[512];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A program built with -fsanitize=address, onto which loader.c preloads the
- * library: `asan clean` allocates soundly, `asan overflow` writes one byte
- * too far, which the sanitizer sees only if its malloc is the one in use.
+ * A program built with -fsanitize=address, onto which loader.c preloads the library. `asan clean`
+ * allocates correctly. `asan overflow` writes one byte too far, which the sanitizer sees only if
+ * its own malloc is in use.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Hazard 8: what a program did to the pages of a large block and forgot about
- * when it freed it -- protection, locks, fork and dump advice, guard pages,
- * keys, seals, a fault handler. munmap hides all of it; an allocator that
- * keeps regions must not let it meet the next owner, who touches, forks and
- * writes here. A region that is reused while still resident is the documented
- * exception (hakmem(7)); without a ring, and mapped over, there is none.
+ * Hazard 8: what a program did to the pages of a large block and did not undo when it freed the
+ * block: protection, locks, fork and dump advice, guard pages, keys, seals, a fault handler. munmap
+ * hides all of it. An allocator that keeps regions must not pass it on to the next owner, who
+ * touches, forks and writes here. A region that is reused while still resident is the documented
+ * exception (hakmem(7)); without kept regions, and with mapping over, there is none.
  */
 #include "harness.h"
 
@@ -40,7 +39,7 @@ enum attribute {
 	USERFAULT,
 };
 
-/* Whoever touches a missing page of it waits for a handler that never comes. */
+/* A thread that touches a missing page waits for a handler that never comes. */
 static int handle_faults_never(char *page, size_t n)
 {
 	struct uffdio_register reg = { .range = { (uintptr_t)page, n },
@@ -91,7 +90,7 @@ static int apply(enum attribute a, char *page, size_t n)
 	return -1;
 }
 
-/* Touch all of it here and in a child that must see what was written. */
+/* Touches all of it here and in a child, which must see what was written. */
 static void block_is_clean(char *p, size_t n, uint64_t seed)
 {
 	pid_t pid;
@@ -121,7 +120,7 @@ static void attribute_is_gone(enum attribute a)
 	if (!on_hakmem()) /* glibc's munmap hides all this, its heap does not */
 		mallopt(M_MMAP_THRESHOLD, 500000);
 	for (round = 0; round < 2; round++) {
-		for (i = 0; i < SIZES; i++) { /* below 1 MiB it is the program's fault */
+		for (i = 0; i < SIZES; i++) { /* below 1 MiB this is the program's fault */
 			size_t n = sizes[i];
 			char *p[N];
 
@@ -170,7 +169,7 @@ ATTRIBUTE_CASE(pkey_8, PKEY)
 ATTRIBUTE_CASE(bound_to_a_node_8, BOUND)
 ATTRIBUTE_CASE(userfault_8, USERFAULT)
 
-/* Sealed pages can be neither unmapped nor mapped over: abandon, go on. */
+/* Sealed pages can be neither unmapped nor mapped over: the allocator abandons them and goes on. */
 static void sealed_8(void)
 {
 	size_t i;

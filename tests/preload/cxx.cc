@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every operator new and delete: plain, array, nothrow, sized, aligned and
- * their combinations; what a throwing new does when memory is short, and the
- * new-handler's part in it; the containers of the standard library on top.
+ * Every operator new and delete: plain, array, nothrow, sized, aligned and their combinations; what
+ * a throwing new does when memory is short, and the new-handler's part in it; the containers of the
+ * standard library.
  */
 #include <cerrno>
 #include <csignal>
@@ -92,7 +92,7 @@ static void aligned()
 	}
 }
 
-/* malloc's memory and new's are one and the same here, as everywhere. */
+/* malloc's memory and new's are interchangeable here, as in other allocators. */
 static void mixed()
 {
 	for (std::size_t n : sizes) {
@@ -167,7 +167,9 @@ static void out_of_memory()
 	std::set_new_handler(nullptr);
 }
 
-/* As libstdc++ does: what is no power of two is refused like memory that is short. */
+/*
+ * Like libstdc++: an alignment that is no power of two is refused in the way of a lack of memory.
+ */
 static void bad_alignments()
 {
 	for (std::size_t bad : { 0, 3, 24, 4097 }) {

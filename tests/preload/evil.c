@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * A malloc with one bug, to prove that the stress test finds bugs. Preloaded
- * over glibc's own functions; EVIL says which bug, and every 3000th call or
- * so has it:
- *	none      no bug, as the control
- *	twice     a live block is handed out a second time
- *	inside    a block is handed out that lies inside a live one
- *	misalign  a pointer is 8 bytes off its alignment
- *	align     memalign forgets the alignment
- *	realloc   one byte is lost on the way
- *	calloc    one byte is not zero
- *	late      a freed block is written to after it has a new owner
- *	usable    malloc_usable_size promises 64 bytes too many
- *	forkzero  a child finds a page of zeros in a block of its parent's
- * Blocks that a bug brought forth are never freed.
+ * A malloc with one bug, to prove that the stress test finds bugs. It is preloaded over glibc's own
+ * functions. EVIL names the bug, which about every 3000th call has:
+ * 	none      no bug, as the control
+ * 	twice     a live block is handed out a second time
+ * 	inside    a block is handed out that lies inside a live one
+ * 	misalign  a pointer is 8 bytes off its alignment
+ * 	align     memalign forgets the alignment
+ * 	realloc   one byte is lost on the way
+ * 	calloc    one byte is not zero
+ * 	late      a freed block is written to after it has a new owner
+ * 	usable    malloc_usable_size promises 64 bytes too many
+ * 	forkzero  a child finds a page of zeros in a block of its parent's
+ * Blocks that a bug made are never freed.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -36,7 +35,7 @@ static unsigned long calls;
 static void *spoilt[KEPT]; /* never to be given to glibc's free */
 static unsigned int spoilt_count;
 static pthread_mutex_t spoilt_lock = PTHREAD_MUTEX_INITIALIZER;
-static char *recent; /* a block that is live, more or less surely */
+static char *recent; /* a block that is probably live */
 static size_t recent_size;
 static char *freed;
 
@@ -150,7 +149,7 @@ int posix_memalign(void **p, size_t align, size_t n)
 	return *p ? 0 : 12;
 }
 
-/* glibc's arithmetic, since its own function would be found through us. */
+/* glibc's arithmetic, because a look-up of its function would find this one. */
 size_t malloc_usable_size(void *p)
 {
 	size_t head, usable;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Descriptors belong to the program (hazard 31): it closes all of them, puts
- * its own files on every number, starts without 0, 1 and 2, and never finds a
- * byte that the allocator wrote, a descriptor below 3 or one it leaked into
- * a child.
+ * Descriptors belong to the program (hazard 31). It closes all of them, puts its own files on every
+ * number, starts without 0, 1 and 2, and never finds a byte that the allocator wrote, a descriptor
+ * below 3, or one that leaked into a child.
  */
 #include "harness.h"
 
@@ -64,7 +63,9 @@ static void few_high_close_on_exec(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
-/* As CPython's test_close_fds_when_max_fd_is_lowered and test_pass_fds_redirected list them. */
+/*
+ * CPython's test_close_fds_when_max_fd_is_lowered and test_pass_fds_redirected list descriptors so.
+ */
 static void none_among_the_programs(void)
 {
 	char link[64], to[256];
@@ -119,7 +120,7 @@ static void closefrom_31(void)
 	busy_child("child without stdio");
 }
 
-/* A file of the program's own on every number the allocator might think its. */
+/* The program has a file of its own on every number that the allocator might take for its own. */
 static void files_on_all_numbers_31(void)
 {
 	enum { SIZE = 65536 };
@@ -155,7 +156,7 @@ static void files_on_all_numbers_31(void)
 	}
 }
 
-/* In the child, too, what the program put there must stay open. */
+/* The files that the program put there must stay open in the child, too. */
 static void child_keeps_the_programs_files_31(void)
 {
 	int file = open("/dev/null", O_RDWR), fd;
@@ -196,7 +197,7 @@ static void started_without_stdio(void)
 	busy_child("child of a process without stdio");
 }
 
-/* Broken pipes, full devices: nothing is written unasked. */
+/* Broken pipes, full devices: nothing is written without a request. */
 static void silent(void *arg)
 {
 	(void)arg;
@@ -220,7 +221,7 @@ static int count_descriptors(void)
 	return n;
 }
 
-/* Forking from child to child neither piles up nor uses up descriptors. */
+/* Forks from child to child neither accumulate descriptors nor use them up. */
 static void descriptors_do_not_pile_up_31(void)
 {
 	int depth, here;
@@ -245,7 +246,7 @@ static void descriptors_do_not_pile_up_31(void)
 	}
 }
 
-/* What a child executes inherits nothing of ours. */
+/* A program that a child executes inherits no descriptor of the library. */
 static void nothing_inherited_by_exec(void)
 {
 	char line[512];

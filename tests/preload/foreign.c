@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Other libraries in the process: each function that the allocator does not bring itself may be
+ * Other libraries in the process. Each function that the allocator does not bring itself may be
  * another library's, which allocates in it, sleeps, fails, or has been torn down when the process
- * exits (plug_foreign.c, and libfaketime as one that exists).
+ * exits (plug_foreign.c; libfaketime is a real one).
  */
 #include "harness.h"
 
@@ -14,7 +14,9 @@ static void put_beside(char path[4200], const char *name)
 	snprintf(strrchr(path, '/') + 1, 100, "%s", name);
 }
 
-/* LD_PRELOAD: what stands in between is torn down before plug_early.so, which frees after it. */
+/*
+ * In LD_PRELOAD, libraries in between are torn down before plug_early.so, which frees after that.
+ */
 static void preload(const char *foreign, int first, const char *how)
 {
 	static char list[16384];
@@ -173,7 +175,7 @@ static void abort_again(int number)
 	free((char *)malloc(10000) + 8);
 }
 
-/* A wrong free ends the process by SIGABRT, whatever abort() is. */
+/* A wrong free ends the process by SIGABRT, whichever function abort() is. */
 static void wrong(void *arg)
 {
 	signal(SIGABRT, arg);
@@ -209,12 +211,12 @@ static void work(void)
 		dies(return_from);
 		dies(abort_again);
 	}
-	/* before it all there was the first malloc(), in the loader, and the key */
+	/* earlier calls: the first malloc(), in the loader, and the key */
 	CHECK(!calls || *calls > 100);
 	exit(0);
 }
 
-/* By the clock of the kernel, though for the program it stands still. */
+/* By the clock of the kernel, though it stands still for the program. */
 static void given_back(void)
 {
 	enum { BLOCKS = 3000, BYTES = 100000 };
@@ -228,7 +230,7 @@ static void given_back(void)
 	full = rss_kib();
 	for (int i = 0; i < BLOCKS; i++)
 		free(p[i]);
-	/* The watchdog ends it. */
+	/* The watchdog ends this. */
 	while (rss_kib() > full / 2) {
 		for (size_t n = 300; n < 2300; n++)
 			free(malloc(n));

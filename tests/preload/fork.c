@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Copies of the process: fork while threads allocate, fork handlers of others
- * that allocate (hazards 5, 6), and the copies for which no handler runs: raw
- * clone, _Fork, vfork, posix_spawn (7). A child uses and frees what it
- * inherited; the parent then finds its own memory as it left it.
+ * Copies of the process: fork while threads allocate, other libraries' fork handlers that allocate
+ * (hazards 5, 6), and the copies for which no handler runs: raw clone, _Fork, vfork, posix_spawn
+ * (7). A child uses and frees what it inherited; the parent then finds its own memory unchanged.
  */
 #include "harness.h"
 
@@ -16,7 +15,7 @@ extern char **environ;
 
 enum { CHURNERS = 4, SHELF = 256, CHILD_SECS = 20 };
 
-/* Blocks of all threads; the child frees what the others allocated. */
+/* Blocks of all threads; the child frees those that other threads allocated. */
 struct shelf {
 	pthread_mutex_t lock;
 	void *p[SHELF];
@@ -46,7 +45,7 @@ static void shelf_turn(struct shelf *s, uint64_t r)
 
 	CHECK(fresh);
 	fill(fresh, n < 4096 ? n : 4096, i);
-	/* Of a torn exchange the child would see a block twice or not at all. */
+	/* In the middle of an exchange the child would see a block twice or not at all. */
 	pthread_mutex_lock(&s->lock);
 	old = s->p[i];
 	old_n = s->n[i];
@@ -65,7 +64,7 @@ static void *churner(void *arg)
 	uint64_t s = me * 1000003;
 
 	while (!stop) {
-		/* Every other turn on a neighbour's shelf: remote frees. */
+		/* Every other turn uses a neighbour's shelf: remote frees. */
 		shelf_turn(&shelves[me], rnd(&s));
 		shelf_turn(&shelves[(me + 1) % CHURNERS], rnd(&s));
 	}
@@ -230,11 +229,11 @@ static void fork_of_fork_6(void)
 				_exit(0);
 			return;
 		}
-		memset(shelves, 0, sizeof(shelves)); /* and leak the inherited blocks */
+		memset(shelves, 0, sizeof(shelves)); /* leaks the inherited blocks */
 	}
 }
 
-/* Handlers registered after the library's run inside its prepare and parent. */
+/* Handlers registered after the library's run inside its prepare and parent handlers. */
 static void *kept_by_handler[3][64];
 
 static void handler_churns(int which)
@@ -268,7 +267,7 @@ static void handlers_that_allocate_6(void)
 {
 	size_t i, n = scale(15, 3000);
 
-	/* Early ones were registered by a library: see plug_early.c. */
+	/* A library registered early ones: see plug_early.c. */
 	CHECK(pthread_atfork(in_prepare, in_parent, in_child_handler) == 0);
 	CHECK(pthread_atfork(in_prepare, in_parent, in_child_handler) == 0);
 	start_churn(3);
@@ -277,8 +276,8 @@ static void handlers_that_allocate_6(void)
 	end_churn(3);
 }
 
-/* The early library's handlers malloc around ours: before our prepare is
- * done with, and in the child before ours has run. */
+/* The early library's handlers call malloc around this library's: before its prepare is done, and
+ * in the child before its child handler has run. */
 static void early_handlers_that_allocate_6(void)
 {
 	unsigned long *calls = dlsym(RTLD_DEFAULT, "plug_early_fork_calls");
@@ -334,7 +333,7 @@ static void forking_handler(int sig)
 	errno = saved;
 }
 
-/* One alarm at a time, somewhere in the turns that follow: forks take longer than turns. */
+/* One alarm at a time, somewhere in the following turns: forks take longer than turns. */
 static void churn_under_signals(void)
 {
 	struct sigaction action = { .sa_handler = forking_handler };
@@ -349,7 +348,7 @@ static void churn_under_signals(void)
 	CHECK(sigaction(SIGALRM, &action, NULL) == 0);
 	pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
 	while (handler_forks < 200 && !in_copy) {
-		/* one that comes in between is the last one: a copy would set its own then */
+		/* an alarm in between is the last one: a copy would set its own then */
 		pthread_sigmask(SIG_BLOCK, &alarms, NULL);
 		getitimer(ITIMER_REAL, &left);
 		if (!left.it_value.tv_sec && !left.it_value.tv_usec && !in_copy) {
@@ -458,8 +457,8 @@ static void *allocate_once(void *unused)
 }
 
 /*
- * The thread that makes the copy never allocated: no cache of its own tells it that it is one. It
- * would adopt the heap of the thread before it, which its parent counts.
+ * The thread that makes the copy never allocated, so no cache of its own tells it that it is a
+ * copy. It would adopt the heap of the thread before it, which its parent counts.
  */
 static void by_raw_clone_without_a_heap(void (*unused)(void))
 {
@@ -569,8 +568,8 @@ static void clone_vm_vfork_7(void)
 }
 
 /*
- * Raw clones while others churn: the copy finds locks held and lists half changed by threads that
- * it has not got, and allocates all the same.
+ * Raw clones while other threads allocate: the copy finds locks held and lists half changed by
+ * threads that it does not have, and must allocate.
  */
 static void raw_clones_while_threads_churn_7(void)
 {
@@ -582,7 +581,7 @@ static void raw_clones_while_threads_churn_7(void)
 
 static pthread_key_t late_key;
 
-/* Called again and again; in the fourth round the thread's heap is gone. */
+/* Called repeatedly; in the fourth round the thread's heap is gone. */
 static void clone_late(void *round)
 {
 	uintptr_t n = (uintptr_t)round;
@@ -646,7 +645,7 @@ static void daemonize(void)
 	CHECK(read(fds[0], &ok, 1) == 1 && ok == 'y');
 }
 
-/* popen, system: libc's own users of vfork and spawn. */
+/* popen and system are libc's own users of vfork and spawn. */
 static void popen_and_system(void)
 {
 	size_t i;
@@ -663,7 +662,7 @@ static void popen_and_system(void)
 	end_churn(2);
 }
 
-/* Memory of a dead thread's heap, then fork, then the child frees it. */
+/* A dead thread leaves blocks, then comes a fork, then the child frees them. */
 static void *leave_blocks(void *arg)
 {
 	void **p = arg;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The harness of the black-box tests: what every program in this folder shares, and nothing that
- * knows how the library works inside. Assertions and cases are those of tests/check.h.
+ * The harness of the black-box tests: code shared by every program in this folder, without any
+ * knowledge of the library's inside. Assertions and cases are those of tests/check.h.
  *
- * The process of a case is forked and then executed afresh, so that a case starts with the heap
- * that a real program starts with. `hakmem` in a row of the table is HAKMEM= for that case, and
- * `prep` runs in the child before the exec.
+ * The process of a case is forked and then executed afresh, so that a case starts with the heap of
+ * a real program. `hakmem` in a row of the table is HAKMEM= for that case, and `prep` runs in the
+ * child before the exec.
  *
  * With HAKMEM_LIB=FILE (or HAK_LIB, make's name for it) in the environment the program preloads
- * that file into itself and then insists (HAK_EXPECT=hakmem) that malloc comes from it. Without it
- * the tests run on whatever malloc is there; cases about promises that only hakmem makes then skip.
- * HAK_SLOW=1 asks for the long variants.
+ * that file into itself and then insists (HAK_EXPECT=hakmem) that malloc comes from it. Otherwise
+ * the tests run on the malloc that is there; cases about promises that only hakmem makes then skip.
+ * HAK_SLOW=1 selects the long variants.
  */
 #ifndef HAK_TEST_HARNESS_H
 #define HAK_TEST_HARNESS_H
@@ -76,7 +76,7 @@ static inline size_t scale(size_t quick, size_t slow_count)
 	return slow() ? slow_count : quick;
 }
 
-/* Keeps the compiler from knowing what a pointer or a number is. */
+/* Keeps the compiler from knowing the value of a pointer or a number. */
 static inline void *launder(void *p)
 {
 	__asm__ volatile("" : "+r"(p) : : "memory");
@@ -89,7 +89,7 @@ static inline size_t opaque(size_t n)
 	return n;
 }
 
-/* splitmix64: a test's own numbers, the same on every run. */
+/* splitmix64: the random numbers of a test, the same in every run. */
 static inline uint64_t mix64(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15u;
@@ -116,7 +116,7 @@ static inline void fill(void *block, size_t n, uint64_t seed)
 	}
 }
 
-/* The offset of the first word that differs from fill(), or n. */
+/* Returns the offset of the first word that differs from fill(), or n. */
 static inline size_t fill_differs(const void *block, size_t n, uint64_t seed)
 {
 	const unsigned char *p = block;
@@ -155,7 +155,7 @@ static inline int aligned_to(const void *p, size_t align)
 	return ((uintptr_t)p & (align - 1)) == 0;
 }
 
-/* A "Name:   123 kB" value of /proc/self/FILE in KiB, or -1. */
+/* Returns a "Name:   123 kB" value of /proc/self/FILE in KiB, or -1. */
 static inline long proc_kib(const char *file, const char *field)
 {
 	static char buf[1 << 16];
@@ -181,7 +181,7 @@ static inline long rss_kib(void)
 	return kib >= 0 ? kib : proc_kib("/proc/self/status", "\nVmRSS:");
 }
 
-/* How many mappings of this process have `text` in their line. */
+/* Returns how many mappings of this process have `text` in their line. */
 static inline size_t mappings_with(const char *text)
 {
 	static char line[4096];
@@ -219,7 +219,7 @@ static inline void reap(pid_t pid, const char *what)
 	      status);
 }
 
-/* What a child did that was allowed to fail: its status and its stderr. */
+/* The status and the stderr of a child that was allowed to fail. */
 struct outcome {
 	int status;
 	size_t len;
@@ -270,7 +270,7 @@ static inline void check_block(void *p, size_t n, uint64_t seed)
 	CHECK(at == n, "block %p of %zu bytes changed at offset %zu", p, n, at);
 }
 
-/* The bytes of a block that exercise_all_tiers() uses: all, or both ends. */
+/* Returns the bytes of a block that exercise_all_tiers() uses: all, or both ends. */
 static inline size_t front(size_t n)
 {
 	return n < 32768 ? n : 32768;
@@ -315,7 +315,7 @@ static inline void exercise_all_tiers(uint64_t seed)
 	}
 }
 
-/* The same some times over, beside thousands of blocks; what can be is given back each time. */
+/* Does the same several times, beside thousands of blocks; each time free memory is given back. */
 static inline void hard_work(void)
 {
 	static void *p[3000];
@@ -390,7 +390,7 @@ static inline pid_t case_start(const struct tcase *t)
 	if (t->prep)
 		t->prep();
 	execl(self_path, self_path, "--one", t->name, (char *)NULL);
-	/* Where prep() gave up being root, and the tree lies in a folder of root's. */
+	/* The prep function gave up being root, and the tree lies in a folder of root's. */
 	if (errno == EACCES && geteuid() != 0)
 		SKIP("the build folder is closed to other users");
 	_exit(126);

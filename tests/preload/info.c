@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * What malloc tells of itself and may be told by glibc's own interface:
- * malloc_trim, mallinfo, malloc_stats, malloc_info, mallopt.
+ * What malloc reports, and what may be set, through glibc's own interface: malloc_trim, mallinfo,
+ * malloc_stats, malloc_info, mallopt.
  */
 #include "harness.h"
 
 #include <limits.h>
 #include <pthread.h>
 
-/* The memory that is freed leaves the process, and trim says so. */
+/* Freed memory leaves the process, and malloc_trim reports it. */
 static void trim_returns_memory(void)
 {
 	enum { BLOCKS = 60000 };
@@ -141,11 +141,11 @@ static void malloc_info_is_xml(void)
 	f = fmemopen(text, sizeof(text), "w");
 	CHECK(f);
 	r = malloc_info(opaque(1), f);
-	CHECK(r == EINVAL, "malloc_info(1, f) returned %d", r); /* as glibc's */
+	CHECK(r == EINVAL, "malloc_info(1, f) returned %d", r); /* as glibc's does */
 	fclose(f);
 }
 
-/* A block of every size in the cache: the ranges that are shown follow each other without a gap. */
+/* A block of every size is in the cache: the ranges that are shown adjoin without a gap. */
 static void malloc_info_ranges_adjoin(void)
 {
 	static char text[65536];
@@ -196,7 +196,7 @@ static void mallopt_accepts(void)
 	exercise_all_tiers(2);
 }
 
-/* A number behind what, in what malloc_stats() or malloc_info() says. */
+/* Returns the number behind `what` in the text of malloc_stats() or malloc_info(). */
 static size_t number_after(const char *text, const char *what)
 {
 	const char *s = strstr(text, what);
@@ -242,7 +242,7 @@ static void ask(struct said *to)
 	to->most_region_bytes = number_after(text, "\nmax mmap bytes   = ");
 }
 
-/* Kept nowhere (whale.ring_slots=0), so that what is mapped is what this program has. */
+/* Nothing is kept (whale.ring_slots=0), so that this program has all that is mapped. */
 static void peaks_are_those_of_the_books(void)
 {
 	struct said before, with, after;
@@ -279,7 +279,10 @@ static void peaks_are_those_of_the_books(void)
 enum { PEAK_THREADS = 4 };
 static pthread_barrier_t peak_turn;
 
-/* All have theirs at the same time in round 7 alone; in others each has had it back before. */
+/*
+ * Only in round 7 do all threads have theirs at the same time; in other rounds each frees its own
+ * before the next one allocates.
+ */
 static void *takes_turns(void *arg)
 {
 	size_t me = (size_t)arg, round;
@@ -316,7 +319,7 @@ static void peaks_add_up_over_threads(void)
 	      after.most_region_bytes);
 }
 
-/* Kept regions are mapped, and said to be: a second block in the place of the first is none. */
+/* Kept regions count as mapped: a second block in the place of the first adds nothing. */
 static void kept_regions_count_once(void)
 {
 	struct said before, after;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Large blocks and the mappings behind them: memory that is claimed to be
- * zero (hazard 9), half-done madvise (10), addresses that others reuse (12)
- * and realloc among foreign mappings (13). Foreign mappings made here are the
- * test's own. What a previous owner left on a region is attributes.c's.
+ * Large blocks and the mappings behind them: memory that is claimed to be zero (hazard 9),
+ * half-done madvise (10), addresses that other mappings reuse (12) and realloc among foreign
+ * mappings (13). The test makes the foreign mappings itself. attributes.c tests what a previous
+ * owner left on a region.
  */
 #include "harness.h"
 
@@ -29,7 +29,7 @@ static void all_zero(const void *p, size_t n)
 	CHECK(at == n, "calloc of %zu bytes is not zero at offset %zu", n, at);
 }
 
-/* Under each eviction policy by way of the case table's HAKMEM=. */
+/* The case table's HAKMEM= selects each eviction policy. */
 static void calloc_after_dirty_9(void)
 {
 	size_t i, round;
@@ -127,7 +127,7 @@ static void calloc_after_pageout_9(void)
 	}
 }
 
-/* fork copies whatever the parent believed about its free memory. */
+/* fork copies what the parent believed about its free memory. */
 static void calloc_in_fork_child_9(void)
 {
 	size_t i;
@@ -178,7 +178,7 @@ static void calloc_after_locked_page_10(void)
 	}
 }
 
-/* Mappings of somebody else right before and behind, wherever there is room. */
+/* Foreign mappings directly before and behind, where there is room. */
 struct fence {
 	unsigned char *at[4];
 };
@@ -245,7 +245,7 @@ static void realloc_among_foreign_neighbours_13(void)
 	}
 }
 
-/* mremap refuses a mapping in two pieces (EFAULT): the contents must come. */
+/* mremap refuses a mapping in two pieces (EFAULT); the contents must still arrive. */
 static void realloc_of_a_split_mapping_13(void)
 {
 	size_t i;
@@ -357,7 +357,7 @@ static void freed_large_blocks_leave_rss(void)
 	CHECK(full > 250 * 1024 && rest < 32 * 1024, "%ld KiB, then %ld", full, rest);
 }
 
-/* One 2 MiB block again and again must not map and unmap again and again. */
+/* One 2 MiB block, freed and allocated repeatedly, must not be mapped and unmapped each time. */
 static void same_large_block_again(void)
 {
 	struct rusage a, b;

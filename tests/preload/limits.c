@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Processes that may not have what they ask for: locked memory (hazard 21),
- * address space and data limits from before the start (22), mappings used up
- * (23), no files, no descriptors, no stack to speak of. Allocation then fails
- * with ENOMEM and nothing else happens; free never fails.
+ * Processes that are refused what they ask for: locked memory (hazard 21), address space and data
+ * limits from before the start (22), mappings used up (23), no files, no descriptors, little stack.
+ * Allocation then fails with ENOMEM and has no other effect; free never fails.
  */
 #include "harness.h"
 
@@ -25,13 +24,13 @@ static void may_lock(void)
 {
 	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 
-	/* CAP_IPC_LOCK without CAP_SYS_RESOURCE does as well. */
+	/* CAP_IPC_LOCK without CAP_SYS_RESOURCE is enough as well. */
 	if (setrlimit(RLIMIT_MEMLOCK, &all) != 0 && geteuid() != 0)
 		SKIP("RLIMIT_MEMLOCK: %s", strerror(errno));
 }
 
-/* Everything a reservation made resident would show here: 96 MiB is a
- * generous bound for what the process really asked for. */
+/* Pages that a reservation made resident would show here: 96 MiB is a generous bound for what the
+ * process really requested. */
 static void locked_stays_small(int flags, int early)
 {
 	void *keep[64];
@@ -169,7 +168,7 @@ static void data_256m(void)
 	limit(RLIMIT_DATA, 256 * MIB);
 }
 
-/* Allocates until refused, in blocks of n; returns how much it was. */
+/* Allocates blocks of n until refused; returns the sum. */
 static size_t until_refused(size_t n)
 {
 	void **last = NULL, **p;
@@ -205,7 +204,7 @@ static void to_the_limit_22(size_t share_of_limit)
 				first[i] = got;
 			CHECK(got >= share_of_limit, "only %zu bytes in blocks of %zu", got,
 			      sizes[i]);
-			/* What was freed in one size comes back for another. */
+			/* Memory that was freed in one size comes back for another. */
 			CHECK(got >= first[i] / 2, "%zu bytes at first, then %zu, in blocks of %zu",
 			      first[i], got, sizes[i]);
 			malloc_trim(0);
@@ -273,7 +272,7 @@ static void threads_at_the_limit_22(void)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 65536);
 	for (round = 0; round < scale(2, 5); round++) {
-		for (n = 0; n < 4; n++) /* a stack, too, may be refused */
+		for (n = 0; n < 4; n++) /* a stack may be refused, too */
 			if (pthread_create(&t[n], &attr, until_refused_thread, (void *)sizes[n]) !=
 			    0)
 				break;
@@ -284,7 +283,7 @@ static void threads_at_the_limit_22(void)
 	until_refused(1000);
 }
 
-/* Nobody looks at what a shrinking realloc returns: it does not fail. */
+/* Programs do not check what a shrinking realloc returns, so it does not fail. */
 static void shrinking_at_the_limit_22(void)
 {
 	static const size_t from[] = { 900, 5000, 16384, 20000, 200000, 900000, 3000000 };
@@ -312,7 +311,7 @@ static void shrinking_at_the_limit_22(void)
 			CHECK(q && errno == 4242, "%zu to %zu bytes: errno %d", from[i], to[k],
 			      errno);
 			check_block(q, to[k], i);
-			/* What that gave back is used up again. */
+			/* Uses up again what that gave back. */
 			while (launder(malloc(from[0])))
 				;
 			while (launder(malloc(16)))
@@ -349,9 +348,9 @@ static void fork_at_the_limit_22(void)
 /* -- what is charged -------------------------------------------------------- */
 
 /*
- * Freed memory that is kept is charged to nobody, but for what stays resident (region.evict_bytes,
- * 256 MiB): neither to the machine (Committed_AS, which vm.overcommit_memory=2 bounds) nor to the
- * process (VmData, RLIMIT_DATA). Under a limit the program's own mmap gets what was freed.
+ * Freed memory that is kept is charged neither to the machine (Committed_AS, which
+ * vm.overcommit_memory=2 bounds) nor to the process (VmData, RLIMIT_DATA), except for what stays
+ * resident (region.evict_bytes, 256 MiB). Under a limit the program's own mmap gets what was freed.
  */
 enum { MOST = 80, RESIDENT_MIB = 256 };
 
@@ -367,7 +366,10 @@ static void *own_mmap(size_t bytes)
 	return m == MAP_FAILED ? NULL : m;
 }
 
-/* Blocks of `bytes` until malloc refuses, `most` at most, their first byte written; all freed. */
+/*
+ * Allocates blocks of `bytes` until malloc refuses, `most` at most, writes their first byte, and
+ * frees all.
+ */
 static size_t take_and_free(size_t bytes, size_t most)
 {
 	static char *p[4000];
@@ -380,7 +382,7 @@ static size_t take_and_free(size_t bytes, size_t most)
 	return n * bytes;
 }
 
-/* What a process that goes on does: it comes to look at clock and limits. */
+/* Does what a running process does until it looks at clock and limits. */
 static void go_on(void)
 {
 	for (int i = 0; i < 100; i++)
@@ -401,7 +403,7 @@ static void zeroed_again(size_t bytes)
 }
 
 /*
- * Others on the machine commit memory meanwhile: half of what was freed is far from both. Pages
+ * Other processes commit memory meanwhile: half of what was freed is far from both results. Pages
  * given back by MADV_FREE have a budget of their own, of the same size.
  */
 static void freed_is_not_committed_22(void)
@@ -443,7 +445,7 @@ static void purged_is_not_charged_22(void)
 	zeroed_again(900 * KIB);
 }
 
-/* The limit allows what is there now and so many MiB more. */
+/* Sets the limit to present use and so many MiB more. */
 static void allow(int what, long mib)
 {
 	const char *field = what == RLIMIT_AS ? "\nVmSize:" : "\nVmData:";
@@ -477,7 +479,7 @@ static void own_mmap_within_as_22(void)
 	own_mmap_within(RLIMIT_AS, 50 * MIB, 16);
 }
 
-/* Set in the middle of its life, and little more than the program needs: reservations shrink. */
+/* The limit is set while the process runs, little above its need: reservations shrink. */
 static void own_mmap_beside_reserved_22(void)
 {
 	limit(RLIMIT_AS, (800 + 96) * MIB);
@@ -485,7 +487,7 @@ static void own_mmap_beside_reserved_22(void)
 	CHECK(own_mmap(800 * MIB), "VmSize %ld MiB", status_mib("\nVmSize:"));
 }
 
-/* So few calls that no look at the clock is due: the ring's growth brings the look. */
+/* So few calls that no look at the clock is due: the growth of the region cache causes the look. */
 static void own_mmap_after_two_22(void)
 {
 	allow(RLIMIT_AS, 800 + MARGIN_MIB);
@@ -501,14 +503,14 @@ static void own_mmap_after_runs_22(void)
 	exercise_all_tiers(1);
 	allow(RLIMIT_DATA, 488 + MARGIN_MIB);
 	for (int i = 0; i < 20; i++)
-		go_on(); /* it is seen */
+		go_on(); /* the limit is seen */
 	got = take_and_free(500 * KIB, 1000);
 	CHECK(got == 500 * KIB * 1000, "only %zu MiB", got / MIB);
 	while (!own_mmap(got))
 		go_on();
 }
 
-/* The limit comes when all is freed: at one of the looks it is seen. */
+/* The limit comes when all is freed; one of the looks sees it. */
 static void limit_falls_later(int what)
 {
 	const char *field = what == RLIMIT_AS ? "\nVmSize:" : "\nVmData:";
@@ -531,7 +533,7 @@ static void as_limit_falls_later_22(void)
 	limit_falls_later(RLIMIT_AS);
 }
 
-/* Memory that was closed cannot be had again: ENOMEM, and all is well when the limit rises. */
+/* Closed memory cannot be had again: ENOMEM, and normal service when the limit rises. */
 static void opening_is_refused_22(void)
 {
 	int (*purge)(int, uint64_t *) =
@@ -637,7 +639,7 @@ static uint64_t counter(const char *name)
 	return n;
 }
 
-/* Slabs that munmap refused to take back serve again: the address space grows no more. */
+/* Slabs that munmap refused to take back are used again: the address space does not grow. */
 static void mappings_that_stay_are_used_again_23(void)
 {
 	enum { N = 8000 };
@@ -660,7 +662,7 @@ static void mappings_that_stay_are_used_again_23(void)
 			if (i & 8)
 				free(p[i]);
 		malloc_trim(0);
-		/* A few of those that could be unmapped are not to be had again. */
+		/* A few of those that could be unmapped cannot be had again. */
 		for (i = refused = 0; i < N; i++)
 			if (i & 8)
 				refused += (p[i] = malloc(16000)) == NULL;
@@ -700,7 +702,9 @@ static void trim_does_not_split_mappings_23(void)
 
 /* -- mlockall(MCL_FUTURE) of a user who may lock 8 MiB ----------------------- */
 
-/* As in systemd and Debian. What can be had is compared with what may be locked. */
+/*
+ * As in systemd and Debian. The memory that can be had is compared with the limit on locked memory.
+ */
 static void lock_the_future(int flags)
 {
 	limit(RLIMIT_MEMLOCK, 8 * MIB);
@@ -720,8 +724,8 @@ static void locked_to_the_limit(size_t n, size_t least)
 }
 
 /*
- * Each size in a process of its own; what was freed comes back for another, less an extent of 2 MiB
- * that one block keeps.
+ * Each size runs in a process of its own. Freed memory comes back for another size, less an extent
+ * of 2 MiB that one block keeps.
  */
 static void all_sizes_under_mcl_future_21(int flags)
 {
@@ -758,7 +762,7 @@ static void mcl_future_onfault_8m_21(void)
 	all_sizes_under_mcl_future_21(MCL_FUTURE | MCL_ONFAULT);
 }
 
-/* With other sizes in use all around, what was freed is found again, not only what is new. */
+/* With other sizes in use all around, freed memory is found again, and not only new memory. */
 static void freed_under_mcl_future_8m_21(void)
 {
 	enum { N = 10000 };
@@ -792,8 +796,8 @@ static void *allocates_a_little(void *arg)
 }
 
 /*
- * More than the slots made at first: each thread has a heap of its own all the same. They begin one
- * after the other: four that each map an extent at once would have all that may be locked.
+ * There are more threads than the slots made at first, and each has a heap of its own. They begin
+ * one after the other: four that each map an extent at once would use up the limit.
  */
 static void threads_under_mcl_future_8m_21(void)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * A program that is linked with the library, as one that wants it for good
- * is; linked.test runs it where there is no preload to rely on: with
- * privileges (AT_SECURE), and with the library preloaded a second time.
+ * A program that is linked with the library, as a program is that always wants it. linked.test runs
+ * it where a preload cannot be relied on: with privileges (AT_SECURE), and with the library
+ * preloaded a second time.
  *
- *	linked secure	insist that AT_SECURE is set, that HAKMEM is not obeyed
- *			and that there is no segment
- *	linked plain	insist that it is not, and that there is one
+ * 	linked secure	insists that AT_SECURE is set, that HAKMEM is not obeyed
+ * 			and that there is no segment
+ * 	linked plain	insists that it is not set, and that there is a segment
  */
 #include "harness.h"
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The dynamic loader and what comes with it: plug-ins bound deeply (hazard
- * 25), namespaces, auditors, the library both preloaded and linked or loaded
- * late (26), thread-local storage in bulk, code before all constructors
- * (27), sanitizers and valgrind (29). The plug-ins lie
- * beside this program.
+ * The dynamic loader: plug-ins bound deeply (hazard 25), namespaces, auditors, the library both
+ * preloaded and linked or loaded late (26), thread-local storage in bulk, code before all
+ * constructors (27), sanitizers and valgrind (29). The plug-ins lie beside this program.
  */
 #include "harness.h"
 
@@ -52,9 +50,8 @@ __attribute__((section(".preinit_array"),
 	       used)) static void (*preinit)(void) = before_all_constructors;
 
 /*
- * A resolver runs while the program is being relocated, when ld.so has not yet
- * filled in anybody's initial TLS: no malloc that keeps a heap there can serve
- * it, and none is called here. That one is resolved at all is what is tested.
+ * A resolver runs while the program is being relocated, before ld.so has initialised any TLS. No
+ * malloc that keeps a heap in TLS can serve it, so it calls none. The test is that resolvers run.
  */
 static int resolved(void)
 {
@@ -153,7 +150,7 @@ static void runpath_of_the_caller_25(void)
 	CHECK(r == 42, "from a deeply bound object: %d: %s", r, error());
 }
 
-/* dlopen's other duties: NULL, refusals, RTLD_NOLOAD, errors told once. */
+/* dlopen's other duties: NULL, refusals, RTLD_NOLOAD, errors reported once. */
 static void dlopen_is_passed_on(void)
 {
 	void *self = dlopen(NULL, RTLD_NOW), *plug;
@@ -235,7 +232,7 @@ static void another_namespace_26(void)
 	exercise_all_tiers(1);
 }
 
-/* The library itself, a second time, in a namespace of its own. */
+/* The library itself is loaded a second time, in a namespace of its own. */
 static void second_copy_in_a_namespace_26(void)
 {
 	const char *lib = library();
@@ -265,7 +262,7 @@ static void second_copy_in_a_namespace_26(void)
 	exercise_all_tiers(1);
 }
 
-/* dlopen of what is already there, by its own name and by a copy's name. */
+/* dlopen of a library that is loaded already, by its own name and by a copy's name. */
 static void dlopen_of_the_library_26(void)
 {
 	static char copy[4096], command[9000];
@@ -281,7 +278,7 @@ static void dlopen_of_the_library_26(void)
 	CHECK(again, "%s", dlerror());
 	CHECK(dlsym(again, "malloc") == dlsym(RTLD_NEXT, "malloc"));
 	for (i = 0; i < 5; i++)
-		dlclose(again); /* -z nodelete: it stays whatever happens */
+		dlclose(again); /* -z nodelete: the library always stays */
 	exercise_all_tiers(1);
 	snprintf(copy, sizeof(copy), "%s/libcopy-of-hakmem.so", tmp ? tmp : "/tmp");
 	snprintf(command, sizeof(command), "cp '%s' '%s'", lib, copy);
@@ -310,8 +307,8 @@ static void audited_26(void)
 }
 
 /*
- * A program at fixed addresses that takes malloc's address: for everybody its
- * PLT entry is then malloc. It runs on the library all the same, and is seen.
+ * A program at fixed addresses takes malloc's address, so its PLT entry is malloc for all objects.
+ * It still runs on the library, and is seen.
  */
 static void not_pie_26(void)
 {
@@ -379,7 +376,7 @@ static void twenty_libraries_full_of_tls_27(void)
 		pthread_join(t[i], NULL);
 }
 
-/* How many libraries of 64 bytes the surplus of static TLS takes. */
+/* Returns how many libraries of 64 bytes fit into the surplus of static TLS. */
 static int static_tls_libraries(void)
 {
 	int i;
@@ -396,7 +393,7 @@ static int static_tls_libraries(void)
 	return i;
 }
 
-/* Counted here and in a process on libc's malloc: the same number. */
+/* Counted here and in a process on libc's malloc: the numbers are the same. */
 static void static_tls_surplus_27(void)
 {
 	static char command[9000];
@@ -433,7 +430,7 @@ static int run(const char *format, ...)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* The sanitizer's own malloc must be the only one that is used. */
+/* The sanitizer's own malloc must be the only one in use. */
 static void preloaded_onto_asan_29(void)
 {
 	const char *lib = library();

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Wrong frees, which only hakmem promises to catch: interior pointers at the
- * flush at the latest (hazard 14), double frees of a block still cached,
- * foreign pointers (26). Caught means: exactly one line on stderr that names
- * the pointer, then SIGABRT; with check.free=report the line alone, with off
- * nothing, and the heap is sound afterwards. A wrong free that no allocator
- * without canaries can tell from a right one is not tested.
+ * Wrong frees, which only hakmem promises to catch: interior pointers at the flush at the latest
+ * (hazard 14), double frees of a block still cached, foreign pointers (26). A caught free prints
+ * exactly one line on stderr that names the pointer, then raises SIGABRT; with check.free=report it
+ * only prints the line, with off nothing, and the heap is sound afterwards. The test leaves out
+ * wrong frees that no allocator without canaries can tell from right ones.
  */
 #include "harness.h"
 
@@ -17,7 +16,7 @@ static void name_in(char *buf, size_t n, const void *p)
 	snprintf(buf, n, "%p", p);
 }
 
-/* Where the wrong free happens; the pointer is told through shared memory. */
+/* Where the wrong free happens; shared memory passes the pointer on. */
 struct misuse {
 	void (*act)(struct misuse *);
 	size_t size, offset;
@@ -60,7 +59,7 @@ static size_t lines(const char *s)
 	return n;
 }
 
-/* The three behaviours of check.free, told apart by what HAKMEM says. */
+/* Checks the three behaviours of check.free, selected by HAKMEM. */
 static void must_be_caught(void (*act)(struct misuse *), size_t size, size_t offset)
 {
 	const char *mode = getenv("HAKMEM");
@@ -160,7 +159,7 @@ static void double_free_at_once(void)
 	must_be_caught(double_free, 32, 0);
 }
 
-/* Others are freed in between, and the block lies deeper in the cache. */
+/* Other blocks are freed in between, and the block lies deeper in the cache. */
 static void double_free_later(struct misuse *m)
 {
 	char *p[5];
@@ -263,7 +262,7 @@ static void realloc_interior(struct misuse *m)
 
 	CHECK(p);
 	m->named = p + 16;
-	/* Of a small block the pointer is caught when it is flushed. */
+	/* For a small block the pointer is caught at the flush. */
 	if (!realloc(launder(p + 16), m->size * 3))
 		return;
 }
@@ -286,7 +285,7 @@ static void realloc_freed(struct misuse *m)
 	CHECK(!realloc(launder(p), m->size * 3));
 }
 
-/* A whale's pages are known exactly; so is a run's. */
+/* The pages of a whale are known exactly, and so are those of a run. */
 static void realloc_of_a_freed_large_block(void)
 {
 	must_be_caught(realloc_freed, 2 * MIB, 0);
@@ -305,7 +304,7 @@ static void unmapped(struct misuse *m)
 	free(launder(p));
 }
 
-/* Its region was evicted or unmapped: no crash while looking. */
+/* Its region was evicted or unmapped: the check must not crash. */
 static void double_free_after_trim(void)
 {
 	must_be_caught(unmapped, 2 * MIB, 0);
@@ -326,7 +325,7 @@ static void double_free_of_an_empty_block(void)
 	must_be_caught(zero_size, 0, 0);
 }
 
-/* What a freed run is linked by: nothing, a run in use, memory that is not the allocator's. */
+/* The link of a freed run: nothing, a run in use, memory that is not the allocator's. */
 static void *wrong_link(struct misuse *m)
 {
 	switch (m->offset) {
@@ -428,7 +427,7 @@ static void no_false_alarm(void)
 			char *p = malloc(n);
 			char was[1024];
 
-			/* The stale content of a freed block, put back by the program. */
+			/* The program restores the stale content of a freed block. */
 			CHECK(p);
 			memcpy(was, p, n);
 			free(p);
@@ -450,7 +449,7 @@ static void to_slabs(void)
 	CHECK(purge(1 /* CACHE: no page is given back */, NULL) == 0);
 }
 
-/* Blocks of which so many lie on each page that none becomes free as a whole. */
+/* So many blocks lie on each page that no page becomes free as a whole. */
 enum { OF_SLABS = 4000 };
 static char *of_slabs[OF_SLABS];
 
@@ -464,7 +463,7 @@ static void fill_slabs(size_t size)
 	to_slabs();
 }
 
-/* Back in its slab, and freed again: on that list twice. */
+/* The block is back in its slab and is freed again: it is on that list twice. */
 static void freed_again_in_its_slab(struct misuse *m)
 {
 	fill_slabs(m->size);
@@ -536,8 +535,8 @@ struct record {
 };
 
 /*
- * Copies of memory that the program never wrote: what an allocator left there in a former life of
- * the memory is no proof in another place, nor in another life.
+ * Copies of memory that the program never wrote. Content that an allocator left in an earlier use
+ * of the memory proves nothing at another address, nor in a later use.
  */
 static void no_false_alarm_for_stale_memory(void)
 {
@@ -560,7 +559,7 @@ static void no_false_alarm_for_stale_memory(void)
 		stale += all[i].rarely_set != 0;
 	}
 	CHECK(stale > RECORDS / 2, "only %zu records lie where blocks were", stale);
-	/* Of many classes: some of their slabs are neighbours of the one with the records. */
+	/* Many classes: some of their slabs are neighbours of the slab with the records. */
 	for (k = 0; k < 200; k++) {
 		for (i = 0; i < RECORDS; i++) {
 			CHECK((copy[i] = malloc(sizeof(*all) * (1 + k % 40))) != NULL);

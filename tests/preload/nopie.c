@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A program linked at fixed addresses (-no-pie) that takes malloc's address,
- * so that its own PLT entry becomes the malloc that every dlsym and pointer
- * comparison finds, as in node and many older builds. loader.c runs it with
- * the library preloaded; it says what it sees on one line.
+ * A program linked at fixed addresses (-no-pie) that takes malloc's address, so that its own PLT
+ * entry becomes the malloc that every dlsym and pointer comparison finds, as in node and many older
+ * builds. loader.c runs it with the library preloaded; it prints on one line what it sees.
  */
 #include <stdio.h>
 #include <stdlib.h>

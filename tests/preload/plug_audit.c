@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * An LD_AUDIT library: it lives in a namespace of its own, with a libc of its
- * own, and allocates while the program's libraries are being loaded.
+ * An LD_AUDIT library. It lives in a namespace of its own, with a libc of its own, and allocates
+ * while the program's libraries are loaded.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

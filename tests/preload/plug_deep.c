@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A plug-in as PHP's extensions are loaded: with RTLD_DEEPBIND and, for its
- * own leaf library, a search path of $ORIGIN/plug.d. Under DEEPBIND its calls
- * reach libc's malloc before a preloaded one, unless somebody clears the flag.
+ * A plug-in that is loaded as PHP's extensions are: with RTLD_DEEPBIND and, for its own leaf
+ * library, a search path of $ORIGIN/plug.d. With DEEPBIND its calls reach libc's malloc before a
+ * preloaded one, unless the flag is cleared.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -28,7 +28,7 @@ void plug_deep_free(void *p)
 	free(p);
 }
 
-/* Frees or grows what the caller allocated and returns something of its own. */
+/* Frees or grows a block of the caller and returns one of its own. */
 char *plug_deep_exchange(char *theirs, int turn)
 {
 	char *line = NULL;
@@ -43,7 +43,7 @@ char *plug_deep_exchange(char *theirs, int turn)
 
 static const char *leaf_error = "";
 
-/* Found by this object's DT_RUNPATH only, so by its return address only. */
+/* Only this object's DT_RUNPATH finds the leaf, so only its return address does. */
 int plug_deep_leaf(int flags)
 {
 	int (*answer)(void);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A library that is initialised before libhakmem (it stands behind it in
- * LD_PRELOAD and depends on nothing of it), as plug-ins and runtimes are: its
- * constructor allocates before ours has run and, as the environment asks,
- * registers fork handlers that allocate, takes every TSD key, or starts a
- * thread. It also frees in its destructor, which runs after everyone's.
+ * A library that is initialised before libhakmem (it follows in LD_PRELOAD and does not depend on
+ * it), as plug-ins and runtimes are. Its constructor allocates before libhakmem's has run and, as
+ * the environment says, registers fork handlers that allocate, takes every TSD key, or starts a
+ * thread. It also frees in its destructor, which runs after all others.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -130,7 +130,7 @@ REPLACE(int, __register_atfork, (void (*a)(void), void (*b)(void), void (*c)(voi
 	(a, b, c, dso), ENOMEM)
 REPLACE(size_t, fwrite, (const void *p, size_t n, size_t m, FILE *f), (p, n, m, f), 0)
 
-/* The clock stands still for everybody. */
+/* The clock stands still for all callers. */
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	misbehave();
@@ -152,7 +152,7 @@ void abort(void)
 	exit(3);
 }
 
-/* As wrappers of dlsym() do: the real one takes this library to be the caller. */
+/* As in wrappers of dlsym(): the real one takes this library for the caller. */
 void *dlsym(void *handle, const char *name)
 {
 	static void *(*next)(void *, const char *);
@@ -175,9 +175,7 @@ int fprintf(FILE *f, const char *format, ...)
 	return n;
 }
 
-/*
- * Without these no library works: they never fail. Nor are they ever gone, for the same reason.
- */
+/* Without these no library works, so they neither fail nor trap. */
 int *__errno_location(void)
 {
 	static int *(*next)(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The library that plug_deep.so finds through its own search path. Its
- * constructor and destructor allocate, as those of plug-ins do.
+ * The library that plug_deep.so finds through its own search path. Its constructor and destructor
+ * allocate, as those of plug-ins do.
  */
 #include <stdlib.h>
 #include <string.h>

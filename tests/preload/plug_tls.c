@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Thread-local storage in bulk, built two ways: with PLUG_TLS_STATIC and few
- * bytes it eats the surplus of static TLS; without it, with many, ld.so has to
- * allocate a block in each thread at first touch.
+ * Thread-local storage in bulk, built in two ways. With PLUG_TLS_STATIC and few bytes it uses up
+ * the surplus of static TLS. Without it, and with many bytes, ld.so has to allocate a block in each
+ * thread at the first touch.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sampled allocations (profile.sample_bytes): that what is allocated is estimated without bias,
- * within a stated bound, from every call that allocates; that each sampled block is seen to be
- * freed; that sampled blocks are blocks like others. The library's random numbers begin at a heap's
- * index, so a case without threads or fork has the same samples each time.
+ * Sampled allocations (profile.sample_bytes). All that is allocated is estimated without bias,
+ * within a stated bound, for every call that allocates; the free of each sampled block is seen;
+ * sampled blocks behave as others do. The library's random numbers begin at a heap's index, so a
+ * case without threads or fork has the same samples each time.
  */
 #include "harness.h"
 
@@ -43,7 +43,7 @@ static uint64_t next(uint64_t *state)
 	return *state;
 }
 
-/* Mostly small, every tier. */
+/* Mostly small sizes, of every tier. */
 static size_t any_size(uint64_t *state)
 {
 	uint64_t r = next(state);
@@ -61,7 +61,7 @@ static size_t any_size(uint64_t *state)
 	}
 }
 
-/* What malloc_usable_size() says of all that was handed out, in place of the library's own sums. */
+/* The sum of malloc_usable_size() of all blocks handed out, in place of the library's own sums. */
 struct books {
 	double bytes;
 	uint64_t blocks;
@@ -106,7 +106,7 @@ static void check_paint(const unsigned char *p, size_t n, unsigned char with)
 
 /* ---- one thread ---- */
 
-/* Allocates, frees and reallocates; books what is handed out. */
+/* Allocates, frees and reallocates, and books the blocks handed out. */
 static void churn(struct books *b, uint64_t seed, unsigned int rounds)
 {
 	static struct {
@@ -157,12 +157,12 @@ static void estimate(void)
 	churn(&b, 1, 300000);
 	check_estimate("allocated", (double)counter("profile.bytes"), b.bytes, sample_bytes());
 	CHECK(counter("profile.samples") > 100);
-	/* libc's own blocks live on */
+	/* libc's own blocks stay in use */
 	CHECK(counter("profile.samples") - counter("profile.frees") <= 3, "%llu are left",
 	      (unsigned long long)(counter("profile.samples") - counter("profile.frees")));
 }
 
-/* One size after the other: a bias that is of one class alone would drown in all of them. */
+/* One size after the other: the bias of a single class would vanish in the sum of all. */
 static void each_class(void)
 {
 	static void *p[64];
@@ -185,7 +185,7 @@ static void each_class(void)
 		free(p[i]);
 }
 
-/* A block is freed and allocated at once, again and again: the bin never runs dry by itself. */
+/* One block is freed and allocated at once, repeatedly: the bin never runs dry by itself. */
 static void same_block(void)
 {
 	const size_t rounds = 1000000;
@@ -199,7 +199,7 @@ static void same_block(void)
 		       (double)rounds * 112, sample_bytes());
 }
 
-/* So often that every block is sampled: the number is exact. */
+/* The distance is so short that every block is sampled: the number is exact. */
 static void every_block(void)
 {
 	struct books b = { 0 };
@@ -236,11 +236,11 @@ static void reallocated(void)
 	free(p);
 	CHECK(counter("profile.samples") - before <= moves);
 	CHECK(counter("profile.samples") - before >= moves / 2);
-	/* the first, which was sampled before */
+	/* the first block, which was sampled before */
 	CHECK(counter("profile.frees") - freed == counter("profile.samples") - before + 1);
 }
 
-/* What realloc cannot enlarge is still the block it was, to a profiler too. */
+/* A block that realloc cannot enlarge stays the same block, to a profiler too. */
 static void not_reallocated(void)
 {
 	uint64_t before, freed;
@@ -252,7 +252,7 @@ static void not_reallocated(void)
 	CHECK(p && q);
 	before = counter("profile.samples");
 	freed = counter("profile.frees");
-	/* more than there are addresses for */
+	/* more than there are addresses */
 	CHECK(!realloc(p, (size_t)1 << 47));
 	CHECK(!realloc(q, (size_t)1 << 62));
 	CHECK(counter("profile.samples") == before && counter("profile.frees") == freed);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Programs that lock themselves in, or were locked in before they started:
- * seccomp filters that deny or kill (hazard 19), privileges and roots given
- * up, no /proc (39). The filters allow what glibc's malloc needs and nothing
- * else. What the agent thread must not disturb is agent.c's.
+ * Programs that lock themselves in, or were locked in before they started: seccomp filters that
+ * deny or kill (hazard 19), privileges and roots given up, no /proc (39). The filters allow what
+ * glibc's malloc needs and nothing else. agent.c tests what the agent thread must not disturb.
  */
 #include "harness.h"
 
@@ -49,7 +48,7 @@ static void on_call(struct rules *r, long nr, unsigned int action)
 	emit(r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 }
 
-/* madvise: DONTNEED and FREE as if the rule said allow, others `other`. */
+/* madvise: DONTNEED and FREE as if the rule said allow, all others `other`. */
 static void on_madvise(struct rules *r, unsigned int other)
 {
 	emit(r, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 5));
@@ -79,7 +78,7 @@ static void install(struct rules *r, enum how how)
 		SKIP("seccomp: %s", strerror(errno));
 }
 
-/* What malloc may call after the door is shut, and what the test needs. */
+/* The calls that malloc may make inside the sandbox, and those that the test needs. */
 static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_fork)
 {
 	static const long always[] = {
@@ -101,7 +100,10 @@ static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_for
 		on_call(&r, always[i], SECCOMP_RET_ALLOW);
 	for (i = 0; may_fork && i < sizeof(forking) / sizeof(forking[0]); i++)
 		on_call(&r, forking[i], SECCOMP_RET_ALLOW);
-	/* Not announced: hakmem-tuning(7) says what it has to allow; limits are read live. */
+	/*
+	 * A filter that is not announced: hakmem-tuning(7) lists what it has to allow; limits are
+	 * read live.
+	 */
 	if (how == WITHOUT_NO_NEW_PRIVS)
 		on_call(&r, SYS_prlimit64, SECCOMP_RET_ALLOW);
 	on_madvise(&r, otherwise);
@@ -111,7 +113,7 @@ static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_for
 
 static void end(void)
 {
-	_exit(0); /* exit() flushes and runs what the filter may forbid */
+	_exit(0); /* exit() flushes, and runs code that the filter may forbid */
 }
 
 /* -- a filter put on by the program itself ---------------------------------- */
@@ -139,7 +141,7 @@ static void filter_kills_19(void)
 	end();
 }
 
-/* As the very first thing in the program: nothing was created lazily before. */
+/* The filter comes first in the program: no lazily made state exists before. */
 static void filter_kills_before_any_malloc_19(void)
 {
 	only_mallocs_calls(KILL, BY_SYSCALL, 0);
@@ -147,7 +149,7 @@ static void filter_kills_before_any_malloc_19(void)
 	end();
 }
 
-/* Root needs no NO_NEW_PRIVS, so no prctl announces this one. */
+/* Root needs no NO_NEW_PRIVS, so no prctl announces this filter. */
 static void unannounced_filter_kills_19(void)
 {
 	need_root();
@@ -199,7 +201,7 @@ static volatile int go, seen;
 
 static void *works_behind_the_filter(void *arg)
 {
-	hard_work(); /* glibc looks for the number of processors at first */
+	hard_work(); /* glibc looks for the number of processors first */
 	__atomic_store_n(&seen, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
 		free(malloc(100));
@@ -226,7 +228,7 @@ static void filter_on_all_threads_19_20(void)
 	end();
 }
 
-/* Six advices and no more is what OpenSSH's sandbox allows; here none. */
+/* OpenSSH's sandbox allows six kinds of advice; here none is allowed. */
 static void no_madvise_at_all_19(void)
 {
 	struct rules r = { .len = 0 };
@@ -255,7 +257,7 @@ static void no_madvise_at_all_19(void)
 	}
 }
 
-/* No memory from the kernel any more: NULL and ENOMEM, not a crash. */
+/* The kernel gives no memory any more: NULL and ENOMEM, not a crash. */
 static void no_mmap_any_more_19(void)
 {
 	struct rules r = { .len = 0 };
@@ -359,7 +361,7 @@ static void inherit_kill_children(void)
 	inherit(KILL, 1);
 }
 
-/* As in most containers: a filter is there, and it allows all we want. */
+/* As in most containers: there is a filter, and it allows all calls. */
 static void inherit_allow(void)
 {
 	struct rules r = { .len = 0 };
@@ -370,7 +372,7 @@ static void inherit_allow(void)
 	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
 }
 
-/* systemd's @system-service, under which most services run: all but this. */
+/* systemd's @system-service, under which most services run: allows all but mincore. */
 static void inherit_no_mincore(void)
 {
 	struct rules r = { .len = 0 };
@@ -408,7 +410,7 @@ static void inherited_filter_that_allows_19(void)
 	purge = (int (*)(int, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_purge");
 	CHECK(mappings_with("memfd:hakmem-stats"), "no segment under a harmless filter");
 	works_with_a_child();
-	/* counts what is resident, where it may */
+	/* counts resident pages, where that is allowed */
 	free(malloc(3000000));
 	CHECK(purge(3 /* all */, NULL) == 0);
 }
@@ -465,9 +467,9 @@ static void not_dumpable_39(void)
 }
 
 /*
- * The program is started without a vDSO: every clock is a system call, as the fine ones are on
- * machines whose clock is not the processor's counter. Its parent, the tracer, takes the word away
- * that names the vDSO before the first instruction, and passes its end on.
+ * The program is started without a vDSO. Every clock is then a system call, as the fine clocks are
+ * on machines whose clock is not the processor's counter. The parent traces the program and removes
+ * the word that names the vDSO before the first instruction; it ends as the program does.
  */
 static void hide_vdso(void)
 {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Signal handlers that allocate, where they interrupt malloc or follow a
- * fault (hazard 18): POSIX allows no such handler, programs have it. May die
- * with a line, must end.
+ * Signal handlers that allocate, where they interrupt malloc or follow a fault (hazard 18). POSIX
+ * allows no such handler, but programs have them. The process may die with a line, but must end.
  */
 #include "harness.h"
 
@@ -60,7 +59,7 @@ static void allocating_signal_handler_18(void)
 		CHECK(o.len > 0 && o.err[o.len - 1] == '\n', "aborted in silence");
 }
 
-/* A crash handler that allocates after the fault: the usual one in the field. */
+/* A crash handler that allocates after the fault, as is common. */
 static void crash_handler(int sig)
 {
 	free(malloc(100));
@@ -85,7 +84,7 @@ static void crash_handler_allocates_18(void)
 	CHECK(WIFEXITED(o.status) && WEXITSTATUS(o.status) == 42, "status %#x", o.status);
 }
 
-/* abort() inside: our own abort path must not run into a held lock. */
+/* abort() inside malloc: the library's own abort path must not wait for a held lock. */
 static void abort_handler(int sig)
 {
 	(void)sig;
@@ -123,7 +122,7 @@ static void one_step_op(size_t op)
 	static void *kept[16];
 	size_t i;
 
-	if (op == 1) { /* with a refill and a flush in it */
+	if (op == 1) { /* includes a refill and a flush */
 		for (i = 0; i < 16; i++)
 			kept[i] = malloc(20000);
 		for (i = 0; i < 16; i++)
@@ -148,8 +147,8 @@ static void stepped_child(size_t op)
 }
 
 /*
- * Steps `steps` instructions into the operation and sends the signal there.
- * Returns 0 when the operation was over before.
+ * Steps `steps` instructions into the operation and sends the signal there. Returns 0 when the
+ * operation ended before.
  */
 static int signal_after(size_t op, size_t steps)
 {
@@ -182,10 +181,10 @@ static int signal_after(size_t op, size_t steps)
 	}
 	if (i < steps)
 		return 0;
-	return 1; /* in whatever way: POSIX allows no more than to end */
+	return 1; /* in any way: POSIX demands only that it ends */
 }
 
-/* A hang is the watchdog's to see: each signal is answered or fatal. */
+/* The watchdog sees a hang: each signal is answered or fatal. */
 static void signal_at_each_instruction_18(void)
 {
 	size_t op, steps, tried = 0;

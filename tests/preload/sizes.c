@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every size: each from 0 to 70000, and those around every power of two to
- * 1 GiB for every alignment to 1 GiB. Blocks are filled to their usable size
- * with a content of their own while neighbours live, so that two blocks that
- * share a byte, a usable size that lies or a realloc that drops the end show.
+ * Every size: each from 0 to 70000, and those around every power of two to 1 GiB for every
+ * alignment to 1 GiB. Blocks are filled to their usable size with a content of their own while
+ * neighbours live. So the test sees two blocks that share a byte, a wrong usable size, and a
+ * realloc that drops the end.
  */
 #include "harness.h"
 
@@ -73,7 +73,7 @@ static void every_size_calloc(void)
 	release_all();
 }
 
-/* What lies beyond n but within the usable size is the caller's as well. */
+/* The bytes beyond n but within the usable size are the caller's as well. */
 static void every_size_realloc_keeps_the_usable_size_30(void)
 {
 	size_t n;
@@ -183,7 +183,7 @@ static void powers_of_two_for_every_alignment_14(void)
 	}
 }
 
-/* Several over-aligned blocks live at once and do not share a byte. */
+/* Several over-aligned blocks live at once and share no byte. */
 static void aligned_blocks_do_not_overlap_14(void)
 {
 	enum { N = 24 };
@@ -234,7 +234,7 @@ static void usable_bytes_are_disjoint(void)
 		release(&h[i]);
 }
 
-/* realloc one byte at a time: never loses a byte, never moves for nothing. */
+/* realloc one byte at a time loses no byte, and does not move without a reason. */
 static void grow_byte_by_byte(void)
 {
 	size_t n, moves = 0;

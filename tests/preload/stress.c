@@ -2,21 +2,19 @@
 /*
  * A seeded, replayable stress test of any malloc from outside.
  *
- *	stress [--seed N] [--threads T] [--ops N] [--max-size S] [--fork] [--rounds N]
+ * 	stress [--seed N] [--threads T] [--ops N] [--max-size S] [--fork] [--rounds N]
  *
- * Each thread draws its operations from a stream of its own that depends on
- * the seed and its number alone; only who meets whose blocks depends on
- * timing. Every block carries a content of its own, and a map of the whole
- * address space, one bit per 16 bytes, independent of the allocator, notes
- * what is handed out: two owners of one byte are found at the hand-out, late
- * writes at the next look at a block. Blocks change hands through mailboxes
- * (cross-thread frees and reallocs), threads end with live blocks that their
- * successors take over, and with --fork children check and free all they
- * inherited in the middle of it.
+ * Each thread draws its operations from a stream of its own that depends on the seed and the
+ * thread's number alone; timing decides only which threads exchange blocks. Every block carries a
+ * content of its own. A map of the whole address space, one bit per 16 bytes, independent of the
+ * allocator, notes what is handed out. So two owners of one byte are found at the hand-out, and
+ * late writes at the next look at a block. Blocks change hands through mailboxes (cross-thread
+ * frees and reallocs). Threads end with live blocks that their successors take over. With --fork
+ * children check and free all that they inherited in the middle of the work.
  *
- * The work runs in a child of a supervisor, which prints the command that
- * replays it when the child fails, crashes or hangs. All bookkeeping lies in
- * mappings of its own, never in the memory under test.
+ * The work runs in a child of a supervisor, which prints the command that replays it when the child
+ * fails, crashes or hangs. All bookkeeping lies in mappings of its own, never in the memory under
+ * test.
  */
 #include "harness.h"
 
@@ -117,7 +115,7 @@ static uint64_t bits_between(uintptr_t unit, uintptr_t end)
 	return (((uint64_t)1 << count) - 1) << from;
 }
 
-/* Marks or unmarks p's bytes; they must all have been the other way. */
+/* Marks or unmarks p's bytes, all of which must have had the other state. */
 static void own(const char *p, size_t n, int take)
 {
 	uintptr_t unit = (uintptr_t)p / 16, end = ((uintptr_t)p + n + 15) / 16;
@@ -140,8 +138,8 @@ static void own(const char *p, size_t n, int take)
 
 /* -- contents --------------------------------------------------------------- */
 
-/* All of a small block; of large ones the ends and a piece of each page,
- * or, one time in eight, everything. */
+/* All of a small block; of large blocks the ends and a piece of each page or, one time in eight,
+ * all. */
 static int in_full(const struct block *b)
 {
 	return b->stamped <= 4096 || (b->seed & 7) == 0;
@@ -160,7 +158,7 @@ static void stamp(struct block *b)
 	fill(b->p + b->stamped - 48, 48, ~b->seed);
 }
 
-/* Looks at the first n bytes of what was stamped. */
+/* Checks the first n bytes of the stamped content. */
 static void verify_front(const struct block *b, size_t n, const char *when)
 {
 	size_t at, wrong;
@@ -196,7 +194,7 @@ static size_t draw_size(uint64_t r)
 	};
 	size_t most = top[r & 15];
 
-	/* Large ones seldom: they cost time, not insight. */
+	/* Large ones rarely: they cost time, and show little more. */
 	if (most >= MIB && (r >> 4) % 8)
 		most = 1024;
 	if (most == 4 * MIB)
@@ -206,7 +204,7 @@ static size_t draw_size(uint64_t r)
 	return (r >> 8) % (most + 1);
 }
 
-/* What was handed out is checked and noted; b->n is what was asked for. */
+/* Checks and notes a block that was handed out; b->n is the requested size. */
 static void receive(struct block *b, void *p, size_t align, const char *by)
 {
 	size_t usable;
@@ -298,7 +296,7 @@ static void op_realloc(struct block *b, uint64_t r)
 	b->state = LIVE;
 }
 
-/* Gives a block away and takes over what lay there. */
+/* Gives a block away and takes over the block that lay there. */
 static void op_exchange(struct block *b, uint64_t r)
 {
 	struct mailbox *m = &mailboxes[(r >> 20) % MAILBOXES];
@@ -356,7 +354,7 @@ static void one_operation(struct worker *w)
 
 /* -- forks ------------------------------------------------------------------ */
 
-/* What other threads were busy with at the fork is nobody's here. */
+/* Blocks that other threads were working on at the fork belong to no thread here. */
 static void inherit_blocks(struct block *b, size_t count, size_t *seen)
 {
 	size_t i;
@@ -383,7 +381,7 @@ static void child_of_a_fork(struct worker *w)
 	for (i = 0; i < opt.threads; i++)
 		inherit_blocks(workers[i].slot, SLOTS, &seen);
 	for (i = 0; i < MAILBOXES; i++) {
-		/* Held by a thread that is not here: leave the block alone. */
+		/* A thread that does not exist here holds it: leave the block alone. */
 		if (__atomic_test_and_set(&mailboxes[i].lock, __ATOMIC_ACQUIRE))
 			mailboxes[i].block.state = EMPTY;
 		inherit_blocks(&mailboxes[i].block, 1, &seen);

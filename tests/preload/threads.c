@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Threads and the ends of things: destructor order and re-arming (hazard 16),
- * threads that only free, threads by the thousand (32), blocks that outlive
- * their thread, small stacks (27), and threads that go on allocating while
- * the process exits (28).
+ * Threads and their ends: destructor order and re-arming (hazard 16), threads that only free,
+ * threads by the thousand (32), blocks that outlive their thread, small stacks (27), and threads
+ * that go on allocating while the process exits (28).
  */
 #include "harness.h"
 
@@ -73,8 +72,8 @@ static void *rearming_thread(void *arg)
 	return arg;
 }
 
-/* glibc runs 4 rounds; what the fifth would free is the thread's own leak:
- * one struct and its blocks a thread, which bounds the figure below. */
+/* glibc runs 4 rounds; blocks that a fifth would free are the thread's own leak: one struct and its
+ * blocks for each thread, which bounds the figure below. */
 static void destructors_rearm_16(void)
 {
 	size_t i, n = scale(100, 10000);
@@ -122,7 +121,7 @@ static void all_keys_taken_16(void)
 		pthread_join(spawn(use_many_keys, (void *)i, 0), NULL);
 }
 
-/* Keys taken before the allocator could have one: no destructor for it. */
+/* All keys are taken before the allocator could have one, so it has no destructor. */
 static void keys_taken_before_us_16(void)
 {
 	unsigned int *keys = dlsym(RTLD_DEFAULT, "plug_early_keys");
@@ -599,7 +598,7 @@ static void main_thread_exits_20(void)
 	}
 }
 
-/* __libc_freeres is what valgrind and mtrace call at the very end. */
+/* valgrind and mtrace call __libc_freeres at the very end. */
 static void libc_freeres_28(void)
 {
 	void (*freeres)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "__libc_freeres");

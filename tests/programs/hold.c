@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Holds a program at its very end, so that its segment can still be read: the
- * destructor of this library, preloaded with the one under test, writes the
- * process id to $HAK_HOLD/pid and waits until $HAK_HOLD/go can be read. Only
- * the first process holds whose command line has $HAK_HOLD_FOR in it.
+ * Holds a program at its very end, so that its segment can still be read. The destructor of this
+ * library, preloaded with the one under test, writes the process id to $HAK_HOLD/pid and waits
+ * until $HAK_HOLD/go can be read. Only the first process is held whose command line has
+ * $HAK_HOLD_FOR in it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -35,7 +35,7 @@ static int wanted(const char *part)
 static char dir[4096];
 static int chosen;
 
-/* Leaves the process id where the test looks, whole at once, if first. */
+/* Leaves the process id where the test looks, whole at once, unless another process was first. */
 static int announce(void)
 {
 	char draft[4200], final[4200], text[32];
@@ -53,7 +53,7 @@ static int announce(void)
 	return linked;
 }
 
-/* At the end the program may have given up its environment and its title. */
+/* At its end the program may have changed its environment and its title. */
 __attribute__((constructor)) static void choose(void)
 {
 	const char *where = getenv("HAK_HOLD"), *part = getenv("HAK_HOLD_FOR");
