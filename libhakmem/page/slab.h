@@ -23,13 +23,15 @@
  * reads the new owner. A slab that is QUEUED already is neither pooled nor adopted nor released.
  * Modelled in tests/models/remote.pml.
  *
- * used counts blocks that are not in the slab's own list and were carved: in programs, caches, or
- * on their way back. A partly used slab that nothing came back to for a while gives back the pages
- * on which every block is free ("holes"): their blocks leave the list and are `dropped` until the
- * slab has nothing else to hand out. Invariants: used + nfree + dropped == carved <= capacity; nfree
- * is the length of the list; dropped is the number of carved blocks that touch a hole; blocks in
- * the remote word count as used; the slice of a slab is of kind HAK_SLAB and has the slab's class,
- * and the class + 1 as tag. prev and next are NULL in a slab on no list.
+ * `used` counts blocks that were carved and are not in the slab's own list: they are in use, in
+ * caches, or on their way back. A partly used slab to which no block came back for a while gives
+ * back the pages on which every block is free (holes). The blocks on them leave the list and are
+ * `dropped` until the slab has nothing else to hand out.
+ *
+ * Invariants: used + nfree + dropped == carved <= capacity; nfree is the length of the list;
+ * dropped is the number of carved blocks that touch a hole; blocks in the remote word count as used;
+ * the slice of a slab is of kind HAK_SLAB and has the slab's class, and the class + 1 as tag. prev
+ * and next are NULL in a slab on no list.
  */
 #ifndef HAK_SLAB_H
 #define HAK_SLAB_H
