@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: actor ACT
- * A program that does something known to its address space and keeps books: what a trace of it has
- * to show, one line a figure: PATH OPERATOR VALUE, with the path of a member of the document. Says
- * "ready", waits for a line, acts, writes its book, ends. No malloc and no stdio: nothing happens
- * but what the act does. Exit code 77: this kernel lacks what the act needs; the reason is written.
+ * usage: actor ACT A program that makes known changes to its address space and keeps books: what a
+ * trace of it must show, one figure a line: PATH OPERATOR VALUE, with the path of a member of the
+ * document. It prints "ready", waits for a line, acts, writes its book and ends. It uses neither
+ * malloc nor stdio, so only the act has effects. Exit code 77: this kernel lacks what the act
+ * needs; the reason is printed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +105,10 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* So many pages were freed by so many calls; each may be off by a batch of 31, see bpf/space.h. */
+/*
+ * Books so many pages freed by so many calls; each call may be off by a batch of 31, see
+ * bpf/space.h.
+ */
 static void freed(unsigned long pages, unsigned long calls)
 {
 	unsigned long some = 32 * calls;
@@ -115,7 +118,10 @@ static void freed(unsigned long pages, unsigned long calls)
 }
 
 /* -- acts -------------------------------------------------------------------------------------- */
-/* N times: map, touch all, unmap, with a pause; each time as before, so the address comes again. */
+/*
+ * N times: maps, touches all, unmaps, with a pause. Each time is like the last, so the kernel
+ * returns the same address.
+ */
 static void act_unmap(void)
 {
 	enum { N = 40, PAGES = 50 };
@@ -150,14 +156,14 @@ static void act_unmap(void)
 	     again * PAGES * PAGE);
 	note("refilled/bytes = %lu\nrefilled/late_bytes = 0\n", again * PAGES * PAGE);
 	freed(N * PAGES, N);
-	/* From when munmap was over at the earliest or latest, to before or after the touches. */
+	/* From the earliest or latest end of munmap to before or after the touches. */
 	note("distance from %lu\ndistance to %lu\n", least, most);
-	/* One site, all of it. */
+	/* One site has all of it. */
 	note("sites_found = 1\nsites/0/bytes = %lu\nsites/0/calls = %d\n", N * PAGES * PAGE, N);
 	note("sites/0/call = munmap\nframe act_unmap\n");
 }
 
-/* The same later than the window: nothing is refilled in time. Run with a window of 20 ms. */
+/* The same later than the window: nothing is refilled in time. Runs with a window of 20 ms. */
 static void act_late(void)
 {
 	enum { N = 3, PAGES = 10 };
@@ -177,7 +183,7 @@ static void act_late(void)
 	note("given_back/bytes = %lu\n", (N + 1) * PAGES * PAGE);
 }
 
-/* Parts of a mapping that crosses blocks are given back, parts of these touched again. */
+/* Parts of a mapping that crosses blocks are given back, and parts of these touched again. */
 static void act_dontneed(void)
 {
 	enum { N = 100, PAGES = 1500 };
@@ -201,11 +207,11 @@ static void act_dontneed(void)
 	note("calls/madvise(DONTNEED)/calls = %d\ncalls/madvise(DONTNEED)/bytes = %lu\n", 2 * N,
 	     given * PAGE);
 	note("given_back/bytes = %lu\nrefilled/bytes = %lu\n", given * PAGE, again * PAGE);
-	freed(again, 2 * N); /* what was there just then */
+	freed(again, 2 * N); /* the pages that existed just then */
 	note("refilled/lower_bound = false\nlost/unfollowed_bytes = 0\n");
 }
 
-/* Lazily: what is still there is used again without a fault. */
+/* MADV_FREE: pages that still exist are used again without a fault. */
 static void act_free(void)
 {
 	enum { N = 20, PAGES = 100 };
@@ -216,7 +222,7 @@ static void act_free(void)
 		must(madvise(p, PAGES * PAGE, MADV_FREE) == 0, "madvise");
 		touch(p, PAGES);
 	}
-	/* Of what is given back for good afterwards every page is seen. */
+	/* Every page of the range is seen that is given back by DONTNEED afterwards. */
 	must(madvise(p, PAGES * PAGE, MADV_FREE) == 0, "madvise");
 	must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
 	touch(p, PAGES);
@@ -287,14 +293,14 @@ static void act_brk(void)
 		touch(p, PAGES);
 		must(brk(p) == 0, "brk");
 	}
-	/* An end that no kernel gives. */
+	/* An end that no kernel accepts. */
 	must(brk((void *)(1ul << 62)) < 0, "brk");
 	note("calls/brk/given_bytes = %lu\ngiven_back/bytes = %lu\n", N * PAGES * PAGE,
 	     N * PAGES * PAGE);
 	note("refilled/bytes = %lu\ncalls/brk/failed = 1\n", (N - 1) * PAGES * PAGE);
 }
 
-/* A mapping over a mapping gives that back without a munmap. */
+/* A mapping over a mapping gives the old one back without a munmap. */
 static void act_fixed(void)
 {
 	enum { N = 10, PAGES = 30 };
@@ -309,12 +315,12 @@ static void act_fixed(void)
 	note("refilled/bytes = %lu\naddress_reuse/maps = 1\n", N * PAGES * PAGE);
 }
 
-/* Over what is mapped in part: that part goes. */
+/* Over a range that is mapped in part: that part goes. */
 static void act_over(void)
 {
 	static const struct {
 		unsigned hole[2][2], map[2]; /* pages from, to */
-		unsigned seen, unseen;	     /* pages replaced: it is known where, or not */
+		unsigned seen, unseen;	     /* pages replaced, at known places or not */
 	} areas[] = {
 		{ { { 30, 40 } }, { 20, 35 }, 10, 0 },
 		{ { { 10, 20 } }, { 15, 40 }, 20, 0 },
@@ -356,7 +362,7 @@ static void *unmap_all(void *arg)
 	return NULL;
 }
 
-/* Over nothing, while another thread gives back just as much. */
+/* Over an empty range, while another thread gives back just as much. */
 static void act_beside(void)
 {
 	static char stack[1 << 16] __attribute__((aligned(4096)));
@@ -375,7 +381,7 @@ static void act_beside(void)
 	note("calls/mmap/given_bytes = 0\ncalls/munmap/given_bytes = %lu\n", 3 * N * PAGE);
 }
 
-/* A region is moved onto another, whole or in part. What was moved is not populated anew. */
+/* A region is moved onto another, whole or in part. Moved pages are not populated anew. */
 static void act_onto(void)
 {
 	enum { PAGES = 20 };
@@ -428,7 +434,7 @@ static void act_process_madvise(void)
 
 	touch(p, 3 * PAGES);
 	if (syscall(SYS_process_madvise, self, v, 2ul, MADV_DONTNEED, 0ul) < 0) {
-		/* Older kernels: it fails, and then nothing was given back. */
+		/* Older kernels: the call fails, and gives nothing back. */
 		touch(p, 3 * PAGES);
 		note("calls/process_madvise/failed = 1\n");
 		note("given_back/bytes = 0\nrefilled/bytes = 0\n");
@@ -459,7 +465,7 @@ static void act_fail(void)
 	note("given_back/bytes = 0\nrefilled/bytes = 0\ngiven_back/calls = 0\n");
 }
 
-/* Around a hole the kernel does what it was told to, and answers that there was one. */
+/* Around a hole the kernel carries out the call, and reports the hole. */
 static void act_hole(void)
 {
 	enum { PAGES = 30, HOLE = 10 };
@@ -475,7 +481,7 @@ static void act_hole(void)
 	note("refilled/bytes = %lu\n", (PAGES - HOLE) * PAGE);
 }
 
-/* Shared memory goes when its last mapping does, after the call: taken again is more than freed. */
+/* Shared memory goes with its last mapping, after the call: more is taken again than was freed. */
 static void act_shared(void)
 {
 	enum { N = 10, PAGES = 256 };
@@ -493,7 +499,7 @@ static void act_shared(void)
 	note("refilled/bytes >= %lu\n", N * PAGES * PAGE);
 }
 
-/* Memory that is read before it is written again: the fault that takes it is the second. */
+/* Memory that is read before it is written again: the second fault takes the memory. */
 static void act_read(void)
 {
 	enum { N = 10, PAGES = 512 };
@@ -511,7 +517,7 @@ static void act_read(void)
 	note("refilled/fresh_bytes = %lu\n", N * PAGES / 2 * PAGE);
 }
 
-/* Ranges that are only reserved do not push out what is known of others. */
+/* Ranges that are only reserved do not push out the entries of others. */
 static void act_reserve(void)
 {
 	enum { N = 20, PAGES = 10 };
@@ -533,7 +539,7 @@ static void act_reserve(void)
 	note("lost/unfollowed_bytes = %lu\n", N * bytes);
 }
 
-/* More blocks than the trace can remember: what it forgot it knows the size of. */
+/* More blocks than the trace can hold: it knows the size of what it dropped. */
 static void act_forget(void)
 {
 	enum { BLOCKS = 50000 };
@@ -547,7 +553,7 @@ static void act_forget(void)
 	}
 	for (size_t i = 0; i < BLOCKS; i++) {
 		touch(p + i * BLOCK, 1);
-		/* Each page brings a page of the tables with it: 200 MiB would stay. */
+		/* Each page brings a page of the tables: 200 MiB would stay. */
 		if (i % 1000 == 999)
 			syscall(SYS_getpid);
 	}
@@ -570,7 +576,7 @@ static void *perform(void *arg)
 	return NULL;
 }
 
-/* Areas of the threads lie in one block: they change the same words. */
+/* The areas of the threads lie in one block, so they change the same words. */
 static void act_threads(void)
 {
 	static char stacks[THREADS][1 << 16] __attribute__((aligned(64)));
@@ -592,7 +598,7 @@ static void act_threads(void)
 	     THREADS * ROUNDS * THREAD_PAGES * PAGE, THREADS * ROUNDS * THREAD_PAGES * PAGE);
 }
 
-/* How often processors were made to forget addresses, as the kernel counts it for all. */
+/* Returns how often processors had to forget addresses, by the kernel's count for all. */
 static unsigned long shootdowns(void)
 {
 	static char text[1 << 18];
@@ -628,7 +634,7 @@ static void *spin(void *arg)
 
 /*
  * Pages go while a thread of the same process runs on another processor, which has to forget them.
- * In the moment between seeing it run and madvise it may be interrupted, though seldom.
+ * The thread may be interrupted between the check that it runs and madvise, though rarely.
  */
 static void act_shootdowns(void)
 {
@@ -664,7 +670,7 @@ static void act_shootdowns(void)
 	enough = true;
 	pthread_join(thread, NULL);
 	sent = shootdowns() - before;
-	/* Whenever something else runs on the other processor, it need not be told. */
+	/* While another process runs on the other processor, no request to it is needed. */
 	if (sent < N / 2)
 		lacks("this machine sends hardly any TLB shootdowns just now\n");
 	note("tlb/shootdowns >= %d\ntlb/shootdowns <= %d\n", N / 8, N + N / 2);
@@ -672,7 +678,7 @@ static void act_shootdowns(void)
 	note("tlb/interrupts >= %d\ntlb/interrupts <= %lu\n", N / 8, sent + 16);
 }
 
-/* What the parent gave back is not the child's to refill, and the other way round. */
+/* Pages that the parent gave back are not refilled by the child, nor the other way round. */
 static void act_fork(void)
 {
 	enum { PAGES = 50 };
@@ -703,7 +709,7 @@ static void act_fork(void)
 	note("processes/1/born = forked\nprocesses/1/pid = %d\nprocesses/1/ended = true\n", pid);
 }
 
-/* Children that give back by one path: it is one, though they are many and soon gone. */
+/* Children that give back by one path: there is one site, for many short-lived processes. */
 static void act_crowd(void)
 {
 	enum { N = 60, PAGES = 8 };
@@ -741,7 +747,7 @@ static void act_throng(void)
 	note("lost/processes >= %d\n", N - ROOM);
 }
 
-/* What a child gives back of an address space that it shares is its parent's to take again. */
+/* What a vfork child gives back of the shared address space, its parent takes again. */
 static void act_vfork(void)
 {
 	enum { N = 20, PAGES = 50 };
@@ -779,8 +785,8 @@ static void act_regions(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
-	const char *faults; /* how those of the trace compare with those the kernel counts */
-	bool loses;	    /* processes, as many as it says itself */
+	const char *faults; /* how the trace's faults compare with the kernel's count */
+	bool loses;	    /* processes, as many as the trace itself reports */
 } acts[] = {
 	{ "unmap", act_unmap, "=" },
 	{ "late", act_late, "=" },
@@ -793,7 +799,7 @@ static const struct {
 	{ "over", act_over, "=" },
 	{ "onto", act_onto, "=" },
 	{ "beside", act_beside, "=" },
-	{ "populate", act_populate, "<=" }, /* pages made by a call are no fault */
+	{ "populate", act_populate, "<=" }, /* pages made by a call are no faults */
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
 	{ "shared", act_shared, "=" },
@@ -824,10 +830,12 @@ int main(int argc, char **argv)
 		act++;
 	if (argc < 2 || act == ACTS)
 		return argc != 1;
-	/* khugepaged makes pages too, whenever it likes. */
+	/* khugepaged makes pages too, at any time. */
 	if (strcmp(argv[1], "thp") != 0)
 		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	/* All code, data and stack now, so that nothing faults later but what an act maps. */
+	/*
+	 * Brings all code, data and stack into memory, so that later only an act's mappings fault.
+	 */
 	if (mlockall(MCL_CURRENT) < 0 || munlockall() < 0)
 		lacks("memory cannot be locked here\n");
 	out("ready\n", 6);

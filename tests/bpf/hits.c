@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Attaches to each probe of a library in this very process, by libbpf as any tracer would, works on
- * that library, and compares the hits and their arguments with the library's own counters. Run by
+ * Attaches to each probe of a library in this process, by libbpf as any tracer would, uses the
+ * library, and compares the hits and their arguments with the library's own counters. Run by
  * tests/bpf/probes.test with the library preloaded; its path is the argument.
  */
 #include <bpf/libbpf.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What hits.bpf.c and hits.c agree on. */
+/* The contract between hits.bpf.c and hits.c. */
 #ifndef HAK_TEST_HITS_H
 #define HAK_TEST_HITS_H
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A program with a leak, for tests/bpf/profile.test: each line on stdin lets it serve 20,000
- * requests, of which each keeps a block of 200 bytes and frees one of 1,000 that it used. It
- * answers with a line. To a linker two of its functions are C++, in C that needs no compiler for
- * it. Its name and that of another function are such as would break a document: control bytes, half
- * a character, markup, and more than fits into a bar.
+ * A program with a leak, for tests/bpf/profile.test. For each line on stdin it serves 20,000
+ * requests, of which each keeps a block of 200 bytes and frees a block of 1,000 that it used; then
+ * it answers with a line. Two of its functions have names that a linker takes for C++; in C this
+ * needs no C++ compiler. Its own name and that of another function would break a document: control
+ * bytes, half a character, markup, and more than fits into a bar.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ __attribute__((noinline)) static char *compose(void)
 	return text;
 }
 
-/* A name of a few hundred letters that says what fills a gigabyte: each parameter is twice as long
+/* A name of a few hundred letters whose expansion fills a gigabyte: each parameter is twice as long
  * as the one before. */
 #define DISTENDED                                                                \
 	"_Z7distend1AIiiES_IS0_S0_ES_IS1_S1_ES_IS2_S2_ES_IS3_S3_ES_IS4_S4_E"     \

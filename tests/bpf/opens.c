@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is opened when the files of a process are looked at, by hak_symbols_open() and
- * hak_open_mapped(), is what the process has decided: only regular files below its own root, or
- * those it maps, may be. inotify tells of every open that is one: O_PATH is none.
+ * hak_symbols_open() and hak_open_mapped() open files that the process chooses. They may open
+ * regular files only, below the process's own root or mapped by it. inotify reports every real
+ * open; O_PATH is none.
  */
 #include <err.h>
 #include <errno.h>
@@ -33,9 +33,9 @@ int main(int argc, char **argv);
 
 /* -- the process ------------------------------------------------------------------------------- */
 struct target {
-	const char *maps;	      /* a file; all of it is mapped */
-	int (*prepare)(const char *); /* done by the process, with that name, when it is mapped */
-	const char *watched;	      /* what must not be opened, by a name in this root */
+	const char *maps;	      /* a file, mapped as a whole */
+	int (*prepare)(const char *); /* called by the process, with that name, once it is mapped */
+	const char *watched;	      /* a file that must not be opened, by a name in this root */
 };
 
 static void *map(const char *path)
@@ -53,7 +53,7 @@ static void *map(const char *path)
 	return at;
 }
 
-/* It waits until it is ended; -1: it could not be prepared. */
+/* Starts the process, which waits until it is ended; -1: it could not be prepared. */
 static pid_t start(const struct target *t, uint64_t *ret_at)
 {
 	int ready[2];
@@ -106,8 +106,8 @@ static bool opened(int fd)
 	return read(fd, events, sizeof(events)) > 0;
 }
 
-/* Its files are looked at, and a name is asked for, which takes debug information; whether that of
- * main() in a copy of this program is known. */
+/* Opens the files of the process and looks up a name, which needs debug information. Returns
+ * whether main() in a copy of this program is found. */
 static bool look(const struct target *t)
 {
 	struct hak_symbols *symbols;
@@ -153,12 +153,12 @@ static void check_devices(void)
 	}
 	close(fd);
 	look(&(struct target){ "device", NULL, "same" });
-	/* Removed, it is looked for where it is mapped. */
+	/* The file was removed, so it is opened through the mapping. */
 	look(&(struct target){ "device", unlink, "same" });
 }
 
 /* -- links that lead out of the process's root ------------------------------------------------- */
-/* In its root there is a link by the name of what it maps, and nothing at its end. */
+/* Puts a link into its root, by the name of the file that it maps, which leads nowhere. */
 static int cover(const char *maps)
 {
 	char path[HERE + 64];
@@ -183,7 +183,9 @@ static void check_links(void)
 }
 
 /* -- names in files ---------------------------------------------------------------------------- */
-/* A copy of this program with a section that names the secret, from /usr/lib/debug upwards. */
+/*
+ * Makes a copy of this program with a section that names the secret, from /usr/lib/debug upwards.
+ */
 static bool make(const char *file, const char *strip, const char *section)
 {
 	char command[4 * HERE];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A profile of a process that returns to another address each time: how many stacks, addresses and
- * names there are is the process's choice, and neither taking them nor any way to show them may
- * take longer than it has samples. Sums stay true; what has no room for its stack is counted. Names
- * that take long are given up. The process, its files and the sampler are made up here.
+ * A profile of a process that returns to another address each time. The process decides how many
+ * stacks, addresses and names there are; taking or showing them must not take longer for that. Sums
+ * stay true, and samples without room for their stack are counted. Names that take long are given
+ * up. The test plays the process, its files and the sampler.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +13,13 @@
 #include "hakmemctl/profile/profile.h"
 #include "tests/check.h"
 
-/* What profile_stacks.c keeps at most. */
+/* The limits of profile_stacks.c. */
 enum { STACKS = 32768, FRAMES = 524288, PLACES = 65536 };
 enum { SAMPLES = 400000, DEPTH = 12 };
 
 static unsigned shape; /* of the stacks: see hak_symbols_unwind() */
 static size_t depth = DEPTH;
-static unsigned naming_us; /* that a name takes */
+static unsigned naming_us; /* time that a name takes */
 static char names[1 << 20][16];
 
 /* -- what is made up --------------------------------------------------------------------------- */
@@ -108,7 +108,7 @@ static void take(struct profile *p, uint64_t samples)
 	       p->sums[PROFILE_ALLOC].bytes);
 }
 
-/* How many bytes the way to show it makes. */
+/* Returns how many bytes a way of showing the profile writes. */
 static size_t show(const struct profile *p, int (*way)(const struct profile *p, FILE *to))
 {
 	char *text = NULL;
@@ -173,7 +173,7 @@ static void two_for_each(void)
 	check(2, DEPTH, 100, 0);
 }
 
-/* One stack more is for all others where there are too many stacks, frames or addresses. */
+/* With too many stacks, frames or addresses, one more stack stands for all others. */
 static void too_many_stacks(void)
 {
 	check(1, DEPTH, STACKS + 1, SAMPLES - STACKS);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: whales
- * For each line that it reads it allocates, fills and frees blocks of some MiB, first one at a
- * time, then more at a time than region.evict_bytes of the test lets stay; and answers "done".
+ * usage: whales For each line on stdin it allocates, fills and frees blocks of some MiB, first one
+ * at a time, then more at a time than the test's region.evict_bytes lets stay; then it prints
+ * "done".
  */
 #include <stdlib.h>
 #include <unistd.h>
