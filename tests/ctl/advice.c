@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rules of hakmemctl advise: for each, figures from which it and no other speaks, the value it
- * gives, and changes of one figure each that silence it; figures that no process can have, of which
- * nothing may come but silence or a value in range; ids.
+ * The rules of hakmemctl advise. For each rule: figures for which it and no other gives advice, the
+ * value that it advises, and changes of one figure each that silence it. Also: impossible figures,
+ * for which only silence or a value in range is allowed; and ids.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -19,11 +19,11 @@
 	 HAK_TID_##sym * sizeof(struct advice_setting) + offsetof(struct advice_setting, value))
 
 struct one {
-	size_t at; /* 0 ends a list: of no figure below, span_ns is the first */
+	size_t at; /* 0 ends a list, because span_ns is first and belongs to none */
 	uint64_t value;
 };
 
-/* Beyond what calm() says. */
+/* Differences from calm(). */
 static const struct {
 	const char *rule, *tunable; /* "": a purge */
 	uint64_t value;
@@ -173,7 +173,7 @@ static void set(struct advice_figures *f, const struct one *one)
 	memcpy((char *)f + one->at, &one->value, sizeof(one->value));
 }
 
-/* Which rules speak, a bit each; the last that does in *ret. */
+/* Returns the rules that give advice, a bit each; *ret is the advice of the last. */
 static unsigned who_speaks(const struct advice_figures *f, struct advice *ret)
 {
 	unsigned mask = 0;
@@ -230,7 +230,7 @@ static void check_cases(void)
 	EXPECT(all == (1u << advice_rules_n) - 1, "a rule without a case: %#x", all);
 }
 
-/* A process may count what it likes, and its tunables may be any number. */
+/* A process may publish any counts, and any numbers as its tunables. */
 static void check_nonsense(void)
 {
 	static const uint64_t odd[] = { 0, 1, 1000, 1ull << 32, 1ull << 63, UINT64_MAX };
@@ -245,7 +245,7 @@ static void check_nonsense(void)
 			words[i] = odd[(seed >> 33) % 6];
 		}
 		memcpy(&f, words, sizeof(f));
-		f.span_ns = round % 2 ? 5000000000 : 1000000; /* by our own clock */
+		f.span_ns = round % 2 ? 5000000000 : 1000000; /* by hakmemctl's own clock */
 		for (unsigned i = 0; i < ADVICE_SETTINGS; i++)
 			f.setting[i] =
 				(struct advice_setting){ true, false, f.setting[i].value, 0 };
@@ -277,7 +277,7 @@ static void check_ids(void)
 			       advice_rules[j].name);
 		}
 	}
-	/* People write them down: they are the same tomorrow. */
+	/* Users write ids down, so they must stay the same. */
 	advice_id(&advice_rules[0], "web.service", id);
 	EXPECT(strcmp(id, "8f59677b") == 0, "the id is %s", id);
 }

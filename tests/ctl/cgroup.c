@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control/cgroup: units and slices from /proc/PID/cgroup as the three layouts write it, and from
- * what a stranger may have named a control group.
+ * control/cgroup: units and slices from /proc/PID/cgroup, as the three layouts write it and with
+ * hostile names of control groups.
  */
 #include <string.h>
 #include <unistd.h>
@@ -106,7 +106,7 @@ static void below(void)
 	EXPECT(!hak_cgroup_below(&groups, "/"), "what lies nowhere");
 }
 
-/* Everything too long is nothing, and never a neighbour's memory. */
+/* Names that are too long count as absent, and nothing behind them is read. */
 static void long_names(void)
 {
 	char text[4096], path[HAK_CGROUP_BYTES], unit[HAK_UNIT_NAME_BYTES];

@@ -22,7 +22,9 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* A memfd at the lowest free number from 256 on, as the library has that of its tunables. */
+/*
+ * Makes a memfd at the lowest free number from 256 on, where the library has that of its tunables.
+ */
 static int make_memfd(const char *name, size_t bytes, void **map)
 {
 	int low = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), fd;
@@ -91,7 +93,7 @@ static void describe_tunables(struct fake *f)
 	}
 }
 
-/* `bytes` at *end, rounded up to 64. */
+/* Returns a place for `bytes` at *end, rounded up to 64. */
 static uint32_t place(size_t *end, size_t bytes)
 {
 	size_t at = *end;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process's side of the segment without an allocator: tests fabricate segments with it, good
- * and bad ones, and play the process that answers. Made from abi.h and the tables alone, so
- * that it also tells whether those suffice to write a library by.
+ * The process's side of the segment without an allocator. Tests fabricate valid and invalid
+ * segments with it, and play the process that answers. It is made from abi.h and the tables alone,
+ * so it also shows whether those suffice to write a library.
  *
  * Failures of the fake itself end the test.
  */
@@ -30,15 +30,15 @@ struct fake {
 	struct hak_tune *tune;
 };
 
-/* Both memfds, mapped and filled in for this process, not sealed yet. */
+/* Makes both memfds, mapped and filled in for this process, not sealed yet. */
 void fake_create(struct fake *f);
 void fake_seal(struct fake *f);
 
-/* Applies the tune page if its generation moved, as libhakmem/share/tune.c does. True if something
- * was applied. */
+/* Applies the tune page if its generation moved, as libhakmem/share/tune.c does. Returns true if
+ * something was applied. */
 bool fake_apply(struct fake *f);
 
-/* Answers the last purge request, if it was not answered yet: true if it was answered. */
+/* Answers the last purge request unless it was answered already. Returns true if it did. */
 bool fake_answer(struct fake *f, uint64_t bytes, uint64_t ns);
 
 struct hak_heap_block *fake_heap(struct fake *f, unsigned i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * forbid ERRNO COMMAND...: the command without openat2(), which answers that errno as it does in an
+ * forbid ERRNO COMMAND...: runs the command without openat2(), which fails with that errno as in an
  * old kernel (ENOSYS) or an old sandbox (EPERM).
  */
 #include <err.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control/reader.h: what never answers costs a bounded time, and nobody else anything. A FIFO
- * stands for a file of a process that holds its lock: opening it sleeps until it is killed.
+ * control/reader.h: a call that never returns costs a bounded time, and delays no other process. A
+ * FIFO stands for a file of a process that holds its lock: opening it sleeps until it is killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #define MS    1000000
 #define LINES 3000u /* of maps: several pieces */
 
-static int held, ours; /* folders: one in which nothing answers; ours in /proc */
+static int held, ours; /* folders: one in which no open returns; this process's in /proc */
 
 static int count(const struct hak_mapping *map, void *arg)
 {
@@ -45,7 +45,7 @@ static void check_each(const char *when)
 	EXPECT(hak_reader_open(held, "mem", O_RDONLY) == -ETIME, "opening, %s", when);
 }
 
-/* What others can be asked meanwhile. */
+/* Checks that other processes can be asked meanwhile. */
 static void check_ours(const char *when)
 {
 	static const char word[] = "a word in our memory";
@@ -78,7 +78,7 @@ static void check_budget(void)
 	EXPECT(!hak_budget_spent(), "a budget that is larger than a wait");
 	check_each("with a budget");
 	EXPECT(hak_budget_leave(&budget), "the piece was put off");
-	/* One was waited for; those behind it were not even asked. */
+	/* One call was waited for; those behind it were not even made. */
 	EXPECT(hak_processor_ns() - before >= 100 * MS, "%lld ns were charged",
 	       (long long)(hak_processor_ns() - before));
 
@@ -98,7 +98,7 @@ static void check_budget(void)
 	free(s);
 }
 
-/* Pieces of the text meet within lines. */
+/* Pieces of the text end within lines. */
 static void check_long(const char *folder)
 {
 	char path[64], line[128];
@@ -126,7 +126,7 @@ static void check_long(const char *folder)
 	close(fd);
 }
 
-/* The one that was made last: one before it may be ending. 0: there is none. */
+/* Returns the child that was made last, because an earlier one may be ending. 0: there is none. */
 static pid_t last_child(pid_t of)
 {
 	char path[64], text[128], *at = text, *end;
@@ -153,7 +153,7 @@ static void wait_for_end(pid_t pid)
 	close(procfd);
 }
 
-/* The reader and its keeper are killed by others, as for want of memory. */
+/* Reader and keeper are killed from outside, as for want of memory. */
 static void check_killed(void)
 {
 	pid_t keeper = last_child(getpid()), reader = last_child(keeper);
@@ -165,7 +165,7 @@ static void check_killed(void)
 	kill(reader, SIGKILL);
 	EXPECT(hak_each_mapping(ours, count, &n) == -ETIME, "by a killed reader");
 	check_ours("after that");
-	/* The reader goes with its keeper. */
+	/* The reader ends with its keeper. */
 	reader = last_child(keeper);
 	kill(keeper, SIGKILL);
 	wait_for_end(reader);
@@ -174,7 +174,7 @@ static void check_killed(void)
 	check_ours("after that, too");
 }
 
-/* Parent and child ask at once. */
+/* Parent and child ask at the same time. */
 static void check_fork(void)
 {
 	int failures = expectations_failed, status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A controller that does nothing but be there: attaches to the process of that pid as one that can
- * page out, says "ready", and detaches by ending when its stdin does.
+ * A controller that is only attached: attaches to the process of that pid as a controller that can
+ * page out, prints "ready", and detaches by ending when its stdin does.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that lie to the administrator. Each case is a process of its own that shows a segment
- * with one thing wrong; the reader must answer with the right error and a reason, must not crash,
- * and must not wait for anything. An alarm ends a reader that does.
+ * Processes that show the administrator false segments. In each case a process shows a segment with
+ * one fault. The reader must return the right error and a reason, must not crash, and must not
+ * wait. An alarm ends a reader that waits.
  */
 #include <err.h>
 #include <errno.h>
@@ -27,7 +27,7 @@
 
 enum { READER_SECONDS = 20 };
 
-/* One liar. The functions run in its process; afterwards it waits to be killed. */
+/* One faulty process. The functions run in it; afterwards it waits to be killed. */
 struct liar {
 	const char *name;
 	void (*before_seal)(struct fake *f);
@@ -35,7 +35,7 @@ struct liar {
 	int error; /* of hak_segment_open() */
 	const char *says;
 	bool no_seals;
-	bool of_file; /* seen by those alone who can open the memfd, root */
+	bool of_file; /* only a reader that can open the memfd, root, sees the fault */
 };
 
 /* -- lies about the content -------------------------------------------------------------------- */
@@ -131,7 +131,7 @@ static void fifo_at(int fd)
 
 LIE(fifo, fifo_at(f->stats_fd))
 
-/* Of the same name, with the same content even, but not what is mapped. */
+/* It has the same name and even the same content, but is not what is mapped. */
 static void swapped(struct fake *f)
 {
 	struct fake other;
@@ -176,7 +176,10 @@ static void endless_maps(struct fake *f __attribute__((unused)))
 	fd = open("f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, 4096) < 0)
 		err(99, "file");
-	/* Downwards from the top as the kernel does it, so all of these come before the segment. */
+	/*
+	 * Downwards from the top, in the kernel's order, so that all of these come before the
+	 * segment.
+	 */
 	for (int i = 0; i < 6000; i++)
 		if (mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED)
 			err(99, "mmap");
@@ -240,7 +243,7 @@ static const struct liar liars[] = {
 };
 
 /* -- the reader -------------------------------------------------------------------------------- */
-/* A process that shows the liar's segment; returns when the lie is in place. */
+/* Starts a process that shows the faulty segment; returns when it is ready. */
 static pid_t start(const struct liar *liar)
 {
 	int ready[2];
@@ -315,8 +318,8 @@ static struct hak_segment *open_good(pid_t pid)
 }
 
 /*
- * The mapping is what counts, not what a descriptor of that number shows. Where the descriptor
- * shows something else, the mapping itself is opened, for which one must be root.
+ * The mapping decides, not what a descriptor of that number shows. Where the descriptor shows
+ * something else, the mapping itself is opened, which only root may do.
  */
 static void descriptors(void)
 {
@@ -347,8 +350,8 @@ static void descriptors(void)
 	}
 }
 
-/* Figures that cannot be true are shown as they are, or held within bounds; nothing is read beyond
- * the segment. */
+/* Impossible figures are shown unchanged, or held within bounds; nothing is read beyond the
+ * segment. */
 static void wild_figures(struct fake *f)
 {
 	f->ack->heaps_populated = 0xffffffff;
@@ -465,7 +468,7 @@ static void tune_pages(void)
 	}
 }
 
-/* An answer that stays half-written for ever, and one to a request of the future. */
+/* An answer that stays half-written, and one to a request of the future. */
 static void half_answer(struct fake *f)
 {
 	f->ack->answer[1] = (struct hak_purge_answer){ .seq = 3, .id = 1, .bytes = 1 };
@@ -582,7 +585,10 @@ static void page_out(void)
 	hak_segment_close(seg);
 	stop(pid);
 
-	/* What it published is of a program that it no longer is: it maps no segment. */
+	/*
+	 * The published ranges belong to a program that the process no longer runs: it maps no
+	 * segment.
+	 */
 	pid = start(&liar);
 	seg = open_good(pid);
 	seg->stats_ino = UINT64_MAX;
@@ -593,7 +599,7 @@ static void page_out(void)
 	stop(pid);
 }
 
-/* A child that has not made its own segment yet, for real. */
+/* A real child that has not made its own segment yet. */
 static void real_child(void)
 {
 	const struct liar parent = { "parent" };
@@ -630,7 +636,7 @@ static void real_child(void)
 	close(f.tune_fd);
 }
 
-static uint64_t *mended; /* at the second look; NULL: nothing is */
+static uint64_t *mended; /* corrected at the second look; NULL: nothing is */
 static uint64_t good_word;
 static unsigned pauses;
 
@@ -642,7 +648,10 @@ int nanosleep(const struct timespec *request, struct timespec *remain)
 	return 0;
 }
 
-/* A process may be making its segment just now: a bad one is looked at twice, a good one once. */
+/*
+ * A process may be making its segment at that moment: a bad one is looked at twice, a good one
+ * once.
+ */
 static void second_look(void)
 {
 	struct fake f;

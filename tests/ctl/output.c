@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What root writes where another user prepared the place: hak_output() over files of every mode
- * with links, descriptors and mappings held, over links, FIFOs and devices. Nothing may block, lead
- * to another file, or leave the other user more than the right to read; and what is root's own goes
- * on working, /dev/stdout and its like included.
+ * Files that root writes where another user prepared the place: hak_output() over files of every
+ * mode with links, descriptors and mappings held, over links, FIFOs and devices. It must not block,
+ * lead to another file, or leave the other user more than the right to read. Root's own files go on
+ * working, including /dev/stdout and similar names.
  */
 #include <err.h>
 #include <errno.h>
@@ -58,7 +58,7 @@ static void folder(const char *path, uid_t uid, mode_t mode)
 		err(99, "%s", path);
 }
 
-/* In a process of that user; what `run` answers. */
+/* Runs `run` in a process of that user; returns its result. */
 static int as_user(int (*run)(const void *arg), const void *arg)
 {
 	pid_t pid;
@@ -96,7 +96,7 @@ static void check_no_remains(const char *path)
 }
 
 /* -- over a file of another user --------------------------------------------------------------- */
-/* An ACL with all for the user: as the kernel keeps it in an attribute. */
+/* Grants the user all rights by an ACL, in the attribute where the kernel keeps it. */
 static int grant(const char *path, const char *attribute)
 {
 	const struct {
@@ -134,7 +134,7 @@ static void write_over(mode_t mode, bool acl)
 	EXPECT(as_user(prepare_file, &mode) == 0, "the file was not prepared");
 	if (acl && grant("user/out", "system.posix_acl_access") < 0)
 		err(99, "an ACL");
-	/* Held as the user's processes would: a descriptor and a mapping that write. */
+	/* Held as the user's processes would hold it: a descriptor and a mapping that write. */
 	held.fd = open("user/out", O_RDWR);
 	held.map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, held.fd, 0);
 	if (held.map == MAP_FAILED || fstat(held.fd, &st) < 0)
@@ -185,11 +185,11 @@ static void check_modes(void)
 /* -- where a path leads ------------------------------------------------------------------------ */
 struct way {
 	const char *path;
-	const char *link; /* what is put there first, by `by`; NULL: nothing */
-	const char *at;	  /* the link itself, where it is not the path */
+	const char *link; /* put there first, by `by`; NULL: nothing */
+	const char *at;	  /* the link itself, if it is not the path */
 	uid_t by;
 	int want;
-	const char *lands; /* where the text is then; NULL: nowhere */
+	const char *lands; /* where the text is afterwards; NULL: nowhere */
 };
 
 static const struct way ways[] = {
@@ -261,7 +261,7 @@ static void check_ways(void)
 	EXPECT(hak_output(path, text, 1, why) == -ENAMETOOLONG, "300 letters");
 }
 
-/* A folder that the user exchanges for a link, again and again, while root writes below it. */
+/* The user exchanges a folder for a link, repeatedly, while root writes below it. */
 static void check_swaps(void)
 {
 	char why[HAK_WHY_TEXT];
@@ -326,7 +326,7 @@ static void check_specials(void)
 		if (chown(s->path, s->owner, s->owner) < 0)
 			err(99, "%s", s->path);
 		r = hak_output(s->path, text, strlen(text), why);
-		/* A sandbox may forbid to open devices. */
+		/* A sandbox may forbid opening devices. */
 		EXPECT(r == s->want || (S_ISCHR(s->kind) && s->owner == 0 && r == -EACCES),
 		       "%s, kind %o of %u: %d, not %d: %s", s->path, s->kind, s->owner, r, s->want,
 		       why);
@@ -388,7 +388,7 @@ static void check_descriptors(void)
 	out = dup(1);
 	dup2(pipes[1], 1);
 	check_descriptor("/dev/stdout", 1, pipes[0]);
-	/* Behind what is there, as with >>; and what this program has printed comes first. */
+	/* Behind the existing text, as with >>; text that this program printed comes first. */
 	put("root/target", "before ", 0600);
 	fd = open("root/target", O_WRONLY | O_APPEND);
 	dup2(fd, 1);
@@ -428,7 +428,7 @@ static int check_as_user(const void *path)
 	return -hak_output_check(path, why);
 }
 
-/* What fails at the end leaves nothing. */
+/* A write that fails at the end leaves nothing. */
 static void check_failure(void)
 {
 	int fd = open("root", O_PATH | O_DIRECTORY);
@@ -457,7 +457,9 @@ static void check_unprivileged(void)
 enum { HERE = 512 };
 static char here[HERE];
 
-/* In a mount namespace where inner is another folder, with a link and a file; it stands in it. */
+/*
+ * In a mount namespace where inner is another folder, with a link and a file; the process is in it.
+ */
 static void enter_elsewhere(int ready)
 {
 	char to[HERE + 32];
@@ -540,8 +542,8 @@ static void check_proc(void)
 }
 
 /* -- where owners have no number --------------------------------------------------------------- */
-/* In a user namespace with that map. 0: as it must be; 77: there is none; else the row that failed.
- */
+/* In a user namespace with that map. Returns 0: correct; 77: there is none; otherwise the row that
+ * failed. */
 static int run_unknown(const void *map)
 {
 	static const struct {
@@ -566,7 +568,7 @@ static int run_unknown(const void *map)
 		if (r != rows[i].want || (r < 0 && !strstr(why, "not known")))
 			return 1 + (int)i;
 	}
-	/* Links in / are root's, whatever his number. */
+	/* Links in / are root's, whatever number root has. */
 	r = lstat("/bin", &bin) == 0 && S_ISLNK(bin.st_mode) ? hak_output_check("/bin/x/y", why)
 							     : -ENOENT;
 	return r == -ENOENT ? 0 : 50;
@@ -588,7 +590,7 @@ static void check_unknown(void)
 		else
 			EXPECT(r == 0, "user namespace \"%s\": row %d", maps[i], r);
 	}
-	/* Where all have a number, 65534 is a user like others. */
+	/* Where all users have a number, 65534 is a user like others. */
 	EXPECT(chown("stranger", 65534, 65534) == 0 && setresuid(65534, 65534, 0) == 0,
 	       "uid 65534");
 	EXPECT(hak_output_check("stranger/none", why) == 0, "a folder of 65534's: %s", why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process with a fabricated segment that answers, for tests of readers and of hakmemctl: every
- * counter is 1000 + its id, twice that where two heaps have it. Says "ready" on stdout.
+ * A process with a fabricated segment that answers, for tests of readers and of hakmemctl. Every
+ * counter is 1000 + its id, twice that where two heaps have it. Prints "ready".
  */
 #include <linux/futex.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reader in few lines, to be compiled against older and newer tables: prints what the segment of
- * a process holds, by the segment's own names, then sets two tunables by name.
+ * A small reader, to be compiled against older and newer tables. It prints the content of a
+ * process's segment, by the segment's own names, then sets two tunables by name.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What must hold of the tables and the compiler cannot see: the content of their strings.
- */
+/* Properties of the tables that the compiler cannot see: the content of their strings. */
 #include <string.h>
 
 #include "control/abi/schema.h"
 #include "tests/check.h"
 
-/* lower.case_words.with_dots; anything else would need quoting somewhere. */
+/* lower.case_words.with_dots; other names would need quoting somewhere. */
 static int is_name(const char *name)
 {
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.") == strlen(name) &&

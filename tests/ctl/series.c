@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Series of metrics: nobody keeps others from having one by inventing names, what makes room loses
- * nothing that was counted, and what was saved is read back within the same bounds.
+ * Series of metrics: invented names do not keep other processes from having a series, making room
+ * loses no count, and saved series are read back within the same bounds.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,7 @@ static char *text(void)
 	return out;
 }
 
-/* The sum of that sample over all series whose labels begin like that; and how many those are. */
+/* Returns the sum of that sample over all series whose labels begin so; *n is their number. */
 static unsigned long sum(const char *sample, const char *unit, const char *command, size_t *n)
 {
 	char head[256], *all = text(), *rest = all, *line;
@@ -103,7 +103,7 @@ static void check_ended_names(void)
 	sum_is(PROCESSES, "web.service", "web", 1);
 }
 
-/* The same, and all live. */
+/* The same, but all stay alive. */
 static void check_living_names(void)
 {
 	char name[32];
@@ -119,7 +119,7 @@ static void check_living_names(void)
 	sum_is(PROCESSES, "web2.service", "web", 1);
 }
 
-/* Units that come and go; and such that stay. */
+/* Units that come and go, and units that stay. */
 static void check_units(void)
 {
 	char name[32];
@@ -144,14 +144,14 @@ static void check_units(void)
 	EXPECT(sum(PROCESSES, "", "other", &n) > 1000, "what has no place is other");
 }
 
-/* The unit's own name, for those who know it from elsewhere; in a label a backslash is two. */
+/* The label is the unit's own name, as other sources have it; in a label a backslash is doubled. */
 static void check_names(void)
 {
 	begin("w\\x2dx.service", "a\nb");
 	sum_is(PROCESSES, "w\\\\x2dx.service", "a\\\\x0ab", 1);
 }
 
-/* As an older version may have saved them: more of a unit than there are places. */
+/* More series of a unit than there are places, as an older version may have saved them. */
 static void check_load(void)
 {
 	struct hak_figures *to = NULL;
@@ -166,7 +166,7 @@ static void check_load(void)
 	sum_is(PURGES, "", NULL, 600);
 }
 
-/* One after the other: each counts on what the one before it has left. */
+/* Processes follow each other: each counts on from what the one before it left. */
 static void sums_over_a_life(void)
 {
 	check_ended_names();

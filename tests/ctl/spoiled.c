@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process with a segment of the test's own (fake.h) whose figures agree with each other, but for
- * one relation, for hakmemctl check to find.
+ * A process with a segment of the test's own (fake.h). Its figures agree with each other, except
+ * for one relation, which hakmemctl check must find.
  *
- *	spoiled		prints the names of all relations, a line each
- *	spoiled NAME	breaks that relation, or none if NAME is "none"; says "ready" and waits for
- *			the end of stdin
- * With a second argument the process looks like a child of fork(), as well.
+ * 	spoiled		prints the names of all relations, a line each
+ * 	spoiled NAME	breaks that relation, or none if NAME is "none"; prints "ready" and waits
+ * 			for the end of stdin
+ * With a second argument the process also looks like a child of fork().
  */
 #include <err.h>
 #include <poll.h>
@@ -241,7 +241,7 @@ static void purge_answers(struct fake *f)
 	f->ack->answer[1].id = 17;
 }
 
-/* A value that is in force while another is asked for: what its layer holds is not known. */
+/* A value is in force while another is requested: the value of its layer is unknown. */
 static void ranges(struct fake *f)
 {
 	f->ack->value[PENDING].value = f->tunable[PENDING].max + 1;
@@ -313,7 +313,7 @@ static void spoil(struct fake *f, const char *name)
 		errx(2, "there is no relation \"%s\"", name);
 }
 
-/* What is to fall does so until the end of stdin. */
+/* A counter that must fall does so until the end of stdin. */
 static void wait_for_end(struct fake *f)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };

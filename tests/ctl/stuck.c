@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * control/reader.c, when a reader cannot be killed: no process of the account for which that reader
- * worked is looked at until it is gone, and processes of others are. A child that waits stands for
- * the reader.
+ * worked is looked at until the reader is gone; processes of other accounts are. A child that waits
+ * stands for the reader.
  */
 #include "control/reader.c"
 #include "tests/check.h"
@@ -13,7 +13,7 @@ enum { MS = 1000000, STUCK = 4001000, OTHER = 4001003 };
 
 static int ours;
 
-/* What reading our own stat brings, in a share of the account's. */
+/* Returns the result of reading this process's own stat, in a share of the account. */
 static int read_for_account(uid_t account)
 {
 	struct hak_shares s = { .pass_ns = 300 * MS, .user_ns = 300 * MS, .piece_ns = 300 * MS };
@@ -54,7 +54,10 @@ static void one_account(void)
 	EXPECT(!r_.stuck[READERS - 1].is_set, "its place is free");
 }
 
-/* One that is given up is noted for its account, and costs it nothing once it is dead. */
+/*
+ * A reader that was given up is noted for its account, and costs the account nothing once it is
+ * dead.
+ */
 static void given_up(void)
 {
 	struct hak_shares s = { .pass_ns = 900 * MS, .user_ns = 900 * MS, .piece_ns = 900 * MS };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers with units: what is accepted, what is refused and why, and that what is printed reads
- * back the same.
+ * Numbers with units: what is accepted, what is refused and why, and that printed values read back
+ * the same.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -156,7 +156,7 @@ static void durations(void)
 	EXPECT(hak_duration_parse("9999999999999d", &ns, why) == -ERANGE, "much too long");
 }
 
-/* What get prints, set takes: over values around every power of two, for every tunable there is. */
+/* set takes what get prints: values around every power of two, for every tunable. */
 static void round_trip(const struct hak_spec *spec, uint64_t value)
 {
 	char text[HAK_VALUE_TEXT], why[HAK_WHY_TEXT];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program for hakmemctl to look at. It does one thing, says "ready" on stdout, and then obeys
- * stdin, one letter a line: w works (allocates and frees a little of everything), m allocates and
- * frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, c
- * starts four threads that allocate, reallocate and free blocks of all sizes, also each other's,
- * for ever, v changes its own tunables for some seconds, f goes on as a copy of itself, made by
+ * A program for hakmemctl to look at. It allocates what its arguments say, prints "ready", and then
+ * obeys stdin, one letter a line: w works (allocates and frees a little of everything), m allocates
+ * and frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, c
+ * starts four threads that for ever allocate, reallocate and free blocks of all sizes, also each
+ * other's, v changes its own tunables for some seconds, f goes on as a copy of itself, made by
  * fork, q ends. Between letters it sleeps.
  *
  *	workload [BLOCKS SIZE [WHALES]]
@@ -43,7 +43,7 @@ static void whales(long n)
 	}
 }
 
-/* 32 MiB that were really used, free and not given back. */
+/* 32 MiB that were really used, are free, and were not given back. */
 static void dirty(void)
 {
 	enum { N = 16 };
@@ -77,7 +77,7 @@ static void change_values(void)
 
 static _Atomic(void *) passed[256]; /* from thread to thread */
 
-/* Of a random size, with as many of 16 bytes as of a megabyte. */
+/* Returns a block of random size; sizes of 16 bytes are as frequent as those of a megabyte. */
 static void *some_block(uint64_t *random, void *old)
 {
 	*random = *random * 6364136223846793005 + 1442695040888963407;
@@ -98,7 +98,7 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-/* The parent waits for the copy, and ends as it did. */
+/* The parent waits for the copy, and ends as the copy did. */
 static void become_copy(void)
 {
 	pid_t pid = fork();

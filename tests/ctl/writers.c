@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writing tunables and purge requests, against a process that plays the library's part: it sleeps
- * in the futex of the tune page and applies what it finds. What it saw it reports in counters of
- * its own segment.
+ * in the futex of the tune page and applies the changes. It reports what it saw in counters of its
+ * own segment.
  */
 #include <err.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ static void serve(struct fake *f)
 
 		busy = fake_answer(f, 12345, 678) || busy;
 		if (f->ack->value[SLOT].origin == HAK_ORIGIN_ADMIN && busy) {
-			/* The copy that was applied, not the page, which may move on. */
+			/* Uses the copy that was applied, not the page, which may move on. */
 			f->proc[0] += f->ack->value[SLOT].asked % 7 != 0;
 			f->proc[1]++;
 		}
@@ -40,8 +40,8 @@ static void serve(struct fake *f)
 	}
 }
 
-/* A process with a segment that `prepare` has had before anybody sees it, and that then does `run`,
- * if anything. */
+/* Starts a process with a segment that `prepare` changed before any reader sees it; it then runs
+ * `run`, if any. */
 static pid_t start(void (*prepare)(struct fake *f), void (*run)(struct fake *f))
 {
 	int ready[2];
@@ -113,7 +113,7 @@ static uint64_t set(const struct hak_segment *seg, enum hak_origin origin,
 	return generation;
 }
 
-/* Layers, clamping, deadlines as an answering process shows them. */
+/* Layers, clamping and deadlines, as an answering process shows them. */
 static void answered(void)
 {
 	struct hak_change change = { .index = HAK_T_WHALE_RING_SLOTS, .set = true, .value = 5 };
@@ -178,7 +178,7 @@ static void purged(void)
 	stop(sleeper);
 }
 
-/* A sleeper: pending, for each of its tunables, until it wakes. */
+/* A sleeping process: all its changed tunables are pending until it wakes. */
 static void pending(void)
 {
 	const struct hak_change change = { .index = 1, .set = true, .value = 7 };
@@ -200,7 +200,10 @@ static void pending(void)
 	stop(pid);
 }
 
-/* What a writer that was killed leaves: odd, and a slot half written. The next one carries on. */
+/*
+ * What a writer leaves that was killed: an odd generation, and a slot half written. The next writer
+ * continues.
+ */
 static void leave_half(struct fake *f)
 {
 	f->tune->generation_seq = 7;
@@ -228,7 +231,7 @@ static void write_many(pid_t target, uint64_t first)
 	struct hak_segment *seg = open_for_writing(target);
 
 	for (uint64_t i = 0; i < WRITES; i++) {
-		/* The process checks that it never applies a value that nobody wrote: all are
+		/* The process checks that it never applies a value that no writer wrote: all are
 		 * multiples of 7. */
 		struct hak_change change = { .index = SLOT, .set = true, .value = 7 * (first + i) };
 
@@ -239,8 +242,8 @@ static void write_many(pid_t target, uint64_t first)
 	_exit(expectations_failed ? 1 : 0);
 }
 
-/* Two writers at once: every write is a generation of its own, the process ends with the last one.
- */
+/* Two writers at once: every write is a generation of its own, and the process ends with the
+ * last. */
 static void both_at_once(void)
 {
 	pid_t pid = start(NULL, serve), writers[2];
@@ -273,7 +276,7 @@ static void both_at_once(void)
 	stop(pid);
 }
 
-/* Sums over heaps and classes, the derived figures, against numbers chosen here. */
+/* Sums over heaps and classes, and the derived figures, against numbers chosen here. */
 static void fill(struct fake *f)
 {
 	uint32_t c = 10; /* any class; of 176 bytes here */
@@ -291,7 +294,7 @@ static void fill(struct fake *f)
 	a->heap[HAK_C_WHALE_REQ_ALLOC] = 10000000, a->heap[HAK_C_WHALE_REQ_FREE] = 9000000;
 	a->hot[c + 1].frees = 3; /* as it looks when a free is read before its malloc */
 	a->cls[HAK_C_FLUSHED][c + 1] = 7;
-	hidden->hot[c].allocs = 1000000; /* not populated: nobody may count it */
+	hidden->hot[c].allocs = 1000000; /* not populated: it must not be counted */
 	f->proc[HAK_C_MEM_SLAB] = 65536;
 	f->proc[HAK_C_MEM_DIRTY] = (1 << 21) + 4096;
 	f->proc[HAK_C_MEM_MAPPED] = (8 << 20);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer: any text as a document that arrives from hakmemd. The first byte chooses which. What
- * is accepted must pass its check again, hold nothing that a terminal would act on, and read back.
+ * libFuzzer: any text as a document that arrives from hakmemd. The first byte chooses its kind. A
+ * document that is accepted must pass its check again, hold nothing on which a terminal would act,
+ * and read back.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer: any bytes as an executable file. What is accepted has an interpreter that is a string.
+ * libFuzzer: any bytes as an executable file. A file that is accepted has a string as its
+ * interpreter.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer: any text as /proc/PID/maps, where the kernel writes no zero byte. The walk reads in
- * pieces: wherever these end, it must see the same mappings, unless it says that the text is too
- * much.
+ * pieces. It must see the same mappings wherever the pieces end, or report that the text is too
+ * long.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -37,8 +37,8 @@ static int see(const struct hak_mapping *map, void *arg)
 	return 0;
 }
 
-/* The same text with as many bytes in front of it that are no mapping, so that it is read in other
- * pieces. */
+/* Walks the same text with `shift` bytes in front of it that are no mapping, so that the pieces end
+ * elsewhere. */
 static int walk(int folder, const uint8_t *data, size_t size, size_t shift, struct seen *ret)
 {
 	static const char blank[] = "-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n-\n";

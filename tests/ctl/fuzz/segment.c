@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer: any bytes as the content of a stats memfd. The reader must refuse them or show
- * figures; it must not read outside, overflow or loop. Everything that hakmemctl would do with such
- * a segment is done.
+ * figures; it must not read outside, overflow or loop. The target does all that hakmemctl would do
+ * with such a segment.
  *
- * Bytes that only a valid segment has (magic, sizes) are put right in every other input, so that
- * the fuzzer gets past the first checks without having to guess them.
+ * In every other input, bytes that only a valid segment has (magic, sizes) are corrected, so that
+ * the fuzzer passes the first checks without having to guess them.
  */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer: any text as a service's files below a root, split at zero bytes into the unit file, a
- * drop-in, an environment file and the executable. What hakmemctl enable, disable and status read
- * of a service is read.
+ * drop-in, an environment file and the executable. The target reads all that hakmemctl enable,
+ * disable and status read of a service.
  */
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer: any text as a value, a duration, a target and a string to be escaped. What was
- * accepted must print and read back as the same value; what was refused must come with a reason.
+ * libFuzzer: any text as a value, a duration, a target and a string to be escaped. An accepted text
+ * must print and read back as the same value; a refused one must come with a reason.
  */
 #include <stdlib.h>
 #include <string.h>
