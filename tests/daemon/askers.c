@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hakmemd/askers.c with clocks, a bus and a dbus-daemon of the test's own: each connection is asked
- * about once, and asking is work that counts; what is refused is thrown away in one turn.
+ * about once, and asking counts as work; refused messages are thrown away in one turn.
  */
 #include "hakmemd/askers.c"
 #include "tests/check.h"
@@ -11,7 +11,7 @@
 static int64_t processor_ns = 1;
 static uint64_t now_ns = 1000000ull * MS;
 static unsigned asked;	    /* questions to dbus-daemon */
-static int64_t question_ns; /* of the processor, each */
+static int64_t question_ns; /* processor time for each */
 static uint64_t refusals;
 
 /* A message is the name and the user of its sender. */
@@ -20,7 +20,7 @@ struct message {
 	uid_t uid;
 };
 
-static struct message sender; /* of what dbus-daemon is asked about */
+static struct message sender; /* the connection about which dbus-daemon is asked */
 static unsigned queue;	      /* messages of `sender` that wait on the bus */
 static struct hak_askers *askers;
 
@@ -99,7 +99,7 @@ static void begin(void)
 	question_ns = 0;
 }
 
-/* One message of connection number `n` of this user; `ns` of the processor are spent for it. */
+/* One message of connection number `n` of this user; it costs `ns` of processor time. */
 static int ask(uid_t uid, unsigned n, int64_t ns)
 {
 	int r;
@@ -113,7 +113,10 @@ static int ask(uid_t uid, unsigned n, int64_t ns)
 	return r;
 }
 
-/* As many as dbus-daemon lets one user have; a few sets may have more than four of them. */
+/*
+ * As many connections as dbus-daemon lets one user have; a few sets may have more than four of
+ * them.
+ */
 static void check_connections(void)
 {
 	begin();
@@ -148,7 +151,7 @@ static void check_later_work(void)
 	EXPECT(!hak_askers_owes(askers, 1) && ask(1, 1, 0) == 0, "a debt lasts for ever");
 }
 
-/* As long as time stands still, each has a quarter of a second, whatever the number of users. */
+/* While time stands still, each account has a quarter of a second, for any number of users. */
 static void check_rotation(uid_t first, unsigned users, unsigned accounts)
 {
 	unsigned served = 0;
@@ -161,7 +164,7 @@ static void check_rotation(uid_t first, unsigned users, unsigned accounts)
 	       "%u users in turn: %u questions of 10 ms", users, served);
 }
 
-/* One dear question is paid for as any other work, but not for ever. */
+/* An expensive question is paid for as any other work is, but not for ever. */
 static void check_dear(void)
 {
 	begin();

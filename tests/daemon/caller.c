@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: caller [-i] PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
- * One method call to org.hakmem.Hakmem1; INTERFACE is what follows that name, or a whole one. Of
- * the answer the strings, paths and numbers are printed, each behind its type. An error is its name
- * and its message, exit status 1. -i: a user may be asked for a password. Arguments as busctl takes
+ * usage: caller [-i] PATH INTERFACE METHOD [SIGNATURE ARGUMENT...] Makes one method call to
+ * org.hakmem.Hakmem1; INTERFACE is what follows that name, or a whole one. Prints the strings,
+ * paths and numbers of the answer, each behind its type. For an error it prints name and message,
+ * and the exit status is 1. -i: a user may be asked for a password. Arguments are as busctl takes
  * them; a string @BYTES is so many letters.
  *
- * usage: caller -f N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
- * The same call N times, as fast as the bus takes them, reading no answer until all are sent; then
- * a line, and nothing is read any more until stdin ends. -r N: all answers are read, and the line
- * says "answered"; "refused" as soon as one of them is LimitExceeded, for others may never come.
+ * usage: caller -f N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...] Makes the same call N times, as
+ * fast as the bus takes them, and reads no answer until all are sent. Then it prints a line, and
+ * reads nothing any more until stdin ends. -r N: reads all answers, and the line says "answered",
+ * or "refused" as soon as one of them is LimitExceeded, since others may never come.
  *
- * usage: caller -t N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...]
- * The same call N times, each a tenth of a second after the answer to the one before; for each, a
- * line with the milliseconds that it took.
+ * usage: caller -t N PATH INTERFACE METHOD [SIGNATURE ARGUMENT...] Makes the same call N times,
+ * each a tenth of a second after the answer to the one before; prints for each a line with the
+ * milliseconds that it took.
  */
 #include <inttypes.h>
 #include <stdbool.h>

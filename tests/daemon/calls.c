@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemd/call.c with a clock, a bus and processes of the test's own: what is done when a process
- * has answered is charged to the user who asked, ends after a while, goes on with another user's,
- * and waits for who owes. When too many wait, who has most of them loses one.
+ * hakmemd/call.c with a clock, a bus and processes of the test's own. Work after a process has
+ * answered is charged to the asking user, ends after a while, goes on with another user's, and
+ * leaves out users who owe time. When too many calls wait, the user with most of them loses one.
  */
 #include "hakmemd/call.c"
 #include "tests/check.h"
 
 #define MS 1000000
 
-static int64_t processor_ns = 1, answer_ns; /* of the processor, for each answer */
+static int64_t processor_ns = 1, answer_ns; /* processor time for each answer */
 static int64_t charged[64];		    /* by user */
 static bool owes[64], has_answered;
 static uid_t asker;
-static unsigned answers, order[64]; /* users, as they were answered */
+static unsigned answers, order[64]; /* users, in the order in which they were answered */
 static struct hak_process process = { .id = { .pid = 1, .start_ticks = 2 } };
 static struct hak_segment segment;
 static struct hak_manager manager;
@@ -254,7 +254,7 @@ static void check_debt(void)
 	EXPECT(answers == 2 && bus.calls_n == 0, "one who owed is never answered");
 }
 
-/* One with many users is one; root is served when all others wait. */
+/* A person with many users counts once; root is served when all others wait. */
 static void check_limit(void)
 {
 	unsigned accepted = 0;

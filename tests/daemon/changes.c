@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * control/changes.c with a journal of the test's own: entries are about the process that is open,
- * whatever has its number; beyond a limit there is one for all others.
+ * whichever process has its number now; beyond a limit one entry stands for all others.
  */
 #include <fcntl.h>
 

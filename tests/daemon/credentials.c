@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemd/credentials.c and a dbus-daemon of the test's own, which also has the process as a
- * descriptor: all that it says arrives, over one connection, which is replaced when another one
- * writes to it.
+ * hakmemd/credentials.c and a dbus-daemon of the test's own, which also passes the process as a
+ * descriptor. All that it says arrives over one connection, which is replaced when another
+ * connection writes to it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -52,7 +52,7 @@ static int tell_credentials(sd_bus_message *m)
 					  "ProcessID", "u", connection, "Other", "s", "thing");
 	if (r >= 0)
 		r = sd_bus_message_append(reply, "{sv}", "UnixGroupIDs", "au", 1, groups[0]);
-	/* As dbus-daemon does: not to one that takes no descriptor. */
+	/* As in dbus-daemon: not to a connection that takes no descriptor. */
 	if (r >= 0 && sd_bus_can_send(sd_bus_message_get_bus(m), SD_BUS_TYPE_UNIX_FD) > 0)
 		r = sd_bus_message_append(reply, "{sv}", "ProcessFD", "h", fd);
 	if (r >= 0)
@@ -153,7 +153,7 @@ static void asked_once(void)
 	       "user and group");
 	EXPECT(caller.pidfd >= 0, "the process as a descriptor");
 	close(caller.pidfd);
-	/* A stranger wrote to the first connection. */
+	/* Another connection wrote to the first one. */
 	EXPECT(hak_credentials_of(c, ":1.2", &caller) == 0, "a second answer");
 	first = (unsigned)caller.pid;
 	EXPECT(first == 2, "connection %u", first);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: dear descriptors N | maps N
- * A process that is dear to look at; says "ready" and stays until its standard input ends.
- * descriptors: maps eight memfds by the name of a segment, closes them, and holds N copies of a
- * ninth: who looks for the eight tries all N for each of them. maps: has N mappings before that of
- * a memfd by the name of a segment.
+ * usage: dear descriptors N | maps N A process that is expensive to look at; prints "ready" and
+ * stays until its standard input ends. descriptors: maps eight memfds by the name of a segment,
+ * closes them, and holds N copies of a ninth: a search for the eight tries all N for each of them.
+ * maps: has N mappings before that of a memfd by the name of a segment.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +47,8 @@ static int hold_descriptors(unsigned n)
 	return 0;
 }
 
-/* Neighbours of one another with different rights, so that the kernel keeps them apart. They lie
- * below what is mapped first. */
+/* Neighbours with different rights, so that the kernel keeps them apart. They lie below what is
+ * mapped first. */
 static int hold_maps(unsigned n)
 {
 	char *at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hakmemd/discover.c, manager.c and known.c with processes of the test's own: how many of them are
- * known, whose are left out, and who makes room for whom.
+ * known, which users' are left out, and which make room for which.
  */
 #include "control/pageout.h"
 #include "hakmemd/discover.c"
@@ -10,10 +10,10 @@
 #define SECOND 1000000000ull
 
 static uint64_t now_ns = 1000 * SECOND;
-static uid_t account; /* of who is found next */
+static uid_t account; /* of the process that is found next */
 static unsigned opened, lines;
-static bool executes; /* another program */
-static bool silent;   /* this account has said enough */
+static bool executes; /* runs another program */
+static bool silent;   /* the limit on this account's messages is reached */
 
 /* -- what they need of the others -------------------------------------------------------------- */
 uint64_t hak_monotonic_ns(void)
@@ -132,7 +132,7 @@ static bool is_known(pid_t pid)
 	return hak_process_find(&m, pid, 0);
 }
 
-/* Looks at process `pid`, which is of user `uid`; whether it is known then. */
+/* Looks at process `pid`, which belongs to user `uid`; returns whether it is known then. */
 static bool look(pid_t pid, uid_t uid)
 {
 	account = uid;
@@ -149,8 +149,8 @@ static void begin_test(void)
 	d.shares.put_off = opened = lines = 0;
 }
 
-/* One account's processes leave room for others; those that are left out are not opened, are
- * counted, and are looked at again in the rarest of turns. */
+/* One account's processes leave room for others; those left out are not opened, are counted, and
+ * are looked at again in the rarest of turns. */
 static void test_of_account(void)
 {
 	const pid_t n = HAK_KNOWN_OF_ACCOUNT;
@@ -172,13 +172,13 @@ static void test_of_account(void)
 	/* Root's are not counted. */
 	for (pid_t pid = n + 5; pid < 2 * n + 10; pid++)
 		EXPECT(look(pid, 0), "a process of root's");
-	/* Who becomes another user's counts as that user's. */
+	/* A process that changes its user counts as the new user's. */
 	account = 1002;
 	hak_discovery_refresh(hak_process_find(&m, 2, 0));
 	EXPECT(look(n + 2, 1000), "one is another user's");
 }
 
-/* All that may be are known: who has little displaces the newest one of those who have most. */
+/* The limit on all is reached: a user with few displaces the newest process of a user with most. */
 static void test_of_all(void)
 {
 	const unsigned users = HAK_KNOWN_MAX / HAK_KNOWN_OF_ACCOUNT;
@@ -213,8 +213,8 @@ static void test_of_all(void)
 	       "%u processes of %u accounts are left", m.known.n, m.known.accounts);
 }
 
-/* What is wrong with a segment is said once, unless enough was said of its user; a process that
- * executes another program is new. */
+/* A fault of a segment is reported once, unless the limit on its user's messages is reached; a
+ * process that executes another program is new. */
 static void test_bad(void)
 {
 	struct seen s = { .pid = getpid(), .program = HAK_PROGRAM_NONE };

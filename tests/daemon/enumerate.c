@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of all objects, from hakmemd/bus-process.c: beyond a thousand processes it is for root
- * alone, and introspection of what is no list does not make one.
+ * The list of all objects, from hakmemd/bus-process.c: beyond a thousand processes only root gets
+ * it, and introspection of other objects does not make one.
  */
 #include "hakmemd/bus-process.c"
 #include "tests/check.h"
@@ -55,7 +55,7 @@ int sd_bus_message_is_method_call(sd_bus_message *m, const char *interface, cons
 }
 
 /* -- the tests --------------------------------------------------------------------------------- */
-/* How many objects there are, -1 for an error. */
+/* Returns how many objects there are, -1 for an error. */
 static int objects(struct hak_manager *m, const char *prefix)
 {
 	struct hak_bus bus = { .manager = m };

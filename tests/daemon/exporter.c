@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemd/exporter.c with a clock, a daemon and an HTTP server of the test's own: however many
- * clients read slowly, no more texts than TEXTS_MAX are in memory, and a daemon that is not there
- * is asked once a second.
+ * hakmemd/exporter.c with a clock, a daemon and an HTTP server of the test's own: for any number of
+ * slow clients no more than TEXTS_MAX texts are in memory, and an absent daemon is asked once a
+ * second.
  */
 int exporter_main(int argc, char **argv);
 #define main exporter_main
@@ -69,7 +69,7 @@ int hak_metrics_ask(const char *socket_path, enum hak_metrics_format format, uin
 /* -- the tests --------------------------------------------------------------------------------- */
 static struct exporter e;
 
-/* A client asks, and keeps what it got. */
+/* A client asks, and keeps the answer. */
 static struct MHD_Response *get(enum hak_metrics_format format)
 {
 	char why[HAK_WHY_TEXT] = "";
@@ -88,7 +88,7 @@ static void test_slow_readers(void)
 
 	for (unsigned i = 0; i < 60; i++) {
 		now_ns += 2 * SECOND;
-		/* For a while there is no daemon, and the latest text is let go. */
+		/* For a while there is no daemon, and the latest text is dropped. */
 		daemon_answers = i / 10 != 1 && i / 10 != 3;
 		kept[n] = get(i % 2 ? HAK_METRICS_PROMETHEUS : HAK_METRICS_OPENMETRICS);
 		n += kept[n] != NULL;

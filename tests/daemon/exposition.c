@@ -20,7 +20,7 @@ static struct hak_manager m;
 static struct hak_process process[ALL];
 static struct hak_segment segment[ALL];
 static uint64_t counted[ALL];		  /* by each of its counters */
-static int64_t processor_ns = 1, cost_ns; /* of reading one process */
+static int64_t processor_ns = 1, cost_ns; /* the cost of reading one process */
 
 /* -- what exposition.c needs of the others ----------------------------------------------------- */
 uint64_t clock_now(void)
@@ -113,7 +113,7 @@ static struct hak_exposition *start(void)
 	return e;
 }
 
-/* What a scrape says that all processes together counted. */
+/* Returns the sum over all processes in a scrape. */
 static uint64_t total(struct hak_exposition *e)
 {
 	const char name[] = "\nhakmem_whale_allocs_total{";
@@ -140,7 +140,7 @@ static unsigned records(const char *kind)
 	return n;
 }
 
-/* Of each account few enough processes are saved whole, and of all; the others by name. */
+/* A bounded number of processes of each account, and of all, is saved whole; the others by name. */
 static void test_bounds(void)
 {
 	struct hak_exposition *e;
@@ -170,7 +170,7 @@ static void test_bounds(void)
 	EXPECT(records("\nknown\t") == ALL - SAVED_MAX, "%u are known", records("\nknown\t"));
 	EXPECT(strlen(stored) < 6000 * SAVED_MAX + 60 * ALL, "%zu bytes", strlen(stored));
 
-	/* All have counted 5 more when the next run first reads them, and later 1 more. */
+	/* All have counted 5 more when the next run first reads them, and 1 more later. */
 	e = NULL;
 	EXPECT(hak_exposition_start(&m, "/", &e) == 0, "starts");
 	for (unsigned i = 0; i < UNCLAIMED_PLACES; i++) {
@@ -195,7 +195,7 @@ static void test_bounds(void)
 	hak_exposition_stop(e);
 }
 
-/* Ends and scrapes are saved, but no more often than each ten seconds, and at the end. */
+/* Ends and scrapes are saved, but not more often than every ten seconds, and at the end. */
 static void test_saves(void)
 {
 	struct hak_exposition *e = start();
@@ -214,7 +214,7 @@ static void test_saves(void)
 	EXPECT(saves == 1, "%u saves at the end", saves);
 }
 
-/* The processes that a user ends in one second are read within that user's share of time. */
+/* Processes that a user ends in one second are read within that user's share of time. */
 static void test_ends(void)
 {
 	struct hak_exposition *e = start();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemd/journal.c with a clock of the test's own: how much is said of the processes of one
- * account in a minute, that one line says when the rest is held back, and that nothing is held back
- * of root's.
+ * hakmemd/journal.c with a clock of the test's own: how many messages about the processes of one
+ * account are written in a minute, that one line reports when the rest is held back, and that none
+ * of root's is.
  */
 #define hak_monotonic_ns clock_now
 #include "hakmemd/journal.c"
@@ -17,7 +17,7 @@ uint64_t clock_now(void)
 	return now_ns;
 }
 
-/* How many lines were written to stderr since the last call. */
+/* Returns how many lines were written to stderr since the last call. */
 static unsigned lines(void)
 {
 	static char buf[1 << 16];
@@ -31,7 +31,7 @@ static unsigned lines(void)
 	return found;
 }
 
-/* How many of `n` entries may be written. */
+/* Returns how many of `n` entries may be written. */
 static unsigned allowed(uid_t account, unsigned n)
 {
 	unsigned may = 0;

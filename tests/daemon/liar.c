@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Plays hakmemd for hakmemctl, and lies: liar HAKMEMCTL. Every document that hakmemctl may be given
- * is made by control/report.c and control/request.c from a segment of the test's own, and then
- * served without a key, with a key of another type, with keys of a newer version, with strings that
- * a terminal would act on; and hakmemctl is run on each. It may refuse an answer or print it, but
- * never crash, and never print what a terminal would act on.
+ * Plays hakmemd for hakmemctl, with faulty answers: liar HAKMEMCTL. control/report.c and
+ * control/request.c make every document that hakmemctl may be given, from a segment of the test's
+ * own. Each is then served without a key, with a key of another type, with keys of a newer version,
+ * and with strings on which a terminal would act; and hakmemctl is run on each. hakmemctl may
+ * refuse an answer or print it, but must never crash, and never print what a terminal would act on.
  *
  * liar --hold: is a process whose segment holds such strings, for hakmemd.
  */
@@ -44,9 +44,9 @@ static struct document {
 	bool rows;
 	const char *method, *word; /* Describe() takes the word */
 	const char *verb[6];	   /* [2] is the PID where it is "" */
-	bool shows_none;	   /* of what is served */
-	char *good;		   /* the truth */
-	const char *text;	   /* what is served */
+	bool shows_none;	   /* prints nothing that is served */
+	char *good;		   /* the correct document */
+	const char *text;	   /* the document served */
 } documents[] = {
 	{ HAK_DOCUMENT_LIST, false, "Describe", "list", { "list" } },
 	{ HAK_DOCUMENT_STATS, false, "Describe", "stats", { "stats", pid } },
@@ -144,7 +144,7 @@ static struct json_object *change_rows(struct hak_segment *seg, struct fake *f)
 	const struct hak_wishes wishes = { &wish, 1, 60000000000, false };
 	struct hak_request *request;
 
-	for (int i = 0; i < 2; i++) { /* at the second time there is a layer before */
+	for (int i = 0; i < 2; i++) { /* the second time there is a layer before */
 		request = hak_request_change(seg, &wishes);
 		fake_apply(f);
 		if (i == 0)
@@ -218,7 +218,10 @@ static void read_back(int fd, char *text)
 	close(fd);
 }
 
-/* Its exit code, with what it printed in `said`; -1 where it was killed, by a sanitizer as well. */
+/*
+ * Returns the exit code, with the output in `said`; -1 if hakmemctl was killed, also by a
+ * sanitizer.
+ */
 static int run(const struct document *d, bool json)
 {
 	int fd[2] = { file_for("out"), file_for("err") }, status;
@@ -249,7 +252,7 @@ static bool is_clean(const char *text)
 	return clean;
 }
 
-/* A process that cannot be read has its row in the list, which is good itself. */
+/* A process that cannot be read has its row in the list, which is a good list. */
 static bool complains(const struct document *d, int code, const char *why)
 {
 	bool list = d->document == HAK_DOCUMENT_LIST;
@@ -257,13 +260,13 @@ static bool complains(const struct document *d, int code, const char *why)
 	return code == (list ? 0 : 1) && strstr(said[list ? 0 : 1], why);
 }
 
-/* What every run has to be like; `what` names the lie. */
+/* Checks what holds for every run; `what` names the fault. */
 static int run_on(struct document *d, const char *text, bool json, const char *what)
 {
 	int code;
 
 	d->text = text;
-	for (size_t i = 0; i < DOCUMENTS; i++) /* of those that share a method, all */
+	for (size_t i = 0; i < DOCUMENTS; i++) /* all of those that share a method */
 		if (documents[i].document == d->document)
 			documents[i].text = text;
 	code = run(d, json);
@@ -280,10 +283,10 @@ static const char *const wrong_types[] = { "null", "\"1\"", "1",   "-1",    "1.5
 					   "[]",   "{}",    "[1]", "1e999", "NaN" };
 #define WRONG_TYPES (sizeof(wrong_types) / sizeof(wrong_types[0]))
 
-/* hakmemctl itself is run where a key is gone or null: readers could take it for granted. */
+/* hakmemctl itself is run where a key is absent or null: readers could take the key for granted. */
 static unsigned refused, accepted;
 
-/* The whole document, printed with the lie, to check and to hakmemctl. */
+/* The whole document, printed with the fault, to the check and to hakmemctl. */
 static void try_lie(struct document *d, struct json_object *whole, const char *what, bool wants,
 		    bool run_it)
 {
@@ -305,7 +308,7 @@ static void try_lie(struct document *d, struct json_object *whole, const char *w
 	free(text);
 }
 
-/* The row of a key, that of "*" if it has none; NULL: it is of no document. */
+/* Returns the row of a key, that of "*" if it has none; NULL: it belongs to no document. */
 static const struct hak_document_key *key_of(enum hak_document document, const char *name)
 {
 	const struct hak_document_key *any = NULL, *found = NULL;
@@ -358,7 +361,7 @@ static void lie_about(struct document *d, struct json_object *whole, struct json
 		const char *value = wrong_types[i];
 		bool null = strcmp(value, "null") == 0;
 
-		/* Text, as json-c itself would not keep such numbers as they are. */
+		/* As text, because json-c itself would not keep such numbers unchanged. */
 		json_object_object_add(o, name, null ? NULL : json_object_new_double_s(0, value));
 		if (!null && suits(key, value) && strcmp(name, "pid") == 0)
 			continue;
@@ -369,8 +372,8 @@ static void lie_about(struct document *d, struct json_object *whole, struct json
 	json_object_object_add(o, name, truth);
 }
 
-/* Every key of `o`, and of what is in it; of arrays the first element, of counters the first few.
- */
+/* Every key of `o`, and of what is in it; of arrays the first element, of counters the first
+ * few. */
 static void lie_about_all(struct document *d, struct json_object *whole, struct json_object *o,
 			  enum hak_document document)
 {
@@ -401,7 +404,7 @@ static void lie_about_all(struct document *d, struct json_object *whole, struct 
 		free((char *)names[i]);
 }
 
-/* Keys of all the other documents: none is looked at, whatever it is. */
+/* Keys of all the other documents: none is looked at, whatever its value. */
 static void misplaced_keys(struct document *d)
 {
 	for (size_t v = 0; v < WRONG_TYPES - 2; v++) { /* 1e999 and NaN are no JSON */
@@ -426,7 +429,10 @@ static void misplaced_keys(struct document *d)
 }
 
 /* -- lies about the whole ---------------------------------------------------------------------- */
-/* Another version's: a newer one has keys more, an older one lacks what it may lack. */
+/*
+ * Makes the document another version's: a newer one has more keys, an older one lacks optional
+ * ones.
+ */
 static void change_version(struct json_object *o, enum hak_document document, bool newer)
 {
 	for (size_t i = 0; i < hak_document_keys_n; i++) {
@@ -470,7 +476,7 @@ static void other_versions(struct document *d)
 	}
 }
 
-/* Every string of the document is EVIL, and one more key. */
+/* Sets every string of the document to EVIL, and adds a key. */
 static void poison(struct json_object *o)
 {
 	if (json_object_is_type(o, json_type_array)) {

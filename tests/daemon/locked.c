@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: locked UID GID FOLDER PROGRAM
- * A process of that user that holds the lock of its memory, as /proc/PID/maps wants it, until its
- * standard input ends or this program is killed. Says "held PID", with the process's number; exit
- * status 77, with the reason, where that cannot be done. FOLDER is where a file system of its own
- * is mounted, which nobody else sees. PROGRAM, this file, is where it goes on as that user: with
- * the memory of a program that it executed, which is the user's.
+ * usage: locked UID GID FOLDER PROGRAM A process of that user that holds the lock of its memory,
+ * which /proc/PID/maps takes, until its standard input ends or this program is killed. Prints "held
+ * PID", with the process's number; exit status 77, with the reason, where that cannot be done.
+ * FOLDER is where a file system of its own is mounted, which no other process sees. The process
+ * goes on as that user in PROGRAM, which is this file: its memory is then that of a program which
+ * it executed, and belongs to the user.
  *
- * How: the file system (FUSE, which we serve) is told to hold a page that was written. To map the
- * file without the cache, the kernel waits within mmap() until that page is written back: for our
- * answer, which never comes. The mapping lies over another, so that the kernel has locked the maps
- * that it replaces, too.
+ * The way: the file system (FUSE, served by this program) is told to hold a page that was written.
+ * To map the file without the cache, the kernel waits within mmap() until that page is written
+ * back: for an answer, which never comes. The mapping lies over another, so that the kernel has
+ * also locked the maps that it replaces.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ static int reply(int dev, uint64_t unique, int error, const void *data, size_t b
 
 	if (bytes)
 		memcpy(out.data, data, bytes);
-	/* Whoever asked may be gone. */
+	/* The process that asked may be gone. */
 	return write(dev, &out, out.header.len) < 0 && errno != ENOENT ? -1 : 0;
 }
 
@@ -65,7 +65,7 @@ static struct fuse_attr attr_of(uint64_t node)
 				   .blksize = PAGE };
 }
 
-/* One request; 1 for the write that stays without an answer. */
+/* Serves one request; returns 1 for the write that stays without an answer. */
 static int serve(int dev, const struct fuse_in_header *in)
 {
 	const void *body = in + 1;
@@ -142,7 +142,7 @@ static int hold(const char *folder)
 		mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int cached, direct;
 
-	/* A process with a segment's name, as far as anybody can see before the lock is taken. */
+	/* A process with a segment's name, as far as others can see before the lock is taken. */
 	int fd = memfd_create("hakmem-stats", MFD_CLOEXEC);
 
 	if (area == MAP_FAILED || fd < 0 || ftruncate(fd, PAGE) < 0 ||

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * hakmemd/owner.c against the kernel: for every combination of a caller and a process, what
- * hak_owner_may() says of them and what the kernel says when the caller itself tries to open a file
- * of the process's descriptors (PTRACE_MODE_READ_FSCREDS), compares its files (READ_REALCREDS) and
- * reads its memory (ATTACH_REALCREDS). The module never says yes where the kernel says no. Where it
- * says no and the kernel yes, the caller or the process is of a kind that owner.h lists.
+ * hakmemd/owner.c against the kernel. For every combination of a caller and a process, the test
+ * compares what hak_owner_may() says with what the kernel says when the caller itself tries to open
+ * a file of the process's descriptors (PTRACE_MODE_READ_FSCREDS), compares its files
+ * (READ_REALCREDS) and reads its memory (ATTACH_REALCREDS). The module never says yes where the
+ * kernel says no. Where the module says no and the kernel yes, the caller or the process is of a
+ * kind that owner.h lists.
  *
- * A caller that has executed another program since it connected is two processes: the one that the
- * kernel is asked with, as it was then, and the one that the module finds.
+ * A caller that has executed another program since it connected is two processes: one that asks the
+ * kernel, as the caller was then, and one that the module finds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@
 #define B      61002u
 #define NET    (1ull << CAP_NET_BIND_SERVICE)
 #define PTRACE (1ull << CAP_SYS_PTRACE)
-#define KEEP   (-1) /* dumpable: as the kernel has left it */
+#define KEEP   (-1) /* dumpable: as the kernel left it */
 
 enum ns { OUR_NS, CALLERS_NS, CALLERS_INNER_NS, OTHERS_NS, ROOT_NS };
 enum how { STAY, EXEC, EXEC_SETUID, EXEC_SETGID, EXEC_UNREADABLE };
@@ -56,7 +57,7 @@ struct caller {
 	const char *name;
 	struct process now;
 	const char *connected; /* the caller that the bus saw; NULL: the same */
-	bool listed;	       /* in owner.h: rights of it do not count */
+	bool listed;	       /* listed in owner.h: its rights do not count */
 };
 
 #define USER(id)  .uid = { id, id, id }, .dumpable = 1
@@ -103,7 +104,7 @@ struct helper {
 static char place[256]; /* copies of this program */
 static bool yama;
 static int root_ns = -1; /* of the caller that has made it */
-static int word = 4711;	 /* what the callers read */
+static int word = 4711;	 /* read by the callers */
 
 /* -- processes that are what is asked ---------------------------------------------------------- */
 static void must(bool good, const char *what)
@@ -162,7 +163,7 @@ static void write_map(pid_t pid, const char *which, const char *text)
 	close(fd);
 }
 
-/* Our side writes the maps. */
+/* The parent writes the maps. */
 static void enter_namespace(int fd)
 {
 	must(unshare(CLONE_NEWUSER) == 0, "unshare");
@@ -170,20 +171,23 @@ static void enter_namespace(int fd)
 	await(fd, 'm');
 }
 
-/* A namespace in a namespace, which only those inside may write the maps of. */
+/* A namespace in a namespace, whose maps only processes inside may write. */
 static void enter_inner_namespace(void)
 {
 	char map[64];
 
 	snprintf(map, sizeof(map), "%u %u 1", A, A);
-	must(prctl(PR_SET_DUMPABLE, 1) == 0, "dumpable"); /* the files are its user's then */
+	must(prctl(PR_SET_DUMPABLE, 1) == 0, "dumpable"); /* the files belong to its user then */
 	must(unshare(CLONE_NEWUSER) == 0, "unshare");
 	write_map(getpid(), "setgroups", "deny");
 	write_map(getpid(), "uid_map", map);
 	write_map(getpid(), "gid_map", map);
 }
 
-/* One in which A is root, and the files of undumpable processes are A's: made once, then joined. */
+/*
+ * A namespace in which A is root, and the files of undumpable processes are A's: made once, then
+ * joined.
+ */
 static void enter_root_namespace(int fd)
 {
 	if (root_ns < 0) {
@@ -222,7 +226,7 @@ static void become(const struct process *p, int fd)
 	set_capabilities(p->permitted);
 	if (p->dumpable != KEEP)
 		must(prctl(PR_SET_DUMPABLE, p->dumpable) == 0, "dumpable");
-	if (p->how == STAY) /* else it is what the kernel makes it */
+	if (p->how == STAY) /* otherwise the kernel decides */
 		return;
 	snprintf(path, sizeof(path), "%s/%s", place, files[p->how]);
 	snprintf(number, sizeof(number), "%d", fd);
@@ -230,7 +234,7 @@ static void become(const struct process *p, int fd)
 	must(false, path);
 }
 
-/* What the kernel lets this process do to `pid`: all of it, or nothing. */
+/* Returns whether the kernel lets this process do everything to `pid`, or nothing. */
 static bool kernel_lets(pid_t pid)
 {
 	int copy = 0;
@@ -245,7 +249,9 @@ static bool kernel_lets(pid_t pid)
 	return fd && files && memory;
 }
 
-/* Of a caller: answers for each process that it is asked about. Others only wait for the end. */
+/*
+ * A caller answers for each process that it is asked about. Other processes only wait for the end.
+ */
 static void serve(int fd)
 {
 	pid_t pid;
@@ -259,7 +265,7 @@ static void serve(int fd)
 	_exit(0);
 }
 
-/* Mostly every id as it is, so that ids say nothing of who owns the namespace. */
+/* Most maps leave every id unchanged, so that ids do not tell the owner of the namespace. */
 static void write_maps(const struct helper *h, const struct process *p)
 {
 	char map[64] = "0 0 4294967295";
@@ -333,7 +339,7 @@ static struct hak_caller on_bus(const struct caller *c)
 
 static char kernel_says[CALLERS];
 
-/* All of them at once, as each has to wait for a processor. */
+/* All of them at once, because each has to wait for a processor. */
 static void ask_kernel(pid_t pid)
 {
 	for (size_t i = 0; i < CALLERS; i++)
@@ -398,7 +404,7 @@ static void look_at(const struct process *p, struct helper *h)
 	end(h);
 }
 
-/* They are started together, as each has to wait for a processor. */
+/* They are started together, because each has to wait for a processor. */
 #define BATCH 24
 static struct process batch[BATCH];
 static size_t batch_n;
@@ -515,7 +521,7 @@ static void bus_knows_less(void)
 	other = c;
 	strcpy(other.label, "a label that no process has");
 	EXPECT(!hak_owner_may(&other, procfd), "another label");
-	/* Its number was taken over by one that looks the same. */
+	/* Its number was taken over by a process that looks the same. */
 	other = c;
 	other.pidfd = (int)syscall(SYS_pidfd_open, gone.pid, 0);
 	end(&gone);

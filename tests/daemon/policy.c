@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Policies: what a file says, what a bad line costs, who is matched, who wins; files by folder and
- * masks. Of the processes only what an identity holds.
+ * Policies: what a file says, what a bad line costs, which processes match, which policy has
+ * precedence; files by folder and masks. A process is only its identity here.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -112,7 +112,7 @@ static void test_matching(void)
 		EXPECT(!matches(no[i]), "%s does not match", no[i]);
 }
 
-/* Nested however deep: what is around it counts, from the root down as far as it is looked at. */
+/* Deep nesting: the groups around count, from the root down to the limit. */
 static void test_deep(void)
 {
 	struct hak_identity id = { .comm = "x" };
@@ -126,7 +126,7 @@ static void test_deep(void)
 	EXPECT(!hak_policy_matches(named("b"), &id));
 }
 
-/* A name longer than the kernel keeps is compared as far as it keeps it. */
+/* A name longer than the kernel keeps is compared as far as the kernel keeps it. */
 static void test_long_command(void)
 {
 	struct hak_identity id = { .comm = "systemd-resolve" };
@@ -148,7 +148,7 @@ static void test_user_units(void)
 	EXPECT(hak_policy_matches(named("a"), &id) && hak_policy_matches(named("b"), &id));
 }
 
-/* Of each pair the first wins, whichever name it has. */
+/* The first of each pair has precedence, whatever its name. */
 static void test_precedence(void)
 {
 	static const char *const pairs[][2] = {
@@ -193,7 +193,7 @@ static void test_precedence(void)
 	EXPECT(e.tunable[row("whale.ring_slots")] == 2);
 }
 
-/* Each setting from the strongest policy that has it. */
+/* Each setting comes from the policy of highest precedence that has it. */
 static void test_merging(void)
 {
 	struct hak_effect e;
@@ -220,7 +220,7 @@ static void test_merging(void)
 	EXPECT(!e.first && !e.pressure && e.cached_max == UINT64_MAX && e.idle_purge_us == 0);
 }
 
-/* `where` is the line told, 0 for the file; the policy must be `kept` or not. */
+/* `where` is the line reported, 0 for the file; the policy must be `kept` or not. */
 static void expect_problem(const char *text, unsigned where, const char *word, bool kept)
 {
 	bool told = false;
@@ -253,7 +253,7 @@ static void test_problems(void)
 	expect_problem(HEAD "[Pressure]\nColdown=1\n", 4, "Cooldown", true);
 	expect_problem(HEAD "[Limit]\nCachedMax=-1\n", 4, "size", true);
 	expect_problem(HEAD "[Limits]\nCachedMax=1\n", 4, "[Limit]", true);
-	/* It is not clear any more for whom it is. */
+	/* The processes that it is meant for are unclear then. */
 	expect_problem("[Match]\nUnti=x\nCommand=x\n", 2, "Unti", false);
 	expect_problem("[Match]\nCommand=x\nExe=redis\n", 3, "path", false);
 	expect_problem("[Match]\nCommand=x\nUnit\n", 3, "NAME=VALUE", false);
@@ -273,7 +273,7 @@ static void test_problems(void)
 	EXPECT(set->policy[0]->tunable[row("whale.ring_slots")] == 7);
 }
 
-/* However bad one file is, something of it is told, and of the next one as well. */
+/* Of a very bad file some problems are reported, and of the next one as well. */
 static void test_many_problems(void)
 {
 	enum { LINES = 20000 };

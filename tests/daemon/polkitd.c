@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * org.freedesktop.PolicyKit1 for tests: decides as the file named on its command line says at that
- * moment. One line for each action, "ACTION yes|no|challenge|never|wait" ("never": it does not
- * answer; "wait": yes, before the next question is answered); what is not in there is "no". Each
- * question is a line on stdout: action, interactive or not, and the details.
+ * org.freedesktop.PolicyKit1 for tests: decides by the present content of the file named on its
+ * command line. The file has one line for each action, "ACTION yes|no|challenge|never|wait"
+ * ("never": no answer; "wait": yes, before the next question is answered); "no" holds for other
+ * actions. Each question is a line on stdout: action, interactive or not, and the details.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * hakmemd/pressure.c with a clock, processes and a kernel of the test's own: whom a trigger asks,
- * that it is deaf afterwards, for twice as long each time that little came of it, and not for ever.
+ * hakmemd/pressure.c with a clock, processes and a kernel of the test's own: which processes a
+ * trigger asks, that it pauses afterwards, for twice as long each time that little was given back,
+ * and not for ever.
  */
 
 #include "hakmemd/pressure.c"
@@ -14,7 +15,7 @@ static struct hak_process *asked[64];
 static unsigned asked_n;
 static enum hak_purge_level asked_level;
 static unsigned events;
-static bool silent; /* this account has said enough */
+static bool silent; /* the limit on this account's messages is reached */
 
 /* -- what pressure.c needs of the others ------------------------------------------------------- */
 uint64_t hak_monotonic_ns(void)
@@ -124,7 +125,7 @@ static void test_order(void)
 	EXPECT(fire(&host) == ASK_MAX, "%u of 50 are asked", asked_n);
 }
 
-/* How long it is deaf: fired each second until it acts again. */
+/* Returns how long the trigger pauses: it fires each second until it acts again. */
 static unsigned pause_of(struct trigger *t)
 {
 	for (unsigned s = 1; s < 100000; s++) {
@@ -160,7 +161,7 @@ static void test_backoff(void)
 	s = pause_of(&t);
 	EXPECT(s == 20, "after one with little: %u s", s);
 
-	/* That there was nobody to ask is no reason to wait longer. */
+	/* A trigger without a process to ask does not pause longer. */
 	m.processes->purge_id = 1;
 	for (unsigned i = 0; i < 3; i++) {
 		now_ns += 1000 * SECOND;
@@ -171,7 +172,7 @@ static void test_backoff(void)
 	EXPECT(fire(&t) == 1, "now somebody can");
 }
 
-/* A user's control groups may not fill the journal; the machine's own is always told of. */
+/* A user's control groups may not fill the journal; the machine's own is always reported. */
 static void test_journal(void)
 {
 	struct hak_pressure pressure = { .shares = PLENTY };

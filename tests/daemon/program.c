@@ -13,9 +13,9 @@
 #include "hakmemd/program.h"
 #include "tests/check.h"
 
-static int to, from; /* the child's standard input and output, our ends */
+static int to, from; /* the child's standard input and output, this side's ends */
 
-/* Says that it is there, and for each letter executes: itself, another; or ends. */
+/* Prints that it is there. Each letter makes it execute itself or another program, or end. */
 static int child(void)
 {
 	char c;
@@ -122,7 +122,7 @@ static void check_unwatched(void)
 	close(to), close(from);
 }
 
-/* Not reaped yet: it is there, and has no memory. */
+/* A process that is not reaped yet exists, and has no memory. */
 static void check_zombie(void)
 {
 	struct hak_program program;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * hakmemd/purge.c with a clock and a process of the test's own: one that gives back little is left
- * alone for twice as long each time, as long as that lasts; one request at a time; and what it
- * claims is no more than it had.
+ * hakmemd/purge.c with a clock and a process of the test's own. A process that gives back little is
+ * left alone for twice as long each time, as long as that lasts. There is one request at a time.
+ * What a process claims counts up to what it had.
  */
 #include <stdlib.h>
 
@@ -13,10 +13,10 @@
 
 static uint64_t now_ns = 1000 * SECOND;
 static unsigned events;
-static bool silent; /* this account has said enough */
+static bool silent; /* the limit on this account's messages is reached */
 static uint64_t requests, told_bytes, rss = 100 << 20;
 static struct hak_purge_answer answer;
-static int answered; /* what a look for the answer finds */
+static int answered; /* the result of a look for the answer */
 
 /* -- what purge.c needs of the others ---------------------------------------------------------- */
 uint64_t hak_monotonic_ns(void)
@@ -66,7 +66,7 @@ void hak_event(int level, const char *message_id, const struct hak_field *fields
 	events++;
 }
 
-/* Without [Limit] nobody is measured. */
+/* Without [Limit] no process is measured. */
 int hak_snapshot_take(const struct hak_segment *seg, struct hak_snapshot *ret)
 {
 	abort();
@@ -103,7 +103,10 @@ void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT])
 }
 
 /* -- the test ---------------------------------------------------------------------------------- */
-/* Asked as soon as it may be, each second, it gives back `bytes`. How many seconds that took. */
+/*
+ * Asks as soon as allowed, looking each second; the process gives back `bytes`. Returns the seconds
+ * that this took.
+ */
 static unsigned purge(struct hak_process *p, uint64_t bytes)
 {
 	unsigned s = 0;
@@ -147,7 +150,7 @@ static void backs_off(void)
 	EXPECT(s == 6, "after one with little: %u s", s);
 	EXPECT(told_bytes == rss, "it claims more than it had: %" PRIu64, told_bytes);
 
-	/* A small process: much is what is much for it. */
+	/* A small process: little memory is much for it. */
 	p.cached_bytes = 160 << 10;
 	purge(&p, 100 << 10);
 	s = purge(&p, 1 << 10);
@@ -155,7 +158,7 @@ static void backs_off(void)
 	s = purge(&p, 0);
 	EXPECT(s == 6, "after a hundredth of it: %u s", s);
 
-	/* Its answer cannot be read: as one with nothing. */
+	/* Its answer cannot be read, which counts as an answer of nothing. */
 	hak_purge_process(&p, HAK_PURGE_DIRTY, "test");
 	EXPECT(p.purge_id == 0, "it is left alone");
 	now_ns += 1000 * SECOND;

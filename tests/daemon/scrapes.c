@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The socket for metrics: who asks and does not read shares a text with others, what is read is
- * whole, and who asks later gets a newer one. When there are too many clients, who has one keeps
- * it.
+ * The socket for metrics: a client that asks and does not read shares a text with others, a text
+ * that is read is whole, and a client that asks later gets a newer one. When there are too many
+ * clients, a user with one keeps it.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -26,14 +26,14 @@
 
 static sd_event *event;
 static unsigned made;
-static uid_t account; /* of who connects */
+static uid_t account; /* of the client that connects */
 
 uid_t hak_account_of_peer(pid_t pid, uid_t uid)
 {
 	return account;
 }
 
-/* Its number, over and over. */
+/* The text is its number, repeated. */
 static int make(enum hak_metrics_format format, void *arg, char **ret, size_t *ret_bytes)
 {
 	*ret = malloc(TEXT_BYTES);
@@ -62,8 +62,8 @@ static int ask(const char *path, const char *line)
 	return fd;
 }
 
-/* The number of the text that is read to its end; 0: it is not whole, for the machine stood still
- * and the client's time is over. */
+/* Returns the number of the text, read to its end; 0: it is not whole, because the machine stood
+ * still and the client's time is over. */
 static unsigned number_of(int fd)
 {
 	static unsigned char buf[1 << 16];
@@ -94,14 +94,14 @@ static size_t held(void)
 	return (now.uordblks + now.hblkhd) / TEXT_BYTES;
 }
 
-/* All of one user's places, by somebody who reads nothing. */
+/* All places of one user are taken by clients that read nothing. */
 static void check_slow_readers(const char *path)
 {
 	unsigned numbers[CLIENTS];
 	int fd[CLIENTS];
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		/* Old by then, so that the next would have one of his own. */
+		/* Old by then, so that the next client would get a text of its own. */
 		fd[i] = ask(path, "openmetrics\n");
 		usleep(OLD_US);
 	}

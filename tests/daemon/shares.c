@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control/budget.h by a clock that moves only when the test says so: a budget ends loops; a pass
- * ends when its time is over; a user whose processes are dear keeps no other user's waiting, owes
- * what it took too much, and serves each of its own before it serves one of them twice; what is put
- * off is counted, and gets more time the next time.
+ * control/budget.h with a clock that only the test advances. A budget ends loops. A pass ends when
+ * its time is over. A user with expensive processes does not delay other users, owes excess time,
+ * and gets each process served before one is served twice. Pieces put off are counted, and get more
+ * time the next time.
  */
 #include "control/budget.h"
 #include "tests/check.h"
@@ -52,7 +52,7 @@ static struct hak_shares shares;
 static struct hak_turn dear[DEAR], honest[USERS][HONEST];
 static unsigned dear_served[DEAR], served[USERS][HONEST];
 
-/* All of both kinds in one pass; how long it took. */
+/* Does all work of both kinds in one pass; returns how long it took. */
 static int64_t pass(int64_t dear_ns)
 {
 	int64_t begun = now_ns;
@@ -76,7 +76,7 @@ static int64_t pass(int64_t dear_ns)
 	return now_ns - begun;
 }
 
-/* By which no honest user has the account of the dear one. */
+/* Finds a secret with which no honest user shares the account of the expensive one. */
 static void find_secret(void)
 {
 	for (;; shares.secret++) {
@@ -108,7 +108,9 @@ static void check_shares(void)
 		hak_shares_look(&shares);
 		EXPECT(pass(100 * MS) <= PASS + (PIECE << HAK_LATE_MAX), "look %u takes %d ms",
 		       look, (int)(PASS / MS));
-		/* Where the dear one overdrew the pass itself, the honest ones come in the next. */
+		/*
+		 * Where the expensive user overdrew the pass itself, the others come in the next.
+		 */
 		while (shares.waits && served[0][0] <= look)
 			pass(100 * MS);
 	}
@@ -127,7 +129,7 @@ static void check_shares(void)
 	EXPECT(shares.put_off > 0, "put off %u times", (unsigned)shares.put_off);
 }
 
-/* A piece that takes 5 ms is done as soon as it was put off often enough. */
+/* A piece that takes 5 ms is done once it was put off often enough. */
 static void check_late(void)
 {
 	struct hak_shares s = { .pass_ns = PASS, .user_ns = USER, .piece_ns = MS };
@@ -154,7 +156,7 @@ static void check_late(void)
 	EXPECT(!hak_share_enter(&s, 1000, NULL) && s.waits, "there is no more in this pass");
 }
 
-/* Three shares at once, since nothing stopped it, are paid by the two passes that follow. */
+/* Three shares at once, which nothing stopped, are paid by the two following passes. */
 static void check_debt(void)
 {
 	struct hak_shares s = { .pass_ns = 10 * PASS, .user_ns = USER, .piece_ns = MS };
@@ -170,7 +172,7 @@ static void check_debt(void)
 	hak_share_leave(&s, NULL);
 }
 
-/* Root's processes are bounded by the pass alone, and the users together. */
+/* Only the pass bounds root's processes, and all users together. */
 static int64_t sleep_ns;
 
 static int64_t asleep(void)
@@ -178,7 +180,9 @@ static int64_t asleep(void)
 	return sleep_ns;
 }
 
-/* A process that makes its reader wait is looked at again when its user's share has paid for it. */
+/*
+ * A process that makes its reader wait is looked at again when its user's share has paid for that.
+ */
 static void check_sleep(void)
 {
 	struct hak_shares s = { .pass_ns = 10 * PASS, .user_ns = USER, .piece_ns = MS };
@@ -208,7 +212,7 @@ static void check_all(void)
 		n++;
 	}
 	EXPECT(n == PASS / MS, "%u pieces in a pass of %d", n, PASS / MS);
-	/* And so are those of many users. */
+	/* The same holds for many users. */
 	n = 0;
 	hak_shares_begin(&s);
 	for (uid_t uid = 1000; uid < 1100; uid++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * hakmemd/store.c: what comes back is what was saved last and is whole, after any number of
- * restarts, and whatever became of the memfd meanwhile. A restart is what systemd makes of it: the
+ * hakmemd/store.c: what comes back is the last save that is whole, after any number of restarts,
+ * and whatever happened to the memfd meanwhile. A restart is played as systemd does it: the
  * descriptor comes as number 3 with its name.
  */
 #include <errno.h>
@@ -43,10 +43,10 @@ static struct hak_store *begin(const char *names, char **ret_text)
 	return store;
 }
 
-/* Descriptors below this are taken or not ours. */
+/* Descriptors below this are taken, or are not the store's. */
 #define OURS 10
 
-/* What the store has made before the first case. All cases share its contents. */
+/* Made by the store before the first case. All cases share its contents. */
 static int memfd;
 
 static int find_memfd(void)
@@ -57,7 +57,7 @@ static int find_memfd(void)
 	return -1;
 }
 
-/* What a daemon would find that is started on a copy of the memfd: stored(3) is closed by it. */
+/* Checks what a daemon finds that is started on a copy of the memfd, which stored(3) closes. */
 static void expect(const char *want, const char *when)
 {
 	struct hak_store *store;
@@ -86,7 +86,7 @@ static void save(const char *text)
 	hak_store_close(store);
 }
 
-/* Either slot may be the newer one, and be the one that is found first. */
+/* Either slot may be the newer one, and the one that is found first. */
 static void restarts(void)
 {
 	char text[32];
@@ -124,7 +124,7 @@ static void damage(const char *newest, off_t at)
 	}
 }
 
-/* One that is damaged, or was being written when the daemon died, leaves the one before. */
+/* A slot that is damaged, or was being written when the daemon died, leaves the one before. */
 static void damaged_copies(void)
 {
 	for (off_t at = 0; at < HEAD_BYTES + 3; at++) {
@@ -135,7 +135,7 @@ static void damaged_copies(void)
 		expect("newest", "whole");
 		damage("newest", at);
 		snprintf(when, sizeof(when), "byte %d", (int)at);
-		/* Bits of the number that leave it higher and of its slot do no harm. */
+		/* Bits that leave the number higher and in its slot do no harm. */
 		expect(at >= 8 && at < 16 ? "newest" : "before", when);
 		EXPECT(ftruncate(memfd, 0) == 0, "truncates");
 	}
@@ -147,7 +147,7 @@ static void damaged_copies(void)
 	expect(NULL, "cut off");
 }
 
-/* A head that promises more than there is. */
+/* A head that promises more bytes than there are. */
 static void forged_length(void)
 {
 	uint64_t bytes = (SLOT_BYTES >> 1) + 1;
@@ -158,7 +158,7 @@ static void forged_length(void)
 	expect(NULL, "forged");
 }
 
-/* No room for more: what was there stays, and all goes on when there is room again. */
+/* Without room for more the old content stays, and saving works again when there is room. */
 static void no_room(void)
 {
 	struct rlimit limit, small;
@@ -186,7 +186,7 @@ static void no_room(void)
 	expect("three", "room again");
 }
 
-/* How much a save writes; "x" over and over. */
+/* Writes a text of the given length; "x" repeated. */
 static void put_many(FILE *to, void *arg)
 {
 	for (size_t i = 0; i < *(size_t *)arg; i++)

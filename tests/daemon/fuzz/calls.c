@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer's target for D-Bus calls: the input chooses object, interface, method, signature and
- * arguments of one call. hakmemd, all of it but main(), receives the call from a bus that a second
+ * arguments of one call. All of hakmemd but main() receives the call from a bus that a second
  * thread plays, about a process that is this one with a fabricated segment. Each call must be
- * answered, whatever it brings. Run by tests/daemon/fuzz.test.
+ * answered. Run by tests/daemon/fuzz.test.
  *
- * The input: object, interface, member, caller, one byte each; a signature up to a zero byte, or
- * an empty one for the method's own; then the bytes that the arguments are made of.
+ * The input: object, interface, member, caller, one byte each; a signature up to a zero byte, or an
+ * empty one for the method's own; then the bytes from which the arguments are made.
  */
 #include <errno.h>
 #include <poll.h>
@@ -39,7 +39,7 @@ struct bytes {
 	size_t n;
 };
 
-/* What the two threads share. `post` is written when `input` is new, `answered` by the answer. */
+/* Shared by the two threads. `post` is written when `input` is new, `answered` by the answer. */
 static struct {
 	int listening, post, answered;
 	char address[64], path[HAK_BUS_PATH_BYTES];
@@ -75,7 +75,7 @@ static uint64_t next_number(struct bytes *b)
 	return number;
 }
 
-/* Up to a zero byte; the bus does not carry what is not UTF-8, so the eighth bit goes. */
+/* Up to a zero byte. The bus carries UTF-8 only, so the eighth bit is dropped. */
 static char *next_text(struct bytes *b)
 {
 	char *text = malloc(b->n + 1);
@@ -92,7 +92,7 @@ static char *next_text(struct bytes *b)
 static int append(sd_bus_message *m, const char *signature, size_t length, struct bytes *b,
 		  unsigned depth);
 
-/* Bytes of the first complete type of a signature; 0 if there is none. */
+/* Returns the bytes of the first complete type of a signature; 0 if there is none. */
 static size_t type_length(const char *s, size_t left)
 {
 	size_t n = 0;
@@ -158,7 +158,7 @@ static int append_basic(sd_bus_message *m, char type, struct bytes *b)
 	return sd_bus_message_append_basic(m, type, type == 'b' ? (void *)&flag : &number);
 }
 
-/* All complete types of the signature. */
+/* Appends all complete types of the signature. */
 static int append(sd_bus_message *m, const char *s, size_t length, struct bytes *b, unsigned depth)
 {
 	int r = depth > DEPTH_MAX ? -EINVAL : 0;
@@ -216,7 +216,7 @@ static int new_call(sd_bus *bus, struct bytes b, sd_bus_message **ret)
 	int r = 0;
 
 	if (!*signature) {
-		/* So that most inputs get past the dispatcher. */
+		/* Most inputs shall get past the dispatcher. */
 		member = of->member;
 		path = strcmp(of->interface, HAK_BUS_MANAGER) == 0   ? HAK_BUS_PATH
 		       : strcmp(of->interface, HAK_BUS_PROCESS) == 0 ? shared.path
@@ -248,7 +248,7 @@ static int on_answer(sd_bus_message *answer, void *arg, sd_bus_error *error)
 	const sd_bus_error *e = sd_bus_message_get_error(answer);
 
 	(void)arg, (void)error;
-	/* An error has words for people, and it is hakmemd that answered. */
+	/* An error has a message for people, and comes from hakmemd. */
 	MUST(!e || (e->name && e->message && *e->message));
 	MUST(!e || strcmp(e->name, SD_BUS_ERROR_NO_REPLY) != 0);
 	tell(shared.answered);
@@ -266,12 +266,12 @@ static void send_call(sd_bus *bus)
 	if (r >= 0)
 		r = sd_bus_call_async(bus, NULL, m, on_answer, NULL, 60000000);
 	if (r < 0)
-		tell(shared.answered); /* no message: nothing to be answered */
+		tell(shared.answered); /* no message: there is nothing to be answered */
 	sd_bus_message_unref(m);
 }
 
 /* -- the bus ----------------------------------------------------------------------------------- */
-/* As the caller's number says: root, the owner of the process, and two others. */
+/* Selected by the caller's number: root, the owner of the process, and two others. */
 static uint32_t uid_of(const char *name)
 {
 	static const uint32_t uids[] = { 0, 1000, 65534, 1001 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer's target for policy files: the input is one, parsed, shown and matched against a
- * process whose names are taken from the input's end. Run by tests/daemon/fuzz.test.
+ * libFuzzer's target for policy files: the input is a file, which is parsed, shown and matched
+ * against a process whose names are taken from the input's end. Run by tests/daemon/fuzz.test.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		const struct hak_policy *of = effect.tunable_of[i];
 		struct hak_spec spec = hak_spec_of_row(&hak_tunable_rows[i]);
 
-		/* What is in force is always in range. */
+		/* Values in force are always in range. */
 		if (of && hak_spec_clamp(&spec, effect.tunable[i]) != effect.tunable[i])
 			abort();
 	}
