@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Printing a verb's answer: as JSON or as a table, through a pager when a person is looking.
+ * Prints the answer of a verb, as JSON or as a table, and through a pager on a terminal.
  */
 #include <errno.h>
 #include <signal.h>
@@ -35,8 +35,8 @@ void ctl_say_wait(const char *what, uint64_t ns)
 
 static pid_t pager;
 
-/* The child's side. "cat" and "" mean no pager; the words of the variable are split by the shell,
- * as people expect. */
+/* Runs in the child. "cat" and "" mean no pager. The shell splits the words of the variable, as for
+ * other programs. */
 static void become_pager(const char *command, const int pipe_fds[2])
 {
 	dup2(pipe_fds[0], STDIN_FILENO);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking hakmemd, on this machine's system bus or another's. That one may be of another version, or
- * belong to whom this machine does not trust: its documents are made printable and checked here
- * (control/documents.h), and so are the texts of its errors.
+ * Requests to hakmemd, on the system bus of this machine or of another one. The other hakmemd may
+ * be of another version, or on a machine that this one does not trust. Its documents are therefore
+ * made printable and validated here (control/documents.h), and so are the texts of its errors.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,27 +15,28 @@
 #include "control/escape.h"
 #include "hakmemctl/ctl.h"
 
-/* What a person may take to type a password. */
+/* The time that a user may take to type a password. */
 #define PATIENCE_US 300000000u
-/* Of one command, of all answers together: to be kept until they are printed, and waited for. */
+/* The number of values in all answers of one command, which are kept until they are printed, and
+ * the time for which answers are awaited. */
 #define VALUES_MAX 4000000u
 #define ALL_US	   900000000u
 #define FOUND_MAX  65536u
 
 struct ctl_call {
 	pid_t pid;
-	enum hak_document document; /* a row of the answer */
+	enum hak_document document; /* of a row of the answer */
 	sd_bus_slot *slot;
 	sd_bus_message *reply;
 	bool done;
 };
 
 /* -- connection -------------------------------------------------------------------------------- */
-/* An error of ours, not of hakmemd's. No exit code but "failed" follows from it: an -EACCES here
- * would not be about a process. */
+/* An error of the connection, and not of hakmemd. Its exit code is always "failed": an -EACCES here
+ * would not mean that access to a process was denied. */
 static int not_reached(struct ctl *ctl, int r, char why[HAK_WHY_TEXT])
 {
-	/* ssh says why first; that the pipe to it closed says nothing */
+	/* ssh prints the reason first; that its pipe was closed explains nothing */
 	if (ctl->host)
 		ctl_ssh_end(ctl);
 	if (ctl->host)
@@ -71,7 +72,7 @@ void ctl_bus_close(struct ctl *ctl)
 	ctl_ssh_end(ctl);
 }
 
-/* From the name of an error to what exit codes are made of. */
+/* Converts the name of an error to the errno from which the exit code follows. */
 static int error_of(struct ctl *ctl, const sd_bus_error *error, int r, char why[HAK_WHY_TEXT])
 {
 	static const struct {
@@ -129,7 +130,7 @@ static int makes_no_sense(const char *wrong, char why[HAK_WHY_TEXT])
 	return -EBADMSG;
 }
 
-/* The document in the last argument that is left, about process `pid`. */
+/* Reads the document in the last argument of the reply, about process `pid`. */
 static int read_json(struct ctl *ctl, sd_bus_message *reply, pid_t pid, enum hak_document document,
 		     bool rows, struct json_object **ret, char why[HAK_WHY_TEXT])
 {
@@ -168,7 +169,7 @@ static int by_pid(const void *a, const void *b)
 	return p->pid < q->pid ? -1 : p->pid > q->pid;
 }
 
-/* Each PID once. */
+/* Whether each PID occurs once. */
 static bool are_distinct(struct ctl_process *list, size_t n)
 {
 	qsort(list, n, sizeof(*list), by_pid);

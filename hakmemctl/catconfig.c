@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl cat-config: the text of every configuration file of the daemon, each below its path, in
- * the order in which they are read.
+ * hakmemctl cat-config: prints the text of each configuration file of the daemon after its path, in
+ * the order in which the daemon reads the files.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "control/policy.h"
 #include "hakmemctl/ctl.h"
 
-/* CTL_OK, or CTL_FAILED if one could not be read, which was said. */
+/* Returns CTL_OK, or CTL_FAILED if a file could not be read, which was reported. */
 static int print_all(FILE *to, const struct hak_conf_file *files, size_t n)
 {
 	int result = CTL_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the journal's entries on changes, see changelog.h.
+ * Reads the entries of the journal on changes, see changelog.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #if HAK_SYSTEMD
 #include <systemd/sd-journal.h>
 
-/* Escaped. False, and "", if the entry has no such field; longer ones are cut. */
+/* Gets a field, escaped. False, and "", if the entry has no such field. A longer field is cut. */
 static bool get(sd_journal *j, const char *name, char *out, size_t bytes)
 {
 	size_t n, skip = strlen(name) + 1;
@@ -27,7 +27,7 @@ static bool get(sd_journal *j, const char *name, char *out, size_t bytes)
 	return true;
 }
 
-/* As hak_change_id() makes them; anything else that somebody put there is none. */
+/* Gets an id as hak_change_id() makes it. Any other text in this field counts as no id. */
 static void get_change(sd_journal *j, char out[HAK_CHANGE_ID_BYTES])
 {
 	char text[HAK_CHANGE_ID_BYTES + 1];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the journal's entries on changes of tunables (control/changes.h), for history and undo.
+ * Reads the entries of the journal on changes of tunables (control/changes.h), for history and
+ * undo.
  *
- * An entry is a stranger's word, but for the fields that begin with an underscore, which are the
- * journal's: anybody may write HAKMEM_CHANGE=. So `uid` is that of the writer, and `trusted` says
- * that it was root or hakmemd.
+ * Any user may write HAKMEM_CHANGE= into the journal. Only the fields that begin with an underscore
+ * come from the journal itself. `uid` is therefore the writer of the entry, and `trusted` means
+ * that the writer was root or hakmemd.
  */
 #ifndef HAK_CTL_CHANGELOG_H
 #define HAK_CTL_CHANGELOG_H
@@ -20,9 +21,9 @@ struct ctl_entry {
 	uint64_t time_us; /* CLOCK_REALTIME */
 	pid_t pid;
 	uint64_t start_ticks; /* 0: unknown */
-	uid_t uid;	      /* of who wrote the entry */
+	uid_t uid;	      /* the writer of the entry */
 	bool trusted;
-	/* "" where the entry has no such field; unescaped. */
+	/* "" if the entry has no such field; not escaped. */
 	char change[HAK_CHANGE_ID_BYTES], unit[256], command[64], tunable[64];
 	char old[HAK_VALUE_TEXT], new[HAK_VALUE_TEXT];
 	char result[16], who[160], why[160], rule[256];
@@ -32,8 +33,8 @@ struct ctl_entry {
 };
 
 /*
- * Calls `see` for each entry, the oldest first, until it answers non-zero, which is returned.
- * `change`: only those of that id; NULL: all. 0 at the end, or -errno with a sentence.
+ * Calls `see` for each entry, the oldest first, until it returns non-zero, which is then returned.
+ * `change`: only entries with this id; NULL: all. Returns 0 at the end, or -errno with a sentence.
  */
 int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
 		   char why[HAK_WHY_TEXT]);

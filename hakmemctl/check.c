@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl check: looks for contradictions between the figures that a process publishes. Each row
- * of the table below is a relation that holds whatever the program does.
+ * hakmemctl check: searches the figures that a process publishes for contradictions. Each row of
+ * the table below is a relation that holds whatever the program does.
  *
  * The process runs while its figures are read, so no two figures belong to one moment. A round
  * reads all of them three times. A counter on the smaller side of a relation is taken from the
  * first reading, a counter on the larger side from the last one, and a gauge from the one in
- * between. What changes between the readings then never looks like a contradiction.
+ * between. A change between the readings then never looks like a contradiction.
  *
- * Some relations are broken for a moment in a sound process: two gauges of one change are not
- * written by one store. Such a relation (NOT_STOPPED) is reported only when it is broken in each of
- * ROUNDS rounds. A process without contradictions takes one round.
+ * Some relations are broken for a moment in a correct process, because two gauges of one change are
+ * not written by one store. Such a relation (NOT_STOPPED) is reported only when it is broken in
+ * each of ROUNDS rounds. A process without contradictions takes one round.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -24,7 +24,7 @@
 #include "hakmemctl/ctl.h"
 
 enum { ROUNDS = 20, PAUSE_NS = 1000000, PAUSE_AGAIN_NS = 5000000 };
-enum { EXTENT_BYTES = 2 << 20 }; /* as counters.def says of superslab.live and the like */
+enum { EXTENT_BYTES = 2 << 20 }; /* as counters.def describes superslab.live and similar counters */
 
 static const struct hak_column columns[] = {
 	{ "PID", "pid", HAK_SHOW_NUMBER },   { "COMM", "comm", HAK_SHOW_TEXT, .hidden = true },
@@ -40,9 +40,9 @@ struct view {
 	const struct hak_segment *seg;
 	struct hak_snapshot snap[READINGS];
 	struct hak_ack ack[2];	    /* before and after all else but the tune page */
-	struct hak_tune tune;	    /* read last: what the process has seen of it is older */
-	struct hak_lazy_table lazy; /* read beside the snapshot BETWEEN */
-	bool has_tune, has_lazy;    /* false: it cannot be read, or was written all the time */
+	struct hak_tune tune;	    /* read last: the process's state of it is older */
+	struct hak_lazy_table lazy; /* read together with the snapshot BETWEEN */
+	bool has_tune, has_lazy;    /* false: it could not be read, or changed each time */
 };
 
 static void pause_ns(long ns)
@@ -63,7 +63,7 @@ static void view_free(struct view *v)
 		hak_snapshot_free(&v->snap[i]);
 }
 
-/* 0, or -errno and nothing to free. */
+/* Returns 0, or -errno and nothing to free. */
 static int view_take(const struct hak_segment *seg, long pause, struct view *ret)
 {
 	int r;
@@ -88,24 +88,25 @@ static int view_take(const struct hak_segment *seg, long pause, struct view *ret
 /* -- relations between counters ---------------------------------------------------------------- */
 enum verdict { HOLDS, BROKEN, UNKNOWN };
 
-/* Figures that some processes do not have whole. */
+/* Kinds of processes for which some figures are incomplete. */
 enum {
 	/*
-	 * Of a child: fork() copies gauges and blocks in use while the parent's other threads
-	 * change them.
+	 * A child of fork(), which copies gauges and blocks in use while other threads of the
+	 * parent change them.
 	 */
 	NOT_FORKED = 1,
-	/* A stopped process can be between two stores for ever. See the top of this file. */
+	/* A stopped process, which can stay between two stores for ever. See the top of this
+	 * file. */
 	NOT_STOPPED = 2,
-	/* Of a process with heaps that could not be published: blocks pass from heap to heap. */
+	/* A process with heaps that could not be published. Blocks pass from heap to heap. */
 	NOT_HIDDEN = 4,
 };
 
 struct check {
 	const char *name, *expected;
 	enum verdict (*run)(const struct view *v, const struct check *c, char found[HAK_WHY_TEXT]);
-	unsigned only;		     /* NOT_ of processes that it is not for */
-	bool per_heap;		     /* the larger side lags by 1 at most, in each heap */
+	unsigned only;		     /* NOT_ of processes to which it does not apply */
+	bool per_heap;		     /* the larger side lags by at most 1, in each heap */
 	uint16_t small[6], large[6]; /* sums of counters, by id */
 };
 
@@ -124,7 +125,8 @@ static uint64_t times(uint64_t a, uint64_t b)
 }
 
 /*
- * Gauges are always read in between. What only grows has its least value before, its largest after.
+ * Gauges are read between the two readings of counters. A counter only grows, so it has its least
+ * value in the first reading and its largest in the last.
  */
 static uint64_t figure(const struct view *v, int i, enum when when, int cls)
 {
@@ -211,7 +213,7 @@ static enum verdict classes(const struct view *v, const struct check *c, char fo
 	return verdict;
 }
 
-/* The larger side counts requests; each is of one block at most. */
+/* The larger side counts requests, and each request returns at most one block. */
 static enum verdict requests(const struct view *v, const struct check *c, char found[HAK_WHY_TEXT])
 {
 	if (!has_all(v, c->small) || !has_all(v, c->large))
@@ -228,7 +230,7 @@ static enum verdict requests(const struct view *v, const struct check *c, char f
 	return HOLDS;
 }
 
-/* The smaller side counts of the classes of runs only. */
+/* The smaller side counts the classes of runs only. */
 static enum verdict runs(const struct view *v, const struct check *c, char found[HAK_WHY_TEXT])
 {
 	uint64_t side[2] = { 0, sum(v, c->large, AFTER, TOTAL) };
@@ -243,7 +245,7 @@ static enum verdict runs(const struct view *v, const struct check *c, char found
 	return BROKEN;
 }
 
-/* The smaller side counts extents, the larger one bytes. */
+/* The smaller side counts extents, and the larger side bytes. */
 static enum verdict extents(const struct view *v, const struct check *c, char found[HAK_WHY_TEXT])
 {
 	uint64_t side[2] = { sum(v, c->small, BEFORE, TOTAL), sum(v, c->large, AFTER, TOTAL) };
@@ -256,7 +258,8 @@ static enum verdict extents(const struct view *v, const struct check *c, char fo
 	return BROKEN;
 }
 
-/* Blocks that left slabs and runs, in use or in caches, against the bytes of slabs and runs. */
+/* Compares the blocks that left slabs and runs, in use or in caches, with the bytes of slabs and
+ * runs. */
 static enum verdict blocks_fit(const struct view *v, const struct check *c,
 			       char found[HAK_WHY_TEXT])
 {
@@ -358,7 +361,7 @@ static enum verdict answers(const struct view *v, const struct check *c, char fo
 	return HOLDS;
 }
 
-/* True for a value that was not written meanwhile. */
+/* Whether the value was not written during the reading. */
 static bool stable(const struct view *v, uint32_t i)
 {
 	return memcmp(&v->ack[0].value[i], &v->ack[1].value[i], sizeof(v->ack[0].value[i])) == 0;
@@ -402,7 +405,7 @@ static enum verdict origins(const struct view *v, const struct check *c, char fo
 	return HOLDS;
 }
 
-/* What the layer in force holds. False if that is being changed. */
+/* The value of the layer in force. False if it is being changed. */
 static bool layer_value(const struct view *v, uint32_t i, uint64_t *ret)
 {
 	const struct hak_ack_value *a = &v->ack[1].value[i];
@@ -459,7 +462,7 @@ static enum verdict lazy_bytes(const struct view *v, const struct check *c,
 struct covered {
 	const struct hak_lazy_table *lazy;
 	uint32_t n;
-	uint64_t bytes[HAK_LAZY_RANGES]; /* of each range, mapped */
+	uint64_t bytes[HAK_LAZY_RANGES]; /* of each range that is mapped */
 };
 
 static int cover(const struct hak_mapping *map, void *arg)
@@ -592,10 +595,10 @@ static const struct check checks[] = {
 struct result {
 	enum verdict verdict;
 	bool known;
-	char found[HAK_WHY_TEXT]; /* with HOLDS: "" */
+	char found[HAK_WHY_TEXT]; /* "" with HOLDS */
 };
 
-/* Threads without a heap of their own share one, which none of the gauges counts. */
+/* Threads without a heap of their own share one, which no gauge counts. */
 static bool hides_heaps(const struct view *v)
 {
 	uint64_t shared = one(v, ID(HEAPS_UNPUBLISHED), AFTER, TOTAL) ||
@@ -606,7 +609,7 @@ static bool hides_heaps(const struct view *v)
 	return used > v->snap[AFTER].heaps;
 }
 
-/* NOT_ of what this process is, with the reason. */
+/* The NOT_ kinds of this process, with the reasons. */
 static unsigned kind_of(const struct view *v, const char *why[8])
 {
 	unsigned kind = 0;
@@ -623,7 +626,7 @@ static unsigned kind_of(const struct view *v, const char *why[8])
 	return kind;
 }
 
-/* One round for one check: `kind` and `why` of kind_of(). */
+/* Makes one round of one check; `kind` and `why` are those of kind_of(). */
 static void judge(const struct view *v, const struct check *c, unsigned kind, const char *why[8],
 		  struct result *r)
 {
@@ -638,7 +641,7 @@ static void judge(const struct view *v, const struct check *c, unsigned kind, co
 		r->found[0] = '\0';
 }
 
-/* True if another round may tell more. */
+/* True if another round may change a verdict. */
 static bool judge_all(const struct view *v, struct result results[CHECKS])
 {
 	const char *why[8];
@@ -653,8 +656,8 @@ static bool judge_all(const struct view *v, struct result results[CHECKS])
 	return more;
 }
 
-/* 0 while the process has the segment that was read: an exec or control.segment=off leaves one
- * behind in whatever state it was. */
+/* Returns 0 while the process has the segment that was read. An exec or control.segment=off leaves
+ * the old segment in whatever state it had. */
 static int still_there(const struct hak_segment *seg)
 {
 	char why[HAK_WHY_TEXT];
@@ -716,7 +719,7 @@ static int check_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 
 	(void)ctl;
 	if (r < 0 && ctl_exit_code(r) == CTL_NOTHING && !a->one)
-		return CTL_OK; /* it ended, as processes do */
+		return CTL_OK; /* the process ended, which is no error */
 	if (r < 0) {
 		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid,
 			     ctl_exit_code(r) == CTL_NOTHING ? "it left the segment meanwhile"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl __complete WORD...: candidates for the last WORD of a command line, one per line, for
- * the shells' small scripts in completions/. Made from the same tables as everything else, and from
- * the processes that run just now, so that the scripts never go stale.
+ * hakmemctl __complete WORD...: prints candidates for the last WORD of a command line, one per
+ * line, for the small shell scripts in completions/. The candidates come from the tables of verbs
+ * and options, and from the processes that run now, so the scripts never become outdated.
  */
 #include <dirent.h>
 #include <getopt.h>
@@ -17,14 +17,14 @@
 #include "hakmemctl/changelog.h"
 #include "hakmemctl/ctl.h"
 
-/* Escaped it would be another name: what cannot be printed is not offered. */
+/* A candidate that needs escapes would be another name, so it is not offered. */
 static void offer(const char *word, const char *candidate)
 {
 	if (strncmp(candidate, word, strlen(word)) == 0 && hak_is_printable(candidate))
 		puts(candidate);
 }
 
-/* A name that a shell would have to quote is better typed as a PID. */
+/* A name that a shell must quote is not offered; its PID is easier to type. */
 static void offer_plain(const char *word, const char *candidate)
 {
 	if (candidate[strspn(candidate, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -32,7 +32,7 @@ static void offer_plain(const char *word, const char *candidate)
 		offer(word, candidate);
 }
 
-/* Each of "a|b|c", behind a prefix. */
+/* Offers each of "a|b|c" after a prefix. */
 static void offer_choices(const char *word, const char *prefix, const char *choices)
 {
 	while (*choices) {
@@ -52,7 +52,7 @@ static void offer_verbs(const struct ctl *ctl, const char *word)
 			offer(word, v->name);
 }
 
-/* An option, or behind its = the words that it takes. */
+/* Offers an option or, after its =, the words that it takes. */
 static void offer_options(const char *word, const struct ctl_option *options)
 {
 	for (; options && options->name; options++) {
@@ -70,7 +70,7 @@ static void offer_options(const char *word, const struct ctl_option *options)
 	}
 }
 
-/* The unit of a process, and behind cgroup: where it lies. */
+/* Offers the unit of a process and, after cgroup:, its control group. */
 static void offer_groups(const char *word, const struct hak_segment *seg)
 {
 	char path[HAK_CGROUP_BYTES], text[7 + HAK_CGROUP_BYTES];
@@ -133,7 +133,7 @@ static void offer_counters(const char *word)
 		offer(word, hak_counter_rows[i].name);
 }
 
-/* Each service once or more: a shell sorts that out. */
+/* A service may be offered more than once; the shell removes duplicates. */
 static void offer_units(const char *word)
 {
 	static const char *const folders[] = { "/etc/systemd/system", "/run/systemd/system",
@@ -162,7 +162,7 @@ static int offer_change(const struct ctl_entry *e, void *arg)
 	return 0;
 }
 
-/* The `at`th argument of a verb. */
+/* Offers the argument number `at` of a verb. */
 static void offer_argument(const struct ctl *ctl, const struct ctl_verb *verb, int at,
 			   const char *word)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl describe: the sentences of the tables. They are not in the segment, so only names that
- * this program was built with can be described.
+ * hakmemctl describe: prints the descriptions of tunables and counters. They are not in the
+ * segment, so only names that this program was built with can be described.
  */
 #include <fnmatch.h>
 #include <getopt.h>
@@ -12,7 +12,7 @@
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
 
-/* The sentence, wrapped between the margins. */
+/* Prints the sentence, wrapped between the margins. */
 static void print_wrapped(FILE *to, const char *text)
 {
 	enum { LEFT = 4, RIGHT = 78 };
@@ -81,7 +81,8 @@ static void counter(struct json_object *rows, const struct hak_counter_row *row,
 	print_wrapped(to, row->doc);
 }
 
-/* A name or a pattern for the shell's kind of matching: whale.*; how many it found. */
+/* Describes the names that match a name or a shell pattern such as whale.*, and returns their
+ * number. */
 static size_t describe(struct json_object *rows, const char *pattern, FILE *to)
 {
 	size_t before = json_object_array_length(rows);

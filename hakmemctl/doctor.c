@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl doctor: tries out what hakmem needs on this machine, and says for each thing that is
- * missing what is lost and what to do about it. Every line comes from an attempt or from a file
- * read now; what neither can tell is "unknown". Exit code 1 when something that hakmem cannot do
- * without is missing.
+ * hakmemctl doctor: tests the features of this machine that hakmem uses, and reports for each
+ * missing feature the consequence and the remedy. Each line comes from an attempt or from a file
+ * that is read now. A result that neither can give is "unknown". The exit code is 1 if a required
+ * feature is missing.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -38,13 +38,13 @@ static const struct hak_column columns[] = {
 
 static const char ok[] = "ok", limited[] = "limited", missing[] = "missing", unknown[] = "unknown";
 
-/* What one check came to. */
+/* The result of one check. */
 struct finding {
 	const char *result, *remedy;
 	char found[HAK_WHY_TEXT];
 };
 
-/* First line of a file; "" if there is none. */
+/* The first line of a file; "" if there is none. */
 static const char *first_line(const char *path, char *buf, size_t bytes)
 {
 	FILE *f = fopen(path, "re");
@@ -63,7 +63,7 @@ static void not_known(struct finding *f, const char *what, const char *why)
 	f->result = unknown;
 }
 
-/* False, with an unknown finding, where /proc cannot be looked at. */
+/* False, with an unknown result, if /proc cannot be read. */
 static bool has_proc(struct finding *f)
 {
 	char why[HAK_WHY_TEXT];
@@ -149,8 +149,7 @@ static void check_library(struct finding *f)
 		f->remedy = "install hakmem, or name the library in HAKMEM_LIB";
 }
 
-/* A cat on hakmem that waits for input which never comes; returns its pid, *ret_in keeps it
- * waiting. */
+/* Starts a cat on hakmem that waits for input, and returns its PID. *ret_in keeps it waiting. */
 static pid_t start_cat(const char *library, int *ret_in)
 {
 	int fds[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -177,7 +176,7 @@ static pid_t start_cat(const char *library, int *ret_in)
 	return pid;
 }
 
-/* Up to 5 s for its segment to appear. */
+/* Waits up to 5 s for the segment to appear. */
 static int await_segment(pid_t pid, char why[HAK_WHY_TEXT])
 {
 	const struct timespec tick = { .tv_nsec = 5000000 };
@@ -232,7 +231,7 @@ static void check_preload(struct finding *f)
 	}
 }
 
-/* How the /proc that processes are looked for in was mounted; -errno. */
+/* The mount options of the /proc in which processes are found; -errno. */
 static int proc_options(char *out, size_t bytes)
 {
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
@@ -245,7 +244,7 @@ static int proc_options(char *out, size_t bytes)
 		char at[256];
 		const char *options = strstr(line, " - proc ");
 
-		/* The one that was mounted last lies on top. */
+		/* The last mount is on top of earlier ones. */
 		if (options && sscanf(line, "%*s %*s %*s %*s %255s", at) == 1 &&
 		    strcmp(at, "/proc") == 0)
 			snprintf(out, bytes, "%s", options);
@@ -280,7 +279,7 @@ static void check_proc(struct finding *f)
 		f->result = limited, f->remedy = "run hakmemctl as root to see others' processes";
 }
 
-/* Capabilities in a user namespace count for its own processes only. */
+/* Capabilities in a user namespace apply to the processes of this namespace only. */
 static void check_others(struct finding *f)
 {
 	unsigned inside, outside, count;
@@ -303,7 +302,7 @@ static void check_others(struct finding *f)
 	}
 }
 
-/* What open_memfd() of control/find.c does, with a mapping of our own. */
+/* Does as open_memfd() of control/find.c, with a mapping of this process. */
 static int open_any_mapping(void)
 {
 	int dir = open("/proc/self/map_files", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -ENOENT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl get: tunables in force, and the layer each comes from.
+ * hakmemctl get: prints the tunables in force and the layer that each value comes from.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -27,7 +27,7 @@ struct get {
 	struct json_object *rows;
 	char **names;
 	int names_n;
-	bool changed; /* only what differs from its default: `tunables --changed` */
+	bool changed; /* only values that differ from the default: `tunables --changed` */
 };
 
 static bool is_changed(struct json_object *row)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stderr, made fit for a terminal. What enters is escaped where it enters, but an argument has to
- * stay as it was typed, as files are opened and processes found by it, and libraries and getopt
- * complain by themselves: so everything that is written to stderr is escaped once more. Only the
- * end of a message may be the end of a line: a line end amid one is of a text that was put in.
+ * Escapes all output on standard error for a terminal. Foreign text is escaped where it enters, but
+ * an argument must stay as it was typed, because it names files and processes, and libraries and
+ * getopt print messages of their own. Everything that is written to standard error is therefore
+ * escaped once more. Only the end of a message may be the end of a line. A line end inside a
+ * message is part of an inserted text, and is escaped.
  *
- * Where a message ends its writer alone knows: stdio hands it on in pieces as it likes, which can
- * end anywhere in the text. ctl_complain() takes a message as a whole, and what getopt says is
- * gathered until it returns. Of others, who print no text of a stranger's, what is written last
- * tells: a line that has ended is passed on, and the rest at the next message or at exit.
+ * Only the writer knows where a message ends, because stdio passes a message on in pieces that may
+ * end anywhere. ctl_complain() takes a whole message, and the output of getopt is gathered until
+ * getopt returns. Other writers print no foreign text: a line of theirs is passed on when it is
+ * complete, and the rest with the next message or at exit.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -21,7 +22,7 @@
 #include "control/escape.h"
 #include "hakmemctl/ctl.h"
 
-/* What others have written, to be passed on. */
+/* Output of other writers that was not passed on yet. */
 static struct {
 	char *text;
 	size_t n;
@@ -40,7 +41,7 @@ static void write_all(const char *text, size_t n)
 	}
 }
 
-/* One message. An error of stderr itself cannot be reported. */
+/* Writes one message. An error of standard error itself cannot be reported. */
 static void pass(const char *text, size_t n)
 {
 	bool ends = n && text[n - 1] == '\n';

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl history: what was changed, when, by whom and why, as the journal has it.
+ * hakmemctl history: prints the changes that the journal contains, with their time, user and
+ * reason.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -59,7 +60,8 @@ void ctl_who(char out[CTL_WHO_BYTES])
 		 sudo ? sudo : "");
 }
 
-/* hakmemd, which looks no names up for this, has "user 1000" where commands have a name. */
+/* Entries of hakmemd, which looks up no names for this, contain "user 1000". Entries of commands
+ * contain a name. */
 static void who_text(const char *who, char out[CTL_WHO_BYTES])
 {
 	unsigned uid;
@@ -70,7 +72,7 @@ static void who_text(const char *who, char out[CTL_WHO_BYTES])
 		user_name(uid, out + 5, CTL_WHO_BYTES - 5);
 }
 
-/* Processes may be gone: what counts is what the entry says of them. */
+/* Processes may have ended, so the target is compared with the content of the entry. */
 static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 {
 	char comm[4 * HAK_COMM_BYTES];
@@ -88,10 +90,11 @@ static bool meant(const struct hak_target *target, const struct ctl_entry *e)
 	}
 }
 
-/* Two entries on one change are this close together. */
+/* Two entries on one change are at most this far apart. */
 #define TWICE_US 10000000u
 
-/* The user who made the change: a trusted entry names it, of any other it is the writer. */
+/* The user who made the change. A trusted entry names the user; for any other entry it is its
+ * writer. */
 static uid_t changed_by(const struct ctl_entry *e)
 {
 	unsigned uid;
@@ -103,11 +106,12 @@ static uid_t changed_by(const struct ctl_entry *e)
 }
 
 /*
- * True if the row before on this tunable of this process says the same as the entry. hakmemd sees
- * what commands do, and writes about it before they do or after: one of the two is enough, and the
- * command's own knows more. Both must be about a change of one user, so that no user's entry
- * stands for what another one did, and both trusted or neither: what anybody could have written
- * does not take the place of what hakmemd has seen.
+ * True if the previous row on this tunable of this process reports the same change as the entry.
+ * hakmemd observes the changes of commands, and writes its entry before or after the command does.
+ * One row is enough, and the command's entry has more details. Both entries must be about changes
+ * of one user, so that an entry does not hide the change of another user. Both must be trusted or
+ * both untrusted, so that an entry that any user could have written does not replace an entry of
+ * hakmemd.
  */
 static bool said_already(struct command *cmd, const struct ctl_entry *e)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which libhakmem belongs to this hakmemctl: the one of the same build folder, else the one
+ * Finds the libhakmem of this hakmemctl: the library of the same build folder, or else the one
  * installed beside it.
  */
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #include "hakmemctl/ctl.h"
 
-/* The folder this program was started from; false if /proc does not say. */
+/* The folder that this program was started from; false if /proc does not show it. */
 static bool own_folder(char *out, size_t bytes)
 {
 	ssize_t n = readlink("/proc/self/exe", out, bytes - 1);
@@ -64,7 +64,7 @@ int ctl_find_library(char path[HAK_PATH_BYTES], char why[HAK_WHY_TEXT])
 	return -ENOENT;
 }
 
-/* ld.so takes spaces and colons for separators. */
+/* ld.so takes spaces and colons as separators. */
 static bool names_library(const char *list, const char *library)
 {
 	size_t bytes = strlen(library);

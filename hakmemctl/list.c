@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl list: one row for each process that runs hakmem and that we may look at.
+ * hakmemctl list: prints one row for each process on hakmem that the caller may read.
  */
 #include <getopt.h>
 #include <stdlib.h>
@@ -70,6 +70,6 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 	r = ctl_report_each(ctl, "all", &report, rows);
 	any = json_object_array_length(rows);
 	printed = ctl_answer(ctl, document, rows, columns, COLUMNS);
-	/* A process that could not be read has its row; the list itself is good. */
+	/* A process that could not be read has its row, so the list is complete. */
 	return printed ? printed : any || r == CTL_OK ? CTL_OK : r;
 }

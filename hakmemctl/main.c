@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl: the administrator's hand. The table of verbs, from which dispatch, help and completion
- * come.
+ * hakmemctl, the command. The table of verbs, from which dispatch, help and completion follow.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -186,8 +185,8 @@ static int verb_help(struct ctl *ctl, int argc, char **argv)
 	return CTL_OK;
 }
 
-/* Options before the verb are those that all verbs take; getopt gives them to whoever comes first.
- */
+/* Options before the verb are the common options. getopt is called once for them, and once by the
+ * verb. */
 int main(int argc, char **argv)
 {
 	static const struct ctl_verb none = { .name = "", .arguments = "", .first_ends = true };
@@ -203,9 +202,9 @@ int main(int argc, char **argv)
 
 	setlocale(LC_ALL, "");
 	ctl_guard_stderr();
-	argv[0] = (char[]){ "hakmemctl" }; /* getopt complains in its name */
+	argv[0] = (char[]){ "hakmemctl" }; /* getopt prints this name in its messages */
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
-		argv[1] += 2; /* what every program has */
+		argv[1] += 2; /* --help and --version, as in every program */
 	if (ctl_option(&ctl, argc, argv) != -1)
 		return ctl.failure;
 	if (optind == argc) {

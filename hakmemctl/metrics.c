@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl metrics: what processes count, summed by unit and command, for Prometheus: to stdout,
- * or to a file that node_exporter's textfile collector reads.
+ * hakmemctl metrics: prints the counters of processes for Prometheus, summed by unit and command,
+ * to standard output or to a file that the textfile collector of node_exporter reads.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -18,8 +18,8 @@
 
 struct request {
 	enum hak_metrics_format format;
-	const char *output; /* NULL: stdout */
-	const char *daemon; /* its socket; NULL: look at processes */
+	const char *output; /* NULL: standard output */
+	const char *daemon; /* its socket; NULL: read the processes */
 };
 
 static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
@@ -62,7 +62,7 @@ static int of_processes(struct ctl *ctl, const char *target, const struct reques
 	if (hak_metrics_new(HAK_METRICS_CTL, &m) < 0)
 		return CTL_FAILED;
 	r = ctl_each(ctl, target, 0, add_process, m);
-	/* That there is nothing to count is an answer too, for a collector. */
+	/* A collector also needs the answer that there is nothing to count. */
 	if ((r == CTL_OK || r == CTL_NOTHING) && hak_metrics_write(m, request->format, 0, to) < 0)
 		r = CTL_FAILED;
 	hak_metrics_free(m);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* hakmemctl trace, profile and the trace of advise in a build without BPF programs: they say so. */
+/* Replaces trace, profile and the trace of advise in a build without BPF programs, and reports
+ * that. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -31,7 +32,7 @@ int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEX
 	return -ENOSYS;
 }
 
-/* Of no session there is nothing to be done with. */
+/* There is never a session. */
 int advice_trace_poll(struct hak_session *s, int timeout_ms)
 {
 	return -ENOSYS;

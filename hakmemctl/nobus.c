@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In place of bus.c where this program is built without libsystemd: there is no hakmemd to ask.
+ * Replaces bus.c in a build without libsystemd, which cannot use hakmemd.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line: tables of options in, getopt_long inside, one option at a time out. The help is
+ * Parses the command line by tables of options with getopt_long, one option at a time. The help is
  * printed from the same tables.
  */
 #include <errno.h>
@@ -16,14 +16,14 @@
 
 #define OPTIONS_MAX 32
 
-/* getopt's own form of both tables; rebuilt at each call, which is cheap and leaves no state
- * behind. */
+/* Both tables in the form of getopt. They are built at each call, which is cheap and leaves no
+ * state. */
 struct getopt_tables {
 	struct option long_form[OPTIONS_MAX + 1];
 	char short_form[3 * OPTIONS_MAX + 2];
 };
 
-/* What all verbs take. */
+/* The options of all verbs. */
 #define NONE CTL_NO_ARGUMENT, NULL
 const struct ctl_option ctl_common_options[] = {
 	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
@@ -36,7 +36,7 @@ const struct ctl_option ctl_common_options[] = {
 	{ NULL },
 };
 
-/* A verb may use a letter of the common options for one of its own. */
+/* A verb may use the letter of a common option for one of its own. */
 static bool verb_has(const struct ctl_verb *verb, int letter)
 {
 	for (const struct ctl_option *o = verb ? verb->options : NULL; o && o->name; o++)
@@ -61,7 +61,7 @@ static void add_options(struct getopt_tables *t, const struct ctl_option *option
 	}
 }
 
-/* 1: the verb's business. 0: done. -1: the answer to the command line is ctl->failure. */
+/* 1: the option is the verb's. 0: done. -1: ctl->failure is the exit code. */
 static int common_option(struct ctl *ctl, int letter)
 {
 	if (verb_has(ctl->verb, letter))
@@ -103,7 +103,7 @@ static int common_option(struct ctl *ctl, int letter)
 	}
 }
 
-/* At the end of the options: -1, or -2 if what they say about the place makes no sense. */
+/* At the end of the options: -1, or -2 if the options that name a machine are invalid. */
 static int where(struct ctl *ctl)
 {
 	const char *option = ctl->host ? "--host" : "--machine";
@@ -134,7 +134,7 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 	for (;;) {
 		int letter, r;
 
-		/* It quotes what was typed, in pieces. */
+		/* getopt quotes the argument, in pieces. */
 		ctl_gather_stderr(true);
 		letter = getopt_long(argc, argv, t.short_form, t.long_form, NULL);
 		ctl_gather_stderr(false);
@@ -176,7 +176,7 @@ int ctl_root_option(struct ctl *ctl, int *root)
 	if (*root != HAK_OWN_ROOT)
 		close(*root);
 	*root = fd;
-	/* As it is written, "/" is ours also where the kernel does not tell. */
+	/* The argument "/" means this machine's root also if the kernel cannot tell. */
 	if (ctl->argument[strspn(ctl->argument, "/")] == '\0' || hak_root_is_own(fd)) {
 		close(fd);
 		*root = HAK_OWN_ROOT;
@@ -187,7 +187,7 @@ int ctl_root_option(struct ctl *ctl, int *root)
 	return CTL_OK;
 }
 
-/* Those of the common ones that say whom to ask, where the verb asks nobody. */
+/* The common options that name a machine have no meaning for a verb that does not use hakmemd. */
 static bool is_in_vain(const struct ctl_verb *verb, int letter)
 {
 	return verb && !verb->remote && (letter == 'H' || letter == 'M');

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl policy list, show, test and verify: what the policy files say, for which processes, and
- * whether it is in force there. Read from the files and the processes themselves: no daemon is
- * asked.
+ * hakmemctl policy list, show, test and verify: the contents of the policy files, the processes
+ * that they apply to, and whether their settings are in force. The files and the processes are read
+ * directly, without the daemon.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
 
-/* What one command works on. */
+/* The state of one command. */
 struct command {
 	struct hak_policy_set *set;
 	struct json_object *rows;
@@ -23,7 +23,7 @@ struct command {
 };
 
 /* -- files ------------------------------------------------------------------------------------- */
-/* CTL_OK, or what to return. */
+/* Returns CTL_OK, or the exit code. */
 static int load(struct command *cmd)
 {
 	char *path = hak_policy_path();
@@ -69,7 +69,7 @@ static struct json_object *problems(const struct hak_policy_set *set)
 	return all;
 }
 
-/* Prints the rows; the document also holds what was wrong with the files. */
+/* Prints the rows. The document also contains the errors in the files. */
 static int answer(struct ctl *ctl, struct command *cmd, const char *what,
 		  const struct hak_column *columns, size_t n)
 {
@@ -141,7 +141,7 @@ static bool makes_policy(const struct hak_policy_set *set, const char *path)
 	return false;
 }
 
-/* Policies in order of precedence, then files that make none. */
+/* Policies in order of precedence, then files that are no valid policies. */
 static void list_rows(struct command *cmd)
 {
 	for (size_t i = 0; i < cmd->set->n; i++) {
@@ -366,7 +366,7 @@ static const struct hak_column verify_columns[] = {
 };
 #define VERIFY_COLUMNS (sizeof(verify_columns) / sizeof(verify_columns[0]))
 
-/* NULL: nothing is wanted and nothing is set. */
+/* NULL: no value is wanted and none is set. */
 static const char *judge(const struct hak_tunable_state *s, bool wanted, uint64_t value)
 {
 	const struct hak_tune_slot *slot = &s->slot[HAK_ORIGIN_POLICY];
@@ -382,7 +382,7 @@ static const char *judge(const struct hak_tunable_state *s, bool wanted, uint64_
 	return s->ack.origin == HAK_ORIGIN_POLICY && s->ack.value == value ? "ok" : "refused";
 }
 
-/* One tunable of one process. */
+/* Compares one tunable of one process. */
 static void verify_one(struct command *cmd, const struct hak_segment *seg,
 		       const struct hak_identity *id, const struct hak_effect *effect,
 		       uint32_t index, const struct hak_tunable_state *s)
@@ -437,7 +437,7 @@ static int verify_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 	return CTL_OK;
 }
 
-/* Without processes there is no drift, as long as the files are right. */
+/* Without processes nothing can differ, so the result depends on the files alone. */
 static int policy_verify(struct ctl *ctl, int argc, char **argv)
 {
 	struct command cmd = { 0 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl purge: asks processes to give free memory back, and takes what they freed lazily where
- * we may. RSS is read before and after; what the process says it gave back is a figure of its own.
+ * hakmemctl purge: asks processes to give free memory back, and pages out the memory that they
+ * freed lazily where the caller may. RSS is read before and after. The bytes that the process
+ * reports are a separate figure.
  */
 #include <getopt.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl run: becomes a command that has libhakmem preloaded and the tunables given in HAKMEM.
- * What LD_PRELOAD and HAKMEM held before stays, behind and before ours: of two entries for one
- * tunable the later counts.
+ * hakmemctl run: executes a command with libhakmem preloaded and the given tunables in HAKMEM. The
+ * old content of LD_PRELOAD stays after the library, and that of HAKMEM before the new entries,
+ * because the later of two entries for one tunable takes precedence.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -15,10 +15,11 @@
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
 
-/* As the shell has it. */
+/* The exit codes of the shell. */
 enum { NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 
-/* By this program's own table, which is that of the library it starts. */
+/* Checks an assignment by this program's own table, which is that of the library that it
+ * preloads. */
 static int check(struct ctl *ctl, const char *assignment)
 {
 	char name[HAK_NAME_BYTES], why[HAK_WHY_TEXT];
@@ -44,7 +45,7 @@ static int check(struct ctl *ctl, const char *assignment)
 	return CTL_OK;
 }
 
-/* HAKMEM with one more entry. */
+/* Adds one entry to HAKMEM. */
 static int add_entry(const char *assignment)
 {
 	const char *old = getenv("HAKMEM");

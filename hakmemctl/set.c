@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl set and reset: the admin layer of tunables, written or taken away, and what each
- * process made of it. All changes of one command reach a process as one generation: it applies all
- * of them or none yet.
+ * hakmemctl set and reset: write or remove the admin layer of tunables, and print the answer of
+ * each process. All changes of one command reach a process as one generation: the process applies
+ * them together.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 struct command {
 	struct hak_wish wishes[CHANGES_MAX];
-	size_t n; /* 0: reset everything */
+	size_t n; /* 0: reset all tunables */
 	uint64_t for_ns, timeout_ns;
 	bool dry_run;
 };
@@ -71,7 +71,7 @@ static int duration(struct ctl *ctl, const char *option, uint64_t *ret)
 	return CTL_OK;
 }
 
-/* 0; else that was it, with ctl->failure. */
+/* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 {
 	int option, r = CTL_OK;

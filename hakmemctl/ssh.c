@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The system bus of another host, by ssh (-H). What ssh writes to stderr, and what the far side has
- * it write there, is text of strangers: a process of ours passes it on, escaped. Passwords are
- * asked for at the terminal itself and do not come this way.
+ * The system bus of another host, by ssh (-H). The standard error of ssh contains text that the
+ * other host chooses, so a child of this program escapes it and passes it on. ssh asks for
+ * passwords on the terminal itself, which does not pass through here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "hakmemctl/ctl.h"
 
 #define WAIT_MS	  2000
-#define WORDS_MAX 65536u /* bytes that are passed on */
+#define WORDS_MAX 65536u /* the number of bytes passed on */
 
 static void pass_on(int from)
 {
@@ -26,7 +26,7 @@ static void pass_on(int from)
 	size_t bytes = 0;
 
 	signal(SIGPIPE, SIG_DFL);
-	/* The rest is read and not passed on: ssh must not wait for it. */
+	/* The rest is read and dropped, because ssh must not wait for the reader. */
 	while (f && fgets(piece, sizeof(piece), f)) {
 		if (bytes <= WORDS_MAX && (bytes += strlen(piece)) > WORDS_MAX)
 			ctl_complain("hakmemctl: ssh has more to say, which is left out\n");
@@ -36,7 +36,8 @@ static void pass_on(int from)
 	_exit(0);
 }
 
-/* A connection that ssh keeps for others holds the pipe open: then it is not waited for. */
+/* A connection that ssh keeps for other commands keeps the pipe open. The child is then not
+ * awaited. */
 void ctl_ssh_end(struct ctl *ctl)
 {
 	for (int ms = 0; ctl->ssh_words > 0 && ms < WAIT_MS; ms += 10) {
@@ -49,7 +50,7 @@ void ctl_ssh_end(struct ctl *ctl)
 	ctl->ssh_words = 0;
 }
 
-/* stderr is the pipe just while sd-bus starts ssh. */
+/* Standard error is the pipe only while sd-bus starts ssh. */
 int ctl_ssh_open(struct ctl *ctl)
 {
 	int fds[2], own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl stats: everything a process's segment counts. JSON holds all of it; people get, per
- * process, memory by state, the tiers, the whale ring, the stages of refill and free, and system
- * calls.
+ * hakmemctl stats: prints the counters of a process. JSON contains all of them. The text contains,
+ * for each process, memory by state, the tiers, the region cache, the stages of refill and free,
+ * and system calls.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -87,7 +87,8 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 		evictions == 1 ? "eviction" : "evictions");
 }
 
-/* Every non-zero counter whose name begins with one of the prefixes, on as few lines as fit. */
+/* Prints each non-zero counter whose name begins with one of the prefixes, on as few lines as
+ * possible. */
 static void print_group(FILE *to, const char *title, const char *const *prefixes,
 			struct json_object *counters)
 {
@@ -150,8 +151,8 @@ static const struct hak_column call_columns[] = {
 	{ "TIME", "ns", HAK_SHOW_NS },
 };
 
-/* sys.KIND.calls, .bytes and .ns become one row; kinds that this program does not know are rows
- * like the others. */
+/* Combines sys.KIND.calls, .bytes and .ns into one row. Kinds that this program does not know are
+ * rows like the others. */
 static struct json_object *call_rows(struct json_object *counters)
 {
 	struct json_object *rows = json_object_new_array();

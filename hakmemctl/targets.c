@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From TARGET to what processes say: by their segments, and by hakmemd where it must be asked; from
- * errors to exit codes.
+ * Finds the processes of a TARGET and reads them, by their segments, or through hakmemd where
+ * access is denied. Also converts errors to exit codes.
  */
 #include <err.h>
 #include <errno.h>
@@ -48,7 +48,7 @@ static int result_code(const char *result)
 	return bad ? CTL_FAILED : CTL_OK;
 }
 
-/* Of many processes, those that were not meant are not worth a word. */
+/* Processes of a target of many that do not run hakmem are not reported. */
 static bool passed_over(const struct hak_target *target, int error)
 {
 	return target->kind != HAK_TARGET_PID && ctl_exit_code(error) == CTL_NOTHING;
@@ -57,16 +57,15 @@ static bool passed_over(const struct hak_target *target, int error)
 struct found {
 	struct hak_target target;
 	const char *text;
-	struct hak_shares shares; /* of our time; none for a PID */
-	pid_t *pids;		  /* negated: we may not open it, and hakmemd is to try */
+	struct hak_shares shares; /* of this program's time; none for a PID */
+	pid_t *pids;		  /* negated: access was denied, and hakmemd is to be asked */
 	size_t n;
 	bool matched;
-	int denied; /* error of the last of these; 0: there is none */
+	int denied; /* the last error of these; 0: none */
 	void (*failed)(pid_t pid, const char *why, void *arg);
-	void *arg;		/* of `failed` */
-	char why[HAK_WHY_TEXT]; /* of that, or of the last one of `all` that others keep to
-				 * themselves */
-	size_t kept;		/* how many those are */
+	void *arg;		/* for `failed` */
+	char why[HAK_WHY_TEXT]; /* of `denied`, or of the last process in `kept` */
+	size_t kept;		/* processes of `all` to which access is denied */
 };
 
 static bool elsewhere(const struct ctl *ctl)
@@ -84,13 +83,13 @@ int ctl_check_proc(void)
 	return CTL_FAILED;
 }
 
-/* A process that was asked for by its PID may take as long as it takes. */
+/* A process that is given by its PID has no time limit. */
 static struct hak_shares *shares_of(struct found *f)
 {
 	return f->target.kind == HAK_TARGET_PID ? NULL : &f->shares;
 }
 
-/* CTL_OK, or the exit code of a target that cannot be looked for. */
+/* Returns CTL_OK, or the exit code of an invalid target. */
 static int find(struct ctl *ctl, const char *text, struct found *ret)
 {
 	char why[HAK_WHY_TEXT];
@@ -113,7 +112,7 @@ static int find(struct ctl *ctl, const char *text, struct found *ret)
 	return CTL_OK;
 }
 
-/* Says why a process cannot be had; its exit code. */
+/* Reports why a process cannot be opened, and returns its exit code. */
 static int complain(struct found *f, pid_t pid, int error, const char *why,
 		    void (*failed)(pid_t pid, const char *why, void *arg), void *arg)
 {
@@ -136,7 +135,7 @@ static void leave_to_daemon(struct found *f, pid_t pid, int error, const char *w
 	snprintf(f->why, sizeof(f->why), "%s", why);
 }
 
-/* The segment, if it is as it is needed. One that is shut for everybody says so itself. */
+/* Opens the segment as `flags` require. A locked process reports that itself. */
 static int open_for(struct found *f, pid_t pid, unsigned flags, struct hak_segment **ret,
 		    char why[HAK_WHY_TEXT])
 {
@@ -149,7 +148,8 @@ static int open_for(struct found *f, pid_t pid, unsigned flags, struct hak_segme
 	return -EACCES;
 }
 
-/* NULL, with *code, if it is not to be had. What is denied is left for hakmemd to try. */
+/* Returns NULL, with *code, if the segment cannot be opened. Processes to which access is denied
+ * are left to hakmemd. */
 static struct hak_segment *open_one(struct found *f, pid_t pid, unsigned flags,
 				    void (*failed)(pid_t pid, const char *why, void *arg),
 				    void *arg, int *code)
@@ -228,7 +228,7 @@ static bool looked_at(const struct found *f, pid_t pid)
 	return false;
 }
 
-/* About those left to hakmemd that it does not have either. */
+/* Reports the processes left to hakmemd that hakmemd does not know either. */
 static int complain_left(struct found *f, const struct ctl_process *has, size_t n)
 {
 	int result = CTL_OK;
@@ -248,8 +248,9 @@ static int complain_left(struct found *f, const struct ctl_process *has, size_t 
 }
 
 /*
- * The processes of the target that we could not open and hakmemd knows. Root needs nobody's help.
- * Here, unlike elsewhere, that there is no hakmemd is no failure: what we see is what there is.
+ * The processes of the target that this program could not open and that hakmemd knows. Root does
+ * not use hakmemd. Here a missing hakmemd is no failure: the answer contains the processes that
+ * could be read.
  */
 static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **ret, size_t *ret_n)
 {
@@ -284,8 +285,8 @@ static int find_others(struct ctl *ctl, struct found *f, struct ctl_process **re
 	return complain_left(f, all, kept);
 }
 
-/* Of everything there is, what others would have to allow us is not worth a word beside what we
- * see. */
+/* With the target `all`, processes to which access is denied are counted, and are reported only if
+ * no process can be read. */
 static int refused(struct found *f, pid_t pid, int error, const char *why,
 		   void (*failed)(pid_t pid, const char *why, void *arg), void *arg)
 {
@@ -386,14 +387,14 @@ int ctl_report_each(struct ctl *ctl, const char *text, const struct ctl_report *
 /* -- all answers together ---------------------------------------------------------------------- */
 struct asked {
 	pid_t pid;
-	struct hak_segment *seg; /* NULL: by way of hakmemd */
+	struct hak_segment *seg; /* NULL: through hakmemd */
 	struct hak_request *request;
 	struct ctl_call *call;
 	char why[HAK_WHY_TEXT];
 	int error;
 };
 
-/* Several descriptors for each process are open at a time. */
+/* Several descriptors are open for each process. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -411,7 +412,7 @@ static uint64_t left_ns(uint64_t deadline_ns)
 	return deadline_ns > now ? deadline_ns - now : 0;
 }
 
-/* Moves the rows of one answer over; the worst that they say. */
+/* Moves the rows of one answer, and returns the worst of their results. */
 static int take_rows(const struct ctl_ask *ask, struct json_object *rows)
 {
 	int result = CTL_OK;

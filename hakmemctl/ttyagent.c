@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pkttyagent(1) beside us, so that polkit can ask for a password where somebody sits at a terminal;
- * as systemctl does. A desktop's own agent comes first (--fallback).
+ * Starts pkttyagent(1), so that polkit can ask for a password on the terminal, as systemctl does.
+ * The agent of a desktop takes precedence (--fallback).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,8 @@ void ctl_agent_begin(struct ctl *ctl)
 	if (ctl->agent == 0)
 		become_agent(self, fds[1]);
 	close(fds[1]);
-	/* It closes its end when it is ready; so does its end. */
+	/* The agent closes its end of the pipe when it is ready. If it ends, the pipe is closed as
+	 * well. */
 	do
 		n = read(fds[0], &(char){ 0 }, 1);
 	while (n > 0 || (n < 0 && errno == EINTR));

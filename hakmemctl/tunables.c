@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl tunables: the table of tunables, this program's or that of a running process; with
- * --changed, what differs from its default in running processes.
+ * hakmemctl tunables: prints the table of tunables of this program or of a running process or, with
+ * --changed, the values in running processes that differ from the default.
  */
 #include <getopt.h>
 

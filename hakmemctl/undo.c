@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl undo: what a command set or reset is as it was before, in the processes that still
- * live, unless somebody changed it since.
+ * hakmemctl undo: restores the values that a set or reset changed, in the processes that still run,
+ * unless they were changed again since.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 struct entries {
 	struct ctl_entry *entry;
 	size_t n;
-	size_t others; /* of these, those that are neither root's nor the daemon's */
+	size_t others; /* those written neither by root nor by the daemon */
 };
 
 struct command {
@@ -31,7 +31,8 @@ struct command {
 	bool force;
 };
 
-/* Anybody may write entries with the id of somebody else's command. */
+/* The number of entries of other users that are read. Any user may write entries with the id of
+ * another command. */
 #define OTHERS_MAX 10000u
 
 /* -- what is to be undone ---------------------------------------------------------------------- */
@@ -40,7 +41,7 @@ static int collect(const struct ctl_entry *e, void *arg)
 	struct entries *all = arg;
 	struct ctl_entry *grown;
 
-	/* Of who may not write to a process nothing counts. */
+	/* An entry of a user that may not write to the process does not count. */
 	if (!e->trusted && getuid() != 0 && e->uid != getuid())
 		return 0;
 	if (!e->trusted && all->others == OTHERS_MAX)
@@ -54,7 +55,7 @@ static int collect(const struct ctl_entry *e, void *arg)
 	return 0;
 }
 
-/* A row for what is not even tried. */
+/* Adds a row for a change that is not attempted. */
 static void add_row(struct command *cmd, const struct ctl_entry *e, const char *result,
 		    const char *reason)
 {
@@ -68,7 +69,7 @@ static void add_row(struct command *cmd, const struct ctl_entry *e, const char *
 	json_object_array_add(cmd->ask.rows, o);
 }
 
-/* The process of the entry, and not another by its number; -ESRCH. */
+/* Opens the process of the entry, and no other process with its number; -ESRCH. */
 static int same_process(const struct ctl_entry *e)
 {
 	uint64_t ticks;
@@ -81,12 +82,13 @@ static int same_process(const struct ctl_entry *e)
 		return -ESRCH;
 	r = hak_start_ticks(fd, &ticks);
 	close(fd);
-	if (r < 0) /* perhaps it is only hidden: opening its segment tells */
+	if (r < 0) /* the process may only be hidden: opening its segment will tell */
 		return kill(e->pid, 0) < 0 && errno == ESRCH ? -ESRCH : 0;
 	return e->start_ticks && ticks != e->start_ticks ? -ESRCH : 0;
 }
 
-/* True if the admin layer holds what the change left there; `reason` says what it holds else. */
+/* True if the admin layer still holds the value of the change. Otherwise `reason` describes what it
+ * holds. */
 static bool unchanged(const struct hak_segment *seg, const struct ctl_entry *e,
 		      char reason[HAK_WHY_TEXT])
 {
@@ -113,8 +115,8 @@ static bool unchanged(const struct hak_segment *seg, const struct ctl_entry *e,
 	return set == e->layer_new_set && (!set || strcmp(now, e->layer_new) == 0);
 }
 
-/* An entry of somebody else's on this process could be made up: only root's and the daemon's count,
- * and that of whom the process belongs to. */
+/* Entries of other users about this process could be forged. Only entries of root, of the daemon
+ * and of the user of the process count. */
 static bool believable(const struct hak_segment *seg, const struct ctl_entry *e)
 {
 	return e->trusted || e->uid == seg->uid;
@@ -220,7 +222,7 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 	document = hak_json_document("undo");
 	cmd.ask.rows = json_object_new_array();
 	json_object_object_add(document, "results", cmd.ask.rows);
-	/* The last first: a tunable may be there twice. */
+	/* In reverse order, because a tunable may occur twice. */
 	for (size_t i = all.n; i-- > 0;) {
 		r = undo_one(&cmd, &all.entry[i]);
 		result = result ? result : r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl version: of this program; and which library `run` would start.
+ * hakmemctl version: prints the version of this program, and the library that `run` preloads.
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl advise: which tunable of a process to change, to what, why, and what that should bring.
- * The command line and the answer; see advise.h for the rest.
+ * hakmemctl advise: recommends a tunable of a process to change, the value, the reason, and the
+ * expected effect. This file has the command line and the answer; see advise.h for the rest.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -37,7 +37,7 @@ static int parse_time(struct ctl *ctl, const char *option, uint64_t *ret)
 	return CTL_OK;
 }
 
-/* 0; else that was it, with ctl->failure. */
+/* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 {
 	struct advice_trial *t = &q->trial;
@@ -246,7 +246,7 @@ static int answer(struct ctl *ctl, struct watches *all, int traced, const char *
 }
 
 /* -- the verb ---------------------------------------------------------------------------------- */
-/* ctl_each() closes the segment that it hands out: one of our own is needed for the span. */
+/* ctl_each() closes its segment, so the measurement opens one of its own. */
 static int add(struct ctl *ctl, struct hak_segment *seen, void *arg)
 {
 	struct watches *all = arg;
@@ -263,7 +263,7 @@ static int add(struct ctl *ctl, struct hak_segment *seen, void *arg)
 		r = advice_watch_open(seg, &all->w[all->n]);
 	if (r == 0)
 		all->n++;
-	/* Gone since: as if it had not been there. */
+	/* The process has ended, and is treated as if it had not been there. */
 	return r == -ESRCH ? CTL_OK : ctl_exit_code(r);
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl advise apply: an advice tried out, and what it really changed. Measured before and
- * after, over spans of one length, and compared by the figure of the rule, which is a ratio to the
- * work done: a process that had less to do is not taken for one that does it better.
+ * hakmemctl advise apply: tries an advice and measures its effect. The process is measured before
+ * and after the change, over spans of one length, and the figure of the rule is compared. The
+ * figure is a ratio to the work done, so a process that had less to do does not look like one that
+ * does the work better.
  *
- * The value is set with a deadline that the process itself keeps: whatever becomes of us, it does
- * not stay. What an administrator has set is left alone, or with --force put back afterwards.
+ * The value is set with a deadline that the process itself keeps, so that it does not stay if this
+ * program dies. A value of an administrator is not replaced, or with --force restored afterwards.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,10 +20,10 @@
 #include "control/request.h"
 #include "hakmemctl/advise/advise.h"
 
-#define WAIT_NS	 2000000000u  /* for a process to obey */
-#define GRACE_NS 10000000000u /* beyond our time, until the value ends by itself */
-#define HELPED	 0.9	      /* what falls less than by a tenth may as well be chance */
-#define SETTLE	 4	      /* of the span, one part: the old value's effects fade */
+#define WAIT_NS	 2000000000u  /* for the process to apply the value */
+#define GRACE_NS 10000000000u /* after the measurement, until the value ends by itself */
+#define HELPED	 0.9	      /* a decrease of less than a tenth may be chance */
+#define SETTLE	 4	      /* one part in this many of the span; old effects fade */
 
 struct apply {
 	struct advice_watch *w;
@@ -54,8 +55,8 @@ static int read_layer(const struct apply *a, struct hak_tune_slot *ret)
 	return r;
 }
 
-/* Sets the layer to a value, or resets it without one. 0, or -ECANCELED with the reason noted: it
- * did not come into force. */
+/* Sets the layer to a value, or resets it without one. Returns 0, or -ECANCELED with the reason
+ * recorded if the value did not come into force. */
 static int change(struct apply *a, const uint64_t *value, uint64_t for_ns, const char *what)
 {
 	struct hak_spec spec = hak_spec_of_row(a->row);
@@ -89,7 +90,7 @@ static int change(struct apply *a, const uint64_t *value, uint64_t for_ns, const
 	return r;
 }
 
-/* Whether the layer is still as we wrote it: nobody came after us, and the deadline is ahead. */
+/* Whether the layer still holds the value of this program, and its deadline is in the future. */
 static bool still_ours(const struct apply *a)
 {
 	struct hak_tune_slot now;
@@ -104,7 +105,7 @@ static void put_back(struct apply *a)
 
 	if (!still_ours(a))
 		return;
-	/* One that had a deadline may be over by now. */
+	/* The deadline of the old value may have passed. */
 	if (a->before.set && (!until || until > now))
 		change(a, &a->before.value, until ? until - now : 0, "taken back");
 	else
@@ -184,7 +185,7 @@ static int try_value(struct apply *a)
 	return 0;
 }
 
-/* There is nothing to take back. */
+/* A purge sets no value, so nothing is restored. */
 static int try_purge(struct apply *a)
 {
 	const struct hak_purge_how how = { .level = HAK_PURGE_DIRTY };
@@ -208,7 +209,7 @@ static int try_purge(struct apply *a)
 	return r;
 }
 
-/* The rule with that id, if it has something to say: 0, or an exit code. */
+/* Finds the rule with this id that gives an advice: 0, or an exit code. */
 static int find(struct apply *a)
 {
 	const struct advice_watch *w = a->w;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a span of a process's life to figures, see advise.h: two snapshots, samples between them of
- * what rises and falls, the processor time and faults that the kernel counts, and a trace.
+ * Turns a span of a process's life into figures, see advise.h: two snapshots, samples between them
+ * of figures that rise and fall, the processor time and faults that the kernel counts, and a trace.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #include "control/reader.h"
 #include "hakmemctl/advise/advise.h"
 
-#define SAMPLES	      20 /* of a span, at least */
+#define SAMPLES	      20 /* the least number in a span */
 #define TICK_MOST_NS  250000000u
 #define TICK_LEAST_NS 1000000u
 
@@ -76,7 +76,7 @@ int advice_watch_open(struct hak_segment *seg, struct advice_watch *ret)
 		hak_segment_close(seg);
 		return r;
 	}
-	/* Scopes are numbered anew each time. */
+	/* Scopes get new numbers each time. */
 	unit = strstr(id.unit, ".service") ? id.unit : "";
 	if (id.user_unit[0])
 		unit = strstr(id.user_unit, ".service") ? id.user_unit : "";
@@ -141,7 +141,7 @@ static void look(struct advice_watch *w)
 	hak_snapshot_free(&now);
 }
 
-/* What a counter grew by. */
+/* The amount by which a counter grew. */
 static uint64_t grown(const struct advice_watch *w, const struct hak_snapshot *last, uint16_t id)
 {
 	uint64_t a = hak_total(w->seg, &w->first, id), b = hak_total(w->seg, last, id);
@@ -181,7 +181,7 @@ static void add_up(struct advice_watch *w, const struct hak_snapshot *last)
 #undef GREW
 }
 
-/* A deadline that is over leaves its value in the page. */
+/* A value whose deadline has passed stays in the page. */
 static bool stands(const struct hak_segment *seg, const struct hak_tune_slot *slot)
 {
 	return slot->set && (!slot->deadline_ns || slot->deadline_ns > hak_segment_now_ns(seg));
@@ -227,7 +227,7 @@ static void end(struct advice_watch *w, const struct ctl_prices *prices)
 }
 
 /* -- all of them ------------------------------------------------------------------------------- */
-/* Until the deadline, or a signal. */
+/* Measures until the deadline, or a signal. */
 static int watch_all(struct advice_watch *w, size_t n, uint64_t span_ns, struct hak_session *s)
 {
 	uint64_t deadline = hak_monotonic_ns() + span_ns, tick = span_ns / SAMPLES, now;
@@ -266,7 +266,7 @@ int advice_measure(struct advice_watch *w, size_t n, uint64_t span_ns, bool trac
 	r = watch_all(w, n, span_ns, s);
 	for (size_t i = 0; i < n; i++)
 		end(&w[i], &prices);
-	/* Afterwards: to let go of a trace takes the kernel its time. */
+	/* At the end, because the kernel takes some time to end a trace. */
 	if (s)
 		advice_trace_end(s, w->error ? NULL : &w->figures);
 	return r;

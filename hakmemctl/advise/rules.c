@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rules of hakmemctl advise: from figures to a tunable and a value, see advise.h. A rule speaks
- * only where there is enough to go by, where what it would save costs something, and where the
- * limit it wants to move is the one that was met; a wrong advice is worse than none.
+ * The rules of hakmemctl advise, from figures to a tunable and a value, see advise.h. A rule gives
+ * advice only if there is enough evidence, if the expected saving is worth it, and if its limit is
+ * the one that was reached. A wrong advice is worse than none.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -13,26 +13,28 @@
 #include "hakmemctl/advise/advise.h"
 
 /* -- when a rule speaks ------------------------------------------------------------------------ */
-/* What costs less of the process's time than that is not worth a setting. */
+/* A cost below this part of the process's time is not worth a setting. */
 #define COST_LEAST 0.01
-/* Fewer events are an accident: a start, a configuration read again. */
+/* Fewer events than this may be due to a start or to a configuration that was read again. */
 #define EVENTS_LEAST 16
-/* A ring that misses less than that holds what its program uses; what is left are new sizes. */
+/* A region cache with a lower share of misses holds what its program uses. The rest are new
+ * sizes. */
 #define MISSES_LEAST 0.1
-/* More than half of what was given back was taken again: it was given back for nothing. */
+/* If at least this part of what was given back was taken again, giving it back was useless. */
 #define REFILL_MOST    0.5
 #define RETURNED_LEAST ((uint64_t)4 << 20)
-/* Below both, what is cached is small beside what the program itself uses. */
+/* Below both limits, the cached memory is small beside the memory that the program uses. */
 #define CACHED_LEAST	   0.3
 #define CACHED_LEAST_BYTES ((uint64_t)16 << 20)
-/* The share of blocks that went back to their slabs and came again, from which on it may matter. */
+/* The share of blocks that went back to their slabs and were taken again, from which on it may
+ * matter. */
 #define ROUND_TRIPS_LEAST 0.05
-/* That much of its budget a cache held at some moment, if the budget is what limits it. */
+/* A cache that is limited by its budget held at least this part of the budget at some moment. */
 #define CACHE_FULL 0.25
-/* From that many calls a second on, their number counts, and not what they are about. */
+/* From this number of calls a second on, the number of calls matters, and not their ranges. */
 #define MADVISE_PER_S 1000
 #define BATCH_FACTOR  4
-/* No delay is advised beyond that: memory that nobody used for minutes is not a cache. */
+/* The longest delay that is advised. Memory that is not used for minutes is not a cache. */
 #define DELAY_MOST_MS 600000
 
 #define MS 1000000u
@@ -42,7 +44,7 @@ static double ratio(uint64_t part, uint64_t whole)
 	return whole ? (double)part / (double)whole : NAN;
 }
 
-/* Also false where there is no ratio. */
+/* Whether part/whole is at least `least`; false if `whole` is 0. */
 static bool at_least(uint64_t part, uint64_t whole, double least)
 {
 	return whole && (double)part >= least * (double)whole;
@@ -55,7 +57,7 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 static uint64_t per_s(const struct advice_figures *f, uint64_t events)
 {
-	/* A process may count what it likes. */
+	/* The process may publish any count. */
 	return f->span_ns ? (uint64_t)fmin((double)events * 1e9 / (double)f->span_ns, 1e18) : 0;
 }
 
@@ -79,7 +81,7 @@ static uint64_t mean_whale(const struct advice_figures *f)
 	return f->whale_allocs ? f->whale_bytes / f->whale_allocs : 0;
 }
 
-/* Twice the value in force, at least the default; false where there is no more. */
+/* Twice the value in force, and at least the default. False if the maximum is reached. */
 static bool doubled(const struct advice_figures *f, uint16_t id, uint64_t *ret)
 {
 	const struct hak_tunable_row *row = hak_tunable_row_by_id(id);
@@ -107,7 +109,7 @@ static uint64_t misses_ns(const struct advice_figures *f)
 	       less(f->whale_misses * pages, f->faults) * f->prices.minor_fault_ns;
 }
 
-/* Whether bytes, and not slots, are what the ring ran out of. */
+/* Whether the region cache reached its limit of bytes, and not of slots. */
 static bool out_of_bytes(const struct advice_figures *f)
 {
 	return f->ring_bytes_most + mean_whale(f) > setting(f, HAK_TID_WHALE_RING_BYTES);
@@ -188,8 +190,8 @@ static bool refilled(const struct advice_figures *f, struct advice *ret)
 	return true;
 }
 
-/* Evicted since the ring held too much, and not for its age. Without a delay nothing grows old:
- * what is freed is evicted at once, and no purge does it. */
+/* Whether memory was evicted because the region cache held too much, and not for its age. Without a
+ * delay, memory has no age: freed memory is evicted at once, and not by a purge. */
 static bool over_limit(const struct advice_figures *f)
 {
 	return setting(f, HAK_TID_PURGE_DELAY_MS) && f->evicted_bytes > f->purged_bytes &&
@@ -211,7 +213,7 @@ static bool delay_longer(const struct advice_figures *f, struct advice *ret)
 {
 	uint64_t delay = setting(f, HAK_TID_PURGE_DELAY_MS);
 
-	/* What was given back had been kept for the delay, and longer where no slow path came. */
+	/* The memory was kept for the delay before, and longer where no slow path was taken. */
 	if (!doubled(f, HAK_TID_PURGE_DELAY_MS, &ret->value))
 		return false;
 	if (ret->value < delay + 2 * (f->distance_ns / MS + 1))
@@ -250,7 +252,8 @@ static bool cached_unused(const struct advice_figures *f, struct advice *ret)
 	return true;
 }
 
-/* Looked at on slow paths. One that sleeps is helped at once by a purge, if it can be asked. */
+/* The delay is checked on slow paths. For a process that sleeps, a purge helps at once if the agent
+ * can answer. */
 static bool delay_shorter(const struct advice_figures *f, struct advice *ret)
 {
 	uint64_t dflt = hak_tunable_row_find("purge.delay_ms")->dflt;
@@ -275,9 +278,9 @@ static double round_trips(const struct advice_figures *f)
 	return ratio(round_trips_of(f), f->allocs);
 }
 
-/* A block's way from a cache to its slab and back, beyond a malloc and a free that stay in the
- * cache: 1000 blocks of 64 bytes allocated and freed took 29 ns a pair with cache.thread_bytes at 0
- * and 8 ns at its default, 512 bytes 44 and 10, on an AMD EPYC at 2.6 GHz. */
+/* The cost of moving a block from a cache to its slab and back, beyond a malloc and a free that
+ * stay in the cache. 1000 blocks of 64 bytes took 29 ns a pair with cache.thread_bytes at 0 and 8
+ * ns at its default, and blocks of 512 bytes took 44 and 10 ns, on an AMD EPYC at 2.6 GHz. */
 #define ROUND_TRIP_NS 20
 
 static bool cache_bytes(const struct advice_figures *f, struct advice *ret)
@@ -379,7 +382,7 @@ const struct hak_tunable_row *advice_tunable(const struct advice_rule *rule)
 	return hak_tunable_row_by_id(rule->tunable);
 }
 
-/* FNV-1a, with the NULs between. */
+/* FNV-1a, with the NULs between the texts. */
 static uint32_t hash(uint32_t h, const char *text)
 {
 	do {

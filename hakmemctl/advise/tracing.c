@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What only the kernel knows of a span, for hakmemctl advise: how much of what a process gave back
- * it soon took again, how soon, and at what price.
+ * The figures of a span that only the kernel has, for hakmemctl advise: how much of the memory that
+ * a process gave back it soon took again, how soon, and at which cost.
  */
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +9,8 @@
 #include "bpf/session.h"
 #include "hakmemctl/advise/advise.h"
 
-#define WINDOW_NS    1000000000u /* taken again within that: given back for nothing */
+/* Memory that is taken again within this time was given back uselessly. */
+#define WINDOW_NS    1000000000u
 #define MOST_OF_THEM 0.95
 
 int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEXT])
@@ -38,7 +39,7 @@ int advice_trace_poll(struct hak_session *s, int timeout_ms)
 	return hak_session_poll(s, timeout_ms);
 }
 
-/* The end of the slot in which 95 of 100 pages are found. */
+/* The end of the slot below which 95 of 100 pages are found. */
 static uint64_t most_within(const struct hak_space_totals *space,
 			    const struct hak_fault_totals *fault)
 {
@@ -66,7 +67,7 @@ static void add_up(struct advice_figures *f, const struct hak_session *s,
 	}
 	for (int i = 0; i < HAK_FAULTS; i++)
 		f->kernel_ns += fault->ns[i];
-	/* Memory, where that is known: ranges may have had no pages. */
+	/* Memory where that is known, because ranges may have had no pages. */
 	f->returned = s->knows_freed ? freed + space->given_lazy : given;
 	f->refilled_bytes = fault->refilled + space->populated;
 	f->distance_ns = most_within(space, fault);

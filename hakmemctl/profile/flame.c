@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A profile as folded stacks ("main;work;malloc 4096", outermost first) and as a flame graph: SVG
- * without a script or anything from elsewhere. A bar is as wide as what its function and those it
- * called allocated, or hold; names of its callers are below it. The full text shows under the
- * pointer.
+ * Writes a profile as folded stacks ("main;work;malloc 4096", outermost first) or as a flame graph,
+ * which is SVG without a script or external parts. The width of a bar is what its function and the
+ * functions it called allocated, or hold. The bars of its callers are below it. The full text shows
+ * under the pointer.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,8 +17,8 @@
 
 #define WIDTH	   1200.
 #define ROW	   18.
-#define LETTER	   6.8 /* of the font, at its size, about */
-#define LEAST	   .3  /* what is narrower is left out */
+#define LETTER	   6.8 /* width in the font at its size, about */
+#define LEAST	   .3  /* narrower bars are left out */
 #define NAME_BYTES 2048
 
 struct node {
@@ -29,7 +29,7 @@ struct node {
 
 struct tree {
 	struct node root;
-	struct node **node; /* all others */
+	struct node **node; /* all nodes except the root */
 	size_t nodes, room;
 	struct hak_index index; /* by parent and name */
 };
@@ -40,7 +40,7 @@ struct key {
 };
 
 /* -- folded ------------------------------------------------------------------------------------ */
-/* In the folded format ';' parts frames, and the last blank the number. */
+/* In the folded format ';' separates frames, and the last blank separates the number. */
 static void folded_name(const struct profile *p, uint64_t address, char name[NAME_BYTES])
 {
 	profile_name(p, address, name, NAME_BYTES);
@@ -143,7 +143,7 @@ static unsigned depth(const struct node *n, double scale)
 }
 
 /* -- drawing ----------------------------------------------------------------------------------- */
-/* Cut between characters. */
+/* Cuts the text between characters. */
 static void put_text(FILE *to, const char *text, size_t most)
 {
 	size_t n = strlen(text), shown = n < most ? n : most;
@@ -156,7 +156,7 @@ static void put_text(FILE *to, const char *text, size_t most)
 		fputs("..", to);
 }
 
-/* One name has one colour; from yellow to red, light enough for black letters on paper too. */
+/* Each name has one colour, from yellow to red, light enough for black letters, also on paper. */
 static void put_colour(FILE *to, const char *name)
 {
 	uint32_t h = 2166136261u;

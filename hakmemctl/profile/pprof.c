@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A profile in the format of pprof: a protocol buffer (github.com/google/pprof, profile.proto),
- * gzipped. All four values that heap profiles of other programs have.
+ * Writes a profile in the format of pprof: a gzipped protocol buffer (github.com/google/pprof,
+ * profile.proto), with the four values that heap profiles of other programs have.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,23 +12,23 @@
 #include "control/grow.h"
 #include "hakmemctl/profile/profile.h"
 
-/* A message under construction. */
+/* A message that is being built. */
 struct bytes {
 	unsigned char *p;
 	size_t n, room;
 	bool failed;
 };
 
-/* Strings, functions, locations and mappings, numbered from 1 (strings from 0); locations and
- * functions as the profile's places are. */
+/* Strings, functions, locations and mappings, numbered from 1 (strings from 0). Locations and
+ * functions have the order of the profile's places. */
 struct tables {
 	const struct profile *profile;
 	struct bytes out;
 	char **string;
 	size_t strings, strings_room;
 	struct hak_index by_string;
-	bool *located; /* of the profile's places: which are locations already */
-	char **module; /* path of each mapping */
+	bool *located; /* which of the profile's places are locations already */
+	char **module; /* the path of each mapping */
 	size_t modules, modules_room;
 	struct hak_index by_module;
 	bool failed;
@@ -80,7 +80,7 @@ static void put_block(struct bytes *b, unsigned field, const void *data, size_t 
 	put(b, data, n);
 }
 
-/* `m` becomes a field, and is empty again. */
+/* Adds `m` as a field, and empties it. */
 static void put_message(struct bytes *b, unsigned field, struct bytes *m)
 {
 	put_block(b, field, m->p, m->n);
@@ -112,7 +112,7 @@ static bool is_text(size_t number, const void *arg)
 	return strcmp(key->list[number], key->text) == 0;
 }
 
-/* Its number in the list, added if it is new: *ret_new. */
+/* The number of a text in the list, which is added if it is new: *ret_new. */
 static size_t number_of(struct tables *t, const char *text, char ***list, size_t *n, size_t *room,
 			struct hak_index *index, bool *ret_new)
 {
@@ -153,7 +153,7 @@ static uint64_t mapping(struct tables *t, const struct hak_symbol *symbol)
 	for (size_t i = 0; i < symbol->build_id_bytes; i++)
 		sprintf(id + 2 * i, "%02x", symbol->build_id[i]);
 	put_number(&m, 1, number);
-	/* where the file's address 0 is; where it ends nobody needs to know exactly */
+	/* where the file's address 0 is; the exact end is not needed */
 	put_number(&m, 2, symbol->address - symbol->module_offset);
 	put_number(&m, 3, symbol->address - symbol->module_offset + (1u << 31));
 	put_number(&m, 5, string(t, symbol->module));
@@ -166,7 +166,7 @@ static uint64_t mapping(struct tables *t, const struct hak_symbol *symbol)
 	return number;
 }
 
-/* The location of an address, with a function of its own number. */
+/* The location of an address, with a function of the same number. */
 static uint64_t location(struct tables *t, uint64_t address)
 {
 	struct bytes m = { NULL }, line = { NULL };
@@ -184,7 +184,7 @@ static uint64_t location(struct tables *t, uint64_t address)
 
 	put_number(&m, 1, number);
 	put_number(&m, 2, name);
-	/* and as the linker knows it, by which symbols can be looked for elsewhere */
+	/* and the symbol name, by which other tools find the symbol */
 	put_number(&m, 3, symbol.function ? string(t, symbol.function) : name);
 	put_number(&m, 4, string(t, symbol.source ? symbol.source : ""));
 	put_message(&t->out, 5, &m);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl profile: who allocates, and who holds what was allocated, in a process that runs. The
- * command line; sampling turned on for as long as we listen, and off again; see profile.h for the
- * rest.
+ * hakmemctl profile: shows which code of a running process allocates memory, and which code holds
+ * it. This file has the command line, and turns sampling on and off; see profile.h for the rest.
  *
- * Sampling is set with a deadline, so that it ends by itself where we are killed.
+ * Sampling has a deadline, so that it ends by itself if this program is killed.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,8 +22,8 @@
 #include "hakmemctl/profile/profile.h"
 
 #define TICK_MS	 100
-#define GRACE_NS 10000000000ull /* beyond our time, until sampling ends by itself */
-#define APPLY_NS 2000000000ull	/* that a process may take to obey */
+#define GRACE_NS 10000000000ull /* after the profile, until sampling ends by itself */
+#define APPLY_NS 2000000000ull	/* for the process to apply the tunable */
 static const char tunable[] = "profile.sample_bytes";
 
 enum shape { REPORT, PPROF, FOLDED, SVG };
@@ -55,7 +54,7 @@ static int parse_rate(struct ctl *ctl, uint64_t *ret)
 	return CTL_OK;
 }
 
-/* 0; else that was it, with ctl->failure. */
+/* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc, char **argv)
 {
 	char why[HAK_WHY_TEXT];
@@ -104,7 +103,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 }
 
 /* -- sampling, on and off ---------------------------------------------------------------------- */
-/* What the administrator's layer is to be; also when there was none. */
+/* Writes or resets the admin layer. */
 static int write_layer(const struct hak_segment *seg, const struct hak_change *change,
 		       uint64_t *ret_generation)
 {
@@ -116,7 +115,8 @@ static int write_layer(const struct hak_segment *seg, const struct hak_change *c
 	return r;
 }
 
-/* One that is set for a while is most likely another profile's: neither would be whole. */
+/* A value with a deadline is most likely that of another profile, and both profiles would be
+ * incomplete. */
 static int refuse(const struct hak_segment *seg, uint64_t left_ns)
 {
 	char left[HAK_VALUE_TEXT];
@@ -148,7 +148,7 @@ static int sampling_on(const struct hak_segment *seg, const struct request *q,
 	admin = &tune.slot[index].admin;
 	if (admin->set && admin->deadline_ns > now)
 		return refuse(seg, admin->deadline_ns - now);
-	/* One whose deadline is over is none. */
+	/* A value whose deadline has passed is not set. */
 	*ret_before = (struct hak_change){ .index = (uint32_t)index,
 					   .set = admin->set && !admin->deadline_ns,
 					   .value = admin->value };
@@ -163,7 +163,7 @@ static int sampling_on(const struct hak_segment *seg, const struct request *q,
 	return r;
 }
 
-/* As it was, unless somebody came after us. */
+/* Restores the previous value, unless another controller has changed it meanwhile. */
 static void sampling_off(const struct hak_segment *seg, const struct hak_change *before,
 			 const struct hak_change *on)
 {
@@ -220,7 +220,7 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	if (r == 0) {
 		p->ns = hak_monotonic_ns() - p->started_ns;
 		sampling_off(seg, &before, &on);
-		/* One that does not obey would never let us go. */
+		/* A process that does not apply the change must not keep this program for ever. */
 		deadline = hak_monotonic_ns() + GRACE_NS;
 		while (hak_sampler_poll(sampler, 0) > 0)
 			if (hak_monotonic_ns() >= deadline) {
@@ -262,7 +262,8 @@ static int show(const struct profile *p, const struct request *q, FILE *to)
 	return r;
 }
 
-/* Made whole before any of it is written: what there is no room for leaves nothing behind. */
+/* The output is completed before any of it is written, so that a lack of space leaves no part of it
+ * behind. */
 static int answer(const struct profile *p, const struct request *q)
 {
 	char *text = NULL, why[HAK_WHY_TEXT] = "";
@@ -284,7 +285,7 @@ static int answer(const struct profile *p, const struct request *q)
 	return r < 0 ? CTL_FAILED : CTL_OK;
 }
 
-/* What the process had more of than is looked at. */
+/* Reports what was left out because the process had more of it than the limits allow. */
 static void tell_left_out(const struct profile *p)
 {
 	unsigned files = hak_symbols_left_out(p->symbols);
@@ -314,7 +315,7 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 
 	if (parse(ctl, &p, &q, argc, argv) != 0)
 		return ctl->failure;
-	/* Before half a minute of work, not after it. */
+	/* Checked before half a minute of work, not after it. */
 	if (q.output && hak_output_check(q.output, why) < 0) {
 		ctl_complain("hakmemctl: %s: %s\n", q.output, why);
 		return CTL_FAILED;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl profile: what its files share. profile.c takes the command line, turns sampling on and
- * off and listens; profile_stacks.c adds samples up by stack; profile_pprof.c, profile_flame.c and
- * profile_report.c show the sums.
+ * hakmemctl profile: what its files share. profile.c has the command line, turns sampling on and
+ * off, and receives the samples. stacks.c adds samples up by stack. pprof.c, flame.c and report.c
+ * write the sums.
  *
  * A sample stands for `weight` bytes (libhakmem/heap/sample.h). Sums of weights are unbiased
- * estimates.
- * Stacks are innermost first and begin with the function that called malloc or one of its family.
- * Names and paths are those of strangers: whoever prints them escapes them.
+ * estimates. Stacks have the innermost frame first and begin with the function that called malloc
+ * or one of its family. The process chooses names and paths, so all code that prints them escapes
+ * them.
  */
 #ifndef HAK_CTL_PROFILE_H
 #define HAK_CTL_PROFILE_H
@@ -30,11 +30,11 @@ struct profile_stack {
 	struct profile_sums sums[PROFILE_WHATS]; /* handed out; in use at the end */
 };
 
-/* An address of a stack, and what it is called, which is found out when it is first asked for. */
+/* An address in a stack, and its name, which is resolved when it is first needed. */
 struct profile_place {
 	uint64_t address;
 	struct hak_symbol symbol;
-	char *name; /* as profile_plain_name() says; NULL: not asked for yet */
+	char *name; /* as profile_plain_name() returns it; NULL: not resolved yet */
 };
 
 /* All addresses of all stacks. */
@@ -42,11 +42,11 @@ struct profile_places {
 	struct profile_place *place;
 	size_t n, room;
 	struct hak_index index; /* by address */
-	uint64_t named_ns;	/* time that names took */
-	size_t unnamed;		/* addresses without function and source: it took too long */
+	uint64_t named_ns;	/* the time that resolving took */
+	size_t unnamed; /* addresses without function and source because that took too long */
 };
 
-/* By its number; stack 0 with weight 0: it was lost. */
+/* A sample by its number. Stack 0 with weight 0: the sample was lost. */
 struct profile_sample {
 	uint32_t stack;
 	uint64_t weight, bytes;
@@ -56,7 +56,7 @@ struct profile {
 	struct ctl *ctl;
 	pid_t pid;
 	char comm[HAK_COMM_BYTES], library[HAK_PATH_BYTES];
-	enum profile_what what; /* what is asked for */
+	enum profile_what what; /* what the user selected */
 	uint64_t rate, started_ns, ns;
 	time_t began;
 	struct hak_symbols *symbols;
@@ -64,24 +64,25 @@ struct profile {
 	size_t stacks, stacks_room, frames; /* frames: of all stacks */
 	struct hak_index by_frames;	    /* of stacks */
 	struct profile_places *places;
-	uint64_t left_out; /* samples that went to the empty stack: too many stacks */
+	uint64_t left_out; /* samples of the empty stack: there were too many stacks */
 	struct profile_sample *sample;
 	size_t samples, samples_room;
-	unsigned strays; /* stacks that ended in a file we did not know */
+	unsigned strays; /* stacks that ended in an unknown file */
 	struct hak_profile_totals totals;
 	struct profile_sums sums[PROFILE_WHATS];
-	bool failed; /* out of memory: sums are not whole */
+	bool failed; /* out of memory: the sums are incomplete */
 };
 
 /* -- profile_stacks.c -------------------------------------------------------------------------- */
-/* For hak_sampler_open(), with the profile. */
+/* Takes a sample of hak_sampler_open(); `arg` is the profile. */
 void profile_take(const struct hak_site_event *e, void *arg);
-/* When sampling has ended: which blocks are in use, and the sums; stacks by falling sums. */
+/* Called when sampling has ended. Determines the blocks in use and the sums, and sorts stacks by
+ * falling sums. */
 void profile_add_up(struct profile *p, const struct hak_sampler *sampler);
 void profile_free(struct profile *p);
-/* Of an address in a stack: its number in p->places, with symbol and name. */
+/* The number in p->places of an address in a stack, with symbol and name. */
 size_t profile_place(const struct profile *p, uint64_t address);
-/* "function", or "file+0x12", as the program has it; and escaped. */
+/* "function" or "file+0x12", unescaped and escaped. */
 void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 

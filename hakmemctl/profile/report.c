@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A profile for people and as JSON, see profile.h. */
+/* Prints a profile as text and as JSON, see profile.h. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static const char *const words[PROFILE_WHATS] = {
 	[PROFILE_LIVE] = "in_use",
 };
 
-/* Standard deviation of a sum of weights, at most: see libhakmem/heap/sample.h. */
+/* The largest standard deviation of a sum of weights, see libhakmem/heap/sample.h. */
 static double error_of(const struct profile *p, double bytes)
 {
 	return sqrt((double)p->rate * bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Samples, added up by stack, see profile.h. */
+/* Adds samples up by stack, see profile.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +10,12 @@
 #include "control/grow.h"
 #include "hakmemctl/profile/profile.h"
 
-#define STRAYS_MAX  16	      /* times that we look for files mapped meanwhile */
-#define SAMPLES_MAX (1 << 26) /* their numbers come from a map that others could write */
+#define STRAYS_MAX 16 /* the number of searches for files that were mapped meanwhile */
+/* Sample numbers come from a BPF map, which other processes could write. */
+#define SAMPLES_MAX (1 << 26)
 
-/* What the process decides: how many stacks there are, how deep, how long names are looked for. */
+/* Limits on what the process decides: the number of stacks, their depth, and the time to resolve
+ * names. */
 #define STACKS_MAX (1 << 15)
 #define FRAMES_MAX (1 << 19)
 #define PLACES_MAX (1 << 16)
@@ -35,7 +37,7 @@ static ssize_t find_place(const struct profile *p, uint64_t address, uint32_t *r
 	return hak_index_find(&p->places->index, *ret_hash, is_address, arg);
 }
 
-/* 0, -ENOMEM, or -ENOSPC where there are too many already. */
+/* Returns 0, -ENOMEM, or -ENOSPC at the limit. */
 static int add_place(struct profile *p, uint64_t address)
 {
 	struct profile_places *all = p->places;
@@ -108,7 +110,7 @@ static bool is_stack(size_t number, const void *arg)
 	return s->frames == key->n && memcmp(s->frame, key->frame, key->n * sizeof(*s->frame)) == 0;
 }
 
-/* 0, -ENOMEM or -ENOSPC. */
+/* Returns 0, -ENOMEM or -ENOSPC. */
 static int add_stack(struct profile *p, const struct key *key, uint32_t hash)
 {
 	struct profile_stack *grown;
@@ -133,8 +135,8 @@ static int add_stack(struct profile *p, const struct key *key, uint32_t hash)
 	return 0;
 }
 
-/* Index of the stack, added if it is new; where there are too many, of the empty one. -1: out of
- * memory. */
+/* The index of the stack, which is added if it is new. At the limit, the index of the empty stack.
+ * -1: out of memory. */
 static ssize_t find(struct profile *p, const uint64_t *frame, size_t n)
 {
 	const struct key key = { p, frame, n };
@@ -153,7 +155,7 @@ static ssize_t find(struct profile *p, const uint64_t *frame, size_t n)
 	return find(p, frame, 0);
 }
 
-/* The library's own frames are not what anybody looks for: malloc, and what is behind it. */
+/* The number of the library's own frames, malloc and the functions it calls, which are left out. */
 static size_t inner_frames(const struct profile *p, const uint64_t *frame, size_t n)
 {
 	size_t i = 0;
@@ -197,7 +199,7 @@ void profile_take(const struct hak_site_event *e, void *arg)
 	ssize_t stack;
 
 	n = hak_symbols_unwind(p->symbols, e, frame);
-	/* a file mapped since the last look */
+	/* the file was mapped since the last search */
 	if (n && !hak_symbols_covers(p->symbols, frame[n - 1]) && n < HAK_FRAMES_MAX &&
 	    ++p->strays <= STRAYS_MAX && hak_symbols_refresh(p->symbols) == 0)
 		n = hak_symbols_unwind(p->symbols, e, frame);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an executable file is: enough of ELF and of #! to tell who would load it.
+ * Reads what an executable file is: enough of ELF and of #! to know what would load it.
  */
 #include <elf.h>
 #include <errno.h>
@@ -45,7 +45,7 @@ static int read_interpreter(int fd, const Elf64_Phdr *ph, struct ctl_executable 
 	return 0;
 }
 
-/* Of another class or byte order it is enough to know that it is. */
+/* For another class or byte order, no more is needed than this fact. */
 static int read_elf(int fd, struct ctl_executable *ret)
 {
 	Elf64_Ehdr eh;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl enable and disable: a drop-in that puts the library into a service's LD_PRELOAD, in
- * front of what is there; and its removal, without a trace. Files alone: it works where no systemd
- * runs, and for a root folder that is not this machine's. Nothing is restarted: what to restart is
- * said. What is read, made and removed is named relative to descriptors of folders that the kernel
- * found below that root.
+ * hakmemctl enable and disable: write a drop-in that puts the library into a service's LD_PRELOAD,
+ * in front of its old content, and remove the drop-in without a trace. Both work on files alone, so
+ * they work without a running systemd, and for a root folder of another system. They restart
+ * nothing, and print what has to be restarted. All files are named relative to descriptors of
+ * folders that the kernel resolved below that root.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,14 +35,14 @@ struct command {
 	struct json_object *rows;
 };
 
-/* What became of one unit. */
+/* The result for one unit. */
 struct outcome {
 	const char *result;
 	char reason[HAK_WHY_TEXT], next[HAK_UNIT_NAME_BYTES + 64], drop_in[PATH_MAX];
 };
 
 /* -- files ------------------------------------------------------------------------------------- */
-/* A drop-in, by the folder that it is in or is to be in. */
+/* A drop-in, by the folder that contains it. */
 struct folder {
 	int fd, parent;	     /* -1: not open */
 	const char *name;    /* in the parent */
@@ -57,8 +57,8 @@ static void folder_close(struct folder *f)
 		close(f->parent);
 }
 
-/* Opens the next folder on the way, `path` from the root on; where it is missing it is made as
- * systemctl makes it. */
+/* Opens the next folder of the path, `path` from the root on. A missing folder is created as
+ * systemctl does. */
 static int open_or_make(int root, int parent, const char *path, bool make)
 {
 	int fd = hak_open_in(root, path, O_PATH | O_DIRECTORY);
@@ -70,7 +70,8 @@ static int open_or_make(int root, int parent, const char *path, bool make)
 	return hak_open_in(root, path, O_PATH | O_DIRECTORY);
 }
 
-/* The folder of this drop-in, and with `make` all above it, too. 0 or -errno, nothing is open. */
+/* Opens the folder of this drop-in, and with `make` creates all folders above it. 0, or -errno with
+ * nothing open. */
 static int folder_open(int root, const char *drop_in, bool make, struct folder *ret)
 {
 	char *slash;
@@ -103,13 +104,13 @@ static int folder_open(int root, const char *drop_in, bool make, struct folder *
 	return r;
 }
 
-/* Where there is nothing in it; of a link to a folder only the folder would go. */
+/* Removes the folder if it is empty. If it is a link to a folder, it stays. */
 static void folder_remove(const struct folder *f)
 {
 	unlinkat(f->parent, f->name, AT_REMOVEDIR);
 }
 
-/* 0, -ENOENT, -EEXIST (somebody else's) or -errno. */
+/* Returns 0, -ENOENT, -EEXIST (the drop-in was not written by enable) or -errno. */
 static int is_ours(const struct folder *f)
 {
 	char line[sizeof(MARK)] = "";
@@ -122,8 +123,8 @@ static int is_ours(const struct folder *f)
 	return r;
 }
 
-/* The value within double quotes, as systemd.syntax(7) has it; the library's own % doubled, for
- * systemd expands those. */
+/* Writes the value in double quotes, by systemd.syntax(7). % in the library's path is doubled,
+ * because systemd expands it. */
 static void put_quoted(FILE *to, const char *value, bool expand)
 {
 	for (; *value; value++) {
@@ -164,8 +165,8 @@ static char *drop_in_text(const char *library, const char *old)
 
 /* -- which library ----------------------------------------------------------------------------- */
 /*
- * By the name that stays when the next version is installed. A folder that is another machine's has
- * it where this hakmemctl was made for.
+ * The path of the library that stays the same when the next version is installed. In the root
+ * folder of another system, the library has the path for which this hakmemctl was built.
  */
 static int library_path(const struct command *cmd, char path[HAK_PATH_BYTES],
 			char why[HAK_WHY_TEXT])
@@ -215,7 +216,7 @@ static void tell_restart(const struct command *cmd, const struct ctl_unit *unit,
 
 	if (cmd->root != HAK_OWN_ROOT || !ctl_unit_runs(unit->name))
 		return;
-	/* To be pasted: a backslash and a star are not for the shell. */
+	/* The output is meant to be pasted into a shell, so a backslash and a star are quoted. */
 	quote = template || strchr(unit->name, '\\') ? "'" : "";
 	snprintf(o->next, sizeof(o->next), "systemctl restart %s%.*s%s%s%s", quote, (int)stem,
 		 unit->name, template ? "*" : "", unit->name + stem, quote);
@@ -307,7 +308,7 @@ static int enable_one(struct command *cmd, const char *name)
 	return r == -ENOENT ? CTL_NOTHING : strcmp(o.result, "enabled") == 0 ? CTL_OK : CTL_FAILED;
 }
 
-/* Removes one drop-in, and its folder if nothing else is in it. 1: done; 0: there is none. */
+/* Removes one drop-in, and its folder if that is empty then. 1: done; 0: there is none. */
 static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool runtime,
 			  struct outcome *o)
 {
@@ -339,7 +340,8 @@ static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool
 	return 1;
 }
 
-/* A unit that is masked or gone keeps its drop-ins, which would act again when it comes back. */
+/* A unit that is masked or removed keeps its drop-ins, which would take effect again when the unit
+ * returns. */
 static int load_to_disable(const struct command *cmd, const char *name, struct ctl_unit **ret,
 			   char why[HAK_WHY_TEXT])
 {
@@ -389,7 +391,7 @@ static int root_option(struct ctl *ctl, struct command *cmd)
 	return ctl_root_option(ctl, &cmd->root);
 }
 
-/* CTL_OK, or the exit code where that was it; -1 with ctl->failure. */
+/* Returns CTL_OK, the exit code of an error, or -1 with ctl->failure. */
 static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 {
 	int option, r = CTL_OK;

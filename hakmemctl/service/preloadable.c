@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether a library that a unit's LD_PRELOAD names would be loaded into its processes: is the
- * program one that has a glibc dynamic linker and heeds the environment, does what we write reach
- * it, can the library be read where the unit runs. What cannot be known from files is a note.
+ * Decides whether a library in a unit's LD_PRELOAD would be loaded into its processes: whether the
+ * program has a glibc dynamic linker that honours the environment, whether the drop-in takes
+ * effect, and whether the unit can read the library. What files cannot tell becomes a note.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,14 +19,14 @@
 #include "control/conf.h"
 #include "hakmemctl/service/unit.h"
 
-#define SCRIPTS_MAX 4 /* a script whose interpreter is a script... */
-/* Of all EnvironmentFile= of a unit together: entries of folders, which patterns are compared with,
- * and bytes of files. */
+#define SCRIPTS_MAX 4 /* a script whose interpreter is a script, and so on */
+/* For all EnvironmentFile= of a unit together: the entries of folders that are compared with
+ * patterns, and the bytes of files. */
 #define ENTRIES_MAX 4096u
 #define BYTES_MAX   (16u << 20)
 
-/* For what systemd turns on NoNewPrivileges=, in services without CAP_SYS_ADMIN: systemd.exec(5).
- */
+/* The settings with which systemd turns on NoNewPrivileges= in services without CAP_SYS_ADMIN:
+ * systemd.exec(5). */
 static const char *const implies_no_new_privileges[] = {
 	"DynamicUser",
 	"LockPersonality",
@@ -98,8 +98,8 @@ static bool no_new_privileges(const struct ctl_unit *unit)
 	return false;
 }
 
-/* Of a program that gains privileges the dynamic linker ignores LD_PRELOAD (AT_SECURE). Under
- * NoNewPrivileges= it gains none; nor does it where root starts what root owns. */
+/* The dynamic linker ignores LD_PRELOAD in a program that gains privileges (AT_SECURE). A program
+ * gains none under NoNewPrivileges=, or if root starts a program that root owns. */
 static void check_privileges(const struct ctl_unit *unit, int fd, const char *shown,
 			     struct ctl_verdict *v)
 {
@@ -139,14 +139,15 @@ static void check_elf(const struct ctl_executable *e, const struct ctl_executabl
 		     e->interpreter);
 }
 
-/* What is in front of the path in ExecStart= says how to start it, not what. */
+/* Skips the characters in front of the path in ExecStart=, which say how to start the program. */
 static char *program_of(const char *exec)
 {
 	exec += strspn(exec, "@-:+!|");
 	return ctl_next_word(&exec);
 }
 
-/* A descriptor to read, or -errno. A name without a slash is looked for where systemd does. */
+/* Opens a program for reading, or returns -errno. A name without a slash is searched for in
+ * systemd's folders. */
 static int open_program(int root, const char *name)
 {
 	static const char *const places[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
@@ -166,7 +167,7 @@ static int open_program(int root, const char *name)
 	return -ENOENT;
 }
 
-/* hakmemd or hakmem-exporter, by the name that the file has where links lead. */
+/* Whether the program is hakmemd or hakmem-exporter, by the name of the file behind all links. */
 static bool watches_others(int root, int fd, struct ctl_verdict *v)
 {
 	char found[PATH_MAX];
@@ -178,7 +179,8 @@ static bool watches_others(int root, int fd, struct ctl_verdict *v)
 	return true;
 }
 
-/* A program of the unit that is open. 1: a script, and *e says what runs it; 0: all is said. */
+/* Checks an open program of the unit. 1: it is a script, and *e names its interpreter; 0: the check
+ * is complete. */
 static int check_opened(const struct ctl_unit *unit, int root, int fd, const char *shown,
 			const struct ctl_executable *library, struct ctl_executable *e,
 			struct ctl_verdict *v)
@@ -202,7 +204,7 @@ static int check_opened(const struct ctl_unit *unit, int root, int fd, const cha
 	return 0;
 }
 
-/* One program of the unit, and what runs it, if it is a script. */
+/* Checks one program of the unit, and its interpreter if it is a script. */
 static void check_program(const struct ctl_unit *unit, int root, const char *name,
 			  const struct ctl_executable *library, struct ctl_verdict *v)
 {
@@ -243,7 +245,7 @@ static void check_programs(const struct ctl_unit *unit, int root,
 }
 
 /* -- the environment --------------------------------------------------------------------------- */
-/* True if a line of the text assigns LD_PRELOAD. */
+/* Whether a line of the text assigns LD_PRELOAD. */
 static bool assigns_preload(const char *text)
 {
 	for (const char *p = text; p; p = strchr(p, '\n')) {
@@ -353,7 +355,7 @@ static void check_environment_file(const struct ctl_unit *unit, const char *valu
 		     name);
 		return;
 	}
-	/* systemd leaves it out. */
+	/* systemd ignores such a name. */
 	if (*name != '/')
 		return;
 	if (glob(name, GLOB_NOSORT | GLOB_ALTDIRFUNC, NULL, &files) == 0) {
@@ -406,7 +408,7 @@ static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v
 			     "PassEnvironment= in %.200s: what LD_PRELOAD the manager itself "
 			     "has is not known, and is replaced",
 			     s->path);
-	/* Drop-ins are read in the order of their names, wherever they lie. */
+	/* Drop-ins are read in the order of their names, in whichever folder they are. */
 	s = ctl_unit_preload(unit, false, &value);
 	ctl_unit_drop_in(unit, false, ours);
 	if (s && strcmp(s->name, "Environment") == 0 && strcmp(s->path, unit->fragment) != 0 &&
@@ -428,8 +430,8 @@ static bool below(const char *path, const char *folder)
 	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0' || n == 1);
 }
 
-/* Length of the longest word of a list setting, such as "-/a:ro +/b", that holds the path; 0: none.
- */
+/* The length of the longest word of a list setting, such as "-/a:ro +/b", that covers the path; 0:
+ * none. */
 static size_t covered(const struct ctl_unit *unit, const char *name, const char *path)
 {
 	const struct ctl_setting *s;
@@ -479,7 +481,7 @@ static void check_hidden(const struct ctl_unit *unit, const char *library, struc
 		refuse(v, "%.200s is hidden from the unit by TemporaryFileSystem=", library);
 }
 
-/* A service that is not root's needs to pass each folder on the way. */
+/* The user of a service that is not root needs to pass each folder of the path. */
 static void check_readable(int root, const char *library, struct ctl_verdict *v)
 {
 	int fd = hak_open_in(root, library, O_PATH);
@@ -559,7 +561,8 @@ static void check_security_modules(const struct ctl_unit *unit, struct ctl_verdi
 		fclose(f);
 }
 
-/* What counts as / in the unit: unit->root where it has no RootDirectory=. False: refused. */
+/* Opens the folder that is / in the unit, which is unit->root without RootDirectory=. False:
+ * refused. */
 static bool open_unit_root(const struct ctl_unit *unit, int *ret, struct ctl_verdict *v)
 {
 	const char *own = ctl_unit_last(unit, "RootDirectory");
@@ -574,7 +577,7 @@ static bool open_unit_root(const struct ctl_unit *unit, int *ret, struct ctl_ver
 		refuse(v, "RootDirectory=%.200s is not there", own);
 		return false;
 	}
-	/* The machine's own / needs no openat2(), but this does. */
+	/* The machine's own / does not need openat2(), but this folder does. */
 	if (hak_root_check(fd, why) < 0) {
 		refuse(v, "RootDirectory=%.100s: %.200s", own, why);
 		close(fd);

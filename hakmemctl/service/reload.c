@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Having the machine's systemd read its files again, as `systemctl daemon-reload` does.
+ * Makes the machine's systemd read its files again, as `systemctl daemon-reload` does.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
-/* Root reaches systemd also where no bus runs. */
+/* Root reaches systemd without a bus, too. */
 static int connect_systemd(sd_bus **ret)
 {
 	sd_bus *bus;

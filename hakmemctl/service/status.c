@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl status: whether a service was put on hakmem, whether each of its processes really is,
- * by the memory that it maps, and what has to be restarted to make both agree.
+ * hakmemctl status: prints whether a service was enabled, whether each of its processes runs on
+ * hakmem, which its mappings show, and what has to be restarted so that both agree.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,19 +33,19 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-/* One unit, while its processes are looked at. */
+/* The state of one unit, while its processes are read. */
 struct status {
 	struct json_object *rows, *processes;
 	const char *unit, *enabled;
-	char drop_in[PATH_MAX]; /* "" or what sets LD_PRELOAD */
+	char drop_in[PATH_MAX]; /* the file that sets LD_PRELOAD, or "" */
 	bool on;		/* it should run on hakmem */
-	struct timespec since;	/* of that file's last change */
+	struct timespec since;	/* the last change of that file */
 	bool restart;
-	struct hak_shares *shares; /* of all units */
+	struct hak_shares *shares; /* for all units */
 };
 
 /* -- processes --------------------------------------------------------------------------------- */
-/* Calls `see` for each process of the unit until it answers true; whether it did. */
+/* Calls `see` for each process of the unit until it returns true. Returns whether it did. */
 static bool each_process(const char *unit, bool (*see)(int procfd, pid_t pid, void *arg), void *arg)
 {
 	struct dirent *entry;
@@ -84,7 +84,7 @@ bool ctl_unit_runs(const char *unit)
 	return each_process(unit, any, NULL);
 }
 
-/* True if it began before the file was written, or nobody can say. */
+/* True if the process began before the file was written, or if that cannot be determined. */
 static bool older_than(int procfd, const struct timespec *since)
 {
 	struct timespec now, boot;
@@ -97,7 +97,7 @@ static bool older_than(int procfd, const struct timespec *since)
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	began = (double)(now.tv_sec - boot.tv_sec) + 1e-9 * (double)(now.tv_nsec - boot.tv_nsec) +
 		(double)ticks / (double)sysconf(_SC_CLK_TCK);
-	/* The kernel counts starts in hundredths of a second. */
+	/* The kernel counts start times in hundredths of a second. */
 	return began < (double)since->tv_sec + 1e-9 * (double)since->tv_nsec;
 }
 
@@ -108,7 +108,7 @@ static int maps_library(const struct hak_mapping *map, void *arg)
 	return name && strncmp(name + 1, "libhakmem.so", 12) == 0;
 }
 
-/* What it is, and what to do about it. */
+/* The state of a process, and the action that it needs. */
 struct judgement {
 	int on; /* 1, 0; -1: unknown */
 	bool restart;
@@ -199,7 +199,7 @@ static bool add_process(int procfd, pid_t pid, void *arg)
 }
 
 /* -- units ------------------------------------------------------------------------------------- */
-/* "yes", "runtime", "no"; "elsewhere" where somebody else's file names the library. */
+/* "yes", "runtime", "no", or "elsewhere" if a file that enable did not write names the library. */
 static void read_state(const struct ctl_unit *unit, struct status *s)
 {
 	char *value;
@@ -226,7 +226,7 @@ static void read_state(const struct ctl_unit *unit, struct status *s)
 	free(value);
 }
 
-/* A row for a unit in which nothing runs. */
+/* Adds a row for a unit without processes. */
 static void add_idle(struct status *s)
 {
 	struct json_object *o = json_object_new_object();

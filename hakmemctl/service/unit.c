@@ -14,7 +14,8 @@
 #include "control/conf.h"
 #include "hakmemctl/service/unit.h"
 
-/* Where systemd looks, the strongest first; systemd.unit(5), "System Unit Search Path". */
+/* The folders of systemd, the one with the highest precedence first; systemd.unit(5), "System Unit
+ * Search Path". */
 static const char *const folders[] = {
 	"/etc/systemd/system.control", "/run/systemd/system.control",
 	"/run/systemd/transient",      "/run/systemd/generator.early",
@@ -26,13 +27,13 @@ static const char *const folders[] = {
 };
 #define FOLDERS (sizeof(folders) / sizeof(folders[0]))
 
-/* All files of a unit together, and what they set: more than a person writes, and less than what
- * makes this program slow. */
+/* The limits on all files of a unit together and on their settings: more than a person writes, and
+ * less than would slow this program down. */
 #define BYTES_MAX    (1u << 20)
 #define SETTINGS_MAX 2048u
 
 /* -- words ------------------------------------------------------------------------------------- */
-/* The character of so many digits, or -1. */
+/* The character of `n` digits, or -1. */
 static long digits(const char *p, size_t n, int base)
 {
 	char text[9], *end;
@@ -66,8 +67,8 @@ static char *put_utf8(char *out, long c)
 	return out;
 }
 
-/* What stands behind a backslash, which *at is moved behind; no longer than it was. False: it is no
- * escape. */
+/* Resolves the escape after a backslash and moves *at after it. The result is not longer than the
+ * escape. False: it is no escape. */
 static bool unescape(const char **at, char **out)
 {
 	static const char letters[] = "abfnrtv\\\"'s", meant[] = "\a\b\f\n\r\t\v\\\"' ";
@@ -138,12 +139,12 @@ char *ctl_next_word(const char **at)
 /* -- settings ---------------------------------------------------------------------------------- */
 struct reader {
 	struct ctl_unit *unit;
-	bool manager; /* its files: of those one setting counts */
+	bool manager; /* the file is systemd's, of which one setting is read */
 	int error;
 	const char *path; /* as systemd sees it */
 };
 
-/* Settings that a unit may give more than once, and of which each counts. */
+/* Settings that a unit may contain more than once, of which each counts. */
 static bool is_list(const char *name)
 {
 	static const char *const lists[] = {
@@ -205,7 +206,7 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 	return 0;
 }
 
-/* systemd says what it makes of a bad line; it is left out here as there. */
+/* systemd reports what it does with an invalid line. It is ignored here, as systemd does. */
 static void on_bad(const char *path, unsigned line, const char *section, const char *why, void *arg)
 {
 }
@@ -221,7 +222,7 @@ static int cannot_read(const char *path, int error, char why[HAK_WHY_TEXT])
 	return error;
 }
 
-/* What is open there, which is closed; -errno of opening is fine. */
+/* Reads an open file and closes it. `fd` may be the -errno of an open. */
 static int read_opened(struct ctl_unit *unit, int fd, const char *path, bool manager,
 		       char why[HAK_WHY_TEXT])
 {
@@ -245,7 +246,8 @@ static int read_opened(struct ctl_unit *unit, int fd, const char *path, bool man
 }
 
 /* -- files ------------------------------------------------------------------------------------- */
-/* "foo@bar.service" comes from foo@.service where it has no file of its own; "" for others. */
+/* The template foo@.service of "foo@bar.service", which has no file of its own; "" for other
+ * names. */
 static void template_of(const char *name, char out[HAK_UNIT_NAME_BYTES])
 {
 	const char *at = strchr(name, '@'), *suffix = strrchr(name, '.');
@@ -255,7 +257,7 @@ static void template_of(const char *name, char out[HAK_UNIT_NAME_BYTES])
 		snprintf(out, HAK_UNIT_NAME_BYTES, "%.*s%s", (int)(at + 1 - name), name, suffix);
 }
 
-/* A link to /dev/null, which a root folder need not have. */
+/* Whether the file is a link to /dev/null, which a root folder need not contain. */
 static bool is_masked(const struct ctl_unit *unit, const char *folder, const char *name)
 {
 	int fd = hak_open_in(unit->root, folder, O_PATH | O_DIRECTORY);
@@ -269,7 +271,8 @@ static bool is_masked(const struct ctl_unit *unit, const char *folder, const cha
 	return n == 9 && memcmp(to, "/dev/null", 9) == 0;
 }
 
-/* Finds the unit file, which is unit->fragment then: a descriptor, -ENOENT, -ERFKILL or -errno. */
+/* Finds the unit file and sets unit->fragment. Returns a descriptor, -ENOENT, -ERFKILL or
+ * -errno. */
 static int find_fragment(struct ctl_unit *unit, const char *name)
 {
 	char path[PATH_MAX];
@@ -292,7 +295,7 @@ static int find_fragment(struct ctl_unit *unit, const char *name)
 	return -ENOENT;
 }
 
-/* foo-bar.service also takes foo-.service.d: cuts a name behind its last dash but one. */
+/* foo-bar.service also uses foo-.service.d: cuts a name after its last dash but one. */
 static bool shorten(char name[HAK_UNIT_NAME_BYTES])
 {
 	char *end = strrchr(name, '.'), suffix[32];
@@ -331,7 +334,8 @@ static int add_folders(char **list, const char *variant)
 	return r;
 }
 
-/* All folders with drop-ins of the unit, the strongest first, separated by colons. */
+/* All folders with drop-ins of the unit, the one with the highest precedence first, separated by
+ * colons. */
 static int drop_in_folders(const struct ctl_unit *unit, char **ret)
 {
 	char variant[HAK_UNIT_NAME_BYTES];
@@ -350,7 +354,7 @@ static int drop_in_folders(const struct ctl_unit *unit, char **ret)
 	return r;
 }
 
-/* All files of those folders, which are separated by colons. */
+/* Reads all files of these folders, which are separated by colons. */
 static int read_folders(struct ctl_unit *unit, const char *path, bool manager,
 			char why[HAK_WHY_TEXT])
 {
@@ -366,7 +370,8 @@ static int read_folders(struct ctl_unit *unit, const char *path, bool manager,
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		int fd = files[i].masked ? -ENOENT : hak_open_file_in(unit->root, files[i].path);
 
-		/* Gone meanwhile, or a link that leads nowhere: to systemd it is not there. */
+		/* A file that was removed meanwhile, or a link to nothing, does not exist for
+		 * systemd. */
 		if (fd != -ENOENT)
 			r = read_opened(unit, fd, files[i].path, manager, why);
 	}
@@ -384,7 +389,7 @@ static int read_drop_ins(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 	return r;
 }
 
-/* What the manager gives to all services; systemd-system.conf(5). */
+/* Reads the settings that the manager gives to all services; systemd-system.conf(5). */
 static int read_manager(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 {
 	static const char *const places[] = { "/etc/systemd", "/run/systemd",
@@ -472,7 +477,7 @@ static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 	if (fd < 0)
 		return fd;
 	own = strrchr(unit->fragment, '/') + 1;
-	/* A link to another unit's file is an alias; a file of whatever name elsewhere is not. */
+	/* A link to the file of another unit is an alias. A link to any other file is not. */
 	if (!template[0] && strcmp(own, unit->name) != 0 && hak_unit_name_valid(own) &&
 	    strlen(own) < sizeof(unit->name))
 		strcpy(unit->name, own);
@@ -564,7 +569,8 @@ bool ctl_unit_true(const struct ctl_unit *unit, const char *name)
 	return false;
 }
 
-/* The last LD_PRELOAD of all settings of that name; *from and *value stay if there is none. */
+/* Finds the last LD_PRELOAD of all settings of that name. *from and *value stay if there is
+ * none. */
 static void find_preload(const struct ctl_unit *unit, const char *name, bool with_ours,
 			 const struct ctl_setting **from, char **value)
 {

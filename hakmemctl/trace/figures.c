@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The document of a trace, see trace.h: every figure that is shown is computed here, once.
+ * The document of a trace, see trace.h. Every figure that is shown is computed here, once.
  *
- * Bytes given back are those of the ranges that calls were about, whether or not there were pages
- * in them; bytes freed are pages that the kernel got by it; bytes refilled are pages. What was
- * measured and what was estimated have keys of their own, and are added only in "cost".
+ * Bytes given back are those of the ranges of calls, whether or not these ranges had pages. Bytes
+ * freed are pages that the kernel gained from these calls. Bytes refilled are pages. Measured and
+ * estimated figures have keys of their own, and are added only in "cost".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static struct json_object *list(struct json_object *o, const char *key)
 	return c;
 }
 
-/* Slots that hold something: from 2^slot, the first from 0. */
+/* Writes the slots that are not empty: a slot begins at 2^slot, the first one at 0. */
 static void histogram(struct json_object *o, const char *key, const __u64 *slots, uint64_t unit)
 {
 	struct json_object *rows = list(o, key);
@@ -92,10 +92,11 @@ static void returns_json(struct json_object *o, const struct figures *f)
 	uint64_t fresh = f->fault.refilled_fresh + f->space.populated;
 	bool known = f->t->session->knows_freed, whole;
 
-	/* Memory, where that is known: ranges may have had no pages. */
+	/* Relative to memory where that is known, because ranges may have had no pages. */
 	if (known)
 		back = f->freed + f->space.given_lazy;
-	/* More was taken again than calls are known to have freed: some freed it unseen. */
+	/* More was taken again than calls are known to have freed, so some calls freed memory
+	 * unseen. */
 	whole = fresh <= back;
 
 	hak_json_number(c, "bytes", f->given);
@@ -122,7 +123,8 @@ static void returns_json(struct json_object *o, const struct figures *f)
 		hak_json_null(c, "never_bytes");
 	hak_json_number(c, "by_call_bytes", f->space.populated);
 	hak_json_number(c, "lazy_bytes", f->fault.refilled_lazy);
-	/* A page that MADV_FREE gave back and the kernel did not take is used without a word. */
+	/* The use of a page that MADV_FREE gave back and the kernel did not take causes no
+	 * event. */
 	hak_json_bool(c, "lower_bound", f->space.given_lazy > 0);
 	histogram(c, "distance_ns", f->distance, page);
 
@@ -215,7 +217,7 @@ static void cost_json(struct json_object *o, const struct figures *f)
 	hak_json_number(e, "ns", untimed + interrupts);
 	hak_json_number(c, "ns", f->call_ns + f->fault_ns + untimed + interrupts);
 	hak_json_part(c, "of_one_processor", f->call_ns + f->fault_ns + untimed + interrupts, ns);
-	/* A part of what faults and calls took, not something more. */
+	/* This is a part of the time of faults and calls, and not additional. */
 	hak_json_number(c, "zeroing_within_ns_estimated",
 			(uint64_t)((double)f->fault.zeroed / (1 << HAK_BLOCK_SHIFT) *
 				   (double)f->prices.clear_block_ns));
@@ -300,9 +302,9 @@ static void processes_json(struct json_object *o, const struct figures *f)
 }
 
 /* -- call sites -------------------------------------------------------------------------------- */
-/* One row of the answer: several keys may be one path, of several threads or processes. */
+/* A row of the answer. Several keys may be one path, of several threads or processes. */
 struct place {
-	const struct trace_site *site; /* NULL: told too late to be unwound */
+	const struct trace_site *site; /* NULL: reported too late to be unwound */
 	uint32_t call;
 	uint64_t calls, bytes, freed, ns;
 };
@@ -391,7 +393,7 @@ static struct json_object *frame_json(const struct hak_symbols *symbols, uint64_
 	return o;
 }
 
-#define PLACES_SHOWN 10 /* in JSON; people get the first few */
+#define PLACES_SHOWN 10 /* in JSON; the text has the first few */
 
 static void sites_json(struct json_object *o, const struct figures *f)
 {
@@ -450,7 +452,7 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 
 	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
 		hak_json_number(c, lost[i].key, hak_session_note(s, lost[i].note));
-	/* Given back and not known of any more: they may have been refilled unseen. */
+	/* Memory that was given back and is no longer recorded may have been refilled unseen. */
 	hak_json_number(
 		c, "unfollowed_bytes",
 		(hak_session_dropped_pages(s) + hak_session_note(s, HAK_NOTE_PAGES_UNFOLLOWED))

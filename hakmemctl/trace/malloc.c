@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which malloc a process uses, see trace.h: of the objects that its dynamic linker has loaded the
- * first that brings one, since that is the order in which symbols are looked for. The linker keeps
- * them in a list for debuggers, which is read from the process's memory; whatever it holds, so
- * many are looked at and no more, and names end where our buffer does.
+ * Finds the malloc that a process uses, see trace.h. It is in the first object with a malloc that
+ * the dynamic linker of the process has loaded, because symbols are searched in this order. The
+ * linker keeps the objects in a list for debuggers, which is read from the memory of the process.
+ * The process may write any list, so the number of entries and the length of names are limited.
  */
 #include <elf.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "hakmemctl/trace/trace.h"
 
 #define OBJECTS_MAX 1024
-#define ENTRIES_MAX 512 /* program headers, and what is in the dynamic section */
+#define ENTRIES_MAX 512 /* of program headers, and of the dynamic section */
 
 static const struct {
 	const char *file, *name;
@@ -29,7 +29,7 @@ static bool read_at(int mem, uint64_t address, void *to, size_t bytes)
 	return address <= INT64_MAX && hak_reader_at(mem, to, bytes, address) == (ssize_t)bytes;
 }
 
-/* Where the kernel put the program's headers, and how many. */
+/* Finds the address and the number of the program's headers. */
 static bool find_headers(int procfd, uint64_t *ret, uint64_t *ret_n)
 {
 	ElfW(auxv_t) aux[64];
@@ -45,7 +45,7 @@ static bool find_headers(int procfd, uint64_t *ret, uint64_t *ret_n)
 	return *ret != 0;
 }
 
-/* The first of the linker's list; 0: there is none, or none yet. */
+/* The first entry of the linker's list; 0: none, or none yet. */
 static uint64_t find_objects(int procfd, int mem)
 {
 	uint64_t headers, n, bias = 0, dynamic = 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl trace --map, see trace.h: one SVG file, no script, nothing loaded from elsewhere.
- * Above, what was given back and taken again over time; below, a bar for each area of the address
- * space, cut into columns, each column filled from below by the share of its pages in each state.
- * States differ by pattern as well as by colour, so that black and white is enough.
+ * hakmemctl trace --map, see trace.h: writes one SVG file without scripts or external parts. The
+ * upper part shows what was given back and taken again over time. The lower part has a bar for each
+ * area of the address space. A bar consists of columns, which are filled from below by the share of
+ * their pages in each state. States differ by pattern as well as by colour, so that the picture can
+ * be read without colours.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,17 +23,17 @@ enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
 
 #define WIDTH	      960
 #define MARGIN	      20
-#define BAR_MOST      620 /* for the largest area; others by the logarithm of their size */
+#define BAR_MOST      620 /* length of the largest area; others by the logarithm of their size */
 #define BAR_LEAST     40
 #define BAR_HEIGHT    26
 #define ROW_HEIGHT    38
 #define COLUMN_WIDTH  4
 #define AREAS_SHOWN   40
-#define SAMPLED_PAGES 512 /* of one column, read from pagemap at once */
+#define SAMPLED_PAGES 512 /* the pages of one column that are read from pagemap at once */
 
 #define VM_ACCESS 7 /* VM_READ, VM_WRITE, VM_EXEC */
 
-/* A run of regions that touch, and of addresses that were regions. */
+/* A sequence of adjacent regions, and of addresses that were regions. */
 struct area {
 	uint64_t start, end;
 	bool accessible;
@@ -87,7 +88,7 @@ static const char patterns[] =
 	"<rect width='4' height='4' fill='#fff'/></pattern>\n"
 	"</defs>\n";
 
-/* Text of strangers: no control bytes, no markup. */
+/* Writes text that another process chose, without control characters and markup. */
 static void put_text(FILE *to, const char *text)
 {
 	char plain[4 * HAK_PATH_BYTES];
@@ -126,7 +127,7 @@ static uint64_t bytes_of(const struct hak_vma *v)
 	return v ? v->end - v->start : 0;
 }
 
-/* What overlaps becomes one, and what touches where it is of one kind. */
+/* Joins areas that overlap, and areas of one kind that are adjacent. */
 static void join_areas(struct picture *pic)
 {
 	struct area *last = NULL;
@@ -152,7 +153,8 @@ static void join_areas(struct picture *pic)
 }
 
 /* -- pages ------------------------------------------------------------------------------------- */
-/* One bit of pagemap: there is a page. Whether that could be read: who has ended has none. */
+/* Reads from pagemap whether a page is present. False if that cannot be read, as for a process that
+ * has ended. */
 static bool read_present(const struct picture *pic, uint64_t start, size_t pages, bool *present)
 {
 	uint64_t entry[SAMPLED_PAGES];
@@ -180,7 +182,7 @@ static enum state state_of(const struct hak_block *block, unsigned page, bool kn
 	return present ? RESIDENT : EMPTY;
 }
 
-/* Pages of one column, or of its beginning where there are many. */
+/* Reads the pages of one column, or of its beginning if there are many. */
 static void read_column(const struct picture *pic, struct area *a, uint64_t start, uint64_t pages,
 			struct column *ret)
 {
@@ -248,7 +250,7 @@ static void draw_label(const struct picture *pic, const struct area *a, int y)
 	fputs("</title>\n", pic->to);
 }
 
-/* Neighbours that look the same are one rectangle. */
+/* Neighbours that look the same become one rectangle. */
 static void draw_bar(const struct picture *pic, struct column *column, int n, int x, int y)
 {
 	for (int i = 0; i < n;) {
@@ -329,7 +331,7 @@ static void draw_area(struct picture *pic, struct area *a, struct column *column
 	fputs("</g>\n", pic->to);
 }
 
-/* Two rows of strokes on one scale of time: given back downwards, taken again upwards. */
+/* Draws two rows of strokes on one scale of time: given back downwards, taken again upwards. */
 static void draw_times(const struct picture *pic, int y)
 {
 	const struct trace *t = pic->t;
@@ -441,8 +443,8 @@ static int draw(struct picture *pic)
 	return 0;
 }
 
-/* Ranges of whole blocks in which something was given back or taken again: also where nothing is
- * mapped any more. */
+/* Collects ranges of whole blocks in which memory was given back or taken again, also if nothing is
+ * mapped there any more. */
 struct gather {
 	struct picture *pic;
 	int error;
@@ -483,7 +485,7 @@ static int gather_areas(struct picture *pic)
 	return r ? r : g.error;
 }
 
-/* The process in which most happened. */
+/* The process with most activity. */
 static const struct trace_process *choose(struct trace *t)
 {
 	const struct trace_process *best = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prices of this machine, see price.h: each thing is done some dozens of times, and the median
- * counts.
+ * The costs on this machine, see price.h. Each operation is done some dozens of times, and the
+ * median is used.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -51,7 +51,7 @@ static void price_pages(struct ctl_prices *prices)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	volatile char *p;
 
-	/* The memory of one round is out of the cache when the next ones were cleared. */
+	/* The memory of one round has left the cache when the next rounds have been cleared. */
 	p = mmap(NULL, ROUNDS * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return;
@@ -78,7 +78,7 @@ struct victim {
 	uint64_t gaps_ns;
 };
 
-#define GAP_NS	    300	  /* longer than any look at the clock */
+#define GAP_NS	    300	  /* longer than any reading of the clock */
 #define GAP_MOST_NS 20000 /* shorter than losing the processor */
 
 static void *look_at_clock(void *arg)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What things cost on this machine, tried out now: for what cannot be measured where it happens.
+ * The costs of operations on this machine, measured now, for what cannot be measured where it
+ * happens.
  *
- * For: hakmemctl trace and advise. Takes some milliseconds and 62 MiB; to be asked when nothing is
- * being measured.
+ * For hakmemctl trace and advise. The measurement takes some milliseconds and 62 MiB, and must not
+ * run during another one.
  */
 #ifndef HAK_CTL_PRICE_H
 #define HAK_CTL_PRICE_H
@@ -13,8 +14,8 @@
 struct ctl_prices {
 	uint64_t minor_fault_ns; /* median, small page */
 	uint64_t clear_block_ns; /* clearing 2 MiB that are not in a cache */
-	uint64_t shootdown_ns;	 /* what an interrupted processor loses; 0: not to be found out */
-	uint64_t map_ns;	 /* an mmap and its munmap, no page touched */
+	uint64_t shootdown_ns;	 /* what an interrupted processor loses; 0: unknown */
+	uint64_t map_ns;	 /* an mmap and its munmap, without touching a page */
 };
 void ctl_prices(struct ctl_prices *ret);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The document of a trace for people, see trace.h: first what came of it, then how soon, then the
- * details. Bars are drawn by eighths of a character where the terminal has them, by # elsewhere;
- * colour only repeats what the words say.
+ * Prints the document of a trace as text, see trace.h: first the result, then the times, then the
+ * details. Bars consist of eighths of a character where the terminal has them, and of # elsewhere.
+ * Colour only repeats what the words say.
  */
 #include <inttypes.h>
 #include <langinfo.h>
@@ -42,7 +42,7 @@ static double real(struct json_object *o, const char *key)
 	return value ? json_object_get_double(value) : 0;
 }
 
-/* Texts in a rotation of buffers, so that one line may use several. */
+/* Returns texts in a rotation of buffers, so that one line may use several. */
 static const char *bytes(uint64_t v)
 {
 	static char text[8][HAK_VALUE_TEXT];
@@ -74,13 +74,13 @@ static void head(const struct report *r, const char *text)
 	fprintf(r->to, "\n%s%s%s\n", r->color ? "\033[1m" : "", text, r->color ? "\033[0m" : "");
 }
 
-/* `part` of a bar of `cells`. */
+/* Prints `part` of a bar of `cells`. */
 static void bar(const struct report *r, double part, int cells, const char *color)
 {
 	static const char *const eighth[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
 	int eighths = (int)(part * cells * 8 + 0.5), used;
 
-	/* What is there is seen. */
+	/* A share above 0 has a visible bar. */
 	if (part > 0 && eighths == 0)
 		eighths = 1;
 	if (r->color)
@@ -186,7 +186,8 @@ static void print_summary(const struct report *r)
 		      r->to);
 }
 
-/* From a histogram in nanoseconds, rows of four times the time each. */
+/* Prints a histogram of nanoseconds, in rows that each cover four times the time of the previous
+ * one. */
 static void print_distances(const struct report *r)
 {
 	struct json_object *f = member(r->o, "refilled"), *rows = member(f, "distance_ns");
@@ -302,7 +303,7 @@ static void print_cost(const struct report *r)
 		time_of(number(e, "untimed_faults_ns")));
 }
 
-/* "function", or the module with the offset, or the address. */
+/* Prints "function", or the module with the offset, or the address. */
 static void print_frame(const struct report *r, struct json_object *f)
 {
 	const char *function = hak_json_get_text(f, "function"),

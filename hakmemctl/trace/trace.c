@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl trace: what the kernel pays for a process's memory, and whether it sees the same pages
- * again. The command line, and the run of a trace; see trace.h for the rest.
+ * hakmemctl trace: measures the cost of a process's memory in the kernel, and whether the kernel
+ * provides the same pages again. This file has the command line and the run of a trace; see trace.h
+ * for the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ static void interrupt(int signal)
 	interrupted = signal;
 }
 
-/* 0; else that was it, with ctl->failure. */
+/* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, char **argv)
 {
 	char why[HAK_WHY_TEXT];
@@ -83,13 +84,13 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 }
 
 /* -- whom -------------------------------------------------------------------------------------- */
-/* The directory of a v2 cgroup; -errno with a sentence. */
+/* Opens the folder of a v2 cgroup; -errno with a sentence. */
 static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 {
 	char whole[PATH_MAX], *mount = hak_cgroup_mount();
 	int fd = -1;
 
-	/* Only v2 has this file, in each of its folders. */
+	/* Each folder of a v2 hierarchy has this file, and no other folder. */
 	snprintf(whole, sizeof(whole), "%s%s/cgroup.controllers", mount ? mount : "", path);
 	if (mount && access(whole, F_OK) == 0) {
 		snprintf(whole, sizeof(whole), "%s%s", mount, path);
@@ -102,7 +103,7 @@ static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 	return -ENOENT;
 }
 
-/* A thread has the number of a process and is none. */
+/* Refuses a thread that is not a process. */
 static int check_process(pid_t pid)
 {
 	char path[48], line[128];
@@ -163,7 +164,7 @@ static int watch_target(struct trace *t, const struct hak_target *target)
 	return only && r < 0 ? ctl_exit_code(r) : CTL_NOTHING;
 }
 
-/* A child that becomes the command when it is let go, by let_go(). */
+/* Starts a child that becomes the command after let_go(). */
 static int start_command(struct trace *t, char **command, int *ret_go)
 {
 	int fds[2];
@@ -195,7 +196,8 @@ static int start_command(struct trace *t, char **command, int *ret_go)
 	return 0;
 }
 
-/* CTL_OK once it is the command; what the shell answers where it cannot become that. */
+/* Returns CTL_OK when the child has executed the command, and the shell's exit code if it
+ * cannot. */
 static int let_go(int go)
 {
 	char c;
@@ -206,7 +208,7 @@ static int let_go(int go)
 }
 
 /* -- the run ----------------------------------------------------------------------------------- */
-/* The shell's words for how a command ended; 0 while it runs. */
+/* The shell's exit code for the way a command ended; 0 while it runs. */
 static int command_code(struct trace *t)
 {
 	int status;
@@ -227,7 +229,7 @@ static void run(struct trace *t, const struct request *q, bool endless)
 			break;
 		if (t->map)
 			trace_note_moment(t, false);
-		/* Of those born meanwhile: they may end before the trace does. */
+		/* Processes that were created meanwhile may end before the trace does. */
 		if (hak_monotonic_ns() - looked > 500000000) {
 			trace_look(t, false);
 			looked = hak_monotonic_ns();
@@ -317,7 +319,7 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	struct hak_session_options options = {
 		.cgroup_fd = -1, .sites = true, .told = trace_told, .arg = &t
 	};
-	/* Waiting ends, writing what was told goes on. */
+	/* A signal ends waiting, and does not interrupt writing. */
 	const struct sigaction catch = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
@@ -336,13 +338,13 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		ctl_complain("hakmemctl: %s\n", why);
 		return CTL_NOTHING;
 	}
-	/* Before all the work, not after it. */
+	/* Checked before the trace, not after it. */
 	if (q.output && hak_output_check(q.output, why) < 0)
 		return complain(q.output, why);
 	sigaction(SIGINT, &catch, NULL);
 	sigaction(SIGTERM, &catch, NULL);
 	sigaction(SIGHUP, &catch, NULL);
-	/* Before there is anything that the command could inherit. */
+	/* Before any descriptor exists that the command could inherit. */
 	if (q.command && start_command(&t, q.command, &go) < 0) {
 		ctl_complain("hakmemctl: cannot start a process: %s\n", strerror(errno));
 		return CTL_FAILED;

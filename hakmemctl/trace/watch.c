@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processes of a trace, see trace.h: who they are, what malloc they use, where they give memory
- * back from. Everything that is read of a live process is read here, as early as it is known.
+ * The processes of a trace, see trace.h: their identity, their malloc, and the call sites that give
+ * memory back. All readings of live processes are made here, as early as possible.
  */
 #include <elf.h>
 #include <errno.h>
@@ -83,7 +83,7 @@ static void look_at_maps(struct trace_process *p, int procfd)
 
 	if (hak_each_mapping(procfd, count_mapping, &mappings) != 0 || !mappings)
 		return;
-	/* The kernel lists one that belongs to no process's regions. */
+	/* The kernel lists one mapping that belongs to no region of the process. */
 	p->vmas_last = mappings;
 	if (!p->vmas_first)
 		p->vmas_first = p->vmas_last;
@@ -105,7 +105,7 @@ static void look_at_counters(struct trace_process *p)
 			.evictions = hak_total(seg, &snap, HAK_ID_RING_EVICTIONS),
 			.evicted_bytes = hak_total(seg, &snap, HAK_ID_RING_EVICTED_BYTES),
 		};
-		/* One that is born during the trace starts at zero. */
+		/* The counters of a process that is created during the trace start at zero. */
 		if (!p->on_hakmem && p->born == BORN_BEFORE)
 			p->kept_first = p->kept_last;
 		p->on_hakmem = true;
@@ -140,7 +140,7 @@ static void look_at(struct trace *t, struct trace_process *p)
 
 	if (procfd < 0)
 		return;
-	/* Once: it may have become another program that we are not told of yet. */
+	/* Read once, because the process may have executed another program meanwhile. */
 	if (!p->comm[0])
 		read_comm(procfd, p->comm);
 	p->of_32_bits = p->of_32_bits || is_of_32_bits(procfd);
@@ -200,8 +200,8 @@ void trace_note_moment(struct trace *t, bool last)
 	uint64_t now = hak_monotonic_ns();
 	struct trace_moment *m;
 
-	/* A long trace is told in as many moments as a short one: every other one goes, when there
-	 * are twice as many as can be drawn. */
+	/* A long trace is recorded in as many moments as a short one. When there are twice as many
+	 * moments as can be drawn, every other one is dropped. */
 	if (!last && t->moments && now - t->moment[t->moments - 1].ns < t->moment_ns)
 		return;
 	if (t->moments == 2 * TRACE_MOMENTS) {
@@ -232,8 +232,9 @@ static struct hak_symbols *symbols_with(struct trace_process *p, uint64_t ip)
 	return p->symbols && hak_symbols_covers(p->symbols, ip) ? p->symbols : NULL;
 }
 
-/* A child that executed nothing has what its parent had where that had it: the files of many
- * children are read once, and of those that are gone as well. */
+/* The symbols for an address. A child that executed no program uses the symbols of its parent for
+ * files that the parent maps at the same place, so that the files of many children are read once,
+ * also after a child has ended. */
 static struct hak_symbols *find_symbols(struct trace *t, struct trace_process *p, uint64_t ip)
 {
 	struct trace_process *first = p;
@@ -255,7 +256,7 @@ static uint64_t path_of(const struct trace_site *site)
 		uint64_t place = site->symbols ? hak_symbols_place(site->symbols, site->address[i])
 					       : 0;
 
-		/* What is in no file is its process's own. */
+		/* An address outside all files belongs to its process alone. */
 		if (!place)
 			place = site->address[i] ^ site->key.owner << 48;
 		h = (h ^ place) * 0x9e3779b97f4a7c15u;
@@ -280,7 +281,7 @@ static void add_site(struct trace *t, struct trace_process *p, const struct hak_
 	*site = (struct trace_site){ .key = e->key, .symbols = symbols };
 	if (symbols)
 		site->frames = hak_symbols_unwind(symbols, e, site->address);
-	/* Of code without call frame information frame pointers may tell more. */
+	/* For code without call frame information, frame pointers may give more frames. */
 	if (site->frames < 2) {
 		uint64_t by_pointers[HAK_STACK_DEPTH];
 		size_t n = hak_space_stack(t->session, e->key.stack, by_pointers);
@@ -339,7 +340,7 @@ static void print_event(const struct trace *t, const struct hak_event *e)
 		hak_json_number(o, "bytes", e->b);
 		hak_json_number(o, "distance_ns", e->c);
 	}
-	/* One line an event, whatever the document is printed as. */
+	/* One line for each event, in whatever format the document is printed. */
 	hak_emit_json(stdout, o, HAK_JSON_SHORT);
 	json_object_put(o);
 }
@@ -349,7 +350,7 @@ static void name(struct trace_process *p, const struct hak_event *e)
 	snprintf(p->comm, sizeof(p->comm), "%.*s", (int)sizeof(e->name), e->name);
 }
 
-/* Until it is looked at, and if it ends before that, it is what its parent is. */
+/* Until the child is read, and if it ends before that, it has the identity of its parent. */
 static void forked(struct trace *t, const struct hak_event *e)
 {
 	const struct trace_process *parent;
@@ -372,8 +373,9 @@ static void executed(struct trace *t, struct trace_process *p, const struct hak_
 {
 	struct hak_space_owner before;
 
-	/* Another program. One that did something, or has children that did, stays in the list,
-	 * beside what it became; one that had its parent's address space was not in it. */
+	/* The process executes another program. A process with events of its own, or with children
+	 * that have some, stays in the list beside the new program. A process that shared its
+	 * parent's address space had none of its own. */
 	if (!p || p->symbols ||
 	    (hak_space_read_owner(t->session, p->owner, &before) == 0 && before.calls)) {
 		if (p)
