@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl stats: prints the counters of a process. JSON contains all of them. The text contains,
- * for each process, memory by state, the tiers, the region cache, the stages of refill and free,
- * and system calls.
+ * hakmemctl stats: everything a process's segment counts. JSON holds all of it; people get, per
+ * process, memory by state, the tiers, the whale ring, the stages of refill and free, what realloc
+ * and calloc saved, purges, and system calls.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -87,8 +87,36 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 		evictions == 1 ? "eviction" : "evictions");
 }
 
-/* Prints each non-zero counter whose name begins with one of the prefixes, on as few lines as
- * possible. */
+/* What realloc and calloc were spared, and what they paid. */
+static void print_resizes(FILE *to, struct json_object *c)
+{
+	char copied[HAK_VALUE_TEXT];
+
+	hak_bytes_format(hak_json_get(c, "realloc.copy_bytes"), copied);
+	fprintf(to,
+		"\nREALLOC AND CALLOC\n  realloc: %" PRIu64 " in place, %" PRIu64
+		" moved by mremap, %" PRIu64 " copied, %s in all\n",
+		hak_json_get(c, "realloc.in_place"), hak_json_get(c, "realloc.remap"),
+		hak_json_get(c, "realloc.copy"), copied);
+	fprintf(to,
+		"  calloc of more than 16K: %" PRIu64 " of memory known to be zero, %" PRIu64
+		" cleared\n",
+		hak_json_get(c, "calloc.skipped"), hak_json_get(c, "calloc.cleared"));
+}
+
+static void print_purges(FILE *to, struct json_object *c)
+{
+	char bytes[HAK_VALUE_TEXT], time[HAK_VALUE_TEXT];
+	uint64_t ns = hak_json_get(c, "purge.ns");
+
+	hak_bytes_format(hak_json_get(c, "purge.bytes"), bytes);
+	hak_ns_format(ns, time);
+	fprintf(to, "\nPURGES\n  %" PRIu64 ", %s given back%s%s; requests answered: %" PRIu64 "\n",
+		hak_json_get(c, "purge.count"), bytes, ns ? " in " : "", ns ? time : "",
+		hak_json_get(c, "purge.requests"));
+}
+
+/* Every non-zero counter whose name begins with one of the prefixes, on as few lines as fit. */
 static void print_group(FILE *to, const char *title, const char *const *prefixes,
 			struct json_object *counters)
 {
@@ -207,9 +235,8 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 {
 	static const char *const refill[] = { "refill.", NULL };
 	static const char *const frees[] = { "free.", "remote.", "pool.", NULL };
-	static const char *const rest[] = { "slow.",  "realloc.", "calloc.", "superslab.",
-					    "slab.",  "extent.",  "heap.",   "process.",
-					    "purge.", "control.", NULL };
+	static const char *const rest[] = { "slow.", "superslab.", "slab.",    "extent.",
+					    "heap.", "process.",   "control.", NULL };
 	struct json_object *counters = member(p, "counters"), *rows;
 	const char *library = hak_json_get_text(p, "library_state");
 
@@ -226,13 +253,15 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	print_whales(to, member(p, "whale"), counters);
 	print_group(to, "REFILLS", refill, counters);
 	print_group(to, "FREES", frees, counters);
+	print_resizes(to, counters);
+	print_purges(to, counters);
 	print_group(to, "OTHERS", rest, counters);
 	fprintf(to, "\nSYSTEM CALLS (times with stats.timing)\n");
 	rows = call_rows(counters);
 	print_table(ctl, to, rows, call_columns, sizeof(call_columns) / sizeof(call_columns[0]),
 		    NULL);
-	fprintf(to, "  failed and worked around: %" PRIu64 "\n",
-		hak_json_get(counters, "sys.errors"));
+	fprintf(to, "  failed and worked around: %" PRIu64 "; mappings that stay: %" PRIu64 "\n",
+		hak_json_get(counters, "sys.errors"), hak_json_get(counters, "sys.unmap_kept"));
 	json_object_put(rows);
 	if (member(p, "classes")) {
 		fprintf(to, "\nCLASSES in use\n");

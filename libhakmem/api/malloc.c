@@ -385,7 +385,6 @@ static void free_run(struct hak_cache *c, void **p)
 		start[1] = 0;
 		hak_sample_gone(c, p);
 	}
-	hak_heap_count1(c, FREE_RUN);
 	*start = (uint8_t)((cls + 1) | HAK_RUN_CACHED);
 	c->heap->budget -= (int64_t)hak_class_size(cls);
 	if (hak_unlikely(--c->bin[cls].room < 0 || c->heap->budget < 0)) {
@@ -410,7 +409,6 @@ static void free_whale(struct hak_cache *c, void *p)
 			   p);
 		return;
 	}
-	hak_heap_count1(c, FREE_WHALE);
 	if (hak_unlikely(r->sampled))
 		hak_sample_whale_gone(c, r);
 	hak_whale_free(c, &c->heap->hot_region, r);

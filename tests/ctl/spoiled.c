@@ -34,7 +34,13 @@ static void sound_blocks(struct fake *f)
 	HEAP(REFILL_RUN) = 3;
 	HEAP(FREE_REMOTE) = 2;
 	HEAP(REMOTE_PUSH) = HEAP(REMOTE_QUEUE) = 1;
-	HEAP(PROFILE_SAMPLES) = 2, HEAP(PROFILE_FREES) = 1;
+	HEAP(REMOTE_DRAIN) = HEAP(POOL_PUT) = HEAP(REFILL_POOL) = 1;
+	HEAP(REFILL_OWN) = HEAP(REFILL_CARVE) = 1, HEAP(REFILL_REMOTE) = 1;
+	HEAP(REFILL_NEW_SLAB) = HEAP(REFILL_NEW_SUPERSLAB) = 1;
+	HEAP(SLOW_FREE) = 9, HEAP(FREE_LOADER) = 1, HEAP(FREE_TRIP) = HEAP(FREE_FLUSH) = 2;
+	HEAP(REALLOC_COPY) = 2, HEAP(REALLOC_COPY_BYTES) = 2, HEAP(CALLOC_SKIP) = 1;
+	HEAP(REALLOC_REMAP) = PROC(MREMAP_CALLS) = 1;
+	HEAP(PROFILE_SAMPLES) = 2, HEAP(PROFILE_FREES) = 1, HEAP(PROFILE_BYTES) = 2;
 }
 
 static void sound_whales(struct fake *f)
@@ -44,6 +50,7 @@ static void sound_whales(struct fake *f)
 	HEAP(WHALE_ALLOC_BYTES) = 10 * MIB, HEAP(WHALE_FREE_BYTES) = 6 * MIB;
 	HEAP(WHALE_REQ_ALLOC) = 9 * MIB, HEAP(WHALE_REQ_FREE) = 5 * MIB;
 	HEAP(WHALE_GET_SAMPLES) = HEAP(WHALE_PUT_SAMPLES) = 1;
+	PROC(RING_SPLITS) = 5, PROC(RING_MERGES) = PROC(RING_UNMAPS) = 1;
 }
 
 static void sound_memory(struct fake *f)
@@ -114,6 +121,71 @@ static void runs(struct fake *f)
 static void bytes_in_blocks(struct fake *f)
 {
 	PROC(MEM_RUN) = 0;
+}
+
+static void remote_drain(struct fake *f)
+{
+	HEAP(REMOTE_DRAIN) = 1 + f->ack->heaps_populated + 1;
+}
+
+static void pool(struct fake *f)
+{
+	HEAP(REFILL_POOL) = 1 + f->ack->heaps_populated + 1;
+}
+
+static void refills(struct fake *f)
+{
+	HEAP(REFILL_OWN) = 3;
+}
+
+static void sources_of_refills(struct fake *f)
+{
+	CLASS(REQ_SAMPLES, 0) = 6 + f->ack->heaps_populated + 1;
+}
+
+static void new_slabs(struct fake *f)
+{
+	HEAP(REFILL_NEW_SUPERSLAB) = 2;
+}
+
+static void slow_frees(struct fake *f)
+{
+	HEAP(FREE_LOADER) = 7;
+}
+
+static void full_bins(struct fake *f)
+{
+	HEAP(FREE_TRIP) = 10;
+}
+
+static void flushes(struct fake *f)
+{
+	HEAP(FREE_FLUSH) = 3;
+}
+
+static void copies(struct fake *f)
+{
+	HEAP(CALLOC_SKIP) = 17;
+}
+
+static void bytes_copied(struct fake *f)
+{
+	HEAP(REALLOC_COPY) = 2 + f->ack->heaps_populated + 1;
+}
+
+static void moves(struct fake *f)
+{
+	HEAP(REALLOC_REMAP) = 2;
+}
+
+static void regions_gone(struct fake *f)
+{
+	PROC(RING_MERGES) = 5;
+}
+
+static void weights(struct fake *f)
+{
+	HEAP(PROFILE_SAMPLES) = 2 + f->ack->heaps_populated + 1;
 }
 
 static void whales_in_use(struct fake *f)
@@ -268,7 +340,18 @@ static const struct {
 	{ "blocks of others", blocks_of_others },
 	{ "remote buffer", remote_buffer },
 	{ "remote queue", remote_queue },
+	{ "remote drain", remote_drain },
+	{ "pool", pool },
 	{ "requested sizes", requested_sizes },
+	{ "refills", refills },
+	{ "sources of refills", sources_of_refills },
+	{ "new slabs", new_slabs },
+	{ "slow frees", slow_frees },
+	{ "full bins", full_bins },
+	{ "flushes", flushes },
+	{ "copies", copies },
+	{ "bytes copied", bytes_copied },
+	{ "moves", moves },
 	{ "runs", runs },
 	{ "bytes in blocks", bytes_in_blocks },
 	{ "whales in use", whales_in_use },
@@ -282,6 +365,7 @@ static const struct {
 	{ "timed puts", timed_puts },
 	{ "regions in use", regions_in_use },
 	{ "region bytes in use", region_bytes_in_use },
+	{ "regions gone", regions_gone },
 	{ "region bytes", region_bytes },
 	{ "dirty regions", dirty_regions },
 	{ "dirty bytes", dirty_bytes },
@@ -293,6 +377,7 @@ static const struct {
 	{ "lazy ranges", lazy_ranges },
 	{ "lazy mappings", lazy_mappings },
 	{ "profile", profile },
+	{ "weights", weights },
 	{ "heaps", heaps },
 	{ "generation", generation },
 	{ "purge answers", purge_answers },
