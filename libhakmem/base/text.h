@@ -2,7 +2,7 @@
 /*
  * Text without stdio and without allocation. The functions put lines together in a buffer of the
  * caller, and convert values of tunables from and to the text that users type. The grammar of
- * values is that of control/value.h, which cannot be linked here because it needs libc.
+ * values is that of control/abi/grammar.h.
  *
  * All are pure functions of their arguments, callable before constructors and in signal handlers.
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/base/text.c: values as text. The library cannot link control/value.c, so the grammar is
- * written twice. The test makes both read the same texts and agree, and each read back the text
- * that the other writes.
+ * libhakmem/base/text.c: values as text. The grammar is that of control/value.c, which has a test
+ * of its own (tests/ctl/value.c). Here both take the same texts for each tunable, the library
+ * within its range, and what either writes the other reads back.
  */
 #include <errno.h>
 #include <string.h>
@@ -165,25 +165,7 @@ static void grammar(void)
 	}
 }
 
-/* Tries all short texts of the meaningful letters, up to a length. */
-static void grammar_by_force(void)
-{
-	static const char letters[] = "019.KMsmEi-";
-	char text[6];
-
-	for (unsigned long n = 0; n < 11ul * 11 * 11 * 11 * 11; n++) {
-		unsigned long rest = n;
-		size_t len = 0;
-
-		for (; rest && len < 5; rest /= 11)
-			text[len++] = letters[rest % 11];
-		text[len] = '\0';
-		agree(hak_tunable_row_find("whale.ring_bytes"), text);
-		agree(hak_tunable_row_find("purge.delay_ms"), text);
-	}
-}
-
-/* Reads only `bytes` bytes, as a list of entries needs it. */
+/* Only `bytes` bytes are read, as a list of entries wants it. */
 static void ends_where_told(void)
 {
 	struct hak_tunable_desc d = desc_of(hak_tunable_row_find("region.evict"));
@@ -223,7 +205,6 @@ static void stranger_bytes_are_escaped(void)
 
 static const struct tcase cases[] = {
 	{ "grammar", grammar },
-	{ "grammar_by_force", grammar_by_force },
 	{ "ends_where_told", ends_where_told },
 	{ "buffers_are_not_overrun", buffers_are_not_overrun },
 	{ "stranger_bytes_are_escaped", stranger_bytes_are_escaped },
