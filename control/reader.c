@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/budget.h"
@@ -27,11 +28,8 @@
 #define SLEEP_MS       100
 #define SLEEP_NAMED_MS 2000
 #define RUNS	       10u
-/*
- * Shorter sleeps are those of a processor that wakes up, or time that the kernel has not yet added
- * up.
- */
-#define SLEEP_LEAST_NS 5000000
+/* Shorter sleeps are a processor's that wakes up. */
+#define SLEEP_LEAST_NS 500000
 /* The one at work, and those that were killed and are still in a system call. */
 #define READERS 32u
 
@@ -44,6 +42,12 @@ struct request {
 	uint64_t offset;
 	char path[64];
 	struct iovec part[HAK_READER_PARTS];
+};
+
+/* What an answer begins with. */
+struct answer {
+	int64_t result;
+	int64_t ran_ns; /* on a processor, since the answer before */
 };
 
 struct wish {
@@ -140,7 +144,7 @@ static ssize_t result_of(ssize_t r)
 	return r < 0 ? -errno : r;
 }
 
-/* Returns the beginning of the answer. *ret_fd is the descriptor that goes with it. */
+/* The result. *ret_fd: what goes with it. */
 static ssize_t serve(const struct request *q, int fd, int *file, int *ret_fd)
 {
 	const int dir = fd >= 0 ? fd : AT_FDCWD;
@@ -170,22 +174,33 @@ static ssize_t serve(const struct request *q, int fd, int *file, int *ret_fd)
 	return -EINVAL;
 }
 
+static int64_t processor_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static void read_for(int sock)
 {
+	int64_t told_ns = processor_ns();
 	int file = -1, fd;
 
 	for (;;) {
 		struct request q;
 		struct iovec in = { &q, sizeof(q) };
-		int64_t result;
-		struct iovec out[2] = { { &result, sizeof(result) }, { data, 0 } };
+		struct answer answer;
+		struct iovec out[2] = { { &answer, sizeof(answer) }, { data, 0 } };
 		int answer_fd = -1;
 
 		if (receive_message(sock, &in, 1, &fd) != sizeof(q))
 			return;
-		result = fd == -EMFILE ? -EMFILE : serve(&q, fd, &file, &answer_fd);
-		if (result > 0 && q.op != ADVISE)
-			out[1].iov_len = (size_t)result;
+		answer.result = fd == -EMFILE ? -EMFILE : serve(&q, fd, &file, &answer_fd);
+		if (answer.result > 0 && q.op != ADVISE)
+			out[1].iov_len = (size_t)answer.result;
+		answer.ran_ns = processor_ns() - told_ns;
+		told_ns += answer.ran_ns;
 		if (send_message(sock, out, 2, answer_fd) < 0)
 			return;
 		drop(&answer_fd);
@@ -281,11 +296,11 @@ static struct {
 	int sock;   /* to the reader */
 	int procfd; /* the reader's folder in /proc */
 	int pidfd;
-	int schedstat;		    /* in that folder */
-	bool given_up;		    /* a reader that was given up may still be in a system call */
-	uint64_t ran_ns, waited_ns; /* as of the last answer */
-	int64_t slept_ns;	    /* in the file that is being read */
-	/* Readers that were given up, and the accounts for which they worked. */
+	int schedstat;	    /* of that */
+	bool given_up;	    /* one may still be in a system call */
+	uint64_t waited_ns; /* for a processor, as of the last answer */
+	int64_t slept_ns;   /* in the file that is read */
+	/* Readers that were given up, and for whom they worked. */
 	struct stuck {
 		bool is_set;
 		int pidfd;
@@ -348,20 +363,18 @@ static int ask_keeper(bool reader, struct grant *ret, int *ret_fd)
 	return r < 0 ? r : -EPIPE;
 }
 
-/* Reads how long the reader ran and waited for a processor, since it began. Without
- * CONFIG_SCHED_INFO the times are unknown, and count as sleep. */
-static void read_times(uint64_t *ran_ns, uint64_t *waited_ns)
+/* So long the reader waited for a processor, since it began. Without CONFIG_SCHED_INFO the time is
+ * unknown, and counts as sleep. */
+static uint64_t read_waited(void)
 {
 	char text[80];
 	ssize_t n = r_.schedstat < 0 ? -1 : pread(r_.schedstat, text, sizeof(text) - 1, 0);
-	unsigned long long ran, waited;
+	unsigned long long waited;
 
-	*ran_ns = r_.ran_ns, *waited_ns = r_.waited_ns;
 	if (n <= 0)
-		return;
+		return r_.waited_ns;
 	text[n] = '\0';
-	if (sscanf(text, "%llu %llu", &ran, &waited) == 2)
-		*ran_ns = ran, *waited_ns = waited;
+	return sscanf(text, "%*u %llu", &waited) == 1 ? waited : r_.waited_ns;
 }
 
 static int start_reader(void)
@@ -387,8 +400,8 @@ static int start_reader(void)
 	r_.procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r_.pidfd = (int)syscall(SYS_pidfd_open, grant.reader, 0);
 	r_.schedstat = openat(r_.procfd, "schedstat", O_RDONLY | O_CLOEXEC);
-	r_.ran_ns = r_.waited_ns = 0;
-	read_times(&r_.ran_ns, &r_.waited_ns);
+	r_.waited_ns = 0;
+	r_.waited_ns = read_waited();
 	return 0;
 }
 
@@ -422,17 +435,15 @@ static bool answers(void)
 	return false;
 }
 
-/* Charges what happened since the program had slept for `before_ns`. On a busy machine both reader
- * and program wait for a processor. */
-static void charge(int64_t before_ns)
+/* Charges what happened since we had slept for `before_ns`. On a busy machine both the reader and
+ * we wait for a processor. */
+static void charge(int64_t before_ns, int64_t ran_ns)
 {
-	int64_t took_ns = hak_slept_ns() - before_ns, ran_ns, waited_ns, slept_ns;
-	uint64_t ran, waited;
+	uint64_t waited = read_waited();
+	int64_t took_ns = hak_slept_ns() - before_ns, waited_ns = (int64_t)(waited - r_.waited_ns);
+	int64_t slept_ns = took_ns - ran_ns - waited_ns;
 
-	read_times(&ran, &waited);
-	ran_ns = (int64_t)(ran - r_.ran_ns), waited_ns = (int64_t)(waited - r_.waited_ns);
-	r_.ran_ns = ran, r_.waited_ns = waited;
-	slept_ns = took_ns - ran_ns - waited_ns;
+	r_.waited_ns = waited;
 	if (slept_ns < SLEEP_LEAST_NS)
 		slept_ns = 0;
 	r_.slept_ns += slept_ns;
@@ -442,9 +453,9 @@ static void charge(int64_t before_ns)
 static ssize_t exchange(const struct request *q, int fd, void *buf, size_t bytes, int *ret_fd)
 {
 	const int64_t before_ns = hak_slept_ns();
-	int64_t result;
+	struct answer answer;
 	struct iovec out = { (void *)q, sizeof(*q) };
-	struct iovec in[2] = { { &result, sizeof(result) }, { buf, bytes } };
+	struct iovec in[2] = { { &answer, sizeof(answer) }, { buf, bytes } };
 	ssize_t n;
 	int r = send_message(r_.sock, &out, 1, fd);
 
@@ -455,8 +466,10 @@ static ssize_t exchange(const struct request *q, int fd, void *buf, size_t bytes
 		return -ETIME;
 	}
 	n = receive_message(r_.sock, in, 2, ret_fd);
-	charge(before_ns);
-	return n < (ssize_t)sizeof(result) ? -EPIPE : (ssize_t)result;
+	if (n < (ssize_t)sizeof(answer))
+		return -EPIPE;
+	charge(before_ns, answer.ran_ns);
+	return (ssize_t)answer.result;
 }
 
 static bool has_ended(int pidfd)

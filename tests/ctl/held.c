@@ -139,6 +139,64 @@ static pid_t last_child(pid_t of)
 	return child;
 }
 
+#define SHORT_SLEEPS 10u
+#define SHORT_NS     (2 * MS)
+
+static void name_short(unsigned i, char ret[16])
+{
+	snprintf(ret, 16, "short.%u", i);
+}
+
+/* Lets the reader, when it has opened a FIFO, sleep in it for SHORT_NS; one after another. */
+static void hold_shortly(int dir, pid_t reader)
+{
+	const struct timespec tick = { .tv_nsec = MS / 10 }, held_for = { .tv_nsec = SHORT_NS };
+	char path[32], name[16], stat[HAK_STAT_BYTES];
+	int procfd, fd;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)reader);
+	procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < SHORT_SLEEPS; i++) {
+		name_short(i, name);
+		while ((fd = openat(dir, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+			nanosleep(&tick, NULL);
+		/* Our open() has made it run. */
+		while (hak_proc_read(procfd, "stat", stat, sizeof(stat)) > 0 &&
+		       hak_proc_state(stat) != 'S')
+			nanosleep(&tick, NULL);
+		nanosleep(&held_for, NULL);
+		close(fd);
+	}
+	_exit(0);
+}
+
+/* What is far below the limit is charged as well. */
+static void check_short(const char *folder)
+{
+	pid_t reader = last_child(last_child(getpid())), holder;
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[16], text[64];
+
+	EXPECT(reader > 0, "a reader");
+	for (unsigned i = 0; i < SHORT_SLEEPS; i++) {
+		name_short(i, name);
+		EXPECT(mkfifoat(dir, name, 0600) == 0, "%s", name);
+	}
+	holder = fork();
+	if (holder == 0)
+		hold_shortly(dir, reader);
+	for (unsigned i = 0; i < SHORT_SLEEPS; i++) {
+		int64_t before = hak_processor_ns();
+
+		name_short(i, name);
+		EXPECT(hak_reader_text(dir, name, text, sizeof(text)) == 0, "%s", name);
+		EXPECT(hak_processor_ns() - before >= SHORT_NS / 2, "%lld ns were charged",
+		       (long long)(hak_processor_ns() - before));
+	}
+	EXPECT(waitpid(holder, NULL, 0) == holder, "the holder");
+	close(dir);
+}
+
 static void wait_for_end(pid_t pid)
 {
 	const struct timespec tick = { .tv_nsec = MS };
@@ -221,6 +279,7 @@ static void held_files(void)
 	check_ours("at first");
 	check_each("for one that was asked for");
 	check_ours("afterwards");
+	check_short(folder);
 	check_budget();
 	check_advise();
 	check_killed();
