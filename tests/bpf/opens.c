@@ -7,6 +7,7 @@
 #include <err.h>
 #include <errno.h>
 #include <dlfcn.h>
+#include <elfutils/libdw.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -106,9 +107,9 @@ static bool opened(int fd)
 	return read(fd, events, sizeof(events)) > 0;
 }
 
-/* Opens the files of the process and looks up a name, which needs debug information. Returns
- * whether main() in a copy of this program is found. */
-static bool look(const struct target *t)
+/* Its files are looked at, and the name of what is at that offset is asked for, which takes debug
+ * information. */
+static bool look_at(const struct target *t, uint64_t offset, const char *name, bool *ret_has_line)
 {
 	struct hak_symbols *symbols;
 	struct hak_symbol symbol = { .function = NULL };
@@ -116,7 +117,6 @@ static bool look(const struct target *t)
 	pid_t pid = start(t, &at);
 	int seen, r, fd;
 	bool known = false;
-	Dl_info self;
 
 	if (pid < 0) {
 		printf("%s not tried\n", t->maps);
@@ -125,10 +125,11 @@ static bool look(const struct target *t)
 	seen = watch(t->watched);
 	r = hak_symbols_open(pid, &symbols);
 	EXPECT(r == 0, "%s: %s", t->maps, strerror(-r));
-	if (r == 0 && dladdr((void *)main, &self)) {
-		at += (uint64_t)((uintptr_t)main - (uintptr_t)self.dli_fbase);
+	if (r == 0) {
+		at += offset;
 		hak_symbols_find(symbols, at, &symbol);
-		known = symbol.function && strcmp(symbol.function, "main") == 0;
+		known = symbol.function && strcmp(symbol.function, name) == 0;
+		*ret_has_line = symbol.source && symbol.line > 0;
 		hak_symbols_close(symbols);
 	}
 	EXPECT(!opened(seen), "%s: %s was opened", t->maps, t->watched);
@@ -139,6 +140,18 @@ static bool look(const struct target *t)
 	close(seen);
 	end(pid);
 	return known;
+}
+
+/* Whether main() of a copy of this program is known. */
+static bool look(const struct target *t)
+{
+	bool has_line = false;
+	Dl_info self;
+
+	if (!dladdr((void *)main, &self))
+		errx(99, "main() is nowhere");
+	return look_at(t, (uint64_t)((uintptr_t)main - (uintptr_t)self.dli_fbase), "main",
+		       &has_line);
 }
 
 /* -- devices ----------------------------------------------------------------------------------- */
@@ -208,6 +221,70 @@ static void check_names(void)
 	EXPECT(!look(&(struct target){ "other", NULL, "secret" }), ".gnu_debugaltlink is taken");
 }
 
+/* -- debug information in a file of its own ---------------------------------------------------- */
+/* What libdw opens by itself when it is asked for all that there is: the name leads to the file. */
+static bool opens_split(const char *file, const char *split)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC), seen = watch(split);
+	Dwarf *dwarf = dwarf_begin(fd, DWARF_C_READ);
+	Dwarf_Die die, part;
+	Dwarf_CU *unit = NULL;
+	bool has_opened;
+
+	while (dwarf && dwarf_get_units(dwarf, unit, &unit, NULL, NULL, &die, &part) == 0)
+		;
+	has_opened = opened(seen);
+	dwarf_end(dwarf);
+	close(seen);
+	close(fd);
+	return has_opened;
+}
+
+/* An object whose debug information is in split.dwo, by a name that the object holds, and a copy
+ * without the table of addresses; where a function of it is, or 0. */
+static uint64_t make_split(int version)
+{
+	char command[512], file[32];
+	uint64_t offset = 0;
+	Dl_info where;
+	void *object;
+
+	snprintf(command, sizeof(command),
+		 "echo 'int split_name(int i) { return i + 1; }' >split.c && rm -f split.dwo && "
+		 "cc -gdwarf-%d -gsplit-dwarf -fPIC -c -o split.o split.c && "
+		 "cc -shared -o split.so split.o && cp split.so split%d.so && test -s split.dwo && "
+		 "objcopy -R .debug_aranges split.so bare.so",
+		 version, version);
+	if (system(command) != 0)
+		return 0;
+	/* By a name of its own: the one before is still loaded. */
+	snprintf(file, sizeof(file), "./split%d.so", version);
+	object = dlopen(file, RTLD_NOW);
+	if (object && dladdr(dlsym(object, "split_name"), &where))
+		offset = (uint64_t)((uintptr_t)where.dli_saddr - (uintptr_t)where.dli_fbase);
+	return offset;
+}
+
+static void check_split(void)
+{
+	for (int version = 4; version <= 5; version++) {
+		const struct target t = { "split.so", NULL, "split.dwo" };
+		const struct target bare = { "bare.so", NULL, "split.dwo" };
+		uint64_t offset = make_split(version);
+		bool has_line = false;
+
+		if (!offset) {
+			printf("DWARF %d in a file of its own not tried: no compiler\n", version);
+			continue;
+		}
+		EXPECT(opens_split("split.so", "split.dwo"), "DWARF %d: it names another", version);
+		EXPECT(look_at(&t, offset, "split_name", &has_line) && has_line,
+		       "DWARF %d: the function or its line is not known", version);
+		EXPECT(look_at(&bare, offset, "split_name", &has_line),
+		       "DWARF %d: the function is not known", version);
+	}
+}
+
 /* -- how many ---------------------------------------------------------------------------------- */
 enum { MANY = 300, TAKEN = 256 };
 
@@ -251,10 +328,8 @@ static void check_bounds(void)
 }
 
 static const struct tcase cases[] = {
-	{ "devices", check_devices },
-	{ "links", check_links },
-	{ "names", check_names },
-	{ "bounds", check_bounds },
+	{ "devices", check_devices }, { "links", check_links },	  { "names", check_names },
+	{ "split", check_split },     { "bounds", check_bounds },
 };
 
 int main(int argc, char **argv)
