@@ -47,6 +47,42 @@ static void pool_unlink(struct hak_slab *s)
 	hak_count(HAK_C_SLABS_POOLED, -1);
 }
 
+#if HAK_DEBUG
+
+static void check_list(const struct hak_slab *s, unsigned int cls, unsigned int state)
+{
+	for (const struct hak_slab *before = NULL; s; before = s, s = s->next) {
+		hak_assert(s->prev == before);
+		hak_assert(s->cls == cls && s->state == state);
+		hak_assert((s->used == s->capacity) == (state == HAK_SLAB_POOLED_FULL));
+		hak_assert(s->life == pool_life);
+		hak_assert(hak_slab_owner(s) == &hak_pool);
+		hak_assert(!hak_slab_idle(s));
+		hak_slab_check(s);
+	}
+}
+
+void hak_pool_check(void)
+{
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		check_list(pool[k].room, k, HAK_SLAB_POOLED);
+		check_list(pool[k].full, k, HAK_SLAB_POOLED_FULL);
+	}
+	hak_mpsc_check(&hak_pool_queue, &hak_pool);
+}
+
+#endif
+
+/* Lets HAK_LOCK_POOL go. The pool may be large: a walk is not worth each change. */
+static inline void leave(void)
+{
+	static uint32_t leaves;
+
+	if (hak_check_due(&leaves, 64))
+		hak_pool_check();
+	hak_unlock(HAK_LOCK_POOL);
+}
+
 /* Puts a slab into the pool's lists or, if none of its blocks is in use, into the caller's list. */
 static void pool_sort(struct hak_slab *s, struct hak_slab **idle)
 {
@@ -97,7 +133,7 @@ bool hak_pool_put(struct hak_slab *s)
 
 	hak_lock(HAK_LOCK_POOL);
 	if (!hak_remote_claim(s)) {
-		hak_unlock(HAK_LOCK_POOL);
+		leave();
 		return false;
 	}
 	hak_stop("pool.put_claimed");
@@ -107,7 +143,7 @@ bool hak_pool_put(struct hak_slab *s)
 	idle = hak_slab_idle(s);
 	if (!idle)
 		pool_link(s);
-	hak_unlock(HAK_LOCK_POOL);
+	leave();
 	if (idle)
 		hak_slab_release(s);
 	return true;
@@ -146,7 +182,7 @@ struct hak_slab *hak_pool_get(void *owner, unsigned int cls)
 	} else {
 		s = NULL;
 	}
-	hak_unlock(HAK_LOCK_POOL);
+	leave();
 	release_list(idle);
 	return s;
 }
@@ -157,7 +193,7 @@ void hak_pool_drain(void)
 
 	hak_lock(HAK_LOCK_POOL);
 	idle = drain_locked();
-	hak_unlock(HAK_LOCK_POOL);
+	leave();
 	release_list(idle);
 }
 
@@ -179,7 +215,7 @@ static struct hak_slab *take_stale(unsigned int cls, uint32_t age, uint32_t *mos
 		list = s;
 		--*most;
 	}
-	hak_unlock(HAK_LOCK_POOL);
+	leave();
 	return list;
 }
 
@@ -194,7 +230,7 @@ static struct hak_slab *return_trimmed(struct hak_slab *s)
 		hak_remote_unclaim(s);
 		pool_sort(s, &idle);
 	}
-	hak_unlock(HAK_LOCK_POOL);
+	leave();
 	return idle;
 }
 

@@ -145,3 +145,17 @@ void hak_remote_unclaim(struct hak_slab *s)
 	/* release: publishes the owner's name to the next thread that turns QUEUED on */
 	splice(s, atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel));
 }
+
+#if HAK_DEBUG
+void hak_mpsc_check(const struct hak_mpsc *q, const void *owner)
+{
+	/* acquire: the links; pairs with enqueue() */
+	const struct hak_slab *s = atomic_load_explicit(&q->head, memory_order_acquire);
+
+	for (; s; s = s->mpsc_next) {
+		hak_assert(hak_slab_owner(s) == owner);
+		hak_assert(atomic_load_explicit(&s->remote, memory_order_relaxed) &
+			   HAK_REMOTE_QUEUED);
+	}
+}
+#endif
