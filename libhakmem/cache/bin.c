@@ -39,13 +39,31 @@ static uint64_t run_bytes(struct hak_cache *c)
 	return bytes;
 }
 
+/* What the lists of slab classes have grown by. */
+static uint64_t grown_bytes(const struct hak_heap *h)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		bytes += 2 * (uint64_t)(hak_bin_limit(&h->cls[k], k) - hak_bin_first_limit(k)) *
+			 hak_class_size(k);
+	return bytes;
+}
+
+void hak_cache_renew_budget(struct hak_cache *c)
+{
+	int64_t whole = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
+
+	c->heap->budget = whole - (int64_t)(run_bytes(c) + grown_bytes(c->heap));
+}
+
 void hak_cache_reset_limits(struct hak_cache *c)
 {
-	c->heap->budget = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES) - (int64_t)run_bytes(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		/* untouched pages stay untouched */
 		if (c->heap->cls[k].limit || c->heap->cls[k].carve)
 			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
+	hak_cache_renew_budget(c);
 }
 
 static void bound(struct hak_cache *c, unsigned int cls);
@@ -235,6 +253,8 @@ void hak_cache_broken(struct hak_cache *c, unsigned int cls)
 
 	hak_misuse("double free(), or memory written after free():", p);
 	/* the links cannot be trusted, so the blocks in the cache are lost */
+	if (cls >= HAK_SLAB_CLASSES)
+		c->heap->budget += (int64_t)(hak_bin_length(c, cls) * hak_class_size(cls));
 	*hak_bin_base(c->heap, cls) -= hak_bin_length(c, cls);
 	c->bin[cls].head = NULL;
 	if (cls >= HAK_SLAB_CLASSES)

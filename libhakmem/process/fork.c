@@ -195,6 +195,8 @@ static void restore_cache(struct hak_cache *c)
 		*hak_bin_base(c->heap, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
 		c->bin[k].room = 0;
 	}
+	/* what other libraries' handlers freed into the bins is not in them */
+	hak_cache_renew_budget(c);
 }
 
 /* Adds the blocks that were in use at the fork to the counters of the child's first heap. */

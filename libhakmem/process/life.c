@@ -52,6 +52,7 @@ static void init_cache(struct hak_heap *h)
 		if (k < HAK_SLAB_CLASSES)
 			c->bin[k].inverse = hak_class_inverse[k];
 	}
+	hak_cache_reset_limits(c);
 	hak_sample_begin(c);
 	c->magic = HAK_CACHE_MAGIC;
 }
@@ -106,7 +107,6 @@ struct hak_heap *hak_heap_take(void)
 	if (h) {
 		init_cache(h);
 		h->rounds = 0;
-		hak_cache_reset_limits(h->cache);
 		/* requests from before this thread began do not concern it */
 		h->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 		hak_heap_set_state(h, HAK_HEAP_LIVE);
@@ -143,7 +143,6 @@ struct hak_cache *hak_heap_shared_enter(void)
 	if (!hak_table.shared)
 		return NULL;
 	init_cache(hak_table.shared);
-	hak_cache_reset_limits(hak_table.shared->cache);
 	hak_heap_set_state(hak_table.shared, HAK_HEAP_LIVE);
 	return hak_table.shared->cache;
 }

@@ -1,22 +1,92 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/heap/: what the checks of debug builds find. A heap with slabs in all states, blocks in
- * its bins and on their way, slabs in the pool. Then, in one child after the other, one field is
- * corrupted, and the check has to say which rule does not hold.
+ * libhakmem/heap/ and cache/: the budget of a cache whose blocks are lost. In debug builds, what the
+ * checks find: a heap with slabs in all states, blocks in its bins and on their way, slabs in the
+ * pool; then, in one child after the other, one field is corrupted, and the check has to say which
+ * rule does not hold.
  *
  * This process's own blocks are of other classes.
  */
 #include "../../libhakmem/heap/pool.c"
 
+#include "libhakmem/base/values.h"
+#include "libhakmem/cache/bin.h"
+#include "libhakmem/cache/cache.h"
 #include "libhakmem/heap/heap.h"
 #include "libhakmem/process/attach.h"
 #include "unit.h"
 
+static struct hak_cache *cache;
+
+/* ---- the budget ---- */
+
+enum { RUN_BYTES = 64 << 10 };
+
+static int64_t whole_budget(void)
+{
+	return (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
+}
+
+/* A run in the bin, and the budget without it. */
+static void cache_a_run(void)
+{
+	void *volatile p;
+
+	cache = hak_heap_attach();
+	hak_cache_flush(cache);
+	p = malloc(RUN_BYTES);
+	free(p);
+	CHECK(cache->heap->budget == whole_budget() - RUN_BYTES, "%" PRId64, cache->heap->budget);
+}
+
+static void lost_runs_leave_the_budget(void)
+{
+	enum { CHECK_OFF = 2 };
+
+	atomic_store(&hak_tun_values[HAK_T_CHECK_FREE], CHECK_OFF);
+	cache_a_run();
+	hak_cache_broken(cache, hak_class_of_run(RUN_BYTES));
+	EXPECT(cache->heap->budget == whole_budget(), "%" PRId64, cache->heap->budget);
+}
+
+/* A copy of the process without fork handlers has an empty cache. */
+static void copy_has_the_whole_budget(void)
+{
+	void *volatile p;
+	int status;
+	pid_t pid;
+
+	cache_a_run();
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid) {
+		p = malloc(RUN_BYTES);
+		CHECK(p && hak_self == cache, "another cache");
+		EXPECT(cache->heap->budget == whole_budget(), "%" PRId64, cache->heap->budget);
+		_exit(expectations_failed);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && !status, "status %#x", status);
+}
+
+static void child_has_the_budget(void)
+{
+	int status;
+	pid_t pid;
+
+	cache_a_run();
+	pid = fork();
+	if (!pid) {
+		EXPECT(cache->heap->budget == whole_budget() - RUN_BYTES, "%" PRId64,
+		       cache->heap->budget);
+		_exit(expectations_failed);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && !status, "status %#x", status);
+}
+
+/* ---- what the checks find ---- */
+
 #if HAK_DEBUG
 
 enum { CLS = 37, SIZE = 1792 };
-
-static struct hak_cache *cache;
 
 /* A slab of the heap's with `used` blocks in use, on no list. */
 static struct hak_slab *new_slab(uint32_t used)
@@ -30,8 +100,6 @@ static struct hak_slab *new_slab(uint32_t used)
 	CHECK(hak_slab_carve(s, used, &chain) == used, "no memory");
 	return s;
 }
-
-/* ---- the pool ---- */
 
 static struct hak_slab *room[2], *full;
 
@@ -76,14 +144,15 @@ static void corruption_of_the_pool_is_found(void)
 	hak_pool_check();
 }
 
+#endif
+
 static const struct tcase cases[] = {
+	{ "lost_runs_leave_the_budget", lost_runs_leave_the_budget },
+	{ "copy_has_the_whole_budget", copy_has_the_whole_budget },
+	{ "child_has_the_budget", child_has_the_budget },
+#if HAK_DEBUG
 	{ "corruption_of_the_pool_is_found", corruption_of_the_pool_is_found },
+#endif
 };
 
 CASES(cases)
-#else
-int main(void)
-{
-	return skip_all("the checks are in debug builds only");
-}
-#endif
