@@ -126,7 +126,7 @@ static bool is_about(struct json_object *o, pid_t pid)
 
 static int makes_no_sense(const char *wrong, char why[HAK_WHY_TEXT])
 {
-	snprintf(why, HAK_WHY_TEXT, "hakmemd gave an answer that makes no sense: %.200s", wrong);
+	snprintf(why, HAK_WHY_TEXT, "hakmemd gave an invalid answer: %.200s", wrong);
 	return -EBADMSG;
 }
 
@@ -143,7 +143,7 @@ static int read_json(struct ctl *ctl, sd_bus_message *reply, pid_t pid, enum hak
 	if (r >= 0)
 		ctl->bus_values += hak_document_values(text);
 	if (r >= 0 && ctl->bus_values > VALUES_MAX) {
-		snprintf(wrong, sizeof(wrong), "all of them have more than %u values", VALUES_MAX);
+		snprintf(wrong, sizeof(wrong), "the answers have more than %u values", VALUES_MAX);
 		r = -EBADMSG;
 	}
 	if (r >= 0)

@@ -51,7 +51,7 @@ int verb_cat_config(struct ctl *ctl, int argc, char **argv)
 	if (ctl_option(ctl, argc, argv) != -1)
 		return ctl->failure;
 	if (optind < argc)
-		return ctl_usage(ctl, "it takes no arguments");
+		return ctl_usage(ctl, "expects no arguments");
 	r = hak_conf_daemon_files(&conf, &conf_n);
 	if (r == 0) {
 		path = hak_policy_path();

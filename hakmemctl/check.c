@@ -33,7 +33,7 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-/* -- what a process publishes, read three times ------------------------------------------------ */
+/* -- the figures of a process, read three times ------------------------------------------------ */
 enum when { BEFORE, BETWEEN, AFTER, READINGS };
 
 struct view {
@@ -559,7 +559,7 @@ static const struct check checks[] = {
 	{ "whale bytes in use", "no more bytes are freed than were handed out or inherited", totals,
 	  NOT_FORKED | NOT_HIDDEN, .small = { ID(WHALE_FREE_BYTES) },
 	  .large = { ID(WHALE_ALLOC_BYTES), ID(WHALE_INHERITED_BYTES) } },
-	{ "whale bytes requested", "no more bytes are freed than were asked for or inherited",
+	{ "whale bytes requested", "no more bytes are freed than were requested or inherited",
 	  totals, NOT_FORKED | NOT_HIDDEN, .small = { ID(WHALE_REQ_FREE) },
 	  .large = { ID(WHALE_REQ_ALLOC), ID(WHALE_INHERITED_REQ) } },
 	{ "whales served", "a whale handed out is a hit or a miss", totals,
@@ -758,7 +758,7 @@ static int check_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 		return CTL_OK; /* the process ended, which is no error */
 	if (r < 0) {
 		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid,
-			     ctl_exit_code(r) == CTL_NOTHING ? "it left the segment meanwhile"
+			     ctl_exit_code(r) == CTL_NOTHING ? "the process has dropped the segment"
 							     : strerror(-r));
 		return ctl_exit_code(r);
 	}
@@ -785,7 +785,7 @@ int verb_check(struct ctl *ctl, int argc, char **argv)
 	if (r == -2)
 		return ctl->failure;
 	if (argc - optind != 1)
-		return ctl_usage(ctl, "it takes one TARGET");
+		return ctl_usage(ctl, "expects one TARGET");
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0 ||
 	    hak_target_parse(argv[optind], &target, why) < 0)
 		return ctl_usage(ctl, "%s", why);

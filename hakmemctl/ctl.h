@@ -55,7 +55,7 @@ struct ctl {
 	const char *host, *machine; /* of --host and --machine; NULL: this machine */
 	struct sd_bus *bus;	    /* NULL: not opened yet */
 	size_t bus_values;	    /* in all answers that arrived on it */
-	uint64_t bus_until_ns;	    /* the end of waiting for it; 0: nothing was sent yet */
+	uint64_t bus_until_ns;	    /* when waiting for it ends; 0: nothing was sent yet */
 	pid_t agent;		    /* 0: none was started */
 	pid_t ssh_words;	    /* passes on the standard error of ssh; 0: none */
 	int failure;		    /* exit code for an invalid command line, or for --help */
@@ -193,7 +193,7 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 
 void ctl_bus_close(struct ctl *ctl);
 
-/* -- agent.c ----------------------------------------------------------------------------------- */
+/* -- ttyagent.c -------------------------------------------------------------------------------- */
 /* Called before a call for which polkit may ask the user, if there is a terminal. */
 void ctl_agent_begin(struct ctl *ctl);
 void ctl_agent_end(struct ctl *ctl);

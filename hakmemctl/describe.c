@@ -107,7 +107,7 @@ int verb_describe(struct ctl *ctl, int argc, char **argv)
 	if (optind == argc)
 		return ctl_usage(
 			ctl,
-			"it takes names of tunables or counters, or patterns such as 'whale.*'");
+			"expects names of tunables or counters, or patterns such as 'whale.*'");
 	document = hak_json_document("describe");
 	rows = json_object_new_array();
 	json_object_object_add(document, "rows", rows);

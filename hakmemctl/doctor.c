@@ -102,7 +102,7 @@ static void check_kernel(struct finding *f)
 	uname(&u);
 	snprintf(f->found, sizeof(f->found), "Linux %.60s", u.release);
 	if (kernel_version() < 5010)
-		f->result = missing, f->remedy = "hakmem is made for Linux 5.10 and newer";
+		f->result = missing, f->remedy = "hakmem needs Linux 5.10 or newer";
 }
 
 static void check_memfd(struct finding *f)
@@ -112,11 +112,11 @@ static void check_memfd(struct finding *f)
 	char noexec[16];
 
 	if (fd >= 0 && fcntl(fd, F_ADD_SEALS, seals) == 0) {
-		snprintf(f->found, sizeof(f->found), "sealed memfds can be made");
+		snprintf(f->found, sizeof(f->found), "sealed memfds can be created");
 	} else {
 		snprintf(f->found, sizeof(f->found), "no sealed memfd: %s", strerror(errno));
 		f->result = missing;
-		f->remedy = "processes allocate, but cannot be seen; look for seccomp filters";
+		f->remedy = "processes allocate, but are not visible; check for seccomp filters";
 		if (strcmp(first_line("/proc/sys/vm/memfd_noexec", noexec, sizeof(noexec)), "2") ==
 		    0)
 			f->remedy = "sysctl vm.memfd_noexec=1";
@@ -135,7 +135,7 @@ static void check_pidfd(struct finding *f)
 		return;
 	}
 	snprintf(f->found, sizeof(f->found), "no pidfd: %s", strerror(errno));
-	f->result = limited, f->remedy = "page-out is off; look for seccomp filters";
+	f->result = limited, f->remedy = "page-out is off; check for seccomp filters";
 }
 
 static void check_library(struct finding *f)
@@ -215,9 +215,10 @@ static void check_preload(struct finding *f)
 	}
 	r = await_segment(pid, why);
 	if (r == 0)
-		snprintf(f->found, sizeof(f->found), "a process was started on it, found and read");
+		snprintf(f->found, sizeof(f->found),
+			 "a test process was started on hakmem, found and read");
 	else if (r == -ENODEV)
-		not_known(f, "a process was started on it, and not found", why);
+		not_known(f, "a test process was started on hakmem, but not found", why);
 	else
 		snprintf(f->found, sizeof(f->found), "%.200s",
 			 r == -ECHILD ? "the process ended at once" : why);
@@ -265,7 +266,7 @@ static void check_proc(struct finding *f)
 	}
 	r = proc_options(options, sizeof(options));
 	if (r < 0) {
-		not_known(f, "how it is mounted: /proc/self/mountinfo", strerror(-r));
+		not_known(f, "mount options in /proc/self/mountinfo", strerror(-r));
 		return;
 	}
 	hides = strstr(options, "hidepid=") && !strstr(options, "hidepid=0") &&
@@ -276,7 +277,8 @@ static void check_proc(struct finding *f)
 	if (strstr(options, "subset=pid"))
 		f->result = limited, f->remedy = "mount -o remount,subset= /proc";
 	if (hides && !has_capability(CAP_SYS_PTRACE))
-		f->result = limited, f->remedy = "run hakmemctl as root to see others' processes";
+		f->result = limited,
+		f->remedy = "run hakmemctl as root to see processes of other users";
 }
 
 /* Capabilities in a user namespace apply to the processes of this namespace only. */
@@ -289,7 +291,7 @@ static void check_others(struct finding *f)
 		return;
 	if (sscanf(first_line("/proc/self/uid_map", map, sizeof(map)), "%u %u %u", &inside,
 		   &outside, &count) != 3) {
-		not_known(f, "which users there are", "/proc/self/uid_map cannot be read");
+		not_known(f, "users", "/proc/self/uid_map cannot be read");
 	} else if (!has_capability(CAP_SYS_PTRACE) || !has_capability(CAP_DAC_READ_SEARCH)) {
 		snprintf(f->found, sizeof(f->found), "only processes of uid %u",
 			 (unsigned)geteuid());
@@ -369,7 +371,7 @@ static void check_lazy_free(struct finding *f)
 
 	snprintf(f->found, sizeof(f->found),
 		 safe ? "region.evict=free may be used"
-		      : "region.evict=free is taken for dontneed on this kernel");
+		      : "region.evict=free means dontneed on this kernel");
 	if (!safe)
 		f->result = limited, f->remedy = "region.free_force=on if nothing uses O_DIRECT";
 }
@@ -419,7 +421,7 @@ static void check_processes(struct finding *f)
 	hak_target_shares(&shares);
 	error = hak_target_pids(&all, &shares, &pids, &n);
 	if (error < 0) {
-		not_known(f, "processes cannot be looked for", strerror(-error));
+		not_known(f, "processes cannot be searched", strerror(-error));
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -513,7 +515,7 @@ int verb_doctor(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (optind < argc)
-		return ctl_usage(ctl, "it takes no argument");
+		return ctl_usage(ctl, "expects no arguments");
 	document = hak_json_document("doctor");
 	if (report)
 		json_object_object_add(document, "facts", facts_json());

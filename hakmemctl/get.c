@@ -66,7 +66,7 @@ static int add_named(struct get *get, struct json_object *rows)
 			ctl_complain("hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
 				     hak_json_get(any, "pid"), get->names[i]);
 		else
-			ctl_complain("hakmemctl: a process has no tunables at all\n");
+			ctl_complain("hakmemctl: a process has no tunables\n");
 		result = CTL_NOTHING;
 	}
 	return result;
@@ -114,6 +114,6 @@ int verb_get(struct ctl *ctl, int argc, char **argv)
 	if (ctl_option(ctl, argc, argv) != -1)
 		return ctl->failure;
 	if (optind == argc)
-		return ctl_usage(ctl, "it takes a TARGET and names of tunables");
+		return ctl_usage(ctl, "expects a TARGET and names of tunables");
 	return ctl_get(ctl, argv[optind], argv + optind + 1, argc - optind - 1, false);
 }

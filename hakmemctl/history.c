@@ -200,7 +200,7 @@ int verb_history(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (argc - optind > 1)
-		return ctl_usage(ctl, "it takes one TARGET at most");
+		return ctl_usage(ctl, "expects one TARGET at most");
 	if (optind < argc && hak_target_parse(argv[optind], &cmd.target, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	if (cmd.target.kind == HAK_TARGET_CGROUP)

@@ -61,7 +61,7 @@ int verb_list(struct ctl *ctl, int argc, char **argv)
 	if (ctl_option(ctl, argc, argv) != -1)
 		return ctl->failure;
 	if (optind < argc)
-		return ctl_usage(ctl, "it takes no argument");
+		return ctl_usage(ctl, "expects no arguments");
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	document = hak_json_document("list");

@@ -13,20 +13,20 @@
 #include "hakmemctl/ctl.h"
 
 #define NONE CTL_NO_ARGUMENT, NULL
-#define TIMEOUT                                                                        \
-	{                                                                              \
-		"timeout", 't', CTL_ARGUMENT, "TIME", "how long to wait for an answer" \
+#define TIMEOUT                                                                    \
+	{                                                                          \
+		"timeout", 't', CTL_ARGUMENT, "TIME", "time to wait for an answer" \
 	}
 
 static const struct ctl_option stats_options[] = {
-	{ "classes", 'c', NONE, "also show every size class that was used" },
-	{ "watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS", "show again every SECS seconds (2)" },
+	{ "classes", 'c', NONE, "print each size class that was used as well" },
+	{ "watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS",
+	  "print again every SECS seconds (default 2)" },
 	{ NULL },
 };
 static const struct ctl_option set_options[] = {
-	{ "for", 'f', CTL_ARGUMENT, "TIME",
-	  "the process takes the value back after TIME, such as 10m" },
-	{ "dry-run", 'n', NONE, "say what would come of it, change nothing" },
+	{ "for", 'f', CTL_ARGUMENT, "TIME", "the process drops the value after TIME, such as 10m" },
+	{ "dry-run", 'n', NONE, "print the expected results, change nothing" },
 	TIMEOUT,
 	{ NULL },
 };
@@ -36,60 +36,62 @@ static const struct ctl_option reset_options[] = {
 };
 static const struct ctl_option purge_options[] = {
 	{ "level", 'l', CTL_ARGUMENT, "cache|dirty|all",
-	  "thread caches only, free pages too (default), all that is kept" },
+	  "thread caches only, free pages too (default), kept mappings too" },
 	TIMEOUT,
 	{ NULL },
 };
 static const struct ctl_option tunables_options[] = {
-	{ "changed", 'c', NONE, "of running processes, those that differ from their default" },
+	{ "changed", 'c', NONE, "values in running processes that differ from the default" },
 	{ NULL },
 };
 static const struct ctl_option trace_options[] = {
-	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long (10, or until the command ends)" },
-	{ "window", 'w', CTL_ARGUMENT, "TIME", "what is taken again within that counts (1s)" },
-	{ "events", 'e', NONE, "each call and each refill as it happens" },
-	{ "map", 'm', NONE, "also draw the address space" },
-	{ "output", 'o', CTL_ARGUMENT, "FILE", "the drawing, as SVG" },
+	{ "seconds", 's', CTL_ARGUMENT, "TIME",
+	  "length of the trace (default 10, or until the command ends)" },
+	{ "window", 'w', CTL_ARGUMENT, "TIME",
+	  "time within which memory counts as taken again (default 1s)" },
+	{ "events", 'e', NONE, "print each call and each refill when it happens" },
+	{ "map", 'm', NONE, "draw the address space as well" },
+	{ "output", 'o', CTL_ARGUMENT, "FILE", "file for the drawing, in SVG" },
 	{ NULL },
 };
 static const struct ctl_option profile_options[] = {
-	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long (30)" },
-	{ "live", 'l', NONE, "what is in use at the end of what was allocated (the default)" },
-	{ "alloc", 'a', NONE, "all that was allocated" },
-	{ "rate", 'r', CTL_ARGUMENT, "SIZE", "one sample every so many bytes (512K)" },
-	{ "output", 'o', CTL_ARGUMENT, "FILE", "write there; without another format, for pprof" },
-	{ "folded", 'F', NONE, "folded stacks, a line each" },
-	{ "svg", 'S', NONE, "a flame graph" },
+	{ "seconds", 's', CTL_ARGUMENT, "TIME", "length of the profile (default 30)" },
+	{ "live", 'l', NONE, "show the blocks in use at the end (default)" },
+	{ "alloc", 'a', NONE, "show all blocks that were allocated" },
+	{ "rate", 'r', CTL_ARGUMENT, "SIZE", "mean distance of samples (default 512K)" },
+	{ "output", 'o', CTL_ARGUMENT, "FILE", "write the profile to FILE, by default for pprof" },
+	{ "folded", 'F', NONE, "write folded stacks, one on each line" },
+	{ "svg", 'S', NONE, "write a flame graph, in SVG" },
 	{ NULL },
 };
 static const struct ctl_option advise_options[] = {
-	{ "seconds", 's', CTL_ARGUMENT, "TIME", "how long to measure (5)" },
-	{ "no-trace", 'T', NONE, "only rules that need none" },
-	{ "for", 'f', CTL_ARGUMENT, "TIME", "apply: what helps stays that long" },
-	{ "keep", 'k', NONE, "apply: what helps stays" },
-	{ "force", 'F', NONE, "apply: also over what an administrator has set" },
+	{ "seconds", 's', CTL_ARGUMENT, "TIME", "length of the measurement (default 5)" },
+	{ "no-trace", 'T', NONE, "use only rules that need no trace" },
+	{ "for", 'f', CTL_ARGUMENT, "TIME", "apply: keep a value that helps for TIME" },
+	{ "keep", 'k', NONE, "apply: keep a value that helps" },
+	{ "force", 'F', NONE, "apply: replace a value of an administrator as well" },
 	{ NULL },
 };
 static const struct ctl_option run_options[] = {
-	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "to start with; may be given again" },
+	{ "tunable", 't', CTL_ARGUMENT, "NAME=VALUE", "tunable for the command; may be repeated" },
 	{ NULL },
 };
 static const struct ctl_option history_options[] = {
-	{ "lines", 'l', CTL_ARGUMENT, "N", "no more than the last N changes (100)" },
+	{ "lines", 'l', CTL_ARGUMENT, "N", "print the last N changes (default 100)" },
 	{ NULL },
 };
 static const struct ctl_option undo_options[] = {
-	{ "force", 'f', NONE, "also what was changed since" },
+	{ "force", 'f', NONE, "undo values that were changed since as well" },
 	TIMEOUT,
 	{ NULL },
 };
-#define ROOT                                                                         \
-	{                                                                            \
-		"root", 'R', CTL_ARGUMENT, "FOLDER", "of a system that does not run" \
+#define ROOT                                                                           \
+	{                                                                              \
+		"root", 'R', CTL_ARGUMENT, "FOLDER", "work on the system below FOLDER" \
 	}
 static const struct ctl_option enable_options[] = {
-	{ "runtime", 'r', NONE, "in /run: until the next boot" },
-	{ "no-reload", 'n', NONE, "do not have systemd read its files again" },
+	{ "runtime", 'r', NONE, "until the next boot only (in /run)" },
+	{ "no-reload", 'n', NONE, "do not make systemd reload its files" },
 	ROOT,
 	{ NULL },
 };
@@ -99,64 +101,66 @@ static const struct ctl_option status_options[] = {
 };
 static const struct ctl_option metrics_options[] = {
 	{ "format", 'f', CTL_ARGUMENT, "openmetrics|prometheus",
-	  "the standard (default), or Prometheus's older text" },
+	  "the standard (default), or the older text of Prometheus" },
 	{ "write", 'w', CTL_ARGUMENT, "FILE", "replace FILE, for a textfile collector" },
 	{ "daemon", 'd', CTL_OPTIONAL_ARGUMENT, "SOCKET",
-	  "of hakmemd, which also counts processes that ended" },
+	  "sums of hakmemd, which include ended processes" },
 	{ NULL },
 };
 static const struct ctl_option check_options[] = {
-	{ "all", 'a', NONE, "also what holds, and what could not be checked" },
+	{ "all", 'a', NONE, "print checks that hold or could not be made as well" },
 	{ NULL },
 };
 static const struct ctl_option doctor_options[] = {
-	{ "report", 'r', NONE, "all that a bug report should hold" },
+	{ "report", 'r', NONE, "print the information for a bug report as well" },
 	{ NULL },
 };
 
 static int verb_help(struct ctl *ctl, int argc, char **argv);
 
 static const struct ctl_verb verbs[] = {
-	{ "list", "", "the processes that run hakmem", verb_list, .remote = true },
-	{ "stats", "TARGET", "memory by state, tiers, caches and system calls", verb_stats,
+	{ "list", "", "list the processes on hakmem", verb_list, .remote = true },
+	{ "stats", "TARGET", "print memory by state, tiers, caches and system calls", verb_stats,
 	  stats_options, .remote = true },
-	{ "get", "TARGET [NAME]...", "tunables in force and where they come from", verb_get,
+	{ "get", "TARGET [NAME]...", "print tunables in force and their origins", verb_get,
 	  .remote = true },
 	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes", verb_set,
 	  set_options, .remote = true },
-	{ "reset", "TARGET [NAME]...", "take back what was set, of those tunables or of all",
+	{ "reset", "TARGET [NAME]...", "remove values that were set, of these tunables or of all",
 	  verb_reset, reset_options, .remote = true },
-	{ "purge", "TARGET", "have free memory given back to the kernel", verb_purge, purge_options,
+	{ "purge", "TARGET", "ask processes to give free memory back", verb_purge, purge_options,
 	  .remote = true },
-	{ "trace", "TARGET|-- COMMAND...", "what the kernel pays, and what is taken again",
-	  verb_trace, trace_options },
-	{ "profile", "TARGET", "who allocates, and who holds what was allocated", verb_profile,
+	{ "trace", "TARGET|-- COMMAND...", "measure the cost of memory in the kernel", verb_trace,
+	  trace_options },
+	{ "profile", "TARGET", "show which code allocates and holds memory", verb_profile,
 	  profile_options },
-	{ "advise", "TARGET|apply ID TARGET", "which tunable to change, why, what that brings",
+	{ "advise", "TARGET|apply ID TARGET", "recommend a tunable to change, and try the change",
 	  verb_advise, advise_options },
-	{ "tunables", "[TARGET]", "all tunables, with ranges and defaults", verb_tunables,
+	{ "tunables", "[TARGET]", "list all tunables with ranges and defaults", verb_tunables,
 	  tunables_options, .remote = true },
-	{ "describe", "NAME...", "what a tunable or a counter means", verb_describe },
+	{ "describe", "NAME...", "explain tunables and counters", verb_describe },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
 	  verb_run, run_options, .first_ends = true },
-	{ "enable", "UNIT...", "put services on hakmem, from their next start on", verb_enable,
+	{ "enable", "UNIT...", "make services use hakmem from their next start on", verb_enable,
 	  enable_options },
-	{ "disable", "UNIT...", "take them off again", verb_disable, enable_options },
-	{ "status", "UNIT...", "whether services are on hakmem, and what to restart", verb_status,
-	  status_options },
-	{ "history", "[TARGET]", "who changed what, when and why", verb_history, history_options },
-	{ "undo", "ID", "take a change back", verb_undo, undo_options },
-	{ "metrics", "[TARGET]", "counters and memory by unit and command, for Prometheus",
-	  verb_metrics, metrics_options },
+	{ "disable", "UNIT...", "make services use the malloc of libc again", verb_disable,
+	  enable_options },
+	{ "status", "UNIT...", "print whether services use hakmem, and what to restart",
+	  verb_status, status_options },
+	{ "history", "[TARGET]", "print changes with time, user and reason", verb_history,
+	  history_options },
+	{ "undo", "ID", "revert a change", verb_undo, undo_options },
+	{ "metrics", "[TARGET]", "print counters by unit and command, for Prometheus", verb_metrics,
+	  metrics_options },
 	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",
-	  "what policies say, for whom, and whether it is in force", verb_policy },
-	{ "cat-config", "", "the configuration of hakmemd, file by file", verb_cat_config },
-	{ "check", "TARGET", "contradictions between the figures of a process", verb_check,
+	  "print policies, and check whether they are in force", verb_policy },
+	{ "cat-config", "", "print the configuration files of hakmemd", verb_cat_config },
+	{ "check", "TARGET", "search the figures of a process for contradictions", verb_check,
 	  check_options },
-	{ "doctor", "", "what works on this machine, what is missing, the remedy", verb_doctor,
+	{ "doctor", "", "test the features that hakmem needs on this machine", verb_doctor,
 	  doctor_options },
-	{ "version", "", "this program's version, and which library it starts", verb_version },
-	{ "help", "[VERB]", "this text, or that of one verb", verb_help },
+	{ "version", "", "print the version, and the library that run preloads", verb_version },
+	{ "help", "[VERB]", "print this text, or that of one verb", verb_help },
 	{ "__complete", "WORD...", "candidates for a shell", verb_complete, .first_ends = true,
 	  .hidden = true },
 	{ NULL },

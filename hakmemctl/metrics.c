@@ -126,11 +126,11 @@ int verb_metrics(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (argc - optind > 1)
-		return ctl_usage(ctl, "it takes one TARGET at most");
+		return ctl_usage(ctl, "expects one TARGET at most");
 	if (optind < argc)
 		target = argv[optind];
 	if (request.daemon && optind < argc)
-		return ctl_usage(ctl, "--daemon is about all processes: it takes no TARGET");
+		return ctl_usage(ctl, "--daemon covers all processes and takes no TARGET");
 	if (ctl->json != HAK_JSON_OFF)
 		return ctl_usage(ctl, "there are no metrics in JSON; see hakmemctl stats --json");
 	if (request.output)

@@ -6,7 +6,8 @@
 
 #include "hakmemctl/advise/advise.h"
 
-static const char why_not[] = "it was built without BPF programs; configure says why";
+static const char why_not[] =
+	"this hakmemctl was built without BPF programs; configure prints the reason";
 
 static int say_so(struct ctl *ctl, int argc, char **argv)
 {

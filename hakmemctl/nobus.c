@@ -9,7 +9,8 @@
 
 static int nobody(char why[HAK_WHY_TEXT])
 {
-	snprintf(why, HAK_WHY_TEXT, "this hakmemctl was built without libsystemd and asks no bus");
+	snprintf(why, HAK_WHY_TEXT,
+		 "this hakmemctl was built without libsystemd and cannot use a bus");
 	return -ENOSYS;
 }
 

@@ -27,12 +27,12 @@ struct getopt_tables {
 #define NONE CTL_NO_ARGUMENT, NULL
 const struct ctl_option ctl_common_options[] = {
 	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
-	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "columns of a table, by heads, with commas" },
-	{ "no-legend", 'q', NONE, "no heads above tables" },
-	{ "no-pager", 256, NONE, "do not pipe long answers into a pager" },
-	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "ask hakmemd on that host, by ssh" },
-	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "ask hakmemd in that container" },
-	{ "help", 'h', NONE, "this text" },
+	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "print these columns, separated by commas" },
+	{ "no-legend", 'q', NONE, "print no headings" },
+	{ "no-pager", 256, NONE, "do not pipe output into a pager" },
+	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "use hakmemd on that host, by ssh" },
+	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "use hakmemd in that container" },
+	{ "help", 'h', NONE, "print this text" },
 	{ NULL },
 };
 
@@ -113,7 +113,7 @@ static int where(struct ctl *ctl)
 	else if ((ctl->host && !*ctl->host) || (ctl->machine && !*ctl->machine))
 		ctl_usage(ctl, "%s takes a name", option);
 	else if ((ctl->host || ctl->machine) && *ctl->verb->name && !ctl->verb->remote)
-		ctl_usage(ctl, "it is about this machine: it takes no %s", option);
+		ctl_usage(ctl, "this verb works on this machine only and takes no %s", option);
 	else
 		return -1;
 	return -2;
@@ -126,7 +126,7 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 
 	_Static_assert(CTL_ARGUMENT == required_argument &&
 			       CTL_OPTIONAL_ARGUMENT == optional_argument,
-		       "our words are getopt's");
+		       "the constants are those of getopt");
 	if (ctl->verb->first_ends)
 		t.short_form[letters++] = '+';
 	add_options(&t, ctl->verb->options, NULL, &n, &letters);
@@ -220,7 +220,7 @@ void ctl_help(const struct ctl *ctl, const struct ctl_verb *verb)
 		       verb->arguments, verb->help);
 		help_options(verb->options, NULL);
 	} else {
-		printf("hakmemctl VERB [OPTION]... [ARGUMENT]...: watch and steer hakmem in "
+		printf("hakmemctl VERB [OPTION]... [ARGUMENT]...: show and change hakmem in "
 		       "running processes\n\n");
 		for (verb = ctl->verbs; verb->name; verb++)
 			if (!verb->hidden)

@@ -475,5 +475,5 @@ int verb_policy(struct ctl *ctl, int argc, char **argv)
 	for (size_t i = 0; optind < argc && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(commands[i].word, argv[optind]) == 0)
 			return commands[i].run(ctl, argc - optind - 1, argv + optind + 1);
-	return ctl_usage(ctl, "it takes list, show NAME, test TARGET or verify");
+	return ctl_usage(ctl, "expects list, show NAME, test TARGET or verify");
 }

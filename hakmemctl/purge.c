@@ -62,6 +62,6 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (argc - optind != 1)
-		return ctl_usage(ctl, "it takes one TARGET");
+		return ctl_usage(ctl, "expects one TARGET");
 	return run(ctl, argv[optind], level, timeout_ns);
 }

@@ -95,7 +95,7 @@ int verb_run(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (optind == argc)
-		return ctl_usage(ctl, "it takes a COMMAND");
+		return ctl_usage(ctl, "expects a COMMAND");
 	if (preload(why) < 0) {
 		ctl_complain("hakmemctl: %s\n", why);
 		return CTL_FAILED;

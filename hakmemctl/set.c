@@ -100,7 +100,7 @@ int verb_set(struct ctl *ctl, int argc, char **argv)
 	if (options(ctl, argc, argv, &cmd) != 0)
 		return ctl->failure;
 	if (argc - optind < 2)
-		return ctl_usage(ctl, "it takes a TARGET and one NAME=VALUE or more");
+		return ctl_usage(ctl, "expects a TARGET and one NAME=VALUE or more");
 	for (int i = optind + 1; i < argc && r == CTL_OK; i++) {
 		size_t bytes = strcspn(argv[i], "=");
 
@@ -119,7 +119,7 @@ int verb_reset(struct ctl *ctl, int argc, char **argv)
 	if (options(ctl, argc, argv, &cmd) != 0)
 		return ctl->failure;
 	if (optind == argc)
-		return ctl_usage(ctl, "it takes a TARGET and names of tunables");
+		return ctl_usage(ctl, "expects a TARGET and names of tunables");
 	for (int i = optind + 1; i < argc && r == CTL_OK; i++)
 		r = add_wish(ctl, &cmd, argv[i], strlen(argv[i]), NULL);
 	return r ? r : run(ctl, argv[optind], &cmd);

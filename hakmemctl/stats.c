@@ -20,7 +20,7 @@ static int add_process(struct json_object *o, void *arg)
 	return CTL_OK;
 }
 
-/* -- for people -------------------------------------------------------------------------------- */
+/* -- text -------------------------------------------------------------------------------------- */
 static struct json_object *member(struct json_object *o, const char *key)
 {
 	struct json_object *value = NULL;
@@ -40,8 +40,8 @@ static void print_memory(FILE *to, struct json_object *m)
 		{ "slab_free", "free in slabs", "or never used, in slabs and runs with blocks" },
 		{ "dirty", "cached dirty", "free, kept for reuse, resident as far as touched" },
 		{ "lazy", "lazily freed", "in RSS until the kernel takes it" },
-		{ "clean", "clean", "free, nothing behind it" },
-		{ "reserved", "reserved", "mapped, not used for anything yet" },
+		{ "clean", "clean", "free, without pages" },
+		{ "reserved", "reserved", "mapped, not used yet" },
 		{ "mapped", "mapped", "the sum, in address space" },
 		{ "metadata", "metadata", "the allocator's own tables" },
 		{ "rss", "RSS", "of the whole process" },
@@ -334,7 +334,7 @@ int verb_stats(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (argc - optind != 1)
-		return ctl_usage(ctl, "it takes one TARGET");
+		return ctl_usage(ctl, "expects one TARGET");
 	if (ctl->columns && !classes)
 		return ctl_usage(ctl, "--columns is for the table of --classes");
 	if (hak_emit_check_columns(class_columns, CLASS_COLUMNS, ctl->columns, why) < 0)

@@ -186,12 +186,12 @@ static int done(struct found *f, int result)
 	if (f->matched)
 		return result;
 	if (f->kept) {
-		ctl_complain("hakmemctl: of others' processes %zu run hakmem, and none of "
+		ctl_complain("hakmemctl: %zu processes of other users run hakmem, and none of "
 			     "yours: %s\n",
 			     f->kept, f->why);
 		return CTL_DENIED;
 	}
-	ctl_complain("hakmemctl: no process%s that runs hakmem can be seen\n",
+	ctl_complain("hakmemctl: no process%s that runs hakmem is visible\n",
 		     of_target[f->target.kind]);
 	return CTL_NOTHING;
 }
@@ -219,7 +219,7 @@ int ctl_open_one(struct ctl *ctl, const char *text, unsigned flags, struct hak_s
 	return ctl_exit_code(r);
 }
 
-/* -- by way of hakmemd ------------------------------------------------------------------------- */
+/* -- through hakmemd --------------------------------------------------------------------------- */
 static bool looked_at(const struct found *f, pid_t pid)
 {
 	for (size_t i = 0; i < f->n; i++)
@@ -320,7 +320,7 @@ int ctl_each(struct ctl *ctl, const char *text, unsigned flags,
 	return done(&f, result ? result : r);
 }
 
-static const char too_long[] = "reading its counters takes too long: it is left out";
+static const char too_long[] = "reading the counters takes too long: the process is left out";
 
 static int report_one(struct found *f, struct hak_segment *seg, enum hak_report what,
 		      struct json_object **ret)

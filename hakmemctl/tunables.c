@@ -73,7 +73,7 @@ int verb_tunables(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (argc - optind > 1)
-		return ctl_usage(ctl, "it takes one TARGET at most");
+		return ctl_usage(ctl, "expects one TARGET at most");
 	target = optind < argc ? argv[optind] : NULL;
 	if (changed)
 		return ctl_get(ctl, target ? target : "all", NULL, 0, true);

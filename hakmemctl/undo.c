@@ -35,7 +35,7 @@ struct command {
  * another command. */
 #define OTHERS_MAX 10000u
 
-/* -- what is to be undone ---------------------------------------------------------------------- */
+/* -- the changes ------------------------------------------------------------------------------- */
 static int collect(const struct ctl_entry *e, void *arg)
 {
 	struct entries *all = arg;
@@ -132,7 +132,8 @@ static int undo_entry(struct command *cmd, const struct ctl_entry *e, const stru
 	char reason[HAK_WHY_TEXT], target[16];
 
 	if (!believable(seg, e)) {
-		add_row(cmd, e, "refused", "the entry is neither root's nor the process's user's");
+		add_row(cmd, e, "refused",
+			"the entry was written neither by root nor by the user of the process");
 		return CTL_FAILED;
 	}
 	if (!unchanged(seg, e, reason) && !cmd->force) {
@@ -207,7 +208,7 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (argc - optind != 1)
-		return ctl_usage(ctl, "it takes one ID; see hakmemctl history");
+		return ctl_usage(ctl, "expects one ID; see hakmemctl history");
 	if (hak_emit_check_columns(ctl_change_columns, CTL_CHANGE_COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	result = ctl_check_proc();

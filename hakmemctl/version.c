@@ -18,7 +18,7 @@ int verb_version(struct ctl *ctl, int argc, char **argv)
 	if (ctl_option(ctl, argc, argv) != -1)
 		return ctl->failure;
 	if (optind < argc)
-		return ctl_usage(ctl, "it takes no argument");
+		return ctl_usage(ctl, "expects no arguments");
 	found = ctl_find_library(path, why);
 	snprintf(layout, sizeof(layout), "%d.%d", HAK_ABI_MAJOR, HAK_ABI_MINOR);
 	if (ctl->json == HAK_JSON_OFF) {

@@ -174,7 +174,7 @@ void hak_apply(struct hak_process *p)
 	write_layer(p, true);
 }
 
-/* -- what came of it --------------------------------------------------------------------------- */
+/* -- changed values ---------------------------------------------------------------------------- */
 static void format(const struct hak_tunable_desc *desc, uint64_t value, char out[HAK_VALUE_TEXT])
 {
 	struct hak_spec spec = hak_spec_of_desc(desc);

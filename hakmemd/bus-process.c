@@ -308,7 +308,8 @@ static int read_wish(sd_bus_error *error, struct hak_wish *wish, const char *nam
 static int for_ns_of(uint64_t for_us, uint64_t *ret, sd_bus_error *error)
 {
 	if (for_us > UINT64_MAX / 2000)
-		return bad_argument(error, "for_usec is too large: give 0 for a change for good");
+		return bad_argument(error,
+				    "for_usec is too large; 0 sets a value without a deadline");
 	*ret = for_us * 1000;
 	return 0;
 }

@@ -315,7 +315,7 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_END
 };
 
-/* -- told by the manager ----------------------------------------------------------------------- */
+/* -- notifications of the manager -------------------------------------------------------------- */
 static void added(struct hak_process *p, void *arg)
 {
 	struct hak_bus *bus = arg;
@@ -378,8 +378,8 @@ static int on_named(sd_bus_message *reply, void *arg, sd_bus_error *unused)
 	if (!error)
 		sd_bus_message_read(reply, "u", &got);
 	if (error || got != NAME_IS_OURS) {
-		hak_log(LOG_WARNING, "cannot have the name " HAK_BUS_NAME " on the bus: %s",
-			error ? error->message : "another hakmemd has it");
+		hak_log(LOG_WARNING, "cannot own the name " HAK_BUS_NAME " on the bus: %s",
+			error ? error->message : "another hakmemd owns it");
 		return 0;
 	}
 	bus->ready = true;
@@ -456,10 +456,10 @@ static int on_any(sd_bus_message *message, void *arg, sd_bus_error *error)
 	r = hak_askers_begin(bus->askers, message);
 	if (r == -EDQUOT)
 		return hak_bus_error(error, HAK_BUS_LIMIT,
-				     "This user's questions take too much time");
+				     "The calls of this user take too much time");
 	if (r < 0 && r != -ENXIO && r != -EBUSY)
-		return hak_bus_error(error, HAK_BUS_LIMIT, "dbus-daemon does not say who asks: %s",
-				     strerror(-r));
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "dbus-daemon does not identify the caller: %s", strerror(-r));
 	return r < 0;
 }
 
@@ -532,7 +532,8 @@ int hak_bus_start(struct hak_manager *m, const char *address, struct hak_bus **r
 	bus->address = address ? strdup(address) : NULL;
 	r = address && !bus->address ? -ENOMEM : connect_bus(bus);
 	if (r < 0 && !address) {
-		hak_log(LOG_INFO, "there is no bus to be had (%s); going on without", strerror(-r));
+		hak_log(LOG_INFO, "no bus is available (%s); continuing without a bus",
+			strerror(-r));
 		r = 0;
 	}
 	if (r >= 0)

@@ -100,7 +100,7 @@ static struct hak_process *process_of(const struct hak_call *call)
 			 : NULL;
 }
 
-/* -- who asks ---------------------------------------------------------------------------------- */
+/* -- access ------------------------------------------------------------------------------------ */
 /* Whether the caller is the owner of the process. This is checked for each call, because either
  * process may have executed another program since the last call. */
 static bool owns(struct hak_bus *bus, sd_bus_message *message, uid_t uid,
@@ -489,11 +489,12 @@ int hak_call_begin(struct hak_bus *bus, sd_bus_message *message, struct hak_proc
 	int r;
 
 	if (!is_small(message))
-		return hak_bus_error(error, HAK_BUS_LIMIT, "A call brings %u bytes at most",
+		return hak_bus_error(error, HAK_BUS_LIMIT,
+				     "A call may have at most %u bytes of arguments",
 				     ARGUMENTS_BYTES);
 	r = hak_askers_who(bus->askers, message, &asker);
 	if (r < 0)
-		return hak_bus_error(error, HAK_BUS_DENIED, "Nobody knows who asks");
+		return hak_bus_error(error, HAK_BUS_DENIED, "The caller is unknown");
 	if (asker.account && calls_of(bus, asker.account) >= HAK_CALLS_OF_USER)
 		return hak_bus_error(error, HAK_BUS_LIMIT,
 				     "%u calls of this user wait for an answer already",

@@ -112,7 +112,7 @@ static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format fo
 	}
 	/* The latest text was dropped, and all others are still being read. */
 	if (!t->response && texts >= TEXTS_MAX) {
-		snprintf(why, HAK_WHY_TEXT, "too many answers are still read");
+		snprintf(why, HAK_WHY_TEXT, "too many answers are still being read");
 		return NULL;
 	}
 	if (t->response)
@@ -355,10 +355,13 @@ static int serve(struct exporter *e, int fd)
 
 static void help(void)
 {
-	printf("hakmem-exporter [OPTION]...: hakmemd's metrics over HTTP, at /metrics\n\n"
-	       "  --listen=ADDRESS:PORT  if systemd passes no socket (" DEFAULT_LISTEN ")\n"
-	       "  --socket=PATH          of hakmemd (" HAK_METRICS_SOCKET ")\n"
-	       "  --help, --version\n\nSee hakmem-exporter(8).\n");
+	printf("hakmem-exporter [OPTION]...: serve the metrics of hakmemd over HTTP\n\n"
+	       "  --listen=ADDRESS:PORT  listen here if systemd passes no socket\n"
+	       "                         (default " DEFAULT_LISTEN ")\n"
+	       "  --socket=PATH          connect to this socket of hakmemd\n"
+	       "                         (default " HAK_METRICS_SOCKET ")\n"
+	       "  --help                 print this text\n"
+	       "  --version              print the version\n\nSee hakmem-exporter(8).\n");
 }
 
 int main(int argc, char **argv)
@@ -396,7 +399,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "hakmem-exporter: it takes no argument, not \"%s\"\n",
+		fprintf(stderr, "hakmem-exporter: expects no arguments, not \"%s\"\n",
 			argv[optind]);
 		return 2;
 	}

@@ -132,7 +132,7 @@ void hak_event(int level, const char *message_id, const struct hak_field *fields
 	va_end(args);
 }
 
-/* -- how much is said of whom ------------------------------------------------------------------ */
+/* -- limits on messages ------------------------------------------------------------------------ */
 /* For accounts other than root. A minute begins with the first entry after the previous minute. */
 static struct told *told_of(uid_t account)
 {

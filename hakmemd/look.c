@@ -24,7 +24,7 @@
 /* The longest pause, whatever delayed the slice, because processes of other users wait as well. */
 #define PAUSE_MAX_US 1000000u
 
-/* -- processes that are known ------------------------------------------------------------------ */
+/* -- known processes --------------------------------------------------------------------------- */
 /* A user may get a name while its processes run, because the name service started later or the user
  * was added. */
 static void name_user(struct hak_process *p)
@@ -48,7 +48,7 @@ static void look_for_page_out(struct hak_manager *m)
 	bool can = hak_pageout_possible(why) == 0;
 
 	if (m->can_page_out && !can)
-		hak_log(LOG_INFO, "lazily freed memory stays until the kernel wants it: %s", why);
+		hak_log(LOG_INFO, "lazily freed memory stays until the kernel needs it: %s", why);
 	m->can_page_out = can;
 }
 

@@ -37,14 +37,16 @@ struct daemon {
 };
 
 static const char usage[] =
-	"hakmemd [OPTION]...: applies policies to processes on hakmem; see hakmemd(8)\n"
+	"hakmemd [OPTION]...: apply policies to processes on hakmem\n"
 	"\n"
-	"  -b, --bus=ADDRESS      this bus instead of the system's\n"
-	"  -l, --log-level=LEVEL  what is said: error, warning, notice, info (default), debug\n"
-	"  -o, --only=GLOB        know only processes whose command matches, to try policies out\n"
+	"  -b, --bus=ADDRESS      connect to this bus instead of the system bus\n"
+	"  -l, --log-level=LEVEL  log up to error, warning, notice, info (default) or debug\n"
+	"  -o, --only=GLOB        manage only processes whose command matches, to try policies\n"
 	"                         beside another hakmemd\n"
-	"  -h, --help             this text\n"
-	"  -V, --version          the version\n";
+	"  -h, --help             print this text\n"
+	"  -V, --version          print the version\n"
+	"\n"
+	"See hakmemd(8).\n";
 
 static int set_log_level(const char *word)
 {
@@ -106,7 +108,7 @@ static int options(int argc, char **argv, struct daemon *d)
 	}
 	if (optind == argc)
 		return -1;
-	fprintf(stderr, "hakmemd: it takes no arguments, not \"%.80s\"\n", argv[optind]);
+	fprintf(stderr, "hakmemd: expects no arguments, not \"%.80s\"\n", argv[optind]);
 	return EXIT_FAILURE;
 }
 
@@ -164,10 +166,10 @@ static int start(struct daemon *d)
 	int r = sd_event_default(&d->event);
 
 	if (r < 0)
-		return hak_log_error(r, "no event loop");
+		return hak_log_error(r, "cannot create an event loop");
 	r = add_signals(d);
 	if (r < 0)
-		return hak_log_error(r, "cannot take signals");
+		return hak_log_error(r, "cannot handle signals");
 	r = sd_event_set_watchdog(d->event, true);
 	if (r < 0)
 		return hak_log_error(r, "watchdog");
@@ -185,7 +187,7 @@ static int start(struct daemon *d)
 		hak_exposition_start(d->manager, d->folder, &d->exposition);
 	r = hak_look_start(d->manager);
 	if (r < 0)
-		return hak_log_error(r, "cannot look for processes");
+		return hak_log_error(r, "cannot find processes");
 	r = hak_pressure_start(d->manager);
 	if (r < 0)
 		return hak_log_error(r, "cannot watch memory pressure");
@@ -212,8 +214,8 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	if (hak_self_on_hakmem()) {
-		hak_log(LOG_ERR, "this process itself runs on hakmem, which it must not: take "
-				 "libhakmem out of its LD_PRELOAD");
+		hak_log(LOG_ERR, "hakmemd must not run on hakmem: remove libhakmem from its "
+				 "LD_PRELOAD");
 		return EXIT_FAILURE;
 	}
 	d.folder = runtime_folder(&d);

@@ -178,7 +178,7 @@ static bool owns_namespace(const struct credentials *caller, int procfd)
 	return owns;
 }
 
-/* -- the judgement ----------------------------------------------------------------------------- */
+/* -- the decision ------------------------------------------------------------------------------ */
 static bool all_are(const unsigned id[IDS], unsigned n, unsigned expected)
 {
 	for (unsigned i = 0; i < n; i++)

@@ -255,7 +255,7 @@ static void try_trigger(struct hak_pressure *pressure, struct trigger *t)
 	if (!first || r == -ENOENT || r == -ENODEV || !hak_may_tell(t->account))
 		level = LOG_DEBUG;
 	hak_escape(*t->cgroup ? t->cgroup : "the host", shown, sizeof(shown));
-	hak_log(level, "no memory pressure to be had of %s: %s", shown, strerror(-r));
+	hak_log(level, "cannot watch the memory pressure of %s: %s", shown, strerror(-r));
 }
 
 static struct trigger *find(struct hak_pressure *pressure, const struct trigger *like)

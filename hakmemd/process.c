@@ -143,7 +143,7 @@ void hak_process_remove(struct hak_process *p)
 	struct hak_manager *m = p->manager;
 	struct hak_process **at = &m->bucket[place_of(p->id.pid)];
 
-	hak_log(LOG_DEBUG, "process %d is gone", (int)p->id.pid);
+	hak_log(LOG_DEBUG, "process %d has ended", (int)p->id.pid);
 	if (m->at == p)
 		m->at = p->next;
 	TELL(m, removed, p);

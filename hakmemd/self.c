@@ -87,13 +87,13 @@ int hak_self_take(const char *folder)
 	if (r == -EBUSY) {
 		hak_lock_holder(fd, 0, holder, sizeof(holder));
 		hak_log(LOG_ERR,
-			"another hakmemd is at work, %s: it has locked %s. One more can "
-			"try policies out with --only=GLOB",
+			"another hakmemd is running, %s: it has locked %s. A second one "
+			"can try policies with --only=GLOB",
 			holder, path);
 	} else {
 		hak_log(LOG_WARNING,
 			"cannot lock %s (%s): no metrics are served, and another "
-			"hakmemd may be at work as well",
+			"hakmemd may be running as well",
 			path,
 			r == -ENOTUNIQ ? "other users can write its folder"
 			: r == -EINVAL ? "it is no regular file"
@@ -119,7 +119,7 @@ void hak_self_set_limits(void)
 		hak_log(LOG_WARNING, "cannot raise the limit on open files: %s", strerror(errno));
 }
 
-/* -- pressure on ourselves --------------------------------------------------------------------- */
+/* -- memory pressure --------------------------------------------------------------------------- */
 static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	char buf[256];

@@ -57,7 +57,7 @@ static void write_text(FILE *to, void *arg)
 	}
 }
 
-/* -- taking up --------------------------------------------------------------------------------- */
+/* -- loading ----------------------------------------------------------------------------------- */
 static void take_policy(struct hak_manager *m, char *name)
 {
 	char shown[4 * HAK_PATH_BYTES];
@@ -69,8 +69,8 @@ static void take_policy(struct hak_manager *m, char *name)
 		if (strcmp(m->policies->policy[i]->name, name) == 0)
 			return;
 	hak_escape(name, shown, sizeof(shown));
-	hak_log(LOG_NOTICE, "policy %s went while no hakmemd ran; what it set is taken back",
-		shown);
+	hak_log(LOG_NOTICE,
+		"policy %s was removed while hakmemd did not run; its values are withdrawn", shown);
 }
 
 static void take_text(struct hak_manager *m, char *text)

@@ -143,7 +143,7 @@ static int tell(struct hak_store *store, int r)
 {
 	if (r < 0 && !store->failed)
 		hak_log(LOG_WARNING,
-			"what was known before is what would survive a restart: "
+			"a restart would restore the previous state: "
 			"cannot store more: %s",
 			strerror(-r));
 	store->failed = r < 0;

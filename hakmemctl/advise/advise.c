@@ -61,7 +61,7 @@ static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 	if (q->apply && argc - optind != 3)
 		return ctl_usage(ctl, "apply takes an ID and a TARGET");
 	if (!q->apply && argc - optind != 1)
-		return ctl_usage(ctl, "it takes one TARGET, or apply with an ID and a TARGET");
+		return ctl_usage(ctl, "expects one TARGET, or apply with an ID and a TARGET");
 	if (!q->apply && (t->for_ns || t->keep || t->force))
 		return ctl_usage(ctl, "--for, --keep and --force belong to apply");
 	if (t->for_ns && t->keep)
@@ -228,7 +228,7 @@ static int answer(struct ctl *ctl, struct watches *all, int traced, const char *
 			continue;
 		}
 		ctl_complain("hakmemctl: process %d: %s\n", (int)w->seg->pid,
-			     w->error == -ESRCH ? "it ended meanwhile" : strerror(-w->error));
+			     w->error == -ESRCH ? "the process has ended" : strerror(-w->error));
 		r = ctl_exit_code(w->error);
 	}
 	if (ctl->json != HAK_JSON_OFF) {

@@ -100,7 +100,7 @@ void advice_id(const struct advice_rule *rule, const char *subject, char ret[ADV
 
 const struct hak_tunable_row *advice_tunable(const struct advice_rule *rule); /* NULL: a purge */
 
-/* -- advise_measure.c -------------------------------------------------------------------------- */
+/* -- measure.c --------------------------------------------------------------------------------- */
 struct advice_watch {
 	struct hak_segment *seg;      /* owned */
 	char subject[HAK_PATH_BYTES]; /* the unit, or the command */
@@ -127,7 +127,7 @@ void advice_catch_signals(void);
 
 struct json_object *advice_figures_json(const struct advice_figures *f);
 
-/* -- advise_apply.c ---------------------------------------------------------------------------- */
+/* -- apply.c ----------------------------------------------------------------------------------- */
 struct advice_trial {
 	const char *id;
 	uint64_t span_ns, for_ns; /* for_ns 0: only during the measurement */
@@ -135,7 +135,7 @@ struct advice_trial {
 };
 int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_trial *trial);
 
-/* -- advise_trace.c, untraced.c ---------------------------------------------------------------- */
+/* -- tracing.c, ../nobpf.c --------------------------------------------------------------------- */
 struct hak_session;
 /* Returns 0, or -errno with a sentence. */
 int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEXT]);

@@ -118,7 +118,7 @@ static bool helped(struct apply *a)
 	double before = a->rule->figure(&a->first), after = a->rule->figure(&a->second);
 
 	if (isnan(before) || isnan(after)) {
-		result_is(a, "unknown", "the process did nothing of the kind meanwhile");
+		result_is(a, "unknown", "the process did no work of this kind");
 		return false;
 	}
 	if (after > HELPED * before) {
@@ -146,7 +146,7 @@ static int measure(struct apply *a, struct advice_figures *ret)
 static void decide(struct apply *a)
 {
 	if (!still_ours(a)) {
-		result_is(a, "overridden", "the value was changed by another, or ended, meanwhile");
+		result_is(a, "overridden", "another controller changed the value, or it ended");
 		return;
 	}
 	if (!helped(a)) {
@@ -334,7 +334,7 @@ static void print(const struct apply *a)
 static int failed(const struct apply *a, int r)
 {
 	const char *why = r == -EINTR	? "interrupted; nothing is left of it"
-			  : r == -ESRCH ? "it ended meanwhile"
+			  : r == -ESRCH ? "the process has ended"
 					: strerror(-r);
 
 	ctl_complain("hakmemctl: process %d: %s\n", (int)a->w->seg->pid, why);

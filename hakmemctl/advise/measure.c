@@ -46,7 +46,7 @@ int advice_pause(uint64_t ns)
 	return interrupted ? -EINTR : 0;
 }
 
-/* -- what the kernel counts -------------------------------------------------------------------- */
+/* -- figures of the kernel --------------------------------------------------------------------- */
 static uint64_t cpu_ns(const struct hak_segment *seg)
 {
 	struct timespec t;

@@ -12,7 +12,7 @@
 #include "control/abi/schema.h"
 #include "hakmemctl/advise/advise.h"
 
-/* -- when a rule speaks ------------------------------------------------------------------------ */
+/* -- conditions of rules ----------------------------------------------------------------------- */
 /* A cost below this part of the process's time is not worth a setting. */
 #define COST_LEAST 0.01
 /* Fewer events than this may be due to a start or to a configuration that was read again. */
@@ -95,7 +95,7 @@ static bool doubled(const struct advice_figures *f, uint16_t id, uint64_t *ret)
 	return true;
 }
 
-/* -- the ring: whales that had been there, and were not kept ----------------------------------- */
+/* -- the region cache is too small ------------------------------------------------------------- */
 static double misses(const struct advice_figures *f)
 {
 	return ratio(f->whale_misses, f->whale_allocs);
@@ -303,7 +303,7 @@ static bool cache_bytes(const struct advice_figures *f, struct advice *ret)
 	return true;
 }
 
-/* -- calls that could be fewer ----------------------------------------------------------------- */
+/* -- too many calls ---------------------------------------------------------------------------- */
 static double calls_per_region(const struct advice_figures *f)
 {
 	return ratio(f->madvise_calls, f->evictions);
@@ -348,7 +348,7 @@ static bool retain(const struct advice_figures *f, struct advice *ret)
 		return false;
 	ret->cpu = -of_one_processor(f, churn * f->prices.map_ns);
 	ret->cpu_how = "an mmap and a munmap for each, at this machine's price";
-	ret->rss_how = "none: the pages of empty extents are given back all the same";
+	ret->rss_how = "none: the pages of empty extents are given back anyway";
 	snprintf(ret->why, sizeof(ret->why),
 		 "%" PRIu64 " extents of 2 MiB were mapped and %" PRIu64 " unmapped again",
 		 f->extent_maps, f->extent_unmaps);

@@ -94,7 +94,7 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 	if (q->shape != REPORT && ctl->json != HAK_JSON_OFF)
 		return ctl_usage(ctl, "--json goes with neither --folded nor --svg");
 	if (optind + 1 != argc)
-		return ctl_usage(ctl, "it takes one TARGET");
+		return ctl_usage(ctl, "expects one TARGET");
 	if (q->shape == REPORT && q->output && ctl->json == HAK_JSON_OFF)
 		q->shape = PPROF;
 	if (q->output && strcmp(q->output, "-") == 0)
@@ -176,8 +176,8 @@ static void sampling_off(const struct hak_segment *seg, const struct hak_change 
 	now = &tune.slot[on->index].admin;
 	if (!now->set || now->value != on->value || now->deadline_ns != on->deadline_ns)
 		ctl_complain(
-			"hakmemctl: process %d: %s was changed by another meanwhile, and is left "
-			"as it is; the profile may not be whole\n",
+			"hakmemctl: process %d: another controller has changed %s, which is left "
+			"as it is; the profile may be incomplete\n",
 			(int)seg->pid, tunable);
 	else if (write_layer(seg, before, &generation) == 0)
 		hak_tune_wait(seg, generation, APPLY_NS);
@@ -200,8 +200,8 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	int r = hak_symbols_open(p->pid, &p->symbols);
 
 	if (r < 0) {
-		ctl_complain("hakmemctl: process %d: its files cannot be looked at: %s\n",
-			     (int)p->pid, strerror(-r));
+		ctl_complain("hakmemctl: process %d: its files cannot be read: %s\n", (int)p->pid,
+			     strerror(-r));
 		return ctl_exit_code(r);
 	}
 	r = hak_sampler_open(p->pid, p->library, profile_take, p, &sampler, why);
@@ -233,7 +233,7 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	}
 	hak_sampler_close(sampler);
 	if (r == 0 && p->failed)
-		ctl_complain("hakmemctl: out of memory: the profile is not whole\n");
+		ctl_complain("hakmemctl: out of memory: the profile is incomplete\n");
 	return r < 0 ? ctl_exit_code(r) : p->failed ? CTL_FAILED : CTL_OK;
 }
 
@@ -291,16 +291,16 @@ static void tell_left_out(const struct profile *p)
 	unsigned files = hak_symbols_left_out(p->symbols);
 
 	if (p->left_out)
-		ctl_complain("hakmemctl: process %d has more stacks than are kept: %" PRIu64
-			     " samples are without theirs\n",
+		ctl_complain("hakmemctl: process %d has too many stacks: %" PRIu64
+			     " samples have none\n",
 			     (int)p->pid, p->left_out);
 	if (p->places && p->places->unnamed)
-		ctl_complain("hakmemctl: process %d: names took too long: %zu addresses are "
-			     "without\n",
+		ctl_complain("hakmemctl: process %d: resolving names took too long: %zu addresses "
+			     "have none\n",
 			     (int)p->pid, p->places->unnamed);
 	if (files)
 		ctl_complain("hakmemctl: process %d maps too many removed files: %u were not "
-			     "looked for\n",
+			     "read\n",
 			     (int)p->pid, files);
 }
 

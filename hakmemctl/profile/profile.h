@@ -73,7 +73,7 @@ struct profile {
 	bool failed; /* out of memory: the sums are incomplete */
 };
 
-/* -- profile_stacks.c -------------------------------------------------------------------------- */
+/* -- stacks.c ---------------------------------------------------------------------------------- */
 /* Takes a sample of hak_sampler_open(); `arg` is the profile. */
 void profile_take(const struct hak_site_event *e, void *arg);
 /* Called when sampling has ended. Determines the blocks in use and the sums, and sorts stacks by
@@ -86,7 +86,7 @@ size_t profile_place(const struct profile *p, uint64_t address);
 void profile_plain_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 void profile_name(const struct profile *p, uint64_t address, char *out, size_t bytes);
 
-/* -- the ways to show it: 0 or -errno ---------------------------------------------------------- */
+/* -- output: 0 or -errno ----------------------------------------------------------------------- */
 int profile_write_pprof(const struct profile *p, FILE *to);
 int profile_write_folded(const struct profile *p, FILE *to);
 int profile_write_svg(const struct profile *p, FILE *to);

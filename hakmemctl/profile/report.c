@@ -86,7 +86,7 @@ struct json_object *profile_document(const struct profile *p)
 	return o;
 }
 
-/* -- people ------------------------------------------------------------------------------------ */
+/* -- text -------------------------------------------------------------------------------------- */
 static void print_sum(const struct profile *p, FILE *to, const char *head, enum profile_what what)
 {
 	char bytes[HAK_VALUE_TEXT], error[HAK_VALUE_TEXT];
@@ -127,11 +127,12 @@ void profile_report(const struct profile *p, FILE *to)
 		fprintf(to, "Not in these figures: %" PRIu64 " samples that came too fast\n",
 			(uint64_t)p->totals.lost);
 	if (p->totals.unfollowed)
-		fprintf(to, "In use is too little: %" PRIu64 " samples were too many to follow\n",
+		fprintf(to, "In use is too low: %" PRIu64 " samples were too many to follow\n",
 			(uint64_t)p->totals.unfollowed);
 	if (p->left_out)
 		fprintf(to,
-			"Without their stacks: %" PRIu64 " samples, of more stacks than are kept\n",
+			"Without their stacks: %" PRIu64
+			" samples, because there were too many stacks\n",
 			p->left_out);
 	if (p->sums[p->what].bytes <= 0)
 		return;

@@ -163,7 +163,7 @@ static char *drop_in_text(const char *library, const char *old)
 	return text;
 }
 
-/* -- which library ----------------------------------------------------------------------------- */
+/* -- the library ------------------------------------------------------------------------------- */
 /*
  * The path of the library that stays the same when the next version is installed. In the root
  * folder of another system, the library has the path for which this hakmemctl was built.
@@ -408,7 +408,7 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 			r = root_option(ctl, cmd);
 	}
 	if (r == CTL_OK && optind == argc)
-		r = ctl_usage(ctl, "it takes names of services");
+		r = ctl_usage(ctl, "expects names of services");
 	return r;
 }
 

@@ -115,8 +115,8 @@ static void check_privileges(const struct ctl_unit *unit, int fd, const char *sh
 	if (!root && fgetxattr(fd, "security.capability", NULL, 0) > 0)
 		refuse(v,
 		       "%.200s has file capabilities: the dynamic linker ignores LD_PRELOAD in "
-		       "it; AmbientCapabilities= and NoNewPrivileges=yes in the unit do the same "
-		       "without",
+		       "it; AmbientCapabilities= and NoNewPrivileges=yes in the unit can replace "
+		       "them",
 		       shown);
 }
 
@@ -126,9 +126,7 @@ static void check_elf(const struct ctl_executable *e, const struct ctl_executabl
 	if (!e->elf64 || e->machine != library->machine)
 		refuse(v, "%.200s is of another architecture than the library", shown);
 	else if (!e->dynamic)
-		refuse(v,
-		       "%.200s is linked statically: there is no dynamic linker to heed "
-		       "LD_PRELOAD",
+		refuse(v, "%.200s is linked statically, so no dynamic linker reads LD_PRELOAD",
 		       shown);
 	else if (strstr(e->interpreter, "musl"))
 		refuse(v, "%.200s is linked with musl (%.80s), hakmem is for glibc", shown,
@@ -175,7 +173,7 @@ static bool watches_others(int root, int fd, struct ctl_verdict *v)
 
 	if (strcmp(base, "hakmemd") != 0 && strcmp(base, "hakmem-exporter") != 0)
 		return false;
-	refuse(v, "%s never runs on hakmem: it watches those that do", base);
+	refuse(v, "%s must not run on hakmem, because it manages processes that do", base);
 	return true;
 }
 
@@ -192,7 +190,7 @@ static int check_opened(const struct ctl_unit *unit, int root, int fd, const cha
 		return 0;
 	}
 	if (r < 0) {
-		note(v, "%.200s was not looked at: %.60s", shown, strerror(-r));
+		note(v, "%.200s was not read: %.60s", shown, strerror(-r));
 		return 0;
 	}
 	if (watches_others(root, fd, v))
@@ -235,7 +233,7 @@ static void check_programs(const struct ctl_unit *unit, int root,
 		char *program = program_of(s->value);
 
 		if (!program || !*program || strchr(program, '%'))
-			note(v, "ExecStart=%.100s was not looked at", s->value);
+			note(v, "ExecStart=%.100s was not read", s->value);
 		else
 			check_program(unit, root, program, library, v);
 		free(program);
@@ -256,8 +254,8 @@ static bool assigns_preload(const char *text)
 	return false;
 }
 
-/* glob() asks the functions below, which it gives nothing but a path; how much it may ask is
- * bounded, for the folders may be another's. */
+/* For the functions below, to which glob() passes nothing but a path. Their number of calls is
+ * limited, because the folders may be hostile. */
 static int glob_root;
 static unsigned glob_entries;
 static size_t bytes_left;
@@ -281,16 +279,16 @@ static void check_one_file(const struct ctl_unit *unit, const char *path, const 
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {
-		note(v, "%.150s cannot be read (%.60s): an LD_PRELOAD there would win", path,
-		     r == -EINVAL ? "it is no regular text file" : strerror(-r));
+		note(v, "%.150s cannot be read (%.60s): an LD_PRELOAD there would take precedence",
+		     path, r == -EINVAL ? "it is no regular text file" : strerror(-r));
 		spend(HAK_CONF_MAX_BYTES);
 		return;
 	}
 	spend(bytes);
 	if (assigns_preload(text))
 		refuse(v,
-		       "%.200s (EnvironmentFile=) sets LD_PRELOAD, which wins over what a "
-		       "drop-in says: add the library there",
+		       "%.200s (EnvironmentFile=) sets LD_PRELOAD, which takes precedence over a "
+		       "drop-in: add the library there",
 		       name);
 	free(text);
 }
@@ -351,7 +349,9 @@ static void check_environment_file(const struct ctl_unit *unit, const char *valu
 	};
 
 	if (strchr(name, '%')) {
-		note(v, "EnvironmentFile=%.150s was not looked at: an LD_PRELOAD there would win",
+		note(v,
+		     "EnvironmentFile=%.150s was not read: an LD_PRELOAD there would take "
+		     "precedence",
 		     name);
 		return;
 	}
@@ -378,7 +378,7 @@ static void check_environment_files(const struct ctl_unit *unit, struct ctl_verd
 			continue;
 		note(v,
 		     "EnvironmentFile=%.100s and those after it were not looked at as a whole: "
-		     "there are too many files; an LD_PRELOAD there would win",
+		     "there are too many files; an LD_PRELOAD there would take precedence",
 		     s->value);
 		return;
 	}
@@ -414,8 +414,8 @@ static void check_environment(const struct ctl_unit *unit, struct ctl_verdict *v
 	if (s && strcmp(s->name, "Environment") == 0 && strcmp(s->path, unit->fragment) != 0 &&
 	    strcmp(strrchr(s->path, '/') + 1, CTL_DROP_IN) > 0)
 		refuse(v,
-		       "%.200s sets LD_PRELOAD after " CTL_DROP_IN ", and so wins: add the "
-		       "library there",
+		       "%.200s sets LD_PRELOAD after " CTL_DROP_IN " and takes precedence: add "
+		       "the library there",
 		       s->path);
 	free(value);
 }
@@ -542,7 +542,7 @@ static void check_library(const struct ctl_unit *unit, int root, const char *lib
 		check_readable(root, library, v);
 }
 
-/* -- what only the running system knows -------------------------------------------------------- */
+/* -- the running system ------------------------------------------------------------------------ */
 static void check_security_modules(const struct ctl_unit *unit, struct ctl_verdict *v)
 {
 	const char *profile = ctl_unit_last(unit, "AppArmorProfile");
@@ -552,11 +552,11 @@ static void check_security_modules(const struct ctl_unit *unit, struct ctl_verdi
 	if (profile)
 		note(v,
 		     "AppArmorProfile=%.60s has to allow the library to be mapped, and may "
-		     "scrub LD_PRELOAD; hakmemctl status shows what came of it",
+		     "remove LD_PRELOAD; hakmemctl status shows the result",
 		     profile);
 	f = unit->root != HAK_OWN_ROOT ? NULL : fopen("/sys/fs/selinux/enforce", "re");
 	if (f && fread(&enforcing, 1, 1, f) == 1 && enforcing == '1')
-		note(v, "SELinux may scrub LD_PRELOAD; hakmemctl status shows what came of it");
+		note(v, "SELinux may remove LD_PRELOAD; hakmemctl status shows the result");
 	if (f)
 		fclose(f);
 }
@@ -601,7 +601,7 @@ void ctl_preloadable(const struct ctl_unit *unit, const char *library, struct ct
 		return;
 	}
 	if (strcmp(unit->name, "hakmemd.service") == 0)
-		refuse(ret, "hakmemd never runs on hakmem: it watches those that do");
+		refuse(ret, "hakmemd must not run on hakmem, because it manages processes that do");
 	if (!open_unit_root(unit, &root, ret))
 		return;
 	check_environment(unit, ret);

@@ -147,15 +147,15 @@ static void judge_without(const struct status *s, int procfd, int error, const c
 	} else if (mapped) {
 		j->on = 1;
 		j->restart = !s->on;
-		snprintf(j->note, sizeof(j->note), "it can be neither seen nor changed: %.200s",
+		snprintf(j->note, sizeof(j->note), "it can be neither read nor changed: %.200s",
 			 why);
 	} else if (s->on && older_than(procfd, &s->since)) {
 		j->restart = true;
-		snprintf(j->note, sizeof(j->note), "it started before");
+		snprintf(j->note, sizeof(j->note), "it started before the service was enabled");
 	} else if (s->on) {
 		snprintf(j->note, sizeof(j->note),
-			 "it started after, without the library: was "
-			 "systemd reloaded, does it clear its environment?");
+			 "it started later, without the library: systemd was not "
+			 "reloaded, or the process clears its environment");
 	}
 }
 
@@ -282,7 +282,7 @@ int verb_status(struct ctl *ctl, int argc, char **argv)
 	if (option == -2)
 		return ctl->failure;
 	if (optind == argc)
-		return ctl_usage(ctl, "it takes names of services");
+		return ctl_usage(ctl, "expects names of services");
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
 	if (root == HAK_OWN_ROOT && ctl_check_proc() != CTL_OK)

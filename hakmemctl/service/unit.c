@@ -214,7 +214,7 @@ static void on_bad(const char *path, unsigned line, const char *section, const c
 static int cannot_read(const char *path, int error, char why[HAK_WHY_TEXT])
 {
 	const char *text = error == -EFBIG    ? "it is too large"
-			   : error == -E2BIG  ? "with it there are more settings than are taken"
+			   : error == -E2BIG  ? "with this file the unit has too many settings"
 			   : error == -EINVAL ? "it is no regular text file"
 					      : strerror(-error);
 

@@ -425,7 +425,7 @@ static void sites_json(struct json_object *o, const struct figures *f)
 	free(p.place);
 }
 
-/* -- what the figures lack --------------------------------------------------------------------- */
+/* -- missing figures --------------------------------------------------------------------------- */
 static void missing_json(struct json_object *rows, const char *what, const char *why)
 {
 	struct json_object *row = json_object_new_object();

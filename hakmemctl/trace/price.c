@@ -72,7 +72,7 @@ static void price_pages(struct ctl_prices *prices)
 	prices->clear_block_ns = median(clear);
 }
 
-/* -- shootdowns: what a thread that only looks at the clock misses of the time ----------------- */
+/* -- shootdowns: the time that a thread which reads the clock misses --------------------------- */
 struct victim {
 	_Atomic int running, stop;
 	uint64_t gaps_ns;

@@ -176,13 +176,13 @@ static void print_summary(const struct report *r)
 	if (k)
 		fprintf(r->to,
 			"Kept          %8" PRIu64 "  of %" PRIu64
-			" blocks of 1 MiB and more came from hakmem's ring, without a call: "
+			" blocks of 1 MiB and more came from the region cache, without a call: "
 			"%d %%\n",
 			number(k, "hits"), number(k, "hits") + number(k, "misses"),
 			percent(real(k, "ratio")));
 	if (least)
 		fputs("A page that MADV_FREE gave back and that is used again before the kernel "
-		      "takes it\nmakes no fault: such reuse is not seen.\n",
+		      "takes it\ncauses no fault, so such reuse is not counted.\n",
 		      r->to);
 }
 
@@ -361,8 +361,8 @@ static void print_doubts(const struct report *r)
 		number(lost, "events"), number(lost, "threads"), number(lost, "sites"),
 		number(lost, "processes"), bytes(number(lost, "unfollowed_bytes")));
 	if (json_object_get_boolean(member(r->o, "all_calls_taxed")))
-		fputs("System calls were watched where all pass, which slows each of the machine a "
-		      "little:\ntracefs cannot be reached.\n",
+		fputs("All system calls of the machine were slowed down a little, because tracefs "
+		      "cannot be\naccessed.\n",
 		      r->to);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *m = json_object_array_get_idx(rows, i);

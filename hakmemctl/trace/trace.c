@@ -76,14 +76,14 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 	if (optind < argc && strcmp(argv[optind - 1], "--") == 0)
 		q->command = argv + optind;
 	else if (optind + 1 != argc)
-		return ctl_usage(ctl, "it takes one TARGET, or -- and a COMMAND");
+		return ctl_usage(ctl, "expects one TARGET, or -- and a COMMAND");
 	t->target = argv[optind];
 	if (!q->command && !q->ns)
 		q->ns = 10000000000;
 	return 0;
 }
 
-/* -- whom -------------------------------------------------------------------------------------- */
+/* -- targets ----------------------------------------------------------------------------------- */
 /* Opens the folder of a v2 cgroup; -errno with a sentence. */
 static int open_cgroup(const char *path, char why[HAK_WHY_TEXT])
 {

@@ -75,7 +75,7 @@ struct trace {
 	pid_t command;	    /* 0: none, or it has ended */
 };
 
-/* -- trace_watch.c ----------------------------------------------------------------------------- */
+/* -- watch.c ----------------------------------------------------------------------------------- */
 /* Adds a process at the start of the trace, or one that an event reports later. Returns 0 or
  * -errno. */
 int trace_add(struct trace *t, pid_t pid, int born, uint64_t owner);
@@ -88,17 +88,17 @@ void trace_free(struct trace *t);
 void trace_note_moment(struct trace *t, bool last);
 const char *trace_call_word(enum hak_call call);
 
-/* -- trace_malloc.c ---------------------------------------------------------------------------- */
+/* -- malloc.c ---------------------------------------------------------------------------------- */
 /* The name of the malloc that a process uses; NULL: unknown. */
 const char *trace_malloc_of(int procfd);
 
-/* -- trace_figures.c --------------------------------------------------------------------------- */
+/* -- figures.c --------------------------------------------------------------------------------- */
 struct json_object *trace_figures(struct trace *t);
 
-/* -- trace_report.c ---------------------------------------------------------------------------- */
+/* -- report.c ---------------------------------------------------------------------------------- */
 void trace_report(FILE *to, struct ctl *ctl, struct json_object *document);
 
-/* -- trace_map.c ------------------------------------------------------------------------------- */
+/* -- map.c ------------------------------------------------------------------------------------- */
 /* Draws the address space with most activity. Returns 0 or -errno. */
 int trace_map(struct trace *t, FILE *to);
 

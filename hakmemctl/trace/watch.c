@@ -37,7 +37,7 @@ const char *trace_call_word(enum hak_call call)
 	return (unsigned)call < HAK_CALLS ? call_words[call] : "?";
 }
 
-/* -- who it is --------------------------------------------------------------------------------- */
+/* -- identity ---------------------------------------------------------------------------------- */
 static int open_proc(pid_t pid)
 {
 	char path[32];

@@ -273,7 +273,7 @@ static int run_on(struct document *d, const char *text, bool json, const char *w
 	EXPECT(code >= 0 && code <= 1, "%s, %s: exit %d: %.300s", d->verb[0], what, code, said[1]);
 	EXPECT(is_clean(said[0]) && is_clean(said[1]), "%s, %s: prints raw text: %.300s %.300s",
 	       d->verb[0], what, said[0], said[1]);
-	EXPECT(code != 1 || strstr(said[1], "makes no sense: "), "%s, %s: failed with: %.300s",
+	EXPECT(code != 1 || strstr(said[1], "invalid answer: "), "%s, %s: failed with: %.300s",
 	       d->verb[0], what, said[1]);
 	return code;
 }
@@ -556,11 +556,11 @@ static void nonsense(struct document *d)
 	memset(large, ' ', (HAK_DOCUMENT_BYTES) + 1);
 	large[(HAK_DOCUMENT_BYTES) + 1] = '\0';
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		EXPECT(complains(d, run_on(d, texts[i], i % 2, texts[i]), "makes no sense: "),
+		EXPECT(complains(d, run_on(d, texts[i], i % 2, texts[i]), "invalid answer: "),
 		       "%s: believed %s", d->verb[0], texts[i]);
-	EXPECT(complains(d, run_on(d, deep, false, "deep"), "makes no sense: "),
+	EXPECT(complains(d, run_on(d, deep, false, "deep"), "invalid answer: "),
 	       "%s: believed depth", d->verb[0]);
-	EXPECT(complains(d, run_on(d, large, false, "large"), "makes no sense: "),
+	EXPECT(complains(d, run_on(d, large, false, "large"), "invalid answer: "),
 	       "%s: believed blanks", d->verb[0]);
 	free(large);
 	large = many_values();
@@ -628,11 +628,11 @@ static void lists_with_lies(void)
 {
 	begin();
 	listed_twice = true;
-	EXPECT(run(&documents[1], false) == 1 && strstr(said[1], "makes no sense"), "twice: %s",
+	EXPECT(run(&documents[1], false) == 1 && strstr(said[1], "invalid answer"), "twice: %s",
 	       said[1]);
 	listed_twice = false;
 	listed_pid = 0;
-	EXPECT(run(&documents[1], false) == 1 && strstr(said[1], "makes no sense"), "pid 0: %s",
+	EXPECT(run(&documents[1], false) == 1 && strstr(said[1], "invalid answer"), "pid 0: %s",
 	       said[1]);
 }
 

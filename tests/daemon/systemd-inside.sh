@@ -72,7 +72,7 @@ echo "systemd-analyze security: $exposure"
 
 # --- it is the only one, but for those that try things out -------------------------------------
 said=$(hakmemd 2>&1)
-[ $? = 2 ] && [[ $said == *"hakmemd is at work, process $(main_pid hakmemd) "* ]] ||
+[ $? = 2 ] && [[ $said == *"hakmemd is running, process $(main_pid hakmemd) "* ]] ||
 	fail "a second hakmemd: $said"
 systemd-run -q --unit=trial -p Type=notify "$(command -v hakmemd)" --only=no-such-command ||
 	fail "--only beside it does not start: $(journalctl -u trial --no-pager)"
