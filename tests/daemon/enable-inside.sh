@@ -199,7 +199,7 @@ wait_for 30 forged || fail "the entry is not there"
 hakmemctl history | grep feedfeedfeed | grep -q '65533 (unverified)' ||
 	fail "believes a stranger to be root"
 hakmemctl undo feedfeedfeed >/hk/undo && fail "undid what a stranger made up"
-grep -q "neither root's nor" /hk/undo || fail "$(cat /hk/undo)"
+grep -q "neither by root nor" /hk/undo || fail "$(cat /hk/undo)"
 is "not touched" "$(value whale.ring_slots)" 40
 # Nor do they take the place of an entry of root's that says the same, nor are they completed.
 # The last of those is hakmemd's on a change of the stranger's, which no command wrote about.
