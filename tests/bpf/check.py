@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # usage: check.py BOOK TRACE.json
-# Compares what a program wrote of itself (tests/bpf/actor.c) with what a trace of it says. Prints
-# each line that does not hold; exit code 1 if there is one.
+# Compares a program's book (tests/bpf/actor.c) with a trace of the program. Prints each line that
+# does not hold; exit code 1 if there is one.
 import json
 import operator
 import sys
@@ -53,7 +53,7 @@ for line in book:
     if words[0] == 'ready':
         continue
     if words[:2] == ['distance', 'from']:
-        # Slots are powers of two: the one in which the shortest lies is the lowest there may be.
+        # Slots are powers of two: the slot of the shortest time is the lowest one allowed.
         slots = member('refilled/distance_ns')
         expect(line, min(s['to'] for s in slots), '>=', int(words[2]))
     elif words[:2] == ['distance', 'to']:
@@ -75,13 +75,13 @@ for line in book:
         path, op, want = line.rsplit(' ', 2)
         expect(path, member(path), op, value(want))
 
-# What holds of every trace.
+# Checks that hold for every trace.
 given = sum(c['given_bytes'] for c in trace['calls'])
 expect('sum of given_bytes', given, '=', trace['given_back']['bytes'])
 expect('sum of the sizes', sum(s['count'] for s in trace['given_back']['sizes']), '=',
        trace['given_back']['calls'])
 refilled = trace['refilled']
-# A part is no more than the whole; where the whole is not known there is none.
+# A part is no more than the whole; if the whole is unknown there is no part.
 if trace['given_back']['freed_bytes'] is not None:
     back = trace['given_back']['freed_bytes'] + trace['given_back']['lazy_bytes']
     expect('ratio of memory', refilled['ratio_of_memory'] is None, '=',

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # For tests of hakmemctl trace. Read after tests/lib.sh.
 
-# Seconds until something is given up; where processors are emulated, everything takes longer.
+# Seconds until a wait is given up. Where processors are emulated, everything takes longer.
 patience=$((30 * ${HAK_WATCHDOG_FACTOR:-4}))
 
 need_bpf()
@@ -10,7 +10,7 @@ need_bpf()
 	need_root
 	need python3
 	[ -r /sys/kernel/btf/vmlinux ] || skip "this kernel does not describe its types (BTF)"
-	# Where programs cannot be loaded at all, hakmemctl says why.
+	# Where programs cannot be loaded at all, hakmemctl prints the reason.
 	"$HAKMEMCTL" trace --seconds=1ms -- true >"$HAK_TMP/probe" 2>&1
 	case $? in
 	0) ;;
@@ -19,7 +19,7 @@ need_bpf()
 	esac
 }
 
-# tracing PID: true once this hakmemctl waits for events, which it does not before all runs.
+# tracing PID: true once this hakmemctl waits for events, which it does only when all programs run.
 tracing()
 {
 	local nr
@@ -28,8 +28,8 @@ tracing()
 	[[ $nr == 232 || $nr == 281 || $nr == 22 ]]
 }
 
-# perform ACT [OPTION]...: traces tests/bpf/actor at it; its book in $HAK_TMP/book, the document in
-# $HAK_TMP/trace. Its exit code in $status.
+# perform ACT [OPTION]...: traces tests/bpf/actor at that act. The book is in $HAK_TMP/book, the
+# document in $HAK_TMP/trace, the exit code in $status.
 perform()
 {
 	local act=$1 in=$HAK_TMP/in out=$HAK_TMP/book actor trace go

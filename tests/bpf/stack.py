@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # usage: stack.py OBJECT...
-# The stack that programs of BPF objects need with all that they call, as kernels count it: of each
-# function the deepest byte below r10 that it touches, in parts of 32 bytes, one at least. More than
-# 512 are refused; newer kernels, which count in parts of 16, would not notice.
+# The stack that programs of BPF objects need with all functions that they call, as kernels count
+# it: for each function the deepest byte below r10 that it touches, in parts of 32 bytes, one at
+# least. Kernels refuse more than 512; newer kernels, which count in parts of 16, would not notice.
 import struct
 import sys
 

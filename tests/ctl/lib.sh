@@ -48,7 +48,7 @@ ctl()
 	"$HAKMEMCTL" --no-pager "$@"
 }
 
-# expect STATUS COMMAND...: the output in $out, complaints in $err.
+# expect STATUS COMMAND...: output in $out, errors in $err.
 expect()
 {
 	local want=$1 got=0
@@ -58,8 +58,8 @@ expect()
 	[ $got = "$want" ] || fail "exit code $got, not $want: $* -- $out $err"
 }
 
-# json PATH...: of $out, by paths such as processes/0/counters/whale.hits, joined by /. Also proves
-# that it is JSON.
+# json PATH...: reads $out, by paths such as processes/0/counters/whale.hits, joined by /. Also
+# proves that it is JSON.
 json()
 {
 	python3 -c '
@@ -78,7 +78,7 @@ is()
 	[ "$2" = "$3" ] || fail "$1: $2, not $3"
 }
 
-# python SCRIPT: a check of the document $out, with the words `doc` and `pid`.
+# python SCRIPT: checks the document $out, with the names `doc` and `pid`.
 python()
 {
 	python3 -c "import json, os, sys
