@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # usage: tests/demo.sh BUILD-FOLDER
-# A redis-server, as the distribution built it, is started on hakmem, watched from outside, and
-# steered while it runs: without the ring of kept whales the kernel has to make every page of them
-# anew, which shows in its own count of page faults. Printed are the commands and what they say,
-# nothing else. Needs neither root nor systemd; exits 1 where the tunable had no effect.
+# Starts a redis-server, as the distribution built it, on hakmem, watches it from outside, and
+# changes it while it runs. Without kept regions the kernel has to make every page of each whale
+# anew, which shows in its own count of page faults. Prints the commands and their output, nothing
+# else. Needs neither root nor systemd; exits 1 where the tunable had no effect.
 set -u
 build=$(cd "$1" && pwd) || exit 1
 dir=$(mktemp -d "${TMPDIR:-/tmp}/hakmem-demo.XXXXXX") || exit 1
@@ -20,8 +20,8 @@ trap 'exit 143' INT TERM HUP
 cd "$dir" || exit 1
 PATH=$build/hakmemctl:$PATH
 
-# Debian's redis-tools holds the server, too, under the name of a part of it; package redis-server
-# only adds the link, and a service that would be started.
+# Debian's redis-tools contains the server, too, under the name of another program; package
+# redis-server only adds the link, and a service that would be started.
 if ! command -v redis-server >/dev/null; then
 	program=$(command -v redis-check-rdb) || {
 		echo "demo: redis is not installed" >&2
@@ -38,7 +38,7 @@ die()
 	exit 1
 }
 
-# show COMMAND-LINE: as at a prompt.
+# show COMMAND-LINE: prints and runs it, as at a prompt.
 show()
 {
 	printf '\n$ %s\n' "$1"
@@ -55,7 +55,7 @@ memory()
 	awk '/^VmRSS/ { print $2 }' "/proc/$server/status"
 }
 
-# whales: 500 values of 4 MiB come and go. Sets faults to what the kernel had to do for it.
+# whales: 500 values of 4 MiB come and go. Sets faults to the page faults that this took.
 whales()
 {
 	local before
@@ -94,7 +94,7 @@ show "hakmemctl stats $server"
 show "grep VmRSS /proc/$server/status"
 show "hakmemctl purge $server --level=all"
 show "grep VmRSS /proc/$server/status"
-# The rest goes when redis's own thread next frees something.
+# The rest goes when redis's own thread next frees a block.
 show "redis-cli -s sock set key value"
 left=$(memory)
 for ((i = 0; i < 100 && left > 15000; i++)); do
@@ -105,8 +105,8 @@ done
 show "grep VmRSS /proc/$server/status"
 show "redis-cli -s sock shutdown nosave"
 
-# With the ring the first whale alone is new to the kernel, without it each of them. How many faults
-# a whale takes depends on the size of the kernel's pages, so what is compared is the ratio.
+# With kept regions only the first whale is new to the kernel, without them each is. The number of
+# faults for a whale depends on the size of the kernel's pages, so the ratio is compared.
 [ "$without" -ge 500 ] || die "500 whales without the ring took only $without page faults"
 [ $((with * 10)) -lt "$without" ] || die "page faults with the ring $with, without $without"
 [ $((again * 10)) -lt "$without" ] || die "page faults with the ring again $again, without $without"

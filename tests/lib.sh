@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What shell tests share; to be read with . "${srcdir:?}/tests/lib.sh" under tests/run-test. Without
-# that a test ends here, before it makes and removes files under a name that is empty.
+# Functions for shell tests, read with . "${srcdir:?}/tests/lib.sh" under tests/run-test. Otherwise
+# a test ends here, before it makes and removes files under an empty name.
 : "${HAK_TMP:?}"
 
 fail()
@@ -45,7 +45,7 @@ need_root()
 	[ "$(id -u)" = 0 ] || skip "needs root"
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds. The seconds are for giving up only.
+# wait_for SECONDS COMMAND...: waits until it succeeds. The seconds only bound the wait.
 wait_for()
 {
 	local end=$((SECONDS + $1)) tick=.02
@@ -56,7 +56,7 @@ wait_for()
 	done
 }
 
-# values hakmemctl get ...: what it answers, TEXT/ORIGIN, a line each.
+# values hakmemctl get ...: prints its answers, TEXT/ORIGIN, a line each.
 values()
 {
 	"$@" --json=short 2>/dev/null | python3 -c '
@@ -65,8 +65,7 @@ for v in json.load(sys.stdin)["values"]:
     print("%s/%s" % (v["text"], v["origin"]))'
 }
 
-# as_user COMMAND...: as somebody who is not root and owns nothing; as is, where we are not root
-# anyway.
+# as_user COMMAND...: runs as a user without rights who owns nothing; unchanged if this is not root.
 as_user()
 {
 	if [ "$(id -u)" = 0 ]; then
@@ -76,7 +75,7 @@ as_user()
 	fi
 }
 
-# logged COMMAND...: silent, unless it fails, which ends the test.
+# logged COMMAND...: shows the output only if the command fails, which ends the test.
 logged()
 {
 	"$@" >"$HAK_TMP/log" 2>&1 && return
@@ -85,8 +84,8 @@ logged()
 }
 
 # variant NAME ARGUMENT...: configure and make the same sources with these arguments in
-# $HAK_TMP/NAME. CC and CXX reach configure by the environment, so that only what is asked for
-# differs.
+# $HAK_TMP/NAME. configure gets CC and CXX by the environment, so that only the requested options
+# differ.
 variant()
 {
 	local dir=$HAK_TMP/$1
@@ -102,8 +101,8 @@ variant()
 	}
 }
 
-# variant_check DIR TEST...: run these tests of a variant; the harness's own output is shown where
-# one fails. Where all are programs, no others are built.
+# variant_check DIR TEST...: runs these tests of a variant, and shows the harness's output if one
+# fails. If all are programs, no others are built.
 variant_check()
 {
 	local dir=$1
@@ -117,7 +116,7 @@ variant_check()
 }
 
 # cases NAME...: runs the functions of these names as the test's cases, or those that CASE names,
-# each in a shell of its own: what one changes in variables and traps does not reach another. Ends
+# each in a shell of its own, so that changes of variables and traps do not reach another case. Ends
 # the test. A case passes if it returns 0 or calls `exit 0`; fail and skip end it.
 cases()
 {

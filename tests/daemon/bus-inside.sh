@@ -5,7 +5,7 @@
 export PATH
 nobody=(setpriv --reuid="$(id -u nobody)" --regid="$(id -g nobody)" --clear-groups)
 
-# expect STATUS COMMAND...: its words in $out, complaints too.
+# expect STATUS COMMAND...: output in $out, with errors.
 expect()
 {
 	local want=$1 got=0
@@ -43,7 +43,7 @@ runs_hakmem()
 	ctl get "$victim" control.lock >/dev/null 2>&1
 }
 wait_for 20 runs_hakmem || fail "victim.service is not on hakmem: $(ctl get "$victim" 2>&1)"
-# A list is not worth starting a daemon, a process by name is.
+# A list does not start the daemon, a process by name does.
 expect 3 mine list
 active inactive || fail "a mere list started hakmemd"
 expect 4 mine get "$victim"

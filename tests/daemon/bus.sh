@@ -3,7 +3,7 @@
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$HAK_TMP/bus
 caller=$top_builddir/tests/daemon/caller
 
-# bus_up: dbus-daemon, and everybody may do everything there. bus_down ends it.
+# bus_up: starts a dbus-daemon that allows everything to every user. bus_down ends it.
 bus_up()
 {
 	cat >"$HAK_TMP/bus.conf" <<-END
@@ -39,7 +39,8 @@ on_bus()
 		>/dev/null 2>&1
 }
 
-# daemon_begin: hakmemd, whose words go to $HAK_TMP/said. daemon_up: until it is on the bus.
+# daemon_begin: starts hakmemd, whose output goes to $HAK_TMP/said. daemon_up: waits until it is on
+# the bus.
 daemon_begin()
 {
 	"$HAKMEMD" --log-level=debug --only="$me*" --bus="$DBUS_SYSTEM_BUS_ADDRESS" \
@@ -60,7 +61,7 @@ daemon_down()
 	is "exit status of hakmemd" $? 0
 }
 
-# object PID: its path in $object, as soon as hakmemd knows it.
+# object PID: sets $object to its path, as soon as hakmemd knows the process.
 object()
 {
 	object=

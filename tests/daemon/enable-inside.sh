@@ -9,7 +9,7 @@ drop_in=/etc/systemd/system/$unit.d/50-hakmem.conf
 
 main_pid() { systemctl show -P MainPID "$1"; }
 
-# field PATH COMMAND...: of the JSON that it prints.
+# field PATH COMMAND...: prints a field of the command's JSON.
 field()
 {
 	local path=$1
@@ -34,7 +34,7 @@ value() { field values/0/text hakmemctl get "$redis" "$1"; }
 systemctl start $unit || fail "redis-server: $(journalctl -u $unit --no-pager)"
 redis=$(main_pid $unit)
 is "before" "$(state enabled) $(state processes/0/on_hakmem)" "no False"
-# Debian's unit lets be executed only what lies in /usr/lib.
+# Debian's unit lets only files in /usr/lib be executed.
 case $library in
 /usr/lib/*) ;;
 *)
@@ -93,7 +93,7 @@ is "history of a slice" "$? $(grep -c slices /hk/slice)" "2 1"
 hakmemctl disable many@ 'many@a\x2db' >/dev/null || fail "disable many@"
 systemctl stop 'many@*'
 
-# Privileges: what the dynamic linker would ignore is refused, what it heeds is not.
+# Privileges: what the dynamic linker would ignore is refused, what it accepts is not.
 cp /bin/sleep /usr/bin/suid-sleep
 chmod 4755 /usr/bin/suid-sleep
 for more in "User=nobody" $'User=nobody\nNoNewPrivileges=yes' "Nice=1" "DynamicUser=yes" \
@@ -101,7 +101,7 @@ for more in "User=nobody" $'User=nobody\nNoNewPrivileges=yes' "Nice=1" "DynamicU
 	printf '[Service]\nExecStart=/usr/bin/suid-sleep 1000\n%s\n' "$more" \
 		>/etc/systemd/system/suid.service
 	result=$(field units/0/result hakmemctl enable suid 2>/dev/null)
-	# What really happens, if it is done all the same.
+	# Checks what happens if the refusal is overridden.
 	mkdir -p /etc/systemd/system/suid.service.d
 	printf '[Service]\nEnvironment=LD_PRELOAD=%s\n' $HAKMEM_LIB \
 		>/etc/systemd/system/suid.service.d/50-hakmem.conf
@@ -152,13 +152,13 @@ is "undone" "$(value whale.ring_slots)" 30
 hakmemctl undo "$first" --force >/dev/null || fail "undo --force"
 is "undone" "$(value whale.ring_slots) $(field values/0/origin hakmemctl get "$redis" \
 	whale.ring_slots)" "128 default"
-# One by the first undo, one by the second, two by the third.
+# The first undo takes back one change, the second one, the third two.
 await 7
 hakmemctl undo "$(change 6)" >/dev/null || fail "undo of an undo"
 is "done again" "$(value whale.ring_slots)" 30
 hakmemctl undo 123456789abc 2>/dev/null
 is "no such change" $? 3
-# A value with an end is restored with what is left of it.
+# A value with a deadline is restored with the rest of its time.
 hakmemctl set "$redis" whale.ring_slots=40 --for=1h >/dev/null
 hakmemctl set "$redis" whale.ring_slots=41 >/dev/null
 await 11
@@ -166,14 +166,15 @@ hakmemctl undo "$(change 10)" >/dev/null || fail "undo of a value with an end"
 left=$(field values/0/expires_ns hakmemctl get "$redis" whale.ring_slots)
 ((left > 3000000000000 && left <= 3600000000000)) || fail "left of an hour: $left"
 
-# What a process has not taken up can be taken back as well.
+# A change that a process has not applied can be taken back as well.
 printf '[Service]\nEnvironment=LD_PRELOAD=%s HAKMEM=control.agent=off\nExecStart=%s\n' \
 	$HAKMEM_LIB "/bin/sleep 1000" >/etc/systemd/system/sleeps.service
 systemctl daemon-reload
 systemctl start sleeps
 ready() { hakmemctl get sleeps.service purge.delay_ms >/dev/null 2>&1; }
 wait_for 30 ready || fail "sleeps does not run on hakmem"
-# In clock_nanosleep(), of x86-64 or of the generic table: until then it may still allocate.
+# In clock_nanosleep(), of x86-64 or of the generic table: before that the process may still
+# allocate.
 asleep() { grep -qE '^(230|115) ' "/proc/$(systemctl show -P MainPID sleeps)/syscall"; }
 wait_for 30 asleep || fail "sleeps does not sleep"
 hakmemctl set sleeps.service purge.delay_ms=8s --timeout=50ms >/hk/set || fail "set"
@@ -186,7 +187,7 @@ hakmemctl undo "$(written)" --timeout=50ms >/hk/undo || fail "undo: $(cat /hk/un
 is "undone" "$(field values/0/layers/admin hakmemctl get sleeps.service purge.delay_ms)" None
 systemctl stop sleeps
 
-# Anybody may write such entries: theirs count for their own processes.
+# Every user may write such entries: they count for the user's own processes.
 setpriv --reuid=65533 --regid=65533 --clear-groups python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -201,8 +202,8 @@ hakmemctl history | grep feedfeedfeed | grep -q '65533 (unverified)' ||
 hakmemctl undo feedfeedfeed >/hk/undo && fail "undid what a stranger made up"
 grep -q "neither by root nor" /hk/undo || fail "$(cat /hk/undo)"
 is "not touched" "$(value whale.ring_slots)" 40
-# Nor do they take the place of an entry of root's that says the same, nor are they completed.
-# The last of those is hakmemd's on a change of the stranger's, which no command wrote about.
+# They neither replace an entry of root's with the same text, nor are they completed. The last of
+# them is hakmemd's about a change by the other user, which no command reported.
 python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -268,7 +269,7 @@ metrics "s = get()
 same_as_stats(s, 'two.service', unit='two.service', command='sleep')
 assert total(s, 'hakmem_processes', unit='$unit') == 1"
 
-# What the daemon changes for somebody is in the history as well, and can be taken back.
+# A change by the daemon on behalf of a user is in the history as well, and can be taken back.
 manager="/org/hakmem/Hakmem1 org.hakmem.Hakmem1.Manager"
 process=$(busctl -j call org.hakmem.Hakmem1 $manager GetProcess u "$redis" |
 	sed 's/.*"\(\/[^"]*\)".*/\1/')
@@ -276,7 +277,7 @@ n=$(hakmemctl history "$redis" -q | wc -l)
 busctl call org.hakmem.Hakmem1 "$process" org.hakmem.Hakmem1.Process Set sst \
 	purge.delay_ms 9s 0 >/dev/null || fail "Set over D-Bus"
 is "over D-Bus" "$(value purge.delay_ms)" 9s
-# The daemon saw it in the process as well; that it is heard of once is enough.
+# The daemon saw it in the process as well; one report is enough.
 seen()
 {
 	journalctl --sync
@@ -306,8 +307,8 @@ echo "systemd-analyze security: $exposure"
 [[ $exposure == *SAFE* ]] || fail "$exposure"
 
 # Ended while it runs, ended while it does not, killed: nothing falls, nothing counts twice. The
-# sleep of "two" allocates when it starts, and never again; redis-server all the time. What the
-# exporter tells may be a second older than what the daemon does: each is compared with its own.
+# sleep of "two" allocates when it starts, and never again; redis-server does all the time. The
+# exporter's figures may be a second older than the daemon's, so each is compared with its own.
 live()
 {
 	begun() { grep -q '^State:.*sleeping' "/proc/$(main_pid two)/status" &&

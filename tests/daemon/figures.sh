@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # usage: figures.sh BUILD [PROCESSES]
-# How much of everybody's time one user's processes take: PROCESSES (100) of `dear descriptors`, as
-# user nobody. Prints when hakmemd was ready, how soon another user's calls were answered, how long
-# `hakmemctl list` took as root, the same during a flood of calls, and a scrape of hakmem-exporter
-# beside 200 silent connections. For root; no test, for it says how fast a machine is.
+# Measures how much of other users' time one user's processes take: PROCESSES (100) of `dear
+# descriptors`, as user nobody. Prints when hakmemd was ready, how soon another user's calls were
+# answered, how long `hakmemctl list` took as root, the same during a flood of calls, and a scrape
+# of hakmem-exporter beside 200 silent connections. For root. It is no test, because the figures
+# depend on the machine.
 build=$(realpath "${1:?}") n=${2:-100}
 tools=$(realpath "${HAK_TOOLS:-$build}") # may be another build
 tmp=$(mktemp -d) && chmod 755 "$tmp" && cd "$tmp" || exit 1
@@ -27,7 +28,7 @@ cat >bus.conf <<END_CONF
 <policy context="default"><allow user="*"/><allow own="*"/>
 <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>
 END_CONF
-# It says of each call beyond its limit that there was one.
+# It logs each call beyond its limit.
 env -u NOTIFY_SOCKET dbus-daemon --config-file=bus.conf --nofork 2>/dev/null &
 for ((i = 0; i < 20; i++)); do
 	LD_PRELOAD=$tmp/libhakmem.so "${daemon_user[@]}" sleep 100000 &
@@ -38,7 +39,7 @@ for ((i = 0; i < n; i++)); do
 done
 until [ "$(grep -c ready ready 2>/dev/null)" = "$n" ]; do sleep 0.2; done
 
-# READY=1 as systemd would get it, with the time.
+# Receives READY=1 in place of systemd, with the time.
 python3 - <<'END_PY' &
 import os, socket, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

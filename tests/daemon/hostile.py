@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # usage: hostile.py forged|unsealed|lock PID
-# A process that means no good. Says "ready" and stays.
-# forged: maps a memfd by the name of a segment, with a header's magic and nothing that is true.
+# A hostile process. Prints "ready" and stays.
+# forged: maps a memfd by the name of a segment, with a header's magic and no valid field.
 # unsealed: the same, but whole pages of zeros: a segment that is only begun.
 # lock: holds the lock by which writers of a process's tunables serialize.
 import fcntl

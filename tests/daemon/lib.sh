@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-# For tests of a hakmemd that no systemd started. Read after tests/lib.sh and tests/ctl/lib.sh.
-#
-# Other tests run beside it, and what their processes do is none of its business: `me` is the begin
-# of all commands that it knows. It hears no pressure of the host and has no bus but its own.
+# For tests of a hakmemd that systemd did not start. Read after tests/lib.sh and tests/ctl/lib.sh.
+# Other tests run beside it, and their processes must not matter: the commands of all processes that
+# it knows begin with `me`. It hears no pressure of the host and has only its own bus.
 export HAKMEM_POLICY_PATH=$HAK_TMP/policies HAKMEMD_CONF_PATH=$HAK_TMP/conf
 mkdir -p "$HAKMEM_POLICY_PATH" "$HAKMEMD_CONF_PATH"
 cat >"$HAKMEMD_CONF_PATH/hakmemd.conf" <<'END'
@@ -13,15 +12,15 @@ PageOut=no
 Enable=no
 END
 
-# policy NAME <TEXT: into place at once.
+# policy NAME <TEXT: replaces the file at once.
 policy()
 {
 	cat >"$HAKMEM_POLICY_PATH/$1.new"
 	mv "$HAKMEM_POLICY_PATH/$1.new" "$HAKMEM_POLICY_PATH/$1.policy"
 }
 
-# daemon_start [COMMAND...]: hakmemd for commands that begin with $me, started by COMMAND; its words
-# are in $HAK_TMP/said, what it told systemd in $HAK_TMP/told. Sets daemon.
+# daemon_start [COMMAND...]: starts hakmemd through COMMAND, for commands that begin with $me. Its
+# output is in $HAK_TMP/said, its messages to systemd in $HAK_TMP/told. Sets daemon.
 daemon_start()
 {
 	rm -f "$HAK_TMP/notify"
@@ -49,7 +48,7 @@ daemon_stop()
 	true
 }
 
-# reload: and wait for the end of it.
+# reload: reloads and waits for the end of it.
 reload()
 {
 	local before
@@ -69,7 +68,7 @@ said()
 	grep -qF -- "$1" "$HAK_TMP/said"
 }
 
-# value PID NAME: in force, with its origin.
+# value PID NAME: prints the value in force, with its origin.
 value() { values ctl get "$1" "$2"; }
 
 # becomes PID NAME VALUE/ORIGIN

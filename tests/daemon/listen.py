@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # usage: listen.py SOCKET FILE
-# Is systemd's end of sd_notify(): appends what arrives at the socket to the file, one line each.
+# Plays systemd's end of sd_notify(): appends what arrives at the socket to the file, one line each.
 import os
 import socket
 import sys

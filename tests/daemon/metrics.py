@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the tests of metrics share: texts of Prometheus read strictly, sums, servers to be asked.
+# Shared by the tests of metrics: strict reading of Prometheus's texts, sums, requests to servers.
 import json
 import os
 import re

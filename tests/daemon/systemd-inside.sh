@@ -10,7 +10,7 @@ purge=5e82c1f4522d4eb7b71567e71c866467
 pressure=254d48bed860437b830c3eb0fb14838b
 
 main_pid() { systemctl show -P MainPID "$1"; }
-# Without what was put off: on a busy machine something may have been.
+# Without work that was put off, which there may be on a busy machine.
 status_text() { systemctl show -P StatusText hakmemd | sed 's/, put off .*//'; }
 
 value() { values hakmemctl get "$1" "$2"; }
@@ -23,7 +23,7 @@ $(hakmemctl get "$1" "$2" 2>&1)
 $(journalctl -u hakmemd --no-pager -n 30)"
 }
 
-# in_journal ID FIELD=VALUE...: an event with these fields is there.
+# in_journal ID FIELD=VALUE...: checks that there is an event with these fields.
 in_journal()
 {
 	local id=$1
@@ -33,7 +33,7 @@ in_journal()
 		_SYSTEMD_UNIT=hakmemd.service "$@")" ]
 }
 
-# The host's pressure is heard later on.
+# The host's pressure is used later.
 mkdir -p /etc/hakmem/policy.d /etc/hakmem/hakmemd.conf.d
 cat >/etc/hakmem/hakmemd.conf.d/test.conf <<END
 [Daemon]
@@ -129,7 +129,7 @@ fill
 digest=$(redis-cli debug digest)
 memory=/sys/fs/cgroup/memory unified=/sys/fs/cgroup/unified
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
-	# The controller may be one of version 1 all the same, which nothing here shows.
+	# The controller may still be one of version 1, which nothing here shows.
 	memory=/run/memory unified=/sys/fs/cgroup
 	mkdir $memory
 	mount -t cgroup -o memory cgroup $memory 2>/dev/null || rmdir $memory
@@ -203,7 +203,7 @@ import json, sys
 sys.exit(json.load(sys.stdin)["processes"][0]["memory"]["lazy"] < 20 << 20)'
 	}
 	small() { (($(awk '/^VmRSS/ { print $2 }' "/proc/$sleeper/status") < 20 << 10)); }
-	# Its slow paths see that somebody is attached, then it frees lazily, then it sleeps.
+	# Its slow paths see that a controller is attached, then it frees lazily, then it sleeps.
 	for letter in w d w; do
 		echo $letter >&$letters
 	done
@@ -227,7 +227,7 @@ systemd-run -q --unit=closed -p Environment=LD_PRELOAD=$library -p User=nobody /
 	for fd in {256..280}; do eval "exec $fd>&-"; done
 	while read -r -t 1000 line; do :; done < <(exec sleep 1000)' || fail "systemd-run"
 closed=$(main_pid closed)
-# It sleeps, so that its answer may be long in coming.
+# It sleeps, so its answer may take long.
 written()
 {
 	[[ $(hakmemctl policy verify "$closed" --no-legend -o NAME,WANTED,RESULT) =~ \

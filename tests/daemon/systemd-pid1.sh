@@ -3,13 +3,13 @@
 # usage: systemd-pid1.sh SHARE SCRIPT
 # Boots the real systemd as PID 1 of fresh namespaces, over an overlay of this machine's root, and
 # runs one script there as a unit. Nothing that it does reaches the machine: files go to the
-# overlay, processes and control groups end with it.
+# overlay, and processes and control groups end with it.
 #
-# SHARE is bound to /hk inside; SCRIPT is a path below it. SHARE/root, if it is there, is copied
-# over the root first: what `make install DESTDIR=SHARE/root` made, and units. The script's output
-# is shown at the end, and its exit status is ours; 77 with a reason where this cannot be done.
-# HAK_BOOT_LIMIT: seconds until all is killed (100). HAK_UNIFIED=yes: control groups of version 2
-# alone, whatever the machine has.
+# SHARE is bound to /hk inside; SCRIPT is a path below it. If SHARE/root exists, it is copied over
+# the root first: the files of `make install DESTDIR=SHARE/root`, and units. The script's output is
+# shown at the end, and its exit status is returned; 77 with a reason where systemd cannot be
+# booted. HAK_BOOT_LIMIT: seconds until all processes are killed (100). HAK_UNIFIED=yes: control
+# groups of version 2 only, whatever the machine has.
 set -u
 skip()
 {
@@ -25,7 +25,7 @@ if [ "${3:-}" != inner ]; then
 		command -v $command >/dev/null || skip "$command is not installed"
 	done
 	# The hierarchies of control groups: all of version 1 with version 2 beside them, or version
-	# 2 alone. The folder of that one is killed and removed as a whole.
+	# 2 only. The folder of the latter is killed and removed as a whole.
 	hierarchies= unified=
 	if [ "$(stat -f -c %T $top)" = cgroup2fs ]; then
 		hierarchies=. unified=.
@@ -105,7 +105,7 @@ UNIT
 : >"$root/etc/machine-id"
 : >"$root/etc/fstab"
 mount -t proc proc "$root/proc"
-# Else systemd-sysctl would write the machine's own.
+# Otherwise systemd-sysctl would write the machine's own.
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
 mount -t sysfs -o ro sysfs "$root/sys"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # usage: thrash.py FILE
-# Reads a mapped file again and again. In a control group too small for it that is memory pressure,
-# and nothing more: what the kernel takes away it reads again.
+# Reads a mapped file repeatedly. In a control group too small for the file that causes memory
+# pressure and nothing more: the program reads again what the kernel takes away.
 import mmap
 import os
 import sys

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# What the tests of real programs share; to be read with . "$srcdir/tests/programs/programs.sh".
+# Shared by the tests of real programs; read with . "$srcdir/tests/programs/programs.sh".
 . "${srcdir:?}/tests/lib.sh"
 hold=$top_builddir/tests/programs/hold.so
 
-# What is said while a program's own output is being caught goes past that.
+# Messages of the test bypass the capture of a program's own output.
 exec 3>&1
 fail()
 {
@@ -11,26 +11,26 @@ fail()
 	exit 1
 }
 
-# on_hakmem COMMAND...: with the library under test. Everything else runs on glibc.
+# on_hakmem COMMAND...: runs with the library under test. All other commands run on glibc.
 on_hakmem()
 {
 	env LD_PRELOAD="$HAK_LIB" "$@"
 }
 
-# allocations PID: how many blocks that process got from hakmem so far, read from its segment.
+# allocations PID: prints how many blocks that process got from hakmem so far, from its segment.
 allocations()
 {
 	"$HAKMEMCTL" stats "$1" --json=short | tr ',{' '\n\n' |
 		awk -F: '/^"(class|whale)\.allocs":/ { sum += $2 } END { print sum + 0 }'
 }
 
-# can_count: whether this build can tell.
+# can_count: whether this build can count them.
 can_count()
 {
 	config control && config ctl
 }
 
-# at_least PID FLOOR: fails unless that very process made so many allocations on hakmem.
+# at_least PID FLOOR: fails unless that process itself made so many allocations on hakmem.
 at_least()
 {
 	local n
