@@ -29,9 +29,9 @@
  * `dropped` until the slab has nothing else to hand out.
  *
  * Invariants: used + nfree + dropped == carved <= capacity; nfree is the length of the list;
- * dropped is the number of carved blocks that touch a hole; blocks in the remote word count as used;
- * the slice of a slab is of kind HAK_SLAB and has the slab's class, and the class + 1 as tag. prev
- * and next are NULL in a slab on no list.
+ * dropped is the number of carved blocks that touch a hole; blocks in the remote word count as
+ * used; the slice of a slab is of kind HAK_SLAB and has the slab's class, and the class + 1 as
+ * tag. prev and next are NULL in a slab on no list.
  */
 #ifndef HAK_SLAB_H
 #define HAK_SLAB_H
