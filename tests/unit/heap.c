@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/heap/ and cache/: the budget of a cache whose blocks are lost. In debug builds, what the
- * checks find: a heap with slabs in all states, blocks in its bins and on their way, slabs in the
- * pool; then, in one child after the other, one field is corrupted, and the check has to say which
- * rule does not hold.
+ * libhakmem/heap/ and cache/: the budget of a cache whose blocks are lost. In debug builds also
+ * what the checks find. A heap has slabs in all states, blocks in its bins and on their way, and
+ * slabs in the pool. Then, in one child after the other, one field is corrupted, and the check must
+ * report the rule that does not hold.
  *
  * This process's own blocks are of other classes.
  */
