@@ -223,7 +223,7 @@ static void fork_children_have_none(void)
 	reap(pid, "the child");
 }
 
-/* ---- that nobody notices it ---- */
+/* ---- that the program does not notice it ---- */
 
 static void blocks_all_signals_but_two(void)
 {

@@ -60,7 +60,7 @@ process=$(busctl -j call org.hakmem.Hakmem1 /org/hakmem/Hakmem1 org.hakmem.Hakme
 [ "$(busctl get-property org.hakmem.Hakmem1 "$process" org.hakmem.Hakmem1.Process Unit)" = \
 	's "victim.service"' ] || fail "its unit"
 
-# --- nobody else may have the name -------------------------------------------------------------
+# --- no other process may have the name --------------------------------------------------------
 expect 1 "${nobody[@]}" busctl call org.freedesktop.DBus /org/freedesktop/DBus \
 	org.freedesktop.DBus RequestName su org.hakmem.Hakmem1 2
 [[ $out == *denied* ]] || fail "$out"

@@ -63,7 +63,7 @@ hakmemctl -M box reset served.service $slots --timeout=30s || fail "reset: $?, $
 is 128/default hakmemctl get "$outside" $slots || fail "after reset, from outside"
 hakmemctl -M box purge "$pid" --timeout=30s || fail "purge: $?, $(why)"
 
-# --- none of that name; somebody who may not; one that has stopped -----------------------------
+# --- none of that name; a user without the right; one that has stopped -------------------------
 hakmemctl -M none list >/hk/log 2>&1 && fail "there is no such container: $(cat /hk/log)"
 grep -q '^hakmemctl: .*none' /hk/log || fail "it does not say which: $(cat /hk/log)"
 cat /hk/log

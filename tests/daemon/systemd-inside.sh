@@ -70,7 +70,7 @@ exposure=$(systemd-analyze security hakmemd --no-pager | tail -n 1)
 echo "systemd-analyze security: $exposure"
 [[ $exposure == *OK* ]] || fail "exposure: $exposure"
 
-# --- it is the only one, but for those that try things out -------------------------------------
+# --- it is the only one, except for trials beside it -------------------------------------------
 said=$(hakmemd 2>&1)
 [ $? = 2 ] && [[ $said == *"hakmemd is running, process $(main_pid hakmemd) "* ]] ||
 	fail "a second hakmemd: $said"
@@ -283,7 +283,7 @@ again=$(status_text)
 [ "${again##*, }" = "$returned" ] || fail "after the restart: $again, before: $returned"
 [ "$(value "$redis" $slots)" = 50/policy ] || fail "$(value "$redis" $slots) after the restart"
 
-# --- /proc that hides processes; somebody who forks all the time -------------------------------
+# --- /proc that hides processes; a user who forks all the time ---------------------------------
 mount -o remount,hidepid=2 /proc && systemctl restart hakmemd || fail "hidepid"
 sh -c 'while :; do /bin/true; done' &
 storm=$!

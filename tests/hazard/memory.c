@@ -263,7 +263,7 @@ static void blocks_while_purging(void)
 		actor_hold(&purger, "purge.before_madvise.extent", purge_dirty, NULL);
 		blocks_take(&run2);
 		blocks_take(&slab2);
-		/* the rest goes: the extents are empty but for what the purge holds */
+		/* the rest goes: the extents are empty, except for what the purge holds */
 		in_thread(give_all, &run);
 		in_thread(give_all, &slab);
 		blocks_check(&run2);
@@ -387,7 +387,7 @@ static void blocks_while_trimming(void)
 	}
 }
 
-/* ---- addresses that are somebody else's by now ---- */
+/* ---- addresses that have another owner by now ---- */
 
 static char *gone;
 static size_t gone_bytes;

@@ -7,14 +7,14 @@
  * hak_dead_drain; hak_slablist_settle, hak_slablist_retire; give of flush. Remote
  * frees, drains and refills are the text of slab.inc.
  *
- * Threads (two; --slow adds a third that only frees) do all of it, in any order and for
- * ever: take blocks from one slab of two and give them back, with or without a heap,
- * drain, refill from the pool, release and carve, die and adopt one of two heaps, pool
- * the slabs of a dead one. So a freer stalled anywhere meets every sequence of exit,
- * adoption and reuse. Shown, besides what remote.pml shows: a slab is linked to the heap
- * that owns it, at the time it is drained; one thread at a time runs a heap; when nobody
- * is in the middle of something, blocks freed are where the next drain finds them, also
- * on dead heaps and in the pool, and no idle slab is kept there.
+ * Threads (two; --slow adds a third that only frees) do all of it, in any order and
+ * for ever: take blocks from one slab of two and give them back, with or without a
+ * heap, drain, refill from the pool, release and carve, die and adopt one of two
+ * heaps, pool the slabs of a dead one. So a freer stalled anywhere meets every
+ * sequence of exit, adoption and reuse. Shown, besides what remote.pml shows: a slab
+ * is linked to the heap that owns it, at the time it is drained; one thread at a time
+ * runs a heap; while no operation is under way, blocks freed are where the next drain
+ * finds them, also on dead heaps and in the pool, and no idle slab is kept there.
  * Not here: bins and buffers (their blocks count as used), more than one class list.
  * registry_lock is taken before pool_lock.
  *

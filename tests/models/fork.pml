@@ -9,10 +9,10 @@
  * One thread takes the two locks of the table in order, or changes the lists of its
  * heap. The other does the same with the locks, is interrupted by a handler that
  * allocates, and forks again and again, with handlers of another library that allocate
- * after our prepare, and in the child before our handler. The child is the state at the
- * fork, looked at once: it has no other thread. Shown: what a lock guards is whole in
- * the child; every lock is free there afterwards; a heap that is adopted is whole; a
- * block is never handed out twice; nobody waits for ever: a thread that meets itself
+ * after our prepare, and in the child before our handler. The child is the state at
+ * the fork, looked at once: it has no other thread. Shown: what a lock guards is whole
+ * in the child; every lock is free there afterwards; a heap that is adopted is whole;
+ * a block is never handed out twice; no thread waits for ever: one that meets itself
  * dies. Memory at the fork is taken to be that of one moment, as was measured, so that
  * stores count in the order in which they become visible.
  * Not here: a slab whose linker did not survive (it stays QUEUED and is leaked).

@@ -9,7 +9,7 @@
  * A thread with two regions allocates and frees them, into its hot while it has the
  * right to (most), else into the ring, and earns the right again now and then; a purger
  * takes the right and what lies there away. For ever. Shown: a region has one owner at a
- * time; when nobody is in the middle of something, a region in hot is backed by the
+ * time; while no operation is under way, a region in hot is backed by the
  * right to keep it there, which is what the ring's limits count.
  * Not here: sizes, epochs, the ring's own lists (rcache.pml).
  *

@@ -98,7 +98,7 @@ inline write_answer()
 #ifdef BREAK_LATE_REPLACES
 	:: true ->
 #else
-	:: answer_id[r % SLOTS] > r -> skip	/* nobody can miss it: there are later ones */
+	:: answer_id[r % SLOTS] > r -> skip	/* cannot be missed: there are later ones */
 	:: else ->
 #endif
 		write_slot(r % SLOTS)

@@ -9,15 +9,16 @@
  *
  * Three addresses in a row, each with a region or without; one thread allocates,
  * writes, reallocates and frees a whale; one purges; one changes the limit from 3 to 0
- * to 1 (STRANGER: instead, one maps and unmaps whales that fit nothing in the ring); all
- * for ever. Shown: nobody gives back or unmaps what a program has; what is called zero
- * is zero; what a program has is open, and what the ring has without pages is closed; the
- * byte map knows a whale in use and nothing else; with nobody in the middle
- * of something the ring is within its limit. Calls to the kernel are steps of their own
+ * to 1 (STRANGER: instead, one maps and unmaps whales that fit nothing in the ring);
+ * all for ever. Shown: no process gives back or unmaps what a program has; what is
+ * called zero is zero; what a program has is open, and what the ring has without pages
+ * is closed; the byte map knows a whale in use and nothing else; while no operation is
+ * under way the ring is within its limit. Calls to the kernel are steps of their own
  * and made without HAK_LOCK_RCACHE: between them everything else can happen. MADV_FREE
  * leaves the old content or zeros; any call may refuse.
- * Not here: best fit (an entry fits or not), ages, batch sizes; splitting and joining of
- * regions in the ring, which is one lock hold and makes no call; hot regions (hot.pml).
+ * Not here: best fit (an entry fits or not), ages, batch sizes; splitting and joining
+ * of regions in the ring, which is one lock hold and makes no call; hot regions
+ * (hot.pml).
  *
  * RUN: STRANGER
  * BREAK_PURGE_IN_PLACE: regions stay in the ring while they are given back
@@ -52,7 +53,7 @@
 #define REGIONS	3
 #define NIL	REGIONS		/* no region */
 
-/* Who may touch the region (ghost, but for RCACHE). */
+/* The process that may touch the region (ghost, except RCACHE). */
 #define NOBODY	0		/* not mapped */
 #define RCACHE	1
 #define HELD	2		/* + process id */
@@ -95,7 +96,7 @@ inline ring_get(r)
 	fi
 }
 
-/* From here on the address may be anybody's. */
+/* From here on another owner may get the address. */
 inline munmap(r)
 {
 	d_step {

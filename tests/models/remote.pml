@@ -8,11 +8,11 @@
  *
  * Two freers and one owner, two slabs, for ever: the owner hands found blocks out
  * again, releases an empty slab and carves it anew. Chains have one or two blocks.
- * Shown: a block freed once is found once (not twice, not never), a slab is never
- * on two lists, its owner-only fields have one writer, and nobody touches a slab
- * after its release.
- * Not here: change of owner (adopt.pml), the freer's buffer, the thread caches;
- * the blocks on slab->free are a state of the block, not a list.
+ * Shown: a block freed once is found once (not twice, not never), a slab is never on
+ * two lists, its owner-only fields have one writer, and no thread touches a slab after
+ * its release.
+ * Not here: change of owner (adopt.pml), the freer's buffer, the thread caches; the
+ * blocks on slab->free are a state of the block, not a list.
  *
  * BREAK_PUSH_BY_STORE: the remote word is stored, not compared and swapped
  *	-> queued

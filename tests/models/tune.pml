@@ -7,12 +7,12 @@
  * and hak_tune_wait.
  *
  * Two controllers, each killed at any step or never, set one of two tunables; the first
- * is already set by somebody before. A worker polls when it likes, or no more; the agent
+ * was set by another one before. A worker polls when it likes, or no more; the agent
  * sleeps on a futex (ALONE: two workers, no agent). Shown: what the library has in force
  * is what one published generation says, whole; `applied` never goes back; an answer
  * "applied" or "clamped" is about one's own value; no set is lost between a look and the
  * next; a killed controller leaves no half slot. HOSTILE: instead of controllers,
- * somebody who writes values without lock or generation and punches a hole into the
+ * a vandal that writes values without lock or generation and punches a hole into the
  * page; shown is then that what is used is in range, and that a hole changes nothing.
  * Not here: expiry of deadlines (a local comparison), origins (more slots).
  * `generation` counts by two: odd while being written. Values and deadlines are written
@@ -340,7 +340,7 @@ init
 	};
 	atomic { run worker(); run agent() }
 #else
-	d_step {		/* somebody's set, long applied */
+	d_step {		/* an earlier set, long applied */
 		slot_set[0] = 1; slot_value[0] = 1; slot_deadline[0] = 1;
 		in_force[0] = 1; published[2] = 1; generation = 2; applied_gen = 2
 	};
