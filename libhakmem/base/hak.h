@@ -56,10 +56,10 @@ void hak_warn(const char *what, const void *pointer);
 #endif
 
 /*
- * hak_*_check() walk a structure and assert each rule of its header. They exist in debug builds
- * only, run where the structure changes, take no lock, and can be called from a debugger. A walk
- * that costs more than the change runs each n-th time only: this counts, under the lock that guards
- * the structure.
+ * The functions hak_*_check() walk a structure and assert each rule of its header. They exist in
+ * debug builds only, run where the structure changes, take no lock, and can be called from a
+ * debugger. A walk that costs more than the change runs only at every n-th change, which this
+ * counts under the lock that guards the structure.
  */
 static inline bool hak_check_due(uint32_t *count, uint32_t n)
 {
@@ -67,8 +67,9 @@ static inline bool hak_check_due(uint32_t *count, uint32_t n)
 }
 
 /*
- * glibc's word (2.32): false from before the first second thread is created, by whatever call.
- * Atomics that only guard against other threads are skipped while it says true; older glibc: never.
+ * glibc 2.32 and later clear this word before the first second thread is created by any call. While
+ * it is true, atomics that only guard against other threads are skipped. On an older glibc they
+ * never are.
  */
 extern __attribute__((weak)) char __libc_single_threaded;
 

@@ -39,7 +39,7 @@ static uint64_t run_bytes(struct hak_cache *c)
 	return bytes;
 }
 
-/* What the lists of slab classes have grown by. */
+/* Returns the bytes by which the lists of slab classes have grown. */
 static uint64_t grown_bytes(const struct hak_heap *h)
 {
 	uint64_t bytes = 0;

@@ -16,9 +16,9 @@ void hak_cache_trip(struct hak_cache *c, unsigned int cls);
  * cached.
  */
 void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p);
-/* All limits as to begin with, and the budget of the value in force. */
+/* Sets all limits to the first ones, and the budget to the value in force. */
 void hak_cache_reset_limits(struct hak_cache *c);
-/* The budget that the bins and limits as they are leave. */
+/* Returns the budget that the present bins and limits leave. */
 void hak_cache_renew_budget(struct hak_cache *c);
 /*
  * While allocations are sampled, makes the bin and its room so small that the malloc to be sampled

@@ -73,7 +73,7 @@ void hak_pool_check(void)
 
 #endif
 
-/* Lets HAK_LOCK_POOL go. The pool may be large: a walk is not worth each change. */
+/* Releases HAK_LOCK_POOL. The pool may be large, so not every change causes a walk. */
 static inline void leave(void)
 {
 	static uint32_t leaves;

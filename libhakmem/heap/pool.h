@@ -30,9 +30,9 @@ uint64_t hak_pool_trim(uint32_t age, uint32_t most);
 void hak_pool_abandon(void);
 
 /*
- * The lists: of each class slabs with room and without, on the list of their state, owned by the
- * pool, of its life, none idle. The queue: slabs owned by the pool, QUEUED. HAK_LOCK_POOL held, or
- * all threads stopped.
+ * Checks the lists: slabs of each class with room and without, on the list of their state, owned by
+ * the pool, of its life, none idle; and the queue: slabs owned by the pool, QUEUED. HAK_LOCK_POOL
+ * held, or all threads stopped.
  */
 #if HAK_DEBUG
 void hak_pool_check(void);

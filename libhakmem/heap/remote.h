@@ -38,7 +38,10 @@ bool hak_remote_claim(struct hak_slab *s);
 /* Takes the blocks that came meanwhile, and turns QUEUED off. */
 void hak_remote_unclaim(struct hak_slab *s);
 
-/* Each slab in the queue is QUEUED, and of the owner. By the owner, or with all threads stopped. */
+/*
+ * Checks that each slab in the queue is QUEUED and belongs to the owner. Called by the owner, or
+ * with all threads stopped.
+ */
 #if HAK_DEBUG
 void hak_mpsc_check(const struct hak_mpsc *q, const void *owner);
 #else

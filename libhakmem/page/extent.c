@@ -153,15 +153,15 @@ static uint8_t start_at(const struct hak_extent *e, unsigned int i)
 }
 
 /*
- * A run that begins at unit i. Returns its units. Meanwhile the thread that holds the run may put
- * it into its cache, take it out, and clear its start: but give no unit of it back.
+ * Checks a run that begins at unit i. Returns its units. Meanwhile the thread that holds the run
+ * may put it into its cache, take it out and clear its start, but not give its units back.
  */
 static unsigned int check_run(const struct hak_extent *e, unsigned int i, uint8_t start)
 {
 	unsigned int cls = (start & (HAK_RUN_CACHED - 1u)) - 1u, units;
 
 	hak_assert(cls < HAK_CLASSES);
-	/* those of slabs' classes are sampled blocks, which no cache holds */
+	/* runs of slab classes are sampled blocks, which no cache holds */
 	hak_assert(cls >= HAK_SLAB_CLASSES || !(start & HAK_RUN_CACHED));
 	units = (unsigned int)(hak_align_up(hak_class_size(cls), HAK_UNIT) / HAK_UNIT);
 	hak_assert(hak_unitmap_next_clear(e->used, i) >= i + units);
@@ -180,7 +180,7 @@ static void check_starts(const struct hak_extent *e)
 			i++;
 			continue;
 		}
-		/* a run that was not there when its first unit was looked at */
+		/* a run that did not exist when its first unit was looked at */
 		if (start == HAK_RUN_SAMPLED && i && start_at(e, i - 1)) {
 			i++;
 			continue;
@@ -287,7 +287,10 @@ static void set_made(struct hak_extent *e, unsigned int i, unsigned int n)
 	}
 }
 
-/* Units [i, end), whole pages, some of which may be memory already. HAK_LOCK_META. */
+/*
+ * Makes units [i, end) memory. They are whole pages, some of which may be memory already.
+ * HAK_LOCK_META held.
+ */
 static bool make_units(struct hak_extent *e, unsigned int i, unsigned int end)
 {
 	while ((i = hak_unitmap_next_clear(e->made, i)) < end) {

@@ -69,8 +69,9 @@ struct hak_extent {
 bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes);
 
 /*
- * A word of the map of units that are memory. Of units that the caller holds, or that were given
- * back, all bits are there: those that made them memory gave them to others under HAK_LOCK_EXTENT.
+ * Returns a word of the map of units that are memory. For units that the caller holds, or that were
+ * given back, all bits are set: the threads that made them memory passed them on under
+ * HAK_LOCK_EXTENT.
  */
 static inline uint64_t hak_extent_made(const struct hak_extent *e, unsigned int word)
 {
@@ -80,7 +81,10 @@ static inline uint64_t hak_extent_made(const struct hak_extent *e, unsigned int 
 	return __atomic_load_n(&e->made[word], __ATOMIC_RELAXED);
 }
 
-/* Makes memory of what was taken, unless it is. False: none left. Takes HAK_LOCK_META. */
+/*
+ * Makes units that were taken memory, unless they are. Returns false: no memory left. Takes
+ * HAK_LOCK_META.
+ */
 static inline bool hak_extent_make(struct hak_extent *e, const char *p, size_t bytes)
 {
 	/* acquire: pairs with the release in make_units() */
@@ -103,7 +107,7 @@ extern HAK_HIDDEN struct hak_extents {
 	struct hak_extent *all;
 	unsigned int count; /* of the list of all; also read without the lock */
 	unsigned int free;  /* of the kind FREE */
-	uint8_t life;	    /* of all these lists; extents of an earlier one are in none */
+	uint8_t life;	    /* of all these lists; those of an earlier one are void */
 } hak_extents;
 
 static inline unsigned int hak_extent_row(const struct hak_extent *e)
@@ -205,7 +209,7 @@ static inline void hak_extents_check(void)
 }
 #endif
 
-/* Lets HAK_LOCK_EXTENT go. With many extents not each change is worth a walk. */
+/* Releases HAK_LOCK_EXTENT. With many extents not every change causes a walk. */
 static inline void hak_extents_leave(void)
 {
 	static uint32_t leaves;

@@ -24,17 +24,17 @@ void hak_lazy_remove(void *p, size_t bytes); /* before the region is handed out 
 void hak_lazy_use(struct hak_lazy_table *t);
 
 /*
- * The rules of the table: `count` ranges of whole slices, the largest first, none twice; the
- * sequence number is even while nothing changes. Returns the table, or NULL. HAK_LOCK_RCACHE held,
- * or all threads stopped.
+ * Checks the table: `count` ranges of whole slices, the largest first, none twice; the sequence
+ * number is even while nothing changes. Returns the table, or NULL. HAK_LOCK_RCACHE held, or all
+ * threads stopped.
  */
 #if HAK_DEBUG
 const struct hak_lazy_table *hak_lazy_check(void);
 #endif
 
 /*
- * True when MADV_FREE should be used although region.evict says dontneed: a controller that can
- * page out is attached. As tune.c found when it last looked.
+ * Returns true if a controller that can page out is attached, as tune.c found when it last looked.
+ * Then MADV_FREE is used although region.evict says dontneed.
  */
 bool hak_lazy_pageout_attached(void);
 void hak_lazy_set_pageout(bool attached);

@@ -339,7 +339,9 @@ static struct hak_region *search(size_t bytes, size_t align)
 
 #if HAK_DEBUG
 
-/* Each list's links, and each region's bucket. Returns the regions in all buckets. */
+/*
+ * Checks the links of each list, and the bucket of each region. Returns the regions in all buckets.
+ */
 static uint32_t check_buckets(void)
 {
 	uint32_t n = 0;
@@ -386,9 +388,9 @@ static void check_region(const struct hak_region *r)
 	hak_assert(r->state != HAK_REGION_LAZY || !r->zero);
 	hak_assert(!r->closed || (r->state == HAK_REGION_CLEAN && !r->thp));
 	hak_assert(r->filled <= 2);
-	/* one more than now: an eviction that failed */
+	/* one more than the present epoch: an eviction failed */
 	hak_assert((int32_t)(r->epoch - hak_purge_epoch()) <= 1);
-	hak_assert(!n || n->base + n->bytes != r->base); /* else they are joined */
+	hak_assert(!n || n->base + n->bytes != r->base); /* otherwise they would be joined */
 	check_slices(r);
 }
 
@@ -408,7 +410,10 @@ static void check_hot(void)
 	hak_assert(bytes == hot_total());
 }
 
-/* Each range of the table is a LAZY region. A LAZY region may be in no table: that may be full. */
+/*
+ * Each range of the table must be a LAZY region. The table may lack a LAZY region, because it may
+ * be full.
+ */
 static void check_lazy(void)
 {
 	const struct hak_lazy_table *t = hak_lazy_check();
@@ -449,7 +454,7 @@ void hak_rcache_check(void)
 
 #endif
 
-/* Lets HAK_LOCK_RCACHE go. With many regions not each change is worth a walk. */
+/* Releases HAK_LOCK_RCACHE. With many regions not every change causes a walk. */
 static inline void leave(void)
 {
 	static uint32_t leaves;
@@ -461,7 +466,9 @@ static inline void leave(void)
 
 /* ---- in and out; no lock held ---- */
 
-/* A descriptor for the next split is made while no lock is held: it may take a system call. */
+/*
+ * Makes a descriptor for the next split while no lock is held, because that may take a system call.
+ */
 static void stock_spare(void)
 {
 	struct hak_region *d;
@@ -690,7 +697,10 @@ uint64_t hak_rcache_evict(uint32_t before, bool forced)
 	hak_lock(HAK_LOCK_RCACHE);
 	drop_all_hot(before);
 	leave();
-	/* What was freed lazily before this request: who pages out had his chance. */
+	/*
+	 * What was freed lazily before this request goes now: a controller that pages out had the
+	 * time for it.
+	 */
 	if (forced && mode == HAK_EVICT_FREE)
 		while (evict_batch(HAK_EVICT_DONTNEED, LAZY, before, UINT64_MAX, &bytes))
 			;

@@ -132,7 +132,7 @@ void hak_rcache_abandon(void);
  */
 bool hak_rcache_holds_dirty(void);
 
-/* Of all regions in the region cache, the hot regions' threads, and the lazy table. */
+/* Checks all regions in the region cache, the threads of hot regions, and the lazy table. */
 #if HAK_DEBUG
 void hak_rcache_check(void); /* HAK_LOCK_RCACHE held, or all threads stopped */
 #else

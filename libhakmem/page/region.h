@@ -38,7 +38,7 @@ struct hak_region {
 	bool zero;
 	bool thp;     /* advised for huge pages */
 	bool closed;  /* PROT_NONE; CLEAN */
-	bool sampled; /* in use, and a profiler was told (sample.h) */
+	bool sampled; /* in use, and reported to a profiler (sample.h) */
 	/* times it was found filled when freed, 2 at most; thp.mode=adaptive */
 	uint8_t filled;
 	/* of the purge clock, when it was kept; the one after now where an eviction failed */

@@ -47,7 +47,7 @@ static void check_list(const struct hak_slab *s)
 	hak_assert(n == s->nfree);
 }
 
-/* A hole is a page of carved blocks alone. */
+/* A hole is a page that only carved blocks fill. */
 static void check_holes(const struct hak_slab *s)
 {
 	size_t size = hak_class_size(s->cls);
@@ -59,7 +59,7 @@ static void check_holes(const struct hak_slab *s)
 	hak_assert(dropped == s->dropped);
 }
 
-/* What other threads push meanwhile is in use, and so is no more than is. */
+/* Blocks that other threads push meanwhile count as used, so their number is at most `used`. */
 static void check_remote(const struct hak_slab *s)
 {
 	uint64_t w = atomic_load_explicit(&s->remote, memory_order_relaxed);

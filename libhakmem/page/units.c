@@ -189,9 +189,7 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		hak_count(HAK_C_SUPERSLABS_THP, 1);
 	}
 	hak_extents_leave();
-	/*
-	 * The units taken keep the extent mapped. A refused advice costs nothing but the huge page.
-	 */
+	/* The units taken keep the extent mapped. Refused advice costs only the huge page. */
 	if (thp && hak_os_hugepage(e->base, HAK_EXTENT, true)) {
 		hak_lock(HAK_LOCK_EXTENT);
 		e->thp = false;
@@ -234,8 +232,8 @@ char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int
 }
 
 /*
- * Units may have pages, as far as they are memory: of a slab that was taken with some dirty units
- * the rest may never have been made memory. Returns how many are.
+ * Units have pages only where they are memory. Of a slab that was taken with some dirty units, the
+ * rest may never have been made memory. Returns how many units may have pages.
  */
 static unsigned int mark_dirty(struct hak_extent *e, unsigned int at, unsigned int n)
 {

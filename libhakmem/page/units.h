@@ -31,8 +31,8 @@ struct hak_units {
 };
 
 /*
- * Units that were marked used, in whole pages, are free again; those of an extent of earlier lists
- * are lost. HAK_LOCK_EXTENT held.
+ * Frees units that were marked used, in whole pages; those of an extent of earlier lists are lost.
+ * HAK_LOCK_EXTENT held.
  */
 void hak_units_put_back(const struct hak_units *r, bool clean);
 

@@ -195,7 +195,7 @@ static void restore_cache(struct hak_cache *c)
 		*hak_bin_base(c->heap, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
 		c->bin[k].room = 0;
 	}
-	/* what other libraries' handlers freed into the bins is not in them */
+	/* without the blocks that other libraries' handlers freed into the bins */
 	hak_cache_renew_budget(c);
 }
 

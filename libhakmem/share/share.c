@@ -294,7 +294,7 @@ bool hak_share_unshare(void)
 
 	if (!exists())
 		return true;
-	/* the copy is of what the parent goes on changing, and no controller reads it */
+	/* the parent goes on changing its table, and no controller reads the copy */
 	hak_lazy_use(NULL);
 	if (hak_os_sandboxed())
 		return false;
