@@ -144,7 +144,7 @@ static ssize_t result_of(ssize_t r)
 	return r < 0 ? -errno : r;
 }
 
-/* The result. *ret_fd: what goes with it. */
+/* Returns the result. *ret_fd is the descriptor that goes with it. */
 static ssize_t serve(const struct request *q, int fd, int *file, int *ret_fd)
 {
 	const int dir = fd >= 0 ? fd : AT_FDCWD;
@@ -297,10 +297,10 @@ static struct {
 	int procfd; /* the reader's folder in /proc */
 	int pidfd;
 	int schedstat;	    /* of that */
-	bool given_up;	    /* one may still be in a system call */
+	bool given_up;	    /* a reader that was given up may still be in a system call */
 	uint64_t waited_ns; /* for a processor, as of the last answer */
 	int64_t slept_ns;   /* in the file that is read */
-	/* Readers that were given up, and for whom they worked. */
+	/* Readers that were given up, and the accounts for which they worked. */
 	struct stuck {
 		bool is_set;
 		int pidfd;
@@ -435,8 +435,8 @@ static bool answers(void)
 	return false;
 }
 
-/* Charges what happened since we had slept for `before_ns`. On a busy machine both the reader and
- * we wait for a processor. */
+/* Charges what happened since the program had slept for `before_ns`. On a busy machine both reader
+ * and program wait for a processor. */
 static void charge(int64_t before_ns, int64_t ran_ns)
 {
 	uint64_t waited = read_waited();

@@ -60,7 +60,7 @@ static inline char hak_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* Whether s is that word, in any case. */
+/* Returns whether s is that word, in any case. */
 static inline bool hak_is_word(const char *s, size_t bytes, const char *word)
 {
 	size_t i = 0;
@@ -151,7 +151,7 @@ static inline bool hak_parse_switch(const char *s, size_t bytes, uint64_t *ret)
 	return false;
 }
 
-/* The i-th of "a|b|c" and its length; NULL beyond the last. */
+/* Returns the i-th word of "a|b|c" and its length; NULL beyond the last. */
 static inline const char *hak_nth_choice(const char *values, uint64_t i, size_t *ret_bytes)
 {
 	for (;; i--) {
