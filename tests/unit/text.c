@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * libhakmem/base/text.c: values as text. The grammar is that of control/value.c, which has a test
- * of its own (tests/ctl/value.c). Here both take the same texts for each tunable, the library
- * within its range, and what either writes the other reads back.
+ * of its own (tests/ctl/value.c). Here both parse the same texts for each tunable, the library
+ * within its range, and each reads back what the other writes.
  */
 #include <errno.h>
 #include <string.h>
@@ -165,7 +165,7 @@ static void grammar(void)
 	}
 }
 
-/* Only `bytes` bytes are read, as a list of entries wants it. */
+/* Reads only `bytes` bytes, as a list of entries needs it. */
 static void ends_where_told(void)
 {
 	struct hak_tunable_desc d = desc_of(hak_tunable_row_find("region.evict"));
