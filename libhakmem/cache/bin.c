@@ -39,8 +39,7 @@ static uint64_t run_bytes(struct hak_cache *c)
 	return bytes;
 }
 
-/* Returns the bytes by which the lists of slab classes have grown. */
-static uint64_t grown_bytes(const struct hak_heap *h)
+uint64_t hak_cache_grown_bytes(const struct hak_heap *h)
 {
 	uint64_t bytes = 0;
 
@@ -50,11 +49,11 @@ static uint64_t grown_bytes(const struct hak_heap *h)
 	return bytes;
 }
 
-void hak_cache_renew_budget(struct hak_cache *c)
+static void renew_budget(struct hak_cache *c)
 {
 	int64_t whole = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
 
-	c->heap->budget = whole - (int64_t)(run_bytes(c) + grown_bytes(c->heap));
+	c->heap->budget = whole - (int64_t)(run_bytes(c) + hak_cache_grown_bytes(c->heap));
 }
 
 void hak_cache_reset_limits(struct hak_cache *c)
@@ -63,7 +62,7 @@ void hak_cache_reset_limits(struct hak_cache *c)
 		/* untouched pages stay untouched */
 		if (c->heap->cls[k].limit || c->heap->cls[k].carve)
 			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
-	hak_cache_renew_budget(c);
+	renew_budget(c);
 }
 
 static void bound(struct hak_cache *c, unsigned int cls);

@@ -18,8 +18,8 @@ void hak_cache_trip(struct hak_cache *c, unsigned int cls);
 void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p);
 /* Sets all limits to the first ones, and the budget to the value in force. */
 void hak_cache_reset_limits(struct hak_cache *c);
-/* Returns the budget that the present bins and limits leave. */
-void hak_cache_renew_budget(struct hak_cache *c);
+/* The bytes of the budget by which the lists of slab classes have grown. */
+uint64_t hak_cache_grown_bytes(const struct hak_heap *h);
 /*
  * While allocations are sampled, makes the bin and its room so small that the malloc to be sampled
  * next finds the bin empty.

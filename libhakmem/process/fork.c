@@ -28,6 +28,7 @@ static struct {
 	bool valid;		      /* a fork is under way */
 	struct hak_cache *who;	      /* the forking thread's cache; NULL if the thread has none */
 	struct hak_cache cache;	      /* the content of that cache */
+	int64_t ungrown_budget;	      /* of its heap, had no list grown */
 	uint32_t length[HAK_CLASSES]; /* the lengths of its bins */
 	uint64_t in_use[HAK_CLASSES]; /* blocks in use in the whole process */
 	uint64_t whales, whale_bytes, whale_requested;
@@ -149,6 +150,7 @@ static void begin(void)
 	saved.who = c->magic == HAK_CACHE_MAGIC ? c : NULL;
 	if (saved.who) {
 		memcpy(&saved.cache, c, sizeof(saved.cache));
+		saved.ungrown_budget = c->heap->budget + (int64_t)hak_cache_grown_bytes(c->heap);
 		empty_bins(c);
 	}
 	save_totals();
@@ -195,8 +197,8 @@ static void restore_cache(struct hak_cache *c)
 		*hak_bin_base(c->heap, k) = (int64_t)saved.length[k] - (int64_t)(frees - allocs);
 		c->bin[k].room = 0;
 	}
-	/* without the blocks that other libraries' handlers freed into the bins */
-	hak_cache_renew_budget(c);
+	/* runs that other libraries' handlers freed after ours are not in them */
+	c->heap->budget = saved.ungrown_budget - (int64_t)hak_cache_grown_bytes(c->heap);
 }
 
 /* Adds the blocks that were in use at the fork to the counters of the child's first heap. */
