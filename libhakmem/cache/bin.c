@@ -2,6 +2,7 @@
 /* The number of blocks that a bin may have. See bin.h. */
 #include "bin.h"
 
+#include "base/lock.h"
 #include "flush.h"
 #include "heap/misuse.h"
 #include "heap/sample.h"
@@ -54,6 +55,9 @@ static void renew_budget(struct hak_cache *c)
 	int64_t whole = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
 
 	c->heap->budget = whole - (int64_t)(run_bytes(c) + hak_cache_grown_bytes(c->heap));
+#if HAK_DEBUG
+	c->heap->whole_budget = whole;
+#endif
 }
 
 void hak_cache_reset_limits(struct hak_cache *c)
@@ -64,6 +68,115 @@ void hak_cache_reset_limits(struct hak_cache *c)
 			c->heap->cls[k].limit = c->heap->cls[k].carve = 0;
 	renew_budget(c);
 }
+
+/* ---- invariants ---- */
+
+#if HAK_DEBUG
+
+/*
+ * Whether p, found in a list of the class, is as the cache left it. A block of another class that
+ * has a key came there by a fault of the cache.
+ */
+static bool is_intact(const void *p, unsigned int cls)
+{
+	size_t tag = hak_slice_tag(p);
+
+	if (cls >= HAK_SLAB_CLASSES)
+		return hak_run_is_cached(p, cls);
+	if (!tag || !hak_class_divides((unsigned int)tag - 1, (uint16_t)(uintptr_t)p) ||
+	    !hak_key_is_free(p))
+		return false;
+	hak_assert(tag == cls + 1);
+	return true;
+}
+
+/* A block that was freed twice makes its list a circle. */
+static bool is_circle(const void *p, unsigned int cls)
+{
+	const void *slow = p;
+
+	for (bool move = false; p && is_intact(p, cls); move = !move) {
+		p = *(void *const *)p;
+		if (move)
+			slow = *(void *const *)slow;
+		if (p == slow)
+			return true;
+	}
+	return false;
+}
+
+static const void *last_of(const void *p, unsigned int cls)
+{
+	if (is_circle(p, cls))
+		return NULL;
+	while (p && is_intact(p, cls) && *(void *const *)p)
+		p = *(void *const *)p;
+	return p;
+}
+
+/*
+ * Whether a block was freed twice: its list is a circle, or goes on in the other list of the bin,
+ * which has the block as well. flush meets it and says so.
+ */
+static bool freed_twice(const void *head, const void *other, unsigned int cls)
+{
+	const void *last = last_of(head, cls);
+
+	return !last || last == last_of(other, cls);
+}
+
+static void check_list(const void *head, uint32_t length, const void *other, unsigned int cls)
+{
+	const void *p = head;
+	uint32_t n = 0;
+
+	for (; p && n < length; n++) {
+		if (!is_intact(p, cls))
+			return; /* malloc will meet it and say so */
+		p = *(void *const *)p;
+	}
+	hak_assert(n == length || (head && freed_twice(head, other, cls)));
+	hak_assert(!p || !is_intact(p, cls) || freed_twice(head, other, cls));
+}
+
+static void check_limits(const struct hak_heap_class *hc, unsigned int cls, int32_t room)
+{
+	uint32_t first = hak_bin_first_limit(cls);
+
+	hak_assert(!hc->limit || (hc->limit >= first && hc->limit <= max_limit(cls)));
+	hak_assert(!hc->limit || !(hc->limit % first));
+	hak_assert(room <= (int32_t)(max_limit(cls) > first ? max_limit(cls) : first));
+	hak_assert(!hc->spare == !hc->spare_n);
+	hak_assert(hc->carve * hak_class_size(cls) < HAK_SLAB_BYTES);
+}
+
+void hak_bin_check(struct hak_cache *c, unsigned int cls)
+{
+	const struct hak_heap_class *hc = &c->heap->cls[cls];
+	const struct hak_bin *b = &c->bin[cls];
+
+	if (cls >= HAK_SLAB_CLASSES) {
+		check_list(b->head, hak_bin_length(c, cls), NULL, cls);
+		hak_assert(b->room <= (int32_t)RUNS_MAX);
+		hak_assert(!b->inverse);
+		return;
+	}
+	hak_assert(b->inverse == hak_class_inverse[cls]);
+	check_limits(hc, cls, b->room);
+	check_list(b->head, hak_bin_length(c, cls), hc->spare, cls);
+	check_list(hc->spare, hc->spare_n, b->head, cls);
+}
+
+/* While the thread forks its bins are saved elsewhere. It seems to hold each lock then. */
+void hak_budget_check(struct hak_cache *c)
+{
+	int64_t spent = (int64_t)(run_bytes(c) + hak_cache_grown_bytes(c->heap));
+
+	hak_assert(c->heap->budget + spent == c->heap->whole_budget ||
+		   hak_lock_held(HAK_LOCK_META));
+}
+
+#endif
 
 static void bound(struct hak_cache *c, unsigned int cls);
 
@@ -195,6 +308,7 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 		hak_flush_begin(c);
 		hak_flush_list(c, cls, list, listed);
 	}
+	hak_bin_check(c, cls);
 }
 
 /* Keeps the newest `keep` runs of the bin. */
@@ -233,6 +347,8 @@ void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
 	hak_class_count_n(c, FLUSHED, cls, 1);
 	--*hak_bin_base(c->heap, cls);
 	hak_run_release(p);
+	hak_bin_check(c, cls);
+	hak_budget_check(c);
 }
 
 void hak_cache_trip(struct hak_cache *c, unsigned int cls)

@@ -29,6 +29,26 @@ void hak_cache_bound_all(struct hak_cache *c);
 /* Reports that the first block of a bin is not as it was freed, and empties the bin. */
 void hak_cache_broken(struct hak_cache *c, unsigned int cls);
 
+/*
+ * The rules of one bin (heap.h): room, limit, the length and the class of the blocks in both lists,
+ * as far as the program did not write to them after it freed them. And of the budget. By the
+ * thread that runs the cache, or with all threads stopped.
+ */
+#if HAK_DEBUG
+void hak_bin_check(struct hak_cache *c, unsigned int cls);
+void hak_budget_check(struct hak_cache *c);
+#else
+static inline void hak_bin_check(struct hak_cache *c, unsigned int cls)
+{
+	(void)c, (void)cls;
+}
+
+static inline void hak_budget_check(struct hak_cache *c)
+{
+	(void)c;
+}
+#endif
+
 /* ---- for refill.c and cache.c ---- */
 
 /*

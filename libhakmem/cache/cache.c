@@ -4,7 +4,33 @@
 
 #include "bin.h"
 #include "flush.h"
+#include "heap/remote.h"
 #include "heap/slablist.h"
+
+#if HAK_DEBUG
+void hak_cache_check(struct hak_cache *c)
+{
+	const struct hak_heap *h = hak_heap_of(c);
+	const struct hak_sample *sample = &h->sample;
+
+	hak_assert(c->magic == HAK_CACHE_MAGIC);
+	hak_assert(c->heap == h && h->cache == c && h->index < hak_heap_count());
+	hak_assert(hak_heap_cache_at(h->index) == c);
+	hak_assert(h->state == HAK_HEAP_LIVE && !h->kept);
+	/* the buffer is used within a flush alone */
+	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
+		hak_assert(!c->remote[i].slab);
+	for (unsigned int k = 0; k < HAK_CLASSES; k++)
+		hak_bin_check(c, k);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		hak_slablist_check(c, k);
+		hak_assert(!sample->bytes ||
+			   (sample->cls[k].rest && sample->cls[k].rest <= hak_class_size(k)));
+	}
+	hak_mpsc_check(&h->remote, c);
+	hak_budget_check(c);
+}
+#endif
 
 static void flush_class(struct hak_cache *c, unsigned int cls)
 {
@@ -36,6 +62,7 @@ void hak_cache_flush(struct hak_cache *c)
 		hak_slablist_release_current(c, k);
 	hak_cache_reset_limits(c);
 	hak_heap_idle(c);
+	hak_cache_check(c);
 }
 
 void hak_cache_decay(struct hak_cache *c, uint64_t now_ms)
@@ -67,4 +94,5 @@ void hak_cache_decay(struct hak_cache *c, uint64_t now_ms)
 	}
 	hak_slablist_drain(c);
 	hak_heap_idle(c);
+	hak_cache_check(c);
 }

@@ -13,4 +13,17 @@ void hak_cache_flush(struct hak_cache *c);
 /* Shrinks lists that have not missed for a while. */
 void hak_cache_decay(struct hak_cache *c, uint64_t now_ms);
 
+/*
+ * The rules of heap.h for a cache, its heap, each of its bins and lists of slabs. By the thread
+ * that runs the cache, outside of its other functions, or with all threads stopped there.
+ */
+#if HAK_DEBUG
+void hak_cache_check(struct hak_cache *c);
+#else
+static inline void hak_cache_check(struct hak_cache *c)
+{
+	(void)c;
+}
+#endif
+
 #endif

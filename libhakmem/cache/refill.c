@@ -146,6 +146,17 @@ static void note_size(struct hak_cache *c, unsigned int cls, size_t size)
 	hak_class_count_n(c, REQ_BYTES, cls, size);
 }
 
+/* The bin each time, which is not longer than what was put there. */
+static inline void check(struct hak_cache *c, unsigned int cls)
+{
+	static __thread uint32_t refills HAK_TLS;
+
+	hak_bin_check(c, cls);
+	hak_budget_check(c);
+	if (hak_check_due(&refills, 16))
+		hak_slablist_check(c, cls);
+}
+
 void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
@@ -176,6 +187,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 	c->bin[cls].head = head;
 	hak_bin_arm(c, cls, n, hak_bin_limit(hc, cls));
 	hak_heap_idle(c);
+	check(c, cls);
 	hak_probe(hakmem, refill, hak_class_size(cls), n, spare);
 	return head;
 }

@@ -75,12 +75,13 @@ struct hak_slab_list {
 struct hak_heap_class {
 	struct hak_slab *current;
 	struct hak_slab_list partial, full;
-	void *spare;  /* second list of the bin, full when set */
+	void *spare;  /* second list of the bin, full when set, of spare_n blocks */
 	int64_t base; /* bin length = frees - allocs + base */
 	uint32_t spare_n;
-	uint32_t limit;	      /* blocks in one list; 0: the first limit */
+	/* blocks in one list: the first limit (0) or so many times doubled; bin.c */
+	uint32_t limit;
 	uint32_t misses;      /* refills from slabs since the last decay */
-	uint32_t carve;	      /* blocks to carve next time */
+	uint32_t carve;	      /* blocks to carve next time, less than a slab; 0: the first number */
 	uint64_t allocs_seen; /* hot.allocs at the last decay */
 };
 
@@ -91,7 +92,7 @@ struct hak_sample {
 	uint64_t left; /* runs and whales: bytes until the next point */
 	struct {
 		uint64_t due;  /* class.allocs with the block that is hit */
-		uint64_t rest; /* bytes of that block behind the point */
+		uint64_t rest; /* bytes of that block behind the point, 1 at least */
 	} cls[HAK_SLAB_CLASSES];
 };
 
@@ -108,7 +109,7 @@ struct hak_heap {
 	uint32_t flushed;
 	bool kept;	 /* dead, and has slabs; HAK_LOCK_REGISTRY */
 	uint32_t died;	 /* epoch of the purge clock; HAK_LOCK_REGISTRY */
-	uint16_t serial; /* of the last flush; never 0 */
+	uint16_t serial; /* of the last flush; 0 before the first */
 	/*
 	 * bytes of cache.thread_bytes left for lists of slab classes to grow, or for runs to be
 	 * kept
@@ -122,6 +123,9 @@ struct hak_heap {
 		uint64_t allocs_seen;
 	} run[HAK_RUN_CLASSES];
 	struct hak_sample sample; /* sample.h */
+#if HAK_DEBUG
+	int64_t whole_budget; /* of which `budget` is left */
+#endif
 };
 
 extern HAK_HIDDEN struct hak_heap *hak_heaps; /* [HAK_MAX_HEAPS] */

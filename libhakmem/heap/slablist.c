@@ -119,3 +119,38 @@ void hak_slablist_retire(struct hak_cache *c)
 	}
 	hak_heap_idle(c);
 }
+
+#if HAK_DEBUG
+
+static void check_slab(const struct hak_cache *c, const struct hak_slab *s, unsigned int cls,
+		       unsigned int state)
+{
+	hak_assert(s->cls == cls && s->state == state);
+	hak_assert(hak_slab_owner(s) == c);
+	hak_assert(state != HAK_SLAB_PARTIAL || !hak_slab_idle(s));
+	hak_assert(state != HAK_SLAB_FULL || (!s->nfree && !s->holes));
+	hak_slab_check(s);
+}
+
+static void check_list(const struct hak_cache *c, const struct hak_slab *s, unsigned int cls,
+		       unsigned int state)
+{
+	for (const struct hak_slab *before = NULL; s; before = s, s = s->next) {
+		hak_assert(s->prev == before);
+		check_slab(c, s, cls, state);
+	}
+}
+
+void hak_slablist_check(const struct hak_cache *c, unsigned int cls)
+{
+	const struct hak_heap_class *hc = &hak_heap_of(c)->cls[cls];
+
+	if (hc->current) {
+		hak_assert(!hc->current->prev && !hc->current->next);
+		check_slab(c, hc->current, cls, HAK_SLAB_CURRENT);
+	}
+	check_list(c, hc->partial.head, cls, HAK_SLAB_PARTIAL);
+	check_list(c, hc->full.head, cls, HAK_SLAB_FULL);
+}
+
+#endif

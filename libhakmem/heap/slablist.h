@@ -49,4 +49,19 @@ uint64_t hak_slablist_trim(struct hak_cache *c, uint32_t age, uint32_t most);
  */
 void hak_slablist_retire(struct hak_cache *c);
 
+/*
+ * The lists of a class: the current slab CURRENT and on no list, the others on the list of their
+ * state, all of them of the class and owned by the cache. A PARTIAL slab is not idle, a FULL one
+ * has no block on its list and no hole. By the thread that runs the heap, or with all threads
+ * stopped.
+ */
+#if HAK_DEBUG
+void hak_slablist_check(const struct hak_cache *c, unsigned int cls);
+#else
+static inline void hak_slablist_check(const struct hak_cache *c, unsigned int cls)
+{
+	(void)c, (void)cls;
+}
+#endif
+
 #endif

@@ -13,6 +13,7 @@
 #include "libhakmem/cache/bin.h"
 #include "libhakmem/cache/cache.h"
 #include "libhakmem/heap/heap.h"
+#include "libhakmem/heap/slablist.h"
 #include "libhakmem/process/attach.h"
 #include "unit.h"
 
@@ -144,6 +145,163 @@ static void corruption_of_the_pool_is_found(void)
 	hak_pool_check();
 }
 
+/* ---- a heap's lists of slabs ---- */
+
+static struct hak_heap_class *lists;
+static struct hak_slab *current, *partial[2], *filled;
+
+static struct hak_slab *list_slab(struct hak_slab_list *l, uint32_t used, unsigned int state)
+{
+	struct hak_slab *s = new_slab(used);
+
+	s->state = (uint8_t)state;
+	hak_slablist_push(l, s);
+	return s;
+}
+
+static void slabs_in_all_lists(void)
+{
+	struct hak_chain chain;
+	void *p;
+
+	cache = hak_heap_attach();
+	lists = &cache->heap->cls[CLS];
+	CHECK(!lists->current && !lists->partial.head && !lists->full.head, "others' blocks");
+	current = lists->current = new_slab(1);
+	partial[0] = list_slab(&lists->partial, 2, HAK_SLAB_PARTIAL);
+	partial[1] = list_slab(&lists->partial, 3, HAK_SLAB_PARTIAL);
+	filled = list_slab(&lists->full, HAK_SLAB_BYTES / SIZE, HAK_SLAB_FULL);
+	p = partial[0]->base;
+	chain = (struct hak_chain){ p, p, 1 };
+	CHECK(hak_remote_push(partial[0], &chain), "not queued");
+	hak_cache_check(cache);
+}
+
+#define HEAP_FINDS(text, ...) FINDS(text, hak_cache_check(cache), __VA_ARGS__)
+
+static void corruption_of_lists_is_found(void)
+{
+	slabs_in_all_lists();
+	HEAP_FINDS("!hc->current->prev && !hc->current->next", current->next = filled);
+	HEAP_FINDS("s->cls == cls && s->state == state", current->state = HAK_SLAB_PARTIAL);
+	HEAP_FINDS("s->cls == cls && s->state == state", current->cls++);
+	HEAP_FINDS("s->cls == cls && s->state == state", filled->state = HAK_SLAB_PARTIAL);
+	HEAP_FINDS("hak_slab_owner(s) == c", hak_slab_set_owner(filled, (void *)&hak_pool));
+	HEAP_FINDS("state != HAK_SLAB_PARTIAL || ", partial[1]->used = 0);
+	HEAP_FINDS("state != HAK_SLAB_FULL || ", filled->nfree = 1);
+	HEAP_FINDS("s->prev == before", partial[0]->prev = NULL);
+	HEAP_FINDS("s->used + s->nfree", partial[0]->carved++); /* hak_slab_check() */
+	HEAP_FINDS("atomic_load_explicit(&s->remote", partial[0]->remote = 0);
+	hak_cache_check(cache);
+}
+
+/* ---- a cache ---- */
+
+enum { IN_BIN = 6, IN_SPARE = 3, RUN = HAK_SLAB_CLASSES + 15 };
+static struct hak_bin *bin;
+
+/* Blocks of one class in the bin and its second list, and two runs. */
+static void cache_with_blocks(void)
+{
+	void *volatile p[IN_BIN + IN_SPARE], *volatile run[2];
+	void **last;
+
+	cache = hak_heap_attach();
+	hak_cache_flush(cache);
+	lists = &cache->heap->cls[CLS];
+	bin = &cache->bin[CLS];
+	for (unsigned int i = 0; i < IN_BIN + IN_SPARE; i++)
+		p[i] = malloc(SIZE);
+	hak_cache_flush(cache);
+	for (unsigned int i = 0; i < 2; i++)
+		run[i] = malloc(hak_class_size(RUN));
+	for (unsigned int i = 0; i < IN_BIN + IN_SPARE; i++)
+		free(p[i]);
+	for (unsigned int i = 0; i < 2; i++)
+		free(run[i]);
+	if (!lists->spare) {
+		/* the oldest ones */
+		last = (void **)p[IN_SPARE];
+		lists->spare = *last;
+		*last = NULL;
+		lists->spare_n = IN_SPARE;
+		lists->base -= IN_SPARE;
+	}
+	CHECK(hak_bin_length(cache, CLS) && hak_bin_length(cache, RUN) == 2, "not as planned");
+	hak_cache_check(cache);
+}
+
+static void corruption_of_a_cache_is_found(void)
+{
+	static struct hak_slab other;
+	uint32_t *first;
+
+	cache_with_blocks();
+	first = &cache->heap->index;
+	HEAP_FINDS("c->magic == HAK_CACHE_MAGIC", cache->magic = 0);
+	HEAP_FINDS("c->heap == h && ", ++*first);
+	HEAP_FINDS("h->state == HAK_HEAP_LIVE && ", cache->heap->state = HAK_HEAP_DEAD);
+	HEAP_FINDS("h->state == HAK_HEAP_LIVE && ", cache->heap->kept = true);
+	HEAP_FINDS("!c->remote[i].slab", cache->remote[5].slab = &other);
+	HEAP_FINDS("!sample->bytes || ", cache->heap->sample.bytes = 1000;
+		   cache->heap->sample.cls[3].rest = 0);
+	HEAP_FINDS("c->heap->budget + spent == ", cache->heap->budget++);
+	hak_cache_check(cache);
+}
+
+static void corruption_of_bins_is_found(void)
+{
+	void **head;
+
+	cache_with_blocks();
+	head = bin->head;
+	HEAP_FINDS("n == length", lists->base++);
+	HEAP_FINDS("!p || !is_intact(p, cls) || ", lists->base--);
+	HEAP_FINDS("n == length", *head = NULL);
+	HEAP_FINDS("n == length", lists->spare_n++);
+	HEAP_FINDS("n == length", ++*hak_bin_base(cache->heap, RUN));
+	HEAP_FINDS("tag == cls + 1", void **p = (void **)(current = new_slab(1))->base;
+		   hak_slice_set_tag(p, CLS); *p = *head; *head = p;
+		   p[1] = (void *)hak_key_of(p, 0); lists->base++);
+	HEAP_FINDS("b->inverse == hak_class_inverse[cls]", bin->inverse++);
+	HEAP_FINDS("!b->inverse", cache->bin[RUN].inverse++);
+	HEAP_FINDS("b->room <= ", cache->bin[RUN].room = 17);
+	HEAP_FINDS("room <= ", bin->room = 10000);
+	HEAP_FINDS("!hc->limit || (hc->limit >= first", lists->limit = 1);
+	HEAP_FINDS("!hc->limit || (hc->limit >= first", lists->limit = 10000);
+	HEAP_FINDS("!hc->limit || !(hc->limit % first)", lists->limit = 9);
+	HEAP_FINDS("!hc->spare == !hc->spare_n", lists->spare = NULL);
+	HEAP_FINDS("hc->carve * hak_class_size(cls) < ", lists->carve = 40);
+	hak_cache_check(cache);
+}
+
+/* What the program did wrong is left to malloc and free. */
+static void programs_faults_are_not(void)
+{
+	void **head, *old, *last;
+
+	cache_with_blocks();
+	head = bin->head;
+	old = *head;
+	*head = &head; /* written after it was freed */
+	hak_cache_check(cache);
+	head[1] = NULL;
+	hak_cache_check(cache);
+	*head = old;
+	head[1] = (void *)hak_key_of(head, 0);
+	/* freed twice: in a circle, or in both lists */
+	last = *(void **)old;
+	old = *(void **)last;
+	*(void **)last = head;
+	hak_cache_check(cache);
+	*(void **)last = old;
+	last = lists->spare;
+	*(void **)last = bin->head;
+	bin->head = last;
+	lists->base++;
+	hak_cache_check(cache);
+}
+
 #endif
 
 static const struct tcase cases[] = {
@@ -152,6 +310,10 @@ static const struct tcase cases[] = {
 	{ "child_has_the_budget", child_has_the_budget },
 #if HAK_DEBUG
 	{ "corruption_of_the_pool_is_found", corruption_of_the_pool_is_found },
+	{ "corruption_of_lists_is_found", corruption_of_lists_is_found },
+	{ "corruption_of_a_cache_is_found", corruption_of_a_cache_is_found },
+	{ "corruption_of_bins_is_found", corruption_of_bins_is_found },
+	{ "programs_faults_are_not", programs_faults_are_not },
 #endif
 };
 

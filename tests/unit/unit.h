@@ -74,17 +74,17 @@ __attribute__((unused)) static const char *said(void)
 }
 
 /* In debug builds a check must find what a statement corrupts, by the assertion with this text. */
-#define FINDS(text, check, ...)                                                         \
-	do {                                                                            \
-		const char *line;                                                       \
-                                                                                        \
-		if (!speaks()) {                                                        \
-			__VA_ARGS__;                                                    \
-			check;                                                          \
-			_exit(0);                                                       \
-		}                                                                       \
-		line = said();                                                          \
-		EXPECT(strstr(line, "assertion failed: " text), text ": \"%s\"", line); \
+#define FINDS(text, check, ...)                                                            \
+	do {                                                                               \
+		const char *line;                                                          \
+                                                                                           \
+		if (!speaks()) {                                                           \
+			__VA_ARGS__;                                                       \
+			check;                                                             \
+			_exit(0);                                                          \
+		}                                                                          \
+		line = said();                                                             \
+		EXPECT(strstr(line, "assertion failed: " text), "%s: \"%s\"", text, line); \
 	} while (0)
 
 #endif
