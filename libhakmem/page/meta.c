@@ -22,6 +22,41 @@ static struct {
 	void *free[HAK_META_KINDS];
 } meta;
 
+#if HAK_DEBUG
+
+/* Of pieces that overlap each other one lies within the other's size behind it. */
+static void check_free(enum hak_meta_kind kind)
+{
+	for (const char *p = meta.free[kind]; p; p = *(char *const *)p) {
+		const char *next = *(char *const *)p;
+
+		hak_assert(!((uintptr_t)p & 63));
+		hak_assert(!next || next + meta_bytes[kind] <= p || p + meta_bytes[kind] <= next);
+		/* not of the memory that nothing was cut from */
+		hak_assert(p + meta_bytes[kind] <= meta.at || p >= meta.end);
+	}
+}
+
+void hak_meta_check(void)
+{
+	hak_assert(meta.at <= meta.enabled && meta.enabled <= meta.end);
+	hak_assert(!((uintptr_t)meta.at & 63) && !((uintptr_t)meta.enabled & (hak_page - 1)));
+	for (unsigned int kind = 0; kind < HAK_META_KINDS; kind++)
+		check_free(kind);
+}
+
+#endif
+
+/* Lets HAK_LOCK_META go. The free lists may be long: a walk is not worth each change. */
+static inline void leave(void)
+{
+	static uint32_t leaves;
+
+	if (hak_check_due(&leaves, 16))
+		hak_meta_check();
+	hak_unlock(HAK_LOCK_META);
+}
+
 static void *cut(size_t bytes)
 {
 	void *p;
@@ -56,7 +91,7 @@ void *hak_meta_get(enum hak_meta_kind kind)
 		meta.free[kind] = *(void **)p;
 	else
 		p = cut(meta_bytes[kind]);
-	hak_unlock(HAK_LOCK_META);
+	leave();
 	if (p)
 		memset(p, 0, meta_bytes[kind]);
 	return p;
@@ -67,7 +102,7 @@ void hak_meta_put(enum hak_meta_kind kind, void *p)
 	hak_lock(HAK_LOCK_META);
 	*(void **)p = meta.free[kind];
 	meta.free[kind] = p;
-	hak_unlock(HAK_LOCK_META);
+	leave();
 }
 
 void hak_meta_abandon(void)

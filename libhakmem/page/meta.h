@@ -20,4 +20,16 @@ void hak_meta_put(enum hak_meta_kind kind, void *p);
 /* For a copy of the process made while another thread held HAK_LOCK_META: begins anew. */
 void hak_meta_abandon(void);
 
+/*
+ * Unused memory lies between what was cut and the end; free pieces are whole lines, of the kind's
+ * size apart from each other. HAK_LOCK_META held, or all threads stopped.
+ */
+#if HAK_DEBUG
+void hak_meta_check(void);
+#else
+static inline void hak_meta_check(void)
+{
+}
+#endif
+
 #endif
