@@ -168,3 +168,19 @@ void hak_heap_poke(void)
 			__atomic_store_n(&c->bin[k].room, 0, __ATOMIC_RELAXED);
 	}
 }
+
+#if HAK_DEBUG
+void hak_heap_check(void)
+{
+	unsigned int used = hak_heap_count();
+
+	hak_assert(used <= hak_table.enabled && hak_table.enabled <= hak_table.slots);
+	hak_assert(hak_table.slots <= HAK_MAX_HEAPS && hak_heap_live() <= used);
+	for (unsigned int i = 0; i < used; i++) {
+		const struct hak_heap *h = &hak_heaps[i];
+
+		hak_assert(h->index == i && h->cache == hak_heap_cache_at(i));
+		hak_assert(!h->kept || h->state == HAK_HEAP_DEAD);
+	}
+}
+#endif

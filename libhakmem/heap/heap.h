@@ -232,4 +232,16 @@ static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 	return n < 0 ? 0 : (uint32_t)n;
 }
 
+/*
+ * The table: used <= enabled <= slots, and of each slot handed out the index and the cache. A heap
+ * is `kept` only while it is dead. HAK_LOCK_REGISTRY held, or all threads stopped.
+ */
+#if HAK_DEBUG
+void hak_heap_check(void);
+#else
+static inline void hak_heap_check(void)
+{
+}
+#endif
+
 #endif

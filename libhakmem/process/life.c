@@ -115,6 +115,7 @@ struct hak_heap *hak_heap_take(void)
 	} else {
 		hak_count(HAK_C_HEAPS_UNPUBLISHED, 1);
 	}
+	hak_heap_check();
 	hak_unlock(HAK_LOCK_REGISTRY);
 	return h;
 }
@@ -125,6 +126,7 @@ void hak_heap_give(struct hak_heap *h)
 	hak_dead_add(h);
 	hak_count(HAK_C_HEAPS_LIVE, -1);
 	hak_count(HAK_C_HEAPS_DEAD, 1);
+	hak_heap_check();
 	hak_unlock(HAK_LOCK_REGISTRY);
 }
 

@@ -249,6 +249,22 @@ static void corruption_of_a_cache_is_found(void)
 	hak_cache_check(cache);
 }
 
+#define TABLE_FINDS(text, ...) FINDS(text, hak_heap_check(), __VA_ARGS__)
+
+static void corruption_of_the_table_is_found(void)
+{
+	cache = hak_heap_attach();
+	hak_heap_check();
+	TABLE_FINDS("used <= hak_table.enabled && ", hak_table.enabled = 0);
+	TABLE_FINDS("used <= hak_table.enabled && ", hak_table.slots = 0);
+	TABLE_FINDS("hak_table.slots <= HAK_MAX_HEAPS && ", hak_table.slots = HAK_MAX_HEAPS + 1);
+	TABLE_FINDS("hak_table.slots <= HAK_MAX_HEAPS && ", hak_table.live += 100);
+	TABLE_FINDS("h->index == i && ", cache->heap->index++);
+	TABLE_FINDS("h->index == i && ", cache->heap->cache++);
+	TABLE_FINDS("!h->kept || ", cache->heap->kept = true);
+	hak_heap_check();
+}
+
 static void corruption_of_bins_is_found(void)
 {
 	void **head;
@@ -312,6 +328,7 @@ static const struct tcase cases[] = {
 	{ "corruption_of_the_pool_is_found", corruption_of_the_pool_is_found },
 	{ "corruption_of_lists_is_found", corruption_of_lists_is_found },
 	{ "corruption_of_a_cache_is_found", corruption_of_a_cache_is_found },
+	{ "corruption_of_the_table_is_found", corruption_of_the_table_is_found },
 	{ "corruption_of_bins_is_found", corruption_of_bins_is_found },
 	{ "programs_faults_are_not", programs_faults_are_not },
 #endif
