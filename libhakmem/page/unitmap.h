@@ -16,10 +16,11 @@ static inline bool hak_unitmap_bit(const uint64_t *map, unsigned int i)
 	return map[i / 64] >> (i % 64) & 1;
 }
 
-static inline unsigned int hak_unitmap_next_clear(const uint64_t *map, unsigned int i)
+/* Returns the first bit from i on that is set in map ^ flip. */
+static inline unsigned int hak_unitmap_next(const uint64_t *map, uint64_t flip, unsigned int i)
 {
 	while (i < HAK_EXTENT_UNITS) {
-		uint64_t w = ~map[i / 64] >> (i % 64);
+		uint64_t w = (map[i / 64] ^ flip) >> (i % 64);
 
 		if (w)
 			return i + (unsigned int)__builtin_ctzl(w);
@@ -28,16 +29,14 @@ static inline unsigned int hak_unitmap_next_clear(const uint64_t *map, unsigned 
 	return HAK_EXTENT_UNITS;
 }
 
+static inline unsigned int hak_unitmap_next_clear(const uint64_t *map, unsigned int i)
+{
+	return hak_unitmap_next(map, UINT64_MAX, i);
+}
+
 static inline unsigned int hak_unitmap_next_set(const uint64_t *map, unsigned int i)
 {
-	while (i < HAK_EXTENT_UNITS) {
-		uint64_t w = map[i / 64] >> (i % 64);
-
-		if (w)
-			return i + (unsigned int)__builtin_ctzl(w);
-		i = (i / 64 + 1) * 64;
-	}
-	return HAK_EXTENT_UNITS;
+	return hak_unitmap_next(map, 0, i);
 }
 
 /* Returns the first of the clear bits that end with bit i. */
