@@ -130,18 +130,24 @@ struct json_object *hak_json_escape(struct json_object *o)
 	}
 }
 
-uint64_t hak_json_get(struct json_object *o, const char *key)
+struct json_object *hak_json_member(struct json_object *o, const char *key)
 {
 	struct json_object *value;
 
-	return json_object_object_get_ex(o, key, &value) ? json_object_get_uint64(value) : 0;
+	return json_object_object_get_ex(o, key, &value) ? value : NULL;
+}
+
+uint64_t hak_json_get(struct json_object *o, const char *key)
+{
+	struct json_object *value = hak_json_member(o, key);
+
+	return value ? json_object_get_uint64(value) : 0;
 }
 
 const char *hak_json_get_text(struct json_object *o, const char *key)
 {
-	struct json_object *value = NULL;
+	struct json_object *value = hak_json_member(o, key);
 
-	json_object_object_get_ex(o, key, &value);
 	return value ? json_object_get_string(value) : NULL;
 }
 

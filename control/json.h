@@ -30,8 +30,9 @@ void hak_json_null(struct json_object *o, const char *key);
 void hak_json_ratio(struct json_object *o, const char *key, double value); /* up to 4 decimals */
 /* Adds the ratio of the two; null if `whole` is 0. */
 void hak_json_part(struct json_object *o, const char *key, uint64_t part, uint64_t whole);
-uint64_t hak_json_get(struct json_object *o, const char *key);	       /* 0 if absent */
-const char *hak_json_get_text(struct json_object *o, const char *key); /* NULL if absent */
+struct json_object *hak_json_member(struct json_object *o, const char *key); /* NULL if absent */
+uint64_t hak_json_get(struct json_object *o, const char *key);		     /* 0 if absent */
+const char *hak_json_get_text(struct json_object *o, const char *key);	     /* NULL if absent */
 
 /*
  * Escapes every string and every key of the document. Takes the document over; the result may be

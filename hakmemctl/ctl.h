@@ -111,6 +111,10 @@ int ctl_usage(struct ctl *ctl, const char *format, ...) __attribute__((format(pr
 
 void ctl_help(const struct ctl *ctl, const struct ctl_verb *verb); /* NULL: all verbs */
 
+/* Parses ctl->argument, the time of --OPTION. Returns CTL_OK or ctl->failure. */
+int ctl_time(struct ctl *ctl, const char *option, uint64_t *ret_ns);
+int ctl_time_above_zero(struct ctl *ctl, const char *option, uint64_t *ret_ns);
+
 /* Handles --root=, whose value is ctl->argument. *root is HAK_OWN_ROOT or a descriptor of an
  * earlier --root. It becomes a descriptor for hak_open_in(), or HAK_OWN_ROOT for /. Returns an exit
  * code. */
@@ -213,6 +217,11 @@ void ctl_say_wait(const char *what, uint64_t ns);
 /* Standard output, or the standard input of a pager until ctl_pager_end(). */
 FILE *ctl_pager_begin(struct ctl *ctl);
 void ctl_pager_end(FILE *to);
+
+/* -- interrupt.c ------------------------------------------------------------------------------- */
+/* From the first call on SIGINT, SIGTERM and SIGHUP end a wait, and not this program. */
+void ctl_catch_interrupts(void);
+bool ctl_interrupted(void);
 
 /* -- guard.c ----------------------------------------------------------------------------------- */
 /* From here on, output to standard error is escaped (control/escape.h). */

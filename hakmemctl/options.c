@@ -166,6 +166,24 @@ int ctl_usage(struct ctl *ctl, const char *format, ...)
 	return ctl->failure = CTL_USAGE;
 }
 
+int ctl_time(struct ctl *ctl, const char *option, uint64_t *ret_ns)
+{
+	char why[HAK_WHY_TEXT];
+
+	if (hak_duration_parse(ctl->argument, ret_ns, why) < 0)
+		return ctl_usage(ctl, "--%s: %s", option, why);
+	return CTL_OK;
+}
+
+int ctl_time_above_zero(struct ctl *ctl, const char *option, uint64_t *ret_ns)
+{
+	int r = ctl_time(ctl, option, ret_ns);
+
+	if (r == CTL_OK && *ret_ns == 0)
+		return ctl_usage(ctl, "--%s takes a time above zero", option);
+	return r;
+}
+
 int ctl_root_option(struct ctl *ctl, int *root)
 {
 	int fd = open(ctl->argument, O_PATH | O_DIRECTORY | O_CLOEXEC);

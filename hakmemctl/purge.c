@@ -47,7 +47,6 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 {
 	unsigned level = HAK_PURGE_DIRTY;
 	uint64_t timeout_ns = 2000000000;
-	char why[HAK_WHY_TEXT];
 	int option;
 
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
@@ -55,8 +54,8 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 			level = hak_purge_level_of(ctl->argument);
 			if (!level)
 				return ctl_usage(ctl, "--level takes cache, dirty or all");
-		} else if (hak_duration_parse(ctl->argument, &timeout_ns, why) < 0) {
-			return ctl_usage(ctl, "--timeout: %s", why);
+		} else if (ctl_time(ctl, "timeout", &timeout_ns) != CTL_OK) {
+			return ctl->failure;
 		}
 	}
 	if (option == -2)

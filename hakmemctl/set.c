@@ -62,15 +62,6 @@ static int add_wish(struct ctl *ctl, struct command *cmd, const char *name, size
 	return CTL_OK;
 }
 
-static int duration(struct ctl *ctl, const char *option, uint64_t *ret)
-{
-	char why[HAK_WHY_TEXT];
-
-	if (hak_duration_parse(ctl->argument, ret, why) < 0)
-		return ctl_usage(ctl, "--%s: %s", option, why);
-	return CTL_OK;
-}
-
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 {
@@ -83,11 +74,9 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 		if (option == 'n')
 			cmd->dry_run = true;
 		else if (option == 'f')
-			r = duration(ctl, "for", &cmd->for_ns);
+			r = ctl_time_above_zero(ctl, "for", &cmd->for_ns);
 		else
-			r = duration(ctl, "timeout", &cmd->timeout_ns);
-		if (r == CTL_OK && option == 'f' && cmd->for_ns == 0)
-			r = ctl_usage(ctl, "--for takes a time above zero");
+			r = ctl_time(ctl, "timeout", &cmd->timeout_ns);
 	}
 	return r;
 }

@@ -21,14 +21,6 @@ static int add_process(struct json_object *o, void *arg)
 }
 
 /* -- text -------------------------------------------------------------------------------------- */
-static struct json_object *member(struct json_object *o, const char *key)
-{
-	struct json_object *value = NULL;
-
-	json_object_object_get_ex(o, key, &value);
-	return value;
-}
-
 static void print_memory(FILE *to, struct json_object *m)
 {
 	static const struct {
@@ -58,7 +50,7 @@ static void print_memory(FILE *to, struct json_object *m)
 
 static void print_cycles(FILE *to, struct json_object *whale, const char *key, const char *label)
 {
-	struct json_object *value = member(whale, key);
+	struct json_object *value = hak_json_member(whale, key);
 
 	if (value)
 		fprintf(to, ", %s %.0f cycles", label, json_object_get_double(value));
@@ -67,7 +59,7 @@ static void print_cycles(FILE *to, struct json_object *whale, const char *key, c
 static void print_whales(FILE *to, struct json_object *whale, struct json_object *c)
 {
 	char bytes[HAK_VALUE_TEXT], dirty[HAK_VALUE_TEXT];
-	struct json_object *ratio = member(whale, "hit_ratio");
+	struct json_object *ratio = hak_json_member(whale, "hit_ratio");
 	uint64_t hits = hak_json_get(c, "whale.hits"), misses = hak_json_get(c, "whale.misses");
 	uint64_t regions = hak_json_get(c, "ring.regions");
 	uint64_t evictions = hak_json_get(c, "ring.evictions");
@@ -237,7 +229,7 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	static const char *const frees[] = { "free.", "remote.", "pool.", NULL };
 	static const char *const rest[] = { "slow.", "superslab.", "slab.",    "extent.",
 					    "heap.", "process.",   "control.", NULL };
-	struct json_object *counters = member(p, "counters"), *rows;
+	struct json_object *counters = hak_json_member(p, "counters"), *rows;
 	const char *library = hak_json_get_text(p, "library_state");
 
 	fprintf(to, "%s (%" PRIu64 "), hakmem %s, %" PRIu64 " %s", hak_json_get_text(p, "comm"),
@@ -246,11 +238,11 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	if (strcmp(library, "ok") != 0)
 		fprintf(to, ", library %s since it started", library);
 	fputc('\n', to);
-	print_memory(to, member(p, "memory"));
+	print_memory(to, hak_json_member(p, "memory"));
 	fputc('\n', to);
-	print_table(ctl, to, member(p, "tiers"), tier_columns,
+	print_table(ctl, to, hak_json_member(p, "tiers"), tier_columns,
 		    sizeof(tier_columns) / sizeof(tier_columns[0]), NULL);
-	print_whales(to, member(p, "whale"), counters);
+	print_whales(to, hak_json_member(p, "whale"), counters);
 	print_group(to, "REFILLS", refill, counters);
 	print_group(to, "FREES", frees, counters);
 	print_resizes(to, counters);
@@ -263,9 +255,9 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	fprintf(to, "  failed and worked around: %" PRIu64 "; mappings that stay: %" PRIu64 "\n",
 		hak_json_get(counters, "sys.errors"), hak_json_get(counters, "sys.unmap_kept"));
 	json_object_put(rows);
-	if (member(p, "classes")) {
+	if (hak_json_member(p, "classes")) {
 		fprintf(to, "\nCLASSES in use\n");
-		rows = used_classes(member(p, "classes"));
+		rows = used_classes(hak_json_member(p, "classes"));
 		print_table(ctl, to, rows, class_columns, CLASS_COLUMNS, ctl->columns);
 		json_object_put(rows);
 	}
@@ -326,8 +318,8 @@ int verb_stats(struct ctl *ctl, int argc, char **argv)
 			continue;
 		}
 		pause_ns = 2000000000;
-		if (ctl->argument && hak_duration_parse(ctl->argument, &pause_ns, why) < 0)
-			return ctl_usage(ctl, "--watch: %s", why);
+		if (ctl->argument && ctl_time(ctl, "watch", &pause_ns) != CTL_OK)
+			return ctl->failure;
 		if (pause_ns < 10000000)
 			return ctl_usage(ctl, "--watch: not more often than every 10ms");
 	}

@@ -202,8 +202,8 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
 		if (option == 'f')
 			cmd.force = true;
-		else if (hak_duration_parse(ctl->argument, &cmd.ask.timeout_ns, why) < 0)
-			return ctl_usage(ctl, "--timeout: %s", why);
+		else if (ctl_time(ctl, "timeout", &cmd.ask.timeout_ns) != CTL_OK)
+			return ctl->failure;
 	}
 	if (option == -2)
 		return ctl->failure;

@@ -26,17 +26,6 @@ struct watches {
 	size_t n, room;
 };
 
-static int parse_time(struct ctl *ctl, const char *option, uint64_t *ret)
-{
-	char why[HAK_WHY_TEXT];
-
-	if (hak_duration_parse(ctl->argument, ret, why) < 0)
-		return ctl_usage(ctl, "--%s: %s", option, why);
-	if (*ret == 0)
-		return ctl_usage(ctl, "--%s takes a time above zero", option);
-	return CTL_OK;
-}
-
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 {
@@ -48,9 +37,9 @@ static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 		if (option == -2)
 			return -1;
 		if (option == 's')
-			r = parse_time(ctl, "seconds", &t->span_ns);
+			r = ctl_time_above_zero(ctl, "seconds", &t->span_ns);
 		else if (option == 'f')
-			r = parse_time(ctl, "for", &t->for_ns);
+			r = ctl_time_above_zero(ctl, "for", &t->for_ns);
 		t->keep = t->keep || option == 'k';
 		t->force = t->force || option == 'F';
 		t->trace = t->trace && option != 'T';
@@ -141,19 +130,12 @@ static struct json_object *process_json(const struct advice_watch *w)
 	return o;
 }
 
-static struct json_object *member(struct json_object *o, const char *key)
-{
-	struct json_object *value = NULL;
-
-	json_object_object_get_ex(o, key, &value);
-	return value;
-}
-
 static void print_expected(FILE *to, struct json_object *expected)
 {
-	struct json_object *cpu = member(expected, "cpu"), *rss = member(expected, "rss");
-	double share = json_object_get_double(member(cpu, "of_one_processor"));
-	int64_t bytes = json_object_get_int64(member(rss, "bytes"));
+	struct json_object *cpu = hak_json_member(expected, "cpu"),
+			   *rss = hak_json_member(expected, "rss");
+	double share = json_object_get_double(hak_json_member(cpu, "of_one_processor"));
+	int64_t bytes = json_object_get_int64(hak_json_member(rss, "bytes"));
 	char text[HAK_VALUE_TEXT];
 
 	hak_bytes_format((uint64_t)(bytes < 0 ? -bytes : bytes), text);
@@ -177,8 +159,8 @@ static void print_advice(FILE *to, struct json_object *a, uint64_t pid)
 	else
 		fprintf(to, "purge\n");
 	fprintf(to, "    why   %s\n", hak_json_get_text(a, "why"));
-	print_expected(to, member(a, "expected"));
-	if (json_object_get_boolean(member(a, "held")))
+	print_expected(to, hak_json_member(a, "expected"));
+	if (json_object_get_boolean(hak_json_member(a, "held")))
 		fprintf(to, "    held  by an administrator: not applied without --force\n");
 	fprintf(to, "    try   hakmemctl advise apply %s %" PRIu64 "\n", hak_json_get_text(a, "id"),
 		pid);
@@ -186,8 +168,8 @@ static void print_advice(FILE *to, struct json_object *a, uint64_t pid)
 
 static void print_process(FILE *to, struct json_object *p, const char *untraced)
 {
-	struct json_object *rows = member(p, "advice"), *f = member(p, "figures");
-	struct json_object *left_out = member(p, "left_out");
+	struct json_object *rows = hak_json_member(p, "advice"), *f = hak_json_member(p, "figures");
+	struct json_object *left_out = hak_json_member(p, "left_out");
 	char span[HAK_VALUE_TEXT], rss[HAK_VALUE_TEXT];
 	uint64_t span_ns = hak_json_get(f, "span_ns");
 	size_t n = json_object_array_length(left_out);
@@ -274,7 +256,7 @@ static int advise(struct ctl *ctl, const struct request *q, struct watches *all)
 
 	if (all->n == 0)
 		return CTL_NOTHING;
-	advice_catch_signals();
+	ctl_catch_interrupts();
 	if (q->apply)
 		return advice_apply(ctl, &all->w[0], &q->trial);
 	advice_measure(all->w, all->n, q->trial.span_ns, q->trial.trace, &traced, why);

@@ -123,7 +123,6 @@ int advice_measure(struct advice_watch *w, size_t n, uint64_t span_ns, bool trac
 		   char why[HAK_WHY_TEXT]);
 /* Waits. -EINTR after a signal. */
 int advice_pause(uint64_t ns);
-void advice_catch_signals(void);
 
 struct json_object *advice_figures_json(const struct advice_figures *f);
 

@@ -4,7 +4,6 @@
  * of figures that rise and fall, the processor time and faults that the kernel counts, and a trace.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,30 +19,14 @@
 #define TICK_MOST_NS  250000000u
 #define TICK_LEAST_NS 1000000u
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal)
-{
-	interrupted = signal;
-}
-
-void advice_catch_signals(void)
-{
-	const struct sigaction catch = { .sa_handler = interrupt };
-
-	sigaction(SIGINT, &catch, NULL);
-	sigaction(SIGTERM, &catch, NULL);
-	sigaction(SIGHUP, &catch, NULL);
-}
-
 int advice_pause(uint64_t ns)
 {
 	const struct timespec pause = { .tv_sec = (time_t)(ns / 1000000000),
 					.tv_nsec = (long)(ns % 1000000000) };
 
-	if (!interrupted)
+	if (!ctl_interrupted())
 		nanosleep(&pause, NULL);
-	return interrupted ? -EINTR : 0;
+	return ctl_interrupted() ? -EINTR : 0;
 }
 
 /* -- figures of the kernel --------------------------------------------------------------------- */
@@ -233,7 +216,7 @@ static int watch_all(struct advice_watch *w, size_t n, uint64_t span_ns, struct 
 	uint64_t deadline = hak_monotonic_ns() + span_ns, tick = span_ns / SAMPLES, now;
 
 	tick = tick > TICK_MOST_NS ? TICK_MOST_NS : tick < TICK_LEAST_NS ? TICK_LEAST_NS : tick;
-	while (!interrupted && (now = hak_monotonic_ns()) < deadline) {
+	while (!ctl_interrupted() && (now = hak_monotonic_ns()) < deadline) {
 		uint64_t ns = deadline - now < tick ? deadline - now : tick;
 
 		if (s)
@@ -243,7 +226,7 @@ static int watch_all(struct advice_watch *w, size_t n, uint64_t span_ns, struct 
 		for (size_t i = 0; i < n; i++)
 			look(&w[i]);
 	}
-	return interrupted ? -EINTR : 0;
+	return ctl_interrupted() ? -EINTR : 0;
 }
 
 int advice_measure(struct advice_watch *w, size_t n, uint64_t span_ns, bool trace, int *ret_trace,

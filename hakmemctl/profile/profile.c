@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +33,6 @@ struct request {
 	const char *output;
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal)
-{
-	interrupted = signal;
-}
-
 static int parse_rate(struct ctl *ctl, uint64_t *ret)
 {
 	const struct hak_tunable_row *row = hak_tunable_row_find(tunable);
@@ -57,17 +49,14 @@ static int parse_rate(struct ctl *ctl, uint64_t *ret)
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc, char **argv)
 {
-	char why[HAK_WHY_TEXT];
 	int option, shapes = 0;
 
 	*q = (struct request){ .ns = 30000000000, .rate = 512 << 10 };
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
 		switch (option) {
 		case 's':
-			if (hak_duration_parse(ctl->argument, &q->ns, why) < 0)
-				return ctl_usage(ctl, "--seconds: %s", why);
-			if (q->ns == 0)
-				return ctl_usage(ctl, "--seconds takes a time above zero");
+			if (ctl_time_above_zero(ctl, "seconds", &q->ns) != CTL_OK)
+				return -1;
 			break;
 		case 'r':
 			if (parse_rate(ctl, &q->rate) != CTL_OK)
@@ -215,7 +204,7 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 	deadline = p->started_ns + q->ns;
 	if (r == 0)
 		ctl_say_wait("sampling", q->ns);
-	while (r == 0 && !interrupted && hak_monotonic_ns() < deadline && !ended(seg))
+	while (r == 0 && !ctl_interrupted() && hak_monotonic_ns() < deadline && !ended(seg))
 		hak_sampler_poll(sampler, TICK_MS);
 	if (r == 0) {
 		p->ns = hak_monotonic_ns() - p->started_ns;
@@ -306,7 +295,6 @@ static void tell_left_out(const struct profile *p)
 
 int verb_profile(struct ctl *ctl, int argc, char **argv)
 {
-	const struct sigaction catch = { .sa_handler = interrupt };
 	struct profile p = { .ctl = ctl, .what = PROFILE_LIVE };
 	struct hak_segment *seg;
 	char why[HAK_WHY_TEXT];
@@ -323,9 +311,7 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	r = ctl_open_one(ctl, argv[optind], HAK_SEGMENT_WRITE, &seg);
 	if (r != CTL_OK)
 		return r;
-	sigaction(SIGINT, &catch, NULL);
-	sigaction(SIGTERM, &catch, NULL);
-	sigaction(SIGHUP, &catch, NULL);
+	ctl_catch_interrupts();
 	p.pid = seg->pid;
 	p.rate = q.rate;
 	snprintf(p.comm, sizeof(p.comm), "%s", seg->comm);

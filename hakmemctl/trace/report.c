@@ -22,14 +22,6 @@ struct report {
 };
 
 /* -- reading the document ---------------------------------------------------------------------- */
-static struct json_object *member(struct json_object *o, const char *key)
-{
-	struct json_object *value = NULL;
-
-	json_object_object_get_ex(o, key, &value);
-	return value;
-}
-
 static uint64_t number(struct json_object *o, const char *key)
 {
 	return o ? hak_json_get(o, key) : 0;
@@ -37,7 +29,7 @@ static uint64_t number(struct json_object *o, const char *key)
 
 static double real(struct json_object *o, const char *key)
 {
-	struct json_object *value = o ? member(o, key) : NULL;
+	struct json_object *value = o ? hak_json_member(o, key) : NULL;
 
 	return value ? json_object_get_double(value) : 0;
 }
@@ -124,7 +116,8 @@ static int by_time(const void *a, const void *b)
 
 static void print_processes(const struct report *r)
 {
-	struct json_object *rows = member(r->o, "processes"), *cost = member(r->o, "cost");
+	struct json_object *rows = hak_json_member(r->o, "processes"),
+			   *cost = hak_json_member(r->o, "cost");
 	size_t n = json_object_array_length(rows);
 
 	json_object_array_sort(rows, by_time);
@@ -132,7 +125,7 @@ static void print_processes(const struct report *r)
 		struct json_object *p = json_object_array_get_idx(rows, i);
 		const char *allocator = hak_json_get_text(p, "allocator");
 		const char *born = hak_json_get_text(p, "born");
-		bool ended = json_object_get_boolean(member(p, "ended"));
+		bool ended = json_object_get_boolean(hak_json_member(p, "ended"));
 
 		fprintf(r->to, "%" PRIu64 " %s%s%s%s%s%s\n", number(p, "pid"),
 			hak_json_get_text(p, "comm"), allocator ? " on " : "",
@@ -148,13 +141,15 @@ static void print_processes(const struct report *r)
 
 static void print_summary(const struct report *r)
 {
-	struct json_object *g = member(r->o, "given_back"), *f = member(r->o, "refilled"),
-			   *a = member(r->o, "address_reuse"), *k = member(r->o, "kept_reuse");
-	bool least = json_object_get_boolean(member(f, "lower_bound"));
+	struct json_object *g = hak_json_member(r->o, "given_back"),
+			   *f = hak_json_member(r->o, "refilled"),
+			   *a = hak_json_member(r->o, "address_reuse"),
+			   *k = hak_json_member(r->o, "kept_reuse");
+	bool least = json_object_get_boolean(hak_json_member(f, "lower_bound"));
 
 	fprintf(r->to, "Given back    %8s  of address space, by %" PRIu64 " calls\n",
 		bytes(number(g, "bytes")), number(g, "calls"));
-	if (member(g, "freed_bytes"))
+	if (hak_json_member(g, "freed_bytes"))
 		fprintf(r->to, "Memory freed  %8s  by these calls\n",
 			bytes(number(g, "freed_bytes")));
 	if (number(g, "lazy_bytes"))
@@ -165,7 +160,7 @@ static void print_summary(const struct report *r)
 	fprintf(r->to, "Taken again   %8s  within %s: %s%d %% of the address space",
 		bytes(number(f, "bytes")), time_of(number(r->o, "window_ns")),
 		least ? "at least " : "", percent(real(f, "ratio")));
-	if (member(f, "ratio_of_memory") && !least)
+	if (hak_json_member(f, "ratio_of_memory") && !least)
 		fprintf(r->to, ", about %d %% of the memory", percent(real(f, "ratio_of_memory")));
 	if (number(f, "late_bytes"))
 		fprintf(r->to, "; %s later", bytes(number(f, "late_bytes")));
@@ -190,13 +185,14 @@ static void print_summary(const struct report *r)
  * one. */
 static void print_distances(const struct report *r)
 {
-	struct json_object *f = member(r->o, "refilled"), *rows = member(f, "distance_ns");
+	struct json_object *f = hak_json_member(r->o, "refilled"),
+			   *rows = hak_json_member(f, "distance_ns");
 	uint64_t bin[HAK_HISTOGRAM_SLOTS / 2] = { 0 }, most, sum;
 	size_t first = HAK_HISTOGRAM_SLOTS / 2, last = 0;
 
-	if (!number(member(r->o, "given_back"), "bytes"))
+	if (!number(hak_json_member(r->o, "given_back"), "bytes"))
 		return;
-	most = sum = member(f, "never_bytes") ? number(f, "never_bytes") : 0;
+	most = sum = hak_json_member(f, "never_bytes") ? number(f, "never_bytes") : 0;
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
 		unsigned slot = 62u - (unsigned)__builtin_clzll(number(row, "to") | 2);
@@ -208,7 +204,7 @@ static void print_distances(const struct report *r)
 		first = at < first ? at : first;
 		last = at > last ? at : last;
 	}
-	if (first > last && !member(f, "never_bytes"))
+	if (first > last && !hak_json_member(f, "never_bytes"))
 		return;
 	head(r, "How soon what was given back is taken again");
 	for (size_t i = first; i <= last; i++) {
@@ -217,13 +213,13 @@ static void print_distances(const struct report *r)
 		snprintf(label, sizeof(label), "< %s", time_of(4ull << (2 * i)));
 		line(r, label, bin[i], sum, most, "\033[33m");
 	}
-	if (member(f, "never_bytes"))
+	if (hak_json_member(f, "never_bytes"))
 		line(r, "not again", number(f, "never_bytes"), sum, most, "\033[32m");
 }
 
 static void print_calls(const struct report *r)
 {
-	struct json_object *rows = member(r->o, "calls");
+	struct json_object *rows = hak_json_member(r->o, "calls");
 	char text[100];
 
 	if (json_object_array_length(rows) == 0)
@@ -244,8 +240,9 @@ static void print_calls(const struct report *r)
 
 static void print_faults(const struct report *r)
 {
-	struct json_object *rows = member(r->o, "faults"), *tlb = member(r->o, "tlb"),
-			   *cost = member(r->o, "cost");
+	struct json_object *rows = hak_json_member(r->o, "faults"),
+			   *tlb = hak_json_member(r->o, "tlb"),
+			   *cost = hak_json_member(r->o, "cost");
 	char text[100];
 
 	snprintf(text, sizeof(text), "%-19s %7s %42s %8s", "Page faults", "FAULTS", "TIME", "MEAN");
@@ -271,11 +268,12 @@ static void print_faults(const struct report *r)
 
 static void print_regions(const struct report *r)
 {
-	struct json_object *rows = member(r->o, "processes");
+	struct json_object *rows = hak_json_member(r->o, "processes");
 	uint64_t first = 0, last = 0, most = 0;
 
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
-		struct json_object *v = member(json_object_array_get_idx(rows, i), "regions");
+		struct json_object *v =
+			hak_json_member(json_object_array_get_idx(rows, i), "regions");
 
 		first += number(v, "first");
 		last += number(v, "last");
@@ -291,8 +289,9 @@ static void print_regions(const struct report *r)
 
 static void print_cost(const struct report *r)
 {
-	struct json_object *cost = member(r->o, "cost"), *m = member(cost, "measured"),
-			   *e = member(cost, "estimated");
+	struct json_object *cost = hak_json_member(r->o, "cost"),
+			   *m = hak_json_member(cost, "measured"),
+			   *e = hak_json_member(cost, "estimated");
 
 	head(r, "Cost, in processor time");
 	fprintf(r->to, "  measured   %9s: system calls %s, page faults %s\n",
@@ -325,14 +324,14 @@ static void print_frame(const struct report *r, struct json_object *f)
 
 static void print_sites(const struct report *r)
 {
-	struct json_object *rows = member(r->o, "sites");
+	struct json_object *rows = hak_json_member(r->o, "sites");
 
 	if (json_object_array_length(rows) == 0)
 		return;
 	head(r, "Where it is given back");
 	for (size_t i = 0; i < json_object_array_length(rows) && i < 5; i++) {
 		struct json_object *s = json_object_array_get_idx(rows, i),
-				   *frames = member(s, "frames");
+				   *frames = hak_json_member(s, "frames");
 		size_t n = json_object_array_length(frames);
 
 		fprintf(r->to, "  %3d %%  %8s  %8" PRIu64 " x %s\n", percent(real(s, "share")),
@@ -353,14 +352,15 @@ static void print_sites(const struct report *r)
 
 static void print_doubts(const struct report *r)
 {
-	struct json_object *lost = member(r->o, "lost"), *rows = member(r->o, "missing");
+	struct json_object *lost = hak_json_member(r->o, "lost"),
+			   *rows = hak_json_member(r->o, "missing");
 
 	fprintf(r->to,
 		"\nLost: %" PRIu64 " events, %" PRIu64 " calls and faults, %" PRIu64
 		" call sites, %" PRIu64 " processes; not followed %s\n",
 		number(lost, "events"), number(lost, "threads"), number(lost, "sites"),
 		number(lost, "processes"), bytes(number(lost, "unfollowed_bytes")));
-	if (json_object_get_boolean(member(r->o, "all_calls_taxed")))
+	if (json_object_get_boolean(hak_json_member(r->o, "all_calls_taxed")))
 		fputs("All system calls of the machine were slowed down a little, because tracefs "
 		      "cannot be\naccessed.\n",
 		      r->to);

@@ -28,33 +28,22 @@ struct request {
 	char **command; /* NULL: a target */
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal)
-{
-	interrupted = signal;
-}
-
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, char **argv)
 {
-	char why[HAK_WHY_TEXT];
 	int option;
 
 	*q = (struct request){ .ns = 0 };
 	t->window_ns = 1000000000;
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
-		uint64_t *ns = option == 's' ? &q->ns : &t->window_ns;
-
 		switch (option) {
 		case 's':
+			if (ctl_time_above_zero(ctl, "seconds", &q->ns) != CTL_OK)
+				return -1;
+			break;
 		case 'w':
-			if (hak_duration_parse(ctl->argument, ns, why) < 0)
-				return ctl_usage(ctl, "--%s: %s",
-						 option == 's' ? "seconds" : "window", why);
-			if (*ns == 0)
-				return ctl_usage(ctl, "--%s takes a time above zero",
-						 option == 's' ? "seconds" : "window");
+			if (ctl_time_above_zero(ctl, "window", &t->window_ns) != CTL_OK)
+				return -1;
 			break;
 		case 'e':
 			t->events = true;
@@ -223,7 +212,7 @@ static void run(struct trace *t, const struct request *q, bool endless)
 {
 	uint64_t deadline = q->ns ? hak_monotonic_ns() + q->ns : UINT64_MAX, looked = 0;
 
-	while (!interrupted && hak_monotonic_ns() < deadline) {
+	while (!ctl_interrupted() && hak_monotonic_ns() < deadline) {
 		hak_session_poll(t->session, TICK_MS);
 		if (!endless && hak_session_watched(t->session) == 0)
 			break;
@@ -319,8 +308,6 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	struct hak_session_options options = {
 		.cgroup_fd = -1, .sites = true, .told = trace_told, .arg = &t
 	};
-	/* A signal ends waiting, and does not interrupt writing. */
-	const struct sigaction catch = { .sa_handler = interrupt, .sa_flags = SA_RESTART };
 	struct hak_target target = { 0 };
 	char why[HAK_WHY_TEXT];
 	struct request q;
@@ -341,9 +328,7 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	/* Checked before the trace, not after it. */
 	if (q.output && hak_output_check(q.output, why) < 0)
 		return complain(q.output, why);
-	sigaction(SIGINT, &catch, NULL);
-	sigaction(SIGTERM, &catch, NULL);
-	sigaction(SIGHUP, &catch, NULL);
+	ctl_catch_interrupts();
 	/* Before any descriptor exists that the command could inherit. */
 	if (q.command && start_command(&t, q.command, &go) < 0) {
 		ctl_complain("hakmemctl: cannot start a process: %s\n", strerror(errno));
