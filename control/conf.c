@@ -89,6 +89,25 @@ static void take_line(struct parser *p, unsigned number, char *text)
 		bad(p, number, why);
 }
 
+static bool is_comment(const char *line, size_t bytes)
+{
+	size_t i = 0;
+
+	while (i < bytes && strchr(" \t\r", line[i]))
+		i++;
+	return i < bytes && strchr("#;", line[i]);
+}
+
+/* A backslash at the end continues a line, unless another backslash escapes it. */
+static bool continues(const char *line, size_t bytes)
+{
+	size_t n = 0;
+
+	while (n < bytes && line[bytes - 1 - n] == '\\')
+		n++;
+	return n % 2;
+}
+
 void hak_conf_parse(const char *path, const char *text, size_t bytes,
 		    const struct hak_conf_reader *reader)
 {
@@ -101,13 +120,14 @@ void hak_conf_parse(const char *path, const char *text, size_t bytes,
 	while (at < bytes) {
 		const char *end = memchr(text + at, '\n', bytes - at);
 		size_t n = end ? (size_t)(end - text) - at : bytes - at;
-		bool comment = used == 0 && n && strchr("#;", text[at]);
-		bool goes_on = n && text[at + n - 1] == '\\' && !comment;
+		bool comment = is_comment(text + at, n);
+		/* A comment between the lines of a value is left out of the value. */
+		bool goes_on = comment ? used > 0 : continues(text + at, n);
 
 		line++;
-		if (used + n + 1 >= sizeof(buf))
+		if (!comment && used + n + 1 >= sizeof(buf))
 			too_long = true;
-		if (!too_long) {
+		if (!comment && !too_long) {
 			memcpy(buf + used, text + at, n);
 			used += n;
 			if (goes_on)

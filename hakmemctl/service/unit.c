@@ -325,32 +325,32 @@ static int add_folder(char **list, const char *folder, const char *name)
 	return 0;
 }
 
-static int add_folders(char **list, const char *variant)
+/* The names of the unit's folders with drop-ins below one folder. */
+static int add_variants(char **list, const char *folder, const struct ctl_unit *unit)
 {
-	int r = 0;
+	char variant[HAK_UNIT_NAME_BYTES];
+	int r = add_folder(list, folder, unit->name);
 
-	for (size_t i = 0; r == 0 && i < FOLDERS; i++)
-		r = add_folder(list, folders[i], variant);
+	template_of(unit->name, variant);
+	if (r == 0 && variant[0])
+		r = add_folder(list, folder, variant);
+	strcpy(variant, unit->name);
+	while (r == 0 && shorten(variant))
+		r = add_folder(list, folder, variant);
 	return r;
 }
 
 /* All folders with drop-ins of the unit, the one with the highest precedence first, separated by
- * colons. */
+ * colons. A folder precedes, with all names of the unit, the next one. */
 static int drop_in_folders(const struct ctl_unit *unit, char **ret)
 {
-	char variant[HAK_UNIT_NAME_BYTES];
-	int r;
+	int r = 0;
 
 	*ret = NULL;
-	r = add_folders(ret, unit->name);
-	template_of(unit->name, variant);
-	if (r == 0 && variant[0])
-		r = add_folders(ret, variant);
-	strcpy(variant, unit->name);
-	while (r == 0 && shorten(variant))
-		r = add_folders(ret, variant);
-	if (r == 0)
-		r = add_folders(ret, "service");
+	for (size_t i = 0; r == 0 && i < FOLDERS; i++)
+		r = add_variants(ret, folders[i], unit);
+	for (size_t i = 0; r == 0 && i < FOLDERS; i++)
+		r = add_folder(ret, folders[i], "service");
 	return r;
 }
 
@@ -459,10 +459,26 @@ static int name_unit(struct ctl_unit *unit, const char *name, char why[HAK_WHY_T
 	return 0;
 }
 
+/* A link to the file of another unit is an alias, and one to another template is an alias of its
+ * instance. A link to any other file is not. */
+static void take_own_name(struct ctl_unit *unit, const char *template)
+{
+	const char *own = strrchr(unit->fragment, '/') + 1, *end = strstr(own, "@.");
+	char name[HAK_UNIT_NAME_BYTES];
+	int n;
+
+	if (!hak_unit_name_valid(own) || strcmp(own, template) == 0 || (template[0] && !end))
+		return;
+	n = template[0] ? snprintf(name, sizeof(name), "%.*s%s", (int)(end - own), own,
+				   strchr(unit->name, '@'))
+			: snprintf(name, sizeof(name), "%s", own);
+	if (n < (int)sizeof(name))
+		strcpy(unit->name, name);
+}
+
 static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 {
 	char template[HAK_UNIT_NAME_BYTES];
-	const char *own;
 	int fd = find_fragment(unit, unit->name), r;
 
 	template_of(unit->name, template);
@@ -476,11 +492,7 @@ static int load(struct ctl_unit *unit, char why[HAK_WHY_TEXT])
 		cannot_read(unit->name, fd, why);
 	if (fd < 0)
 		return fd;
-	own = strrchr(unit->fragment, '/') + 1;
-	/* A link to the file of another unit is an alias. A link to any other file is not. */
-	if (!template[0] && strcmp(own, unit->name) != 0 && hak_unit_name_valid(own) &&
-	    strlen(own) < sizeof(unit->name))
-		strcpy(unit->name, own);
+	take_own_name(unit, template);
 	r = read_manager(unit, why);
 	if (r < 0) {
 		close(fd);
