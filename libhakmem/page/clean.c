@@ -98,7 +98,7 @@ static uint64_t give_pages(struct hak_units *r, unsigned int n)
 
 static void drop_thp(const struct hak_units *r, unsigned int n)
 {
-	/* otherwise the next fault in a hole brings the whole huge page back */
+	/* otherwise the next fault in a gap brings the whole huge page back */
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_extent *e = r[i].e;
 		bool drop;

@@ -44,7 +44,7 @@ struct hak_extent {
 	uint8_t life; /* of the lists that it is on or was on: see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
 	/*
-	 * no longer hole is looked for, in units: an upper bound, but where holes could not be made
+	 * no longer gap is looked for, in units: an upper bound, but where gaps could not be made
 	 * memory
 	 */
 	uint16_t longest;

@@ -49,16 +49,15 @@ static void take_units(struct hak_extent *e, unsigned int at, unsigned int units
 }
 
 /*
- * Called when units became free: no hole is longer than the longest before, or the one that they
+ * Called when units became free: no gap is longer than the longest before, or the one that they
  * are in now.
  */
 static void widen_longest(struct hak_extent *e, unsigned int at)
 {
-	unsigned int hole =
-		hak_unitmap_next_set(e->used, at) - hak_unitmap_first_clear(e->used, at);
+	unsigned int gap = hak_unitmap_next_set(e->used, at) - hak_unitmap_first_clear(e->used, at);
 
-	if (hole > e->longest)
-		e->longest = (uint16_t)hole;
+	if (gap > e->longest)
+		e->longest = (uint16_t)gap;
 }
 
 static struct hak_extent *find_extent(enum hak_extent_kind kind, unsigned int units,
@@ -201,7 +200,7 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 }
 
 /*
- * Sets aside units that could not be made memory. The same reason blocks the extent's other holes,
+ * Sets aside units that could not be made memory. The same reason blocks the extent's other gaps,
  * so they are not searched until a unit of the extent is freed.
  */
 static void shun(const struct hak_units *r)
