@@ -101,7 +101,7 @@ static void part_whales(const struct hak_segment *seg, struct hak_snapshot *snap
 		const struct hak_counter_desc *d = &seg->counter[i];
 		uint64_t n = d->unit == HAK_UNIT_COUNT ? whales.in_use : whales.in_use_bytes;
 
-		if (d->kind == HAK_KIND_KEPT)
+		if (d->kind == HAK_KIND_GROSS)
 			snap->total[i] = above_zero(snap->total[i] - n);
 	}
 }

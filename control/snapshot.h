@@ -21,7 +21,7 @@ struct hak_snapshot {
 	uint32_t agent;
 	uint32_t counters, classes;
 	uint64_t *total;    /* [counters], in the order of the segment's descriptors */
-	uint64_t *cell;	    /* [counters]: the same with whales in use still part of KEPT gauges */
+	uint64_t *cell;	    /* [counters]: the same with whales in use still part of GROSS gauges */
 	uint64_t *by_class; /* [counters][classes]; zeros for scopes that have no classes */
 };
 

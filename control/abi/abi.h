@@ -44,11 +44,11 @@
 
 enum hak_scope { HAK_SCOPE_HOT, HAK_SCOPE_CLASS, HAK_SCOPE_HEAP, HAK_SCOPE_PROC };
 /*
- * KEPT: a gauge of regions kept for reuse. Its cell includes whales in use, so that a whale costs
+ * GROSS: a gauge of regions kept for reuse. Its cell includes whales in use, so that a whale costs
  * no count as it comes and goes. The reader subtracts those: their number (allocs - frees +
  * inherited) or their bytes, as the counter's unit says.
  */
-enum hak_kind { HAK_KIND_COUNTER, HAK_KIND_GAUGE, HAK_KIND_KEPT };
+enum hak_kind { HAK_KIND_COUNTER, HAK_KIND_GAUGE, HAK_KIND_GROSS };
 enum hak_unit {
 	HAK_UNIT_NONE,
 	HAK_UNIT_COUNT,

@@ -141,7 +141,7 @@ static const char *word(const char *const *words, size_t n, unsigned i)
 WORDS(hak_scope_word, [HAK_SCOPE_HOT] = "class", [HAK_SCOPE_CLASS] = "class",
       [HAK_SCOPE_HEAP] = "heap", [HAK_SCOPE_PROC] = "process")
 WORDS(hak_kind_word, [HAK_KIND_COUNTER] = "counter", [HAK_KIND_GAUGE] = "gauge",
-      [HAK_KIND_KEPT] = "gauge")
+      [HAK_KIND_GROSS] = "gauge")
 WORDS(hak_unit_word, [HAK_UNIT_NONE] = "", [HAK_UNIT_COUNT] = "count", [HAK_UNIT_BYTES] = "bytes",
       [HAK_UNIT_NS] = "ns", [HAK_UNIT_CYCLES] = "cycles", [HAK_UNIT_MS] = "ms")
 WORDS(hak_type_word, [HAK_TYPE_BOOL] = "switch", [HAK_TYPE_UINT] = "number",

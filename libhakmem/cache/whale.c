@@ -59,8 +59,8 @@ static inline void *hand_out(struct hak_cache *c, struct hak_region *r, size_t b
  * Takes a region out of the region cache and opens it. `other` is what the thread's hot region
  * held, which did not fit.
  */
-static struct hak_region *kept(struct hak_hot *f, struct hak_region *other, size_t want,
-			       size_t align)
+static struct hak_region *from_rcache(struct hak_hot *f, struct hak_region *other, size_t want,
+				      size_t align)
 {
 	struct hak_region *r = hak_rcache_get(f, other, want, align);
 
@@ -77,7 +77,7 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 {
 	uint64_t t0 = hak_unlikely(hak_tun(HAK_T_STATS_TIMING)) ? cycles() : 0;
 	size_t want = whale_bytes(bytes);
-	struct hak_region *r = kept(f, other, want, align);
+	struct hak_region *r = from_rcache(f, other, want, align);
 	bool hit = r;
 
 	if (hak_likely(hit)) {

@@ -7,23 +7,23 @@
 #include "slablist.h"
 
 static struct hak_heap *dead;
-static _Atomic unsigned int kept; /* the number of these that still hold slabs */
+static _Atomic unsigned int holders; /* the number of these that still hold slabs */
 
-static void forget_kept(struct hak_heap *h)
+static void forget_slabs(struct hak_heap *h)
 {
-	if (h->kept)
-		atomic_fetch_sub_explicit(&kept, 1, memory_order_relaxed);
-	h->kept = false;
+	if (h->holds_slabs)
+		atomic_fetch_sub_explicit(&holders, 1, memory_order_relaxed);
+	h->holds_slabs = false;
 }
 
 void hak_dead_add(struct hak_heap *h)
 {
 	hak_heap_set_state(h, HAK_HEAP_DEAD);
-	h->kept = true;
+	h->holds_slabs = true;
 	h->died = hak_purge_epoch();
 	h->next_dead = dead;
 	dead = h;
-	atomic_fetch_add_explicit(&kept, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&holders, 1, memory_order_relaxed);
 }
 
 struct hak_heap *hak_dead_take(void)
@@ -34,14 +34,14 @@ struct hak_heap *hak_dead_take(void)
 		return NULL;
 	dead = h->next_dead;
 	hak_stop("adopt.off_list");
-	forget_kept(h);
+	forget_slabs(h);
 	return h;
 }
 
 void hak_dead_forget(void)
 {
 	dead = NULL;
-	atomic_store_explicit(&kept, 0, memory_order_relaxed);
+	atomic_store_explicit(&holders, 0, memory_order_relaxed);
 }
 
 void hak_dead_drain(uint32_t age)
@@ -50,9 +50,9 @@ void hak_dead_drain(uint32_t age)
 
 	hak_lock(HAK_LOCK_REGISTRY);
 	for (struct hak_heap *h = dead; h; h = h->next_dead)
-		if ((h->kept && now - h->died >= age) ||
+		if ((h->holds_slabs && now - h->died >= age) ||
 		    atomic_load_explicit(&h->remote.head, memory_order_relaxed)) {
-			forget_kept(h);
+			forget_slabs(h);
 			hak_slablist_retire(h->cache);
 		}
 	hak_unlock(HAK_LOCK_REGISTRY);
@@ -62,13 +62,13 @@ bool hak_dead_scavenge(void)
 {
 	struct hak_heap *h;
 
-	if (hak_likely(!atomic_load_explicit(&kept, memory_order_relaxed)))
+	if (hak_likely(!atomic_load_explicit(&holders, memory_order_relaxed)))
 		return false;
 	hak_lock(HAK_LOCK_REGISTRY);
-	for (h = dead; h && !h->kept; h = h->next_dead)
+	for (h = dead; h && !h->holds_slabs; h = h->next_dead)
 		;
 	if (h) {
-		forget_kept(h);
+		forget_slabs(h);
 		hak_slablist_retire(h->cache);
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);

@@ -107,9 +107,9 @@ struct hak_heap {
 	uint32_t rounds; /* destructor rounds seen */
 	/* serial number of the last flush request obeyed (purge.c) */
 	uint32_t flushed;
-	bool kept;	 /* dead, and has slabs; HAK_LOCK_REGISTRY */
-	uint32_t died;	 /* epoch of the purge clock; HAK_LOCK_REGISTRY */
-	uint16_t serial; /* of the last flush; 0 before the first */
+	bool holds_slabs; /* dead, and not retired yet; HAK_LOCK_REGISTRY */
+	uint32_t died;	  /* epoch of the purge clock; HAK_LOCK_REGISTRY */
+	uint16_t serial;  /* of the last flush; never 0 */
 	/*
 	 * bytes of cache.thread_bytes left for lists of slab classes to grow, or for runs to be
 	 * kept

@@ -49,7 +49,7 @@ static void derive_whales(struct hak_totals *t)
 		uint64_t in_use = hak_proc_row[i].unit == HAK_UNIT_COUNT ? t->whales
 									 : t->whale_bytes;
 
-		if (hak_proc_row[i].kind == HAK_KIND_KEPT)
+		if (hak_proc_row[i].kind == HAK_KIND_GROSS)
 			t->proc[i] = at_least_zero(t->proc[i] - in_use);
 	}
 	t->in_use_bytes += t->whale_bytes;

@@ -270,7 +270,7 @@ static inline uint32_t peer_heaps(struct peer *p)
 /* Returns one counter, summed over heaps and classes. */
 static inline uint64_t peer_counter(struct peer *p, const char *name);
 
-/* Returns the whales in use, or their bytes, which a reader subtracts from a KEPT gauge. */
+/* Returns the whales in use, or their bytes, which a reader subtracts from a GROSS gauge. */
 static inline uint64_t peer_whales(struct peer *p, int bytes)
 {
 	const char *const in = bytes ? "whale.alloc_bytes" : "whale.allocs";
@@ -291,7 +291,7 @@ static inline uint64_t peer_counter(struct peer *p, const char *name)
 	CHECK(d, "no counter %s", name);
 	if (d->scope == HAK_SCOPE_PROC) {
 		peer_read(p, &n, 8, p->h.proc_off + d->offset);
-		if (d->kind == HAK_KIND_KEPT)
+		if (d->kind == HAK_KIND_GROSS)
 			n -= peer_whales(p, d->unit == HAK_UNIT_BYTES);
 		return n;
 	}
