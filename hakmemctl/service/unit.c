@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/conf.h"
+#include "control/grow.h"
 #include "hakmemctl/service/unit.h"
 
 /* The folders of systemd, the one with the highest precedence first; systemd.unit(5), "System Unit
@@ -191,7 +192,7 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 		reader->error = -E2BIG;
 		return 0;
 	}
-	grown = reallocarray(unit->settings, unit->n + 1, sizeof(*grown));
+	grown = hak_grow(unit->settings, unit->n, &unit->room, sizeof(*grown));
 	if (!grown) {
 		reader->error = -ENOMEM;
 		return 0;
@@ -200,7 +201,7 @@ static int on_line(const struct hak_conf_line *line, void *arg, char why[HAK_WHY
 	s = &grown[unit->n++];
 	s->name = strdup(line->name);
 	s->value = strdup(line->value);
-	snprintf(s->path, sizeof(s->path), "%s", reader->path);
+	s->path = reader->path;
 	if (!s->name || !s->value)
 		reader->error = -ENOMEM;
 	return 0;
@@ -222,11 +223,25 @@ static int cannot_read(const char *path, int error, char why[HAK_WHY_TEXT])
 	return error;
 }
 
+/* A copy of the path that lives as long as the unit; NULL: no memory. */
+static const char *keep_path(struct ctl_unit *unit, const char *path)
+{
+	size_t bytes = strlen(path) + 1;
+	struct ctl_file *file = malloc(sizeof(*file) + bytes);
+
+	if (!file)
+		return NULL;
+	memcpy(file->path, path, bytes);
+	file->next = unit->files;
+	unit->files = file;
+	return file->path;
+}
+
 /* Reads an open file and closes it. `fd` may be the -errno of an open. */
 static int read_opened(struct ctl_unit *unit, int fd, const char *path, bool manager,
 		       char why[HAK_WHY_TEXT])
 {
-	struct reader reader = { .unit = unit, .manager = manager, .path = path };
+	struct reader reader = { .unit = unit, .manager = manager };
 	const struct hak_conf_reader callbacks = { .see = on_line, .bad = on_bad, .arg = &reader };
 	size_t bytes;
 	char *text;
@@ -237,7 +252,10 @@ static int read_opened(struct ctl_unit *unit, int fd, const char *path, bool man
 	if (r < 0)
 		return cannot_read(path, r, why);
 	unit->bytes += bytes;
-	if (unit->bytes > BYTES_MAX)
+	reader.path = keep_path(unit, path);
+	if (!reader.path)
+		reader.error = -ENOMEM;
+	else if (unit->bytes > BYTES_MAX)
 		reader.error = -EFBIG;
 	else
 		hak_conf_parse(path, text, bytes, &callbacks);
@@ -549,6 +567,10 @@ void ctl_unit_free(struct ctl_unit *unit)
 		free(unit->settings[i].value);
 	}
 	free(unit->settings);
+	for (struct ctl_file *file = unit->files, *next; file; file = next) {
+		next = file->next;
+		free(file);
+	}
 	free(unit);
 }
 

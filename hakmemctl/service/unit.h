@@ -23,7 +23,13 @@
 
 struct ctl_setting {
 	char *name, *value;
-	char path[PATH_MAX]; /* of the file, as systemd sees it */
+	const char *path; /* of the file, as systemd sees it */
+};
+
+/* The path of a file with settings. */
+struct ctl_file {
+	struct ctl_file *next;
+	char path[];
 };
 
 struct ctl_unit {
@@ -33,8 +39,9 @@ struct ctl_unit {
 	/* Of [Service], without those that an empty one cancelled, and the manager's
 	 * DefaultEnvironment=. */
 	struct ctl_setting *settings;
-	size_t n;
-	size_t bytes;		 /* of all files read so far */
+	size_t n, room;
+	struct ctl_file *files;	 /* all files read so far */
+	size_t bytes;		 /* of these files */
 	bool ours_etc, ours_run; /* a drop-in that enable wrote exists */
 };
 
