@@ -196,10 +196,14 @@ static void each_fault(enum hak_fault kind)
 	whales = whales_in_use();
 	for (int m = 0; m < 4; m++)
 		for (int e = 0; e < 4; e++) {
-			/* Each call fails in each mode, with one of the errors in turn. */
+			/*
+			 * Each call fails in each mode, with one of the errors in turn; in the
+			 * next mode with the next error, so that a call of all four modes fails
+			 * with all four errors.
+			 */
 			uint32_t skip = (uint32_t)e;
 
-			for (; one_fault(kind, modes[m], errors[e], skip); skip += 4)
+			for (; one_fault(kind, modes[m], errors[(e + m) % 4], skip); skip += 4)
 				n++;
 			for (int i = 0; i < 3; i++)
 				blocks_check(&keep[i]);
