@@ -45,10 +45,12 @@ struct text {
 	char why[HAK_WHY_TEXT];
 };
 
-/* The number of texts in memory: the latest one of each format, and as many that are still being
- * read. While clients read slowly, other clients get a text that is older than a second. */
-#define TEXTS_MAX (2 * (HAK_METRICS_PROMETHEUS + 1))
-static unsigned texts;
+#define FORMATS (HAK_METRICS_PROMETHEUS + 1)
+/* The number of texts of a format in memory: the latest one, and one that is still being read.
+ * While clients read slowly, other clients that ask for the format get a text that is older than a
+ * second. */
+#define TEXTS_MAX 2
+static unsigned texts[FORMATS];
 
 /* A connection. */
 struct place {
@@ -61,7 +63,7 @@ struct place {
 
 struct exporter {
 	const char *socket;
-	struct text texts[HAK_METRICS_PROMETHEUS + 1];
+	struct text texts[FORMATS];
 	uint64_t secret;      /* no peer can choose its class */
 	pthread_mutex_t lock; /* guards the places: no descriptor is closed while it is held */
 	struct place places[CONNECTIONS];
@@ -89,11 +91,22 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
 	return r;
 }
 
-static void text_gone(void *text)
+static void openmetrics_gone(void *text)
 {
 	free(text);
-	texts--;
+	texts[HAK_METRICS_OPENMETRICS]--;
 }
+
+static void prometheus_gone(void *text)
+{
+	free(text);
+	texts[HAK_METRICS_PROMETHEUS]--;
+}
+
+static void (*const text_gone[FORMATS])(void *text) = {
+	[HAK_METRICS_OPENMETRICS] = openmetrics_gone,
+	[HAK_METRICS_PROMETHEUS] = prometheus_gone,
+};
 
 /* The response in this format, at most a second old; NULL, with the reason, if there is none. */
 static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format format,
@@ -104,14 +117,14 @@ static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format fo
 	size_t bytes;
 	char *text;
 
-	if (t->response && (now - t->made_ns < FRESH_NS || texts >= TEXTS_MAX))
+	if (t->response && (now - t->made_ns < FRESH_NS || texts[format] >= TEXTS_MAX))
 		return t->response;
 	if (t->failed_ns && now - t->failed_ns < FRESH_NS) {
 		strcpy(why, t->why);
 		return NULL;
 	}
 	/* The latest text was dropped, and all others are still being read. */
-	if (!t->response && texts >= TEXTS_MAX) {
+	if (!t->response && texts[format] >= TEXTS_MAX) {
 		snprintf(why, HAK_WHY_TEXT, "too many answers are still being read");
 		return NULL;
 	}
@@ -123,11 +136,12 @@ static struct MHD_Response *fresh(struct exporter *e, enum hak_metrics_format fo
 		t->failed_ns = hak_monotonic_ns();
 		return NULL;
 	}
-	texts++;
-	t->response = MHD_create_response_from_buffer_with_free_callback(bytes, text, text_gone);
+	texts[format]++;
+	t->response =
+		MHD_create_response_from_buffer_with_free_callback(bytes, text, text_gone[format]);
 	if (!t->response) {
 		snprintf(why, HAK_WHY_TEXT, "out of memory");
-		text_gone(text);
+		text_gone[format](text);
 		return NULL;
 	}
 	MHD_add_response_header(t->response, "Content-Type", content_types[format]);
@@ -347,7 +361,7 @@ static int serve(struct exporter *e, int fd)
 	/* The socket belongs to systemd, and continues to listen. */
 	MHD_quiesce_daemon(daemon);
 	MHD_stop_daemon(daemon);
-	for (size_t i = 0; i < sizeof(e->texts) / sizeof(e->texts[0]); i++)
+	for (size_t i = 0; i < FORMATS; i++)
 		if (e->texts[i].response)
 			MHD_destroy_response(e->texts[i].response);
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hakmemd/exporter.c with a clock, a daemon and an HTTP server of the test's own: for any number of
- * slow clients no more than TEXTS_MAX texts are in memory, and an absent daemon is asked once a
- * second.
+ * slow clients no more than TEXTS_MAX texts of a format are in memory, slow clients of one format
+ * keep no client from the other format, and an absent daemon is asked once a second.
  */
 int exporter_main(int argc, char **argv);
 #define main exporter_main
@@ -84,7 +84,7 @@ static struct MHD_Response *get(enum hak_metrics_format format)
 static void test_slow_readers(void)
 {
 	struct MHD_Response *kept[64] = { NULL };
-	unsigned most = 0, n = 0;
+	unsigned most = 0, n = 0, of_both;
 
 	for (unsigned i = 0; i < 60; i++) {
 		now_ns += 2 * SECOND;
@@ -92,9 +92,10 @@ static void test_slow_readers(void)
 		daemon_answers = i / 10 != 1 && i / 10 != 3;
 		kept[n] = get(i % 2 ? HAK_METRICS_PROMETHEUS : HAK_METRICS_OPENMETRICS);
 		n += kept[n] != NULL;
-		most = texts > most ? texts : most;
+		of_both = texts[HAK_METRICS_OPENMETRICS] + texts[HAK_METRICS_PROMETHEUS];
+		most = of_both > most ? of_both : most;
 	}
-	EXPECT(most == TEXTS_MAX, "%u texts in memory", most);
+	EXPECT(most == 2 * TEXTS_MAX, "%u texts in memory", most);
 	while (n--)
 		MHD_destroy_response(kept[n]);
 	daemon_answers = true;
@@ -103,7 +104,36 @@ static void test_slow_readers(void)
 	for (unsigned i = 0; i < 10; i++)
 		MHD_destroy_response(get(HAK_METRICS_PROMETHEUS));
 	EXPECT(asked == 1, "asked %u times in one second", asked);
-	EXPECT(texts <= 2, "%u texts without readers", texts);
+	of_both = texts[HAK_METRICS_OPENMETRICS] + texts[HAK_METRICS_PROMETHEUS];
+	EXPECT(of_both <= 2, "%u texts without readers", of_both);
+}
+
+/* Slow clients keep as many texts of one format as there may be, and its latest text is dropped. */
+static void test_other_format(void)
+{
+	struct MHD_Response *kept[8] = { NULL };
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		now_ns += 2 * SECOND;
+		daemon_answers = i % 2 == 0;
+		kept[n] = get(HAK_METRICS_OPENMETRICS);
+		n += kept[n] != NULL;
+	}
+	EXPECT(n >= TEXTS_MAX, "%u texts are read", n);
+	daemon_answers = true;
+	for (unsigned i = 0; i < 3; i++) {
+		struct MHD_Response *other;
+
+		now_ns += 2 * SECOND;
+		asked = 0;
+		other = get(HAK_METRICS_PROMETHEUS);
+		EXPECT(other && asked == 1, "no new text of the other format");
+		if (other)
+			MHD_destroy_response(other);
+	}
+	while (n--)
+		MHD_destroy_response(kept[n]);
 }
 
 static void test_no_daemon(void)
@@ -121,6 +151,7 @@ static void test_no_daemon(void)
 
 static const struct tcase cases[] = {
 	{ "slow_readers", test_slow_readers },
+	{ "other_format", test_other_format },
 	{ "no_daemon", test_no_daemon },
 };
 
