@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tables as data, and the checks of the tables that a compiler can make: ids differ, also from
- * retired ones; names fit their place in a descriptor; ranges are in order. tests/ctl/schema.c
+ * retired ones; names fit their place in a descriptor; ranges are in order. tests/control/schema.c
  * checks what needs the content of a string, such as the number of an ENUM's names.
  */
 #include <string.h>

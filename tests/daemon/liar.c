@@ -25,7 +25,7 @@
 #include "control/missing.h"
 #include "control/request.h"
 #include "tests/check.h"
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 /* ESC, CSI as a C1 control, RIGHT-TO-LEFT OVERRIDE, a zero-width space, a line of its own. */
 #define EVIL "\033[31mred\302\2332J\342\200\256rtl\342\200\213\nhakmemctl: all is well"

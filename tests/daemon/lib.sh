@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# For tests of a hakmemd that systemd did not start. Read after tests/lib.sh and tests/ctl/lib.sh.
+# For tests of a hakmemd that systemd did not start. Read after tests/lib.sh and
+# tests/hakmemctl/lib.sh.
 # Other tests run beside it, and their processes must not matter: the commands of all processes that
 # it knows begin with `me`. It hears no pressure of the host and has only its own bus.
 export HAKMEM_POLICY_PATH=$HAK_TMP/policies HAKMEMD_CONF_PATH=$HAK_TMP/conf

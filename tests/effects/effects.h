@@ -14,7 +14,7 @@
 #ifndef HAK_TEST_EFFECTS_H
 #define HAK_TEST_EFFECTS_H
 
-#include "../control/peer.h"
+#include "../live/peer.h"
 
 #include <sys/socket.h>
 

@@ -6,7 +6,7 @@
  * that stays odd, and purge requests of every level. The stress test must pass. When everything has
  * been reset, the defaults must be in force, in a process that works on.
  *
- * control.segment is left out, because switching it off hides the process; tests/control/drop
+ * control.segment is left out, because switching it off hides the process; tests/live/drop
  * covers it.
  */
 #include "effects.h"

@@ -6,8 +6,8 @@
  * the tunable back. Counts are exact, because the subject has one thread and does only what it is
  * told.
  *
- * Tested elsewhere: control.agent at start and control.segment (tests/control/agent, drop), layers,
- * deadlines, clamping and refusals (tests/control/tune).
+ * Tested elsewhere: control.agent at start and control.segment (tests/live/agent, drop), layers,
+ * deadlines, clamping and refusals (tests/live/tune).
  */
 #include "effects.h"
 

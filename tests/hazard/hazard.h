@@ -12,7 +12,7 @@
 #ifndef HAK_TEST_HAZARD_H
 #define HAK_TEST_HAZARD_H
 
-#include "../control/peer.h"
+#include "../live/peer.h"
 
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * libhakmem/base/text.c: values as text. The grammar is that of control/value.c, which has a test
- * of its own (tests/ctl/value.c). Here both parse the same texts for each tunable, the library
+ * of its own (tests/control/value.c). Here both parse the same texts for each tunable, the library
  * within its range, and each reads back what the other writes.
  */
 #include <errno.h>

@@ -25,7 +25,7 @@
 #include "hakmemd/journal.h"
 #include "hakmemd/look.h"
 #include "hakmemd/manager.h"
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 #define COMM	    "hakmem-fuzz"
 #define DEPTH_MAX   8

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 static void set_counters(struct fake *f)
 {

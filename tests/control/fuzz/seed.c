@@ -4,7 +4,7 @@
  */
 #include <unistd.h>
 
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: tests/ctl/list-bench.sh HAKMEMCTL [PROCESSES [OF-THEM-ON-HAKMEM [ROUNDS]]]
+# usage: tests/hakmemctl/list-bench.sh HAKMEMCTL [PROCESSES [OF-THEM-ON-HAKMEM [ROUNDS]]]
 # A figure, not a test: how long `hakmemctl list` takes with that many more processes (500, 50, 21).
 # Prints the median, the extremes and the CPU time of one round.
 hakmemctl=$1 processes=${2:-500} hakmem=${3:-50} rounds=${4:-21}

@@ -12,7 +12,7 @@
 
 #include "control/missing.h"
 #include "control/abi/schema.h"
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 static uint64_t now_ns(void)
 {

@@ -17,7 +17,7 @@
 #include "control/snapshot.h"
 #include "control/tunewrite.h"
 #include "tests/check.h"
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 enum { WRITES = 400, SLOT = HAK_T_WHALE_RING_BYTES };
 static const uint64_t long_ns = 20000000000; /* longer than any of this takes */

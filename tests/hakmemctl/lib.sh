@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # For tests of hakmemctl on live processes. Read after tests/lib.sh.
 
-# start NAME [RUN-OPTION]... -- [ARGUMENT]...: tests/ctl/workload under `hakmemctl run`, by a name
-# of its own, ready and waiting. Sets pid. tell PID LETTER: makes it do something and waits for it.
+# start NAME [RUN-OPTION]... -- [ARGUMENT]...: tests/hakmemctl/workload under `hakmemctl run`, by a
+# name of its own, ready and waiting. Sets pid. tell PID LETTER: makes it do something and waits for
+# it.
 declare -A to from
 start()
 {
@@ -14,7 +15,7 @@ start()
 		shift
 	done
 	shift
-	cp -n "$top_builddir/tests/ctl/workload" "$HAK_TMP/$name" || fail "no workload"
+	cp -n "$top_builddir/tests/hakmemctl/workload" "$HAK_TMP/$name" || fail "no workload"
 	local in=$HAK_TMP/in.$RANDOM out=$HAK_TMP/out.$RANDOM fd_in fd_out
 	mkfifo "$in" "$out"
 	"$HAKMEMCTL" run "${options[@]}" -- "$HAK_TMP/$name" "$@" <"$in" >"$out" &

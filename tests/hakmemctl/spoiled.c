@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/ctl/fake.h"
+#include "tests/control/fake.h"
 
 enum { MIB = 1 << 20, RUNS = HAK_SLAB_CLASSES, PENDING = HAK_T_WHALE_RING_SLOTS };
 
