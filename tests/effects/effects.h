@@ -215,6 +215,15 @@ static inline uint64_t count(struct remote *r, const char *counter)
 	return peer_counter(&r->p, counter);
 }
 
+/* Returns by how much a counter grew, and stores its present value. */
+static inline uint64_t grew(struct remote *r, const char *name, uint64_t *was)
+{
+	uint64_t now = count(r, name), more = now - *was;
+
+	*was = now;
+	return more;
+}
+
 /*
  * Requests a purge and returns the answer. Makes the subject take its slow path until it answers.
  */
