@@ -167,7 +167,7 @@ static pid_t fork_child(int with_threads)
 
 static void fork_while_threads_churn_5_6(void)
 {
-	size_t i, n = scale(10, 5000);
+	size_t i, n = scale(4, 5000);
 
 	start_churn(CHURNERS);
 	for (i = 0; i < n; i++) {
@@ -179,7 +179,7 @@ static void fork_while_threads_churn_5_6(void)
 
 static void *forker(void *arg)
 {
-	size_t i, n = scale(15, 1000);
+	size_t i, n = scale(5, 1000);
 
 	for (i = 0; i < n; i++) {
 		pid_t pid = fork();
@@ -214,7 +214,7 @@ static void fork_of_fork_6(void)
 {
 	size_t depth;
 
-	for (depth = 0; depth < 12; depth++) {
+	for (depth = 0; depth < scale(6, 24); depth++) {
 		pid_t pid;
 
 		stop = 0;
@@ -265,7 +265,7 @@ static void in_child_handler(void)
 
 static void handlers_that_allocate_6(void)
 {
-	size_t i, n = scale(15, 3000);
+	size_t i, n = scale(5, 3000);
 
 	/* A library registered early ones: see plug_early.c. */
 	CHECK(pthread_atfork(in_prepare, in_parent, in_child_handler) == 0);
@@ -574,7 +574,7 @@ static void clone_vm_vfork_7(void)
 static void raw_clones_while_threads_churn_7(void)
 {
 	start_churn(3);
-	for (size_t i = 0; i < scale(40, 1500); i++)
+	for (size_t i = 0; i < scale(15, 1500); i++)
 		by_raw_clone(NULL);
 	end_churn(3);
 }
@@ -615,7 +615,7 @@ static void spawn_while_threads_churn_7(void)
 	size_t i;
 
 	start_churn(3);
-	for (i = 0; i < 60; i++) {
+	for (i = 0; i < scale(20, 600); i++) {
 		by_posix_spawn(NULL);
 		by_vfork(NULL);
 		exercise_all_tiers(i);
@@ -711,7 +711,7 @@ static void fork_from_a_thread_6(void)
 	size_t i;
 
 	start_churn(2);
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < scale(8, 400); i++) {
 		pthread_t t;
 		pid_t pid;
 

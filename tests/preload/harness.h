@@ -10,7 +10,7 @@
  * With HAKMEM_LIB=FILE (or HAK_LIB, make's name for it) in the environment the program preloads
  * that file into itself and then insists (HAK_EXPECT=hakmem) that malloc comes from it. Otherwise
  * the tests run on the malloc that is there; cases about promises that only hakmem makes then skip.
- * HAK_SLOW=1 selects the long variants.
+ * HAK_SLOW=1 selects the long variants, HAK_ROUNDS=N N times the rounds of the short ones.
  */
 #ifndef HAK_TEST_HARNESS_H
 #define HAK_TEST_HARNESS_H
@@ -71,9 +71,14 @@ static inline int slow(void)
 	return s && *s && strcmp(s, "0") != 0;
 }
 
+/* The number of rounds of a loop: `quick`, HAK_ROUNDS times `quick`, or `slow_count`. */
 static inline size_t scale(size_t quick, size_t slow_count)
 {
-	return slow() ? slow_count : quick;
+	const char *rounds = getenv("HAK_ROUNDS");
+
+	if (slow())
+		return slow_count;
+	return rounds ? quick * strtoul(rounds, NULL, 10) : quick;
 }
 
 /* Keeps the compiler from knowing the value of a pointer or a number. */

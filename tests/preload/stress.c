@@ -549,7 +549,7 @@ int main(int argc, char **argv)
 	harness_expect();
 	if (argc == 1) { /* as make check runs it */
 		opt.fork = 1;
-		opt.rounds = slow() ? 200 : 3;
+		opt.rounds = (unsigned int)scale(1, 200);
 		opt.ops = slow() ? 1000000 : 60000;
 	}
 	parse(argc, argv);

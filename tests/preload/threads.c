@@ -267,10 +267,10 @@ static void *takes_over(void *arg)
 
 static void blocks_outlive_their_thread(void)
 {
-	size_t round, k;
+	size_t round, k, rounds = scale(18, 60);
 	long before = 0, after;
 
-	for (round = 0; round < 60; round++) {
+	for (round = 0; round < rounds; round++) {
 		static void *p[6][LEFT];
 		pthread_t t[6];
 
@@ -284,7 +284,7 @@ static void blocks_outlive_their_thread(void)
 			takes_over(p[k]);
 		for (k = 0; k < 3; k++)
 			pthread_join(t[k], NULL);
-		if (round == 20)
+		if (round == 6)
 			before = rss_kib();
 	}
 	after = rss_kib();
