@@ -5,6 +5,7 @@
  */
 #include "peer.h"
 
+#include <dirent.h>
 #include <pthread.h>
 
 static struct peer p, q;
@@ -15,24 +16,41 @@ static void *returns(void *arg)
 	return arg;
 }
 
-/* Returns the thread id of the agent in a process, 0 if there is none. */
-static int agent_of(pid_t pid)
+static int is_agent(pid_t pid, const char *tid)
 {
 	char path[96], comm[32];
-	int tid, n, fd;
+	ssize_t n;
+	int fd;
 
-	/* Threads are few and young: their ids lie close behind the process's. */
-	for (tid = pid + 1; tid < pid + 200; tid++) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		n = (int)read(fd, comm, sizeof(comm) - 1);
-		close(fd);
-		if (n > 0 && strncmp(comm, "hakmem-agent", 12) == 0)
-			return tid;
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, comm, sizeof(comm));
+	close(fd);
+	return n > 12 && strncmp(comm, "hakmem-agent", 12) == 0;
+}
+
+/* Returns the thread id of the agent in a process, 0 if there is none. Allocates nothing. */
+static int agent_of(pid_t pid)
+{
+	char path[64], entries[4096] __attribute__((aligned(8)));
+	int fd, found = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && !found && (n = getdents64(fd, entries, sizeof(entries))) > 0) {
+		for (ssize_t at = 0; at < n && !found;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+
+			if (is_agent(pid, entry->d_name))
+				found = atoi(entry->d_name);
+			at += entry->d_reclen;
+		}
 	}
-	return 0;
+	close(fd);
+	return found;
 }
 
 /* ---- what it is for ---- */
