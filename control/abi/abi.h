@@ -32,7 +32,7 @@
 #define HAK_STATS_MAGIC "HAKSTAT1"
 #define HAK_TUNE_MAGIC	"HAKTUNE1"
 #define HAK_ABI_MAJOR	0
-#define HAK_ABI_MINOR	2
+#define HAK_ABI_MINOR	3
 
 /* No valid stats memfd is larger; a reader refuses larger ones. */
 #define HAK_STATS_MAX_BYTES (64u << 20)
@@ -176,6 +176,8 @@ struct hak_purge_answer {
 	uint64_t bytes; /* of free memory given back, touched or not */
 	uint64_t ns;
 	uint32_t level, status; /* status: 0 or errno */
+	/* of the threads besides the one that purged: caches emptied, and threads that keep theirs */
+	uint32_t emptied, held;
 };
 
 struct hak_ack {

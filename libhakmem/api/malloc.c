@@ -21,6 +21,7 @@
 #include "heap/heap.h"
 #include "heap/misuse.h"
 #include "heap/sample.h"
+#include "heap/takeover.h"
 #include "page/extent.h"
 #include "page/run.h"
 #include "process/attach.h"
@@ -37,16 +38,29 @@ static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero);
 static HAK_NOINLINE void free_slow(void *p);
 static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p);
 
-static inline void *pop(struct hak_cache *c, unsigned int cls)
+/* `p` is the first block of the bin. The block leaves the bin. */
+static inline void *unlink_block(struct hak_cache *c, unsigned int cls, void **p)
 {
-	void **p = c->bin[cls].head;
-
-	if (hak_unlikely(!p || !hak_key_is_free(p)))
-		return NULL;
 	c->bin[cls].head = p[0];
 	__builtin_prefetch(p[0]);
 	p[1] = NULL;
 	hak_counters(c)->hot[cls].allocs++;
+	return p;
+}
+
+/* NULL: the bin is empty, its first block was written to, or another thread has the cache. */
+static inline void *pop(struct hak_cache *c, unsigned int cls)
+{
+	uintptr_t key;
+	void **p;
+
+	hak_fast_begin(c);
+	key = hak_fast_key(c);
+	p = c->bin[cls].head;
+	if (hak_unlikely(!p || !hak_key_fits(p, key)))
+		return NULL;
+	unlink_block(c, cls, p);
+	hak_fast_end(c);
 	return p;
 }
 
@@ -82,17 +96,21 @@ static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 
 /*
  * Pushes a block of a slab of any owner. The block goes to the bin of the calling thread, and finds
- * its slab when the bin is flushed.
+ * its slab when the bin is flushed. The inverse is checked first: it is wrong where another thread
+ * has the cache.
  */
 static inline void push(struct hak_cache *c, size_t cls, void **p)
 {
 	struct hak_bin *b = &c->bin[cls];
 
-	if (hak_unlikely(p == b->head || !hak_multiple(b->inverse, (uint16_t)(uintptr_t)p) ||
-			 --b->room < 0))
+	hak_fast_begin(c);
+	if (hak_unlikely(!hak_multiple(hak_fast_inverse(b), (uint16_t)(uintptr_t)p) ||
+			 p == b->head || --b->room < 0)) {
 		free_look(c, (unsigned int)cls, p);
-	else
-		link_free(c, cls, p);
+		return;
+	}
+	link_free(c, cls, p);
+	hak_fast_end(c);
 }
 
 HAK_EXPORT void *malloc(size_t size)
@@ -118,9 +136,28 @@ static HAK_COLD void *no_memory(void)
 	return NULL;
 }
 
-/* The entry of every slow path of a usable cache: handles requests, tunables and time. */
+/* Counts for the calling thread if it has a cache. The thread is not inside. */
+#if HAK_CONTROL
+static void count_for_self(enum hak_heap_counter counter, uint64_t n)
+{
+	struct hak_cache *c = hak_self;
+
+	if (c->magic != HAK_CACHE_MAGIC)
+		return;
+	hak_heap_enter(c);
+	hak_counters(c)->heap[counter] += n;
+	hak_heap_leave(c);
+}
+#define count_inside_n(sym, n) count_for_self(HAK_C_##sym, n)
+#else
+#define count_inside_n(sym, n) ((void)(n))
+#endif
+#define count_inside(sym) count_inside_n(sym, 1)
+
+/* The entry of slow paths of a thread's own cache: handles requests, tunables and time. */
 static void enter(struct hak_cache *c)
 {
+	hak_heap_enter(c);
 	hak_tune_poll();
 	hak_tick(c);
 }
@@ -146,7 +183,7 @@ static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 		if (!c->bin[cls].head && !fill(c, cls, size))
 			return NULL;
 		if (hak_likely(hak_key_is_free(c->bin[cls].head)))
-			return pop(c, cls);
+			return unlink_block(c, cls, c->bin[cls].head);
 		hak_cache_broken(c, cls);
 	}
 }
@@ -191,9 +228,10 @@ static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size)
 	c = self();
 	if (hak_unlikely(!c))
 		return zombie_slab(cls, size);
-	hak_heap_count1(c, SLOW_MALLOC);
 	enter(c);
+	hak_heap_count1(c, SLOW_MALLOC);
 	p = refill(c, cls, size);
+	hak_heap_leave(c);
 	return hak_likely(p != NULL) ? p : no_memory();
 }
 
@@ -261,11 +299,12 @@ static inline void *large_attached(struct hak_cache *c, size_t size, size_t alig
 {
 	void *p;
 
-	hak_heap_count1(c, SLOW_MALLOC);
 	enter(c);
+	hak_heap_count1(c, SLOW_MALLOC);
 	p = large(c, size, align, ret_zero);
 	if (hak_unlikely(!p) && hak_reclaim())
 		p = large(c, size, align, ret_zero);
+	hak_heap_leave(c);
 	return hak_likely(p != NULL) ? p : no_memory();
 }
 
@@ -323,21 +362,9 @@ static void *allocate_aligned(size_t align, size_t size)
 
 /* ---- free, out of line ---- */
 
-/*
- * For blocks that the fast path of free does not take: the bin has no room, p lies in the bin
- * already, or p is no block.
- */
-static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p)
+/* The caller is inside. The bin has no room, p lies in the bin already, or p is no block. */
+static void free_checked(struct hak_cache *c, unsigned int cls, void **p)
 {
-	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
-		/*
-		 * there is no cache, not yet or no more, or this is a copy of the process without
-		 * fork handlers
-		 */
-		c->bin[cls].room = -1;
-		free_slow(p);
-		return;
-	}
 	if (hak_unlikely(!hak_class_divides(cls, (uint16_t)(uintptr_t)p))) {
 		hak_misuse("free() of a pointer inside a block:", p);
 		return;
@@ -349,13 +376,29 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 	if (c->bin[cls].room < 0) {
 		hak_heap_count1(c, SLOW_FREE);
 		/* not with the shared cache, whose lock is held */
-		if (hak_likely(c == hak_self))
-			enter(c);
+		if (hak_likely(c == hak_self)) {
+			hak_tune_poll();
+			hak_tick(c);
+		}
 		hak_cache_trip(c, cls);
 	}
 	link_free(c, cls, p);
 	if (hak_unlikely(c->heap->sample.bytes))
 		hak_cache_bound(c, cls);
+}
+
+/* What the fast path of free could not do. */
+static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p)
+{
+	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
+		/* no cache yet, or none any more, or a copy of the process without fork handlers */
+		c->bin[cls].room = -1;
+		free_slow(p);
+		return;
+	}
+	hak_heap_enter(c);
+	free_checked(c, cls, p);
+	hak_heap_leave(c);
 }
 
 static void free_run(struct hak_cache *c, void **p)
@@ -451,8 +494,7 @@ static HAK_NOINLINE void free_slow(void *p)
 		return;
 	}
 	if (!p) {
-		if (hak_self->magic == HAK_CACHE_MAGIC)
-			hak_heap_count1(hak_self, FREE_NULL);
+		count_inside(FREE_NULL);
 		return;
 	}
 	c = self();
@@ -465,9 +507,10 @@ static HAK_NOINLINE void free_slow(void *p)
 		hak_heap_shared_leave(c);
 		return;
 	}
-	hak_heap_count1(c, SLOW_FREE);
 	enter(c);
+	hak_heap_count1(c, SLOW_FREE);
 	free_any(c, p);
+	hak_heap_leave(c);
 }
 
 /* ---- the rest of the family ---- */
@@ -523,12 +566,10 @@ HAK_EXPORT void *calloc(size_t n, size_t size)
 		return NULL;
 	if (!zero)
 		memset(p, 0, usable(p));
-	if (hak_self->magic == HAK_CACHE_MAGIC) {
-		if (zero)
-			hak_heap_count1(hak_self, CALLOC_SKIP);
-		else
-			hak_heap_count1(hak_self, CALLOC_CLEAR);
-	}
+	if (zero)
+		count_inside(CALLOC_SKIP);
+	else
+		count_inside(CALLOC_CLEAR);
 	return p;
 }
 
@@ -559,7 +600,9 @@ static void *realloc_large(struct hak_cache *c, void *p, size_t size)
 
 	if (hak_likely(c)) {
 		enter(c);
-		return realloc_whale(c, p, size);
+		q = realloc_whale(c, p, size);
+		hak_heap_leave(c);
+		return q;
 	}
 	c = hak_heap_shared_enter();
 	q = c ? realloc_whale(c, p, size) : NULL;
@@ -567,7 +610,7 @@ static void *realloc_large(struct hak_cache *c, void *p, size_t size)
 	return q;
 }
 
-static void *realloc_copy(struct hak_cache *c, void *p, size_t old, size_t size)
+static void *realloc_copy(void *p, size_t old, size_t size)
 {
 	size_t keep = old < size ? old : size;
 	void *q = allocate(size);
@@ -575,10 +618,8 @@ static void *realloc_copy(struct hak_cache *c, void *p, size_t old, size_t size)
 	if (!q)
 		return NULL;
 	memcpy(q, p, keep);
-	if (c) {
-		hak_heap_count1(c, REALLOC_COPY);
-		hak_heap_count_n(c, REALLOC_COPY_BYTES, keep);
-	}
+	count_inside(REALLOC_COPY);
+	count_inside_n(REALLOC_COPY_BYTES, keep);
 	free(p);
 	return q;
 }
@@ -612,12 +653,11 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 			return q;
 	} else if (size <= old && (size > old / 2 || old <= 32)) {
 		/* the block stays in place while at least half stays in use */
-		if (c)
-			hak_heap_count1(c, REALLOC_IN_PLACE);
+		count_inside(REALLOC_IN_PLACE);
 		return p;
 	}
 	saved = errno;
-	q = realloc_copy(c, p, old, size);
+	q = realloc_copy(p, old, size);
 	if (hak_unlikely(!q) && size <= old) {
 		/* programs assume that a block can always be made smaller */
 		errno = saved;

@@ -183,13 +183,13 @@ int hakmem_stats(struct hakmem_stats *stats)
 
 int hakmem_purge(enum hakmem_purge_level level, uint64_t *bytes)
 {
-	uint64_t n;
+	struct hak_purged p;
 
 	if (level < HAKMEM_PURGE_CACHE || level > HAKMEM_PURGE_ALL)
 		return -EINVAL;
 	hak_attach_copy();
-	n = hak_purge((enum hak_purge_level)level);
+	hak_purge((enum hak_purge_level)level, &p);
 	if (bytes)
-		*bytes = n;
+		*bytes = p.bytes;
 	return 0;
 }

@@ -11,9 +11,11 @@
 #include "heap/pool.h"
 #include "heap/sample.h"
 #include "heap/slablist.h"
+#include "heap/takeover.h"
 #include "page/clean.h"
 #include "page/epoch.h"
 #include "page/rcache.h"
+#include "sleepers.h"
 #include "system/os.h"
 
 #define BY_AGE 0u /* the level of a purge without a request */
@@ -57,7 +59,8 @@ static bool end_epoch(uint64_t now, uint64_t delay)
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_dead_drain(2);
 	hak_pool_drain();
-	bytes = hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
+	bytes = hak_sleepers_age(HAK_PURGE_TAKEOVERS_MOST);
+	bytes += hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
@@ -122,29 +125,42 @@ HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 }
 
-static uint64_t purge(enum hak_purge_level level, bool count_resident)
+/* The calling thread's cache. Bytes of its partly used slabs. HAK_LOCK_PURGE held. */
+static uint64_t empty_own(uint32_t request, enum hak_purge_level level)
+{
+	struct hak_cache *c = hak_self;
+	uint64_t bytes = 0;
+
+	if (c->magic != HAK_CACHE_MAGIC)
+		return 0;
+	hak_heap_enter(c);
+	c->heap->flushed = request;
+	hak_sample_tune(c);
+	hak_cache_flush(c);
+	if (level >= HAK_PURGE_DIRTY)
+		bytes = hak_slablist_trim(c, 0, UINT32_MAX);
+	hak_heap_leave(c);
+	return bytes;
+}
+
+static void purge(enum hak_purge_level level, bool count_resident, struct hak_purged *ret)
 {
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
-	struct hak_cache *c;
+	struct hak_sleepers others;
+	uint32_t request;
 
-	c = hak_self;
 	ask_threads(level);
 	hak_probe(hakmem, purge_begin, level, 0, 0);
 	hak_lock(HAK_LOCK_PURGE);
 	hak_purge_count_begin(count_resident);
-	if (c->magic == HAK_CACHE_MAGIC) {
-		c->heap->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
-		hak_sample_tune(c);
-		hak_cache_flush(c);
-	}
+	request = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
+	bytes = empty_own(request, level);
+	hak_sleepers_empty(request, level, &others);
 	hak_dead_drain(0);
 	hak_pool_drain();
-	bytes = give_back(level);
-	if (level >= HAK_PURGE_DIRTY) {
+	bytes += others.bytes + give_back(level);
+	if (level >= HAK_PURGE_DIRTY)
 		bytes += hak_pool_trim(0, UINT32_MAX);
-		if (c->magic == HAK_CACHE_MAGIC)
-			bytes += hak_slablist_trim(c, 0, UINT32_MAX);
-	}
 	bytes += hak_purge_count_end();
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_probe(hakmem, purge_end, level, bytes, 0);
@@ -152,17 +168,20 @@ static uint64_t purge(enum hak_purge_level level, bool count_resident)
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)
 		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
-	return bytes;
+	*ret = (struct hak_purged){ bytes, others.emptied, others.held };
 }
 
-uint64_t hak_purge(enum hak_purge_level level)
+void hak_purge(enum hak_purge_level level, struct hak_purged *ret)
 {
-	return purge(level, true);
+	purge(level, true, ret);
 }
 
 uint64_t hak_reclaim(void)
 {
-	return purge(HAK_PURGE_ALL, false);
+	struct hak_purged p;
+
+	purge(HAK_PURGE_ALL, false, &p);
+	return p.bytes;
 }
 
 void hak_purge_tuned(void)

@@ -13,13 +13,18 @@
 #include "heap/heap.h"
 
 /*
- * Gives free memory back and returns the resident bytes of it. CACHE: blocks of the calling
- * thread's cache, of dead heaps and of remote lists go back to their slabs, and empty slabs to
- * their extents. DIRTY also gives back all free pages of any age and evicts kept regions. ALL also
- * unmaps kept regions and empty extents. Callable from any thread with no lock held. In a copy of
- * the process in which no fork handlers ran the thread is attached first (attach.h).
+ * Gives free memory back. CACHE: blocks of the caches of all threads that are outside the allocator,
+ * of dead heaps and of remote lists go back to their slabs, and empty slabs to their extents. DIRTY
+ * also gives back all free pages of any age and evicts kept regions. ALL also unmaps kept regions
+ * and empty extents. Callable from any thread with no lock held. In a copy of the process in which
+ * no fork handlers ran the thread is attached first (attach.h). Returns the resident bytes that went
+ * back.
  */
-uint64_t hak_purge(enum hak_purge_level level);
+struct hak_purged {
+	uint64_t bytes;
+	uint32_t emptied, held; /* other threads: sleepers.h */
+};
+void hak_purge(enum hak_purge_level level, struct hak_purged *ret);
 
 /*
  * For use when memory is out: unmaps everything kept. Returns the bytes, touched or not; 0 if
@@ -40,7 +45,8 @@ void hak_purge_obey(struct hak_cache *c, uint32_t request);
  * back. Returns true if there was some. No lock may be held.
  */
 bool hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
-#define HAK_PURGE_TRIM_MOST 256u /* slabs searched for holes when an epoch ends: takes a few ms */
+#define HAK_PURGE_TAKEOVERS_MOST 64u /* caches of sleeping threads emptied when an epoch ends */
+#define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: takes a few ms */
 
 /*
  * Called when values of tunables changed: resizes the region cache and empties what is no longer

@@ -15,9 +15,10 @@
  *	unmapped.
  *
  * Only the thread that runs the heap writes all this, without a lock, except heap.remote (MPSC, any
- * thread) and heap.state (HAK_LOCK_REGISTRY). heap.busy is set around every change of lists. It
- * tells a fork child which heaps of other threads were cut in the middle of a change: the child
- * leaks those and may adopt the others.
+ * thread) and heap.state (HAK_LOCK_REGISTRY). That thread is the one the heap belongs to or, while
+ * this one is outside the allocator, a thread that has taken the heap over (takeover.h). heap.busy
+ * is set around every change of lists. It tells a fork child which heaps of other threads were cut
+ * in the middle of a change: the child leaks those and may adopt the others.
  *
  * The length of a bin is frees - allocs + base, from the two hot counters. free only counts the
  * room of the bin down and computes the length when no room is left. So a bin may exceed its limit
@@ -57,8 +58,11 @@ struct hak_cache {
 	struct hak_bin bin[HAK_CLASSES];
 	uint64_t magic; /* HAK_CACHE_MAGIC in a usable cache of this process */
 	struct hak_heap *heap;
+	/* what the fast paths and those who take a cache over agree on: takeover.h */
+	uintptr_t key;
+	uint32_t working, inside;
+	_Atomic uint32_t taken;
 	uint32_t ticks; /* slow paths since the clock was last looked at */
-	uint32_t reserved;
 	struct {
 		struct hak_slab *slab;
 		struct hak_chain chain;
@@ -108,8 +112,16 @@ struct hak_heap {
 	/* serial number of the last flush request obeyed (purge.c) */
 	uint32_t flushed;
 	bool holds_slabs; /* dead, and not retired yet; HAK_LOCK_REGISTRY */
-	uint32_t died;	  /* epoch of the purge clock; HAK_LOCK_REGISTRY */
-	uint16_t serial;  /* of the last flush; never 0 */
+	bool taken_over;  /* another thread runs the heap; that thread's */
+	struct {
+		uint64_t activity; /* calls seen */
+		uint32_t since;	   /* epoch since which there was no call */
+		uint32_t last;	   /* epoch in which the cache was last emptied for the thread */
+		bool emptied;	   /* `last` is valid: no call since */
+		bool trim; /* blocks had come back by then, whose pages are to be given back */
+	} asleep;	   /* sleepers.c; HAK_LOCK_PURGE */
+	uint32_t died;	   /* epoch of the purge clock; HAK_LOCK_REGISTRY */
+	uint16_t serial;   /* of the last flush; 0 before the first */
 	/*
 	 * bytes of cache.thread_bytes left for lists of slab classes to grow, or for runs to be
 	 * kept

@@ -253,6 +253,8 @@ int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void 
 	int r;
 
 	hak_share_note_threads(true);
+	/* cheap while there is one thread */
+	hak_os_barrier_prepare();
 	hak_agent_start();
 	r = hak_real_pthread_create(thread, attr, start, arg);
 	if (r != EAGAIN || atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)

@@ -5,6 +5,7 @@
 #include "agent.h"
 #include "cache/cache.h"
 #include "fork.h"
+#include "heap/takeover.h"
 #include "life.h"
 #include "tsd.h"
 
@@ -25,6 +26,8 @@ static void destructor(void *arg)
 		return;
 	if (c->heap->rounds++ < REARM_ROUNDS && !hak_tsd_set(c))
 		return;
+	/* to stay: a heap that is given up is not taken over */
+	hak_heap_enter(c);
 	hak_cache_flush(c);
 	hak_hot_leave(&c->heap->hot_region);
 	hak_self = &hak_cache_shared;
@@ -48,7 +51,8 @@ struct hak_cache *hak_heap_attach(void)
 	if (c != &hak_cache_none) {
 		/* the cache is wiped: this is a copy of the process in which no fork handler ran */
 		hak_fork_copied(c);
-		return c;
+		if (hak_self == c)
+			return c;
 	}
 	if (hak_unlikely(!hak_tsd_make(destructor)))
 		return &hak_cache_shared; /* for this call */
@@ -73,5 +77,6 @@ struct hak_cache *hak_heap_attach(void)
 		return hak_self;
 	}
 	hak_fork_register();
+	hak_heap_leave(hak_self);
 	return hak_self;
 }

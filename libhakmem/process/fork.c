@@ -13,6 +13,7 @@
 #include "heap/heap.h"
 #include "heap/pool.h"
 #include "heap/sample.h"
+#include "heap/takeover.h"
 #include "life.h"
 #include "page/extent.h"
 #include "page/meta.h"
@@ -289,6 +290,7 @@ static void child_inside(void)
 	hak_heap_keep_on_fork(false);
 	make_counts_private(hak_self);
 	forget_counts();
+	hak_takeover_forget(hak_self);
 	abandon_half_changed(true);
 	hak_lock_fork_inside(finish);
 }
@@ -316,6 +318,11 @@ void hak_fork_copied(struct hak_cache *c)
 	saved.whales = saved.whale_bytes = saved.whale_requested = 0;
 	hak_agent_fork_child();
 	hak_tune_fork_child();
+	if (c && hak_heap_is_cut(c)) {
+		/* another thread was running the heap: its lists cannot be trusted */
+		hak_self = &hak_cache_none;
+		c = NULL;
+	}
 	hak_heap_fork_child(c);
 	if (!c)
 		return;

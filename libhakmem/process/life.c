@@ -10,6 +10,7 @@
 #include "cache/purge.h"
 #include "heap/dead.h"
 #include "heap/sample.h"
+#include "heap/takeover.h"
 #include "share/share.h"
 #include "system/os.h"
 #include "tsd.h"
@@ -35,7 +36,11 @@ static bool enable_to(unsigned int to)
 	return true;
 }
 
-/* The lists become empty and the counters stay. `base` makes the length of each bin 0. */
+/*
+ * The lists become empty and the counters stay. `base` makes the length of each bin 0. The cache
+ * counts as one whose thread is inside, so that no thread takes it over; the thread that gets it
+ * leaves.
+ */
 static void init_cache(struct hak_heap *h)
 {
 	struct hak_cache *c = h->cache;
@@ -54,6 +59,8 @@ static void init_cache(struct hak_heap *h)
 	}
 	hak_cache_reset_limits(c);
 	hak_sample_begin(c);
+	c->key = HAK_KEY;
+	c->inside = 1;
 	c->magic = HAK_CACHE_MAGIC;
 }
 
@@ -159,9 +166,18 @@ void hak_heap_shared_leave(struct hak_cache *c)
 
 /* ---- fork ---- */
 
+bool hak_heap_is_cut(struct hak_cache *self)
+{
+	struct hak_heap *h = hak_heap_of(self);
+
+	return h->taken_over && atomic_load_explicit(&h->busy, memory_order_acquire);
+}
+
 void hak_heap_revive(struct hak_cache *c)
 {
 	init_cache(hak_heap_of(c));
+	hak_heap_leave(c);
+	hak_heap_of(c)->taken_over = false;
 	atomic_store_explicit(&hak_heap_of(c)->busy, 0, memory_order_relaxed);
 }
 
@@ -193,6 +209,7 @@ void hak_heap_fork_child(struct hak_cache *self)
 			continue;
 		}
 		init_cache(h);
+		h->taken_over = false;
 		hak_hot_leave(&h->hot_region);
 		if (h == hak_table.shared) {
 			/*

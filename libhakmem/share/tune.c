@@ -209,7 +209,8 @@ static uint64_t take_purge(uint32_t *ret_level)
 	return st.taken;
 }
 
-static void write_answer(uint64_t id, uint32_t level, uint64_t bytes, uint64_t ns, uint32_t status)
+static void write_answer(uint64_t id, uint32_t level, const struct hak_purged *p, uint64_t ns,
+			 uint32_t status)
 {
 	struct hak_purge_answer *a;
 
@@ -223,7 +224,9 @@ static void write_answer(uint64_t id, uint32_t level, uint64_t bytes, uint64_t n
 	/* release fence: the odd number comes first; partner: the reader's acquire */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	__atomic_store_n(&a->id, id, __ATOMIC_RELAXED);
-	__atomic_store_n(&a->bytes, bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->bytes, p->bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->emptied, p->emptied, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->held, p->held, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->ns, ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->level, level, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->status, status, __ATOMIC_RELAXED);
@@ -235,13 +238,14 @@ static void carry_out(uint64_t id, uint32_t level)
 {
 	bool known = level >= HAK_PURGE_CACHE && level <= HAK_PURGE_ALL;
 	uint32_t status = hak_layers_locked() ? EPERM : known ? 0 : EINVAL;
-	uint64_t start = hak_os_now_ns(), bytes = 0, ns;
+	uint64_t start = hak_os_now_ns(), ns;
+	struct hak_purged p = { 0 };
 
 	if (!status)
-		bytes = hak_purge(level);
+		hak_purge(level, &p);
 	ns = hak_os_now_ns() - start;
 	hak_lock(HAK_LOCK_TUNE);
-	write_answer(id, level, bytes, ns, status);
+	write_answer(id, level, &p, ns, status);
 	hak_unlock(HAK_LOCK_TUNE);
 }
 

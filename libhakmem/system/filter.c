@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <link.h>
+#include <linux/membarrier.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdatomic.h>
@@ -67,11 +68,17 @@ static bool mincore_fails(void)
 	return r != 0;
 }
 
+/* A trial of its own, for the same reason. It asks only whether the call may be made. */
+static bool membarrier_fails(void)
+{
+	return hak_sys(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0, 0, 0, 0) < 0;
+}
+
 /*
  * What the child tries. The child runs in the library's memory or in a copy of it, so it reads
  * this.
  */
-static enum { TRY_ALL, TRY_MINCORE } trial;
+static enum { TRY_ALL, TRY_MINCORE, TRY_MEMBARRIER } trial;
 
 static _Noreturn HAK_NOINLINE void child(void)
 {
@@ -79,9 +86,14 @@ static _Noreturn HAK_NOINLINE void child(void)
 	bool failed;
 
 	hak_sys(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0); /* the child may well die */
-	if (trial == TRY_MINCORE) {
+	switch (trial) {
+	case TRY_MINCORE:
 		failed = mincore_fails();
-	} else {
+		break;
+	case TRY_MEMBARRIER:
+		failed = membarrier_fails();
+		break;
+	default:
 		try_memory_calls();
 		failed = hak_memfd_probe();
 	}
@@ -240,4 +252,7 @@ void hak_filter_look(void)
 	trial = TRY_MINCORE;
 	if (!allowed())
 		hak_os_forgo_mincore();
+	trial = TRY_MEMBARRIER;
+	if (!allowed())
+		hak_os_forgo_barrier();
 }

@@ -3,6 +3,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <linux/mman.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
@@ -21,7 +22,7 @@
 
 size_t hak_page = 4096;
 
-static _Atomic bool sandboxed, no_mincore;
+static _Atomic bool sandboxed, no_mincore, no_barrier, barrier_ready;
 static _Atomic uint64_t asleep_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC, before the sandbox */
 
 void hak_os_init(void)
@@ -40,6 +41,11 @@ void hak_os_set_sandboxed(void)
 void hak_os_forgo_mincore(void)
 {
 	atomic_store_explicit(&no_mincore, true, memory_order_relaxed);
+}
+
+void hak_os_forgo_barrier(void)
+{
+	atomic_store_explicit(&no_barrier, true, memory_order_relaxed);
 }
 
 bool hak_os_sandboxed(void)
@@ -498,4 +504,39 @@ int hak_os_keep_on_fork(void *p, size_t bytes, bool keep)
 		return -EPERM;
 	return (int)hak_sys(SYS_madvise, (long)p, (long)bytes,
 			    keep ? MADV_KEEPONFORK : MADV_WIPEONFORK, 0, 0, 0);
+}
+
+/* ---- barriers ---- */
+
+static int membarrier(int command)
+{
+	return (int)hak_sys(SYS_membarrier, command, 0, 0, 0, 0, 0);
+}
+
+bool hak_os_barrier_prepare(void)
+{
+	if (hak_os_sandboxed() || atomic_load_explicit(&no_barrier, memory_order_relaxed))
+		return false;
+	if (atomic_load_explicit(&barrier_ready, memory_order_relaxed))
+		return true;
+	if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)) {
+		hak_os_forgo_barrier();
+		return false;
+	}
+	atomic_store_explicit(&barrier_ready, true, memory_order_relaxed);
+	return true;
+}
+
+int hak_os_barrier(void)
+{
+	int r;
+
+	if (!hak_os_barrier_prepare())
+		return -EPERM;
+	r = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	if (r != -EPERM)
+		return r;
+	/* a copy of the process that registered */
+	atomic_store_explicit(&barrier_ready, false, memory_order_relaxed);
+	return hak_os_barrier_prepare() ? membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) : -EPERM;
 }

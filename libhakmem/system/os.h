@@ -102,6 +102,17 @@ void hak_os_enter_sandbox(void); /* before it is entered: last reading of the cl
 bool hak_os_sandboxed(void);
 void hak_os_forgo_mincore(void); /* a filter kills for mincore: kept memory counts as resident */
 
+/*
+ * Has each processor that runs a thread of this process execute a full memory barrier
+ * (membarrier(2), private expedited). Returns 0, or -errno if the kernel has no such call or a
+ * sandbox or a filter forbids it. prepare() says whether there is a barrier, and registers the
+ * process for it. The kernel registers a process with one thread at once; with more threads that
+ * may take some 10 ms.
+ */
+bool hak_os_barrier_prepare(void);
+int hak_os_barrier(void);
+void hak_os_forgo_barrier(void); /* a filter kills for membarrier */
+
 /* Returns the kernel release as major << 16 | minor, from uname; cached. */
 uint32_t hak_os_kernel(void);
 

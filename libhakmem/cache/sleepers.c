@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* The caches of threads that do not call malloc or free. See sleepers.h. */
+#include "sleepers.h"
+
+#include "base/stats.h"
+#include "base/sys.h"
+#include "cache.h"
+#include "heap/heap.h"
+#include "heap/sample.h"
+#include "heap/slablist.h"
+#include "heap/takeover.h"
+#include "page/epoch.h"
+#include "purge.h"
+
+#define STILL_EPOCHS 2u /* without a call, and a thread counts as asleep */
+#define ROUNDS	     2u /* a thread that the kernel stopped inside may be out soon */
+
+/* Changes with each call of malloc or free; whales alone need the counters of slow paths. */
+static uint64_t activity(const struct hak_heap *h)
+{
+	const struct hak_heap_block *b = hak_counters(h->cache);
+	uint64_t sum = 0;
+
+	for (unsigned int k = 0; k < HAK_CLASSES; k++)
+		sum += __atomic_load_n(&b->hot[k].allocs, __ATOMIC_RELAXED) +
+		       __atomic_load_n(&b->hot[k].frees, __ATOMIC_RELAXED);
+#if HAK_CONTROL
+	sum += __atomic_load_n(&b->heap[HAK_C_SLOW_MALLOC], __ATOMIC_RELAXED) +
+	       __atomic_load_n(&b->heap[HAK_C_SLOW_FREE], __ATOMIC_RELAXED);
+#endif
+	return sum;
+}
+
+/* A heap that was taken over: everything that its thread would give back if it were asked. */
+static uint64_t empty(struct hak_heap *h, uint32_t age, uint32_t most)
+{
+	hak_sample_tune(h->cache);
+	hak_cache_flush(h->cache);
+	hak_count(HAK_C_TAKEOVERS, 1);
+	return most ? hak_slablist_trim(h->cache, age, most) : 0;
+}
+
+/* One round over all heaps; `held` is set anew. False: there is no takeover. */
+static bool empty_all(uint32_t request, enum hak_purge_level level, struct hak_sleepers *ret)
+{
+	unsigned int n = hak_heap_count();
+	enum hak_takeover r = HAK_TAKEOVER_NONE;
+
+	ret->held = 0;
+	for (unsigned int i = 0; i < n && r != HAK_TAKEOVER_OFF; i++) {
+		struct hak_heap *h = &hak_heaps[i];
+
+		if (__atomic_load_n(&h->flushed, __ATOMIC_RELAXED) == request)
+			continue;
+		r = hak_takeover_begin(h);
+		if (r == HAK_TAKEOVER_BUSY)
+			ret->held++;
+		if (r != HAK_TAKEOVER_DONE)
+			continue;
+		__atomic_store_n(&h->flushed, request, __ATOMIC_RELAXED);
+		ret->bytes += empty(h, 0, level >= HAK_PURGE_DIRTY ? UINT32_MAX : 0);
+		hak_takeover_end(h);
+		ret->emptied++;
+	}
+	return r != HAK_TAKEOVER_OFF;
+}
+
+void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak_sleepers *ret)
+{
+	bool attached = hak_self->magic == HAK_CACHE_MAGIC;
+
+	*ret = (struct hak_sleepers){ 0 };
+	if (hak_heap_live() <= attached)
+		return;
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		if (!empty_all(request, level, ret)) {
+			ret->held = hak_heap_live() - attached;
+			break;
+		}
+		if (!ret->held)
+			break;
+		hak_sys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	}
+	hak_count(HAK_C_TAKEOVERS_HELD, ret->held);
+}
+
+/* Whether the thread sleeps and its heap has something to give back. */
+static bool is_due(struct hak_heap *h, uint32_t epoch)
+{
+	uint64_t now = activity(h);
+
+	if (now != h->asleep.activity) {
+		h->asleep.activity = now;
+		h->asleep.since = epoch;
+		h->asleep.emptied = false;
+		return false;
+	}
+	if (epoch - h->asleep.since < STILL_EPOCHS)
+		return false;
+	if (!h->asleep.emptied || atomic_load_explicit(&h->remote.head, memory_order_relaxed))
+		return true;
+	return h->asleep.trim && epoch - h->asleep.last >= STILL_EPOCHS;
+}
+
+static uint64_t take_turn(struct hak_heap *h, uint32_t epoch)
+{
+	bool again = h->asleep.emptied;
+	uint64_t bytes;
+
+	if (hak_takeover_begin(h) != HAK_TAKEOVER_DONE)
+		return 0;
+	h->asleep.trim = again && atomic_load_explicit(&h->remote.head, memory_order_relaxed);
+	bytes = empty(h, again ? STILL_EPOCHS : 0, HAK_PURGE_TRIM_MOST);
+	hak_takeover_end(h);
+	h->asleep.emptied = true;
+	h->asleep.last = epoch;
+	return bytes;
+}
+
+uint64_t hak_sleepers_age(uint32_t most)
+{
+	static unsigned int at; /* where the last round ended; HAK_LOCK_PURGE */
+	unsigned int n = hak_heap_count();
+	uint32_t epoch = hak_purge_epoch();
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < n && most; i++) {
+		struct hak_heap *h = &hak_heaps[at = (at + 1) % n];
+
+		if (__atomic_load_n(&h->state, __ATOMIC_RELAXED) != HAK_HEAP_LIVE ||
+		    h->cache == hak_self || !is_due(h, epoch))
+			continue;
+		bytes += take_turn(h, epoch);
+		most--;
+	}
+	return bytes;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The caches of threads that do not call malloc or free: emptied by another thread, on request or
+ * by age, by a takeover (heap/takeover.h). HAK_LOCK_PURGE held by the caller of both functions.
+ */
+#ifndef HAK_SLEEPERS_H
+#define HAK_SLEEPERS_H
+
+#include <stdint.h>
+
+#include "control/abi/abi.h"
+
+/* Of the other threads, how many caches were emptied, and how many threads keep theirs. */
+struct hak_sleepers {
+	uint32_t emptied;
+	/* because the thread is inside the allocator, or because there is no takeover */
+	uint32_t held;
+	uint64_t bytes; /* given back from partly used slabs, as hak_purge_count() counts them */
+};
+
+/*
+ * Empties the cache of each other thread that has not obeyed `request` (purge.h) yet, and, if the
+ * level says so, gives back the free pages of its partly used slabs.
+ */
+void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak_sleepers *ret);
+
+/*
+ * At the end of an epoch: the same for threads that neither allocated nor freed for two whole
+ * epochs, at most `most` of them. Returns bytes. Memory that other threads give back to a sleeping
+ * thread's slabs is collected at the end of a later epoch.
+ */
+uint64_t hak_sleepers_age(uint32_t most);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking over the cache of a thread that is outside the allocator. See takeover.h. */
+#include "takeover.h"
+
+#include <linux/futex.h>
+
+#include "base/lock.h"
+#include "base/stop.h"
+#include "base/sys.h"
+#include "system/os.h"
+
+/*
+ * An owner that a signal handler interrupted in a slow path is inside while it waits here: the taker
+ * finds that and puts the cache back, for which it needs no lock that the owner may hold.
+ */
+HAK_COLD void hak_takeover_wait(struct hak_cache *c)
+{
+	uint32_t seen;
+
+	do {
+		hak_heap_leave(c);
+		while ((seen = atomic_load_explicit(&c->taken, memory_order_acquire))) {
+			if (seen == HAK_TAKEN &&
+			    !atomic_compare_exchange_weak_explicit(
+				    &c->taken, &seen, HAK_TAKEN_WAITED, memory_order_relaxed,
+				    memory_order_relaxed))
+				continue;
+			hak_sys(SYS_futex, (long)&c->taken, FUTEX_WAIT_PRIVATE, HAK_TAKEN_WAITED, 0,
+				0, 0);
+		}
+		__atomic_store_n(&c->inside, c->inside + 1, __ATOMIC_RELAXED);
+		atomic_signal_fence(memory_order_seq_cst);
+	} while (atomic_load_explicit(&c->taken, memory_order_acquire));
+}
+
+static void close_fast_paths(struct hak_cache *c)
+{
+	atomic_store_explicit(&c->taken, HAK_TAKEN, memory_order_relaxed);
+	hak_stop("takeover.taken");
+	__atomic_store_n(&c->key, HAK_KEY_TAKEN, __ATOMIC_RELAXED);
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		__atomic_store_n(&c->bin[k].inverse, 0, __ATOMIC_RELAXED);
+}
+
+static void open_fast_paths(struct hak_cache *c)
+{
+	/* release: who finds a right key or inverse finds the bins as they were left */
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
+		__atomic_store_n(&c->bin[k].inverse, hak_class_inverse[k], __ATOMIC_RELEASE);
+	__atomic_store_n(&c->key, HAK_KEY, __ATOMIC_RELEASE);
+	hak_stop("takeover.opened");
+	if (atomic_exchange_explicit(&c->taken, 0, memory_order_release) == HAK_TAKEN_WAITED)
+		hak_sys(SYS_futex, (long)&c->taken, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+/* acquire: pairs with the releases of hak_fast_end() and hak_heap_leave() */
+static bool owner_is_outside(const struct hak_cache *c)
+{
+	return !__atomic_load_n(&c->working, __ATOMIC_ACQUIRE) &&
+	       !__atomic_load_n(&c->inside, __ATOMIC_ACQUIRE);
+}
+
+static enum hak_takeover take(struct hak_cache *c)
+{
+	enum hak_takeover r = HAK_TAKEOVER_DONE;
+
+	if (!owner_is_outside(c))
+		return HAK_TAKEOVER_BUSY;
+	close_fast_paths(c);
+	if (hak_os_barrier())
+		r = HAK_TAKEOVER_OFF;
+	else if (!owner_is_outside(c))
+		r = HAK_TAKEOVER_BUSY;
+	hak_stop("takeover.judged");
+	if (r != HAK_TAKEOVER_DONE)
+		open_fast_paths(c);
+	return r;
+}
+
+enum hak_takeover hak_takeover_begin(struct hak_heap *h)
+{
+	enum hak_takeover r = HAK_TAKEOVER_NONE;
+
+	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
+	if (!hak_os_barrier_prepare())
+		return HAK_TAKEOVER_OFF;
+	/* the state stays: a thread that ends is inside until its heap is a dead one */
+	hak_lock(HAK_LOCK_REGISTRY);
+	if (h->state == HAK_HEAP_LIVE && h->cache != hak_self)
+		r = take(h->cache);
+	h->taken_over = r == HAK_TAKEOVER_DONE;
+	hak_unlock(HAK_LOCK_REGISTRY);
+	return r;
+}
+
+void hak_takeover_end(struct hak_heap *h)
+{
+	h->taken_over = false;
+	open_fast_paths(h->cache);
+}
+
+void hak_takeover_forget(struct hak_cache *c)
+{
+	if (c->magic == HAK_CACHE_MAGIC)
+		open_fast_paths(c);
+}
