@@ -40,6 +40,12 @@ static uint64_t run_bytes(struct hak_cache *c)
 	return bytes;
 }
 
+/* With purge.delay_ms=0 nothing is to stay that is free: caches are as small as they can be. */
+static uint64_t budget(void)
+{
+	return hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_CACHE_THREAD_BYTES) : 0;
+}
+
 uint64_t hak_cache_grown_bytes(const struct hak_heap *h)
 {
 	uint64_t bytes = 0;
@@ -52,7 +58,7 @@ uint64_t hak_cache_grown_bytes(const struct hak_heap *h)
 
 static void renew_budget(struct hak_cache *c)
 {
-	int64_t whole = (int64_t)hak_tun(HAK_T_CACHE_THREAD_BYTES);
+	int64_t whole = (int64_t)budget();
 
 	c->heap->budget = whole - (int64_t)(run_bytes(c) + hak_cache_grown_bytes(c->heap));
 #if HAK_DEBUG
@@ -62,6 +68,7 @@ static void renew_budget(struct hak_cache *c)
 
 void hak_cache_reset_limits(struct hak_cache *c)
 {
+	c->heap->budget = (int64_t)budget() - (int64_t)run_bytes(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		/* untouched pages stay untouched */
 		if (c->heap->cls[k].limit || c->heap->cls[k].carve)

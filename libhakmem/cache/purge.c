@@ -13,6 +13,7 @@
 #include "heap/slablist.h"
 #include "heap/takeover.h"
 #include "page/clean.h"
+#include "page/extent.h"
 #include "page/epoch.h"
 #include "page/rcache.h"
 #include "sleepers.h"
@@ -184,8 +185,56 @@ uint64_t hak_reclaim(void)
 	return p.bytes;
 }
 
+/* ---- by amount ---- */
+
+#define FLOOR_BYTES	    ((uint64_t)32 << 20)
+#define FLOOR_BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
+#define FLOOR_BYTES_ALL	    ((uint64_t)48 << 20)  /* kept regions included */
+#define DELAY_NEVER	    86400000u		  /* purge.delay_ms at its maximum */
+
+_Atomic uint64_t hak_purge_floor = FLOOR_BYTES;
+
+static void set_floor(void)
+{
+	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), floor = FLOOR_BYTES;
+
+	if (!delay)
+		floor = FLOOR_BYTES_AT_ONCE;
+	else if (delay >= DELAY_NEVER)
+		floor = UINT64_MAX;
+	atomic_store_explicit(&hak_purge_floor, floor, memory_order_relaxed);
+}
+
+/* The bytes that may be dirty now. */
+static uint64_t most_dirty(void)
+{
+	uint64_t floor = atomic_load_explicit(&hak_purge_floor, memory_order_relaxed);
+	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), left;
+
+	if (floor < FLOOR_BYTES)
+		return floor;
+	if (share > floor)
+		return share;
+	left = FLOOR_BYTES_ALL > regions ? FLOOR_BYTES_ALL - regions : 0;
+	return left < floor ? left : floor;
+}
+
+void hak_purge_by_amount(void)
+{
+	uint64_t most = most_dirty(), bytes;
+
+	if (hak_extent_dirty() <= most || !hak_trylock(HAK_LOCK_PURGE))
+		return;
+	bytes = hak_extent_shrink(most > FLOOR_BYTES_AT_ONCE ? most - most / 4 : 0,
+				  hak_os_now_ms());
+	hak_unlock(HAK_LOCK_PURGE);
+	hak_count(HAK_C_PURGES, 1);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+}
+
 void hak_purge_tuned(void)
 {
+	set_floor();
 	/* caches and the clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
 	ask_threads(HAK_PURGE_CACHE);

@@ -11,6 +11,7 @@
 #include "base/hak.h"
 #include "control/abi/abi.h"
 #include "heap/heap.h"
+#include "page/extent.h"
 
 /*
  * Gives free memory back. CACHE: blocks of the caches of all threads that are outside the allocator,
@@ -47,6 +48,21 @@ void hak_purge_obey(struct hak_cache *c, uint32_t request);
 bool hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
 #define HAK_PURGE_TAKEOVERS_MOST 64u /* caches of sleeping threads emptied when an epoch ends */
 #define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: takes a few ms */
+
+/*
+ * Free memory of slabs and runs goes back by amount too, not by age alone: when more than
+ * hak_purge_floor bytes are dirty, and more than half of what is in use, a slow path gives the oldest
+ * back until a quarter less than that is dirty. Dirty regions of the region cache, which has limits
+ * of its own, lower the floor. So after a burst of frees little stays, even if the thread never calls
+ * again. No lock may be held.
+ */
+extern HAK_HIDDEN _Atomic uint64_t hak_purge_floor;
+void hak_purge_by_amount(void);
+
+static inline bool hak_purge_is_full(void)
+{
+	return hak_extent_dirty() > atomic_load_explicit(&hak_purge_floor, memory_order_relaxed);
+}
 
 /*
  * Called when values of tunables changed: resizes the region cache and empties what is no longer

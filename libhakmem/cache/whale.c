@@ -9,6 +9,7 @@
 #include "base/stop.h"
 #include "heap/sample.h"
 #include "limit.h"
+#include "purge.h"
 #include "page/epoch.h"
 #include "page/slice.h"
 #include "system/os.h"
@@ -147,8 +148,11 @@ void hak_whale_free(struct hak_cache *c, struct hak_hot *f, struct hak_region *r
 		hak_rcache_unmap(r);
 		return;
 	}
-	if (hak_unlikely(r != NULL) && hak_unlikely(hak_rcache_put(f, r)))
-		hak_limit_look();
+	if (hak_unlikely(r != NULL)) {
+		if (hak_unlikely(hak_rcache_put(f, r)))
+			hak_limit_look();
+		hak_purge_by_amount();
+	}
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {
 		hak_heap_count1(c, WHALE_PUT_SAMPLES);

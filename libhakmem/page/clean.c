@@ -15,18 +15,18 @@
 #define BATCH 64
 
 /*
- * Collects up to BATCH ranges of dirty units that are not young, and marks them used so that no
- * other thread takes them meanwhile. Ranges are cut to whole pages. On machines with pages above 4
+ * Collects up to BATCH ranges of dirty units that are not young, until `least` bytes are dirty, and
+ * marks them used so that no other thread takes them meanwhile. Ranges are cut to whole pages. On machines with pages above 4
  * KiB a remainder stays dirty.
  */
-static unsigned int collect(struct hak_units *r)
+static unsigned int collect(struct hak_units *r, uint64_t least)
 {
 	unsigned int n = 0, per_page = (unsigned int)(hak_page / HAK_UNIT);
 	struct hak_extent *e = hak_extents.all;
 
 	if (!per_page)
 		per_page = 1;
-	for (; e && n < BATCH; e = e->all_next) {
+	for (; e && n < BATCH && hak_extent_dirty() > least; e = e->all_next) {
 		unsigned int i = 0;
 		uint64_t pick[HAK_EXTENT_WORDS];
 
@@ -48,7 +48,7 @@ static unsigned int collect(struct hak_units *r)
 			hak_unitmap_clear(e->dirty, from, to - from);
 			e->used_units += (uint16_t)(to - from);
 			e->dirty_units -= (uint16_t)(to - from);
-			hak_count(HAK_C_MEM_DIRTY, -(int64_t)((to - from) * HAK_UNIT));
+			hak_extent_count_dirty(-(int64_t)(to - from));
 		}
 		hak_extent_link(e);
 	}
@@ -117,7 +117,11 @@ static void drop_thp(const struct hak_units *r, unsigned int n)
 	}
 }
 
-static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
+/*
+ * Unmaps FREE extents that are so since before_ms or longer, the oldest first, until `keep` are left
+ * or, unless it is 0, `least` bytes are dirty.
+ */
+static uint64_t unmap_free(unsigned int keep, uint64_t before_ms, uint64_t least)
 {
 	uint64_t bytes = 0;
 
@@ -125,7 +129,7 @@ static uint64_t unmap_free(unsigned int keep, uint64_t before_ms)
 		struct hak_extent *e, *oldest = NULL;
 
 		hak_lock(HAK_LOCK_EXTENT);
-		if (hak_extents.free > keep)
+		if (hak_extents.free > keep && (!least || hak_extent_dirty() > least))
 			for (e = hak_extents.row[HAK_EXTENT_FREE][0]; e; e = e->next)
 				if (!e->used_units &&
 				    (!oldest || (int64_t)(e->free_ms - oldest->free_ms) < 0))
@@ -186,39 +190,58 @@ static void make_old(void)
 	hak_extents_leave();
 }
 
-uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms)
+/* Ends: ranges that were tried are clean or young, and so is memory freed meanwhile. */
+static uint64_t give_old(uint64_t least)
 {
 	struct hak_units r[BATCH];
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	unsigned int n;
 
-	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
-	bytes = unmap_free(unmap ? 0 : hak_extent_most_free(), unmap ? now_ms : now_ms - age_ms);
-	if (all)
-		make_old();
-	/*
-	 * The loop ends: ranges that were tried are clean or young, and so is memory freed
-	 * meanwhile.
-	 */
 	for (;;) {
 		hak_lock(HAK_LOCK_EXTENT);
-		n = collect(r);
+		n = collect(r, least);
 		hak_extents_leave();
 		if (!n)
-			break;
+			return bytes;
 		drop_thp(r, n);
 		bytes += give_pages(r, n);
 	}
+}
+
+uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms)
+{
+	uint64_t bytes;
+
+	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
+	bytes = unmap_free(unmap ? 0 : hak_extent_most_free(), unmap ? now_ms : now_ms - age_ms,
+			   0);
+	if (all)
+		make_old();
+	bytes += give_old(0);
 	if (!all)
 		make_old();
 	/* extents that emptied while this purge held units of them */
 	if (!hak_extent_most_free())
-		bytes += unmap_free(0, hak_os_now_ms());
+		bytes += unmap_free(0, hak_os_now_ms(), 0);
 	close_free(now_ms - age_ms);
+	return bytes;
+}
+
+uint64_t hak_extent_shrink(uint64_t least, uint64_t now_ms)
+{
+	uint64_t bytes;
+
+	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
+	bytes = unmap_free(hak_extent_most_free(), now_ms, least);
+	bytes += give_old(least);
+	if (hak_extent_dirty() > least) {
+		make_old();
+		bytes += give_old(least);
+	}
 	return bytes;
 }
 
 void hak_extent_tuned(void)
 {
-	unmap_free(hak_extent_most_free(), hak_os_now_ms());
+	unmap_free(hak_extent_most_free(), hak_os_now_ms(), 0);
 }

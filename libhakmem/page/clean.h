@@ -19,6 +19,13 @@
  */
 uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms);
 
+/*
+ * Gives memory back until at most `least` bytes of free units are dirty: first FREE extents beyond
+ * superslab.retain, then units of earlier epochs, then the others. Returns the bytes given back.
+ * HAK_LOCK_PURGE held, no other.
+ */
+uint64_t hak_extent_shrink(uint64_t least, uint64_t now_ms);
+
 /* Called when superslab.enable, superslab.retain or a limit on the process (room.h) changed. */
 void hak_extent_tuned(void);
 

@@ -18,6 +18,7 @@ _Static_assert(sizeof(struct hak_extent) > HAK_META_EXTENT_BYTES - 64 &&
 	       "a descriptor of meta.h");
 
 struct hak_extents hak_extents;
+struct hak_extent_bytes hak_extent_bytes;
 
 static void link_all(struct hak_extent *e)
 {
@@ -38,6 +39,27 @@ static void unlink_all(struct hak_extent *e)
 	if (e->all_next)
 		e->all_next->all_prev = e->all_prev;
 	__atomic_store_n(&hak_extents.count, hak_extents.count - 1, __ATOMIC_RELAXED);
+}
+
+static void add(_Atomic uint64_t *to, int64_t bytes)
+{
+	if (hak_single_threaded())
+		atomic_store_explicit(to,
+				      atomic_load_explicit(to, memory_order_relaxed) + (uint64_t)bytes,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(to, (uint64_t)bytes, memory_order_relaxed);
+}
+
+void hak_extent_count_used(int64_t units)
+{
+	add(&hak_extent_bytes.used, units * (int64_t)HAK_UNIT);
+}
+
+void hak_extent_count_dirty(int64_t units)
+{
+	add(&hak_extent_bytes.dirty, units * (int64_t)HAK_UNIT);
+	hak_count(HAK_C_MEM_DIRTY, units * (int64_t)HAK_UNIT);
 }
 
 void hak_extent_count(const struct hak_extent *e, int n)
@@ -347,7 +369,7 @@ struct hak_extent *hak_extent_map(void)
 
 bool hak_extent_unmap(struct hak_extent *e)
 {
-	int64_t dirty = (int64_t)e->dirty_units * (int64_t)HAK_UNIT;
+	int64_t dirty = (int64_t)e->dirty_units;
 
 	hak_extent_mark(e, HAK_EXTENT_FREE);
 	if (hak_os_unmap(e->base, HAK_EXTENT)) {
@@ -356,14 +378,14 @@ bool hak_extent_unmap(struct hak_extent *e)
 			memset(e->dirty, 0, sizeof(e->dirty));
 			memset(e->young, 0, sizeof(e->young));
 			e->dirty_units = 0;
-			hak_count(HAK_C_MEM_DIRTY, -dirty);
-			hak_count(HAK_C_MEM_CLEAN, dirty);
+			hak_extent_count_dirty(-dirty);
+			hak_count(HAK_C_MEM_CLEAN, dirty * (int64_t)HAK_UNIT);
 		}
 		return false;
 	}
 	hak_stop("map.after_munmap.extent");
-	hak_count(HAK_C_MEM_DIRTY, -dirty);
-	hak_count(HAK_C_MEM_CLEAN, dirty - (int64_t)HAK_EXTENT);
+	hak_extent_count_dirty(-dirty);
+	hak_count(HAK_C_MEM_CLEAN, dirty * (int64_t)HAK_UNIT - (int64_t)HAK_EXTENT);
 	hak_mapped_extent(-(int64_t)HAK_EXTENT);
 	hak_meta_put(HAK_META_EXTENT, e);
 	return true;

@@ -157,6 +157,27 @@ static inline bool hak_extent_is_reserved(const struct hak_extent *e)
 	return !hak_extent_is_whole(e) && hak_unitmap_next_set(e->made, 0) == HAK_EXTENT_UNITS;
 }
 
+/*
+ * Bytes of units in use, and of free units that may have pages (counted in MEM_DIRTY too). Read
+ * without a lock; written where units change hands.
+ */
+extern HAK_HIDDEN struct hak_extent_bytes {
+	_Atomic uint64_t used, dirty;
+} hak_extent_bytes;
+
+static inline uint64_t hak_extent_dirty(void)
+{
+	return atomic_load_explicit(&hak_extent_bytes.dirty, memory_order_relaxed);
+}
+
+static inline uint64_t hak_extent_used(void)
+{
+	return atomic_load_explicit(&hak_extent_bytes.used, memory_order_relaxed);
+}
+
+void hak_extent_count_used(int64_t units);
+void hak_extent_count_dirty(int64_t units);
+
 /* Sets the kind of the extent, and the counters. HAK_LOCK_EXTENT held. */
 void hak_extent_set_kind(struct hak_extent *e, enum hak_extent_kind kind);
 void hak_extent_count(const struct hak_extent *e, int n);

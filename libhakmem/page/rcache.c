@@ -20,6 +20,7 @@
 #define BATCH_MAX  256u
 #define NEVER	   0x40000000u	/* epochs ago: no region is that old */
 #define HOT_PUTS   64u		/* whales that a thread must free within an epoch to keep one */
+#define DIRTY_LEAST (64u << 20) /* DIRTY bytes that may stay however little is in use */
 #define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay even if less may be dirty */
 #define LOOK_BYTES (16u << 20)	/* growth since the last look at the limits that causes another */
 
@@ -28,7 +29,7 @@ static struct {
 	struct hak_region *bucket[BUCKETS];
 	struct hak_region *oldest, *newest;
 	uint32_t regions;
-	uint64_t bytes;		/* address space */
+	uint64_t bytes;		/* address space; also read without the lock */
 	_Atomic uint64_t dirty; /* bytes of DIRTY regions; also read without the lock */
 	_Atomic uint64_t lazy;	/* of LAZY ones; also read without the lock */
 	uint64_t looked;	/* bytes when RLIMIT_AS and RLIMIT_DATA were last read */
@@ -74,10 +75,27 @@ static uint64_t within_room(uint64_t bytes)
 	return bytes < room ? bytes : room;
 }
 
-/* The bytes that may be DIRTY, hot regions included. */
+/* Whales in use, in bytes; a guess while others allocate. */
+static uint64_t in_use(void)
+{
+	uint64_t all = atomic_load_explicit(&hak_mapped[HAK_MAPPED_REGION_BYTES].now,
+					    memory_order_relaxed);
+	uint64_t kept = __atomic_load_n(&rcache.bytes, __ATOMIC_RELAXED) + hot_total();
+
+	return all > kept ? all - kept : 0;
+}
+
+/*
+ * The bytes that may be DIRTY, hot regions included: what the tunable says, and no more than twice
+ * what is in use, so that little stays when a program has freed all it had.
+ */
 static uint64_t most_dirty(void)
 {
-	return within_room(hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0);
+	uint64_t most = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
+
+	if (most > DIRTY_LEAST && most / 2 > in_use())
+		most = in_use() > DIRTY_LEAST / 2 ? 2 * in_use() : DIRTY_LEAST;
+	return within_room(most);
 }
 
 static uint64_t most_lazy(void)
@@ -159,14 +177,14 @@ static void age_remove(struct hak_region *r)
 static void count_in(const struct hak_region *r)
 {
 	rcache.regions++;
-	rcache.bytes += r->bytes;
+	__atomic_store_n(&rcache.bytes, rcache.bytes + r->bytes, __ATOMIC_RELAXED);
 	count_charged(r, (int64_t)r->bytes);
 }
 
 static void count_out(const struct hak_region *r)
 {
 	rcache.regions--;
-	rcache.bytes -= r->bytes;
+	__atomic_store_n(&rcache.bytes, rcache.bytes - r->bytes, __ATOMIC_RELAXED);
 	count_charged(r, -(int64_t)r->bytes);
 }
 
@@ -797,6 +815,11 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 		unmap_list(list);
 	evict_over_budget(false);
 	return look;
+}
+
+uint64_t hak_rcache_dirty(void)
+{
+	return rcache_dirty() + hot_total();
 }
 
 uint64_t hak_rcache_kept(void)

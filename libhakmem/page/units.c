@@ -42,7 +42,8 @@ static void take_units(struct hak_extent *e, unsigned int at, unsigned int units
 	e->used_units += (uint16_t)units;
 	e->dirty_units -= (uint16_t)dirty;
 	hak_extent_link(e);
-	hak_count(HAK_C_MEM_DIRTY, -(int64_t)(dirty * HAK_UNIT));
+	hak_extent_count_used(units);
+	hak_extent_count_dirty(-(int64_t)dirty);
 	hak_count(HAK_C_MEM_CLEAN, -(int64_t)((units - dirty) * HAK_UNIT));
 	*ret_zero = !dirty;
 	hak_extent_check(e);
@@ -123,7 +124,10 @@ void hak_units_put_back(const struct hak_units *r, bool clean)
 		hak_unitmap_set(e->young, r->at, r->units);
 		e->dirty_units += r->units;
 	}
-	hak_count(clean ? HAK_C_MEM_CLEAN : HAK_C_MEM_DIRTY, (int64_t)(r->units * HAK_UNIT));
+	if (clean)
+		hak_count(HAK_C_MEM_CLEAN, (int64_t)(r->units * HAK_UNIT));
+	else
+		hak_extent_count_dirty(r->units);
 	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
 		/* The extent emptied while the purge held units of it. */
 		hak_extent_set_kind(e, HAK_EXTENT_FREE);
@@ -268,7 +272,8 @@ void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned 
 	e->used_units -= (uint16_t)units;
 	e->dirty_units += (uint16_t)touched;
 	widen_longest(e, at);
-	hak_count(HAK_C_MEM_DIRTY, (int64_t)(touched * HAK_UNIT));
+	hak_extent_count_used(-(int64_t)units);
+	hak_extent_count_dirty(touched);
 	hak_count(HAK_C_MEM_CLEAN, (int64_t)((units - touched) * HAK_UNIT));
 	if (!e->used_units) {
 		hak_extent_set_kind(e, HAK_EXTENT_FREE);

@@ -37,6 +37,8 @@ void hak_tick_slow(struct hak_cache *c)
 
 	if (hak_unlikely(c->heap->flushed != request))
 		hak_purge_obey(c, request);
+	if (hak_unlikely(hak_purge_is_full()))
+		hak_purge_by_amount();
 	if (c->ticks >= HAK_TICKS) {
 		c->ticks = 0;
 		look_at_clock(c);

@@ -22,7 +22,7 @@ static inline void hak_tick(struct hak_cache *c)
 {
 	if (hak_unlikely(c->heap->flushed !=
 				 atomic_load_explicit(&hak_purge_asked, memory_order_relaxed) ||
-			 ++c->ticks >= HAK_TICKS))
+			 ++c->ticks >= HAK_TICKS || hak_purge_is_full()))
 		hak_tick_slow(c);
 }
 
