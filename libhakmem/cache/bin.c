@@ -68,7 +68,6 @@ static void renew_budget(struct hak_cache *c)
 
 void hak_cache_reset_limits(struct hak_cache *c)
 {
-	c->heap->budget = (int64_t)budget() - (int64_t)run_bytes(c);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		/* untouched pages stay untouched */
 		if (c->heap->cls[k].limit || c->heap->cls[k].carve)

@@ -16,6 +16,7 @@
 #include "page/extent.h"
 #include "page/epoch.h"
 #include "page/rcache.h"
+#include "page/region.h"
 #include "sleepers.h"
 #include "system/os.h"
 
@@ -46,32 +47,37 @@ static bool past(uint64_t now, uint64_t then)
 	return (int64_t)(now - then) >= 0;
 }
 
-/*
- * Ends the epoch: memory that was free all through it goes. Returns true if there was some.
- * HAK_LOCK_PURGE held.
- */
-static bool end_epoch(uint64_t now, uint64_t delay)
+/* Whether free memory is left that a later epoch gives back. */
+static bool more_to_come(void)
+{
+	return hak_extent_dirty() ||
+	       (hak_region_evict_mode(false) != HAK_EVICT_KEEP && hak_rcache_holds_dirty());
+}
+
+/* Ends the epoch: memory that was free all through it goes. HAK_LOCK_PURGE held. */
+static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 {
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	uint32_t epoch = hak_purge_epoch();
+	bool more;
 
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
 	hak_purge_next_epoch();
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_dead_drain(2);
 	hak_pool_drain();
-	bytes = hak_sleepers_age(HAK_PURGE_TAKEOVERS_MOST);
+	bytes = hak_sleepers_age(HAK_PURGE_TAKEOVERS_MOST, &more);
 	bytes += hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
-		return false;
+		return more || more_to_come() ? HAK_AGE_SOME : HAK_AGE_NOTHING;
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)
 		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
-	return true;
+	return HAK_AGE_SOME;
 }
 
 static bool epoch_is_over(uint64_t now)
@@ -79,16 +85,23 @@ static bool epoch_is_over(uint64_t now)
 	return past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
 }
 
-bool hak_purge_by_age(uint64_t now, uint64_t delay)
+enum hak_age hak_purge_by_age(uint64_t now, uint64_t delay)
 {
-	bool some = false;
+	enum hak_age r = HAK_AGE_NOT_YET;
 
 	if (!epoch_is_over(now) || !hak_trylock(HAK_LOCK_PURGE))
-		return false;
+		return r;
 	if (epoch_is_over(now))
-		some = end_epoch(now, delay);
+		r = end_epoch(now, delay);
 	hak_unlock(HAK_LOCK_PURGE);
-	return some;
+	return r;
+}
+
+uint64_t hak_purge_epoch_left(uint64_t now)
+{
+	uint64_t end = atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed);
+
+	return past(now, end) ? 0 : end - now;
 }
 
 static uint64_t give_back(enum hak_purge_level level)

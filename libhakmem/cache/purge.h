@@ -43,9 +43,15 @@ void hak_purge_obey(struct hak_cache *c, uint32_t request);
 
 /*
  * Ends the epoch if it is over and no other thread purges: memory that was free all through it goes
- * back. Returns true if there was some. No lock may be held.
+ * back. No lock may be held.
  */
-bool hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
+enum hak_age {
+	HAK_AGE_NOT_YET, /* the epoch is not over, or another thread purges */
+	HAK_AGE_SOME,	 /* memory went back, or will when more epochs are over */
+	HAK_AGE_NOTHING, /* nothing is free, and threads that sleep hold nothing */
+};
+enum hak_age hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
+uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over */
 #define HAK_PURGE_TAKEOVERS_MOST 64u /* caches of sleeping threads emptied when an epoch ends */
 #define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: takes a few ms */
 

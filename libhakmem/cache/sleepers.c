@@ -84,8 +84,10 @@ void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak
 	hak_count(HAK_C_TAKEOVERS_HELD, ret->held);
 }
 
-/* Whether the thread sleeps and its heap has something to give back. */
-static bool is_due(struct hak_heap *h, uint32_t epoch)
+enum turn { NOTHING, LATER, NOW };
+
+/* When the heap has something to give back for a thread that sleeps. */
+static enum turn turn_of(struct hak_heap *h, uint32_t epoch)
 {
 	uint64_t now = activity(h);
 
@@ -93,44 +95,54 @@ static bool is_due(struct hak_heap *h, uint32_t epoch)
 		h->asleep.activity = now;
 		h->asleep.since = epoch;
 		h->asleep.emptied = false;
-		return false;
 	}
-	if (epoch - h->asleep.since < STILL_EPOCHS)
-		return false;
-	if (!h->asleep.emptied || atomic_load_explicit(&h->remote.head, memory_order_relaxed))
-		return true;
-	return h->asleep.trim && epoch - h->asleep.last >= STILL_EPOCHS;
+	if (!h->asleep.emptied)
+		return epoch - h->asleep.since < STILL_EPOCHS ? LATER : NOW;
+	if (atomic_load_explicit(&h->remote.head, memory_order_relaxed))
+		return NOW;
+	if (!h->asleep.trim)
+		return NOTHING;
+	return epoch - h->asleep.last < STILL_EPOCHS ? LATER : NOW;
 }
 
-static uint64_t take_turn(struct hak_heap *h, uint32_t epoch)
+static enum hak_takeover take_turn(struct hak_heap *h, uint32_t epoch, uint64_t *bytes)
 {
 	bool again = h->asleep.emptied;
-	uint64_t bytes;
+	enum hak_takeover r = hak_takeover_begin(h);
 
-	if (hak_takeover_begin(h) != HAK_TAKEOVER_DONE)
-		return 0;
+	if (r != HAK_TAKEOVER_DONE)
+		return r;
 	h->asleep.trim = again && atomic_load_explicit(&h->remote.head, memory_order_relaxed);
-	bytes = empty(h, again ? STILL_EPOCHS : 0, HAK_PURGE_TRIM_MOST);
+	*bytes += empty(h, again ? STILL_EPOCHS : 0, HAK_PURGE_TRIM_MOST);
 	hak_takeover_end(h);
 	h->asleep.emptied = true;
 	h->asleep.last = epoch;
-	return bytes;
+	return r;
 }
 
-uint64_t hak_sleepers_age(uint32_t most)
+uint64_t hak_sleepers_age(uint32_t most, bool *ret_more)
 {
 	static unsigned int at; /* where the last round ended; HAK_LOCK_PURGE */
 	unsigned int n = hak_heap_count();
 	uint32_t epoch = hak_purge_epoch();
 	uint64_t bytes = 0;
 
+	*ret_more = false;
 	for (unsigned int i = 0; i < n && most; i++) {
 		struct hak_heap *h = &hak_heaps[at = (at + 1) % n];
+		enum turn turn;
 
 		if (__atomic_load_n(&h->state, __ATOMIC_RELAXED) != HAK_HEAP_LIVE ||
-		    h->cache == hak_self || !is_due(h, epoch))
+		    h->cache == hak_self || h == hak_table.shared)
 			continue;
-		bytes += take_turn(h, epoch);
+		turn = turn_of(h, epoch);
+		*ret_more |= turn != NOTHING;
+		if (turn != NOW)
+			continue;
+		if (take_turn(h, epoch, &bytes) == HAK_TAKEOVER_OFF) {
+			*ret_more = false;
+			break;
+		}
 		most--;
 	}
 	return bytes;

@@ -6,6 +6,7 @@
 #ifndef HAK_SLEEPERS_H
 #define HAK_SLEEPERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "control/abi/abi.h"
@@ -27,8 +28,8 @@ void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak
 /*
  * At the end of an epoch: the same for threads that neither allocated nor freed for two whole
  * epochs, at most `most` of them. Returns bytes. Memory that other threads give back to a sleeping
- * thread's slabs is collected at the end of a later epoch.
+ * thread's slabs is collected at the end of a later epoch. *ret_more: a later epoch may find more.
  */
-uint64_t hak_sleepers_age(uint32_t most);
+uint64_t hak_sleepers_age(uint32_t most, bool *ret_more);
 
 #endif

@@ -213,8 +213,7 @@ uint64_t hak_extent_purge(bool all, bool unmap, uint64_t now_ms, uint64_t age_ms
 	uint64_t bytes;
 
 	hak_assert(hak_lock_held(HAK_LOCK_PURGE));
-	bytes = unmap_free(unmap ? 0 : hak_extent_most_free(), unmap ? now_ms : now_ms - age_ms,
-			   0);
+	bytes = unmap_free(unmap ? 0 : hak_extent_most_free(), unmap ? now_ms : now_ms - age_ms, 0);
 	if (all)
 		make_old();
 	bytes += give_old(0);

@@ -44,9 +44,9 @@ static void unlink_all(struct hak_extent *e)
 static void add(_Atomic uint64_t *to, int64_t bytes)
 {
 	if (hak_single_threaded())
-		atomic_store_explicit(to,
-				      atomic_load_explicit(to, memory_order_relaxed) + (uint64_t)bytes,
-				      memory_order_relaxed);
+		atomic_store_explicit(
+			to, atomic_load_explicit(to, memory_order_relaxed) + (uint64_t)bytes,
+			memory_order_relaxed);
 	else
 		atomic_fetch_add_explicit(to, (uint64_t)bytes, memory_order_relaxed);
 }

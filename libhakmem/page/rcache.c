@@ -15,14 +15,14 @@
 #include "system/room.h"
 
 /* eight per doubling, from 1 MiB to an eighth above the address space; 0 holds smaller rests */
-#define BUCKETS	   ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
-#define SCAN	   16u /* regions of a bucket among which the best fit is taken */
-#define BATCH_MAX  256u
-#define NEVER	   0x40000000u	/* epochs ago: no region is that old */
-#define HOT_PUTS   64u		/* whales that a thread must free within an epoch to keep one */
-#define DIRTY_LEAST (64u << 20) /* DIRTY bytes that may stay however little is in use */
-#define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay even if less may be dirty */
-#define LOOK_BYTES (16u << 20)	/* growth since the last look at the limits that causes another */
+#define BUCKETS	    ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
+#define SCAN	    16u /* regions of a bucket among which the best fit is taken */
+#define BATCH_MAX   256u
+#define NEVER	    0x40000000u	 /* epochs ago: no region is that old */
+#define HOT_PUTS    64u		 /* whales that a thread must free within an epoch to keep one */
+#define DIRTY_LEAST (64u << 20)	 /* DIRTY bytes that may stay however little is in use */
+#define LAZY_LEAST  (256u << 20) /* LAZY bytes that may stay even if less may be dirty */
+#define LOOK_BYTES  (16u << 20)	 /* growth since the last look at the limits that causes another */
 
 /* Guarded by HAK_LOCK_RCACHE. */
 static struct {

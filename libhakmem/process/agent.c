@@ -30,7 +30,8 @@ enum state {
 	ENDED, /* by itself; still to be joined */
 };
 
-enum { STACK_BYTES = 128 << 10, LONGEST_WAIT_S = 60 };
+/* Beside thread-local storage, which libc puts on the stack too. */
+enum { STACK_BYTES = 128 << 10, STACK_MOST_BYTES = 64 << 20 };
 
 static _Atomic uint32_t state;
 static _Atomic bool stop_asked, unwelcome;
@@ -79,69 +80,54 @@ static bool alone(void)
 }
 
 /*
- * Waits until *word is no longer `value`, a deadline comes, or `longest_s` seconds passed. Time in
- * which the machine was suspended does not count. Returns false if the seconds passed.
+ * Waits until *word is no longer `value`, a deadline comes, or `longest_ms` passed. Time in which the
+ * machine was suspended does not count.
  */
-static bool wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_s)
+static void wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_ms)
 {
-	uint64_t ns = hak_layers_until_deadline(), longest = longest_s * 1000000000ull;
-	bool deadline = ns < longest;
+	uint64_t ns = hak_layers_until_deadline(), longest = longest_ms * 1000000ull;
 	struct timespec ts;
-	long r;
 
-	if (!deadline)
+	if (ns > longest)
 		ns = longest;
-	if (ns < 1000000) /* another thread is expiring it */
+	if (ns < 1000000) /* another thread is expiring the deadline */
 		ns = 1000000;
 	ts.tv_sec = (time_t)(ns / 1000000000u);
 	ts.tv_nsec = (long)(ns % 1000000000u);
 	/* Shared, not private, because controllers wake the word through their own mapping. */
-	r = hak_sys(SYS_futex, (long)word, FUTEX_WAIT, value, (long)&ts, 0, 0);
-	return deadline || r != -ETIMEDOUT;
+	hak_sys(SYS_futex, (long)word, FUTEX_WAIT, value, (long)&ts, 0, 0);
 }
 
 /*
  * One round: carries out requests and what is due, then waits. Returns false when the agent shall
- * end.
+ * end: not before all that is free has been given back.
  */
-static bool serve(unsigned int *patience_s)
+static bool serve(void)
 {
 	_Atomic uint32_t *word = hak_tune_word();
 	/* Read before anything is looked at, so that a later change ends the wait at once. */
 	uint32_t value = atomic_load_explicit(word, memory_order_acquire);
-	unsigned int longest_s;
+	unsigned int longest_ms;
+	bool idle;
 
 	if (!wanted())
 		return false;
 	hak_tune_poll_wait();
 	hak_tune_tick();
-	longest_s = hak_tick_idle();
-	if (longest_s > LONGEST_WAIT_S)
-		longest_s = LONGEST_WAIT_S;
-	if (!wanted())
+	longest_ms = hak_tick_idle(&idle);
+	if (!wanted() || (idle && only_when_threaded() && alone()))
 		return false;
-	if (!only_when_threaded() || hak_heap_live() > 1) {
-		*patience_s = 1;
-		wait_for_news(word, value, longest_s);
-		return true;
-	}
-	if (wait_for_news(word, value, longest_s < *patience_s ? longest_s : *patience_s))
-		return true;
-	if (!wanted())
-		return false;
-	/* Threads that do not allocate may exist. /proc is read rarely to find out. */
-	*patience_s = *patience_s < LONGEST_WAIT_S / 2 ? 2 * *patience_s : LONGEST_WAIT_S;
-	return !alone();
+	wait_for_news(word, value, longest_ms);
+	return true;
 }
 
 static void *run(void *unused)
 {
 	uint32_t running = RUNNING;
-	unsigned int patience_s = 1;
 
 	hak_sys(SYS_prctl, PR_SET_NAME, (long)"hakmem-agent", 0, 0, 0, 0);
 	hak_tune_set_agent(true);
-	while (serve(&patience_s))
+	while (serve())
 		;
 	hak_tune_set_agent(false);
 	/*
@@ -157,6 +143,33 @@ static void *run(void *unused)
 	return unused;
 }
 
+/*
+ * Tries larger stacks where libc refuses one as too small: thread-local storage of the program and
+ * its libraries may take any part of it, and older libcs do not say how much.
+ */
+static int create_with_stack(pthread_attr_t *attr)
+{
+	size_t bytes = STACK_BYTES + hak_real_minstack(attr);
+	int r;
+
+	do {
+		r = pthread_attr_setstacksize(attr, bytes);
+		if (!r)
+			r = hak_real_pthread_create(&agent, attr, run, NULL);
+		bytes *= 2;
+	} while (r == EINVAL && bytes <= STACK_MOST_BYTES);
+	return r;
+}
+
+/* 0, or the errno for which there is no agent, as hakmemctl tells it. */
+static void set_error(int error)
+{
+	static int last; /* of the thread that starts the agent */
+
+	hak_count(HAK_C_AGENT_ERROR, error - last);
+	last = error;
+}
+
 /* Blocks all signals but 32 and 33, which are libc's: without them setuid() would hang. */
 static int create(void)
 {
@@ -167,10 +180,9 @@ static int create(void)
 
 	if (r)
 		return r;
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	hak_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&old, sizeof(all), 0, 0);
 	atomic_store_explicit(&over, 0, memory_order_relaxed);
-	r = hak_real_pthread_create(&agent, &attr, run, NULL);
+	r = create_with_stack(&attr);
 	hak_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old), 0, 0);
 	pthread_attr_destroy(&attr);
 	return r;
@@ -193,6 +205,7 @@ static void join(void)
 void hak_agent_start(void)
 {
 	bool corpse = false;
+	int error;
 
 	if (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING ||
 	    atomic_load_explicit(&unwelcome, memory_order_relaxed))
@@ -206,7 +219,9 @@ void hak_agent_start(void)
 	}
 	if (corpse)
 		join();
-	set_state(create() ? NONE : RUNNING);
+	error = create();
+	set_error(error);
+	set_state(error ? NONE : RUNNING);
 }
 
 void hak_agent_stop(void)
@@ -262,6 +277,7 @@ int hak_agent_create_thread(pthread_t *thread, const pthread_attr_t *attr, void 
 	/* A limit on threads is reached: the program's threads take precedence, now and later. */
 	atomic_store_explicit(&unwelcome, true, memory_order_relaxed);
 	hak_agent_stop();
+	set_error(EAGAIN);
 	return hak_real_pthread_create(thread, attr, start, arg);
 }
 

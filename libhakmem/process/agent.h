@@ -12,7 +12,7 @@
  * - It ends before the last thread with a heap does; that thread joins it. Otherwise main's
  *   pthread_exit() would leave a process that never ends, or exit handlers would run on the agent's
  *   small stack.
- * - It ends when the program has been back to one thread for a second.
+ * - It ends when the program is back to one thread, and nothing is left that can be given back.
  *
  * One thread at a time starts or stops the agent (the state word in agent.c). No lock of the
  * library may be held in calls of these functions.

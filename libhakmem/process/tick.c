@@ -8,8 +8,13 @@
 #include "share/tune.h"
 #include "system/os.h"
 
-#define IDLE_MAX_S  60u	      /* between two looks of the agent */
-#define DELAY_NEVER 86400000u /* purge.delay_ms at its maximum */
+#define IDLE_MAX_MS  60000u /* between two looks of the agent */
+#define IDLE_MIN_MS  50u
+#define QUIET_EPOCHS 3u	       /* in which nothing was given back, or could be later */
+#define DELAY_NEVER  86400000u /* purge.delay_ms at its maximum */
+
+/* The agent found nothing to give back, and waits to be woken. */
+static _Atomic bool dozing;
 
 static bool past(uint64_t now, uint64_t then)
 {
@@ -20,6 +25,9 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 {
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms();
 
+	if (hak_unlikely(atomic_load_explicit(&dozing, memory_order_relaxed)) &&
+	    atomic_exchange_explicit(&dozing, false, memory_order_relaxed))
+		hak_tune_call();
 	hak_tune_tick();
 	hak_limit_tick(now);
 	if (delay >= DELAY_NEVER)
@@ -45,23 +53,42 @@ void hak_tick_slow(struct hak_cache *c)
 	}
 }
 
-unsigned int hak_tick_idle(void)
+/* Counts epochs in which nothing was given back. Used by the agent alone. */
+static bool is_quiet(uint64_t now, uint64_t delay, bool woken)
 {
-	static unsigned int pause_s = 1; /* used by the agent alone */
-	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
-	bool worth;
+	static unsigned int quiet;
 
-	hak_limit_tick(hak_os_now_ms());
-	if (delay >= DELAY_NEVER)
-		return IDLE_MAX_S;
-	/* whales, in use or kept, are in both counters, so the difference is memory of extents */
-	worth = hak_purge_by_age(hak_os_now_ms(), delay) || hak_rcache_holds_dirty() ||
-		hak_proc_read(HAK_C_MEM_DIRTY) != hak_proc_read(HAK_C_RING_DIRTY);
+	if (woken)
+		quiet = 0;
+	switch (hak_purge_by_age(now, delay)) {
+	case HAK_AGE_NOTHING:
+		quiet++;
+		break;
+	case HAK_AGE_SOME:
+		quiet = 0;
+		break;
+	case HAK_AGE_NOT_YET:
+		break;
+	}
+	return quiet >= QUIET_EPOCHS;
+}
+
+unsigned int hak_tick_idle(bool *ret_idle)
+{
+	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms(), left;
+	static bool was_idle; /* used by the agent alone */
+	bool woken = !atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && was_idle;
+
+	hak_limit_tick(now);
+	*ret_idle = was_idle = delay >= DELAY_NEVER || is_quiet(now, delay, woken);
+	if (was_idle)
+		atomic_store_explicit(&dozing, true, memory_order_relaxed);
+	/* after `dozing`: the next slow path of each thread looks at the clock, and so at it */
 	hak_heap_poke();
-	pause_s = worth ? 1 : pause_s * 2;
-	if (pause_s < delay / 1000)
-		pause_s = (unsigned int)(delay / 1000);
-	if (pause_s > IDLE_MAX_S)
-		pause_s = IDLE_MAX_S;
-	return pause_s;
+	if (was_idle)
+		return IDLE_MAX_MS;
+	left = hak_purge_epoch_left(now);
+	if (left < IDLE_MIN_MS)
+		return IDLE_MIN_MS;
+	return left < IDLE_MAX_MS ? (unsigned int)left : IDLE_MAX_MS;
 }

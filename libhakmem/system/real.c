@@ -70,4 +70,15 @@ int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void 
 	return f(thread, attr, run, arg);
 }
 
+size_t hak_real_minstack(const pthread_attr_t *attr)
+{
+	void *p = hak_symbol_next("__pthread_get_minstack");
+	size_t (*f)(const pthread_attr_t *);
+
+	if (!p)
+		return 0;
+	__builtin_memcpy(&f, &p, sizeof(f));
+	return f(attr);
+}
+
 #endif

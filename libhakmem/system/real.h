@@ -17,6 +17,12 @@
 int hak_real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
 			    void *arg);
 
+/*
+ * Returns the smallest stack that libc accepts for a thread with these attributes, thread-local
+ * storage included; 0 if libc does not say so (before glibc 2.34, which has it in libpthread too).
+ */
+size_t hak_real_minstack(const pthread_attr_t *attr);
+
 /* For dlopen.S: returns libc's dlopen, never NULL. */
 HAK_HIDDEN void *hak_real_dlopen(void);
 
