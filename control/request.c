@@ -339,6 +339,20 @@ struct hak_request *hak_request_purge(const struct hak_segment *seg,
 	return a;
 }
 
+/* NULL: every thread gave its cache back. */
+static const char *why_held(struct purge *p)
+{
+	uint32_t held = HAK_ANSWER_HELD(p->answer.level);
+
+	if (!held)
+		return NULL;
+	snprintf(p->why, sizeof(p->why),
+		 "%u thread%s could not be reached; %s cache%s at the next call of malloc or free",
+		 held, held == 1 ? "" : "s", held == 1 ? "it empties its" : "they empty their",
+		 held == 1 ? "" : "s");
+	return p->why;
+}
+
 /* Returns whether the answer is a success. */
 static bool purge_result(const struct hak_segment *seg, struct purge *p, int waited)
 {
@@ -350,6 +364,7 @@ static bool purge_result(const struct hak_segment *seg, struct purge *p, int wai
 		reason = p->why;
 	} else if (answered) {
 		result = "done";
+		reason = why_held(p);
 	} else if (waited == -ETIMEDOUT) {
 		result = "pending";
 		why_pending(seg, "purged", p->why);
@@ -367,9 +382,11 @@ static bool purge_result(const struct hak_segment *seg, struct purge *p, int wai
 	if (answered) {
 		hak_json_number(p->row, "bytes", p->answer.bytes);
 		hak_json_number(p->row, "ns", p->answer.ns);
+		hak_json_number(p->row, "threads_held", HAK_ANSWER_HELD(p->answer.level));
 	} else {
 		hak_json_null(p->row, "bytes");
 		hak_json_null(p->row, "ns");
+		hak_json_null(p->row, "threads_held");
 	}
 	return strcmp(result, "failed") != 0 && strcmp(result, "refused") != 0;
 }

@@ -32,7 +32,7 @@
 #define HAK_STATS_MAGIC "HAKSTAT1"
 #define HAK_TUNE_MAGIC	"HAKTUNE1"
 #define HAK_ABI_MAJOR	0
-#define HAK_ABI_MINOR	3
+#define HAK_ABI_MINOR	2
 
 /* No valid stats memfd is larger; a reader refuses larger ones. */
 #define HAK_STATS_MAX_BYTES (64u << 20)
@@ -175,10 +175,11 @@ struct hak_purge_answer {
 	uint64_t id;	/* of the request */
 	uint64_t bytes; /* of free memory given back, touched or not */
 	uint64_t ns;
-	uint32_t level, status; /* status: 0 or errno */
-	/* of the threads besides the one that purged: caches emptied, and threads that keep theirs */
-	uint32_t emptied, held;
+	uint32_t level;	 /* HAK_ANSWER_LEVEL, and the threads that keep their caches */
+	uint32_t status; /* 0 or errno */
 };
+#define HAK_ANSWER_LEVEL(level) ((level)&0xff)
+#define HAK_ANSWER_HELD(level)	((level) >> 8) /* threads; 0 from libraries that did not tell */
 
 struct hak_ack {
 	uint64_t applied;	  /* even generation_seq last applied; stored after values */

@@ -182,7 +182,7 @@ static void purge(enum hak_purge_level level, bool count_resident, struct hak_pu
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)
 		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
-	*ret = (struct hak_purged){ bytes, others.emptied, others.held };
+	*ret = (struct hak_purged){ bytes, others.held };
 }
 
 void hak_purge(enum hak_purge_level level, struct hak_purged *ret)

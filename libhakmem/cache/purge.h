@@ -23,7 +23,7 @@
  */
 struct hak_purged {
 	uint64_t bytes;
-	uint32_t emptied, held; /* other threads: sleepers.h */
+	uint32_t held; /* threads that keep their caches: sleepers.h */
 };
 void hak_purge(enum hak_purge_level level, struct hak_purged *ret);
 

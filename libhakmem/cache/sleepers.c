@@ -60,7 +60,6 @@ static bool empty_all(uint32_t request, enum hak_purge_level level, struct hak_s
 		__atomic_store_n(&h->flushed, request, __ATOMIC_RELAXED);
 		ret->bytes += empty(h, 0, level >= HAK_PURGE_DIRTY ? UINT32_MAX : 0);
 		hak_takeover_end(h);
-		ret->emptied++;
 	}
 	return r != HAK_TAKEOVER_OFF;
 }

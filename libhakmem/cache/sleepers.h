@@ -11,10 +11,8 @@
 
 #include "control/abi/abi.h"
 
-/* Of the other threads, how many caches were emptied, and how many threads keep theirs. */
 struct hak_sleepers {
-	uint32_t emptied;
-	/* because the thread is inside the allocator, or because there is no takeover */
+	/* threads that keep their caches, because the thread is inside the allocator, or because there is no takeover */
 	uint32_t held;
 	uint64_t bytes; /* given back from partly used slabs, as hak_purge_count() counts them */
 };

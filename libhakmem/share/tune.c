@@ -225,10 +225,8 @@ static void write_answer(uint64_t id, uint32_t level, const struct hak_purged *p
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	__atomic_store_n(&a->id, id, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->bytes, p->bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&a->emptied, p->emptied, __ATOMIC_RELAXED);
-	__atomic_store_n(&a->held, p->held, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->ns, ns, __ATOMIC_RELAXED);
-	__atomic_store_n(&a->level, level, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->level, level | p->held << 8, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->status, status, __ATOMIC_RELAXED);
 	__atomic_store_n(&a->seq, a->seq + 1, __ATOMIC_RELEASE);
 	hak_count(HAK_C_PURGE_REQUESTS, 1);
