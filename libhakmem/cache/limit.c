@@ -7,7 +7,8 @@
 #include "page/rcache.h"
 #include "system/room.h"
 
-#define LOOK_MS 100u /* between two looks at RLIMIT_AS and RLIMIT_DATA */
+#define LOOK_MS	      100u  /* between two looks at RLIMIT_AS and RLIMIT_DATA */
+#define LOOK_GROUP_MS 1000u /* at the limit of the control groups, which costs more calls */
 
 void hak_limit_look(void)
 {
@@ -18,12 +19,22 @@ void hak_limit_look(void)
 	hak_extent_tuned();
 }
 
+/* Whether a look is due; the next one follows `pause_ms` later. */
+static bool is_due(_Atomic uint64_t *next_ms, uint64_t now, uint64_t pause_ms)
+{
+	if (hak_likely((int64_t)(now - atomic_load_explicit(next_ms, memory_order_relaxed)) < 0))
+		return false;
+	atomic_store_explicit(next_ms, now + pause_ms, memory_order_relaxed);
+	return true;
+}
+
 void hak_limit_tick(uint64_t now)
 {
-	static _Atomic uint64_t next_ms;
+	static _Atomic uint64_t next_ms, next_group_ms;
 
-	if (hak_likely((int64_t)(now - atomic_load_explicit(&next_ms, memory_order_relaxed)) < 0))
-		return;
-	atomic_store_explicit(&next_ms, now + LOOK_MS, memory_order_relaxed);
-	hak_limit_look();
+	if (is_due(&next_ms, now, LOOK_MS))
+		hak_limit_look();
+	if (hak_proc_read(HAK_C_MEM_MAPPED) >= HAK_ROOM_GROUP_LEAST &&
+	    is_due(&next_group_ms, now, LOOK_GROUP_MS))
+		hak_room_look_group();
 }

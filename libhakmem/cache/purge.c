@@ -19,6 +19,7 @@
 #include "page/region.h"
 #include "sleepers.h"
 #include "system/os.h"
+#include "system/room.h"
 
 #define BY_AGE 0u /* the level of a purge without a request */
 
@@ -59,20 +60,20 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 {
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	uint32_t epoch = hak_purge_epoch();
-	bool more;
+	enum hak_age rest;
 
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
 	hak_purge_next_epoch();
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_dead_drain(2);
 	hak_pool_drain();
-	bytes = hak_sleepers_age(HAK_PURGE_TAKEOVERS_MOST, &more);
+	bytes = hak_sleepers_age(HAK_PURGE_TAKEOVERS_MOST, &rest);
 	bytes += hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
-		return more || more_to_come() ? HAK_AGE_SOME : HAK_AGE_NOTHING;
+		return more_to_come() ? HAK_AGE_SOME : rest;
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)
@@ -218,31 +219,49 @@ static void set_floor(void)
 	atomic_store_explicit(&hak_purge_floor, floor, memory_order_relaxed);
 }
 
-/* The bytes that may be dirty now. */
-static uint64_t most_dirty(void)
+/* The bytes that may be dirty now; *ret_limited: because of the limit of the control groups. */
+static uint64_t most_dirty(bool *ret_limited)
 {
 	uint64_t floor = atomic_load_explicit(&hak_purge_floor, memory_order_relaxed);
-	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), left;
+	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), most = floor;
+	uint64_t room = hak_room_resident(hak_extent_used() + hak_rcache_in_use());
 
-	if (floor < FLOOR_BYTES)
-		return floor;
-	if (share > floor)
-		return share;
-	left = FLOOR_BYTES_ALL > regions ? FLOOR_BYTES_ALL - regions : 0;
-	return left < floor ? left : floor;
+	if (floor >= FLOOR_BYTES && share > floor) {
+		most = share;
+	} else if (floor >= FLOOR_BYTES && regions + floor > FLOOR_BYTES_ALL) {
+		most = FLOOR_BYTES_ALL > regions ? FLOOR_BYTES_ALL - regions : 0;
+	}
+	*ret_limited = room < UINT64_MAX && room < most + regions;
+	if (*ret_limited)
+		most = room > regions ? room - regions : 0;
+	return most;
+}
+
+HAK_COLD static void shrink(uint64_t most, bool limited)
+{
+	uint64_t bytes;
+
+	bytes = hak_extent_shrink(most > FLOOR_BYTES_AT_ONCE ? most - most / 4 : 0,
+				  hak_os_now_ms());
+	if (!bytes)
+		return;
+	hak_count(HAK_C_PURGES, 1);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+	if (limited)
+		hak_count(HAK_C_LIMIT_OBEYED, 1);
 }
 
 void hak_purge_by_amount(void)
 {
-	uint64_t most = most_dirty(), bytes;
+	bool limited;
+	uint64_t most = most_dirty(&limited);
 
+	if (limited)
+		hak_rcache_fit();
 	if (hak_extent_dirty() <= most || !hak_trylock(HAK_LOCK_PURGE))
 		return;
-	bytes = hak_extent_shrink(most > FLOOR_BYTES_AT_ONCE ? most - most / 4 : 0,
-				  hak_os_now_ms());
+	shrink(most, limited);
 	hak_unlock(HAK_LOCK_PURGE);
-	hak_count(HAK_C_PURGES, 1);
-	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 }
 
 void hak_purge_tuned(void)

@@ -10,8 +10,10 @@
 
 #include "base/hak.h"
 #include "control/abi/abi.h"
+#include "cache/sleepers.h"
 #include "heap/heap.h"
 #include "page/extent.h"
+#include "system/room.h"
 
 /*
  * Gives free memory back. CACHE: blocks of the caches of all threads that are outside the allocator,
@@ -45,11 +47,6 @@ void hak_purge_obey(struct hak_cache *c, uint32_t request);
  * Ends the epoch if it is over and no other thread purges: memory that was free all through it goes
  * back. No lock may be held.
  */
-enum hak_age {
-	HAK_AGE_NOT_YET, /* the epoch is not over, or another thread purges */
-	HAK_AGE_SOME,	 /* memory went back, or will when more epochs are over */
-	HAK_AGE_NOTHING, /* nothing is free, and threads that sleep hold nothing */
-};
 enum hak_age hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
 uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over */
 #define HAK_PURGE_TAKEOVERS_MOST 64u /* caches of sleeping threads emptied when an epoch ends */
@@ -67,7 +64,11 @@ void hak_purge_by_amount(void);
 
 static inline bool hak_purge_is_full(void)
 {
-	return hak_extent_dirty() > atomic_load_explicit(&hak_purge_floor, memory_order_relaxed);
+	uint64_t dirty = hak_extent_dirty();
+
+	return dirty > atomic_load_explicit(&hak_purge_floor, memory_order_relaxed) ||
+	       hak_unlikely(dirty >
+			    atomic_load_explicit(&hak_room.group, memory_order_relaxed) / 16);
 }
 
 /*

@@ -10,10 +10,10 @@
 #include "heap/slablist.h"
 #include "heap/takeover.h"
 #include "page/epoch.h"
-#include "purge.h"
 
-#define STILL_EPOCHS 2u /* without a call, and a thread counts as asleep */
-#define ROUNDS	     2u /* a thread that the kernel stopped inside may be out soon */
+#define STILL_EPOCHS 2u	  /* without a call, and a thread counts as asleep */
+#define TRIM_MOST    256u /* slabs searched for holes at a time: takes a few ms */
+#define ROUNDS	     2u	  /* a thread that the kernel stopped inside may be out soon */
 
 /* Changes with each call of malloc or free; whales alone need the counters of slow paths. */
 static uint64_t activity(const struct hak_heap *h)
@@ -83,7 +83,7 @@ void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak
 	hak_count(HAK_C_TAKEOVERS_HELD, ret->held);
 }
 
-enum turn { NOTHING, LATER, NOW };
+enum turn { NOTHING, ACTIVE, LATER, NOW };
 
 /* When the heap has something to give back for a thread that sleeps. */
 static enum turn turn_of(struct hak_heap *h, uint32_t epoch)
@@ -94,6 +94,7 @@ static enum turn turn_of(struct hak_heap *h, uint32_t epoch)
 		h->asleep.activity = now;
 		h->asleep.since = epoch;
 		h->asleep.emptied = false;
+		return ACTIVE;
 	}
 	if (!h->asleep.emptied)
 		return epoch - h->asleep.since < STILL_EPOCHS ? LATER : NOW;
@@ -112,21 +113,21 @@ static enum hak_takeover take_turn(struct hak_heap *h, uint32_t epoch, uint64_t 
 	if (r != HAK_TAKEOVER_DONE)
 		return r;
 	h->asleep.trim = again && atomic_load_explicit(&h->remote.head, memory_order_relaxed);
-	*bytes += empty(h, again ? STILL_EPOCHS : 0, HAK_PURGE_TRIM_MOST);
+	*bytes += empty(h, again ? STILL_EPOCHS : 0, TRIM_MOST);
 	hak_takeover_end(h);
 	h->asleep.emptied = true;
 	h->asleep.last = epoch;
 	return r;
 }
 
-uint64_t hak_sleepers_age(uint32_t most, bool *ret_more)
+uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest)
 {
 	static unsigned int at; /* where the last round ended; HAK_LOCK_PURGE */
 	unsigned int n = hak_heap_count();
 	uint32_t epoch = hak_purge_epoch();
 	uint64_t bytes = 0;
 
-	*ret_more = false;
+	*ret_rest = HAK_AGE_NOTHING;
 	for (unsigned int i = 0; i < n && most; i++) {
 		struct hak_heap *h = &hak_heaps[at = (at + 1) % n];
 		enum turn turn;
@@ -135,11 +136,14 @@ uint64_t hak_sleepers_age(uint32_t most, bool *ret_more)
 		    h->cache == hak_self || h == hak_table.shared)
 			continue;
 		turn = turn_of(h, epoch);
-		*ret_more |= turn != NOTHING;
+		if (turn > ACTIVE)
+			*ret_rest = HAK_AGE_SOME;
+		else if (turn == ACTIVE && *ret_rest == HAK_AGE_NOTHING)
+			*ret_rest = HAK_AGE_ACTIVE;
 		if (turn != NOW)
 			continue;
 		if (take_turn(h, epoch, &bytes) == HAK_TAKEOVER_OFF) {
-			*ret_more = false;
+			*ret_rest = HAK_AGE_NOTHING;
 			break;
 		}
 		most--;

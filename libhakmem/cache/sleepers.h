@@ -26,8 +26,15 @@ void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak
 /*
  * At the end of an epoch: the same for threads that neither allocated nor freed for two whole
  * epochs, at most `most` of them. Returns bytes. Memory that other threads give back to a sleeping
- * thread's slabs is collected at the end of a later epoch. *ret_more: a later epoch may find more.
+ * thread's slabs is collected at the end of a later epoch. *ret_rest: what is left for later
+ * epochs.
  */
-uint64_t hak_sleepers_age(uint32_t most, bool *ret_more);
+enum hak_age {
+	HAK_AGE_NOT_YET, /* the epoch is not over, or another thread purges */
+	HAK_AGE_SOME,	 /* memory went back, or will when more epochs are over */
+	HAK_AGE_ACTIVE,	 /* nothing but what threads that do not sleep hold */
+	HAK_AGE_NOTHING, /* nothing is free, and all threads sleep and hold nothing */
+};
+uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest);
 
 #endif

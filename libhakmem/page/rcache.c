@@ -8,6 +8,7 @@
 #include "base/stats.h"
 #include "base/stop.h"
 #include "epoch.h"
+#include "extent.h"
 #include "slice.h"
 #include "lazy.h"
 #include "meta.h"
@@ -75,8 +76,7 @@ static uint64_t within_room(uint64_t bytes)
 	return bytes < room ? bytes : room;
 }
 
-/* Whales in use, in bytes; a guess while others allocate. */
-static uint64_t in_use(void)
+uint64_t hak_rcache_in_use(void)
 {
 	uint64_t all = atomic_load_explicit(&hak_mapped[HAK_MAPPED_REGION_BYTES].now,
 					    memory_order_relaxed);
@@ -86,16 +86,19 @@ static uint64_t in_use(void)
 }
 
 /*
- * The bytes that may be DIRTY, hot regions included: what the tunable says, and no more than twice
- * what is in use, so that little stays when a program has freed all it had.
+ * The bytes that may be DIRTY, hot regions included: what the tunable says, no more than twice what
+ * is in use, so that little stays when a program has freed all it had, and what limits on the
+ * process and its control groups leave room for.
  */
 static uint64_t most_dirty(void)
 {
 	uint64_t most = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
 
-	if (most > DIRTY_LEAST && most / 2 > in_use())
-		most = in_use() > DIRTY_LEAST / 2 ? 2 * in_use() : DIRTY_LEAST;
-	return within_room(most);
+	uint64_t used = hak_rcache_in_use(), room = hak_room_resident(used + hak_extent_used());
+
+	if (most > DIRTY_LEAST && most / 2 > used)
+		most = used > DIRTY_LEAST / 2 ? 2 * used : DIRTY_LEAST;
+	return within_room(most < room ? most : room);
 }
 
 static uint64_t most_lazy(void)

@@ -103,6 +103,8 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r);
  * another look.
  */
 uint64_t hak_rcache_kept(void);
+/* Returns the bytes of whales in use; a guess while other threads allocate. Takes no lock. */
+uint64_t hak_rcache_in_use(void);
 /* Returns the bytes of kept regions that are DIRTY, hot regions included; takes no lock. */
 uint64_t hak_rcache_dirty(void);
 /* Called when there is less room (room.h): gives up what exceeds it. */

@@ -30,6 +30,8 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 		hak_tune_call();
 	hak_tune_tick();
 	hak_limit_tick(now);
+	if (hak_unlikely(hak_room_is_limited()))
+		hak_purge_by_amount();
 	if (delay >= DELAY_NEVER)
 		return;
 	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
@@ -53,39 +55,39 @@ void hak_tick_slow(struct hak_cache *c)
 	}
 }
 
-/* Counts epochs in which nothing was given back. Used by the agent alone. */
-static bool is_quiet(uint64_t now, uint64_t delay, bool woken)
-{
-	static unsigned int quiet;
+/* Epochs in a row. Used by the agent alone. */
+static struct {
+	unsigned int calm;  /* in which nothing went back, and nothing is left for later ones */
+	unsigned int still; /* and in which no thread called malloc or free */
+	bool dozed;
+} quiet;
 
-	if (woken)
-		quiet = 0;
-	switch (hak_purge_by_age(now, delay)) {
-	case HAK_AGE_NOTHING:
-		quiet++;
-		break;
-	case HAK_AGE_SOME:
-		quiet = 0;
-		break;
-	case HAK_AGE_NOT_YET:
-		break;
-	}
-	return quiet >= QUIET_EPOCHS;
+static void end_epoch(uint64_t now, uint64_t delay)
+{
+	enum hak_age age = delay < DELAY_NEVER ? hak_purge_by_age(now, delay) : HAK_AGE_NOTHING;
+
+	if (age == HAK_AGE_NOT_YET)
+		return;
+	quiet.calm = age == HAK_AGE_SOME ? 0 : quiet.calm + 1;
+	quiet.still = age == HAK_AGE_NOTHING ? quiet.still + 1 : 0;
 }
 
 unsigned int hak_tick_idle(bool *ret_idle)
 {
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms(), left;
-	static bool was_idle; /* used by the agent alone */
-	bool woken = !atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && was_idle;
 
+	/* a thread woke the agent, and memory is free or will be */
+	if (!atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && quiet.dozed)
+		quiet.calm = quiet.still = 0;
 	hak_limit_tick(now);
-	*ret_idle = was_idle = delay >= DELAY_NEVER || is_quiet(now, delay, woken);
-	if (was_idle)
+	end_epoch(now, delay);
+	*ret_idle = quiet.calm >= QUIET_EPOCHS;
+	quiet.dozed = quiet.still >= QUIET_EPOCHS;
+	if (quiet.dozed)
 		atomic_store_explicit(&dozing, true, memory_order_relaxed);
 	/* after `dozing`: the next slow path of each thread looks at the clock, and so at it */
 	hak_heap_poke();
-	if (was_idle)
+	if (quiet.dozed)
 		return IDLE_MAX_MS;
 	left = hak_purge_epoch_left(now);
 	if (left < IDLE_MIN_MS)

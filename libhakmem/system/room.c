@@ -3,11 +3,12 @@
 #include "room.h"
 
 #include "base/stats.h"
+#include "cgroup.h"
 #include "os.h"
 
 #define SHARE 64u /* 1/SHARE of what the limit leaves may be kept */
 
-struct hak_room hak_room = { UINT64_MAX, UINT64_MAX };
+struct hak_room hak_room = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
 
 static uint64_t share(uint64_t limit, uint64_t used)
 {
@@ -39,4 +40,15 @@ bool hak_room_look(uint64_t kept)
 	data = share(hak_os_data_limit(), used);
 	less = set(&hak_room.address, address);
 	return set(&hak_room.data, address < data ? address : data) || less;
+}
+
+void hak_room_look_group(void)
+{
+	uint64_t before = atomic_load_explicit(&hak_room.group, memory_order_relaxed), limit;
+
+	limit = hak_tun(HAK_T_PURGE_LIMIT_SHARE) < 100 ? hak_cgroup_memory_limit() : UINT64_MAX;
+	atomic_store_explicit(&hak_room.group, limit, memory_order_relaxed);
+	if (limit != before)
+		hak_count(HAK_C_LIMIT_BYTES, (int64_t)((limit == UINT64_MAX ? 0 : limit) -
+						       (before == UINT64_MAX ? 0 : before)));
 }

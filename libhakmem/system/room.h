@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/hak.h"
+#include "base/values.h"
 
 /*
  * Bytes that may be kept; UINT64_MAX if there is no limit. Relaxed, because it is a hint as old as
@@ -22,6 +23,7 @@
 extern HAK_HIDDEN struct hak_room {
 	_Atomic uint64_t address; /* mapped at all (RLIMIT_AS) */
 	_Atomic uint64_t data;	  /* mapped and charged for (RLIMIT_DATA as well) */
+	_Atomic uint64_t group;	  /* the limit of the control groups itself, not a share */
 } hak_room;
 
 static inline uint64_t hak_room_address(void)
@@ -33,6 +35,28 @@ static inline uint64_t hak_room_data(void)
 {
 	return atomic_load_explicit(&hak_room.data, memory_order_relaxed);
 }
+
+/*
+ * Bytes of free memory that may be resident beside `in_use` within the limit of the control groups:
+ * purge.limit_share percent of what the limit leaves. UINT64_MAX if there is no limit.
+ */
+static inline uint64_t hak_room_resident(uint64_t in_use)
+{
+	uint64_t limit = atomic_load_explicit(&hak_room.group, memory_order_relaxed);
+
+	if (hak_likely(limit == UINT64_MAX))
+		return UINT64_MAX;
+	return limit > in_use ? (limit - in_use) / 100 * hak_tun(HAK_T_PURGE_LIMIT_SHARE) : 0;
+}
+
+static inline bool hak_room_is_limited(void)
+{
+	return atomic_load_explicit(&hak_room.group, memory_order_relaxed) != UINT64_MAX;
+}
+
+/* Reads the limit of the control groups; a process with less mapped is not worth the calls. */
+void hak_room_look_group(void);
+#define HAK_ROOM_GROUP_LEAST ((uint64_t)16 << 20)
 
 /*
  * Reads the limits. `kept` is the number of bytes that are mapped and not in use. Returns true if

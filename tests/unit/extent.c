@@ -290,7 +290,7 @@ static void give(unsigned int which)
 /* The first half of a purge by age: holds up to a batch of units that are dirty and not young. */
 static void begin_purge(void)
 {
-	held_n = collect(held);
+	held_n = collect(held, 0);
 	for (unsigned int i = 0; i < held_n; i++) {
 		struct model *m = model_of(held[i].e->base);
 
@@ -512,7 +512,7 @@ static void purge_outlives_the_lists(void)
 	CHECK(other->kind == HAK_EXTENT_FREE, "not FREE");
 	hak_units_give(e, p + HAK_UNIT, 299, 299);
 	make_old();
-	held_n = collect(held);
+	held_n = collect(held, 0);
 	CHECK(held_n, "nothing is collected");
 	hak_lock(HAK_LOCK_EXTENT);
 	hak_extent_detach(other);

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory limit of the control groups. See cgroup.h. */
+#include "cgroup.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "os.h"
+
+#define PATH_BYTES 512u
+#define V2_ROOT	   "/sys/fs/cgroup"
+#define V1_ROOT	   "/sys/fs/cgroup/memory"
+
+/* Limits of 2^62 and more stand for none: v1 has no other word for it. */
+#define NO_LIMIT ((uint64_t)1 << 62)
+
+/* Reads the beginning of a file, as text. Returns its bytes, 0 on failure. */
+static size_t read_file(const char *path, char *buf, size_t max)
+{
+	long fd = hak_sys(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), n;
+
+	if (fd < 0)
+		return 0;
+	n = hak_sys(SYS_read, fd, (long)buf, (long)max - 1, 0, 0, 0);
+	hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	return (size_t)n;
+}
+
+static uint64_t read_limit(const char *group, size_t bytes, const char *file)
+{
+	char path[PATH_BYTES + 32], text[32];
+	uint64_t n = 0;
+	const char *at = text;
+
+	memcpy(path, group, bytes);
+	memcpy(path + bytes, file, strlen(file) + 1);
+	if (!read_file(path, text, sizeof(text)) || *at < '0' || *at > '9')
+		return UINT64_MAX; /* "max", or no such file: the root has none */
+	for (; *at >= '0' && *at <= '9' && n < NO_LIMIT; at++)
+		n = n * 10 + (uint64_t)(*at - '0');
+	return n < NO_LIMIT ? n : UINT64_MAX;
+}
+
+static bool has_word(const char *s, const char *end, const char *word)
+{
+	size_t bytes = strlen(word);
+
+	for (; s + bytes <= end; s++)
+		if (!memcmp(s, word, bytes))
+			return true;
+	return false;
+}
+
+/*
+ * Puts the folder of the group with the memory controller into `path`: a line of /proc/self/cgroup
+ * is "number:controllers:/path", and "0::/path" that of v2. Returns its bytes, 0 if there is none.
+ */
+static size_t find_group(char *path, bool *ret_v1)
+{
+	char text[2 * PATH_BYTES];
+	const char *line = text, *root = V2_ROOT, *best = NULL;
+	size_t bytes;
+
+	if (!read_file("/proc/self/cgroup", text, sizeof(text)))
+		return 0;
+	*ret_v1 = false;
+	while (line && *line) {
+		const char *controllers = strchr(line, ':');
+		const char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+
+		if (!group || group[1] != '/')
+			break;
+		if (has_word(controllers, group, "memory")) {
+			*ret_v1 = true;
+			root = V1_ROOT;
+			best = group + 1;
+		} else if (!best && group == controllers + 1) {
+			best = group + 1;
+		}
+		line = strchr(group, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	if (!best)
+		return 0;
+	bytes = strcspn(best, "\n");
+	if (strlen(root) + bytes >= PATH_BYTES)
+		return 0;
+	memcpy(path, root, strlen(root));
+	memcpy(path + strlen(root), best, bytes);
+	return strlen(root) + bytes;
+}
+
+uint64_t hak_cgroup_memory_limit(void)
+{
+	char path[PATH_BYTES];
+	uint64_t least = UINT64_MAX;
+	size_t bytes, root;
+	bool v1;
+
+	if (hak_os_sandboxed())
+		return UINT64_MAX;
+	bytes = find_group(path, &v1);
+	root = v1 ? strlen(V1_ROOT) : strlen(V2_ROOT);
+	/* in a container the path may be that of the host; the root is the container's group then */
+	while (bytes >= root && bytes) {
+		uint64_t most =
+			read_limit(path, bytes, v1 ? "/memory.limit_in_bytes" : "/memory.max");
+		uint64_t high = v1 ? UINT64_MAX : read_limit(path, bytes, "/memory.high");
+
+		least = most < least ? most : least;
+		least = high < least ? high : least;
+		while (bytes && path[--bytes] != '/')
+			;
+	}
+	return least;
+}
