@@ -51,13 +51,14 @@ static inline void *unlink_block(struct hak_cache *c, unsigned int cls, void **p
 /* NULL: the bin is empty, its first block was written to, or another thread has the cache. */
 static inline void *pop(struct hak_cache *c, unsigned int cls)
 {
-	uintptr_t key;
 	void **p;
 
 	hak_fast_begin(c);
-	key = hak_fast_key(c);
+	/* before the block is looked at: its memory may be gone once another thread has the cache */
+	if (hak_unlikely(hak_fast_is_taken(c)))
+		return NULL;
 	p = c->bin[cls].head;
-	if (hak_unlikely(!p || !hak_key_fits(p, key)))
+	if (hak_unlikely(!p || !hak_key_is_free(p)))
 		return NULL;
 	unlink_block(c, cls, p);
 	hak_fast_end(c);
@@ -140,11 +141,10 @@ static HAK_COLD void *no_memory(void)
 #if HAK_CONTROL
 static void count_for_self(enum hak_heap_counter counter, uint64_t n)
 {
-	struct hak_cache *c = hak_self;
+	struct hak_cache *c = hak_heap_enter_own();
 
-	if (c->magic != HAK_CACHE_MAGIC)
+	if (!c)
 		return;
-	hak_heap_enter(c);
 	hak_counters(c)->heap[counter] += n;
 	hak_heap_leave(c);
 }
@@ -644,7 +644,9 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 	c = self();
 	old = usable(p);
 	if (hak_unlikely(!old)) {
+		c = hak_heap_enter_own();
 		hak_misuse("realloc() of a pointer that is no block of ours:", p);
+		hak_heap_leave_own(c);
 		return no_memory();
 	}
 	if (hak_slice_kind(hak_slice(p)) == HAK_WHALE) {

@@ -59,7 +59,6 @@ struct hak_cache {
 	uint64_t magic; /* HAK_CACHE_MAGIC in a usable cache of this process */
 	struct hak_heap *heap;
 	/* what the fast paths and those who take a cache over agree on: takeover.h */
-	uintptr_t key;
 	uint32_t working, inside;
 	_Atomic uint32_t taken;
 	uint32_t ticks; /* slow paths since the clock was last looked at */

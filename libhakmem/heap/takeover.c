@@ -37,17 +37,15 @@ static void close_fast_paths(struct hak_cache *c)
 {
 	atomic_store_explicit(&c->taken, HAK_TAKEN, memory_order_relaxed);
 	hak_stop("takeover.taken");
-	__atomic_store_n(&c->key, HAK_KEY_TAKEN, __ATOMIC_RELAXED);
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		__atomic_store_n(&c->bin[k].inverse, 0, __ATOMIC_RELAXED);
 }
 
 static void open_fast_paths(struct hak_cache *c)
 {
-	/* release: who finds a right key or inverse finds the bins as they were left */
+	/* release: the owner that finds a right inverse, or 0, finds the bins as they were left */
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		__atomic_store_n(&c->bin[k].inverse, hak_class_inverse[k], __ATOMIC_RELEASE);
-	__atomic_store_n(&c->key, HAK_KEY, __ATOMIC_RELEASE);
 	hak_stop("takeover.opened");
 	if (atomic_exchange_explicit(&c->taken, 0, memory_order_release) == HAK_TAKEN_WAITED)
 		hak_sys(SYS_futex, (long)&c->taken, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
@@ -86,7 +84,7 @@ enum hak_takeover hak_takeover_begin(struct hak_heap *h)
 		return HAK_TAKEOVER_OFF;
 	/* the state stays: a thread that ends is inside until its heap is a dead one */
 	hak_lock(HAK_LOCK_REGISTRY);
-	if (h->state == HAK_HEAP_LIVE && h->cache != hak_self)
+	if (h->state == HAK_HEAP_LIVE && h->cache != hak_self && h != hak_table.shared)
 		r = take(h->cache);
 	h->taken_over = r == HAK_TAKEOVER_DONE;
 	hak_unlock(HAK_LOCK_REGISTRY);
@@ -95,12 +93,13 @@ enum hak_takeover hak_takeover_begin(struct hak_heap *h)
 
 void hak_takeover_end(struct hak_heap *h)
 {
-	h->taken_over = false;
+	/* release: a copy of the process that finds it false finds the lists as they were left */
+	__atomic_store_n(&h->taken_over, false, __ATOMIC_RELEASE);
 	open_fast_paths(h->cache);
 }
 
 void hak_takeover_forget(struct hak_cache *c)
 {
-	if (c->magic == HAK_CACHE_MAGIC)
-		open_fast_paths(c);
+	c->heap->taken_over = false;
+	open_fast_paths(c);
 }

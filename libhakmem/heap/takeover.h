@@ -10,12 +10,14 @@
  *   inside   number of slow paths that the owner is in; more than one when a signal handler
  *	allocates. Stored by the owner alone, and by the thread that hands the cache out (life.c).
  *   taken    HAK_TAKEN while another thread has the cache, or is finding out whether it may have
- *	it. Stored by the taker alone. A futex: the owner waits on it, without a lock.
- *   key, bin[].inverse  what the fast paths check. The taker replaces them by values with which
- *	the check fails, so that malloc and free leave their fast paths.
+ *	it. Stored by the taker; the owner only adds that it waits. A futex: the owner waits on it,
+ *	without a lock. malloc's fast path looks at it before it looks at a block, whose memory
+ *	may be unmapped once the taker has the cache.
+ *   bin[].inverse  what free's fast path checks. The taker replaces it by a value with which the
+ *	check fails. free reads no block but its own, so that it need not look at `taken`.
  *
- * The owner stores `working` or `inside`, and loads `key`, `inverse` or `taken` after it; only then
- * does it read anything that the taker changes. The taker stores `taken`, `key` and `inverse`, has
+ * The owner stores `working` or `inside`, and loads `inverse` or `taken` after it; only then
+ * does it read anything that the taker changes. The taker stores `taken` and `inverse`, has
  * each processor that runs a thread of the process execute a barrier, and loads `working` and
  * `inside` after it. So the owner finds the cache taken, or the taker finds the owner at work and
  * puts everything back. An owner that the kernel stopped between two instructions keeps what it had
@@ -39,14 +41,11 @@
 #define HAK_TAKEN	 1u
 #define HAK_TAKEN_WAITED 2u /* and the owner waits for it */
 
-/* With this key no free block passes malloc's check. */
-#define HAK_KEY_TAKEN (~HAK_KEY)
-
 /* ---- the owner ---- */
 
 void hak_takeover_wait(struct hak_cache *c);
 
-/* Fast paths. Between the two, the owner may trust the cache once `key` or `inverse` was right. */
+/* Fast paths. Between the two, the owner may trust the cache once one of the questions was answered. */
 static inline void hak_fast_begin(struct hak_cache *c)
 {
 	__atomic_store_n(&c->working, 1, __ATOMIC_RELAXED);
@@ -59,13 +58,13 @@ static inline void hak_fast_end(struct hak_cache *c)
 	__atomic_store_n(&c->working, 0, __ATOMIC_RELEASE);
 }
 
-/* acquire: pairs with hak_takeover_end(); the bin is read after the key */
-static inline uintptr_t hak_fast_key(const struct hak_cache *c)
+/* malloc. acquire: pairs with hak_takeover_end(); the bin is read after the answer */
+static inline bool hak_fast_is_taken(struct hak_cache *c)
 {
-	return __atomic_load_n(&c->key, __ATOMIC_ACQUIRE);
+	return atomic_load_explicit(&c->taken, memory_order_acquire) != 0;
 }
 
-/* acquire: likewise */
+/* free: 0 where the cache is taken. acquire: likewise */
 static inline uint32_t hak_fast_inverse(const struct hak_bin *b)
 {
 	return __atomic_load_n(&b->inverse, __ATOMIC_ACQUIRE);
@@ -90,6 +89,26 @@ static inline void hak_heap_leave(struct hak_cache *c)
 	__atomic_store_n(&c->inside, c->inside - 1, __ATOMIC_RELEASE);
 }
 
+/*
+ * For a thread outside that is about to use its own cache or counters; no lock held. NULL: it has no
+ * cache.
+ */
+static inline struct hak_cache *hak_heap_enter_own(void)
+{
+	struct hak_cache *c = hak_self;
+
+	if (c->magic != HAK_CACHE_MAGIC)
+		return NULL;
+	hak_heap_enter(c);
+	return c;
+}
+
+static inline void hak_heap_leave_own(struct hak_cache *c)
+{
+	if (c)
+		hak_heap_leave(c);
+}
+
 /* ---- the taker ---- */
 
 enum hak_takeover {
@@ -106,7 +125,7 @@ enum hak_takeover {
 enum hak_takeover hak_takeover_begin(struct hak_heap *h);
 void hak_takeover_end(struct hak_heap *h);
 
-/* In a copy of the process: the thread's own cache, which nobody is taking over any more. */
+/* In a copy of the process: the thread's own cache, usable, which no thread is taking over any more. */
 void hak_takeover_forget(struct hak_cache *c);
 
 #endif

@@ -63,17 +63,9 @@ static inline uintptr_t hak_key_of(const void *p, uintptr_t serial)
 	return HAK_KEY ^ (uintptr_t)p ^ serial << HAK_KEY_BITS;
 }
 
-/* Whether the key that the block holds was made with `key`. */
-static inline bool hak_key_fits(const void *p, uintptr_t key)
-{
-	uintptr_t has = ((const uintptr_t *)p)[1];
-
-	return !((has ^ key ^ (uintptr_t)p) << (64 - HAK_KEY_BITS));
-}
-
 static inline bool hak_key_is_free(const void *p)
 {
-	return hak_key_fits(p, HAK_KEY);
+	return !((((const uintptr_t *)p)[1] ^ hak_key_of(p, 0)) << (64 - HAK_KEY_BITS));
 }
 
 enum hak_slab_state {

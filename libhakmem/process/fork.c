@@ -290,7 +290,13 @@ static void child_inside(void)
 	hak_heap_keep_on_fork(false);
 	make_counts_private(hak_self);
 	forget_counts();
-	hak_takeover_forget(hak_self);
+	if (hak_self->magic == HAK_CACHE_MAGIC) {
+		/* the lock that the thread holds may be one that a thread outside takes, as TUNE */
+		if (hak_heap_is_cut(hak_self))
+			hak_self = &hak_cache_none;
+		else
+			hak_takeover_forget(hak_self);
+	}
 	abandon_half_changed(true);
 	hak_lock_fork_inside(finish);
 }
@@ -319,7 +325,6 @@ void hak_fork_copied(struct hak_cache *c)
 	hak_agent_fork_child();
 	hak_tune_fork_child();
 	if (c && hak_heap_is_cut(c)) {
-		/* another thread was running the heap: its lists cannot be trusted */
 		hak_self = &hak_cache_none;
 		c = NULL;
 	}

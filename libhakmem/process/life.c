@@ -59,7 +59,6 @@ static void init_cache(struct hak_heap *h)
 	}
 	hak_cache_reset_limits(c);
 	hak_sample_begin(c);
-	c->key = HAK_KEY;
 	c->inside = 1;
 	c->magic = HAK_CACHE_MAGIC;
 }
@@ -170,7 +169,8 @@ bool hak_heap_is_cut(struct hak_cache *self)
 {
 	struct hak_heap *h = hak_heap_of(self);
 
-	return h->taken_over && atomic_load_explicit(&h->busy, memory_order_acquire);
+	return __atomic_load_n(&h->taken_over, __ATOMIC_ACQUIRE) &&
+	       atomic_load_explicit(&h->busy, memory_order_acquire);
 }
 
 void hak_heap_revive(struct hak_cache *c)

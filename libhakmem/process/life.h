@@ -22,7 +22,10 @@ void hak_heap_shared_leave(struct hak_cache *c);
 
 /* For a fork child. Other threads do not exist there; their heaps become dead or are leaked. */
 void hak_heap_fork_child(struct hak_cache *self);
-/* Whether the copy was made while another thread had taken this thread's heap over, and changed it. */
+/*
+ * Whether the copy was made while another thread had taken this thread's heap over, and changed it:
+ * its lists cannot be trusted. The thread is not inside then; it gets another heap.
+ */
 bool hak_heap_is_cut(struct hak_cache *self);
 /* Makes the wiped cache of the only thread usable again: empty, with its slabs. */
 void hak_heap_revive(struct hak_cache *c);

@@ -21,6 +21,7 @@
 #include "cache/purge.h"
 #include "env.h"
 #include "heap/heap.h"
+#include "heap/takeover.h"
 #include "layers.h"
 #include "page/lazy.h"
 #include "share.h"
@@ -316,15 +317,19 @@ void hak_tune_tick(void)
 int hak_tune_program(enum hak_tunable t, uint64_t value)
 {
 	const struct hak_tunable_desc *d = &hak_tunable_desc[t];
+	struct hak_cache *c;
 
 	if (d->when == HAK_WHEN_START)
 		return -EPERM;
 	if (value < d->min || value > d->max)
 		return -ERANGE;
+	/* counters that move to other memory are not to be written meanwhile */
+	c = hak_heap_enter_own();
 	hak_lock(HAK_LOCK_TUNE);
 	hak_layers_set(HAK_ORIGIN_PROGRAM, t, value);
 	apply(true);
 	hak_unlock(HAK_LOCK_TUNE);
+	hak_heap_leave_own(c);
 	return 0;
 }
 
