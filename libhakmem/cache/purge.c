@@ -86,16 +86,39 @@ static bool epoch_is_over(uint64_t now)
 	return past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
 }
 
-enum hak_age hak_purge_by_age(uint64_t now, uint64_t delay)
-{
-	enum hak_age r = HAK_AGE_NOT_YET;
+static _Atomic uint32_t calm, still; /* written under HAK_LOCK_PURGE, or by disturb() */
 
+static void note(enum hak_age age)
+{
+	uint32_t c = hak_purge_calm(), s = hak_purge_still();
+
+	atomic_store_explicit(&calm, age == HAK_AGE_SOME ? 0 : c + 1, memory_order_relaxed);
+	atomic_store_explicit(&still, age == HAK_AGE_NOTHING ? s + 1 : 0, memory_order_relaxed);
+}
+
+uint32_t hak_purge_calm(void)
+{
+	return atomic_load_explicit(&calm, memory_order_relaxed);
+}
+
+uint32_t hak_purge_still(void)
+{
+	return atomic_load_explicit(&still, memory_order_relaxed);
+}
+
+void hak_purge_disturb(void)
+{
+	atomic_store_explicit(&calm, 0, memory_order_relaxed);
+	atomic_store_explicit(&still, 0, memory_order_relaxed);
+}
+
+void hak_purge_by_age(uint64_t now, uint64_t delay)
+{
 	if (!epoch_is_over(now) || !hak_trylock(HAK_LOCK_PURGE))
-		return r;
+		return;
 	if (epoch_is_over(now))
-		r = end_epoch(now, delay);
+		note(end_epoch(now, delay));
 	hak_unlock(HAK_LOCK_PURGE);
-	return r;
 }
 
 uint64_t hak_purge_epoch_left(uint64_t now)

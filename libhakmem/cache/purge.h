@@ -16,12 +16,12 @@
 #include "system/room.h"
 
 /*
- * Gives free memory back. CACHE: blocks of the caches of all threads that are outside the allocator,
- * of dead heaps and of remote lists go back to their slabs, and empty slabs to their extents. DIRTY
- * also gives back all free pages of any age and evicts kept regions. ALL also unmaps kept regions
- * and empty extents. Callable from any thread with no lock held. In a copy of the process in which
- * no fork handlers ran the thread is attached first (attach.h). Returns the resident bytes that went
- * back.
+ * Gives free memory back. CACHE: blocks of the caches of all threads that are outside the
+ * allocator, of dead heaps and of remote lists go back to their slabs, and empty slabs to their
+ * extents. DIRTY also gives back all free pages of any age and evicts kept regions. ALL also unmaps
+ * kept regions and empty extents. Callable from any thread with no lock held. In a copy of the
+ * process in which no fork handlers ran the thread is attached first (attach.h). Returns the
+ * resident bytes that went back.
  */
 struct hak_purged {
 	uint64_t bytes;
@@ -47,17 +47,26 @@ void hak_purge_obey(struct hak_cache *c, uint32_t request);
  * Ends the epoch if it is over and no other thread purges: memory that was free all through it goes
  * back. No lock may be held.
  */
-enum hak_age hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
+void hak_purge_by_age(uint64_t now_ms, uint64_t delay_ms);
+
+/*
+ * Epochs in a row, whichever thread ended them, in which nothing went back and nothing was left for
+ * later ones (calm), and in which moreover no thread called malloc or free (still). disturb()
+ * begins to count anew.
+ */
+uint32_t hak_purge_calm(void);
+uint32_t hak_purge_still(void);
+void hak_purge_disturb(void);
 uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over */
 #define HAK_PURGE_TAKEOVERS_MOST 64u /* caches of sleeping threads emptied when an epoch ends */
 #define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: takes a few ms */
 
 /*
  * Free memory of slabs and runs goes back by amount too, not by age alone: when more than
- * hak_purge_floor bytes are dirty, and more than half of what is in use, a slow path gives the oldest
- * back until a quarter less than that is dirty. Dirty regions of the region cache, which has limits
- * of its own, lower the floor. So after a burst of frees little stays, even if the thread never calls
- * again. No lock may be held.
+ * hak_purge_floor bytes are dirty, and more than half of what is in use, a slow path gives the
+ * oldest back until a quarter less than that is dirty. Dirty regions of the region cache, which has
+ * limits of its own, lower the floor. So after a burst of frees little stays, even if the thread
+ * never calls again. No lock may be held.
  */
 extern HAK_HIDDEN _Atomic uint64_t hak_purge_floor;
 void hak_purge_by_amount(void);

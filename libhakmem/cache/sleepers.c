@@ -127,7 +127,7 @@ uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest)
 	uint32_t epoch = hak_purge_epoch();
 	uint64_t bytes = 0;
 
-	*ret_rest = HAK_AGE_NOTHING;
+	*ret_rest = hak_self->magic == HAK_CACHE_MAGIC ? HAK_AGE_ACTIVE : HAK_AGE_NOTHING;
 	for (unsigned int i = 0; i < n && most; i++) {
 		struct hak_heap *h = &hak_heaps[at = (at + 1) % n];
 		enum turn turn;

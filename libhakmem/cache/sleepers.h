@@ -30,7 +30,6 @@ void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak
  * epochs.
  */
 enum hak_age {
-	HAK_AGE_NOT_YET, /* the epoch is not over, or another thread purges */
 	HAK_AGE_SOME,	 /* memory went back, or will when more epochs are over */
 	HAK_AGE_ACTIVE,	 /* nothing but what threads that do not sleep hold */
 	HAK_AGE_NOTHING, /* nothing is free, and all threads sleep and hold nothing */

@@ -10,8 +10,8 @@
 #include "system/os.h"
 
 /*
- * An owner that a signal handler interrupted in a slow path is inside while it waits here: the taker
- * finds that and puts the cache back, for which it needs no lock that the owner may hold.
+ * An owner that a signal handler interrupted in a slow path is inside while it waits here: the
+ * taker finds that and puts the cache back, for which it needs no lock that the owner may hold.
  */
 HAK_COLD void hak_takeover_wait(struct hak_cache *c)
 {

@@ -90,8 +90,8 @@ static inline void hak_heap_leave(struct hak_cache *c)
 }
 
 /*
- * For a thread outside that is about to use its own cache or counters; no lock held. NULL: it has no
- * cache.
+ * For a thread outside that is about to use its own cache or counters; no lock held. NULL: it has
+ * no cache.
  */
 static inline struct hak_cache *hak_heap_enter_own(void)
 {
@@ -119,8 +119,8 @@ enum hak_takeover {
 };
 
 /*
- * Takes the cache of the heap over. HAK_LOCK_PURGE held, by which there is one taker at a time; takes
- * HAK_LOCK_REGISTRY. With DONE the caller runs the heap as its thread would.
+ * Takes the cache of the heap over. HAK_LOCK_PURGE held, by which there is one taker at a time;
+ * takes HAK_LOCK_REGISTRY. With DONE the caller runs the heap as its thread would.
  */
 enum hak_takeover hak_takeover_begin(struct hak_heap *h);
 void hak_takeover_end(struct hak_heap *h);

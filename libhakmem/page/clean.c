@@ -16,8 +16,8 @@
 
 /*
  * Collects up to BATCH ranges of dirty units that are not young, until `least` bytes are dirty, and
- * marks them used so that no other thread takes them meanwhile. Ranges are cut to whole pages. On machines with pages above 4
- * KiB a remainder stays dirty.
+ * marks them used so that no other thread takes them meanwhile. Ranges are cut to whole pages. On
+ * machines with pages above 4 KiB a remainder stays dirty.
  */
 static unsigned int collect(struct hak_units *r, uint64_t least)
 {
@@ -118,8 +118,8 @@ static void drop_thp(const struct hak_units *r, unsigned int n)
 }
 
 /*
- * Unmaps FREE extents that are so since before_ms or longer, the oldest first, until `keep` are left
- * or, unless it is 0, `least` bytes are dirty.
+ * Unmaps FREE extents that are so since before_ms or longer, the oldest first, until `keep` are
+ * left or, unless it is 0, `least` bytes are dirty.
  */
 static uint64_t unmap_free(unsigned int keep, uint64_t before_ms, uint64_t least)
 {

@@ -80,8 +80,8 @@ static bool alone(void)
 }
 
 /*
- * Waits until *word is no longer `value`, a deadline comes, or `longest_ms` passed. Time in which the
- * machine was suspended does not count.
+ * Waits until *word is no longer `value`, a deadline comes, or `longest_ms` passed. Time in which
+ * the machine was suspended does not count.
  */
 static void wait_for_news(_Atomic uint32_t *word, uint32_t value, unsigned int longest_ms)
 {

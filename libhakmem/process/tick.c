@@ -55,39 +55,25 @@ void hak_tick_slow(struct hak_cache *c)
 	}
 }
 
-/* Epochs in a row. Used by the agent alone. */
-static struct {
-	unsigned int calm;  /* in which nothing went back, and nothing is left for later ones */
-	unsigned int still; /* and in which no thread called malloc or free */
-	bool dozed;
-} quiet;
-
-static void end_epoch(uint64_t now, uint64_t delay)
-{
-	enum hak_age age = delay < DELAY_NEVER ? hak_purge_by_age(now, delay) : HAK_AGE_NOTHING;
-
-	if (age == HAK_AGE_NOT_YET)
-		return;
-	quiet.calm = age == HAK_AGE_SOME ? 0 : quiet.calm + 1;
-	quiet.still = age == HAK_AGE_NOTHING ? quiet.still + 1 : 0;
-}
-
 unsigned int hak_tick_idle(bool *ret_idle)
 {
+	static bool dozed; /* used by the agent alone */
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms(), left;
+	bool never = delay >= DELAY_NEVER;
 
 	/* a thread woke the agent, and memory is free or will be */
-	if (!atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && quiet.dozed)
-		quiet.calm = quiet.still = 0;
+	if (!atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && dozed)
+		hak_purge_disturb();
 	hak_limit_tick(now);
-	end_epoch(now, delay);
-	*ret_idle = quiet.calm >= QUIET_EPOCHS;
-	quiet.dozed = quiet.still >= QUIET_EPOCHS;
-	if (quiet.dozed)
+	if (!never)
+		hak_purge_by_age(now, delay);
+	*ret_idle = never || hak_purge_calm() >= QUIET_EPOCHS;
+	dozed = never || hak_purge_still() >= QUIET_EPOCHS;
+	if (dozed)
 		atomic_store_explicit(&dozing, true, memory_order_relaxed);
 	/* after `dozing`: the next slow path of each thread looks at the clock, and so at it */
 	hak_heap_poke();
-	if (quiet.dozed)
+	if (dozed)
 		return IDLE_MAX_MS;
 	left = hak_purge_epoch_left(now);
 	if (left < IDLE_MIN_MS)

@@ -29,9 +29,9 @@ static inline void hak_tick(struct hak_cache *c)
 /*
  * For the agent, when threads sleep or stay on their fast paths. Ends the epoch if it is over, and
  * makes other threads look at the clock. Returns the milliseconds until the next call. *ret_idle is
- * set when nothing went back for some epochs, and nothing is left but what threads that do not sleep
- * hold. When all threads sleep, too, the agent dozes: the first slow path that looks at the clock
- * wakes it.
+ * set when nothing went back for some epochs, and nothing is left but what threads that do not
+ * sleep hold. When all threads sleep, too, the agent dozes: the first slow path that looks at the
+ * clock wakes it.
  */
 unsigned int hak_tick_idle(bool *ret_idle);
 

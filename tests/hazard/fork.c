@@ -201,29 +201,15 @@ static void single(void)
 	blocks();
 }
 
-static pthread_key_t key;
-
-static void again_and_again(void *arg)
+/* The cache of the case's own thread, which waits. */
+static void sleepers(void)
 {
-	uintptr_t round = (uintptr_t)arg;
-
-	exercise_all_tiers(round);
-	if (round < 4)
-		pthread_setspecific(key, (void *)(round + 1));
-}
-
-static void *has_key(void *arg)
-{
-	pthread_setspecific(key, (void *)1);
-	return arg;
-}
-
-static void zombie(void)
-{
-	pthread_t t;
-
-	CHECK(!pthread_key_create(&key, again_and_again));
-	CHECK(!pthread_create(&t, NULL, has_key, NULL) && !pthread_join(t, NULL));
+	for (int round = 0; round < 10; round++) {
+		blocks_take(&own[2]);
+		purge(HAKMEM_PURGE_ALL);
+		blocks_give(&own[2]);
+		purge(HAKMEM_PURGE_CACHE);
+	}
 }
 
 static void drop_segment(void)
