@@ -153,7 +153,7 @@ HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 	 */
 	if (level >= HAK_PURGE_DIRTY && !hak_trylock(HAK_LOCK_PURGE))
 		return;
-	c->heap->flushed = request;
+	__atomic_store_n(&c->heap->flushed, request, __ATOMIC_RELAXED);
 	hak_sample_tune(c);
 	hak_cache_flush(c);
 	if (level < HAK_PURGE_DIRTY)
@@ -172,7 +172,7 @@ static uint64_t empty_own(uint32_t request, enum hak_purge_level level)
 	if (c->magic != HAK_CACHE_MAGIC)
 		return 0;
 	hak_heap_enter(c);
-	c->heap->flushed = request;
+	__atomic_store_n(&c->heap->flushed, request, __ATOMIC_RELAXED);
 	hak_sample_tune(c);
 	hak_cache_flush(c);
 	if (level >= HAK_PURGE_DIRTY)

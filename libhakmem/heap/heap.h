@@ -108,7 +108,7 @@ struct hak_heap {
 	uint32_t state; /* enum hak_heap_state; HAK_LOCK_REGISTRY */
 	_Atomic uint32_t busy;
 	uint32_t rounds; /* destructor rounds seen */
-	/* serial number of the last flush request obeyed (purge.c) */
+	/* serial number of the last flush request obeyed (purge.c); read by other threads */
 	uint32_t flushed;
 	bool holds_slabs; /* dead, and not retired yet; HAK_LOCK_REGISTRY */
 	bool taken_over;  /* another thread runs the heap; that thread's */

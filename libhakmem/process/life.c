@@ -114,7 +114,9 @@ struct hak_heap *hak_heap_take(void)
 		init_cache(h);
 		h->rounds = 0;
 		/* requests from before this thread began do not concern it */
-		h->flushed = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
+		__atomic_store_n(&h->flushed,
+				 atomic_load_explicit(&hak_purge_asked, memory_order_relaxed),
+				 __ATOMIC_RELAXED);
 		hak_heap_set_state(h, HAK_HEAP_LIVE);
 		hak_count(HAK_C_HEAPS_LIVE, 1);
 		atomic_fetch_add_explicit(&hak_table.live, 1, memory_order_release);
