@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -383,6 +384,37 @@ static void inherit_no_mincore(void)
 	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
 }
 
+/* The calls with which a purge takes the caches of sleeping threads over; one of them. */
+static void inherit_without(long nr, unsigned int action)
+{
+	struct rules r = { .len = 0 };
+
+	load_number(&r);
+	on_call(&r, nr, action);
+	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+	install(&r, geteuid() == 0 ? WITHOUT_NO_NEW_PRIVS : BY_SYSCALL);
+}
+
+static void inherit_no_membarrier_kill(void)
+{
+	inherit_without(SYS_membarrier, KILL);
+}
+
+static void inherit_no_membarrier_deny(void)
+{
+	inherit_without(SYS_membarrier, DENY);
+}
+
+static void inherit_no_membarrier_enosys(void)
+{
+	inherit_without(SYS_membarrier, NOSYS);
+}
+
+static void inherit_no_sched_yield(void)
+{
+	inherit_without(SYS_sched_yield, KILL);
+}
+
 static void works_with_a_child(void)
 {
 	pid_t pid;
@@ -413,6 +445,108 @@ static void inherited_filter_that_allows_19(void)
 	/* counts resident pages, where that is allowed */
 	free(malloc(3000000));
 	CHECK(purge(3 /* all */, NULL) == 0);
+}
+
+/* -- caches of threads that sleep (43) --------------------------------------- */
+
+enum { SLEEPERS_BLOCKS = 64 };
+
+static sem_t asleep, wake;
+static void *sleepers_block[SLEEPERS_BLOCKS];
+
+/* Half of the blocks stay in use, half are in its cache. */
+static void *sleeps_with_a_full_cache(void *arg)
+{
+	for (int i = 0; i < SLEEPERS_BLOCKS; i++) {
+		CHECK((sleepers_block[i] = malloc(1000)) != NULL);
+		fill(sleepers_block[i], 1000, (uint64_t)i);
+	}
+	for (int i = 0; i < SLEEPERS_BLOCKS; i += 2)
+		free(sleepers_block[i]);
+	sem_post(&asleep);
+	while (sem_wait(&wake))
+		;
+	for (int i = 1; i < SLEEPERS_BLOCKS; i += 2) {
+		check_block(sleepers_block[i], 1000, (uint64_t)i);
+		free(sleepers_block[i]);
+	}
+	hard_work();
+	sem_post(&asleep);
+	for (;;)
+		pause();
+	return arg;
+}
+
+static uint64_t counter(const char *name)
+{
+	int (*get)(const char *name, uint64_t *value);
+	uint64_t n = 0;
+
+	get = (int (*)(const char *, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_counter");
+	CHECK(get && get(name, &n) == 0, "no counter %s", name);
+	return n;
+}
+
+static pthread_t start_sleeper(void)
+{
+	pthread_t t;
+
+	CHECK(sem_init(&asleep, 0, 0) == 0 && sem_init(&wake, 0, 0) == 0);
+	CHECK(pthread_create(&t, NULL, sleeps_with_a_full_cache, NULL) == 0);
+	while (sem_wait(&asleep))
+		;
+	return t;
+}
+
+/* A purge answers, and the thread goes on. */
+static void purge_and_wake(int is_taken)
+{
+	int (*purge)(int level, uint64_t *bytes);
+	uint64_t taken = counter("purge.takeovers"), held = counter("purge.held");
+
+	purge = (int (*)(int, uint64_t *))dlsym(RTLD_DEFAULT, "hakmem_purge");
+	CHECK(purge(3 /* all */, NULL) == 0);
+	taken = counter("purge.takeovers") - taken;
+	held = counter("purge.held") - held;
+	CHECK(taken == (is_taken ? 1 : 0) && held == (is_taken ? 0 : 1),
+	      "%lu caches taken over, %lu threads keep theirs", taken, held);
+	sem_post(&wake);
+	while (sem_wait(&asleep))
+		;
+}
+
+static void need_counters(void)
+{
+	const char *config = getenv("HAK_CONFIG");
+
+	need_hakmem();
+	if (config && !strstr(config, "control"))
+		SKIP("built with --disable-control");
+}
+
+static void sleeper_is_taken_over_43(void)
+{
+	need_counters();
+	start_sleeper();
+	purge_and_wake(1);
+}
+
+static void sleeper_keeps_its_cache_43(void)
+{
+	need_counters();
+	start_sleeper();
+	purge_and_wake(0);
+}
+
+/* The thread that purges locked itself in; nothing but the calls of malloc is made. */
+static void sandboxed_purger_19_43(void)
+{
+	need_counters();
+	hard_work();
+	start_sleeper();
+	only_mallocs_calls(KILL, BY_PRCTL, 0);
+	purge_and_wake(0);
+	end();
 }
 
 /* -- privileges, roots, /proc (39) ------------------------------------------ */
@@ -551,6 +685,18 @@ static const struct tcase cases[] = {
 	  inherit_allow },
 	{ "inherited_filter_without_mincore_19", inherited_filter_that_allows_19, 0, NULL,
 	  inherit_no_mincore },
+	{ "sleeper_is_taken_over_43", sleeper_is_taken_over_43, 0, "control.agent=off" },
+	{ "sleeper_under_a_harmless_filter_43", sleeper_is_taken_over_43, 0, "control.agent=off",
+	  inherit_allow },
+	{ "no_membarrier_kills_43", sleeper_keeps_its_cache_43, 0, "control.agent=off",
+	  inherit_no_membarrier_kill },
+	{ "no_membarrier_denies_43", sleeper_keeps_its_cache_43, 0, "control.agent=off",
+	  inherit_no_membarrier_deny },
+	{ "no_membarrier_enosys_43", sleeper_keeps_its_cache_43, 0, "control.agent=off",
+	  inherit_no_membarrier_enosys },
+	{ "no_sched_yield_kills_43", sleeper_keeps_its_cache_43, 0, "control.agent=off",
+	  inherit_no_sched_yield },
+	{ "sandboxed_purger_19_43", sandboxed_purger_19_43, 0, "control.agent=off" },
 	{ "dropped_privileges_39", dropped_privileges_39 },
 	{ "started_as_nobody_39", works_with_a_child, 0, NULL, start_as_nobody },
 	{ "chroot_39", chroot_39 },
