@@ -54,7 +54,7 @@ static inline void *pop(struct hak_cache *c, unsigned int cls)
 	void **p;
 
 	hak_fast_begin(c);
-	/* before the block is looked at: its memory may be gone once another thread has the cache */
+	/* before the block is looked at: a thread that has the cache may have unmapped it */
 	if (hak_unlikely(hak_fast_is_taken(c)))
 		return NULL;
 	p = c->bin[cls].head;

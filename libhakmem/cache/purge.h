@@ -58,8 +58,8 @@ uint32_t hak_purge_calm(void);
 uint32_t hak_purge_still(void);
 void hak_purge_disturb(void);
 uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over */
-#define HAK_PURGE_TAKEOVERS_MOST 64u /* caches of sleeping threads emptied when an epoch ends */
-#define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: takes a few ms */
+#define HAK_PURGE_TAKEOVERS_MOST 64u  /* caches of sleeping threads emptied when an epoch ends */
+#define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: some ms */
 
 /*
  * Free memory of slabs and runs goes back by amount too, not by age alone: when more than

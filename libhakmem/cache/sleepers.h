@@ -12,7 +12,7 @@
 #include "control/abi/abi.h"
 
 struct hak_sleepers {
-	/* threads that keep their caches, because the thread is inside the allocator, or because there is no takeover */
+	/* threads that keep their caches: they are inside, or there is no takeover */
 	uint32_t held;
 	uint64_t bytes; /* given back from partly used slabs, as hak_purge_count() counts them */
 };

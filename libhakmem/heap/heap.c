@@ -56,7 +56,8 @@ struct hak_cache *hak_heap_shared(void)
 
 void hak_heap_set_state(struct hak_heap *h, enum hak_heap_state state)
 {
-	__atomic_store_n(&h->state, state, __ATOMIC_RELAXED); /* sleepers.c looks without the lock */
+	__atomic_store_n(&h->state, state,
+			 __ATOMIC_RELAXED); /* sleepers.c looks without the lock */
 #if HAK_CONTROL
 	hak_counters(h->cache)->state = state;
 #endif

@@ -45,7 +45,7 @@
 
 void hak_takeover_wait(struct hak_cache *c);
 
-/* Fast paths. Between the two, the owner may trust the cache once one of the questions was answered. */
+/* Fast paths. Between the two, the owner may trust the cache once a question was answered. */
 static inline void hak_fast_begin(struct hak_cache *c)
 {
 	__atomic_store_n(&c->working, 1, __ATOMIC_RELAXED);
@@ -125,7 +125,7 @@ enum hak_takeover {
 enum hak_takeover hak_takeover_begin(struct hak_heap *h);
 void hak_takeover_end(struct hak_heap *h);
 
-/* In a copy of the process: the thread's own cache, usable, which no thread is taking over any more. */
+/* In a copy of the process: the thread's own cache, which no thread is taking over any more. */
 void hak_takeover_forget(struct hak_cache *c);
 
 #endif

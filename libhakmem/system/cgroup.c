@@ -106,7 +106,7 @@ uint64_t hak_cgroup_memory_limit(void)
 		return UINT64_MAX;
 	bytes = find_group(path, &v1);
 	root = v1 ? strlen(V1_ROOT) : strlen(V2_ROOT);
-	/* in a container the path may be that of the host; the root is the container's group then */
+	/* in a container the path may be the host's; the root is the container's group then */
 	while (bytes >= root && bytes) {
 		uint64_t most =
 			read_limit(path, bytes, v1 ? "/memory.limit_in_bytes" : "/memory.max");

@@ -164,6 +164,51 @@ static void zombie_is_no_sleeper(void)
 	end();
 }
 
+/* ---- by age ---- */
+
+/* No thread asks: the owner's cache goes when an epoch ends that the owner slept through. */
+static void emptied_by_age(void (*look)(void))
+{
+	uint64_t before;
+	unsigned int rounds = 0;
+
+	begin();
+	actor_do(&owner, fill_cache, NULL);
+	before = takeovers();
+	while (takeovers() == before) {
+		atomic_fetch_add(&stops->clock_ms, 1000);
+		look();
+		rounds++;
+	}
+	CHECK(rounds > 1, "emptied although it was not asleep for an epoch");
+	blocks_check(&kept);
+	actor_do(&owner, blocks_take, &more);
+	end();
+}
+
+static void look_by_itself(void)
+{
+	for (int i = 0; i < 20; i++)
+		free(launder(malloc(opaque(3 * MIB))));
+}
+
+static void look_of_the_agent(void)
+{
+	const struct timespec t = { 0, 100000000 };
+
+	nanosleep(&t, NULL);
+}
+
+static void by_age(void)
+{
+	emptied_by_age(look_by_itself);
+}
+
+static void by_age_and_agent(void)
+{
+	emptied_by_age(look_of_the_agent);
+}
+
 /* ---- the taker is held ---- */
 
 static void one_malloc(void *arg)
@@ -346,7 +391,7 @@ static void announce_sandbox(void *arg)
 
 /*
  * A signal handler forks while the thread has a lock, so that no fork handler waits, and while the
- * taker is in the middle of its lists. The child does without them.
+ * taker is in the middle of its lists. The child leaks that heap.
  */
 static void fork_of_a_cut_heap(void)
 {
@@ -558,6 +603,8 @@ static const struct tcase cases[] = {
 	{ "owner_exits", owner_exits, 60, QUIET, stops_prepare },
 	{ "owner_adopts", owner_adopts, 60, QUIET, stops_prepare },
 	{ "zombie_is_no_sleeper", zombie_is_no_sleeper, 60, QUIET, stops_prepare },
+	{ "by_age", by_age, 60, "control.agent=off,purge.delay_ms=1000", stops_prepare },
+	{ "by_age_and_agent", by_age_and_agent, 60, "purge.delay_ms=1000", stops_prepare },
 	TAKER_CALLS("takeover.taken"),
 	TAKER_CALLS("takeover.judged"),
 	TAKER_CALLS("takeover.opened"),

@@ -93,6 +93,7 @@ static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_for
 		SYS_rseq,
 #endif
 	};
+	static const long limits[] = { SYS_prlimit64, SYS_openat, SYS_read, SYS_close };
 	struct rules r = { .len = 0 };
 	size_t i;
 
@@ -105,8 +106,8 @@ static void only_mallocs_calls(unsigned int otherwise, enum how how, int may_for
 	 * A filter that is not announced: hakmem-tuning(7) lists what it has to allow; limits are
 	 * read live.
 	 */
-	if (how == WITHOUT_NO_NEW_PRIVS)
-		on_call(&r, SYS_prlimit64, SECCOMP_RET_ALLOW);
+	for (i = 0; how == WITHOUT_NO_NEW_PRIVS && i < sizeof(limits) / sizeof(limits[0]); i++)
+		on_call(&r, limits[i], SECCOMP_RET_ALLOW);
 	on_madvise(&r, otherwise);
 	emit(&r, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
 	install(&r, how);

@@ -4,7 +4,7 @@
  * their caches over (hazard 43): contents of all blocks, forks and ends of threads in the middle,
  * and the books afterwards. HAK_SLEEPERS_ROUNDS is how many rounds a case has, else 1.
  */
-#include "../control/peer.h"
+#include "../live/peer.h"
 
 #include <pthread.h>
 
