@@ -2,7 +2,8 @@
 /*
  * A program for hakmemctl to look at. It allocates what its arguments say, prints "ready", and then
  * obeys stdin, one letter a line: w works (allocates and frees a little of everything), m allocates
- * and frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, c
+ * and frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, s
+ * starts eight threads that fill their caches and then wait without a call of malloc or free, c
  * starts four threads that for ever allocate, reallocate and free blocks of all sizes, also each
  * other's, v changes its own tunables for some seconds, f goes on as a copy of itself, made by
  * fork, q ends. Between letters it sleeps.
@@ -13,7 +14,9 @@
  */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +32,43 @@ static void *wait_for_ever(void *arg)
 	for (;;)
 		pause();
 	return arg;
+}
+
+static sem_t asleep;
+
+/* Three times, so that the cache learns how much it may keep. */
+static void *sleep_with_a_full_cache(void *arg)
+{
+	enum { SIZES = 8, BYTES = 256 << 10 };
+	static __thread void *p[BYTES / 512];
+
+	for (size_t i = 0; i < 3 * SIZES; i++) {
+		size_t size = 512 * (1 + i % SIZES), n = BYTES / size;
+
+		for (size_t j = 0; j < n; j++) {
+			p[j] = malloc(size);
+			if (!p[j])
+				exit(1);
+			memset(p[j], 1, size);
+		}
+		while (n)
+			free(p[--n]);
+	}
+	sem_post(&asleep);
+	return wait_for_ever(arg);
+}
+
+static bool start_sleepers(void)
+{
+	enum { SLEEPERS = 8 };
+	pthread_t thread;
+
+	for (int i = 0; i < SLEEPERS; i++)
+		if (pthread_create(&thread, NULL, sleep_with_a_full_cache, NULL) != 0)
+			return false;
+	for (int i = 0; i < SLEEPERS; i++)
+		sem_wait(&asleep);
+	return true;
 }
 
 static void whales(long n)
@@ -161,6 +201,8 @@ int main(int argc, char **argv)
 		if (line[0] == 'v')
 			change_values();
 		if (line[0] == 't' && pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
+			return 1;
+		if (line[0] == 's' && !start_sleepers())
 			return 1;
 		if (write(STDOUT_FILENO, "done\n", 5) != 5)
 			return 1;
