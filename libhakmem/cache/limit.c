@@ -15,7 +15,7 @@ void hak_limit_look(void)
 	if (hak_likely(!hak_room_look(hak_rcache_kept())))
 		return;
 	hak_heap_fit();
-	hak_rcache_fit();
+	hak_rcache_fit(0);
 	hak_extent_tuned();
 }
 

@@ -242,12 +242,15 @@ static void set_floor(void)
 	atomic_store_explicit(&hak_purge_floor, floor, memory_order_relaxed);
 }
 
-/* The bytes that may be dirty now; *ret_limited: because of the limit of the control groups. */
-static uint64_t most_dirty(bool *ret_limited)
+/*
+ * The bytes that may be dirty when `more` bytes are in use than now. *ret_limited: because of the
+ * limit of the control groups.
+ */
+static uint64_t most_dirty(uint64_t more, bool *ret_limited)
 {
 	uint64_t floor = atomic_load_explicit(&hak_purge_floor, memory_order_relaxed);
 	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), most = floor;
-	uint64_t room = hak_room_resident(hak_extent_used() + hak_rcache_in_use());
+	uint64_t room = hak_room_resident(hak_extent_used() + hak_rcache_in_use() + more);
 
 	if (floor >= FLOOR_BYTES && share > floor) {
 		most = share;
@@ -274,17 +277,28 @@ HAK_COLD static void shrink(uint64_t most, bool limited)
 		hak_count(HAK_C_LIMIT_OBEYED, 1);
 }
 
-void hak_purge_by_amount(void)
+static void by_amount(uint64_t more)
 {
 	bool limited;
-	uint64_t most = most_dirty(&limited);
+	uint64_t most = most_dirty(more, &limited);
 
 	if (limited)
-		hak_rcache_fit();
+		hak_rcache_fit(more);
 	if (hak_extent_dirty() <= most || !hak_trylock(HAK_LOCK_PURGE))
 		return;
 	shrink(most, limited);
 	hak_unlock(HAK_LOCK_PURGE);
+}
+
+void hak_purge_by_amount(void)
+{
+	by_amount(0);
+}
+
+void hak_purge_make_room(uint64_t bytes)
+{
+	if (hak_unlikely(hak_room_is_limited()))
+		by_amount(bytes);
 }
 
 void hak_purge_tuned(void)

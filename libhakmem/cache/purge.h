@@ -70,6 +70,8 @@ uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over *
  */
 extern HAK_HIDDEN _Atomic uint64_t hak_purge_floor;
 void hak_purge_by_amount(void);
+/* Before so many bytes more become resident: what the limit of the control groups asks for. */
+void hak_purge_make_room(uint64_t bytes);
 
 static inline bool hak_purge_is_full(void)
 {

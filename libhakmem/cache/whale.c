@@ -81,6 +81,8 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 	struct hak_region *r = from_rcache(f, other, want, align);
 	bool hit = r;
 
+	if (!hit || r->state != HAK_REGION_DIRTY)
+		hak_purge_make_room(want);
 	if (hak_likely(hit)) {
 		count_get(c, t0);
 		hak_region_set_state(r, HAK_REGION_DIRTY);

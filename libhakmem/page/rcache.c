@@ -88,13 +88,13 @@ uint64_t hak_rcache_in_use(void)
 /*
  * The bytes that may be DIRTY, hot regions included: what the tunable says, no more than twice what
  * is in use, so that little stays when a program has freed all it had, and what limits on the
- * process and its control groups leave room for.
+ * process and its control groups leave room for when `more` bytes are in use than now.
  */
-static uint64_t most_dirty(void)
+static uint64_t most_dirty(uint64_t more)
 {
 	uint64_t most = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
-
-	uint64_t used = hak_rcache_in_use(), room = hak_room_resident(used + hak_extent_used());
+	uint64_t used = hak_rcache_in_use();
+	uint64_t room = hak_room_resident(used + hak_extent_used() + more);
 
 	if (most > DIRTY_LEAST && most / 2 > used)
 		most = used > DIRTY_LEAST / 2 ? 2 * used : DIRTY_LEAST;
@@ -559,7 +559,7 @@ static void earn_hot(struct hak_hot *f, size_t bytes, uint32_t epoch)
 		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
 		f->puts = 0;
 	}
-	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_dirty() / 2 ||
+	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_dirty(0) / 2 ||
 	    rcache.regions + rcache.hot_n >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
 	    rcache.bytes + kept > hak_rcache_most_bytes())
 		return;
@@ -788,9 +788,9 @@ static bool evict_over(uint64_t dirty, uint64_t lazy)
 	return 2 * rcache_dirty() + ring_lazy() < was;
 }
 
-static void evict_over_budget(bool all)
+static void evict_over_budget(uint64_t more, bool all)
 {
-	uint64_t dirty = most_dirty(), lazy = most_lazy(), hot = hot_total();
+	uint64_t dirty = most_dirty(more), lazy = most_lazy(), hot = hot_total();
 
 	dirty -= hot < dirty ? hot : dirty;
 	if (hak_likely(rcache_dirty() <= dirty && ring_lazy() <= lazy))
@@ -816,7 +816,7 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 	leave();
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
-	evict_over_budget(false);
+	evict_over_budget(0, false);
 	return look;
 }
 
@@ -836,17 +836,17 @@ uint64_t hak_rcache_kept(void)
 	return kept;
 }
 
-void hak_rcache_fit(void)
+void hak_rcache_fit(uint64_t more)
 {
 	struct hak_region *list;
 
 	hak_lock(HAK_LOCK_RCACHE);
-	if (hot_total() > most_dirty() / 2)
+	if (hot_total() > most_dirty(more) / 2)
 		drop_all_hot(hak_purge_epoch() + 1);
 	list = over_tuned();
 	leave();
 	unmap_list(list);
-	evict_over_budget(true);
+	evict_over_budget(more, true);
 }
 
 void hak_rcache_abandon(void)

@@ -107,8 +107,11 @@ uint64_t hak_rcache_kept(void);
 uint64_t hak_rcache_in_use(void);
 /* Returns the bytes of kept regions that are DIRTY, hot regions included; takes no lock. */
 uint64_t hak_rcache_dirty(void);
-/* Called when there is less room (room.h): gives up what exceeds it. */
-void hak_rcache_fit(void);
+/*
+ * Called when there is less room (room.h), or less when `more` bytes are in use than now: gives up
+ * what exceeds the room.
+ */
+void hak_rcache_fit(uint64_t more);
 
 /*
  * Unmaps a region. If munmap refuses, the region waits in the region cache regardless of the

@@ -46,6 +46,14 @@ static uint64_t read_limit(const char *group, size_t bytes, const char *file)
 	return n < NO_LIMIT ? n : UINT64_MAX;
 }
 
+/* Returns the next `c` of the line, or where the line ends. */
+static const char *find(const char *s, char c)
+{
+	while (*s && *s != '\n' && *s != c)
+		s++;
+	return s;
+}
+
 static bool has_word(const char *s, const char *end, const char *word)
 {
 	size_t bytes = strlen(word);
@@ -69,12 +77,12 @@ static size_t find_group(char *path, bool *ret_v1)
 	if (!read_file("/proc/self/cgroup", text, sizeof(text)))
 		return 0;
 	*ret_v1 = false;
-	while (line && *line) {
-		const char *controllers = strchr(line, ':');
-		const char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+	while (*line) {
+		const char *controllers = find(line, ':');
+		const char *group = *controllers == ':' ? find(controllers + 1, ':') : NULL;
 
-		if (!group || group[1] != '/')
-			break;
+		if (!group || *group != ':')
+			break; /* cut off */
 		if (has_word(controllers, group, "memory")) {
 			*ret_v1 = true;
 			root = V1_ROOT;
@@ -82,12 +90,12 @@ static size_t find_group(char *path, bool *ret_v1)
 		} else if (!best && group == controllers + 1) {
 			best = group + 1;
 		}
-		line = strchr(group, '\n');
-		line = line ? line + 1 : NULL;
+		line = find(group, '\n');
+		line += *line == '\n';
 	}
-	if (!best)
+	if (!best || *best != '/')
 		return 0;
-	bytes = strcspn(best, "\n");
+	bytes = (size_t)(find(best, '\n') - best);
 	if (strlen(root) + bytes >= PATH_BYTES)
 		return 0;
 	memcpy(path, root, strlen(root));
