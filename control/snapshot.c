@@ -165,12 +165,12 @@ enum hak_tier hak_tier_of(uint32_t class_size)
 {
 	if (class_size <= 1024)
 		return HAK_TIER_TINY;
-	return class_size <= 65536 ? HAK_TIER_MID : HAK_TIER_L25;
+	return class_size <= 65536 ? HAK_TIER_MID : HAK_TIER_LARGE;
 }
 
 const char *hak_tier_word(enum hak_tier tier)
 {
-	static const char *const words[] = { "tiny", "mid", "l25", "whale" };
+	static const char *const words[] = { "tiny", "mid", "large", "whale" };
 
 	return words[tier];
 }

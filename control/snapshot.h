@@ -12,7 +12,7 @@
 
 #include "control/segment.h"
 
-enum hak_tier { HAK_TIER_TINY, HAK_TIER_MID, HAK_TIER_L25, HAK_TIER_WHALE, HAK_TIERS };
+enum hak_tier { HAK_TIER_TINY, HAK_TIER_MID, HAK_TIER_LARGE, HAK_TIER_WHALE, HAK_TIERS };
 
 struct hak_snapshot {
 	uint64_t time_ns; /* CLOCK_BOOTTIME of the process */

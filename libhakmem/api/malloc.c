@@ -188,7 +188,7 @@ static void *refill(struct hak_cache *c, unsigned int cls, size_t size)
 	}
 }
 
-static HAK_COLD void *zombie_slab(unsigned int cls, size_t size)
+static HAK_COLD void *shared_block(unsigned int cls, size_t size)
 {
 	struct hak_cache *c = hak_heap_shared_enter();
 	void *p = NULL;
@@ -227,7 +227,7 @@ static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size)
 		return __interceptor_malloc(size);
 	c = self();
 	if (hak_unlikely(!c))
-		return zombie_slab(cls, size);
+		return shared_block(cls, size);
 	enter(c);
 	hak_heap_count1(c, SLOW_MALLOC);
 	p = refill(c, cls, size);

@@ -48,7 +48,7 @@ static uint64_t rcache_dirty(void)
 	return atomic_load_explicit(&rcache.dirty, memory_order_relaxed);
 }
 
-static uint64_t ring_lazy(void)
+static uint64_t rcache_lazy(void)
 {
 	return atomic_load_explicit(&rcache.lazy, memory_order_relaxed);
 }
@@ -65,7 +65,7 @@ static void count_charged(const struct hak_region *r, int64_t bytes)
 		atomic_store_explicit(&rcache.dirty, rcache_dirty() + (uint64_t)bytes,
 				      memory_order_relaxed);
 	else if (r->state == HAK_REGION_LAZY)
-		atomic_store_explicit(&rcache.lazy, ring_lazy() + (uint64_t)bytes,
+		atomic_store_explicit(&rcache.lazy, rcache_lazy() + (uint64_t)bytes,
 				      memory_order_relaxed);
 }
 
@@ -208,7 +208,7 @@ static void unpublish(struct hak_region *r)
 		hak_lazy_remove(r->base, r->bytes);
 }
 
-static void ring_remove(struct hak_region *r)
+static void rcache_remove(struct hak_region *r)
 {
 	unpublish(r);
 	bucket_remove(r);
@@ -235,7 +235,7 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 
 static void absorb(struct hak_region *r, struct hak_region *n)
 {
-	ring_remove(n);
+	rcache_remove(n);
 	/*
 	 * takes the age of its larger part: a small whale in constant use keeps no large one young
 	 */
@@ -254,7 +254,7 @@ static void absorb(struct hak_region *r, struct hak_region *n)
 		hak_meta_put(HAK_META_REGION, n);
 }
 
-static void ring_add(struct hak_region *r, bool newest)
+static void rcache_add(struct hak_region *r, bool newest)
 {
 	struct hak_region *n;
 
@@ -349,7 +349,7 @@ static struct hak_region *search(size_t bytes, size_t align)
 	for (unsigned int k = b; !r && k <= bucket_of(most); k++)
 		r = best_in(k, bytes, most, align);
 	if (r) {
-		ring_remove(r);
+		rcache_remove(r);
 		return r;
 	}
 	r = larger(b, bytes, align);
@@ -468,7 +468,7 @@ void hak_rcache_check(void)
 	hak_assert(rcache.newest == older && n == rcache.regions);
 	hak_assert(bytes == rcache.bytes);
 	hak_assert(of_state[HAK_REGION_DIRTY] == rcache_dirty());
-	hak_assert(of_state[HAK_REGION_LAZY] == ring_lazy());
+	hak_assert(of_state[HAK_REGION_LAZY] == rcache_lazy());
 	check_hot();
 	check_lazy();
 }
@@ -526,7 +526,7 @@ static void drop_hot(struct hak_hot *f)
 	hak_stop("hot.dropping");
 	r = atomic_exchange(&f->region, NULL);
 	if (r)
-		ring_add(r, true);
+		rcache_add(r, true);
 }
 
 /* Takes the hot regions of threads that freed no whale since epoch `before`. */
@@ -585,7 +585,7 @@ void hak_rcache_unmap(struct hak_region *r)
 	if (hak_region_unmap(r))
 		return;
 	hak_lock(HAK_LOCK_RCACHE);
-	ring_add(r, false);
+	rcache_add(r, false);
 	leave();
 }
 
@@ -620,7 +620,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 	uint64_t left;
 
 	hak_lock(HAK_LOCK_RCACHE);
-	left = (states & DIRTY ? rcache_dirty() : 0) + (states & LAZY ? ring_lazy() : 0);
+	left = (states & DIRTY ? rcache_dirty() : 0) + (states & LAZY ? rcache_lazy() : 0);
 	for (struct hak_region *r = rcache.oldest, *newer; r && n < max; r = newer) {
 		newer = r->newer;
 		if (!(states >> r->state & 1))
@@ -628,7 +628,7 @@ static unsigned int take(struct hak_region **out, unsigned int max, unsigned int
 		if ((int32_t)(r->epoch - before) >= 0 && left <= over)
 			continue; /* a joined region may be older than its place */
 		left -= r->bytes;
-		ring_remove(r);
+		rcache_remove(r);
 		out[n++] = r;
 	}
 	leave();
@@ -649,7 +649,7 @@ static struct hak_region *over_limits(uint64_t slots, uint64_t bytes)
 	while (rcache.oldest && over(slots, bytes)) {
 		struct hak_region *r = rcache.oldest;
 
-		ring_remove(r);
+		rcache_remove(r);
 		r->next = list;
 		list = r;
 	}
@@ -680,7 +680,8 @@ static void put_back(struct hak_region **r, unsigned int n)
 			open = r[i];
 			continue;
 		}
-		ring_add(r[i], false); /* neighbours that were evicted together become one region */
+		rcache_add(r[i],
+			   false); /* neighbours that were evicted together become one region */
 	}
 	list = over_tuned();
 	leave();
@@ -763,7 +764,7 @@ struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, s
 	stock_spare();
 	hak_lock(HAK_LOCK_RCACHE);
 	if (other) {
-		ring_add(other, true);
+		rcache_add(other, true);
 		drop_hot(f);
 	}
 	r = search(bytes, align);
@@ -779,13 +780,13 @@ static bool evict_over(uint64_t dirty, uint64_t lazy)
 	 */
 	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
 	uint32_t before = hak_purge_epoch() - NEVER;
-	uint64_t was = 2 * rcache_dirty() + ring_lazy(); /* dirty memory may become lazy first */
+	uint64_t was = 2 * rcache_dirty() + rcache_lazy(); /* dirty memory may become lazy first */
 
 	if (rcache_dirty() > dirty)
 		evict_batch(mode, DIRTY, before, dirty, &bytes);
-	if (hak_unlikely(ring_lazy() > lazy))
+	if (hak_unlikely(rcache_lazy() > lazy))
 		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &bytes);
-	return 2 * rcache_dirty() + ring_lazy() < was;
+	return 2 * rcache_dirty() + rcache_lazy() < was;
 }
 
 static void evict_over_budget(uint64_t more, bool all)
@@ -793,7 +794,7 @@ static void evict_over_budget(uint64_t more, bool all)
 	uint64_t dirty = most_dirty(more), lazy = most_lazy(), hot = hot_total();
 
 	dirty -= hot < dirty ? hot : dirty;
-	if (hak_likely(rcache_dirty() <= dirty && ring_lazy() <= lazy))
+	if (hak_likely(rcache_dirty() <= dirty && rcache_lazy() <= lazy))
 		return;
 	/* If another thread is purging, the next free sees what is over the limits now. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
@@ -810,7 +811,7 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 
 	hak_lock(HAK_LOCK_RCACHE);
 	earn_hot(f, r->bytes, r->epoch);
-	ring_add(r, true);
+	rcache_add(r, true);
 	list = over_tuned();
 	look = rcache.bytes > rcache.looked + LOOK_BYTES;
 	leave();

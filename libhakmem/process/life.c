@@ -159,7 +159,7 @@ struct hak_cache *hak_heap_shared_enter(void)
 
 void hak_heap_shared_leave(struct hak_cache *c)
 {
-	/* blocks of other heaps are not held back, because another zombie may never come */
+	/* blocks of other heaps are not held back: no other thread may ever come */
 	if (c)
 		hak_cache_flush_remote(c);
 	hak_unlock(HAK_LOCK_SHARED);

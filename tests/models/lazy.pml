@@ -3,7 +3,7 @@
  * lazy.pml - the table of lazily freed ranges, published for who may page them out.
  *
  * Stands for, in libhakmem/page/lazy.c: hak_lazy_add, hak_lazy_remove;
- * in libhakmem/page/rcache.c: ring_add and ring_remove as they call them; in
+ * in libhakmem/page/rcache.c: rcache_add and rcache_remove as they call them; in
  * control/pageout.c: read_ranges.
  *
  * Three regions of different sizes and a table of two, largest first; two threads free

@@ -157,7 +157,7 @@ static void check_all(void)
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
 	}
 	CHECK(n == rcache.regions, "%u regions, not %u", rcache.regions, n);
-	CHECK(bytes == rcache.bytes && dirty == rcache_dirty() && lazy == ring_lazy(), "%" PRIu64,
+	CHECK(bytes == rcache.bytes && dirty == rcache_dirty() && lazy == rcache_lazy(), "%" PRIu64,
 	      bytes);
 	if (f) {
 		CHECK(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
@@ -570,7 +570,7 @@ static void corruption_is_found(void)
 	FINDS("bytes == rcache.bytes", hak_rcache_check(), rcache.bytes += HAK_SLICE);
 	FINDS("of_state[HAK_REGION_DIRTY] == rcache_dirty()", hak_rcache_check(),
 	      rcache.dirty += HAK_SLICE);
-	FINDS("of_state[HAK_REGION_LAZY] == ring_lazy()", hak_rcache_check(),
+	FINDS("of_state[HAK_REGION_LAZY] == rcache_lazy()", hak_rcache_check(),
 	      rcache.lazy += HAK_SLICE);
 	FINDS("r->base && ", hak_rcache_check(), dirty->base += 8);
 	FINDS("r->bytes && ", hak_rcache_check(), dirty->bytes += 8);
