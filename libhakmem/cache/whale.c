@@ -96,6 +96,9 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 	}
 	hak_slice_set(hak_slice_ours(r->base), HAK_WHALE, r);
 	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, hit);
+	/* so much more in use leaves less room for what is free; the next look may come too late */
+	if (hak_unlikely(hak_room_is_limited()))
+		hak_purge_by_amount();
 	return hand_out(c, r, bytes, ret_zero);
 }
 
