@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What stays resident of memory that a program has freed: right after the last free, however old
+ * the memory is (by amount); with purge.delay_ms=0; and while the program sleeps, where the agent
+ * gives back what threads left behind. The account is the kernel's, of anonymous memory, above what
+ * the subject had before.
+ *
+ * Where a case is about amounts the delay is an hour, so that nothing ages. Where it is about the
+ * agent the subject is left alone after it has freed less than goes back by amount, and the case
+ * waits for the memory to go.
+ *
+ * All subjects have more static thread-local storage than the agent's stack has beside it.
+ */
+#include "effects.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
+#define HOUR "purge.delay_ms=1h"
+
+enum {
+	/* by amount 32, and as much in slabs of which only blocks in the thread's cache are left */
+	MOST_MIB = 72,
+	AT_ONCE_KIB = 1024, /* with purge.delay_ms=0 */
+	REST_KIB = 4096,    /* caches and tables of threads that sleep or ended */
+	AGENT_MIB = 20,	    /* less than goes back by amount */
+	THREADS = 4,
+};
+
+static __thread char large_tls[208 << 10];
+
+static struct remote r;
+static long base_kib;
+
+/* ---- the subject ---- */
+
+static void shuffle(void **p, size_t n)
+{
+	uint64_t state = 1;
+
+	for (size_t i = n; i > 1; i--) {
+		size_t k = rnd(&state) % i;
+		void *t = p[i - 1];
+
+		p[i - 1] = p[k];
+		p[k] = t;
+	}
+}
+
+/* The pointers lie outside of the allocator. */
+static void burst(size_t size, size_t bytes, int shuffled)
+{
+	size_t n = bytes / size, map = n * sizeof(void *);
+	void **p = mmap(NULL, map, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		_exit(1);
+	for (size_t i = 0; i < n; i++) {
+		p[i] = launder(malloc(opaque(size)));
+		if (!p[i])
+			_exit(1);
+		memset(p[i], 1, size);
+	}
+	if (shuffled)
+		shuffle(p, n);
+	for (size_t i = 0; i < n; i++)
+		free(p[i]);
+	munmap(p, map);
+}
+
+static long burst_at_random(long size, long mib)
+{
+	burst((size_t)size, (size_t)mib * MIB, 1);
+	return 0;
+}
+
+static long burst_in_order(long size, long mib)
+{
+	burst((size_t)size, (size_t)mib * MIB, 0);
+	return 0;
+}
+
+static void *burst_of_thread(void *arg)
+{
+	large_tls[0] = 1;
+	burst(1000, (size_t)(uintptr_t)arg * MIB, 1);
+	return NULL;
+}
+
+static long thread_ends(long mib, long b)
+{
+	pthread_t t;
+
+	(void)b;
+	if (pthread_create(&t, NULL, burst_of_thread, (void *)mib))
+		_exit(1);
+	pthread_join(t, NULL);
+	return 0;
+}
+
+static pthread_barrier_t freed_all;
+
+static void *burst_and_sleep(void *arg)
+{
+	burst_of_thread(arg);
+	pthread_barrier_wait(&freed_all);
+	return sleeps_for_ever(arg);
+}
+
+static long threads_sleep(long mib, long b)
+{
+	pthread_t t;
+
+	(void)b;
+	pthread_barrier_init(&freed_all, NULL, THREADS + 1);
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&t, NULL, burst_and_sleep, (void *)(mib / THREADS)))
+			_exit(1);
+	pthread_barrier_wait(&freed_all);
+	return 0;
+}
+
+/* Returns what pthread_create returns when the process may have no more threads. */
+static int thread_refused(void)
+{
+	const struct rlimit none = { 0, 0 };
+	pthread_t t;
+
+	if (setrlimit(RLIMIT_NPROC, &none))
+		_exit(1);
+	return pthread_create(&t, NULL, sleeps_for_ever, NULL);
+}
+
+/* ---- the outsider ---- */
+
+static long above_base(void)
+{
+	return smaps_kib(&r, "Anonymous") - base_kib;
+}
+
+static void begin(const char *hakmem)
+{
+	start(&r, hakmem);
+	nudge(&r);
+	base_kib = smaps_kib(&r, "Anonymous");
+}
+
+/* ---- by amount ---- */
+
+static void freed(job how, long size, long mib, long most_kib)
+{
+	long before;
+
+	ask(&r, how, size, mib);
+	before = above_base();
+	CHECK(before <= most_kib, "%ld KiB stay of %ld MiB in blocks of %ld", before, mib, size);
+}
+
+static void little_stays(job how, long size, long mib)
+{
+	begin(HOUR ",control.agent=off");
+	freed(how, size, mib, MOST_MIB * 1024L);
+	/* and no more after a second burst */
+	freed(how, size, mib, MOST_MIB * 1024L);
+	finish(&r);
+}
+
+static void slab_blocks_at_random(void)
+{
+	little_stays(burst_at_random, 1000, 300);
+}
+
+static void slab_blocks_in_order(void)
+{
+	little_stays(burst_in_order, 1000, 300);
+}
+
+static void small_blocks_in_order(void)
+{
+	little_stays(burst_in_order, 64, 200);
+}
+
+static void runs_at_random(void)
+{
+	little_stays(burst_at_random, 20000, 300);
+}
+
+static void whales_in_order(void)
+{
+	little_stays(burst_in_order, 4000000, 300);
+}
+
+/* A day, the maximum, is never: nothing goes back by amount either. */
+static void never_by_amount(void)
+{
+	begin("purge.delay_ms=1d,control.agent=off");
+	ask(&r, burst_in_order, 20000, 200);
+	CHECK(above_base() >= 190 * 1024, "%ld KiB stay of 200 MiB", above_base());
+	CHECK(count(&r, "purge.bytes") == 0);
+	finish(&r);
+}
+
+/* Half of what is in use may stay, however much that is. */
+static void more_stays_beside_much_in_use(void)
+{
+	begin(HOUR ",control.agent=off");
+	ask(&r, take, 20000, 200 * (long)MIB / 20000);
+	ask(&r, burst_in_order, 20000, 90);
+	CHECK(above_base() >= 280 * 1024, "%ld KiB of 290 MiB", above_base());
+	CHECK(count(&r, "purge.bytes") == 0);
+	ask(&r, burst_in_order, 20000, 300);
+	CHECK(above_base() <= 310 * 1024, "%ld KiB beside 200 MiB", above_base() - 200 * 1024);
+	finish(&r);
+}
+
+static void nothing_stays(long size)
+{
+	begin("purge.delay_ms=0,control.agent=off");
+	freed(burst_in_order, size, 50, AT_ONCE_KIB);
+	freed(burst_at_random, size, 50, AT_ONCE_KIB);
+	finish(&r);
+}
+
+static void at_once_slab_blocks(void)
+{
+	nothing_stays(3000);
+}
+
+static void at_once_runs(void)
+{
+	nothing_stays(40000);
+}
+
+static void at_once_large_runs(void)
+{
+	nothing_stays(900000);
+}
+
+static void at_once_whales(void)
+{
+	nothing_stays(3000000);
+}
+
+/* ---- the agent ---- */
+
+static int tasks(void)
+{
+	char path[64];
+	int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", r.pid);
+	d = opendir(path);
+	CHECK(d);
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static pid_t agent(void)
+{
+	char path[64];
+	pid_t tid = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", r.pid);
+	d = opendir(path);
+	CHECK(d);
+	for (struct dirent *e; (e = readdir(d));)
+		if (atoi(e->d_name) && atoi(e->d_name) != r.pid)
+			tid = atoi(e->d_name);
+	closedir(d);
+	return tid;
+}
+
+/* The agent leaves when nothing is left for it, not before. */
+static void agent_ends_after_the_memory_is_gone(void)
+{
+	begin("purge.delay_ms=200");
+	ask(&r, thread_ends, AGENT_MIB, 0);
+	CHECK(count(&r, "control.agent_error") == 0);
+	WAIT_FOR(tasks() == 1);
+	CHECK(above_base() <= REST_KIB, "%ld KiB stay when the agent has left", above_base());
+	CHECK(count(&r, "purge.bytes") > AGENT_MIB * MIB / 2);
+	finish(&r);
+}
+
+/* What threads hold in their caches and slabs goes while they sleep. */
+static void agent_empties_caches_of_sleepers(void)
+{
+	begin("purge.delay_ms=200");
+	ask(&r, threads_sleep, AGENT_MIB, 0);
+	WAIT_FOR(above_base() <= REST_KIB);
+	CHECK(count(&r, "purge.takeovers") >= THREADS);
+	CHECK(tasks() == 1 + THREADS + 1);
+	finish(&r);
+}
+
+/* Reads how long the agent waits, in seconds: the time-out of its futex call. -1: not in it. */
+static long agent_waits_s(pid_t tid)
+{
+	unsigned long nr, arg[4];
+	struct timespec ts;
+	char path[64];
+	int n = 0, fd;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", r.pid, tid);
+	f = fopen(path, "re");
+	if (!f)
+		SKIP("no /proc/PID/task/TID/syscall: %s", strerror(errno));
+	n = fscanf(f, "%lu %lx %lx %lx %lx", &nr, &arg[0], &arg[1], &arg[2], &arg[3]);
+	fclose(f);
+	if (n != 5 || nr != SYS_futex || !arg[3])
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/mem", r.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		SKIP("no /proc/PID/mem: %s", strerror(errno));
+	n = pread(fd, &ts, sizeof(ts), (off_t)arg[3]) == sizeof(ts);
+	close(fd);
+	return n ? ts.tv_sec : -1;
+}
+
+/* An agent that dozes waits for a minute, and a case for half of one. */
+static void dozing_agent_is_woken(void)
+{
+	enum { DOZE_S = 40 };
+	pid_t tid;
+
+	begin("purge.delay_ms=100,control.agent=on");
+	WAIT_FOR((tid = agent()) != 0 && agent_waits_s(tid) >= DOZE_S);
+	for (int i = 0; i < 2; i++) {
+		ask(&r, burst_in_order, 3000, AGENT_MIB);
+		WAIT_FOR(above_base() <= REST_KIB);
+		WAIT_FOR(agent_waits_s(tid) >= DOZE_S);
+	}
+	CHECK(tid == agent());
+	finish(&r);
+}
+
+static void runs_with_large_tls(void)
+{
+	begin("control.agent=on");
+	WAIT_FOR(peer_agent(&r.p) == 1);
+	CHECK(count(&r, "control.agent_error") == 0);
+	finish(&r);
+}
+
+/* RLIMIT_NPROC does not hold for root. */
+static void be_another_user(void)
+{
+	if (geteuid() == 0 && (setgid(65533) || setuid(65533)))
+		_exit(CASE_SKIP);
+	if (access(self_path, X_OK))
+		_exit(CASE_SKIP);
+}
+
+static void be_limited(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	be_another_user();
+	if (setrlimit(RLIMIT_NPROC, &none))
+		_exit(CASE_SKIP);
+}
+
+static uint64_t agent_error(void)
+{
+	uint64_t error;
+
+	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("control.agent_error", &error) == 0);
+	return error;
+}
+
+static void error_says_why_there_is_none(void)
+{
+	CHECK(agent_error() == EAGAIN, "control.agent_error is %lu", agent_error());
+}
+
+/* The program's threads take precedence. */
+static void error_says_why_it_left(void)
+{
+	CHECK(agent_error() == 0, "control.agent_error is %lu", agent_error());
+	CHECK(thread_refused() == EAGAIN);
+	CHECK(agent_error() == EAGAIN, "control.agent_error is %lu", agent_error());
+}
+
+static const struct tcase cases[] = {
+	{ "slab_blocks_at_random", slab_blocks_at_random, 60 },
+	{ "slab_blocks_in_order", slab_blocks_in_order, 60 },
+	{ "small_blocks_in_order", small_blocks_in_order, 60 },
+	{ "runs_at_random", runs_at_random, 60 },
+	{ "whales_in_order", whales_in_order, 60 },
+	{ "never_by_amount", never_by_amount, 60 },
+	{ "more_stays_beside_much_in_use", more_stays_beside_much_in_use, 60 },
+	{ "at_once_slab_blocks", at_once_slab_blocks, 60 },
+	{ "at_once_runs", at_once_runs, 60 },
+	{ "at_once_large_runs", at_once_large_runs, 60 },
+	{ "at_once_whales", at_once_whales, 60 },
+	{ "agent_ends_after_the_memory_is_gone", agent_ends_after_the_memory_is_gone },
+	{ "agent_empties_caches_of_sleepers", agent_empties_caches_of_sleepers },
+	{ "dozing_agent_is_woken", dozing_agent_is_woken },
+	{ "runs_with_large_tls", runs_with_large_tls },
+	{ "error_says_why_there_is_none", error_says_why_there_is_none, 0, "control.agent=on",
+	  be_limited },
+	{ "error_says_why_it_left", error_says_why_it_left, 0, "control.agent=on",
+	  be_another_user },
+};
+
+EFFECTS_MAIN(cases)
