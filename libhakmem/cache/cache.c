@@ -16,7 +16,7 @@ void hak_cache_check(struct hak_cache *c)
 	hak_assert(c->magic == HAK_CACHE_MAGIC);
 	hak_assert(c->heap == h && h->cache == c && h->index < hak_heap_count());
 	hak_assert(hak_heap_cache_at(h->index) == c);
-	hak_assert(h->state == HAK_HEAP_LIVE && !h->kept);
+	hak_assert(h->state == HAK_HEAP_LIVE && !h->holds_slabs);
 	/* the buffer is used within a flush alone */
 	for (unsigned int i = 0; i < HAK_REMOTE_SLOTS; i++)
 		hak_assert(!c->remote[i].slab);

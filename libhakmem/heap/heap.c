@@ -181,7 +181,7 @@ void hak_heap_check(void)
 		const struct hak_heap *h = &hak_heaps[i];
 
 		hak_assert(h->index == i && h->cache == hak_heap_cache_at(i));
-		hak_assert(!h->kept || h->state == HAK_HEAP_DEAD);
+		hak_assert(!h->holds_slabs || h->state == HAK_HEAP_DEAD);
 	}
 }
 #endif

@@ -241,7 +241,7 @@ static void corruption_of_a_cache_is_found(void)
 	HEAP_FINDS("c->magic == HAK_CACHE_MAGIC", cache->magic = 0);
 	HEAP_FINDS("c->heap == h && ", ++*first);
 	HEAP_FINDS("h->state == HAK_HEAP_LIVE && ", cache->heap->state = HAK_HEAP_DEAD);
-	HEAP_FINDS("h->state == HAK_HEAP_LIVE && ", cache->heap->kept = true);
+	HEAP_FINDS("h->state == HAK_HEAP_LIVE && ", cache->heap->holds_slabs = true);
 	HEAP_FINDS("!c->remote[i].slab", cache->remote[5].slab = &other);
 	HEAP_FINDS("!sample->bytes || ", cache->heap->sample.bytes = 1000;
 		   cache->heap->sample.cls[3].rest = 0);
@@ -261,7 +261,7 @@ static void corruption_of_the_table_is_found(void)
 	TABLE_FINDS("hak_table.slots <= HAK_MAX_HEAPS && ", hak_table.live += 100);
 	TABLE_FINDS("h->index == i && ", cache->heap->index++);
 	TABLE_FINDS("h->index == i && ", cache->heap->cache++);
-	TABLE_FINDS("!h->kept || ", cache->heap->kept = true);
+	TABLE_FINDS("!h->holds_slabs || ", cache->heap->holds_slabs = true);
 	hak_heap_check();
 }
 
