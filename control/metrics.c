@@ -59,10 +59,19 @@ static const struct {
 	  "", HAK_FIGURE_PENDING, 1 },
 	{ "hakmem_agents_stalled", "Of the pending ones, those with an agent, which should have.",
 	  "", HAK_FIGURE_STALLED, 1 },
+	{ "hakmem_agents_failed", "Processes that could not start their agent.", "",
+	  HAK_FIGURE_AGENT_FAILED, 1 },
 	{ "hakmem_policy_drifted",
 	  "Processes in which a value that a policy asks for is not in "
 	  "force.",
 	  "", HAK_FIGURE_DRIFTED, 1, .daemon = true },
+	{ "hakmem_limits_unmet",
+	  "Processes that keep more free memory than CachedMax= of their policy allows, although "
+	  "hakmemd asked for a purge.",
+	  "", HAK_FIGURE_UNMET, 1, .daemon = true },
+	{ "hakmem_purges_unanswered",
+	  "Processes that do not answer a purge: they sleep without an agent, or are stopped.", "",
+	  HAK_FIGURE_UNANSWERED, 1, .daemon = true },
 	{ "hakmem_daemon_purges", "Purges that hakmemd asked for and that were answered.", "",
 	  HAK_FIGURE_ASKED, 1, .counter = true, .daemon = true },
 	{ "hakmem_daemon_returned_bytes", "Bytes that processes gave back in those purges.",
@@ -246,6 +255,7 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 		  !(tune.generation_seq & 1) && tune.generation_seq != snap->applied;
 	ret->value[HAK_FIGURE_PENDING] = pending;
 	ret->value[HAK_FIGURE_STALLED] = pending && snap->agent;
+	ret->value[HAK_FIGURE_AGENT_FAILED] = hak_total(seg, snap, HAK_ID_AGENT_ERROR) != 0;
 }
 
 void hak_figures_since(struct hak_figures *f, const struct hak_figures *base)

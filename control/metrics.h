@@ -52,12 +52,15 @@ enum hak_derived_figure {
 	HAK_FIGURE_REQUESTED,
 	HAK_FIGURE_RSS,
 	HAK_FIGURE_PROCESSES,
-	HAK_FIGURE_PENDING, /* processes that have not taken up a change or a request */
-	HAK_FIGURE_STALLED, /* those of the processes above that run an agent */
+	HAK_FIGURE_PENDING,	 /* processes that have not taken up a change or a request */
+	HAK_FIGURE_STALLED,	 /* those of the processes above that run an agent */
+	HAK_FIGURE_AGENT_FAILED, /* processes that could not start their agent */
 	/* Only a daemon knows these; hak_figures_take() leaves them 0. */
-	HAK_FIGURE_DRIFTED,  /* processes in which a policy is not in force */
-	HAK_FIGURE_ASKED,    /* counter: purges that it requested and that were answered */
-	HAK_FIGURE_RETURNED, /* counter: bytes of those answers */
+	HAK_FIGURE_DRIFTED,    /* processes in which a policy is not in force */
+	HAK_FIGURE_UNMET,      /* processes above the CachedMax= of their policy after a purge */
+	HAK_FIGURE_UNANSWERED, /* processes that do not answer a purge */
+	HAK_FIGURE_ASKED,      /* counter: purges that it requested and that were answered */
+	HAK_FIGURE_RETURNED,   /* counter: bytes of those answers */
 	HAK_FIGURES
 };
 

@@ -160,6 +160,17 @@ uint64_t hak_of_class(const struct hak_segment *seg, const struct hak_snapshot *
 	return i < 0 || cls >= snap->classes ? 0 : snap->by_class[(size_t)i * snap->classes + cls];
 }
 
+int hak_counter_read(const struct hak_segment *seg, uint16_t id, uint64_t *ret)
+{
+	int i = hak_segment_counter(seg, id);
+
+	*ret = 0;
+	if (i < 0 || seg->counter[i].scope != HAK_SCOPE_PROC)
+		return 0;
+	return hak_segment_read(seg, seg->header.proc_off + seg->counter[i].offset, ret,
+				sizeof(*ret));
+}
+
 /* -- what follows from them -------------------------------------------------------------------- */
 enum hak_tier hak_tier_of(uint32_t class_size)
 {

@@ -35,6 +35,10 @@ uint64_t hak_total(const struct hak_segment *seg, const struct hak_snapshot *sna
 uint64_t hak_of_class(const struct hak_segment *seg, const struct hak_snapshot *snap, uint16_t id,
 		      uint32_t cls);
 
+/* Reads one counter of scope PROC without a snapshot. Returns 0, with 0 if this process has no such
+ * counter, or the error of the read. */
+int hak_counter_read(const struct hak_segment *seg, uint16_t id, uint64_t *ret);
+
 /* Blocks and bytes of one class or tier. Requested bytes are an estimate from samples for classes,
  * and exact for whales. */
 struct hak_use {
@@ -65,6 +69,11 @@ struct hak_memory {
 	uint64_t mapped;
 	uint64_t metadata; /* the allocator's own tables, not part of mapped */
 };
+/* What CachedMax= limits. */
+static inline uint64_t hak_memory_cached(const struct hak_memory *m)
+{
+	return m->thread_cached + m->dirty + m->lazy;
+}
 struct hak_memory hak_memory_of(const struct hak_segment *seg, const struct hak_snapshot *snap);
 
 /* What is in force for one tunable, and why. */

@@ -123,6 +123,8 @@ static void part_read(struct hak_exposition *e, struct hak_part *part)
 	hak_figures_take(p->seg, &snap, false, &now);
 	hak_snapshot_free(&snap);
 	now.value[HAK_FIGURE_DRIFTED] = drifted(p);
+	now.value[HAK_FIGURE_UNMET] = p->unmet.limit;
+	now.value[HAK_FIGURE_UNANSWERED] = p->unmet.answer;
 	now.value[HAK_FIGURE_ASKED] = part->purges;
 	now.value[HAK_FIGURE_RETURNED] = part->returned_bytes;
 	if (part->ino != p->seg->stats_ino || part->created_ns != p->seg->header.created_ns) {

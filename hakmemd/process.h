@@ -10,8 +10,9 @@
  * alone, and none of them goes to the descriptor store.
  *
  * From the bottom up: process.c keeps the table. apply.c carries policies out. purge.c requests
- * purges, and pressure.c decides when. lazy.c pages out lazily freed memory. state.c keeps over a
- * restart what is in no file. discover.c fills the table. look.c sets the pace of all this.
+ * purges, and pressure.c decides when. unmet.c reports what a process does not do. lazy.c pages out
+ * lazily freed memory. state.c keeps over a restart what is in no file. discover.c fills the table.
+ * look.c sets the pace of all this.
  * manager.c reads the configuration. The bus and the metrics are observers. The metrics keep the
  * counts of ended processes.
  */
@@ -77,6 +78,16 @@ struct hak_process {
 	uint64_t measured_ns;	      /* 0: never, 1: must be measured again */
 	uint64_t digest;	      /* of all counters at that time */
 	bool idle_purged;	      /* since active_ns */
+	uint64_t limit_excess;	      /* when a purge for CachedMax= was requested; 0: none */
+	uint64_t limit_returned;      /* by that purge */
+	uint32_t limit_held;	      /* the threads that kept their caches then */
+	bool limit_answered;
+
+	struct {
+		bool limit;	      /* CachedMax= is exceeded, and a purge did not help */
+		bool answer;	      /* the request of purge_id is late */
+		uint64_t agent_error; /* errno; 0: none */
+	} unmet;		      /* unmet.c's */
 
 	/* lazy.c */
 	bool attached; /* the daemon holds the lock on byte 1 */

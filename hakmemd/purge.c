@@ -10,11 +10,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "control/escape.h"
 #include "control/pageout.h"
 #include "hakmemd/journal.h"
 #include "hakmemd/purge.h"
+#include "hakmemd/unmet.h"
 
 #define NS_PER_US 1000u
 /* A purge returned little if it returned less than this, and less than a part of the cached
@@ -90,7 +92,7 @@ void hak_purge_measure(struct hak_process *p, uint64_t age_us)
 		   hak_total(p->seg, &snap, HAK_ID_WHALE_ALLOCS) +
 		   hak_total(p->seg, &snap, HAK_ID_WHALE_FREES);
 	hak_snapshot_free(&snap);
-	p->cached_bytes = memory.thread_cached + memory.dirty + memory.lazy;
+	p->cached_bytes = hak_memory_cached(&memory);
 	if (!p->measured_ns || activity != p->activity) {
 		p->activity = activity;
 		p->active_ns = now;
@@ -165,6 +167,9 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 	p->purge_not_before_ns = hak_monotonic_ns() + (pause_us << p->purge_backoff) * NS_PER_US;
 	p->purge_id = 0;
 	p->measured_ns = 1; /* long ago */
+	p->limit_returned = bytes;
+	p->limit_answered = p->limit_excess;
+	hak_unmet_answer(p, true);
 	if (bytes)
 		journal(p, bytes, ns, paged_out);
 	hak_tell_purged(p, bytes, p->purge_why);
@@ -177,6 +182,9 @@ static void late(struct hak_process *p)
 	uint64_t bytes = 0;
 
 	p->purge_late = true;
+	hak_unmet_answer(p, false);
+	if (p->cached_bytes > p->effect.cached_max)
+		hak_unmet_limit(p, "the process does not answer");
 	if (p->manager->can_page_out)
 		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
 	if (bytes) {
@@ -194,6 +202,7 @@ static void look_for_answer(struct hak_process *p)
 	if (p->purge_late && (p->manager->look + (unsigned)p->id.pid) % LATE_LOOKS)
 		return;
 	r = hak_purge_wait(p->seg, p->purge_id, 0, &answer);
+	p->limit_held = r == 0 ? HAK_ANSWER_HELD(answer.level) : 0;
 	if (r == 0 && answer.status == 0) {
 		/* While the daemon is attached, the process gave this memory back lazily. It is
 		 * paged out now. */
@@ -210,19 +219,59 @@ static void look_for_answer(struct hak_process *p)
 }
 
 /* -- limits ------------------------------------------------------------------------------------ */
+/* Judges the purge that was requested for the limit, after the first measurement that follows its
+ * answer. */
+static void judge_limit(struct hak_process *p)
+{
+	char why[HAK_WHY_TEXT];
+
+	if (p->limit_held)
+		snprintf(why, sizeof(why), "%u threads keep their caches until their next call",
+			 p->limit_held);
+	else if (p->limit_returned < p->limit_excess)
+		snprintf(why, sizeof(why), "no more can be given back");
+	else
+		snprintf(why, sizeof(why), "the process keeps as much again");
+	hak_unmet_limit(p, why);
+}
+
+static void enforce_limit(struct hak_process *p)
+{
+	char why[HAK_WHY_TEXT];
+	int r;
+
+	if (p->limit_answered)
+		judge_limit(p);
+	p->limit_answered = false;
+	r = hak_purge_process(p, HAK_PURGE_DIRTY, "limit");
+	if (r == 0)
+		p->limit_excess = p->cached_bytes - p->effect.cached_max;
+	if (r == 0 || r == -EAGAIN || r == -EBUSY)
+		return;
+	snprintf(why, sizeof(why), "the process cannot be asked: %s", strerror(-r));
+	hak_unmet_limit(p, why);
+}
+
 static void look_at_limits(struct hak_process *p)
 {
 	const struct hak_effect *e = &p->effect;
 	uint64_t idle_ns;
 
-	if (e->cached_max == UINT64_MAX && e->idle_purge_us == 0)
+	if (e->cached_max == UINT64_MAX && e->idle_purge_us == 0) {
+		hak_unmet_limit(p, NULL);
 		return;
+	}
 	hak_purge_measure(p, LIMIT_AGE_US);
 	idle_ns = p->measured_ns - p->active_ns;
 	if (p->cached_bytes > e->cached_max) {
-		hak_purge_process(p, HAK_PURGE_DIRTY, "limit");
-	} else if (e->idle_purge_us && !p->idle_purged && p->cached_bytes >= IDLE_BYTES &&
-		   p->measured_ns > p->active_ns && idle_ns >= e->idle_purge_us * NS_PER_US) {
+		enforce_limit(p);
+		return;
+	}
+	hak_unmet_limit(p, NULL);
+	p->limit_answered = false;
+	p->limit_excess = 0;
+	if (e->idle_purge_us && !p->idle_purged && p->cached_bytes >= IDLE_BYTES &&
+	    p->measured_ns > p->active_ns && idle_ns >= e->idle_purge_us * NS_PER_US) {
 		if (hak_purge_process(p, HAK_PURGE_DIRTY, "idle") == 0)
 			p->idle_purged = true;
 	}
@@ -230,6 +279,7 @@ static void look_at_limits(struct hak_process *p)
 
 void hak_purge_look(struct hak_process *p)
 {
+	hak_unmet_look(p);
 	if (p->purge_id)
 		look_for_answer(p);
 	else

@@ -242,10 +242,43 @@ static void test_ends(void)
 	hak_exposition_stop(e);
 }
 
+/* Returns the sum of the samples of one gauge. */
+static unsigned gauge(struct hak_exposition *e, const char *name)
+{
+	unsigned sum = 0;
+	size_t bytes, n = strlen(name);
+	char *made;
+
+	now_ns += SECOND;
+	EXPECT(text(HAK_METRICS_PROMETHEUS, e, &made, &bytes) == 0, "a text");
+	for (char *at = strstr(made, name); at; at = strstr(at + n, name))
+		if (at[-1] == '\n' && at[n] == '{')
+			sum += (unsigned)strtoul(strchr(at, '}') + 1, NULL, 10);
+	free(made);
+	return sum;
+}
+
+/* What processes do not do is counted for as long as it lasts. */
+static void test_unmet(void)
+{
+	struct hak_exposition *e = start();
+
+	process[0].unmet.limit = process[1].unmet.limit = true;
+	process[2].unmet.answer = true;
+	EXPECT(gauge(e, "hakmem_limits_unmet") == 2, "two limits");
+	EXPECT(gauge(e, "hakmem_purges_unanswered") == 1, "one purge");
+	process[0].unmet.limit = process[2].unmet.answer = false;
+	EXPECT(gauge(e, "hakmem_limits_unmet") == 1, "one limit");
+	EXPECT(gauge(e, "hakmem_purges_unanswered") == 0, "no purge");
+	process[1].unmet.limit = false;
+	hak_exposition_stop(e);
+}
+
 static const struct tcase cases[] = {
 	{ "bounds", test_bounds },
 	{ "saves", test_saves },
 	{ "ends", test_ends },
+	{ "unmet", test_unmet },
 };
 
 int main(int argc, char **argv)
