@@ -21,7 +21,8 @@
 #include "system/os.h"
 #include "system/room.h"
 
-#define BY_AGE 0u /* the level of a purge without a request */
+#define BY_AGE	       0u  /* the level of a purge without a request */
+#define TAKEOVERS_MOST 64u /* by a thread of the program when an epoch ends: some ms */
 
 static _Atomic uint64_t epoch_ends_ms;
 /*
@@ -48,6 +49,12 @@ static bool past(uint64_t now, uint64_t then)
 	return (int64_t)(now - then) >= 0;
 }
 
+/* The agent has none: it may take its time. */
+static bool has_cache(void)
+{
+	return hak_self->magic == HAK_CACHE_MAGIC;
+}
+
 /* Whether free memory is left that a later epoch gives back. */
 static bool more_to_come(void)
 {
@@ -67,8 +74,8 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
 	hak_dead_drain(2);
 	hak_pool_drain();
-	bytes = hak_sleepers_age(HAK_PURGE_TAKEOVERS_MOST, &rest);
-	bytes += hak_pool_trim(2, HAK_PURGE_TRIM_MOST);
+	bytes = hak_sleepers_age(has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
+	bytes += hak_pool_trim(2, HAK_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);

@@ -31,7 +31,7 @@ void hak_purge(enum hak_purge_level level, struct hak_purged *ret);
 
 /*
  * For use when memory is out: unmaps everything kept. Returns the bytes, touched or not; 0 if
- * nothing was kept. Makes only the system calls that may always be made. No lock may be held.
+ * nothing was kept. Makes no system call that a sandbox may forbid. No lock may be held.
  */
 uint64_t hak_reclaim(void);
 
@@ -58,8 +58,6 @@ uint32_t hak_purge_calm(void);
 uint32_t hak_purge_still(void);
 void hak_purge_disturb(void);
 uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over */
-#define HAK_PURGE_TAKEOVERS_MOST 64u  /* caches of sleeping threads emptied when an epoch ends */
-#define HAK_PURGE_TRIM_MOST	 256u /* slabs searched for holes when an epoch ends: some ms */
 
 /*
  * Free memory of slabs and runs goes back by amount too, not by age alone: when more than

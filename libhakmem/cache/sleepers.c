@@ -11,9 +11,8 @@
 #include "heap/takeover.h"
 #include "page/epoch.h"
 
-#define STILL_EPOCHS 2u	  /* without a call, and a thread counts as asleep */
-#define TRIM_MOST    256u /* slabs searched for holes at a time: takes a few ms */
-#define ROUNDS	     2u	  /* a thread that the kernel stopped inside may be out soon */
+#define STILL_EPOCHS 2u /* without a call, and a thread counts as asleep */
+#define ROUNDS	     2u /* a thread that the kernel stopped inside may be out soon */
 
 /* Changes with each call of malloc or free; whales alone need the counters of slow paths. */
 static uint64_t activity(const struct hak_heap *h)
@@ -113,7 +112,7 @@ static enum hak_takeover take_turn(struct hak_heap *h, uint32_t epoch, uint64_t 
 	if (r != HAK_TAKEOVER_DONE)
 		return r;
 	h->asleep.trim = again && atomic_load_explicit(&h->remote.head, memory_order_relaxed);
-	*bytes += empty(h, again ? STILL_EPOCHS : 0, TRIM_MOST);
+	*bytes += empty(h, again ? STILL_EPOCHS : 0, HAK_TRIM_MOST);
 	hak_takeover_end(h);
 	h->asleep.emptied = true;
 	h->asleep.last = epoch;

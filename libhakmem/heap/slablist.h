@@ -43,6 +43,7 @@ void hak_slablist_release_current(struct hak_cache *c, unsigned int cls);
  * at most `most` slabs. Returns bytes as hak_purge_count() counts them. HAK_LOCK_PURGE may be held.
  */
 uint64_t hak_slablist_trim(struct hak_cache *c, uint32_t age, uint32_t most);
+#define HAK_TRIM_MOST 256u /* slabs searched for holes by the way: takes a few ms */
 /*
  * Moves all slabs of a dead heap to the pool, except QUEUED ones. The heap's cache was flushed when
  * the thread ended.

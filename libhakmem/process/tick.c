@@ -36,7 +36,7 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 		return;
 	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
 		hak_cache_decay(c, now);
-		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_slablist_trim(c, 2, HAK_PURGE_TRIM_MOST));
+		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_slablist_trim(c, 2, HAK_TRIM_MOST));
 	}
 	hak_purge_by_age(now, delay);
 }
