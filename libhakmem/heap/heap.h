@@ -245,7 +245,7 @@ static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 
 /*
  * The table: used <= enabled <= slots, and of each slot handed out the index and the cache. A heap
- * holds_slabs only while it is dead. HAK_LOCK_REGISTRY held, or all threads stopped.
+ * has `holds_slabs` set only while it is dead. HAK_LOCK_REGISTRY held, or all threads stopped.
  */
 #if HAK_DEBUG
 void hak_heap_check(void);
