@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/purgestate.h"
 #include "control/report.h"
 #include "control/snapshot.h"
 
@@ -73,10 +74,17 @@ static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 		[HAK_LIBRARY_REPLACED] = "library replaced",
 	};
 
+	struct hak_purge_state purges;
 	const char *notes[] = { seg->header.locked ? "locked" : "",
-				seg->header.debug ? "debug" : "", library[seg->library_state] };
+				seg->header.debug ? "debug" : "", library[seg->library_state], "",
+				"" };
 	size_t used = 0;
 
+	hak_purge_state(seg, &purges);
+	if (purges.agent_error && !purges.agent)
+		notes[3] = "agent failed";
+	if (purges.open && !purges.locked)
+		notes[4] = "purge pending";
 	out[0] = '\0';
 	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++)
 		if (*notes[i] && used < bytes)
@@ -89,7 +97,7 @@ static int report_list(const struct hak_segment *seg, struct json_object **ret)
 	struct hak_snapshot snap;
 	struct hak_memory memory;
 	struct json_object *o;
-	char text[64];
+	char text[96];
 	int r = hak_snapshot_take(seg, &snap);
 
 	if (r < 0)

@@ -11,6 +11,7 @@
 
 #include "control/escape.h"
 #include "control/policy.h"
+#include "control/purgestate.h"
 #include "control/report.h"
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
@@ -363,6 +364,7 @@ static const struct hak_column verify_columns[] = {
 	{ "NAME", "name", HAK_SHOW_TEXT },	   { "WANTED", "wanted", HAK_SHOW_TEXT },
 	{ "IN-FORCE", "in_force", HAK_SHOW_TEXT }, { "ORIGIN", "origin", HAK_SHOW_TEXT },
 	{ "POLICY", "policy", HAK_SHOW_TEXT },	   { "RESULT", "result", HAK_SHOW_RESULT },
+	{ "REASON", "reason", HAK_SHOW_TEXT },
 };
 #define VERIFY_COLUMNS (sizeof(verify_columns) / sizeof(verify_columns[0]))
 
@@ -412,7 +414,86 @@ static void verify_one(struct command *cmd, const struct hak_segment *seg,
 	hak_json_text(o, "origin", hak_origin_word(s->ack.origin));
 	hak_json_text(o, "policy", of ? of->name : NULL);
 	hak_json_text(o, "result", result);
+	hak_json_null(o, "reason");
 	json_object_array_add(cmd->rows, o);
+}
+
+/* The process is read at one moment, so a limit that was exceeded a moment ago counts as unmet. */
+static void verify_limit(struct command *cmd, const struct hak_segment *seg,
+			 const struct hak_identity *id, const struct hak_effect *effect,
+			 uint64_t cached, const char *why)
+{
+	const struct hak_policy *of = effect->of[HAK_SET_CACHED_MAX];
+	char wanted[HAK_VALUE_TEXT], value[HAK_VALUE_TEXT];
+	struct json_object *o = row_of(seg, id);
+	bool unmet = cached > effect->cached_max;
+
+	hak_setting_format(of, HAK_SET_CACHED_MAX, wanted);
+	hak_bytes_format(cached, value);
+	hak_json_text(o, "name", hak_setting_word(HAK_SET_CACHED_MAX));
+	hak_json_text(o, "wanted", wanted);
+	hak_json_text(o, "in_force", value);
+	hak_json_number(o, "cached_bytes", cached);
+	hak_json_null(o, "origin");
+	hak_json_text(o, "policy", of->name);
+	hak_json_text(o, "result", unmet ? "unmet" : "ok");
+	hak_json_text(o, "reason", unmet ? why : NULL);
+	json_object_array_add(cmd->rows, o);
+	cmd->drift |= unmet;
+}
+
+/* A process that does not answer is not purged when it is idle either. */
+static void verify_idle(struct command *cmd, const struct hak_segment *seg,
+			const struct hak_identity *id, const struct hak_effect *effect,
+			uint64_t cached, const char *why)
+{
+	const struct hak_policy *of = effect->of[HAK_SET_IDLE_PURGE];
+	char wanted[HAK_VALUE_TEXT];
+	struct json_object *o = row_of(seg, id);
+
+	hak_setting_format(of, HAK_SET_IDLE_PURGE, wanted);
+	hak_json_text(o, "name", hak_setting_word(HAK_SET_IDLE_PURGE));
+	hak_json_text(o, "wanted", wanted);
+	hak_json_null(o, "in_force");
+	hak_json_number(o, "cached_bytes", cached);
+	hak_json_null(o, "origin");
+	hak_json_text(o, "policy", of->name);
+	hak_json_text(o, "result", why ? "unmet" : "ok");
+	hak_json_text(o, "reason", why);
+	json_object_array_add(cmd->rows, o);
+	cmd->drift |= why != NULL;
+}
+
+static int verify_limits(struct command *cmd, const struct hak_segment *seg,
+			 const struct hak_identity *id, const struct hak_effect *effect)
+{
+	struct hak_purge_state state;
+	struct hak_snapshot snap;
+	struct hak_memory memory;
+	char why[HAK_WHY_TEXT];
+	int r;
+
+	if (!effect->of[HAK_SET_CACHED_MAX] && !effect->of[HAK_SET_IDLE_PURGE])
+		return 0;
+	r = hak_snapshot_take(seg, &snap);
+	if (r < 0)
+		return r;
+	memory = hak_memory_of(seg, &snap);
+	hak_snapshot_free(&snap);
+	hak_purge_state(seg, &state);
+	hak_purge_state_say(&state, why);
+	if (effect->of[HAK_SET_CACHED_MAX])
+		verify_limit(cmd, seg, id, effect, hak_memory_cached(&memory), why);
+	if (effect->of[HAK_SET_IDLE_PURGE])
+		verify_idle(cmd, seg, id, effect, hak_memory_cached(&memory),
+			    state.open && !state.agent ? why : NULL);
+	return 0;
+}
+
+static int verify_failed(const struct hak_segment *seg, int error)
+{
+	ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-error));
+	return ctl_exit_code(error);
 }
 
 static int verify_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
@@ -427,14 +508,13 @@ static int verify_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 	if (r)
 		return r;
 	r = hak_tunables_read(seg, &states);
-	if (r < 0) {
-		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
-		return ctl_exit_code(r);
-	}
+	if (r < 0)
+		return verify_failed(seg, r);
 	for (uint32_t i = 0; i < seg->header.tunables; i++)
 		verify_one(cmd, seg, &id, &effect, i, &states[i]);
 	free(states);
-	return CTL_OK;
+	r = verify_limits(cmd, seg, &id, &effect);
+	return r < 0 ? verify_failed(seg, r) : CTL_OK;
 }
 
 /* Without processes nothing can differ, so the result depends on the files alone. */
