@@ -72,7 +72,7 @@ static inline void *malloc_class(unsigned int cls, size_t size)
 	return hak_likely(p != NULL) ? p : malloc_slow(cls, size);
 }
 
-static inline void *allocate(size_t size)
+static HAK_INLINE void *allocate(size_t size)
 {
 	bool zero;
 
@@ -137,22 +137,16 @@ static HAK_COLD void *no_memory(void)
 	return NULL;
 }
 
-/* Counts for the calling thread if it has a cache. The thread is not inside. */
-#if HAK_CONTROL
-static void count_for_self(enum hak_heap_counter counter, uint64_t n)
-{
-	struct hak_cache *c = hak_heap_enter_own();
-
-	if (!c)
-		return;
-	hak_counters(c)->heap[counter] += n;
-	hak_heap_leave(c);
-}
-#define count_inside_n(sym, n) count_for_self(HAK_C_##sym, n)
-#else
-#define count_inside_n(sym, n) ((void)(n))
-#endif
-#define count_inside(sym) count_inside_n(sym, 1)
+/*
+ * Counts for the calling thread if it has a cache. The thread need not be inside: a thread that
+ * takes the cache over does not write these counters.
+ */
+#define count_own_n(sym, n)                                 \
+	do {                                                \
+		if (hak_self->magic == HAK_CACHE_MAGIC)     \
+			hak_heap_count_n(hak_self, sym, n); \
+	} while (0)
+#define count_own(sym) count_own_n(sym, 1)
 
 /* The entry of slow paths of a thread's own cache: handles requests, tunables and time. */
 static void enter(struct hak_cache *c)
@@ -494,7 +488,7 @@ static HAK_NOINLINE void free_slow(void *p)
 		return;
 	}
 	if (!p) {
-		count_inside(FREE_NULL);
+		count_own(FREE_NULL);
 		return;
 	}
 	c = self();
@@ -567,9 +561,9 @@ HAK_EXPORT void *calloc(size_t n, size_t size)
 	if (!zero)
 		memset(p, 0, usable(p));
 	if (zero)
-		count_inside(CALLOC_SKIP);
+		count_own(CALLOC_SKIP);
 	else
-		count_inside(CALLOC_CLEAR);
+		count_own(CALLOC_CLEAR);
 	return p;
 }
 
@@ -618,8 +612,8 @@ static void *realloc_copy(void *p, size_t old, size_t size)
 	if (!q)
 		return NULL;
 	memcpy(q, p, keep);
-	count_inside(REALLOC_COPY);
-	count_inside_n(REALLOC_COPY_BYTES, keep);
+	count_own(REALLOC_COPY);
+	count_own_n(REALLOC_COPY_BYTES, keep);
 	free(p);
 	return q;
 }
@@ -655,7 +649,7 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 			return q;
 	} else if (size <= old && (size > old / 2 || old <= 32)) {
 		/* the block stays in place while at least half stays in use */
-		count_inside(REALLOC_IN_PLACE);
+		count_own(REALLOC_IN_PLACE);
 		return p;
 	}
 	saved = errno;

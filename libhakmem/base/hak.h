@@ -14,6 +14,7 @@
 #define HAK_HIDDEN	__attribute__((visibility("hidden")))
 #define HAK_EXPORT	__attribute__((visibility("default")))
 #define HAK_NOINLINE	__attribute__((noinline))
+#define HAK_INLINE	inline __attribute__((always_inline))
 #define HAK_COLD	__attribute__((cold, noinline))
 #define HAK_TLS		__attribute__((tls_model("initial-exec")))
 

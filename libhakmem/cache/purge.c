@@ -233,10 +233,10 @@ uint64_t hak_reclaim(void)
 
 #define FLOOR_BYTES	    ((uint64_t)32 << 20)
 #define FLOOR_BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
-#define FLOOR_BYTES_ALL	    ((uint64_t)48 << 20)  /* kept regions included */
-#define DELAY_NEVER	    86400000u		  /* purge.delay_ms at its maximum */
+#define MANY_BYTES	    ((uint64_t)16 << 20)
+#define DELAY_NEVER	    86400000u /* purge.delay_ms at its maximum */
 
-_Atomic uint64_t hak_purge_floor = FLOOR_BYTES;
+static _Atomic uint64_t floor_bytes = FLOOR_BYTES;
 
 static void set_floor(void)
 {
@@ -246,7 +246,8 @@ static void set_floor(void)
 		floor = FLOOR_BYTES_AT_ONCE;
 	else if (delay >= DELAY_NEVER)
 		floor = UINT64_MAX;
-	atomic_store_explicit(&hak_purge_floor, floor, memory_order_relaxed);
+	atomic_store_explicit(&floor_bytes, floor, memory_order_relaxed);
+	hak_room_set_floor(floor);
 }
 
 /*
@@ -255,15 +256,15 @@ static void set_floor(void)
  */
 static uint64_t most_dirty(uint64_t more, bool *ret_limited)
 {
-	uint64_t floor = atomic_load_explicit(&hak_purge_floor, memory_order_relaxed);
+	uint64_t floor = atomic_load_explicit(&floor_bytes, memory_order_relaxed);
 	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), most = floor;
-	uint64_t room = hak_room_resident(hak_extent_used() + hak_rcache_in_use() + more);
+	uint64_t in_use = hak_extent_used() + hak_rcache_in_use();
+	uint64_t room = hak_room_resident(in_use + more);
 
-	if (floor >= FLOOR_BYTES && share > floor) {
+	if (floor == FLOOR_BYTES && share > floor)
 		most = share;
-	} else if (floor >= FLOOR_BYTES && regions + floor > FLOOR_BYTES_ALL) {
-		most = FLOOR_BYTES_ALL > regions ? FLOOR_BYTES_ALL - regions : 0;
-	}
+	else if (floor == FLOOR_BYTES && regions > MANY_BYTES && in_use < MANY_BYTES)
+		most = HAK_PURGE_MUCH;
 	*ret_limited = room < UINT64_MAX && room < most + regions;
 	if (*ret_limited)
 		most = room > regions ? room - regions : 0;

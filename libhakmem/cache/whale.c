@@ -98,7 +98,8 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, hit);
 	/* so much more in use leaves less room for what is free; the next look may come too late */
 	if (hak_unlikely(hak_room_is_limited()))
-		hak_purge_by_amount();
+		if (hak_unlikely(hak_purge_is_much()))
+			hak_purge_by_amount();
 	return hand_out(c, r, bytes, ret_zero);
 }
 
@@ -156,7 +157,8 @@ void hak_whale_free(struct hak_cache *c, struct hak_hot *f, struct hak_region *r
 	if (hak_unlikely(r != NULL)) {
 		if (hak_unlikely(hak_rcache_put(f, r)))
 			hak_limit_look();
-		hak_purge_by_amount();
+		if (hak_unlikely(hak_purge_is_much()))
+			hak_purge_by_amount();
 	}
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {

@@ -16,14 +16,13 @@
 #include "system/room.h"
 
 /* eight per doubling, from 1 MiB to an eighth above the address space; 0 holds smaller rests */
-#define BUCKETS	    ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
-#define SCAN	    16u /* regions of a bucket among which the best fit is taken */
-#define BATCH_MAX   256u
-#define NEVER	    0x40000000u	 /* epochs ago: no region is that old */
-#define HOT_PUTS    64u		 /* whales that a thread must free within an epoch to keep one */
-#define DIRTY_LEAST (64u << 20)	 /* DIRTY bytes that may stay however little is in use */
-#define LAZY_LEAST  (256u << 20) /* LAZY bytes that may stay even if less may be dirty */
-#define LOOK_BYTES  (16u << 20)	 /* growth since the last look at the limits that causes another */
+#define BUCKETS	   ((HAK_ADDRESS_BITS - 20u) * 8 + 3)
+#define SCAN	   16u /* regions of a bucket among which the best fit is taken */
+#define BATCH_MAX  256u
+#define NEVER	   0x40000000u	/* epochs ago: no region is that old */
+#define HOT_PUTS   64u		/* whales that a thread must free within an epoch to keep one */
+#define LAZY_LEAST (256u << 20) /* LAZY bytes that may stay even if less may be dirty */
+#define LOOK_BYTES (16u << 20)	/* growth since the last look at the limits that causes another */
 
 /* Guarded by HAK_LOCK_RCACHE. */
 static struct {
@@ -86,18 +85,14 @@ uint64_t hak_rcache_in_use(void)
 }
 
 /*
- * The bytes that may be DIRTY, hot regions included: what the tunable says, no more than twice what
- * is in use, so that little stays when a program has freed all it had, and what limits on the
+ * The bytes that may be DIRTY, hot regions included: what the tunable says, and what limits on the
  * process and its control groups leave room for when `more` bytes are in use than now.
  */
 static uint64_t most_dirty(uint64_t more)
 {
 	uint64_t most = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
-	uint64_t used = hak_rcache_in_use();
-	uint64_t room = hak_room_resident(used + hak_extent_used() + more);
+	uint64_t room = hak_room_resident(hak_rcache_in_use() + hak_extent_used() + more);
 
-	if (most > DIRTY_LEAST && most / 2 > used)
-		most = used > DIRTY_LEAST / 2 ? 2 * used : DIRTY_LEAST;
 	return within_room(most < room ? most : room);
 }
 

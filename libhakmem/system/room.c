@@ -8,7 +8,7 @@
 
 #define SHARE 64u /* 1/SHARE of what the limit leaves may be kept */
 
-struct hak_room hak_room = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
+struct hak_room hak_room = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
 
 static uint64_t share(uint64_t limit, uint64_t used)
 {
@@ -42,12 +42,29 @@ bool hak_room_look(uint64_t kept)
 	return set(&hak_room.data, address < data ? address : data) || less;
 }
 
+static _Atomic uint64_t floor_bytes = UINT64_MAX; /* as set, without the limit */
+
+static void update_floor(void)
+{
+	uint64_t floor = atomic_load_explicit(&floor_bytes, memory_order_relaxed);
+	uint64_t part = atomic_load_explicit(&hak_room.group, memory_order_relaxed) / 16;
+
+	atomic_store_explicit(&hak_room.floor, floor < part ? floor : part, memory_order_relaxed);
+}
+
+void hak_room_set_floor(uint64_t bytes)
+{
+	atomic_store_explicit(&floor_bytes, bytes, memory_order_relaxed);
+	update_floor();
+}
+
 void hak_room_look_group(void)
 {
 	uint64_t before = atomic_load_explicit(&hak_room.group, memory_order_relaxed), limit;
 
 	limit = hak_tun(HAK_T_PURGE_LIMIT_SHARE) < 100 ? hak_cgroup_memory_limit() : UINT64_MAX;
 	atomic_store_explicit(&hak_room.group, limit, memory_order_relaxed);
+	update_floor();
 	if (limit != before)
 		hak_count(HAK_C_LIMIT_BYTES, (int64_t)((limit == UINT64_MAX ? 0 : limit) -
 						       (before == UINT64_MAX ? 0 : before)));

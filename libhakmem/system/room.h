@@ -24,6 +24,7 @@ extern HAK_HIDDEN struct hak_room {
 	_Atomic uint64_t address; /* mapped at all (RLIMIT_AS) */
 	_Atomic uint64_t data;	  /* mapped and charged for (RLIMIT_DATA as well) */
 	_Atomic uint64_t group;	  /* the limit of the control groups itself, not a share */
+	_Atomic uint64_t floor; /* free bytes that are looked at no closer: hak_room_set_floor() */
 } hak_room;
 
 static inline uint64_t hak_room_address(void)
@@ -53,6 +54,9 @@ static inline bool hak_room_is_limited(void)
 {
 	return atomic_load_explicit(&hak_room.group, memory_order_relaxed) != UINT64_MAX;
 }
+
+/* Sets `bytes`, or a sixteenth of the limit of the control groups if that is less. */
+void hak_room_set_floor(uint64_t bytes);
 
 /* Reads the limit of the control groups; a process with less mapped is not worth the calls. */
 void hak_room_look_group(void);
