@@ -28,7 +28,7 @@ enum {
 	THREADS = 4,
 };
 
-static __thread char large_tls[208 << 10];
+static __thread volatile char large_tls[208 << 10];
 
 static struct remote r;
 static long base_kib;
