@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * usage: phases ROUNDS: never holds more than 80 MiB, in phases of blocks of one size each. Prints
- * what the library knows of the memory limit of its control groups (purge.limit_bytes), how often
- * memory went back because of the limit (purge.limit_obeyed), and the most KiB that were resident.
+ * usage: phases ROUNDS [SIZE]...: never holds more than 80 MiB, in phases of one SIZE each, or of
+ * sizes of its own. Prints what the library knows of the memory limit of its control groups
+ * (purge.limit_bytes), how often memory went back because of it (purge.limit_obeyed), and the
+ * most KiB that were resident.
  */
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -46,9 +47,12 @@ int main(int argc, char **argv)
 {
 	struct rusage u;
 
-	for (int round = argc > 1 ? atoi(argv[1]) : 1; round > 0; round--)
-		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+	for (int round = argc > 1 ? atoi(argv[1]) : 1; round > 0; round--) {
+		for (int i = 2; i < argc; i++)
+			phase(strtoul(argv[i], NULL, 10));
+		for (size_t i = 0; argc <= 2 && i < sizeof(sizes) / sizeof(sizes[0]); i++)
 			phase(sizes[i]);
+	}
 	getrusage(RUSAGE_SELF, &u);
 	printf("%" PRIu64 " %" PRIu64 " %ld\n", counter("purge.limit_bytes"),
 	       counter("purge.limit_obeyed"), u.ru_maxrss);
