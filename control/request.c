@@ -31,6 +31,7 @@ struct purge {
 	struct json_object *row;
 	char why[HAK_WHY_TEXT];
 	uint64_t id;
+	char refusal[HAK_WHY_TEXT]; /* empty: none */
 	int error;
 	bool attached;
 	struct hak_purge_answer answer;
@@ -353,6 +354,25 @@ static const char *why_held(struct purge *p)
 	return p->why;
 }
 
+/* A process without a thread that listens does not answer while it sleeps. */
+static const char *purge_waits(const struct hak_segment *seg, struct purge *p, const char **reason)
+{
+	const char *then = "purged when it next needs memory beyond its cache";
+
+	*reason = p->why;
+	if (p->refusal[0]) {
+		snprintf(p->why, sizeof(p->why), "%.150s; %s", p->refusal, then);
+		return "refused";
+	}
+	if (hak_segment_stopped(seg) || hak_agent_waits(seg) || !seg->header.call)
+		why_pending(seg, "purged", p->why);
+	else
+		snprintf(p->why, sizeof(p->why),
+			 "no thread of it listens; %s, or by: hakmemctl purge --attach %d", then,
+			 (int)seg->pid);
+	return "pending";
+}
+
 /* Returns whether the answer is a success. */
 static bool purge_result(const struct hak_segment *seg, struct purge *p, int waited)
 {
@@ -366,9 +386,7 @@ static bool purge_result(const struct hak_segment *seg, struct purge *p, int wai
 		result = "done";
 		reason = why_held(p);
 	} else if (waited == -ETIMEDOUT) {
-		result = "pending";
-		why_pending(seg, "purged", p->why);
-		reason = p->why;
+		result = purge_waits(seg, p, &reason);
 	} else if (waited == -ESTALE) {
 		result = "done";
 		reason = "together with a later request, whose answer holds the bytes";
@@ -428,6 +446,11 @@ int hak_request_wait(const struct hak_segment *seg, struct hak_request *a, uint6
 			       ? 0
 			       : hak_purge_wait(seg, a->purge.id, timeout_ns, &a->purge.answer);
 	return a->generation ? hak_tune_wait(seg, a->generation, timeout_ns) : 0;
+}
+
+void hak_request_refuse(struct hak_request *a, const char *why)
+{
+	snprintf(a->purge.refusal, sizeof(a->purge.refusal), "%s", why);
 }
 
 struct json_object *hak_request_answer(const struct hak_segment *seg, struct hak_request *a,

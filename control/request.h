@@ -48,6 +48,9 @@ struct hak_request *hak_request_purge(const struct hak_segment *seg,
 int hak_request_wait(const struct hak_segment *seg, struct hak_request *request,
 		     uint64_t timeout_ns);
 
+/* Says why nothing more is done about a purge that is not answered yet. Its result is "refused". */
+void hak_request_refuse(struct hak_request *request, const char *why);
+
 /* Frees the request. `waited` is what hak_request_wait() returned last. */
 struct json_object *hak_request_answer(const struct hak_segment *seg, struct hak_request *request,
 				       int waited);

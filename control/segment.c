@@ -321,6 +321,8 @@ static int load(struct hak_segment *seg, char why[HAK_WHY_TEXT])
 		return r;
 	if (seg->header.header_bytes < HEADER_BYTES_MIN + sizeof(seg->header.tune_fd))
 		seg->header.tune_fd = -1;
+	if (seg->header.header_bytes < sizeof(seg->header))
+		seg->header.call = 0;
 	r = copy_tables(seg, why);
 	if (r == 0)
 		escape_names(seg);

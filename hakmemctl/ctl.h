@@ -149,6 +149,7 @@ struct ctl_ask {
 	uint64_t timeout_ns;		/* for all answers, from the last request on */
 	const char *change, *who, *why; /* of wishes, for the journal: control/changes.h */
 	uint64_t start_ticks; /* of the one process that is meant; 0: any process of the target */
+	bool attach;	      /* a process that does not answer is traced: attach.c */
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
@@ -160,6 +161,13 @@ int ctl_open_one(struct ctl *ctl, const char *target, unsigned segment_flags,
 		 struct hak_segment **ret);
 
 int ctl_exit_code(int error); /* of a negative errno */
+
+/* -- attach.c ---------------------------------------------------------------------------------- */
+/*
+ * Has a thread of the process carry out the request that was made of it. Returns 0, or -errno with
+ * a sentence in `why`. May fork.
+ */
+int ctl_attach(const struct hak_segment *seg, uint64_t until_ns, char why[HAK_WHY_TEXT]);
 
 /* -- ssh.c ------------------------------------------------------------------------------------- */
 /* Opens ctl->bus on ctl->host: 0 or -errno. ctl_ssh_end() waits a moment for the last output of

@@ -37,6 +37,7 @@ static const struct ctl_option reset_options[] = {
 static const struct ctl_option purge_options[] = {
 	{ "level", 'l', CTL_ARGUMENT, "cache|dirty|all",
 	  "thread caches only, free pages too (default), kept mappings too" },
+	{ "attach", 'a', NONE, "stop a thread of a process that sleeps, and make it do this" },
 	TIMEOUT,
 	{ NULL },
 };

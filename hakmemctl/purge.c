@@ -24,10 +24,11 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static int run(struct ctl *ctl, const char *target, enum hak_purge_level level, uint64_t timeout_ns)
+static int run(struct ctl *ctl, const char *target, enum hak_purge_level level, bool attach,
+	       uint64_t timeout_ns)
 {
 	struct hak_purge_how how = { .level = level, .exact = true };
-	struct ctl_ask ask = { .purge = &how, .timeout_ns = timeout_ns };
+	struct ctl_ask ask = { .purge = &how, .timeout_ns = timeout_ns, .attach = attach };
 	struct json_object *document;
 	char why[HAK_WHY_TEXT];
 	int r, printed;
@@ -47,6 +48,7 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 {
 	unsigned level = HAK_PURGE_DIRTY;
 	uint64_t timeout_ns = 2000000000;
+	bool attach = false;
 	int option;
 
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
@@ -54,6 +56,8 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 			level = hak_purge_level_of(ctl->argument);
 			if (!level)
 				return ctl_usage(ctl, "--level takes cache, dirty or all");
+		} else if (option == 'a') {
+			attach = true;
 		} else if (ctl_time(ctl, "timeout", &timeout_ns) != CTL_OK) {
 			return ctl->failure;
 		}
@@ -62,5 +66,7 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 		return ctl->failure;
 	if (argc - optind != 1)
 		return ctl_usage(ctl, "expects one TARGET");
-	return run(ctl, argv[optind], level, timeout_ns);
+	if (attach && (ctl->host || ctl->machine))
+		return ctl_usage(ctl, "--attach works on this machine only");
+	return run(ctl, argv[optind], level, attach, timeout_ns);
 }

@@ -463,6 +463,26 @@ static int ask_here(struct found *f, const struct ctl_ask *ask, struct asked *as
 	return result;
 }
 
+/* A process that is awake, or has an agent, answers within this. */
+#define ATTACH_AFTER_NS 100000000u
+
+static int wait_answer(const struct ctl_ask *ask, struct asked *a, uint64_t deadline_ns)
+{
+	uint64_t left = left_ns(deadline_ns);
+	char why[HAK_WHY_TEXT];
+	int r;
+
+	if (ask->attach && left > ATTACH_AFTER_NS)
+		left = ATTACH_AFTER_NS;
+	r = hak_request_wait(a->seg, a->request, left);
+	if (!ask->attach || r != -ETIMEDOUT)
+		return r;
+	r = ctl_attach(a->seg, deadline_ns, why);
+	if (r < 0)
+		hak_request_refuse(a->request, why);
+	return hak_request_wait(a->seg, a->request, r < 0 ? 0 : left_ns(deadline_ns));
+}
+
 static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask, struct asked *a,
 		     uint64_t deadline_ns)
 {
@@ -470,7 +490,7 @@ static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask
 	int r = a->error;
 
 	if (a->request) {
-		r = hak_request_wait(a->seg, a->request, left_ns(deadline_ns));
+		r = wait_answer(ask, a, deadline_ns);
 		rows = hak_request_answer(a->seg, a->request, r);
 		if (ask->wishes && !ask->wishes->dry_run)
 			hak_changes_journal(rows, a->seg->procfd, ask->change, ask->who, ask->why,
@@ -485,6 +505,15 @@ static int answer_of(struct ctl *ctl, struct found *f, const struct ctl_ask *ask
 		return refused(f, a->pid, r, a->why, NULL, NULL);
 	f->matched = true;
 	return take_rows(ask, rows);
+}
+
+static int ask_other(struct ctl *ctl, const struct ctl_process *process, const struct ctl_ask *ask,
+		     struct asked *a)
+{
+	if (!ask->attach)
+		return ctl_bus_ask(ctl, process, ask, &a->call, a->why);
+	snprintf(a->why, sizeof(a->why), "--attach needs the right to trace it");
+	return -EPERM;
 }
 
 int ctl_ask_each(struct ctl *ctl, const char *text, const struct ctl_ask *ask)
@@ -517,7 +546,7 @@ int ctl_ask_each(struct ctl *ctl, const char *text, const struct ctl_ask *ask)
 		struct asked *a = &asked[f.n + i];
 
 		a->pid = others[i].pid;
-		a->error = ctl_bus_ask(ctl, &others[i], ask, &a->call, a->why);
+		a->error = ask_other(ctl, &others[i], ask, a);
 	}
 	deadline_ns = hak_monotonic_ns() + ask->timeout_ns;
 	for (size_t i = 0; i < f.n + n; i++) {

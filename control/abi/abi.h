@@ -32,7 +32,7 @@
 #define HAK_STATS_MAGIC "HAKSTAT1"
 #define HAK_TUNE_MAGIC	"HAKTUNE1"
 #define HAK_ABI_MAJOR	0
-#define HAK_ABI_MINOR	2
+#define HAK_ABI_MINOR	3
 
 /* No valid stats memfd is larger; a reader refuses larger ones. */
 #define HAK_STATS_MAX_BYTES (64u << 20)
@@ -157,6 +157,7 @@ struct hak_stats_header {
 	uint32_t debug;	 /* built with invariant checks */
 	int32_t tune_fd; /* the process's descriptor of the tune memfd; -1: none */
 	uint32_t reserved32;
+	uint64_t call; /* address of hak_called_entry (called.h); 0: none. Since layout 0.3 */
 };
 
 /* The answer for one tunable. Written by the process, to be read after hak_ack.applied. */

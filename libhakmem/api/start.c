@@ -15,6 +15,8 @@
 #include "page/slice.h"
 #include "process/agent.h"
 #include "process/attach.h"
+#include "process/called.h"
+#include "share/layout.h"
 #include "share/tune.h"
 #include "system/filter.h"
 #include "system/os.h"
@@ -53,6 +55,7 @@ __attribute__((constructor(101))) void hak_start(void)
 	hak_filter_look();
 	hak_stop_init();
 	hak_heap_reserve();
+	hak_layout_call = hak_called_entry;
 	hak_tune_start(hak_auxv(AT_SECURE) || !is_bound());
 	hak_heap_attach();
 	if (hak_tun(HAK_T_CONTROL_AGENT) == HAK_AGENT_ON)

@@ -13,6 +13,8 @@
 #include "slots.h"
 #include "system/os.h"
 
+const char *hak_layout_call;
+
 #if HAK_CONTROL
 
 #define UNIT(u) HAK_UNIT_##u
@@ -87,6 +89,7 @@ static void fill_header(struct hak_stats_header *h, const struct hak_layout *l,
 		.heaps_max = hak_heap_max(),
 		.debug = HAK_DEBUG,
 		.tune_fd = tune->fd,
+		.call = (uint64_t)(uintptr_t)hak_layout_call,
 	};
 	h->counters_off = (uint32_t)at;
 	at += sizeof(counter_desc);

@@ -25,6 +25,9 @@ struct hak_layout {
 	size_t live, lazy, heaps, bytes; /* offsets in hakmem-stats, whole pages */
 };
 
+/* The code that a tracer may have a thread run (called.h), for the header. Set before the start. */
+extern HAK_HIDDEN const char *hak_layout_call;
+
 struct hak_layout hak_layout_of_pages(void);
 /*
  * Writes the part that does not change. The header names the tune memfd; `locked` says that

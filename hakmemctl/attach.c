@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hakmemctl purge --attach: has a thread of a process that sleeps carry out the request. Chooses
+ * the thread, and finds the reasons for which it must not be borrowed (borrow.h).
+ *
+ * A child makes the attempt and ends: its end lets the thread go, whatever state the attempt is in.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/reader.h"
+#include "hakmemctl/borrow.h"
+#include "hakmemctl/ctl.h"
+
+#define THREADS_MOST 256u      /* that are tried */
+#define GRACE_NS     600000000 /* for a thread that does not stop; borrow.c gives up before */
+#define AGAIN_MS     20
+
+__attribute__((format(printf, 3, 4))) static int refuse(char why[HAK_WHY_TEXT], int error,
+							const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, HAK_WHY_TEXT, format, args);
+	va_end(args);
+	return error;
+}
+
+/* -- the code ---------------------------------------------------------------------------------- */
+struct code {
+	uint64_t library, call; /* addresses: of the library's code, and of what is to be called */
+	uint64_t ino;
+	uint32_t major, minor;
+	unsigned library_files, call_files;
+};
+
+static bool has_code(const struct hak_mapping *map, uint64_t address)
+{
+	return map->start <= address && address < map->end && map->perms[2] == 'x' && map->ino;
+}
+
+/* Both lie in executable mappings of one file. */
+static int see_code(const struct hak_mapping *map, void *arg)
+{
+	struct code *c = arg;
+	bool library = has_code(map, c->library), call = has_code(map, c->call);
+
+	if (!library && !call)
+		return 0;
+	if ((c->library_files || c->call_files) &&
+	    (map->ino != c->ino || map->major != c->major || map->minor != c->minor))
+		return 1;
+	c->ino = map->ino, c->major = map->major, c->minor = map->minor;
+	c->library_files += library;
+	c->call_files += call;
+	return 0;
+}
+
+static int check_code(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
+{
+	struct code c = { .library = seg->header.code, .call = seg->header.call };
+	int r;
+
+	if (!c.call)
+		return refuse(why, -EOPNOTSUPP, "its hakmem has no code for --attach");
+	r = hak_each_mapping(seg->procfd, see_code, &c);
+	if (r < 0)
+		return refuse(why, r, "its mappings cannot be read: %s", strerror(-r));
+	if (r > 0 || !c.library_files || !c.call_files)
+		return refuse(why, -EBADMSG, "the code that it names is not its library's");
+	return 0;
+}
+
+/* -- what forbids it --------------------------------------------------------------------------- */
+static unsigned long number_of(const char *status, const char *key)
+{
+	const char *p = strstr(status, key);
+
+	return p ? strtoul(p + strlen(key), NULL, 10) : 0;
+}
+
+static char state_of(const char *status)
+{
+	const char *p = strstr(status, "\nState:\t");
+
+	return p ? p[strlen("\nState:\t")] : 0;
+}
+
+/* Returns 0, -EAGAIN: another thread may do; or an error that holds for all threads. */
+static int check_thread(const struct hak_segment *seg, pid_t tid, char why[HAK_WHY_TEXT])
+{
+	char path[48], status[4096];
+	unsigned long tracer;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
+	n = hak_reader_text(seg->procfd, path, status, sizeof(status));
+	if (n <= 0)
+		return refuse(why, -EAGAIN, "its thread %d ended", (int)tid);
+	tracer = number_of(status, "\nTracerPid:");
+	if (tracer)
+		return refuse(why, -EBUSY, "process %lu traces it already", tracer);
+	if (state_of(status) == 'T')
+		return refuse(why, -EBUSY, "it is stopped, and stays so");
+	if (number_of(status, "\nSeccomp:"))
+		return refuse(why, -EAGAIN,
+			      "a seccomp filter may kill its thread %d for what a purge calls",
+			      (int)tid);
+	return 0;
+}
+
+/* -- one attempt ------------------------------------------------------------------------------- */
+/* Signals from a terminal do not end an attempt half-way. */
+static void run_child(const struct hak_segment *seg, pid_t tid, uint64_t until_ns, int to)
+{
+	int r;
+
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	if (seg->tune_fd >= 0)
+		close(seg->tune_fd); /* with the locks on it (pageout.h) */
+	r = ctl_borrow(seg->procfd, tid, seg->header.call, until_ns);
+	_exit(write(to, &r, sizeof(r)) != sizeof(r));
+}
+
+static int wait_child(int from, uint64_t until_ns)
+{
+	uint64_t now = hak_monotonic_ns(), end = until_ns + GRACE_NS;
+	struct pollfd fd = { .fd = from, .events = POLLIN };
+	int r;
+
+	if (poll(&fd, 1, end > now ? (int)((end - now) / 1000000) + 1 : 0) <= 0)
+		return -EINPROGRESS;
+	return read(from, &r, sizeof(r)) == sizeof(r) ? r : -EINPROGRESS;
+}
+
+static int attempt(const struct hak_segment *seg, pid_t tid, uint64_t until_ns)
+{
+	int ends[2], r;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	child = fork();
+	if (child == 0)
+		run_child(seg, tid, until_ns, ends[1]);
+	close(ends[1]);
+	if (child > 0) {
+		r = wait_child(ends[0], until_ns);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	} else {
+		r = -ENOMEM;
+	}
+	close(ends[0]);
+	return r;
+}
+
+/* Returns -EAGAIN where another thread, or the same one later, may do. */
+static int judge(int r, pid_t tid, char why[HAK_WHY_TEXT])
+{
+	switch (-r) {
+	case 0:
+		return 0;
+	case EBUSY:
+		return refuse(why, -EAGAIN, "its thread %d is inside the allocator", (int)tid);
+	case EDEADLK:
+		return refuse(why, -EAGAIN, "its thread %d is on its signal stack", (int)tid);
+	case EADDRNOTAVAIL:
+		return refuse(why, -EAGAIN, "the stack of its thread %d has no room", (int)tid);
+	case ETIMEDOUT:
+		return refuse(why, -EAGAIN, "its thread %d does not stop", (int)tid);
+	case ESRCH:
+		return refuse(why, -EAGAIN, "its thread %d ended", (int)tid);
+	case EINPROGRESS:
+		return refuse(why, r, "its thread %d is still at it", (int)tid);
+	case ECANCELED:
+		return refuse(why, r, "it was stopped meanwhile, and stays so");
+	case EPERM:
+	case EACCES:
+		return refuse(why, r,
+			      "the kernel does not let this user trace it "
+			      "(kernel.yama.ptrace_scope, user namespaces)");
+	case ENOEXEC:
+		return refuse(why, r, "it runs code of another architecture");
+	case ENOSYS:
+		return refuse(why, r, "--attach is for x86-64 only");
+	default:
+		return refuse(why, r, "its thread %d: %s", (int)tid, strerror(-r));
+	}
+}
+
+/* -- all threads ------------------------------------------------------------------------------- */
+static int list_threads(const struct hak_segment *seg, pid_t *ret, unsigned *ret_n)
+{
+	int fd = openat(seg->procfd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	*ret_n = 0;
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return -ESRCH;
+	}
+	while (*ret_n < THREADS_MOST && (entry = readdir(d)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			ret[(*ret_n)++] = (pid_t)strtoul(entry->d_name, NULL, 10);
+	closedir(d);
+	return *ret_n ? 0 : -ESRCH;
+}
+
+static int try_threads(const struct hak_segment *seg, uint64_t until_ns, char why[HAK_WHY_TEXT])
+{
+	pid_t tids[THREADS_MOST];
+	unsigned n;
+	int r = list_threads(seg, tids, &n);
+
+	if (r < 0)
+		return refuse(why, r, "the process ended");
+	r = -EAGAIN;
+	for (unsigned i = 0; r == -EAGAIN && i < n; i++) {
+		if (i && hak_monotonic_ns() > until_ns)
+			break;
+		r = check_thread(seg, tids[i], why);
+		if (r == 0)
+			r = judge(attempt(seg, tids[i], until_ns), tids[i], why);
+	}
+	return r;
+}
+
+int ctl_attach(const struct hak_segment *seg, uint64_t until_ns, char why[HAK_WHY_TEXT])
+{
+	int r = check_code(seg, why);
+
+	if (r < 0)
+		return r;
+	for (;;) {
+		r = try_threads(seg, until_ns, why);
+		if (r != -EAGAIN || hak_monotonic_ns() > until_ns)
+			return r;
+		poll(NULL, 0, AGAIN_MS);
+	}
+}
