@@ -32,8 +32,7 @@
  * A real process maps its segment in a few pieces. A process that was just forked also maps its
  * parent's.
  */
-#define CANDIDATES	8
-#define EXACT_MAX_BYTES (4ull << 30)
+#define CANDIDATES 8
 
 static const char stats_path[] = "/memfd:" HAK_STATS_NAME " (deleted)";
 static const char tune_path[] = "/memfd:" HAK_TUNE_NAME " (deleted)";
@@ -116,24 +115,6 @@ static int64_t clock_difference(int procfd)
 	return ok ? its_offset - our_offset : 0;
 }
 
-uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
-{
-	char buf[1024], *p;
-	uint64_t kept = 0;
-
-	if (hak_reader_text(seg->procfd, "statm", buf, sizeof(buf)) <= 0)
-		return 0;
-	p = strchr(buf, ' ');
-	if (p)
-		kept = strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-	/* One read, which cannot be stopped and takes longer the more pages the process has. */
-	if (!exact || (hak_budget_is_set() && kept > EXACT_MAX_BYTES) ||
-	    hak_reader_text(seg->procfd, "smaps_rollup", buf, sizeof(buf)) <= 0)
-		return kept;
-	p = strstr(buf, "\nRss:");
-	return p ? strtoull(p + strlen("\nRss:"), NULL, 10) << 10 : kept;
-}
-
 /* -- mappings ---------------------------------------------------------------------------------- */
 /*
  * Parses the number at *at, and moves *at behind it and the one character `end`. Returns false if
@@ -149,7 +130,7 @@ static bool parse_number(char **at, int base, char end, uint64_t *ret)
 
 /* Parses by hand, because a process may have a million mappings: "START-END PERMS OFFSET
  * MAJOR:MINOR INO PATH". */
-static bool parse_mapping(char *line, struct hak_mapping *map)
+bool hak_parse_mapping(char *line, struct hak_mapping *map)
 {
 	uint64_t major_, minor_;
 	char *at = line;
@@ -170,28 +151,25 @@ static bool parse_mapping(char *line, struct hak_mapping *map)
 }
 
 /* Sees all whole lines in the text, which ends with a zero. *ret is where the rest begins. */
-static int see_lines(char *line, int (*see)(const struct hak_mapping *map, void *arg), void *arg,
-		     char **ret)
+static int see_lines(char *line, int (*see)(char *line, void *arg), void *arg, char **ret)
 {
-	struct hak_mapping map;
 	char *end;
 	int r = 0;
 
 	while (r == 0 && (end = strchr(line, '\n'))) {
 		*end = '\0';
-		if (parse_mapping(line, &map))
-			r = see(&map, arg);
+		r = see(line, arg);
 		line = end + 1;
 	}
 	*ret = line;
 	return r;
 }
 
-int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void *arg), void *arg)
+int hak_each_line(int procfd, const char *name, int (*see)(char *line, void *arg), void *arg)
 {
 	char buf[HAK_READER_BYTES], *line;
 	size_t have = 0, total = 0, room = sizeof(buf) - 1;
-	ssize_t n = hak_reader_first(procfd, "maps", buf, room);
+	ssize_t n = hak_reader_first(procfd, name, buf, room);
 	int r;
 
 	for (;; n = hak_reader_more(buf + have, room)) {
@@ -210,6 +188,26 @@ int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void 
 		if (hak_budget_spent())
 			return -ETIME;
 	}
+}
+
+struct sight {
+	int (*see)(const struct hak_mapping *map, void *arg);
+	void *arg;
+};
+
+static int see_mapping(char *line, void *arg)
+{
+	struct sight *sight = arg;
+	struct hak_mapping map;
+
+	return hak_parse_mapping(line, &map) ? sight->see(&map, sight->arg) : 0;
+}
+
+int hak_each_mapping(int procfd, int (*see)(const struct hak_mapping *map, void *arg), void *arg)
+{
+	struct sight sight = { see, arg };
+
+	return hak_each_line(procfd, "maps", see_mapping, &sight);
 }
 
 int hak_maybe_segment(int procdir, const char *pid)
@@ -269,8 +267,7 @@ static void note(struct candidate *seen, unsigned *n, const struct hak_mapping *
 							    .offset = map->offset };
 }
 
-/* Compares with the filesystem of memfds, found by a memfd of this program. */
-static bool is_memfd_device(uint32_t major_, uint32_t minor_)
+bool hak_is_memfd_device(uint32_t major_, uint32_t minor_)
 {
 	static dev_t ours;
 	static bool known;
@@ -292,9 +289,9 @@ static int see_candidate(const struct hak_mapping *map, void *arg)
 {
 	struct candidates *c = arg;
 
-	if (strcmp(map->path, stats_path) == 0 && is_memfd_device(map->major, map->minor))
+	if (strcmp(map->path, stats_path) == 0 && hak_is_memfd_device(map->major, map->minor))
 		note(c->stats, &c->stats_n, map);
-	else if (strcmp(map->path, tune_path) == 0 && is_memfd_device(map->major, map->minor))
+	else if (strcmp(map->path, tune_path) == 0 && hak_is_memfd_device(map->major, map->minor))
 		note(c->tune, &c->tune_n, map);
 	else if (!c->library[0] && map->ino && strstr(map->path, "/libhakmem.so"))
 		snprintf(c->library, sizeof(c->library), "%s", map->path);
@@ -329,7 +326,7 @@ static int open_checked(int procfd, const char *path, uint64_t ino, int mode)
 	 * answer. */
 	if (statx(look, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
 	    S_ISREG(st.stx_mode) && st.stx_ino == ino &&
-	    is_memfd_device(st.stx_dev_major, st.stx_dev_minor)) {
+	    hak_is_memfd_device(st.stx_dev_major, st.stx_dev_minor)) {
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
 		fd = open(self, mode | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0)

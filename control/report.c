@@ -9,6 +9,7 @@
 
 #include "control/purgestate.h"
 #include "control/report.h"
+#include "control/resident.h"
 #include "control/snapshot.h"
 
 static const char *const words[] = {
@@ -65,6 +66,14 @@ static uint64_t count_changed(const struct hak_segment *seg)
 	return changed;
 }
 
+static void json_number_if(struct json_object *o, const char *key, uint64_t value, bool known)
+{
+	if (known)
+		hak_json_number(o, key, value);
+	else
+		hak_json_null(o, key);
+}
+
 /* Writes the most important fact for an administrator; "" for nothing. */
 static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 {
@@ -92,10 +101,40 @@ static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 						 notes[i]);
 }
 
-static int report_list(const struct hak_segment *seg, struct json_object **ret)
+/* The most of the free memory that can be resident. */
+static void free_resident_json(struct json_object *o, const struct hak_resident *r,
+			       const struct hak_memory *most)
 {
+	const struct {
+		const char *key;
+		uint64_t bytes;
+	} states[] = {
+		{ "thread_cached_resident", most->thread_cached },
+		{ "slab_free_resident", most->slab_free },
+		{ "dirty_resident", most->dirty },
+		{ "lazy_resident", most->lazy },
+	};
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		json_number_if(o, states[i].key, states[i].bytes, r->source);
+}
+
+/* The figures that a walk over the page tables makes. */
+static void shares_json(struct json_object *o, const struct hak_resident *r)
+{
+	const bool summed = r->source >= HAK_RESIDENT_SUMMED;
+
+	json_number_if(o, "pss", r->pss, summed);
+	json_number_if(o, "private", r->private, summed);
+	json_number_if(o, "huge", r->huge, summed);
+	json_number_if(o, "swap", r->swap, summed);
+}
+
+static int report_list(const struct hak_segment *seg, bool exact, struct json_object **ret)
+{
+	struct hak_resident resident;
 	struct hak_snapshot snap;
-	struct hak_memory memory;
+	struct hak_memory memory, most;
 	struct json_object *o;
 	char text[96];
 	int r = hak_snapshot_take(seg, &snap);
@@ -103,16 +142,20 @@ static int report_list(const struct hak_segment *seg, struct json_object **ret)
 	if (r < 0)
 		return r;
 	memory = hak_memory_of(seg, &snap);
+	hak_resident_read(seg, exact ? HAK_RESIDENT_SUMMED : HAK_RESIDENT_COUNTED, &resident);
+	most = hak_resident_bound(&resident, &memory);
 	o = hak_report_process(seg);
 	hak_json_text(o, "version", seg->header.version);
 	snprintf(text, sizeof(text), "%u.%u", seg->header.abi_major, seg->header.abi_minor);
 	hak_json_text(o, "abi", text);
 	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
-	hak_json_number(o, "rss", hak_segment_rss(seg, false));
+	hak_json_number(o, "rss", resident.rss);
 	hak_json_number(o, "in_use", memory.in_use);
 	hak_json_number(o, "thread_cached", memory.thread_cached);
 	hak_json_number(o, "dirty", memory.dirty);
 	hak_json_number(o, "lazy", memory.lazy);
+	free_resident_json(o, &resident, &most);
+	shares_json(o, &resident);
 	hak_json_bool(o, "agent", snap.agent);
 	hak_json_bool(o, "locked", seg->header.locked);
 	hak_json_bool(o, "debug", seg->header.debug);
@@ -138,10 +181,28 @@ static struct json_object *counters_json(const struct hak_segment *seg,
 	return o;
 }
 
-static struct json_object *memory_json(const struct hak_segment *seg,
-				       const struct hak_snapshot *snap, bool exact)
+/* Writes where the resident memory is. malloc + other + stack + files + shared = rss. */
+static struct json_object *resident_json(const struct hak_resident *r,
+					 const struct hak_memory *most)
 {
-	struct hak_memory m = hak_memory_of(seg, snap);
+	const bool split = r->source == HAK_RESIDENT_SPLIT;
+	struct json_object *o = json_object_new_object();
+
+	hak_json_number(o, "rss", r->rss);
+	hak_json_number(o, "anonymous", r->anonymous);
+	hak_json_number(o, "malloc", most->mapped);
+	hak_json_number(o, "other", r->anonymous - most->mapped - r->stack);
+	json_number_if(o, "stack", r->stack, split);
+	json_number_if(o, "files", r->files, split);
+	json_number_if(o, "shared", r->shared, split);
+	shares_json(o, r);
+	return o;
+}
+
+static struct json_object *memory_json(const struct hak_memory *memory,
+				       const struct hak_resident *r, const struct hak_memory *most)
+{
+	const struct hak_memory m = *memory;
 	struct json_object *o = json_object_new_object();
 
 	hak_json_number(o, "in_use", m.in_use);
@@ -155,7 +216,10 @@ static struct json_object *memory_json(const struct hak_segment *seg,
 	hak_json_number(o, "reserved", m.reserved);
 	hak_json_number(o, "mapped", m.mapped);
 	hak_json_number(o, "metadata", m.metadata);
-	hak_json_number(o, "rss", hak_segment_rss(seg, exact));
+	hak_json_number(o, "rss", r->rss);
+	json_number_if(o, "in_use_resident", most->in_use, r->source);
+	free_resident_json(o, r, most);
+	json_number_if(o, "metadata_resident", most->metadata, r->source);
 	return o;
 }
 
@@ -237,6 +301,8 @@ static struct json_object *whale_json(const struct hak_segment *seg,
 static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 			struct json_object **ret)
 {
+	struct hak_resident resident;
+	struct hak_memory memory, most;
 	struct hak_snapshot snap;
 	struct json_object *o;
 	char abi[32];
@@ -244,6 +310,9 @@ static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 
 	if (r < 0)
 		return r;
+	memory = hak_memory_of(seg, &snap);
+	hak_resident_read(seg, exact ? HAK_RESIDENT_SPLIT : HAK_RESIDENT_COUNTED, &resident);
+	most = hak_resident_bound(&resident, &memory);
 	o = hak_report_process(seg);
 	snprintf(abi, sizeof(abi), "%u.%u", seg->header.abi_major, seg->header.abi_minor);
 	hak_json_text(o, "version", seg->header.version);
@@ -253,7 +322,9 @@ static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 	hak_json_number(o, "time_ns", snap.time_ns);
 	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
 	hak_json_bool(o, "agent", snap.agent);
-	json_object_object_add(o, "memory", memory_json(seg, &snap, exact));
+	json_object_object_add(o, "memory", memory_json(&memory, &resident, &most));
+	if (resident.source)
+		json_object_object_add(o, "resident", resident_json(&resident, &most));
 	json_object_object_add(o, "tiers", tiers_json(seg, &snap));
 	json_object_object_add(o, "whale", whale_json(seg, &snap));
 	json_object_object_add(o, "counters", counters_json(seg, &snap));
@@ -394,7 +465,7 @@ int hak_report_make(const struct hak_segment *seg, enum hak_report what, bool ex
 
 	switch (what) {
 	case HAK_REPORT_LIST:
-		r = report_list(seg, &o);
+		r = report_list(seg, exact, &o);
 		break;
 	case HAK_REPORT_STATS:
 	case HAK_REPORT_CLASSES:

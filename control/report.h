@@ -23,8 +23,9 @@ enum hak_report {
 const char *hak_report_word(enum hak_report what);
 int hak_report_of(const char *word, enum hak_report *ret); /* 0 or -EINVAL */
 
-/* With `exact` a report has resident memory by smaps_rollup, which takes long for large processes;
- * lists do not. Returns 0; -ESRCH: the process ended meanwhile; or the error of a read. */
+/* With `exact` a report has resident memory by smaps_rollup, or by smaps for the figures of one
+ * process (resident.h), which takes long for large processes. Returns 0; -ESRCH: the process ended
+ * meanwhile; or the error of a read. */
 int hak_report_make(const struct hak_segment *seg, enum hak_report what, bool exact,
 		    struct json_object **ret);
 

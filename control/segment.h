@@ -143,6 +143,9 @@ uint64_t hak_monotonic_ns(void);
  * budget, processes beyond 4 GiB have the latter only. 0 if unknown. */
 uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact);
 
+/* Returns whether the number is that of the filesystem of memfds and of other shared memory. */
+bool hak_is_memfd_device(uint32_t major_, uint32_t minor_);
+
 /* One line of maps. `path` points into the line. */
 struct hak_mapping {
 	uint64_t start, end, offset, ino;
@@ -150,6 +153,12 @@ struct hak_mapping {
 	char perms[5];
 	const char *path;
 };
+
+/* Parses a line of maps, or the first line of a mapping in smaps. */
+bool hak_parse_mapping(char *line, struct hak_mapping *map);
+
+/* Does what hak_each_mapping() does, for each line of maps, smaps or smaps_rollup. */
+int hak_each_line(int procfd, const char *name, int (*see)(char *line, void *arg), void *arg);
 
 /*
  * Calls `see` for each mapping of the process, in order of address, until it returns non-zero,

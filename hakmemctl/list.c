@@ -20,9 +20,16 @@ static const struct hak_column columns[] = {
 	{ "HEAPS", "heaps", HAK_SHOW_NUMBER },
 	{ "RSS", "rss", HAK_SHOW_BYTES },
 	{ "IN-USE", "in_use", HAK_SHOW_BYTES },
-	{ "CACHED", "thread_cached", HAK_SHOW_BYTES },
-	{ "DIRTY", "dirty", HAK_SHOW_BYTES },
-	{ "LAZY", "lazy", HAK_SHOW_BYTES },
+	{ "CACHED", "thread_cached_resident", HAK_SHOW_BYTES },
+	{ "DIRTY", "dirty_resident", HAK_SHOW_BYTES },
+	{ "LAZY", "lazy_resident", HAK_SHOW_BYTES },
+	{ "CACHED-SPACE", "thread_cached", HAK_SHOW_BYTES, .hidden = true },
+	{ "DIRTY-SPACE", "dirty", HAK_SHOW_BYTES, .hidden = true },
+	{ "LAZY-SPACE", "lazy", HAK_SHOW_BYTES, .hidden = true },
+	{ "PSS", "pss", HAK_SHOW_BYTES, .hidden = true },
+	{ "PRIVATE", "private", HAK_SHOW_BYTES, .hidden = true },
+	{ "HUGE", "huge", HAK_SHOW_BYTES, .hidden = true },
+	{ "SWAP", "swap", HAK_SHOW_BYTES, .hidden = true },
 	{ "CHANGED", "changed", HAK_SHOW_NUMBER },
 	{ "AGENT", "agent", HAK_SHOW_TEXT, .hidden = true },
 	{ "LOCKED", "locked", HAK_SHOW_TEXT, .hidden = true },
@@ -102,16 +109,14 @@ static int add_process(struct json_object *o, void *arg)
 
 static void add_failure(pid_t pid, const char *why, void *arg)
 {
-	static const char *const unknown[] = { "comm",	"uid",	   "version", "abi",
-					       "heaps", "rss",	   "in_use",  "thread_cached",
-					       "dirty", "lazy",	   "agent",   "locked",
-					       "debug", "changed", "library", "library_state" };
 	const struct list *list = arg;
 	struct json_object *o = json_object_new_object();
 
 	hak_json_number(o, "pid", (uint64_t)pid);
-	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
-		hak_json_null(o, unknown[i]);
+	for (size_t i = 1; i < COLUMNS; i++)
+		hak_json_null(o, columns[i].key);
+	hak_json_null(o, "slab_free_resident");
+	hak_json_null(o, "library_state");
 	hak_json_text(o, "problem", why);
 	hak_json_text(o, "note", why);
 	json_object_array_add(list->rows, o);

@@ -21,31 +21,91 @@ static int add_process(struct json_object *o, void *arg)
 }
 
 /* -- text -------------------------------------------------------------------------------------- */
+/* Writes "-" for a figure that is not known. */
+static void bytes_of(struct json_object *o, const char *key, char text[HAK_VALUE_TEXT])
+{
+	strcpy(text, "-");
+	if (key && hak_json_member(o, key))
+		hak_bytes_format(hak_json_get(o, key), text);
+}
+
 static void print_memory(FILE *to, struct json_object *m)
+{
+	static const struct {
+		const char *key, *resident, *label, *remark;
+	} lines[] = {
+		{ "in_use", "in_use_resident", "in use", "usable bytes of blocks in use" },
+		{ "requested", NULL, "  requested", "estimated from samples; exact for whales" },
+		{ "thread_cached", "thread_cached_resident", "thread-cached",
+		  "freed blocks in thread caches" },
+		{ "slab_free", "slab_free_resident", "free in slabs",
+		  "or never used, in slabs and runs with blocks" },
+		{ "dirty", "dirty_resident", "cached dirty", "free, kept for reuse" },
+		{ "lazy", "lazy_resident", "lazily freed", "in RSS until the kernel takes it" },
+		{ "clean", NULL, "clean", "free, without pages" },
+		{ "reserved", NULL, "reserved", "mapped, not used yet" },
+		{ "mapped", NULL, "mapped", "the sum" },
+		{ "metadata", "metadata_resident", "metadata", "the allocator's own tables" },
+	};
+
+	fprintf(to, "\nMEMORY %20s %9s\n", "SPACE", "RESIDENT");
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char space[HAK_VALUE_TEXT], resident[HAK_VALUE_TEXT];
+
+		bytes_of(m, lines[i].key, space);
+		bytes_of(m, lines[i].resident, resident);
+		fprintf(to, "  %-15s %9s %9s  %s\n", lines[i].label, space, resident,
+			lines[i].remark);
+	}
+}
+
+/* -- resident memory --------------------------------------------------------------------------- */
+/* Below this a process is small, whatever its memory belongs to. */
+#define OTHER_LEAST_BYTES (16u << 20)
+
+static void tell_other(FILE *to, struct json_object *r)
+{
+	char other[HAK_VALUE_TEXT], malloced[HAK_VALUE_TEXT];
+	uint64_t bytes = hak_json_get(r, "other");
+
+	if (bytes < OTHER_LEAST_BYTES || bytes <= hak_json_get(r, "malloc"))
+		return;
+	hak_bytes_format(bytes, other);
+	bytes_of(r, "malloc", malloced);
+	fprintf(to,
+		"  Most of this program's memory, %s, is not from malloc, and hakmem acts on %s at "
+		"most.\n",
+		other, malloced);
+}
+
+static void print_resident(FILE *to, struct json_object *r)
 {
 	static const struct {
 		const char *key, *label, *remark;
 	} lines[] = {
-		{ "in_use", "in use", "usable bytes of blocks in use" },
-		{ "requested", "  requested", "estimated from samples; exact for whales" },
-		{ "thread_cached", "thread-cached", "freed blocks in thread caches" },
-		{ "slab_free", "free in slabs", "or never used, in slabs and runs with blocks" },
-		{ "dirty", "cached dirty", "free, kept for reuse, resident as far as touched" },
-		{ "lazy", "lazily freed", "in RSS until the kernel takes it" },
-		{ "clean", "clean", "free, without pages" },
-		{ "reserved", "reserved", "mapped, not used yet" },
-		{ "mapped", "mapped", "the sum, in address space" },
-		{ "metadata", "metadata", "the allocator's own tables" },
-		{ "rss", "RSS", "of the whole process" },
+		{ "malloc", "malloc", "at most; the states above, and metadata" },
+		{ "other", "other", "anonymous, not from malloc" },
+		{ "stack", "stack", "of the first thread" },
+		{ "files", "files", "programs, libraries, mapped files" },
+		{ "shared", "shared memory", "memfds, System V, /dev/shm" },
+		{ "rss", "RSS", "the sum" },
+		{ "pss", "  PSS", "each page divided by the number of its processes" },
+		{ "private", "  private", "pages of no other process" },
+		{ "huge", "  huge pages", "anonymous memory in huge pages" },
+		{ "swap", "swap", "not in RSS" },
 	};
 
-	fprintf(to, "\nMEMORY\n");
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+	fprintf(to, "\nRESIDENT\n");
+	if (!r)
+		fprintf(to, "  not known\n");
+	for (size_t i = 0; r && i < sizeof(lines) / sizeof(lines[0]); i++) {
 		char text[HAK_VALUE_TEXT];
 
-		hak_bytes_format(hak_json_get(m, lines[i].key), text);
+		bytes_of(r, lines[i].key, text);
 		fprintf(to, "  %-15s %9s  %s\n", lines[i].label, text, lines[i].remark);
 	}
+	if (r)
+		tell_other(to, r);
 }
 
 static void print_cycles(FILE *to, struct json_object *whale, const char *key, const char *label)
@@ -239,6 +299,7 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 		fprintf(to, ", library %s since it started", library);
 	fputc('\n', to);
 	print_memory(to, hak_json_member(p, "memory"));
+	print_resident(to, hak_json_member(p, "resident"));
 	fputc('\n', to);
 	print_table(ctl, to, hak_json_member(p, "tiers"), tier_columns,
 		    sizeof(tier_columns) / sizeof(tier_columns[0]), NULL);

@@ -2,11 +2,13 @@
 /*
  * A program for hakmemctl to look at. It allocates what its arguments say, prints "ready", and then
  * obeys stdin, one letter a line: w works (allocates and frees a little of everything), m allocates
- * and frees 20 whales one by one, d fills 16 whales and frees them, t starts a thread that waits, s
- * starts eight threads that fill their caches and then wait without a call of malloc or free, c
- * starts four threads that for ever allocate, reallocate and free blocks of all sizes, also each
- * other's, v changes its own tunables for some seconds, f goes on as a copy of itself, made by
- * fork, q ends. Between letters it sleeps.
+ * and frees 20 whales one by one, d fills 16 whales and frees them, l writes the first half of each
+ * of 32 whales and frees them, o asks the kernel to take what is lazily freed of these, p touches
+ * 64 MiB that are not from malloc, a touches 8 MiB of shared anonymous memory, t starts a thread
+ * that waits, s starts eight threads that fill their caches and then wait without a call of malloc
+ * or free, c starts four threads that for ever allocate, reallocate and free blocks of all sizes,
+ * also each other's, v changes its own tunables for some seconds, f goes on as a copy of itself,
+ * made by fork, q ends. Between letters it sleeps.
  *
  *	workload [BLOCKS SIZE [WHALES]]
  * allocates BLOCKS of SIZE bytes and keeps them, then WHALES of 2 MiB one after the other, freeing
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -97,6 +100,36 @@ static void dirty(void)
 	}
 	for (int i = 0; i < N; i++)
 		free(kept[i]);
+}
+
+enum { PARTLY = 32 };
+static char *partly[PARTLY];
+
+static void free_partly_touched(void)
+{
+	for (int i = 0; i < PARTLY; i++) {
+		partly[i] = malloc(WHALE);
+		if (!partly[i])
+			exit(1);
+		memset(partly[i], 1, WHALE / 2);
+	}
+	for (int i = 0; i < PARTLY; i++)
+		free(partly[i]);
+}
+
+static void page_out(void)
+{
+	for (int i = 0; i < PARTLY; i++)
+		madvise(partly[i], WHALE, MADV_PAGEOUT);
+}
+
+static void touch_mapping(size_t bytes, int flags)
+{
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
+
+	if (p == MAP_FAILED)
+		exit(1);
+	memset(p, 1, bytes);
 }
 
 static void change_values(void)
@@ -193,6 +226,14 @@ int main(int argc, char **argv)
 			whales(20);
 		if (line[0] == 'd')
 			dirty();
+		if (line[0] == 'l')
+			free_partly_touched();
+		if (line[0] == 'o')
+			page_out();
+		if (line[0] == 'p')
+			touch_mapping(64 << 20, MAP_PRIVATE);
+		if (line[0] == 'a')
+			touch_mapping(8 << 20, MAP_SHARED);
 		for (uintptr_t i = 1; line[0] == 'c' && i <= 4; i++)
 			if (pthread_create(&thread, NULL, churn, (void *)i) != 0)
 				return 1;
