@@ -37,21 +37,36 @@ struct family {
 static const char *const state_words[] = { "in_use", "thread_cached", "slab_free", "dirty",
 					   "lazy",   "clean",	      "reserved" };
 
+static const char *const free_words[] = { "thread_cached", "slab_free", "dirty", "lazy" };
+
 static const struct {
 	const char *name, *help, *unit;
 	unsigned first, n;
 	bool counter, daemon;
+	const char *const *words;
 } derived[] = {
 	{ "hakmem_memory_bytes",
 	  "Address space mapped for blocks, by state; the sum of all states "
 	  "is hakmem_mem_mapped_bytes.",
-	  "bytes", HAK_FIGURE_IN_USE, 7 },
+	  "bytes", HAK_FIGURE_IN_USE, 7, .words = state_words },
 	{ "hakmem_requested_bytes",
 	  "Bytes asked for of those in use: for blocks below 1 MiB "
 	  "estimated from samples.",
 	  "bytes", HAK_FIGURE_REQUESTED, 1 },
 	{ "hakmem_resident_bytes", "RSS of the processes, whatever it belongs to.", "bytes",
 	  HAK_FIGURE_RSS, 1 },
+	{ "hakmem_free_resident_bytes",
+	  "The most of the free memory that can be resident, by state. States can share a page.",
+	  "bytes", HAK_FIGURE_FREE_RESIDENT, 4, .words = free_words },
+	{ "hakmem_proportional_bytes",
+	  "PSS of the processes: each resident page divided by the number of its processes.",
+	  "bytes", HAK_FIGURE_PSS, 1 },
+	{ "hakmem_private_bytes", "Resident pages that no other process maps.", "bytes",
+	  HAK_FIGURE_PRIVATE, 1 },
+	{ "hakmem_huge_bytes", "Resident anonymous memory in huge pages.", "bytes", HAK_FIGURE_HUGE,
+	  1 },
+	{ "hakmem_swap_bytes", "Memory of the processes that is in swap.", "bytes", HAK_FIGURE_SWAP,
+	  1 },
 	{ "hakmem_processes", "Processes that run on hakmem.", "", HAK_FIGURE_PROCESSES, 1 },
 	{ "hakmem_pending",
 	  "Processes that have not taken up a change of tunables: they sleep, or "
@@ -96,6 +111,9 @@ struct families {
 _Static_assert(sizeof(state_words) / sizeof(state_words[0]) ==
 		       HAK_FIGURE_RESERVED - HAK_FIGURE_IN_USE + 1,
 	       "a word for each state");
+_Static_assert(sizeof(free_words) / sizeof(free_words[0]) ==
+		       HAK_FIGURE_FREE_RESIDENT_LAST - HAK_FIGURE_FREE_RESIDENT + 1,
+	       "a word for each state of free memory");
 
 /* -- names ------------------------------------------------------------------------------------- */
 static bool by_tier(const struct hak_counter_row *row)
@@ -162,7 +180,7 @@ static void make_family(size_t i, unsigned first, struct family *ret)
 		ret->unit = derived[d].unit;
 		ret->n = derived[d].n;
 		ret->label = ret->n > 1 ? "state" : NULL;
-		ret->words = ret->n > 1 ? state_words : NULL;
+		ret->words = derived[d].words;
 		ret->counter = derived[d].counter;
 		ret->daemon = derived[d].daemon;
 	}
@@ -228,9 +246,9 @@ static void take_counter(const struct hak_segment *seg, const struct hak_snapsho
 }
 
 void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *snap,
-		      bool exact_rss, struct hak_figures *ret)
+		      const struct hak_resident *resident, struct hak_figures *ret)
 {
-	struct hak_memory m = hak_memory_of(seg, snap);
+	struct hak_memory m = hak_memory_of(seg, snap), most = hak_resident_bound(resident, &m);
 	struct hak_tune tune;
 	bool pending;
 	unsigned at = 0;
@@ -248,7 +266,15 @@ void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *
 	ret->value[HAK_FIGURE_CLEAN] = m.clean;
 	ret->value[HAK_FIGURE_RESERVED] = m.reserved;
 	ret->value[HAK_FIGURE_REQUESTED] = m.requested;
-	ret->value[HAK_FIGURE_RSS] = hak_segment_rss(seg, exact_rss);
+	ret->value[HAK_FIGURE_RSS] = resident->rss;
+	ret->value[HAK_FIGURE_FREE_RESIDENT] = most.thread_cached;
+	ret->value[HAK_FIGURE_FREE_RESIDENT + 1] = most.slab_free;
+	ret->value[HAK_FIGURE_FREE_RESIDENT + 2] = most.dirty;
+	ret->value[HAK_FIGURE_FREE_RESIDENT_LAST] = most.lazy;
+	ret->value[HAK_FIGURE_PSS] = resident->pss;
+	ret->value[HAK_FIGURE_PRIVATE] = resident->private;
+	ret->value[HAK_FIGURE_HUGE] = resident->huge;
+	ret->value[HAK_FIGURE_SWAP] = resident->swap;
 	ret->value[HAK_FIGURE_PROCESSES] = 1;
 	/* A writer at work, or one that died at work, is no delay of the process. */
 	pending = !seg->header.locked && hak_segment_read_tune(seg, &tune) == 0 &&
@@ -548,8 +574,20 @@ static void put_put_off(enum hak_metrics_format format, uint64_t put_off, FILE *
 		end, end, put_off);
 }
 
-int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, uint64_t put_off,
-		      FILE *to)
+static void put_samples_age(enum hak_metrics_format format, uint64_t age_ns, FILE *to)
+{
+	fputs("# HELP hakmem_daemon_sample_age_seconds The age of the oldest sample of resident "
+	      "memory: of hakmem_proportional_bytes, hakmem_private_bytes, hakmem_huge_bytes, "
+	      "hakmem_swap_bytes, and of what is lazily freed.\n"
+	      "# TYPE hakmem_daemon_sample_age_seconds gauge\n",
+	      to);
+	if (format == HAK_METRICS_OPENMETRICS)
+		fputs("# UNIT hakmem_daemon_sample_age_seconds seconds\n", to);
+	fprintf(to, "hakmem_daemon_sample_age_seconds %" PRIu64 "\n", age_ns / 1000000000);
+}
+
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format,
+		      const struct hak_metrics_daemon *daemon, FILE *to)
 {
 	bool open = format == HAK_METRICS_OPENMETRICS;
 
@@ -572,7 +610,8 @@ int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format forma
 				put_sample(to, f, j, s);
 	}
 	if (m->source == HAK_METRICS_DAEMON) {
-		put_put_off(format, put_off, to);
+		put_put_off(format, daemon->put_off, to);
+		put_samples_age(format, daemon->samples_age_ns, to);
 		put_pressure(format, to);
 	}
 	if (open)

@@ -19,6 +19,7 @@
 
 #include <stdio.h>
 
+#include "control/resident.h"
 #include "control/snapshot.h"
 
 #define HAK_SERIES_MAX	   512u
@@ -51,6 +52,13 @@ enum hak_derived_figure {
 	HAK_FIGURE_RESERVED,
 	HAK_FIGURE_REQUESTED,
 	HAK_FIGURE_RSS,
+	/* The most of the free memory that can be resident, by state. */
+	HAK_FIGURE_FREE_RESIDENT,
+	HAK_FIGURE_FREE_RESIDENT_LAST = HAK_FIGURE_FREE_RESIDENT + 3,
+	HAK_FIGURE_PSS,
+	HAK_FIGURE_PRIVATE,
+	HAK_FIGURE_HUGE,
+	HAK_FIGURE_SWAP,
 	HAK_FIGURE_PROCESSES,
 	HAK_FIGURE_PENDING,	 /* processes that have not taken up a change or a request */
 	HAK_FIGURE_STALLED,	 /* those of the processes above that run an agent */
@@ -81,9 +89,9 @@ enum hak_metrics_source { HAK_METRICS_CTL, HAK_METRICS_DAEMON };
 struct hak_series;
 struct hak_metrics;
 
-/* Takes all figures of a process. `exact_rss` as for hak_segment_rss(). */
+/* Takes all figures of a process. What `resident` does not know is 0. */
 void hak_figures_take(const struct hak_segment *seg, const struct hak_snapshot *snap,
-		      bool exact_rss, struct hak_figures *ret);
+		      const struct hak_resident *resident, struct hak_figures *ret);
 
 /* Returns 0 or -ENOMEM. */
 int hak_metrics_new(enum hak_metrics_source source, struct hak_metrics **ret);
@@ -113,10 +121,15 @@ void hak_figures_fold(struct hak_figures *base, const struct hak_figures *more);
 void hak_figures_save(const struct hak_figures *f, FILE *to);
 bool hak_figures_load(struct hak_figures *f, const char *line);
 
-/* Returns 0 or -EIO. OpenMetrics ends with its "# EOF". `put_off` is the daemon's own counter of
- * work that took too long; hakmemctl has none. */
-int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format, uint64_t put_off,
-		      FILE *to);
+/* Figures of the daemon itself. */
+struct hak_metrics_daemon {
+	uint64_t put_off;	 /* a counter of work that took too long */
+	uint64_t samples_age_ns; /* of the oldest sample of resident memory */
+};
+
+/* Returns 0 or -EIO. OpenMetrics ends with its "# EOF". `daemon` may be NULL for hakmemctl. */
+int hak_metrics_write(const struct hak_metrics *m, enum hak_metrics_format format,
+		      const struct hak_metrics_daemon *daemon, FILE *to);
 
 /*
  * Writes the counters of all series, to be read back by another start or another version of the

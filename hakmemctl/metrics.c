@@ -27,6 +27,7 @@ static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 	struct hak_labels labels = { .command = seg->comm };
 	char path[HAK_CGROUP_BYTES], unit[HAK_UNIT_NAME_BYTES] = "";
 	struct hak_cgroups groups;
+	struct hak_resident resident;
 	struct hak_figures figures;
 	struct hak_snapshot snap;
 	struct hak_series *series;
@@ -36,7 +37,8 @@ static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid, strerror(-r));
 		return ctl_exit_code(r);
 	}
-	hak_figures_take(seg, &snap, false, &figures);
+	hak_resident_read(seg, HAK_RESIDENT_SUMMED, &resident);
+	hak_figures_take(seg, &snap, &resident, &figures);
 	hak_snapshot_free(&snap);
 	if (hak_cgroup_read(seg->procfd, &groups) == 0) {
 		hak_cgroup_path(&groups, path);
@@ -63,7 +65,8 @@ static int of_processes(struct ctl *ctl, const char *target, const struct reques
 		return CTL_FAILED;
 	r = ctl_each(ctl, target, 0, add_process, m);
 	/* A collector also needs the answer that there is nothing to count. */
-	if ((r == CTL_OK || r == CTL_NOTHING) && hak_metrics_write(m, request->format, 0, to) < 0)
+	if ((r == CTL_OK || r == CTL_NOTHING) &&
+	    hak_metrics_write(m, request->format, NULL, to) < 0)
 		r = CTL_FAILED;
 	hak_metrics_free(m);
 	return r;

@@ -22,8 +22,12 @@
 #define READ_NS	     50000000
 #define READ_USER_NS 10000000
 #define READ_ONE_NS  5000000
-#define CLAIM_TICKS  60 /* after these, processes that only a former run knew have ended */
-#define SAVE_NS	     10000000000u /* between two saves */
+/* A walk over the page tables of a process, which cannot be stopped, at this distance in time. */
+#define SAMPLE_NS	60000000000u
+#define SAMPLES_NS	20000000 /* processor time for one text */
+#define SAMPLES_USER_NS 5000000
+#define CLAIM_TICKS	60 /* after these, processes that only a former run knew have ended */
+#define SAVE_NS		10000000000u /* between two saves */
 /* The number of processes whose figures are saved, in some 5 KB each. Of the others, only the fact
  * that they were known is saved. */
 #define SAVED_MAX	 2048u
@@ -41,6 +45,8 @@ struct hak_part {
 	struct hak_figures last;	   /* the figures that are in the series */
 	uint64_t purges, returned_bytes;   /* as the manager reported them */
 	struct hak_turn turn;		   /* in exposition->shares */
+	struct hak_resident sample;	   /* of resident memory */
+	uint64_t sampled_ns;		   /* 0: never */
 	bool rebase; /* the counts until the next reading are in the sums already */
 };
 
@@ -54,6 +60,7 @@ struct hak_exposition {
 	uint64_t read_ns, saved_ns;
 	struct hak_shares shares;
 	struct hak_shares ends; /* for the last readings, between two ticks */
+	struct hak_shares samples;
 	unsigned ticks;
 	bool unsaved;
 	struct hak_store *store;
@@ -111,16 +118,42 @@ static void rebase(struct hak_part *part, const struct hak_figures *now)
 	part->rebase = false;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The kernel's counts of now, and from the last sample what they do not contain: no more of it than
+ * is resident now. */
+static struct hak_resident resident_of(const struct hak_part *part)
+{
+	const struct hak_resident *sample = &part->sample;
+	struct hak_resident r;
+
+	hak_resident_read(part->process->seg, HAK_RESIDENT_COUNTED, &r);
+	if (r.source == HAK_RESIDENT_UNKNOWN || sample->source < HAK_RESIDENT_SUMMED)
+		return r;
+	r.source = HAK_RESIDENT_SUMMED;
+	r.lazy_free = least(sample->lazy_free, r.anonymous);
+	r.huge = least(sample->huge, r.anonymous);
+	r.pss = least(sample->pss, r.rss);
+	r.private = least(sample->private, r.rss);
+	r.swap = sample->swap;
+	return r;
+}
+
 static void part_read(struct hak_exposition *e, struct hak_part *part)
 {
 	const struct hak_process *p = part->process;
 	struct hak_series *series = series_of(e, p);
+	struct hak_resident resident;
 	struct hak_figures now;
 	struct hak_snapshot snap;
 
 	if (!series || hak_snapshot_take(p->seg, &snap) < 0)
 		return;
-	hak_figures_take(p->seg, &snap, false, &now);
+	resident = resident_of(part);
+	hak_figures_take(p->seg, &snap, &resident, &now);
 	hak_snapshot_free(&snap);
 	now.value[HAK_FIGURE_DRIFTED] = drifted(p);
 	now.value[HAK_FIGURE_UNMET] = p->unmet.limit;
@@ -137,6 +170,7 @@ static void part_read(struct hak_exposition *e, struct hak_part *part)
 									 part->returned_bytes } });
 		part->ino = p->seg->stats_ino;
 		part->created_ns = p->seg->header.created_ns;
+		part->sampled_ns = 0;
 	}
 	if (part->series && part->series != series)
 		part_cut(part);
@@ -343,6 +377,34 @@ static void load(struct hak_exposition *e, char *text)
 }
 
 /* -- the text ---------------------------------------------------------------------------------- */
+/* A process without a share keeps its previous sample. A share that a walk exceeds is owed. */
+static void sample_parts(struct hak_exposition *e)
+{
+	uint64_t now = hak_monotonic_ns();
+
+	hak_shares_begin(&e->samples);
+	for (struct hak_part *part = e->parts; part; part = part->next) {
+		if (part->sampled_ns && now - part->sampled_ns < SAMPLE_NS)
+			continue;
+		if (!hak_share_enter(&e->samples, part->process->id.account, NULL))
+			continue;
+		hak_resident_read(part->process->seg, HAK_RESIDENT_SUMMED, &part->sample);
+		part->sampled_ns = now;
+		hak_share_leave(&e->samples, NULL);
+	}
+}
+
+/* Returns the age of the oldest sample. */
+static uint64_t samples_age_ns(const struct hak_exposition *e)
+{
+	uint64_t now = hak_monotonic_ns(), oldest = now;
+
+	for (const struct hak_part *part = e->parts; part; part = part->next)
+		if (part->sampled_ns)
+			oldest = least(oldest, part->sampled_ns);
+	return now - oldest;
+}
+
 /* A process without a turn keeps its previous figures. */
 static void read_parts(struct hak_exposition *e)
 {
@@ -359,20 +421,24 @@ static void read_parts(struct hak_exposition *e)
 static int text(enum hak_metrics_format format, void *arg, char **ret, size_t *ret_bytes)
 {
 	struct hak_exposition *e = arg;
+	struct hak_metrics_daemon daemon;
 	uint64_t now = hak_monotonic_ns();
 	FILE *to;
 	int r;
 
 	if (e->read_ns == 0 || now - e->read_ns > FRESH_NS) {
+		sample_parts(e);
 		read_parts(e);
 		e->read_ns = hak_monotonic_ns();
 		e->unsaved = true;
 	}
+	daemon.put_off = hak_look_put_off(e->manager);
+	daemon.samples_age_ns = samples_age_ns(e);
 	*ret = NULL;
 	to = open_memstream(ret, ret_bytes);
 	if (!to)
 		return -ENOMEM;
-	r = hak_metrics_write(e->metrics, format, hak_look_put_off(e->manager), to);
+	r = hak_metrics_write(e->metrics, format, &daemon, to);
 	if (fclose(to) != 0)
 		r = -ENOMEM;
 	if (r < 0)
@@ -396,6 +462,10 @@ int hak_exposition_start(struct hak_manager *m, const char *folder, struct hak_e
 	if (!e)
 		return -ENOMEM;
 	e->manager = m;
+	e->samples = (struct hak_shares){ .pass_ns = SAMPLES_NS,
+					  .user_ns = SAMPLES_USER_NS,
+					  .piece_ns = SAMPLES_NS,
+					  .secret = m->shares.secret };
 	e->shares = (struct hak_shares){ .pass_ns = READ_NS,
 					 .user_ns = READ_USER_NS,
 					 .piece_ns = READ_ONE_NS,

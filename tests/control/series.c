@@ -38,11 +38,12 @@ static void end(struct hak_series *s)
 
 static char *text(void)
 {
+	const struct hak_metrics_daemon daemon = { 0 };
 	char *out = NULL;
 	size_t bytes;
 	FILE *to = open_memstream(&out, &bytes);
 
-	EXPECT(to && hak_metrics_write(m, HAK_METRICS_OPENMETRICS, 0, to) == 0, "written");
+	EXPECT(to && hak_metrics_write(m, HAK_METRICS_OPENMETRICS, &daemon, to) == 0, "written");
 	fclose(to);
 	return out;
 }

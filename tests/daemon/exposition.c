@@ -7,6 +7,7 @@
 #define hak_snapshot_take take_nothing
 #define hak_snapshot_free free_nothing
 #define hak_figures_take  take_figures
+#define hak_resident_read take_resident
 #include "hakmemd/exposition.c"
 #include "tests/check.h"
 
@@ -37,10 +38,26 @@ void free_nothing(struct hak_snapshot *snap)
 {
 }
 
-void take_figures(const struct hak_segment *seg, const struct hak_snapshot *snap, bool exact_rss,
-		  struct hak_figures *ret)
+static struct hak_resident resident = { .source = HAK_RESIDENT_SUMMED };
+static unsigned walks;
+static int64_t walk_ns;
+
+void take_resident(const struct hak_segment *seg, enum hak_resident_source wanted,
+		   struct hak_resident *ret)
+{
+	*ret = resident;
+	ret->source = wanted;
+	walks += wanted > HAK_RESIDENT_COUNTED;
+	processor_ns += wanted > HAK_RESIDENT_COUNTED ? walk_ns : 0;
+}
+
+static struct hak_resident taken;
+
+void take_figures(const struct hak_segment *seg, const struct hak_snapshot *snap,
+		  const struct hak_resident *of, struct hak_figures *ret)
 {
 	processor_ns += cost_ns;
+	taken = *of;
 	*ret = (struct hak_figures){ .value = { [HAK_FIGURE_PROCESSES] = 1 } };
 	for (unsigned i = 0; i < HAK_COUNTER_FIGURES; i++)
 		ret->value[i] = counted[seg - segment];
@@ -274,11 +291,53 @@ static void test_unmet(void)
 	hak_exposition_stop(e);
 }
 
+/* Page tables are walked once a minute. A sample says no more than what is resident since. */
+static void test_samples(void)
+{
+	struct hak_exposition *e = NULL;
+	size_t bytes;
+	char *made;
+
+	EXPECT(hak_exposition_start(&m, "/", &e) == 0, "starts");
+	on_added(&process[0], e);
+	resident = (struct hak_resident){ .rss = 90, .anonymous = 80, .lazy_free = 70, .pss = 60 };
+	walks = 0;
+	total(e);
+	EXPECT(walks == 1 && taken.source == HAK_RESIDENT_SUMMED && taken.lazy_free == 70,
+	       "%u walks, %u lazily freed", walks, (unsigned)taken.lazy_free);
+	resident = (struct hak_resident){ .rss = 30, .anonymous = 20 };
+	total(e);
+	EXPECT(walks == 1 && taken.rss == 30 && taken.lazy_free == 20 && taken.pss == 30,
+	       "%u walks, %u of %u lazily freed", walks, (unsigned)taken.lazy_free,
+	       (unsigned)taken.anonymous);
+	now_ns += 10 * SECOND;
+	EXPECT(text(HAK_METRICS_PROMETHEUS, e, &made, &bytes) == 0, "a text");
+	EXPECT(strstr(made, "\nhakmem_daemon_sample_age_seconds 11\n"), "%s", made);
+	free(made);
+	now_ns += 60 * SECOND;
+	total(e);
+	EXPECT(walks == 2 && taken.lazy_free == 0, "%u walks", walks);
+	hak_exposition_stop(e);
+}
+
+/* The walks over one user's processes take that user's share of the time. */
+static void test_walks(void)
+{
+	struct hak_exposition *e = start();
+
+	walks = 0;
+	walk_ns = SAMPLES_USER_NS;
+	total(e);
+	EXPECT(walks == SAMPLES_NS / SAMPLES_USER_NS, "%u walks", walks);
+	total(e);
+	EXPECT(walks > SAMPLES_NS / SAMPLES_USER_NS, "no more walks follow");
+	walk_ns = 0;
+	hak_exposition_stop(e);
+}
+
 static const struct tcase cases[] = {
-	{ "bounds", test_bounds },
-	{ "saves", test_saves },
-	{ "ends", test_ends },
-	{ "unmet", test_unmet },
+	{ "samples", test_samples }, { "walks", test_walks }, { "bounds", test_bounds },
+	{ "saves", test_saves },     { "ends", test_ends },   { "unmet", test_unmet },
 };
 
 int main(int argc, char **argv)
