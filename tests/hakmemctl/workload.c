@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/missing.h"
+
 enum { WHALE = 2 << 20 };
 
 static void *wait_for_ever(void *arg)
