@@ -29,15 +29,10 @@
 #define IOVECS_MAX  64
 #define REGIONS_MAX 16 /* regions seen from each end of the range to be replaced */
 
-/* linux/mman.h; the same on all machines but alpha, mips, parisc and xtensa. */
 enum advice {
-	ADVICE_DONTNEED = 4,
-	ADVICE_FREE = 8,
-	ADVICE_HUGEPAGE = 14,
-	ADVICE_NOHUGEPAGE = 15,
-	ADVICE_POPULATE_READ = 22,
-	ADVICE_POPULATE_WRITE = 23,
-	ADVICE_DONTNEED_LOCKED = 24,
+#define ADVICE(name, number) ADVICE_##name = number,
+	HAK_ADVICES(ADVICE)
+#undef ADVICE
 };
 
 const volatile struct hak_numbers numbers;
@@ -405,15 +400,22 @@ static __always_inline void brk_done(struct walk *walk, struct hak_thread *t, __
 	}
 }
 
+/* Returns whether this is a madvise that gives its range back. */
+static __always_inline bool gives_back(__u32 call)
+{
+	return call == HAK_CALL_DONTNEED || call == HAK_CALL_DONTNEED_LOCKED ||
+	       call == HAK_CALL_FREE;
+}
+
 static __always_inline void madvise_done(struct walk *walk, struct hak_space_totals *totals,
 					 struct hak_thread *t, struct outcome *out)
 {
 	out->address = t->arg[0];
 	out->bytes = pages_up(t->arg[1]);
 	out->lazy = t->call == HAK_CALL_FREE;
-	if (t->call == HAK_CALL_DONTNEED || t->call == HAK_CALL_FREE)
+	if (gives_back(t->call))
 		give_back(walk, out, out->address, out->bytes);
-	else if (t->call == HAK_CALL_POPULATE)
+	else if (t->call == HAK_CALL_POPULATE_READ || t->call == HAK_CALL_POPULATE_WRITE)
 		populate(walk, totals, out->address, out->bytes);
 }
 
@@ -513,17 +515,11 @@ static __always_inline __u32 call_of(__u32 nr, __u64 advice)
 	if (nr != numbers.madvise)
 		return HAK_CALL_NONE;
 	switch (advice) {
-	case ADVICE_DONTNEED:
-	case ADVICE_DONTNEED_LOCKED:
-		return HAK_CALL_DONTNEED;
-	case ADVICE_FREE:
-		return HAK_CALL_FREE;
-	case ADVICE_POPULATE_READ:
-	case ADVICE_POPULATE_WRITE:
-		return HAK_CALL_POPULATE;
-	case ADVICE_HUGEPAGE:
-	case ADVICE_NOHUGEPAGE:
-		return HAK_CALL_HUGEPAGE;
+#define ADVICE(name, number) \
+	case number:         \
+		return HAK_CALL_##name;
+		HAK_ADVICES(ADVICE)
+#undef ADVICE
 	default:
 		return HAK_CALL_ADVISE;
 	}
@@ -606,8 +602,7 @@ static __always_inline bool failed(struct hak_thread *t, long result)
 /* A call that meets a hole takes effect on both sides of it, and reports the hole. */
 static __always_inline bool carried_out(struct hak_thread *t, long result)
 {
-	return !failed(t, result) ||
-	       (result == -ENOMEM_ && (t->call == HAK_CALL_DONTNEED || t->call == HAK_CALL_FREE));
+	return !failed(t, result) || (result == -ENOMEM_ && gives_back(t->call));
 }
 
 static __always_inline void count_owner(struct hak_proc *proc, struct hak_space_totals *totals,

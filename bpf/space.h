@@ -10,6 +10,37 @@
 
 #include "bpf/target.h"
 
+/* The advices of madvise, by linux/mman.h: the same on all machines but alpha, mips, parisc and
+ * xtensa. */
+#define HAK_ADVICES(ADVICE)         \
+	ADVICE(NORMAL, 0)           \
+	ADVICE(RANDOM, 1)           \
+	ADVICE(SEQUENTIAL, 2)       \
+	ADVICE(WILLNEED, 3)         \
+	ADVICE(DONTNEED, 4)         \
+	ADVICE(FREE, 8)             \
+	ADVICE(REMOVE, 9)           \
+	ADVICE(DONTFORK, 10)        \
+	ADVICE(DOFORK, 11)          \
+	ADVICE(MERGEABLE, 12)       \
+	ADVICE(UNMERGEABLE, 13)     \
+	ADVICE(HUGEPAGE, 14)        \
+	ADVICE(NOHUGEPAGE, 15)      \
+	ADVICE(DONTDUMP, 16)        \
+	ADVICE(DODUMP, 17)          \
+	ADVICE(WIPEONFORK, 18)      \
+	ADVICE(KEEPONFORK, 19)      \
+	ADVICE(COLD, 20)            \
+	ADVICE(PAGEOUT, 21)         \
+	ADVICE(POPULATE_READ, 22)   \
+	ADVICE(POPULATE_WRITE, 23)  \
+	ADVICE(DONTNEED_LOCKED, 24) \
+	ADVICE(COLLAPSE, 25)        \
+	ADVICE(HWPOISON, 100)       \
+	ADVICE(SOFT_OFFLINE, 101)   \
+	ADVICE(GUARD_INSTALL, 102)  \
+	ADVICE(GUARD_REMOVE, 103)
+
 /* madvise counts by its advice. */
 enum hak_call {
 	HAK_CALL_NONE,
@@ -17,11 +48,10 @@ enum hak_call {
 	HAK_CALL_MUNMAP,
 	HAK_CALL_MREMAP,
 	HAK_CALL_BRK,
-	HAK_CALL_DONTNEED,
-	HAK_CALL_FREE,
-	HAK_CALL_POPULATE,
-	HAK_CALL_HUGEPAGE, /* also NOHUGEPAGE */
-	HAK_CALL_ADVISE,   /* any other advice */
+#define ADVICE(name, number) HAK_CALL_##name,
+	HAK_ADVICES(ADVICE)
+#undef ADVICE
+		HAK_CALL_ADVISE, /* any other advice */
 	HAK_CALL_PROCESS_MADVISE,
 	HAK_CALLS,
 };

@@ -24,11 +24,10 @@ static const char *const call_words[HAK_CALLS] = {
 	[HAK_CALL_MUNMAP] = "munmap",
 	[HAK_CALL_MREMAP] = "mremap",
 	[HAK_CALL_BRK] = "brk",
-	[HAK_CALL_DONTNEED] = "madvise(DONTNEED)",
-	[HAK_CALL_FREE] = "madvise(FREE)",
-	[HAK_CALL_POPULATE] = "madvise(POPULATE)",
-	[HAK_CALL_HUGEPAGE] = "madvise(HUGEPAGE)",
-	[HAK_CALL_ADVISE] = "madvise(other)",
+#define ADVICE(name, number) [HAK_CALL_##name] = "madvise(" #name ")",
+	HAK_ADVICES(ADVICE)
+#undef ADVICE
+		[HAK_CALL_ADVISE] = "madvise(other)",
 	[HAK_CALL_PROCESS_MADVISE] = "process_madvise",
 };
 

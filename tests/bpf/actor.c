@@ -387,9 +387,65 @@ static void act_populate(void)
 		must(madvise(p, PAGES * PAGE, MADV_DONTNEED) == 0, "madvise");
 		must(madvise(p, PAGES * PAGE, MADV_POPULATE_WRITE) == 0, "madvise");
 	}
-	note("calls/madvise(POPULATE)/calls = %d\n", N + 1);
+	note("calls/madvise(POPULATE_WRITE)/calls = %d\n", N + 1);
 	note("refilled/bytes = %lu\nrefilled/by_call_bytes = %lu\n", N * PAGES * PAGE,
 	     N * PAGES * PAGE);
+}
+
+/* Each advice is counted by its own name, whether this kernel takes it or not. */
+static void act_advices(void)
+{
+	enum { PAGES = 4 };
+	/* younger than some headers */
+	enum {
+		COLD = 20,
+		PAGEOUT = 21,
+		POPULATE_READ = 22,
+		DONTNEED_LOCKED = 24,
+		COLLAPSE = 25,
+		GUARD_INSTALL = 102,
+		GUARD_REMOVE = 103
+	};
+	static const struct {
+		int advice;
+		const char *name;
+	} advices[] = {
+		{ MADV_NORMAL, "NORMAL" },
+		{ MADV_RANDOM, "RANDOM" },
+		{ MADV_SEQUENTIAL, "SEQUENTIAL" },
+		{ MADV_WILLNEED, "WILLNEED" },
+		{ MADV_DONTNEED, "DONTNEED" },
+		{ MADV_FREE, "FREE" },
+		{ MADV_REMOVE, "REMOVE" },
+		{ MADV_DONTFORK, "DONTFORK" },
+		{ MADV_DOFORK, "DOFORK" },
+		{ MADV_MERGEABLE, "MERGEABLE" },
+		{ MADV_UNMERGEABLE, "UNMERGEABLE" },
+		{ MADV_HUGEPAGE, "HUGEPAGE" },
+		{ MADV_NOHUGEPAGE, "NOHUGEPAGE" },
+		{ MADV_DONTDUMP, "DONTDUMP" },
+		{ MADV_DODUMP, "DODUMP" },
+		{ MADV_WIPEONFORK, "WIPEONFORK" },
+		{ MADV_KEEPONFORK, "KEEPONFORK" },
+		{ COLD, "COLD" },
+		{ PAGEOUT, "PAGEOUT" },
+		{ POPULATE_READ, "POPULATE_READ" },
+		{ MADV_POPULATE_WRITE, "POPULATE_WRITE" },
+		{ DONTNEED_LOCKED, "DONTNEED_LOCKED" },
+		{ COLLAPSE, "COLLAPSE" },
+		{ GUARD_INSTALL, "GUARD_INSTALL" },
+		{ GUARD_REMOVE, "GUARD_REMOVE" },
+	};
+	const int n = sizeof(advices) / sizeof(advices[0]), unknown = 77;
+	char *p = map(PAGES * PAGE);
+
+	for (int i = 0; i < n; i++) {
+		for (int k = 0; k <= i; k++)
+			madvise(p, PAGES * PAGE, advices[i].advice);
+		note("calls/madvise(%s)/calls = %d\n", advices[i].name, i + 1);
+	}
+	must(madvise(p, PAGES * PAGE, unknown) < 0, "an unknown advice");
+	note("calls/madvise(other)/calls = 1\n");
 }
 
 static void act_process_madvise(void)
@@ -561,6 +617,7 @@ static const struct {
 	{ "onto", act_onto, "=" },
 	{ "beside", act_beside, "=" },
 	{ "populate", act_populate, "<=" }, /* pages made by a call are no faults */
+	{ "advices", act_advices, "<=" },
 	{ "process_madvise", act_process_madvise, "=" },
 	{ "fail", act_fail, "=" },
 	{ "shared", act_shared, "=" },
