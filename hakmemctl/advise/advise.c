@@ -24,6 +24,7 @@ struct request {
 struct watches {
 	struct advice_watch *w;
 	size_t n, room;
+	struct hak_policy_set *policies; /* NULL: unknown */
 };
 
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
@@ -109,10 +110,29 @@ static struct json_object *advice_json(const struct advice_watch *w, const struc
 	return o;
 }
 
+static struct json_object *notes_json(const struct advice_figures *f)
+{
+	struct json_object *notes = json_object_new_array();
+	char why[HAK_WHY_TEXT];
+
+	for (size_t i = 0; i < advice_notes_n; i++) {
+		struct json_object *o;
+
+		if (!advice_notes[i].look(f, why))
+			continue;
+		o = json_object_new_object();
+		hak_json_text(o, "note", advice_notes[i].name);
+		hak_json_text(o, "why", why);
+		json_object_array_add(notes, o);
+	}
+	return notes;
+}
+
 static struct json_object *process_json(const struct advice_watch *w)
 {
 	struct json_object *o = hak_report_process(w->seg), *rows = json_object_new_array();
 	struct json_object *left_out = json_object_new_array();
+	char why[HAK_WHY_TEXT];
 
 	hak_json_text(o, "subject", w->subject);
 	json_object_object_add(o, "figures", advice_figures_json(&w->figures));
@@ -127,6 +147,9 @@ static struct json_object *process_json(const struct advice_watch *w)
 	}
 	json_object_object_add(o, "advice", rows);
 	json_object_object_add(o, "left_out", left_out);
+	json_object_object_add(o, "notes", notes_json(&w->figures));
+	advice_looked_at(&w->figures, why);
+	hak_json_text(o, "looked_at", why);
 	return o;
 }
 
@@ -166,6 +189,16 @@ static void print_advice(FILE *to, struct json_object *a, uint64_t pid)
 		pid);
 }
 
+static void print_notes(FILE *to, struct json_object *notes)
+{
+	for (size_t i = 0; i < json_object_array_length(notes); i++) {
+		struct json_object *o = json_object_array_get_idx(notes, i);
+
+		fprintf(to, "\n  note  %s\n    why   %s\n", hak_json_get_text(o, "note"),
+			hak_json_get_text(o, "why"));
+	}
+}
+
 static void print_process(FILE *to, struct json_object *p, const char *untraced)
 {
 	struct json_object *rows = hak_json_member(p, "advice"), *f = hak_json_member(p, "figures");
@@ -185,7 +218,8 @@ static void print_process(FILE *to, struct json_object *p, const char *untraced)
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		print_advice(to, json_object_array_get_idx(rows, i), hak_json_get(p, "pid"));
 	if (json_object_array_length(rows) == 0)
-		fprintf(to, "\n  no advice\n");
+		fprintf(to, "\n  no advice\n    seen  %s\n", hak_json_get_text(p, "looked_at"));
+	print_notes(to, hak_json_member(p, "notes"));
 	for (size_t i = 0; i < n; i++)
 		fprintf(to, "%s%s", i ? ", " : "\n  left out for want of a trace: ",
 			json_object_get_string(json_object_array_get_idx(left_out, i)));
@@ -242,11 +276,21 @@ static int add(struct ctl *ctl, struct hak_segment *seen, void *arg)
 	all->w = grown;
 	r = hak_segment_open(seen->pid, seen->tune_writable ? HAK_SEGMENT_WRITE : 0, &seg, why);
 	if (r == 0)
-		r = advice_watch_open(seg, &all->w[all->n]);
+		r = advice_watch_open(seg, all->policies, &all->w[all->n]);
 	if (r == 0)
 		all->n++;
 	/* The process has ended, and is treated as if it had not been there. */
 	return r == -ESRCH ? CTL_OK : ctl_exit_code(r);
+}
+
+/* Advice needs no policies; without them no limit is known. */
+static void read_policies(struct watches *all)
+{
+	char *path = hak_policy_path();
+
+	if (path && hak_policy_load(path, &all->policies) < 0)
+		all->policies = NULL;
+	free(path);
 }
 
 static int advise(struct ctl *ctl, const struct request *q, struct watches *all)
@@ -271,6 +315,7 @@ int verb_advise(struct ctl *ctl, int argc, char **argv)
 
 	if (parse(ctl, &q, argc, argv) != 0)
 		return ctl->failure;
+	read_policies(&all);
 	r = ctl_each(ctl, q.target, q.apply ? HAK_SEGMENT_WRITE : 0, add, &all);
 	if (q.apply && all.n > 1)
 		r = ctl_usage(ctl, "%zu processes match; give the PID of one", all.n);
@@ -279,5 +324,6 @@ int verb_advise(struct ctl *ctl, int argc, char **argv)
 	for (size_t i = 0; i < all.n; i++)
 		advice_watch_close(&all.w[i]);
 	free(all.w);
+	hak_policy_free(all.policies);
 	return r;
 }

@@ -2,8 +2,9 @@
 /*
  * hakmemctl advise: what its files share. advise.c has the command line and prints the answer.
  * measure.c turns a span of a process's life into figures. rules.c has the table of rules, each of
- * which is a function of figures and of nothing else. apply.c tries an advice. tracing.c adds the
- * figures that only the kernel has, where BPF may be used (nobpf.c elsewhere).
+ * which is a function of figures and of nothing else; notes.c has what no tunable changes. apply.c
+ * tries an advice. tracing.c adds the figures that only the kernel has, where BPF may be used
+ * (nobpf.c elsewhere).
  *
  * There is one thread. Figures are sums over the span, unless they say otherwise.
  */
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "control/policy.h"
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
 #include "hakmemctl/trace/price.h"
@@ -47,6 +49,17 @@
 	FIGURE(madvise_calls) /* that give pages back */                                   \
 	FIGURE(extent_maps)   /* mmaps for other blocks than whales */                     \
 	FIGURE(extent_unmaps)                                                              \
+	FIGURE(cached_least)	/* bytes in thread caches, LEAST */                        \
+	FIGURE(free_least)	/* bytes in thread caches, dirty or lazily freed, LEAST */ \
+	FIGURE(slab_free_least) /* free bytes within slabs and runs in use, LEAST */       \
+	FIGURE(in_use)		/* bytes of blocks, LAST */                                \
+	FIGURE(owned)		/* bytes of malloc that may be resident, LAST */           \
+	FIGURE(heaps_dead)	/* of ended threads, LAST */                               \
+	FIGURE(huge_extents)	/* advised for huge pages, LAST */                         \
+	FIGURE(agent_error)	/* errno for which there is no agent, LAST */              \
+	FIGURE(limit)		/* CachedMax= of the policy; 0: none */                    \
+	FIGURE(group_limit)	/* of memory, of the control groups, LAST; 0: none */      \
+	FIGURE(group_obeyed)	/* times that memory was given back because of it */       \
 	/* Of a trace; 0 without one. */                                                   \
 	FIGURE(traced)                                                                     \
 	FIGURE(returned)       /* bytes of memory that the kernel gained */                \
@@ -91,6 +104,16 @@ struct advice_rule {
 	bool (*look)(const struct advice_figures *f, struct advice *ret);
 };
 
+/* What stands in the way, without a value to try. */
+struct advice_note {
+	const char *name;
+	bool (*look)(const struct advice_figures *f, char why[HAK_WHY_TEXT]);
+};
+extern const struct advice_note advice_notes[];
+extern const size_t advice_notes_n;
+/* Says what was looked at, where there is no advice. */
+void advice_looked_at(const struct advice_figures *f, char why[HAK_WHY_TEXT]);
+
 extern const struct advice_rule advice_rules[];
 extern const size_t advice_rules_n;
 
@@ -107,11 +130,14 @@ struct advice_watch {
 	struct hak_snapshot first;
 	struct advice_figures figures;
 	uint64_t rss_sum;
-	int error; /* from reading the process: there are no figures */
+	uint64_t limit; /* see the figure */
+	int error;	/* from reading the process: there are no figures */
 };
 
-/* Takes the segment over. Returns 0 or -errno; the segment is closed on failure. */
-int advice_watch_open(struct hak_segment *seg, struct advice_watch *ret);
+/* Takes the segment over. `policies` may be NULL. Returns 0 or -errno; the segment is closed on
+ * failure. */
+int advice_watch_open(struct hak_segment *seg, const struct hak_policy_set *policies,
+		      struct advice_watch *ret);
 void advice_watch_close(struct advice_watch *w);
 
 /*

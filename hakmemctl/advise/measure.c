@@ -48,7 +48,19 @@ static uint64_t minor_faults(const struct hak_segment *seg)
 }
 
 /* -- one process ------------------------------------------------------------------------------- */
-int advice_watch_open(struct hak_segment *seg, struct advice_watch *ret)
+static uint64_t limit_of(const struct hak_policy_set *policies, struct hak_identity *id)
+{
+	struct hak_effect effect;
+
+	if (!policies)
+		return 0;
+	hak_identity_name_user(id);
+	hak_policy_effect(policies, id, &effect);
+	return effect.cached_max == UINT64_MAX ? 0 : effect.cached_max;
+}
+
+int advice_watch_open(struct hak_segment *seg, const struct hak_policy_set *policies,
+		      struct advice_watch *ret)
 {
 	struct hak_identity id;
 	int r = hak_identity_read(seg->procfd, seg->pid, &id);
@@ -59,6 +71,7 @@ int advice_watch_open(struct hak_segment *seg, struct advice_watch *ret)
 		hak_segment_close(seg);
 		return r;
 	}
+	ret->limit = limit_of(policies, &id);
 	/* Scopes get new numbers each time. */
 	unit = strstr(id.unit, ".service") ? id.unit : "";
 	if (id.user_unit[0])
@@ -84,16 +97,27 @@ static void most(uint64_t *a, uint64_t b)
 		*a = b;
 }
 
+/* The first sample sets the figure. */
+static void least(const struct advice_figures *f, uint64_t *a, uint64_t b)
+{
+	if (f->samples == 0 || b < *a)
+		*a = b;
+}
+
 static void sample(struct advice_watch *w, const struct hak_snapshot *now)
 {
 	struct advice_figures *f = &w->figures;
-	uint64_t dirty = hak_total(w->seg, now, HAK_ID_MEM_DIRTY);
+	struct hak_memory m = hak_memory_of(w->seg, now);
 
-	most(&f->cached_most, hak_memory_of(w->seg, now).thread_cached);
+	most(&f->cached_most, m.thread_cached);
 	most(&f->ring_bytes_most, hak_total(w->seg, now, HAK_ID_RING_BYTES));
 	most(&f->ring_dirty_most, hak_total(w->seg, now, HAK_ID_RING_DIRTY));
-	if (f->samples == 0 || dirty < f->dirty_least)
-		f->dirty_least = dirty;
+	least(f, &f->dirty_least, hak_total(w->seg, now, HAK_ID_MEM_DIRTY));
+	least(f, &f->cached_least, m.thread_cached);
+	least(f, &f->free_least, hak_memory_cached(&m));
+	least(f, &f->slab_free_least, m.slab_free);
+	f->in_use = m.in_use;
+	f->owned = m.in_use + m.slab_free + hak_memory_cached(&m) + m.metadata;
 	w->rss_sum += hak_segment_rss(w->seg, false);
 	f->rss = w->rss_sum / ++f->samples;
 }
@@ -147,6 +171,12 @@ static void add_up(struct advice_watch *w, const struct hak_snapshot *last)
 	f->faults = above(minor_faults(w->seg), f->faults);
 	f->heaps = hak_total(w->seg, last, HAK_ID_HEAPS_LIVE);
 	f->agent = hak_total(w->seg, last, HAK_ID_AGENT) != 0;
+	f->heaps_dead = hak_total(w->seg, last, HAK_ID_HEAPS_DEAD);
+	f->huge_extents = hak_total(w->seg, last, HAK_ID_SUPERSLABS_THP);
+	f->agent_error = hak_total(w->seg, last, HAK_ID_AGENT_ERROR);
+	f->limit = w->limit;
+	f->group_limit = hak_total(w->seg, last, HAK_ID_LIMIT_BYTES);
+	f->group_obeyed = GREW(LIMIT_OBEYED);
 	f->whale_allocs = GREW(WHALE_ALLOCS);
 	f->allocs = GREW(ALLOCS) + f->whale_allocs;
 	f->slow = GREW(SLOW_MALLOC) + GREW(SLOW_FREE);

@@ -34,6 +34,11 @@
 /* From this number of calls a second on, the number of calls matters, and not their ranges. */
 #define MADVISE_PER_S 1000
 #define BATCH_FACTOR  4
+/* The least budget of a thread's cache that is advised. */
+#define CACHE_LEAST ((uint64_t)64 << 10)
+/* The least and the largest share of a limit that is advised. The rest is for the program. */
+#define SHARE_FIRST 5
+#define SHARE_MOST  75
 /* The longest delay that is advised. Memory that is not used for minutes is not a cache. */
 #define DELAY_MOST_MS 600000
 
@@ -303,6 +308,160 @@ static bool cache_bytes(const struct advice_figures *f, struct advice *ret)
 	return true;
 }
 
+/* -- memory that nothing uses ------------------------------------------------------------------ */
+static bool much(uint64_t bytes, const struct advice_figures *f)
+{
+	return bytes >= CACHED_LEAST_BYTES && at_least(bytes, f->rss, CACHED_LEAST);
+}
+
+/* The largest power of two that is not above a budget of `bytes` for all threads. Returns false if
+ * it is above half of what is in force. */
+static bool budget(const struct advice_figures *f, uint64_t bytes, struct advice *ret)
+{
+	uint64_t now = setting(f, HAK_TID_CACHE_THREAD_BYTES), each;
+
+	if (!f->heaps || !f->setting[HAK_TID_CACHE_THREAD_BYTES].known)
+		return false;
+	each = bytes / f->heaps;
+	ret->value = each < CACHE_LEAST ? CACHE_LEAST : (uint64_t)1 << (63 - __builtin_clzll(each));
+	ret->rss = -(double)less(f->cached_least, f->heaps * (now - less(ret->value, now)));
+	ret->rss_how = "at most: what is taken away from each thread, or all that was cached";
+	ret->cpu_how = "none, while threads need no more than that; a block beyond it costs 20 ns";
+	return ret->value <= now / 2 &&
+	       ret->value <= hak_tunable_row_by_id(HAK_TID_CACHE_THREAD_BYTES)->max;
+}
+
+static double cached(const struct advice_figures *f)
+{
+	return ratio(f->cached_least, f->rss);
+}
+
+static double of_limit(const struct advice_figures *f)
+{
+	return f->limit ? ratio(f->cached_least, f->limit) : NAN;
+}
+
+/* A limit that the caches of threads exceed alone. Half of it is left to memory of other kinds. */
+static bool over_policy(const struct advice_figures *f)
+{
+	return f->limit && f->cached_least > f->limit;
+}
+
+static bool caches_of_policy(const struct advice_figures *f, struct advice *ret)
+{
+	char caches[HAK_VALUE_TEXT], limit[HAK_VALUE_TEXT];
+
+	if (!over_policy(f) || !budget(f, f->limit / 2, ret))
+		return false;
+	hak_bytes_format(f->cached_least, caches);
+	hak_bytes_format(f->limit, limit);
+	snprintf(ret->why, sizeof(ret->why),
+		 "caches of %" PRIu64 " threads always held %s, and CachedMax= of the policy is %s",
+		 f->heaps, caches, limit);
+	return true;
+}
+
+static bool caches_large(const struct advice_figures *f, struct advice *ret)
+{
+	char caches[HAK_VALUE_TEXT];
+
+	if (over_policy(f) || !much(f->cached_least, f) ||
+	    at_least(round_trips_of(f), f->allocs, ROUND_TRIPS_LEAST) ||
+	    !budget(f, f->cached_least / 2, ret))
+		return false;
+	hak_bytes_format(f->cached_least, caches);
+	snprintf(ret->why, sizeof(ret->why),
+		 "caches of %" PRIu64 " threads always held %s: %.0f %% of the resident memory",
+		 f->heaps, caches, 100 * fmin(1, cached(f)));
+	return true;
+}
+
+static double slab_free(const struct advice_figures *f)
+{
+	return ratio(f->slab_free_least, f->rss);
+}
+
+static bool many_dead(const struct advice_figures *f)
+{
+	return f->heaps_dead >= EVENTS_LEAST && f->heaps_dead >= f->heaps;
+}
+
+/* Slabs of dead heaps go to the pool by age, on slow paths, and at a purge. */
+static bool dead_heaps(const struct advice_figures *f, struct advice *ret)
+{
+	char bytes[HAK_VALUE_TEXT];
+
+	if (!many_dead(f) || !much(f->slab_free_least, f) || !(f->agent || f->slow))
+		return false;
+	hak_bytes_format(f->slab_free_least, bytes);
+	snprintf(ret->why, sizeof(ret->why),
+		 "%" PRIu64 " heaps of ended threads, and %" PRIu64
+		 " of running ones, while %s in slabs were always free",
+		 f->heaps_dead, f->heaps, bytes);
+	ret->rss = -(double)f->slab_free_least;
+	ret->rss_how = "at most: all that was free in slabs, as far as it was touched";
+	ret->cpu_how = "none, while no new thread adopts those heaps";
+	return true;
+}
+
+static double bloat(const struct advice_figures *f)
+{
+	return ratio(f->rss, f->in_use);
+}
+
+/* adaptive takes the advice back where a huge page holds free memory, always does not. */
+static bool huge_pages(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t mode = setting(f, HAK_TID_THP_MODE);
+	char bytes[HAK_VALUE_TEXT];
+
+	if (!f->setting[HAK_TID_THP_MODE].known || !mode || mode > 2 || !f->huge_extents ||
+	    many_dead(f) || !much(f->slab_free_least, f))
+		return false;
+	hak_bytes_format(f->slab_free_least, bytes);
+	ret->value = mode - 1;
+	snprintf(ret->why, sizeof(ret->why),
+		 "%" PRIu64
+		 " extents have huge pages, while %s in slabs and runs were always free: "
+		 "a huge page stays resident as a whole",
+		 f->huge_extents, bytes);
+	ret->rss = -(double)f->slab_free_least;
+	ret->rss_how = "at most: all that was free in slabs, as extents empty";
+	ret->cpu_how = "more page faults and misses of the TLB, which are not estimated";
+	return true;
+}
+
+/* -- the limit of the control group ------------------------------------------------------------ */
+static double obeyed(const struct advice_figures *f)
+{
+	return ratio(f->group_obeyed, f->allocs);
+}
+
+static bool group_limit(const struct advice_figures *f, struct advice *ret)
+{
+	uint64_t now = setting(f, HAK_TID_PURGE_LIMIT_SHARE);
+	uint64_t cost =
+		less(f->faults * f->prices.minor_fault_ns + f->group_obeyed * f->prices.map_ns,
+		     f->cpu_ns);
+	char limit[HAK_VALUE_TEXT];
+
+	if (f->group_obeyed < EVENTS_LEAST || !worth_it(f, cost) ||
+	    !f->setting[HAK_TID_PURGE_LIMIT_SHARE].known || now >= SHARE_MOST)
+		return false;
+	ret->value = now ? less(2 * now, SHARE_MOST) : SHARE_FIRST;
+	hak_bytes_format(f->group_limit, limit);
+	snprintf(ret->why, sizeof(ret->why),
+		 "free memory went back %" PRIu64
+		 " times because of the limit of %s of the control group. Apart from this value, "
+		 "only a higher MemoryHigh= or MemoryMax= helps",
+		 f->group_obeyed, limit);
+	ret->cpu = -of_one_processor(f, cost);
+	ret->cpu_how = "at most: all page faults of the span, and a call for each time";
+	ret->rss = (double)(f->group_limit / 100) * (double)(ret->value - now);
+	ret->rss_how = "at most: this part more of the limit";
+	return true;
+}
+
 /* -- too many calls ---------------------------------------------------------------------------- */
 static double calls_per_region(const struct advice_figures *f)
 {
@@ -374,6 +533,16 @@ const struct advice_rule advice_rules[] = {
 	  "madvise calls for each region", evict_batch },
 	{ "few-extents", HAK_TID_SUPERSLAB_RETAIN, false, extents,
 	  "extents mapped and unmapped, for each allocation", retain },
+	{ "large-caches", HAK_TID_CACHE_THREAD_BYTES, false, cached,
+	  "bytes always in thread caches, of the resident ones", caches_large },
+	{ "policy-limit", HAK_TID_CACHE_THREAD_BYTES, false, of_limit,
+	  "bytes always in thread caches, of CachedMax=", caches_of_policy },
+	{ "dead-heaps", 0, false, slab_free, "bytes always free in slabs, of the resident ones",
+	  dead_heaps },
+	{ "huge-pages", HAK_TID_THP_MODE, false, bloat, "resident bytes, for each byte in use",
+	  huge_pages },
+	{ "group-limit", HAK_TID_PURGE_LIMIT_SHARE, false, obeyed,
+	  "times that the limit was obeyed, for each allocation", group_limit },
 };
 const size_t advice_rules_n = sizeof(advice_rules) / sizeof(advice_rules[0]);
 

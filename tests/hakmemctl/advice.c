@@ -140,6 +140,63 @@ static const struct {
 	    { AT(extent_unmaps), 15 },
 	    { SETTING(SUPERSLAB_ENABLE), 0 },
 	    { SETTING(SUPERSLAB_RETAIN), 1024 } } },
+	{ "large-caches",
+	  "cache.thread_bytes",
+	  2 * M,
+	  { { AT(cached_least), 200 * M }, { AT(heaps), 50 } },
+	  { { AT(cached_least), 149 * M },
+	    { AT(heaps), 0 },
+	    { AT(heaps), 24 },
+	    { AT(allocs), 100000 },
+	    { AT(limit), 199 * M },
+	    { SETTING(CACHE_THREAD_BYTES), 2 * M } } },
+	{ "policy-limit",
+	  "cache.thread_bytes",
+	  65536,
+	  { { AT(cached_least), 40 * M }, { AT(limit), 8 * M }, { AT(heaps), 50 } },
+	  { { AT(limit), 0 },
+	    { AT(limit), 40 * M },
+	    { AT(cached_least), 8 * M },
+	    { SETTING(CACHE_THREAD_BYTES), 131071 } } },
+	{ "policy-limit",
+	  "cache.thread_bytes",
+	  M,
+	  { { AT(cached_least), 16 * M }, { AT(limit), 8 * M } },
+	  { { AT(heaps), 0 } } },
+	{ "dead-heaps",
+	  "",
+	  0,
+	  { { AT(heaps_dead), 200 }, { AT(slab_free_least), 200 * M }, { AT(agent), 0 } },
+	  { { AT(heaps_dead), 15 },
+	    { AT(heaps), 201 },
+	    { AT(slow), 0 },
+	    { AT(slab_free_least), 149 * M } } },
+	{ "huge-pages",
+	  "thp.mode",
+	  1,
+	  { { AT(huge_extents), 100 }, { AT(slab_free_least), 200 * M }, { SETTING(THP_MODE), 2 } },
+	  { { AT(huge_extents), 0 },
+	    { AT(slab_free_least), 149 * M },
+	    { AT(heaps_dead), 200 },
+	    { SETTING(THP_MODE), 0 } } },
+	{ "huge-pages",
+	  "thp.mode",
+	  0,
+	  { { AT(huge_extents), 100 }, { AT(slab_free_least), 200 * M }, { SETTING(THP_MODE), 1 } },
+	  { { SETTING(THP_MODE), 0 } } },
+	{ "group-limit",
+	  "purge.limit_share",
+	  50,
+	  { { AT(group_obeyed), 1000 }, { AT(group_limit), 600 * M }, { AT(faults), 100000 } },
+	  { { AT(group_obeyed), 15 }, { AT(faults), 1000 }, { SETTING(PURGE_LIMIT_SHARE), 75 } } },
+	{ "group-limit",
+	  "purge.limit_share",
+	  75,
+	  { { AT(group_obeyed), 1000 },
+	    { AT(group_limit), 600 * M },
+	    { AT(faults), 100000 },
+	    { SETTING(PURGE_LIMIT_SHARE), 40 } },
+	  { { AT(group_obeyed), 0 } } },
 };
 
 /* A process that works and needs nothing: defaults, five seconds, a fifth of a processor. */
@@ -158,6 +215,12 @@ static struct advice_figures calm(void)
 		.flushed = 9000,
 		.cached_most = M,
 		.dirty_least = 10 * M,
+		.cached_least = M / 2,
+		.free_least = 11 * M,
+		.slab_free_least = 20 * M,
+		.in_use = 400 * M,
+		.owned = 440 * M,
+		.agent = 1,
 		.prices = { .minor_fault_ns = 500, .map_ns = 1500 },
 	};
 
@@ -282,6 +345,110 @@ static void check_ids(void)
 	EXPECT(strcmp(id, "8f59677b") == 0, "the id is %s", id);
 }
 
+/* For each note: figures that make it, what it says, and changes of one figure that silence it. */
+static const struct {
+	const char *note, *says;
+	struct one speaks[8], silent[4];
+} noted[] = {
+	{ "no-agent",
+	  "could not be started: Resource temporarily unavailable. A higher TasksMax=",
+	  { { AT(agent), 0 }, { AT(agent_error), 11 } },
+	  { { AT(agent), 1 }, { AT(heaps), 1 } } },
+	{ "no-agent",
+	  "could not be started: unknown error",
+	  { { AT(agent), 0 }, { AT(agent_error), UINT64_MAX } },
+	  { { AT(agent), 1 } } },
+	{ "no-agent",
+	  "control.agent is off",
+	  { { AT(agent), 0 }, { SETTING(CONTROL_AGENT), 2 } },
+	  { { AT(agent), 1 } } },
+	{ "no-agent", "4 threads and no agent", { { AT(agent), 0 } }, { { AT(heaps), 1 } } },
+	{ "not-malloc",
+	  "200M of 500M resident are not malloc's",
+	  { { AT(owned), 300 * M } },
+	  { { AT(owned), 351 * M }, { AT(rss), 299 * M } } },
+	{ "limit-unmet",
+	  "CachedMax=8.0M is not met: always 11.0M free, 512K of it in caches of "
+	  "threads; the process frees more",
+	  { { AT(limit), 8 * M } },
+	  { { AT(limit), 0 }, { AT(limit), 11 * M } } },
+	{ "limit-unmet",
+	  "9.0M of it in caches of threads; a thread may keep its cache",
+	  { { AT(limit), 8 * M }, { AT(cached_least), 9 * M } },
+	  { { AT(free_least), 8 * M } } },
+};
+
+static unsigned notes_of(const struct advice_figures *f, char why[HAK_WHY_TEXT])
+{
+	char text[HAK_WHY_TEXT];
+	unsigned mask = 0;
+
+	for (unsigned i = 0; i < advice_notes_n; i++) {
+		if (!advice_notes[i].look(f, text))
+			continue;
+		mask |= 1u << i;
+		memcpy(why, text, sizeof(text));
+	}
+	return mask;
+}
+
+static unsigned note_bit(const char *name)
+{
+	for (unsigned i = 0; i < advice_notes_n; i++)
+		if (strcmp(advice_notes[i].name, name) == 0)
+			return 1u << i;
+	return 0;
+}
+
+static void check_notes(void)
+{
+	struct advice_figures f = calm();
+	char why[HAK_WHY_TEXT] = "";
+	unsigned all = 0;
+
+	EXPECT(notes_of(&f, why) == 0, "a note on a calm process: %s", why);
+	for (size_t i = 0; i < sizeof(noted) / sizeof(noted[0]); i++) {
+		unsigned bit = note_bit(noted[i].note), mask;
+
+		f = calm();
+		for (const struct one *o = noted[i].speaks; o->at; o++)
+			set(&f, o);
+		mask = notes_of(&f, why);
+		EXPECT(bit && mask == bit, "%s: %#x", noted[i].note, mask);
+		EXPECT(strstr(why, noted[i].says), "%s says: %s", noted[i].note, why);
+		for (const struct one *o = noted[i].silent; o->at; o++) {
+			struct advice_figures g = f;
+
+			set(&g, o);
+			EXPECT(!(notes_of(&g, why) & bit), "%s speaks though figure %zu is %llu",
+			       noted[i].note, o->at / 8, (unsigned long long)o->value);
+		}
+		all |= bit;
+	}
+	EXPECT(all == (1u << advice_notes_n) - 1, "a note without a case: %#x", all);
+}
+
+/* Where there is no advice, the figures that were looked at are named. */
+static void check_looked_at(void)
+{
+	struct advice_figures f = calm();
+	char why[HAK_WHY_TEXT];
+
+	f.slow = 80000;
+	f.whale_allocs = 200;
+	f.whale_misses = 3;
+	advice_looked_at(&f, why);
+	EXPECT(strcmp(why, "11.0M of 500M resident were always free; of 8000000 allocations 1.0 % "
+			   "left the fast path; of 200 whales 1.5 % needed a new mapping; 1000 "
+			   "page faults") == 0,
+	       "it says: %s", why);
+	f.allocs = f.slow = 0;
+	advice_looked_at(&f, why);
+	EXPECT(strcmp(why, "the process did not allocate; 11.0M of 500M resident were always "
+			   "free") == 0,
+	       "it says: %s", why);
+}
+
 static void a_calm_process(void)
 {
 	struct advice_figures f = calm();
@@ -297,6 +464,8 @@ static const struct tcase cases[] = {
 	{ "cases", check_cases },
 	{ "nonsense", check_nonsense },
 	{ "ids", check_ids },
+	{ "notes", check_notes },
+	{ "looked_at", check_looked_at },
 };
 
 CASES(cases)
