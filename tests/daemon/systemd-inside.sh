@@ -8,6 +8,9 @@ slots=whale.ring_slots
 tunable=2ec758b08de447379b7fcf0bc7d5e3c8
 purge=5e82c1f4522d4eb7b71567e71c866467
 pressure=254d48bed860437b830c3eb0fb14838b
+limit=1b1b759856124f918e6607bae1790ecd
+unanswered=831e27723801446c86aaff2c80037941
+no_agent=59840141671b4703af7c9510269e3206
 
 main_pid() { systemctl show -P MainPID "$1"; }
 # Without work that was put off, which there may be on a busy machine.
@@ -238,6 +241,63 @@ $(hakmemctl policy verify "$closed")"
 readlink /proc/"$closed"/fd/* | grep -q memfd && fail "it did not close its descriptors"
 systemctl stop closed
 rm /etc/hakmem/policy.d/closed.policy
+
+# --- what a process does not do: start its agent, answer a purge, meet a limit -------------------
+cat >/etc/hakmem/policy.d/tight.policy <<END
+[Match]
+Unit=tight.service
+[Limit]
+CachedMax=8M
+END
+systemctl reload hakmemd
+mkfifo /run/tight
+exec {tight}<>/run/tight
+systemd-run -q --unit=tight -p TasksMax=1 -p StandardInput=file:/run/tight \
+	-p StandardOutput=file:/run/tight.out -p Environment=LD_PRELOAD=$library \
+	-p Environment=HAKMEM=control.agent=on,purge.delay_ms=1d /hk/workload || fail "systemd-run"
+finds() { grep -q "$1" /run/tight.out; }
+wait_for 20 finds ready || fail "no answer of the tight one"
+echo d >&$tight
+wait_for 20 finds done || fail "no answer of the tight one"
+pid=$(main_pid tight)
+wait_for 60 in_journal $no_agent OBJECT_PID="$pid" ERRNO=11 HAKMEM_UNIT=tight.service ||
+	fail "no event of the agent: $(hakmemctl stats "$pid" --json | grep agent
+	journalctl -u hakmemd --no-pager -n 20)"
+wait_for 60 in_journal $unanswered OBJECT_PID="$pid" HAKMEM_WHY=limit HAKMEM_AGENT=no \
+	HAKMEM_RULE=tight || fail "no event of a purge without an answer: $(
+	journalctl -u hakmemd --no-pager -n 20)"
+wait_for 60 in_journal $limit OBJECT_PID="$pid" HAKMEM_LIMIT=8388608 HAKMEM_RULE=tight ||
+	fail "no event of a limit that is not met: $(journalctl -u hakmemd --no-pager -n 20)"
+explained=$(journalctl -q -x --no-pager OBJECT_PID="$pid")
+for text in 'could not start its agent' 'does not answer a purge' 'does not meet the limit'; do
+	[[ $explained == *"Process $pid $text"* ]] || fail "no \"$text\": $explained"
+done
+verified=$(hakmemctl policy verify "$pid" -o NAME,WANTED,RESULT,REASON) && fail "$verified"
+[[ $verified == *CachedMax*8M*unmet*"could not be started: Resource temporarily"* ]] ||
+	fail "$verified"
+[[ $(hakmemctl list) == *"$pid "*"agent failed, purge pending, limit unmet"* ]] ||
+	fail "$(hakmemctl list)"
+# gauge NAME: prints the sum over the processes of the unit.
+gauge()
+{
+	hakmemctl metrics --daemon | awk -v name="$1{" \
+		'index($0, name) == 1 && /tight.service/ { n += $2 } END { print n + 0 }'
+}
+counted()
+{
+	[ "$(gauge hakmem_agents_failed)/$(gauge hakmem_purges_unanswered)/$(
+		gauge hakmem_limits_unmet)" = "$1" ]
+}
+wait_for 20 counted 1/1/1 || fail "metrics: $(hakmemctl metrics --daemon | grep tight.service)"
+advice=$(hakmemctl advise "$pid" --seconds=300ms --no-trace)
+[[ $advice == *limit-unmet* ]] || fail "$advice"
+# It wakes, and answers.
+echo w >&$tight
+wait_for 60 in_journal $purge OBJECT_PID="$pid" HAKMEM_WHY=limit ||
+	fail "no event of the purge: $(journalctl -u hakmemd --no-pager -n 20)"
+echo "what is not done is told"
+systemctl stop tight
+rm /etc/hakmem/policy.d/tight.policy
 
 # --- a user that gets its name while its processes run -----------------------------------------
 cat >/etc/hakmem/policy.d/named.policy <<END
