@@ -185,6 +185,7 @@ static void leaves_a_program_that_is_back_to_one_thread(void)
 	pthread_t t;
 
 	peer_open(&p, getpid());
+	peer_set(&p, "purge.delay_ms", 100); /* the agent leaves after some delays without news */
 	for (int i = 0; i < 3; i++) {
 		CHECK(pthread_create(&t, NULL, returns, NULL) == 0);
 		pthread_join(t, NULL);
@@ -209,6 +210,7 @@ static void stays_with_threads_that_never_allocate(void)
 	uint64_t g;
 
 	peer_open(&p, getpid());
+	peer_set(&p, "purge.delay_ms", 100);
 	pthread_barrier_init(&b, NULL, 2);
 	CHECK(pthread_create(&t, NULL, never_allocates, &b) == 0);
 	pthread_barrier_wait(&b);
