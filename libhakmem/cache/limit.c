@@ -5,12 +5,13 @@
 #include "heap/heap.h"
 #include "page/clean.h"
 #include "page/rcache.h"
+#include "system/os.h"
 #include "system/room.h"
 
 #define LOOK_MS	      100u  /* between two looks at RLIMIT_AS and RLIMIT_DATA */
 #define LOOK_GROUP_MS 1000u /* at the limit of the control groups, which costs more calls */
 
-void hak_limit_look(void)
+static void look_at_process(void)
 {
 	if (hak_likely(!hak_room_look(hak_rcache_kept())))
 		return;
@@ -28,13 +29,26 @@ static bool is_due(_Atomic uint64_t *next_ms, uint64_t now, uint64_t pause_ms)
 	return true;
 }
 
+static void look_at_group(uint64_t now)
+{
+	static _Atomic uint64_t next_ms;
+
+	if (hak_proc_read(HAK_C_MEM_MAPPED) >= HAK_ROOM_GROUP_LEAST &&
+	    is_due(&next_ms, now, LOOK_GROUP_MS))
+		hak_room_look_group();
+}
+
+void hak_limit_look(void)
+{
+	look_at_process();
+	look_at_group(hak_os_now_ms());
+}
+
 void hak_limit_tick(uint64_t now)
 {
-	static _Atomic uint64_t next_ms, next_group_ms;
+	static _Atomic uint64_t next_ms;
 
 	if (is_due(&next_ms, now, LOOK_MS))
-		hak_limit_look();
-	if (hak_proc_read(HAK_C_MEM_MAPPED) >= HAK_ROOM_GROUP_LEAST &&
-	    is_due(&next_group_ms, now, LOOK_GROUP_MS))
-		hak_room_look_group();
+		look_at_process();
+	look_at_group(now);
 }

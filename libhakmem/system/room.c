@@ -62,6 +62,8 @@ void hak_room_look_group(void)
 {
 	uint64_t before = atomic_load_explicit(&hak_room.group, memory_order_relaxed), limit;
 
+	if (hak_unlikely(hak_os_sandboxed()))
+		return;
 	limit = hak_tun(HAK_T_PURGE_LIMIT_SHARE) < 100 ? hak_cgroup_memory_limit() : UINT64_MAX;
 	atomic_store_explicit(&hak_room.group, limit, memory_order_relaxed);
 	update_floor();
