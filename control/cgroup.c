@@ -101,6 +101,39 @@ void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES
 	ret[best.path_bytes] = '\0';
 }
 
+static bool has_controller(const struct line *line, const char *name)
+{
+	const char *at = line->controllers, *end = at + line->controllers_bytes;
+	size_t bytes = strlen(name);
+
+	while (at < end) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		size_t n = (size_t)((comma ? comma : end) - at);
+
+		if (n == bytes && memcmp(at, name, n) == 0)
+			return true;
+		at += n + 1;
+	}
+	return false;
+}
+
+void hak_cgroup_memory_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES])
+{
+	const char *at = groups->text;
+	struct line line, best = { .path_bytes = 0 };
+	bool found = false;
+
+	while (!found && (at = next_line(at, &line))) {
+		found = has_controller(&line, "memory");
+		if (found || !line.controllers_bytes)
+			best = line;
+	}
+	if (best.path_bytes >= HAK_CGROUP_BYTES)
+		best.path_bytes = 0;
+	memcpy(ret, best.path_bytes ? best.path : "", best.path_bytes);
+	ret[best.path_bytes] = '\0';
+}
+
 bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path)
 {
 	size_t bytes = strlen(path);

@@ -36,6 +36,12 @@ char *hak_cgroup_mount(void);
  */
 void hak_cgroup_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES]);
 
+/*
+ * Stores the path in the hierarchy of the memory controller: that of version 1 with "memory" among
+ * its controllers, otherwise the unified one. "" if there is neither.
+ */
+void hak_cgroup_memory_path(const struct hak_cgroups *groups, char ret[HAK_CGROUP_BYTES]);
+
 /* Returns true if the process lies in `path` or below, in any hierarchy. */
 bool hak_cgroup_below(const struct hak_cgroups *groups, const char *path);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/cgroup.h"
 #include "control/purgestate.h"
 #include "control/report.h"
 #include "control/resident.h"
@@ -298,6 +299,19 @@ static struct json_object *whale_json(const struct hak_segment *seg,
 	return o;
 }
 
+/* The control group with the memory controller, of which purge.limit_bytes may be the limit. */
+static void add_memory_cgroup(const struct hak_segment *seg, struct json_object *o)
+{
+	char path[HAK_CGROUP_BYTES];
+	struct hak_cgroups groups;
+
+	if (hak_cgroup_read(seg->procfd, &groups) < 0)
+		return;
+	hak_cgroup_memory_path(&groups, path);
+	if (*path)
+		hak_json_text(o, "memory_cgroup", path);
+}
+
 static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 			struct json_object **ret)
 {
@@ -322,6 +336,7 @@ static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 	hak_json_number(o, "time_ns", snap.time_ns);
 	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
 	hak_json_bool(o, "agent", snap.agent);
+	add_memory_cgroup(seg, o);
 	json_object_object_add(o, "memory", memory_json(&memory, &resident, &most));
 	if (resident.source)
 		json_object_object_add(o, "resident", resident_json(&resident, &most));

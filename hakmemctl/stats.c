@@ -156,7 +156,21 @@ static void print_resizes(FILE *to, struct json_object *c)
 		hak_json_get(c, "calloc.skipped"), hak_json_get(c, "calloc.cleared"));
 }
 
-static void print_purges(FILE *to, struct json_object *c)
+static void print_limit(FILE *to, struct json_object *p, struct json_object *c)
+{
+	uint64_t limit = hak_json_get(c, "purge.limit_bytes");
+	uint64_t obeyed = hak_json_get(c, "purge.limit_obeyed");
+	const char *path = hak_json_get_text(p, "memory_cgroup");
+	char text[HAK_VALUE_TEXT];
+
+	if (!limit)
+		return;
+	hak_bytes_format(limit, text);
+	fprintf(to, "  limit %s of cgroup %s or one above, obeyed %" PRIu64 " %s\n", text,
+		path ? path : "?", obeyed, obeyed == 1 ? "time" : "times");
+}
+
+static void print_purges(FILE *to, struct json_object *p, struct json_object *c)
 {
 	char bytes[HAK_VALUE_TEXT], time[HAK_VALUE_TEXT];
 	uint64_t ns = hak_json_get(c, "purge.ns");
@@ -166,6 +180,11 @@ static void print_purges(FILE *to, struct json_object *c)
 	fprintf(to, "\nPURGES\n  %" PRIu64 ", %s given back%s%s; requests answered: %" PRIu64 "\n",
 		hak_json_get(c, "purge.count"), bytes, ns ? " in " : "", ns ? time : "",
 		hak_json_get(c, "purge.requests"));
+	fprintf(to,
+		"  caches of sleeping threads emptied: %" PRIu64
+		"; threads that kept theirs: %" PRIu64 "\n",
+		hak_json_get(c, "purge.takeovers"), hak_json_get(c, "purge.held"));
+	print_limit(to, p, c);
 }
 
 /* Every non-zero counter whose name begins with one of the prefixes, on as few lines as fit. */
@@ -307,7 +326,7 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	print_group(to, "REFILLS", refill, counters);
 	print_group(to, "FREES", frees, counters);
 	print_resizes(to, counters);
-	print_purges(to, counters);
+	print_purges(to, p, counters);
 	print_group(to, "OTHERS", rest, counters);
 	fprintf(to, "\nSYSTEM CALLS (times with stats.timing)\n");
 	rows = call_rows(counters);

@@ -41,6 +41,26 @@ static void layout(const char *text, const char *path, const char *unit, const c
 	EXPECT(strcmp(name, slice) == 0, "slice %s, not %s", name, slice);
 }
 
+static void memory_path(const char *text, const char *path)
+{
+	struct hak_cgroups groups = of(text);
+	char got[HAK_CGROUP_BYTES];
+
+	hak_cgroup_memory_path(&groups, got);
+	EXPECT(strcmp(got, path) == 0, "path %s, not %s", got, path);
+}
+
+static void memory_controller(void)
+{
+	memory_path(unified, "/system.slice/nginx.service");
+	memory_path(hybrid, "/batch/night");
+	memory_path(legacy, "/");
+	memory_path("0::/u\n4:hugetlb,memory:/a\n5:cpu:/b\n", "/a");
+	memory_path("4:memory2,xmemory:/a\n0::/u\n", "/u");
+	memory_path("1:name=systemd:/s\n4:cpu:/a\n", "");
+	memory_path("", "");
+}
+
 static void layouts(void)
 {
 	layout(unified, "/system.slice/nginx.service", "nginx.service", "system.slice");
@@ -199,8 +219,14 @@ static void check_accounts(void)
 }
 
 static const struct tcase cases[] = {
-	{ "layouts", layouts },	      { "units", units },     { "below", below },
-	{ "long_names", long_names }, { "grammar", grammar }, { "accounts", check_accounts },
+	{ "memory_controller", memory_controller },
+	{ "layouts", layouts },
+	{ "units", units },
+	{ "below", below },
+	{ "memory_controller", memory_controller },
+	{ "long_names", long_names },
+	{ "grammar", grammar },
+	{ "accounts", check_accounts },
 };
 
 CASES(cases)
