@@ -23,6 +23,8 @@
 
 #define BY_AGE	       0u  /* the level of a purge without a request */
 #define TAKEOVERS_MOST 64u /* by a thread of the program when an epoch ends: some ms */
+#define RETIRE_EPOCHS  2u  /* after which the slabs of a dead heap go to the pool */
+#define EMPTY_EPOCHS   2u  /* and after as many more its own pages go */
 
 static _Atomic uint64_t epoch_ends_ms;
 /*
@@ -68,19 +70,21 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	uint32_t epoch = hak_purge_epoch();
 	enum hak_age rest;
+	bool dead_left;
 
 	atomic_store_explicit(&epoch_ends_ms, now + (delay ? delay : 1), memory_order_relaxed);
 	hak_purge_next_epoch();
 	hak_probe(hakmem, purge_begin, BY_AGE, 0, 0);
-	hak_dead_drain(2);
+	hak_dead_drain(RETIRE_EPOCHS);
 	hak_pool_drain();
-	bytes = hak_sleepers_age(has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
+	bytes = hak_dead_empty(RETIRE_EPOCHS + EMPTY_EPOCHS, &dead_left);
+	bytes += hak_sleepers_age(has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
 	bytes += hak_pool_trim(2, HAK_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
-		return more_to_come() ? HAK_AGE_SOME : rest;
+		return dead_left || more_to_come() ? HAK_AGE_SOME : rest;
 	hak_count(HAK_C_PURGES, 1);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
 	if (t0)
@@ -193,6 +197,7 @@ static void purge(enum hak_purge_level level, bool count_resident, struct hak_pu
 	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
 	struct hak_sleepers others;
 	uint32_t request;
+	bool dead_left;
 
 	ask_threads(level);
 	hak_probe(hakmem, purge_begin, level, 0, 0);
@@ -205,7 +210,7 @@ static void purge(enum hak_purge_level level, bool count_resident, struct hak_pu
 	hak_pool_drain();
 	bytes += others.bytes + give_back(level);
 	if (level >= HAK_PURGE_DIRTY)
-		bytes += hak_pool_trim(0, UINT32_MAX);
+		bytes += hak_pool_trim(0, UINT32_MAX) + hak_dead_empty(0, &dead_left);
 	bytes += hak_purge_count_end();
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_probe(hakmem, purge_end, level, bytes, 0);

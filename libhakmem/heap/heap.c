@@ -164,6 +164,9 @@ void hak_heap_poke(void)
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_cache *c = hak_heap_cache_at(i);
 
+		/* the pages of a slot that was emptied stay away */
+		if (__atomic_load_n(&hak_heaps[i].state, __ATOMIC_RELAXED) != HAK_HEAP_LIVE)
+			continue;
 		__atomic_store_n(&c->ticks, UINT32_MAX - 1, __ATOMIC_RELAXED);
 		for (unsigned int k = 0; k < HAK_CLASSES; k++)
 			__atomic_store_n(&c->bin[k].room, 0, __ATOMIC_RELAXED);
@@ -180,6 +183,8 @@ void hak_heap_check(void)
 	for (unsigned int i = 0; i < used; i++) {
 		const struct hak_heap *h = &hak_heaps[i];
 
+		if (h->state == HAK_HEAP_UNUSED)
+			continue;
 		hak_assert(h->index == i && h->cache == hak_heap_cache_at(i));
 		hak_assert(!h->holds_slabs || h->state == HAK_HEAP_DEAD);
 	}

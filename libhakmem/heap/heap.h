@@ -12,7 +12,7 @@
  * struct hak_heap_block (abi.h): the counters of the heap, HAK_HEAP_DELTA behind it, possibly in
  *	shared memory.
  * struct hak_heap: slab lists, and what refill and flush need. It survives fork and is never
- *	unmapped.
+ *	unmapped. Of a heap that holds nothing and whose thread ended it may become zeros (dead.h).
  *
  * Only the thread that runs the heap writes all this, without a lock, except heap.remote (MPSC, any
  * thread) and heap.state (HAK_LOCK_REGISTRY). That thread is the one the heap belongs to or, while
@@ -244,8 +244,8 @@ static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 }
 
 /*
- * The table: used <= enabled <= slots, and of each slot handed out the index and the cache. A heap
- * has `holds_slabs` set only while it is dead. HAK_LOCK_REGISTRY held, or all threads stopped.
+ * The table: used <= enabled <= slots, and of each slot in use the index and the cache. A heap has
+ * `holds_slabs` set only while it is dead. HAK_LOCK_REGISTRY held, or all threads stopped.
  */
 #if HAK_DEBUG
 void hak_heap_check(void);

@@ -120,6 +120,19 @@ void hak_slablist_retire(struct hak_cache *c)
 	hak_heap_idle(c);
 }
 
+bool hak_slablist_is_empty(const struct hak_heap *h)
+{
+	if (atomic_load_explicit(&h->remote.head, memory_order_relaxed))
+		return false;
+	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++) {
+		const struct hak_heap_class *hc = &h->cls[k];
+
+		if (hc->current || hc->partial.head || hc->full.head || hc->spare)
+			return false;
+	}
+	return true;
+}
+
 #if HAK_DEBUG
 
 static void check_slab(const struct hak_cache *c, const struct hak_slab *s, unsigned int cls,

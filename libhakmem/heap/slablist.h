@@ -49,6 +49,11 @@ uint64_t hak_slablist_trim(struct hak_cache *c, uint32_t age, uint32_t most);
  * the thread ended.
  */
 void hak_slablist_retire(struct hak_cache *c);
+/*
+ * Of a dead heap: whether no slab names it as the owner and no spare list is left. Then no thread
+ * pushes to its queue, because a slab that is QUEUED stays on the lists of its owner.
+ */
+bool hak_slablist_is_empty(const struct hak_heap *h);
 
 /*
  * The lists of a class: the current slab CURRENT and on no list, the others on the list of their

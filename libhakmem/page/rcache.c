@@ -573,6 +573,22 @@ void hak_hot_leave(struct hak_hot *f)
 	leave();
 }
 
+void hak_hot_forget(struct hak_hot *f)
+{
+	struct hak_hot **link = &rcache.all_hot;
+
+	if (!f->life)
+		return;
+	hak_lock(HAK_LOCK_RCACHE);
+	if (f->life == rcache.life) {
+		while (*link != f)
+			link = &(*link)->next;
+		*link = f->next;
+	}
+	f->life = 0;
+	leave();
+}
+
 /* ---- out of the region cache ---- */
 
 void hak_rcache_unmap(struct hak_region *r)

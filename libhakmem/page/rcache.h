@@ -86,6 +86,8 @@ static inline uint64_t hak_rcache_most_bytes(void)
 
 /* Called when the thread ends: its hot region goes to the region cache. */
 void hak_hot_leave(struct hak_hot *f);
+/* After that, when the memory of f itself goes: no list has it any more. */
+void hak_hot_forget(struct hak_hot *f);
 
 /*
  * Takes a region of at least `bytes` and not much more out of the region cache, in any state; NULL:

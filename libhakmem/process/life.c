@@ -197,19 +197,21 @@ static void count_spares(struct hak_heap *h)
 
 void hak_heap_fork_child(struct hak_cache *self)
 {
-	unsigned int n = hak_heap_count(), dead_now = 0;
+	unsigned int n = hak_heap_count(), dead_now;
 
 	if (n)
 		hak_heap_set_mark();
 	hak_tsd_fork_child();
-	hak_dead_forget();
+	dead_now = hak_dead_forget();
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_heap *h = &hak_heaps[i];
 
-		if (h->cache == self) {
+		if (hak_heap_cache_at(i) == self) {
 			hak_heap_set_state(h, HAK_HEAP_LIVE);
 			continue;
 		}
+		if (h->state == HAK_HEAP_UNUSED)
+			continue;
 		init_cache(h);
 		h->taken_over = false;
 		hak_hot_leave(&h->hot_region);
@@ -231,8 +233,6 @@ void hak_heap_fork_child(struct hak_cache *self)
 			hak_heap_set_state(h, HAK_HEAP_UNUSED);
 			continue;
 		}
-		if (h->state == HAK_HEAP_UNUSED)
-			continue;
 		hak_dead_add(h);
 		dead_now++;
 	}

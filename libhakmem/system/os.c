@@ -491,6 +491,11 @@ int hak_os_enable_kept(void *p, size_t bytes)
 	return 0;
 }
 
+int hak_os_clear(void *p, size_t bytes)
+{
+	return advise(CALL_META, p, bytes, MADV_DONTNEED);
+}
+
 int hak_os_wipe_on_fork(void *p, size_t bytes)
 {
 	if (hak_os_sandboxed())

@@ -83,6 +83,8 @@ size_t hak_os_address_limit(void);	       /* RLIMIT_AS */
 size_t hak_os_data_limit(void);		       /* RLIMIT_DATA */
 int hak_os_enable(void *p, size_t bytes);      /* zeroed, read-write from now on */
 int hak_os_enable_kept(void *p, size_t bytes); /* keeps what fork does to the memory */
+/* Gives the pages of an enabled piece back; it reads as zeros. Kept where memory is locked. */
+int hak_os_clear(void *p, size_t bytes);
 /*
  * Sets whether the memory is part of dumps by the kernel and by debuggers; in a sandbox nothing
  * changes. A child of a signal handler may call this under any lock. Not counted.

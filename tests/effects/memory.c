@@ -280,6 +280,62 @@ static void ended_thread_ages(void)
 	finish(&r);
 }
 
+enum { ENDED = 200, SLOT_KIB = 9 }; /* a page of the cache, and the record */
+
+static void *waits_with_a_block(void *arg)
+{
+	void *volatile p = malloc(SMALL);
+
+	pthread_barrier_wait(arg);
+	free(p);
+	return NULL;
+}
+
+/* Runs `a` threads at once, which end. */
+static long spawn(long a, long b)
+{
+	static pthread_t t[ENDED];
+	pthread_barrier_t all;
+
+	(void)b;
+	CHECK(pthread_barrier_init(&all, NULL, (unsigned int)a) == 0);
+	for (long i = 0; i < a; i++)
+		CHECK(pthread_create(&t[i], NULL, waits_with_a_block, &all) == 0);
+	for (long i = 0; i < a; i++)
+		CHECK(pthread_join(t[i], NULL) == 0);
+	return 0;
+}
+
+/* The caches and records of heaps that hold nothing go, whole pages at least, and serve again. */
+static void slots_given_back(void)
+{
+	uint64_t allocs;
+
+	begin("purge.delay_ms=1d,control.agent=off");
+	for (int i = 0; i < 2; i++) {
+		ask(&r, spawn, ENDED, 0);
+		allocs = count(&r, "class.allocs");
+		CHECK(check_purge(HAK_PURGE_DIRTY) >= ENDED * SLOT_KIB);
+		CHECK(count(&r, "class.allocs") == allocs, "%lu allocations, were %lu",
+		      count(&r, "class.allocs"), allocs);
+		CHECK(count(&r, "heap.dead") == ENDED, "%lu dead", count(&r, "heap.dead"));
+	}
+	CHECK(count(&r, "heap.adopted") == ENDED, "%lu adopted", count(&r, "heap.adopted"));
+	finish(&r);
+}
+
+static void slots_age(void)
+{
+	long rss;
+
+	begin("purge.delay_ms=1d,control.agent=off");
+	ask(&r, spawn, ENDED, 0);
+	rss = smaps_kib(&r, "Anonymous");
+	set(&r, "purge.delay_ms", 50);
+	WAIT_FOR(nudge(&r) && smaps_kib(&r, "Anonymous") <= rss - ENDED * SLOT_KIB);
+	finish(&r);
+}
+
 /* Of each slab a few blocks are live; the pages between them go. */
 static void holes_given_back(job how)
 {
@@ -748,6 +804,8 @@ static const struct tcase cases[] = {
 	{ "unmapped_slabs_are_in_the_answer", unmapped_slabs_are_in_the_answer },
 	{ "lazy_goes_when_the_mode_changes", lazy_goes_when_the_mode_changes },
 	{ "ended_thread_ages", ended_thread_ages },
+	{ "slots_given_back", slots_given_back },
+	{ "slots_age", slots_age },
 	{ "holes_of_ended_threads", holes_of_ended_threads },
 	{ "holes_of_ended_threads_age", holes_of_ended_threads_age },
 	{ "own_holes_age", own_holes_age },

@@ -91,6 +91,18 @@ static void threads(void)
 	}
 }
 
+/* Whose slots are emptied, and taken by the next ones. */
+static void threads_emptied(void)
+{
+	for (int round = 0; round < 3; round++) {
+		actor_start(&other);
+		actor_do(&other, blocks_take, &own[1]);
+		actor_end(&other);
+		blocks_give(&own[1]);
+		purge(HAKMEM_PURGE_DIRTY);
+	}
+}
+
 static void holes(void)
 {
 	for (int round = 0; round < 2; round++) {
@@ -433,7 +445,8 @@ static void fork_inside(void)
 	 * The work of these waits for other threads, which the child does not have; a segment is
 	 * dropped once.
 	 */
-	if (fn != remote && fn != threads && fn != zombie && fn != drop_segment) {
+	if (fn != remote && fn != threads && fn != threads_emptied && fn != zombie &&
+	    fn != drop_segment) {
 		signal(SIGUSR1, fork_and_return);
 		all_begin(own, 50000);
 		actor_hold(&worker, stop[i].name, work_as_either, fn);

@@ -9,12 +9,17 @@
  */
 #include "../../libhakmem/heap/pool.c"
 
+#include <pthread.h>
+
 #include "libhakmem/base/values.h"
 #include "libhakmem/cache/bin.h"
 #include "libhakmem/cache/cache.h"
 #include "libhakmem/heap/heap.h"
 #include "libhakmem/heap/slablist.h"
+#include "libhakmem/cache/purge.h"
 #include "libhakmem/process/attach.h"
+#include "libhakmem/share/totals.h"
+#include "libhakmem/system/os.h"
 #include "unit.h"
 
 static struct hak_cache *cache;
@@ -81,6 +86,91 @@ static void child_has_the_budget(void)
 		_exit(expectations_failed);
 	}
 	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && !status, "status %#x", status);
+}
+
+/* ---- slots of ended threads ---- */
+
+static struct hak_heap *ended;
+
+static void *takes_a_block(void *arg)
+{
+	void *volatile p = malloc(100);
+
+	free(p);
+	ended = hak_self->heap;
+	CHECK(ended->index && ended->cache == hak_self, "slot %" PRIu32, ended->index);
+	return arg;
+}
+
+static void run_thread(void)
+{
+	pthread_t t;
+
+	CHECK(!pthread_create(&t, NULL, takes_a_block, NULL) && !pthread_join(t, NULL),
+	      "no thread");
+}
+
+static size_t resident_slot(const struct hak_heap *h)
+{
+	char *slot = hak_heap_base() + (size_t)(h - hak_heaps) * HAK_HEAP_STRIDE;
+
+	return hak_os_resident_bytes(slot, HAK_HEAP_STRIDE);
+}
+
+static void slot_is_emptied_and_taken(void)
+{
+	struct hak_totals before, after;
+	struct hak_purged p;
+	struct hak_heap *slot;
+
+	cache = hak_heap_attach();
+	run_thread();
+	slot = ended;
+	CHECK(slot != cache->heap && resident_slot(slot), "no slot of its own");
+	hak_stats_totals(&before);
+	hak_purge(HAK_PURGE_CACHE, &p);
+	CHECK(slot->state == HAK_HEAP_DEAD && resident_slot(slot), "emptied by a small purge");
+	hak_purge(HAK_PURGE_DIRTY, &p);
+	CHECK(slot->state == HAK_HEAP_UNUSED && !resident_slot(slot), "not emptied");
+	CHECK(!hak_heap_is_copy() && resident_slot(cache->heap), "the first slot is emptied");
+	hak_heap_poke();
+	CHECK(!resident_slot(slot), "touched");
+	hak_stats_totals(&after);
+	for (unsigned int k = 0; k < HAK_CLASSES; k++)
+		CHECK(after.cls[k].allocs == before.cls[k].allocs, "class %u", k);
+	run_thread();
+	CHECK(ended == slot && slot->state == HAK_HEAP_DEAD, "another slot");
+	hak_purge(HAK_PURGE_DIRTY, &p);
+	hak_heap_check();
+}
+
+static int taken_by_a_child(pid_t pid)
+{
+	const struct hak_heap *slot = ended;
+	int status;
+
+	if (!pid) {
+		CHECK(hak_heap_attach() == cache, "another cache");
+		run_thread();
+		EXPECT(ended == slot, "another slot");
+		EXPECT(hak_proc_read(HAK_C_HEAPS_DEAD) == 1, "%" PRIu64 " dead",
+		       hak_proc_read(HAK_C_HEAPS_DEAD));
+		_exit(expectations_failed);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+/* With and without fork handlers. */
+static void emptied_slot_serves_children(void)
+{
+	struct hak_purged p;
+
+	cache = hak_heap_attach();
+	run_thread();
+	hak_purge(HAK_PURGE_DIRTY, &p);
+	CHECK(ended->state == HAK_HEAP_UNUSED, "not emptied");
+	CHECK(!taken_by_a_child(fork()), "a child");
+	CHECK(!taken_by_a_child((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)), "a copy");
 }
 
 /* ---- what the checks find ---- */
@@ -324,6 +414,8 @@ static const struct tcase cases[] = {
 	{ "lost_runs_leave_the_budget", lost_runs_leave_the_budget },
 	{ "copy_has_the_whole_budget", copy_has_the_whole_budget },
 	{ "child_has_the_budget", child_has_the_budget },
+	{ "slot_is_emptied_and_taken", slot_is_emptied_and_taken },
+	{ "emptied_slot_serves_children", emptied_slot_serves_children },
 #if HAK_DEBUG
 	{ "corruption_of_the_pool_is_found", corruption_of_the_pool_is_found },
 	{ "corruption_of_lists_is_found", corruption_of_lists_is_found },
