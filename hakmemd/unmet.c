@@ -17,6 +17,7 @@
 
 /* An entry about one process. */
 struct entry {
+	int level;
 	const char *message_id;
 	const struct hak_policy *policy;    /* NULL: none */
 	struct hak_field field[OWN_FIELDS]; /* beside those that name the process */
@@ -37,7 +38,7 @@ static void tell(const struct hak_process *p, const struct entry *e, const char 
 	memcpy(fields + 4, e->field, sizeof(e->field));
 	snprintf(pid, sizeof(pid), "%d", (int)p->id.pid);
 	hak_escape(p->id.comm, comm, sizeof(comm));
-	hak_event(LOG_NOTICE, e->message_id, fields, sizeof(fields) / sizeof(fields[0]),
+	hak_event(e->level, e->message_id, fields, sizeof(fields) / sizeof(fields[0]),
 		  "process %d (%s): %s", (int)p->id.pid, comm, text);
 }
 
@@ -46,7 +47,8 @@ static void tell_agent(const struct hak_process *p, uint64_t error)
 {
 	const char *why = error <= ERRNO_MAX ? strerror((int)error) : "unknown error";
 	char number[24], text[HAK_WHY_TEXT];
-	const struct entry e = { HAK_MESSAGE_NO_AGENT,
+	const struct entry e = { LOG_NOTICE,
+				 HAK_MESSAGE_NO_AGENT,
 				 NULL,
 				 { { "ERRNO", number }, { "HAKMEM_WHY", why } } };
 
@@ -72,7 +74,8 @@ void hak_unmet_look(struct hak_process *p)
 static void tell_unanswered(const struct hak_process *p)
 {
 	bool agent = hak_agent_waits(p->seg);
-	const struct entry e = { HAK_MESSAGE_UNANSWERED,
+	const struct entry e = { LOG_INFO,
+				 HAK_MESSAGE_UNANSWERED,
 				 p->effect.first,
 				 { { "HAKMEM_WHY", p->purge_why },
 				   { "HAKMEM_AGENT", agent ? "yes" : "no" } } };
@@ -96,6 +99,7 @@ static void tell_limit(const struct hak_process *p, const char *why)
 {
 	char bytes[24], limit[24], text[HAK_WHY_TEXT], has[HAK_VALUE_TEXT], may[HAK_VALUE_TEXT];
 	const struct entry e = {
+		LOG_NOTICE,
 		HAK_MESSAGE_LIMIT,
 		p->effect.of[HAK_SET_CACHED_MAX],
 		{ { "HAKMEM_BYTES", bytes }, { "HAKMEM_LIMIT", limit }, { "HAKMEM_WHY", why } }
