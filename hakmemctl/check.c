@@ -619,6 +619,8 @@ static const struct check checks[] = {
 	  .per_heap = true, .small = { ID(PROFILE_SAMPLES) }, .large = { ID(PROFILE_BYTES) } },
 	{ "heaps", "no more heaps are published than there is room for", heaps },
 	{ "generation", "no generation is applied before it is written", generation },
+	{ "limit", "memory that goes back because of a limit is a purge", totals,
+	  .small = { ID(LIMIT_OBEYED) }, .large = { ID(PURGES) } },
 	{ "purge answers", "no request is answered before it is made", answers },
 	{ "ranges", "each value is in its range", ranges },
 	{ "origins", "each value comes from the highest layer that is set", origins, NOT_STOPPED },

@@ -308,6 +308,11 @@ static void generation(struct fake *f)
 	f->ack->applied = 6;
 }
 
+static void limit(struct fake *f)
+{
+	PROC(LIMIT_OBEYED) = PROC(PURGES) + 1;
+}
+
 static void purge_answers(struct fake *f)
 {
 	f->ack->answer[1].id = 17;
@@ -380,6 +385,7 @@ static const struct {
 	{ "weights", weights },
 	{ "heaps", heaps },
 	{ "generation", generation },
+	{ "limit", limit },
 	{ "purge answers", purge_answers },
 	{ "ranges", ranges },
 	{ "origins", origins },
