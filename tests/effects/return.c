@@ -186,9 +186,12 @@ static void runs_at_random(void)
 	little_stays(burst_at_random, 20000, 300);
 }
 
+/* region.evict_bytes, and one region */
 static void whales_in_order(void)
 {
-	little_stays(burst_in_order, 4000000, 300);
+	begin(HOUR ",control.agent=off,region.evict_bytes=64M");
+	freed(burst_in_order, 4000000, 200, MOST_MIB * 1024L);
+	finish(&r);
 }
 
 /* A day, the maximum, is never: nothing goes back by amount either. */
