@@ -19,7 +19,10 @@ enum hak_evict {
 	HAK_EVICT_MUNMAP,
 	HAK_EVICT_KEEP
 };
-enum hak_thp { HAK_THP_OFF, HAK_THP_ADAPTIVE, HAK_THP_ALWAYS };
+enum hak_thp { HAK_THP_OFF, HAK_THP_ADAPTIVE, HAK_THP_ALWAYS, HAK_THP_NEVER };
+
+/* The last advice that a mapping was given. */
+enum hak_thp_advice { HAK_ADVICE_NONE, HAK_ADVICE_HUGE, HAK_ADVICE_NEVER };
 
 extern HAK_HIDDEN _Atomic uint64_t hak_tun_values[HAK_TUNABLES]; /* in force, always within range */
 

@@ -96,21 +96,29 @@ static uint64_t give_pages(struct hak_units *r, unsigned int n)
 	return bytes;
 }
 
+/* Returns whether the extent, of which `units` are given back, is advised against huge pages. */
+static bool drops_thp(const struct hak_extent *e, unsigned int units)
+{
+	uint64_t mode = hak_tun(HAK_T_THP_MODE);
+
+	if (mode == HAK_THP_NEVER)
+		return e->thp != HAK_ADVICE_NEVER;
+	/* otherwise the next fault in a gap brings the whole huge page back */
+	return e->thp == HAK_ADVICE_HUGE && units < HAK_EXTENT_UNITS && mode != HAK_THP_ALWAYS;
+}
+
 static void drop_thp(const struct hak_units *r, unsigned int n)
 {
-	/* otherwise the next fault in a gap brings the whole huge page back */
 	for (unsigned int i = 0; i < n; i++) {
 		struct hak_extent *e = r[i].e;
 		bool drop;
 
 		hak_lock(HAK_LOCK_EXTENT);
-		drop = e->thp && r[i].units < HAK_EXTENT_UNITS &&
-		       hak_tun(HAK_T_THP_MODE) != HAK_THP_ALWAYS;
-		if (drop) {
-			e->thp = false;
-			if (e->kind == HAK_EXTENT_SLABS)
-				hak_count(HAK_C_SUPERSLABS_THP, -1);
-		}
+		drop = drops_thp(e, r[i].units);
+		if (drop)
+			hak_extent_set_thp(e, hak_tun(HAK_T_THP_MODE) == HAK_THP_NEVER
+						      ? HAK_ADVICE_NEVER
+						      : HAK_ADVICE_NONE);
 		hak_extents_leave();
 		if (drop)
 			hak_os_hugepage(e->base, HAK_EXTENT, false);
@@ -176,7 +184,7 @@ static void close_free(uint64_t before_ms)
 		}
 		memset(e->made, 0, sizeof(e->made));
 		hak_extent_set_whole(e, false);
-		e->thp = false; /* advice goes with the old mapping */
+		e->thp = HAK_ADVICE_NONE; /* advice goes with the old mapping */
 		hak_extent_reattach(e);
 	}
 }
@@ -240,7 +248,60 @@ uint64_t hak_extent_shrink(uint64_t least, uint64_t now_ms)
 	return bytes;
 }
 
+/*
+ * Marks a free unit used, which keeps its extent mapped: of the next extent that is not advised
+ * against huge pages. A full extent has none, and obeys when units of it are free. A FREE one obeys
+ * when it is used. HAK_LOCK_EXTENT held.
+ */
+static bool hold_advised(struct hak_units *ret, bool *ret_clean)
+{
+	for (struct hak_extent *e = hak_extents.all; e; e = e->all_next) {
+		unsigned int i = hak_unitmap_next_clear(e->used, 0);
+
+		if (e->kind == HAK_EXTENT_FREE || e->thp == HAK_ADVICE_NEVER ||
+		    i >= HAK_EXTENT_UNITS)
+			continue;
+		*ret = (struct hak_units){ e, (uint16_t)i, 1 };
+		*ret_clean = hak_unitmap_next_set(e->dirty, i) != i;
+		hak_extent_unlink(e);
+		hak_unitmap_set(e->used, i, 1);
+		e->used_units++;
+		if (*ret_clean) {
+			hak_count(HAK_C_MEM_CLEAN, -(int64_t)HAK_UNIT);
+		} else {
+			hak_unitmap_clear(e->dirty, i, 1);
+			hak_unitmap_clear(e->young, i, 1);
+			e->dirty_units--;
+			hak_extent_count_dirty(-1);
+		}
+		hak_extent_set_thp(e, HAK_ADVICE_NEVER);
+		hak_extent_link(e);
+		return true;
+	}
+	return false;
+}
+
+static void forbid_thp(void)
+{
+	struct hak_units r;
+	bool held, clean;
+
+	do {
+		hak_lock(HAK_LOCK_EXTENT);
+		held = hold_advised(&r, &clean);
+		hak_extents_leave();
+		if (!held)
+			return;
+		hak_os_hugepage(r.e->base, HAK_EXTENT, false);
+		hak_lock(HAK_LOCK_EXTENT);
+		hak_units_put_back(&r, clean);
+		hak_extents_leave();
+	} while (held);
+}
+
 void hak_extent_tuned(void)
 {
+	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_NEVER)
+		forbid_thp();
 	unmap_free(hak_extent_most_free(), hak_os_now_ms(), 0);
 }

@@ -71,8 +71,16 @@ void hak_extent_count(const struct hak_extent *e, int n)
 	};
 
 	hak_count(counter[e->kind], n);
-	if (e->kind == HAK_EXTENT_SLABS && e->thp)
+	if (e->kind == HAK_EXTENT_SLABS && e->thp == HAK_ADVICE_HUGE)
 		hak_count(HAK_C_SUPERSLABS_THP, n);
+}
+
+void hak_extent_set_thp(struct hak_extent *e, enum hak_thp_advice advice)
+{
+	if (e->kind == HAK_EXTENT_SLABS)
+		hak_count(HAK_C_SUPERSLABS_THP,
+			  (advice == HAK_ADVICE_HUGE) - (e->thp == HAK_ADVICE_HUGE));
+	e->thp = (uint8_t)advice;
 }
 
 void hak_extent_set_kind(struct hak_extent *e, enum hak_extent_kind kind)
@@ -343,9 +351,14 @@ bool hak_extent_make_slow(struct hak_extent *e, const char *p, size_t bytes)
 
 static void advise_new(struct hak_extent *e)
 {
-	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ALWAYS &&
-	    !hak_os_hugepage(e->base, HAK_EXTENT, true))
-		e->thp = true;
+	uint64_t mode = hak_tun(HAK_T_THP_MODE);
+
+	if (mode == HAK_THP_ALWAYS && !hak_os_hugepage(e->base, HAK_EXTENT, true))
+		e->thp = HAK_ADVICE_HUGE;
+	if (mode == HAK_THP_NEVER) {
+		hak_os_hugepage(e->base, HAK_EXTENT, false);
+		e->thp = HAK_ADVICE_NEVER;
+	}
 }
 
 struct hak_extent *hak_extent_map(void)

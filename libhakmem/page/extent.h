@@ -31,6 +31,7 @@
 
 #include "base/hak.h"
 #include "base/lock.h"
+#include "base/values.h"
 #include "unitmap.h"
 
 enum hak_extent_kind { HAK_EXTENT_FREE, HAK_EXTENT_SLABS, HAK_EXTENT_RUNS, HAK_EXTENT_KINDS };
@@ -40,7 +41,7 @@ struct hak_extent {
 	struct hak_extent *prev, *next;		/* list of kind and fill */
 	struct hak_extent *all_prev, *all_next; /* list of all extents */
 	uint8_t kind;
-	bool thp;     /* advised for huge pages */
+	uint8_t thp;  /* enum hak_thp_advice */
 	uint8_t life; /* of the lists that it is on or was on: see hak_extent_abandon() */
 	uint16_t used_units, dirty_units;
 	/*
@@ -180,6 +181,8 @@ void hak_extent_count_dirty(int64_t units);
 
 /* Sets the kind of the extent, and the counters. HAK_LOCK_EXTENT held. */
 void hak_extent_set_kind(struct hak_extent *e, enum hak_extent_kind kind);
+/* Stores the advice, and counts superslabs for huge pages. HAK_LOCK_EXTENT held. */
+void hak_extent_set_thp(struct hak_extent *e, enum hak_thp_advice advice);
 void hak_extent_count(const struct hak_extent *e, int n);
 /*
  * Makes the slices of an extent of runs name the extent. Those of a superslab are set slab by slab.

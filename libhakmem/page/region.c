@@ -59,20 +59,24 @@ void hak_region_set_state(struct hak_region *r, enum hak_region_state state)
 
 void hak_region_advise(struct hak_region *r)
 {
-	if (hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE && r->filled < 2)
+	uint64_t mode = hak_tun(HAK_T_THP_MODE);
+	enum hak_thp_advice advice = mode == HAK_THP_NEVER ? HAK_ADVICE_NEVER : HAK_ADVICE_HUGE;
+
+	if (mode == HAK_THP_ADAPTIVE && r->filled < 2)
 		return;
-	if (!r->thp && !hak_os_hugepage(r->base, r->bytes, true))
-		r->thp = true;
+	if (r->thp != advice && !hak_os_hugepage(r->base, r->bytes, advice == HAK_ADVICE_HUGE))
+		r->thp = (uint8_t)advice;
 }
 
 struct hak_region *hak_region_map(size_t bytes, size_t align)
 {
 	struct hak_region *r = hak_meta_get(HAK_META_REGION);
+	uint64_t mode = hak_tun(HAK_T_THP_MODE);
 
 	if (!r)
 		return NULL;
-	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF) && bytes >= HAK_EXTENT &&
-	    align < HAK_EXTENT)
+	if (hak_unlikely(mode == HAK_THP_ADAPTIVE || mode == HAK_THP_ALWAYS) &&
+	    bytes >= HAK_EXTENT && align < HAK_EXTENT)
 		align = HAK_EXTENT; /* aligned so that a huge page fits */
 	r->base = hak_os_map(bytes, align);
 	if (!r->base || hak_slice_prepare(r->base, bytes, false)) {
@@ -84,7 +88,7 @@ struct hak_region *hak_region_map(size_t bytes, size_t align)
 	r->bytes = bytes;
 	r->zero = true;
 	r->state = HAK_REGION_DIRTY;
-	if (hak_unlikely(hak_tun(HAK_T_THP_MODE) != HAK_THP_OFF))
+	if (hak_unlikely(mode != HAK_THP_OFF))
 		hak_region_advise(r);
 	hak_mapped_regions(1);
 	hak_region_count_bytes(r, (int64_t)bytes);
@@ -194,7 +198,7 @@ static bool give_back(uint64_t mode, char *p, size_t bytes)
 static void closed(struct hak_region *r)
 {
 	r->closed = true;
-	r->thp = false; /* advice goes with the old mapping */
+	r->thp = HAK_ADVICE_NONE; /* advice goes with the old mapping */
 }
 
 /*

@@ -36,7 +36,7 @@ struct hak_region {
 	uint8_t life; /* number of the region cache that it is or was in */
 	bool in_use;  /* handed out to the program */
 	bool zero;
-	bool thp;     /* advised for huge pages */
+	uint8_t thp;  /* enum hak_thp_advice */
 	bool closed;  /* PROT_NONE; CLEAN */
 	bool sampled; /* in use, and reported to a profiler (sample.h) */
 	/* times it was found filled when freed, 2 at most; thp.mode=adaptive */
@@ -66,7 +66,7 @@ int hak_region_open(struct hak_region *r);
 void hak_region_set_state(struct hak_region *r, enum hak_region_state state);
 /* Counts the bytes by which a region's mapping grew, or shrank. */
 void hak_region_count_bytes(const struct hak_region *r, int64_t bytes);
-/* Advises huge pages, if thp.mode is not off. Regions with different advice do not join. */
+/* Gives the advice of thp.mode, if that is not off. Regions with different advice do not join. */
 void hak_region_advise(struct hak_region *r);
 
 /*

@@ -149,10 +149,17 @@ static bool keep_free(void)
 	return most && (hak_extents.free <= most || hak_likely(hak_room_data() == UINT64_MAX));
 }
 
-static bool want_thp(struct hak_extent *e)
+/* Returns the advice that the extent is to have now. */
+static enum hak_thp_advice wanted_advice(const struct hak_extent *e)
 {
-	return hak_unlikely(hak_tun(HAK_T_THP_MODE) == HAK_THP_ADAPTIVE) &&
-	       e->kind == HAK_EXTENT_SLABS && !e->thp && e->used_units >= HAK_EXTENT_UNITS * 4 / 5;
+	uint64_t mode = hak_tun(HAK_T_THP_MODE);
+
+	if (hak_unlikely(mode == HAK_THP_NEVER))
+		return HAK_ADVICE_NEVER;
+	if (hak_unlikely(mode == HAK_THP_ADAPTIVE) && e->kind == HAK_EXTENT_SLABS &&
+	    e->used_units >= HAK_EXTENT_UNITS * 4 / 5)
+		return HAK_ADVICE_HUGE;
+	return (enum hak_thp_advice)e->thp;
 }
 
 static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned int align,
@@ -160,7 +167,7 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 {
 	struct hak_extent *e;
 	unsigned int at = 0;
-	bool thp;
+	enum hak_thp_advice before, advice;
 
 	*ret_new = false;
 	hak_lock(HAK_LOCK_EXTENT);
@@ -186,17 +193,16 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 		hak_extent_attach(e, kind);
 	}
 	take_units(e, at, units, ret_zero);
-	thp = want_thp(e);
-	if (thp) {
-		e->thp = true;
-		hak_count(HAK_C_SUPERSLABS_THP, 1);
-	}
+	before = (enum hak_thp_advice)e->thp;
+	advice = wanted_advice(e);
+	hak_extent_set_thp(e, advice);
 	hak_extents_leave();
 	/* The units taken keep the extent mapped. Refused advice costs only the huge page. */
-	if (thp && hak_os_hugepage(e->base, HAK_EXTENT, true)) {
+	if (hak_unlikely(advice != before) &&
+	    hak_os_hugepage(e->base, HAK_EXTENT, advice == HAK_ADVICE_HUGE) &&
+	    advice == HAK_ADVICE_HUGE) {
 		hak_lock(HAK_LOCK_EXTENT);
-		e->thp = false;
-		hak_count(HAK_C_SUPERSLABS_THP, -1);
+		hak_extent_set_thp(e, HAK_ADVICE_NONE);
 		hak_extents_leave();
 	}
 	*ret = e;

@@ -180,8 +180,8 @@ static void thp_adaptive(void)
 	finish(&r);
 }
 
-/* Returns whether [p, p + 1) is advised for huge pages. */
-static int advised(uint64_t p)
+/* Returns whether [p, p + 1) has the flag: hg, advised for huge pages; nh, against them. */
+static int has_flag(uint64_t p, const char *flag)
 {
 	char path[64], line[512];
 	int inside = 0, yes = 0;
@@ -196,10 +196,58 @@ static int advised(uint64_t p)
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
 			inside = from <= p && p < to;
 		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-			yes = strstr(line, " hg") != NULL;
+			yes = strstr(line, flag) != NULL;
 	}
 	fclose(f);
 	return yes;
+}
+
+static int advised(uint64_t p)
+{
+	return has_flag(p, " hg");
+}
+
+/*
+ * What was advised for huge pages, as all memory is where the kernel gives them to every mapping,
+ * gets none any more: memory with room at the change, new memory, and regions that are used again.
+ */
+static void thp_never(void)
+{
+	uint64_t whale, slab, run, later;
+	long huge;
+
+	start(&r, "thp.mode=always,purge.delay_ms=1d");
+	ask(&r, take, 8 * MIB, 2);
+	ask(&r, take, 200000, 1);
+	ask(&r, take, 100, 10000);
+	run = (uint64_t)ask(&r, address, 2, 0);
+	whale = (uint64_t)ask(&r, address, 0, 0);
+	slab = (uint64_t)ask(&r, address, 5000, 0);
+	if (!advised(whale))
+		SKIP("the kernel has no huge pages");
+	CHECK(advised(slab) && advised(run) && count(&r, "superslab.thp") >= 1);
+	huge = smaps_kib(&r, "AnonHugePages");
+	if (kernel_has_thp())
+		CHECK(huge >= 16 * 1024, "%ld KiB in huge pages", huge);
+
+	set(&r, "thp.mode", 3);
+	CHECK(!advised(slab) && has_flag(slab, " nh"), "a superslab with room");
+	CHECK(has_flag(run, " nh"), "an extent of runs with room");
+	CHECK(count(&r, "superslab.thp") == 0, "%lu", count(&r, "superslab.thp"));
+	ask(&r, drop, 0, 1);
+	purge(&r, HAK_PURGE_ALL);
+	CHECK(smaps_kib(&r, "AnonHugePages") == 0, "%ld KiB", smaps_kib(&r, "AnonHugePages"));
+	ask(&r, take, 8 * MIB, 2);
+	ask(&r, take, 32 * MIB, 1);
+	ask(&r, take, 100, 100000);
+	later = (uint64_t)ask(&r, address, 2, 0);
+	whale = (uint64_t)ask(&r, address, 0, 0);
+	CHECK(has_flag(whale, " nh"), "a region that is used again");
+	CHECK(has_flag(later, " nh"), "a new region");
+	CHECK(smaps_kib(&r, "AnonHugePages") == 0, "%ld KiB", smaps_kib(&r, "AnonHugePages"));
+	for (long i = 1000; i < 100000; i += 1000)
+		CHECK(has_flag((uint64_t)ask(&r, address, i, 0), " nh"), "block %ld", i);
+	finish(&r);
 }
 
 /* Advice goes with a mapping that is mapped over; the next owner of the region has it again. */
@@ -479,6 +527,7 @@ static const struct tcase cases[] = {
 	{ "superslab_off_unmaps_each_slab", superslab_off_unmaps_each_slab },
 	{ "superslab_retain", superslab_retain },
 	{ "thp_mode", thp_mode },
+	{ "thp_never", thp_never },
 	{ "thp_adaptive", thp_adaptive },
 	{ "thp_after_remap", thp_after_remap },
 	{ "cache_thread_bytes", cache_thread_bytes },
