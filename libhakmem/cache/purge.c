@@ -79,6 +79,7 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 	hak_pool_drain();
 	bytes = hak_dead_empty(RETIRE_EPOCHS + EMPTY_EPOCHS, &dead_left);
 	bytes += hak_sleepers_age(has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
+	bytes += hak_sleepers_cap(hak_tun(HAK_T_CACHE_TOTAL_BYTES));
 	bytes += hak_pool_trim(2, HAK_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
@@ -172,6 +173,19 @@ HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 	bytes = give_back(level) + hak_slablist_trim(c, 0, UINT32_MAX);
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+}
+
+void hak_purge_obey_all(void)
+{
+	static uint32_t obeyed; /* used by the agent alone */
+	uint32_t request = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
+
+	if (request == obeyed)
+		return;
+	obeyed = request;
+	hak_lock(HAK_LOCK_PURGE);
+	hak_sleepers_obey(request);
+	hak_unlock(HAK_LOCK_PURGE);
 }
 
 /* The calling thread's cache. Bytes of its partly used slabs. HAK_LOCK_PURGE held. */

@@ -42,6 +42,8 @@ uint64_t hak_reclaim(void);
  */
 extern HAK_HIDDEN _Atomic uint32_t hak_purge_asked;
 void hak_purge_obey(struct hak_cache *c, uint32_t request);
+/* For the agent: empties the caches of the threads that sleep and have not obeyed yet. */
+void hak_purge_obey_all(void);
 
 /*
  * Ends the epoch if it is over and no other thread purges: memory that was free all through it goes

@@ -2,6 +2,7 @@
 /* The caches of threads that do not call malloc or free. See sleepers.h. */
 #include "sleepers.h"
 
+#include "base/class.h"
 #include "base/stats.h"
 #include "base/sys.h"
 #include "cache.h"
@@ -148,4 +149,84 @@ uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest)
 		most--;
 	}
 	return bytes;
+}
+
+/* Also of a thread that runs meanwhile: then the figure is near the true one. */
+static uint64_t cached_bytes(const struct hak_heap *h)
+{
+	const struct hak_heap_block *b = hak_counters(h->cache);
+	uint64_t sum = 0;
+
+	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
+		int64_t n = (int64_t)(b->cls[HAK_C_REFILLED][k] + b->hot[k].frees -
+				      b->hot[k].allocs - b->cls[HAK_C_FLUSHED][k]);
+
+		if (n > 0)
+			sum += (uint64_t)n * hak_class_size(k);
+	}
+	return sum;
+}
+
+static uint64_t all_cached_bytes(void)
+{
+	unsigned int n = hak_heap_count();
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (__atomic_load_n(&hak_heaps[i].state, __ATOMIC_RELAXED) == HAK_HEAP_LIVE)
+			sum += cached_bytes(&hak_heaps[i]);
+	return sum;
+}
+
+/* Empties caches unused for `age` epochs and more. Returns the greatest age below; -1: none. */
+static int64_t cap_round(int64_t age, uint64_t most, uint64_t *bytes)
+{
+	uint64_t left = all_cached_bytes();
+	uint32_t epoch = hak_purge_epoch();
+	unsigned int n = hak_heap_count();
+	int64_t next = -1;
+
+	for (unsigned int i = 0; i < n && left > most; i++) {
+		struct hak_heap *h = &hak_heaps[i];
+		uint64_t had;
+		int64_t own;
+
+		if (__atomic_load_n(&h->state, __ATOMIC_RELAXED) != HAK_HEAP_LIVE ||
+		    h->cache == hak_self || h == hak_table.shared)
+			continue;
+		had = cached_bytes(h);
+		own = epoch - h->asleep.since;
+		if (own < age && own > next && had)
+			next = own;
+		if (own < age || !had)
+			continue;
+		switch (take_turn(h, epoch, bytes)) {
+		case HAK_TAKEOVER_OFF:
+			return -1;
+		case HAK_TAKEOVER_DONE:
+			left -= had < left ? had : left;
+			break;
+		default:
+			break;
+		}
+	}
+	return left > most ? next : -1;
+}
+
+uint64_t hak_sleepers_cap(uint64_t most)
+{
+	int64_t age = (int64_t)UINT32_MAX + 1; /* the first round finds the greatest age */
+	uint64_t bytes = 0;
+
+	do {
+		age = cap_round(age, most, &bytes);
+	} while (age >= 0);
+	return bytes;
+}
+
+void hak_sleepers_obey(uint32_t request)
+{
+	struct hak_sleepers others = { 0 };
+
+	empty_all(request, HAK_PURGE_CACHE, &others);
 }

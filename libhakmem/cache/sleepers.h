@@ -36,4 +36,13 @@ enum hak_age {
 };
 uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest);
 
+/*
+ * Empties the caches of other threads, of the thread that called malloc or free longest ago first,
+ * until all caches together hold no more than `most` bytes. Returns bytes.
+ */
+uint64_t hak_sleepers_cap(uint64_t most);
+
+/* Empties the cache of each other thread that has not obeyed `request` (purge.h) yet. */
+void hak_sleepers_obey(uint32_t request);
+
 #endif

@@ -65,6 +65,7 @@ unsigned int hak_tick_idle(bool *ret_idle)
 	if (!atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && dozed)
 		hak_purge_disturb();
 	hak_limit_tick(now);
+	hak_purge_obey_all();
 	if (!never)
 		hak_purge_by_age(now, delay);
 	*ret_idle = never || hak_purge_calm() >= QUIET_EPOCHS;

@@ -12,6 +12,7 @@
 #include "effects.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 static struct remote r;
 
@@ -303,6 +304,67 @@ static void cache_thread_bytes(void)
 	finish(&r);
 }
 
+/* ---- caches of threads that wait ---- */
+
+static pthread_t waiting;
+static sem_t filled, end_of_wait;
+
+static void *fills_and_waits(void *arg)
+{
+	static void *p[8000];
+
+	for (unsigned int i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		p[i] = launder(malloc(opaque(64)));
+	for (unsigned int i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		free(p[i]);
+	sem_post(&filled);
+	while (sem_wait(&end_of_wait))
+		;
+	return arg;
+}
+
+static long begin_to_wait(long a, long b)
+{
+	(void)a, (void)b;
+	CHECK(!sem_init(&filled, 0, 0) && !sem_init(&end_of_wait, 0, 0));
+	CHECK(!pthread_create(&waiting, NULL, fills_and_waits, NULL));
+	while (sem_wait(&filled))
+		;
+	return 0;
+}
+
+static long stop_waiting(long a, long b)
+{
+	(void)a, (void)b;
+	return sem_post(&end_of_wait) || pthread_join(waiting, NULL);
+}
+
+/* The value makes another thread empty the cache, long before the thread counts as asleep. */
+static void emptied_by(const char *hakmem, const char *name)
+{
+	uint64_t n;
+
+	start(&r, hakmem);
+	ask(&r, begin_to_wait, 0, 0);
+	n = cached_blocks();
+	CHECK(n * 64 >= 32 * KIB, "%lu blocks cached", n);
+	set(&r, name, 4096);
+	WAIT_FOR(nudge(&r) && cached_blocks() < n / 4);
+	CHECK(count(&r, "purge.takeovers") >= 1, "no takeover");
+	CHECK(!ask(&r, stop_waiting, 0, 0));
+	finish(&r);
+}
+
+static void cache_total_bytes(void)
+{
+	emptied_by("purge.delay_ms=1h,control.agent=off", "cache.total_bytes");
+}
+
+static void cache_thread_bytes_of_sleepers(void)
+{
+	emptied_by("purge.delay_ms=1h,control.agent=on", "cache.thread_bytes");
+}
+
 /* Returns the runs in the cache after it was offered some of each size, none being in use. */
 static uint64_t cached_runs(void)
 {
@@ -531,6 +593,8 @@ static const struct tcase cases[] = {
 	{ "thp_adaptive", thp_adaptive },
 	{ "thp_after_remap", thp_after_remap },
 	{ "cache_thread_bytes", cache_thread_bytes },
+	{ "cache_total_bytes", cache_total_bytes },
+	{ "cache_thread_bytes_of_sleepers", cache_thread_bytes_of_sleepers },
 	{ "cache_thread_bytes_bounds_runs", cache_thread_bytes_bounds_runs },
 	{ "ring_slots", ring_slots },
 	{ "ring_bytes", ring_bytes },

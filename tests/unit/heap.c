@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "libhakmem/base/lock.h"
 #include "libhakmem/base/values.h"
 #include "libhakmem/cache/bin.h"
 #include "libhakmem/cache/cache.h"
@@ -171,6 +172,74 @@ static void emptied_slot_serves_children(void)
 	CHECK(ended->state == HAK_HEAP_UNUSED, "not emptied");
 	CHECK(!taken_by_a_child(fork()), "a child");
 	CHECK(!taken_by_a_child((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)), "a copy");
+}
+
+/* ---- the cap on all caches ---- */
+
+enum { WAITERS = 3, CACHED = 200 };
+
+static struct waiter {
+	pthread_t thread;
+	struct hak_heap *heap;
+} waiter[WAITERS];
+static pthread_barrier_t filled, end;
+
+static void *fills_its_cache(void *arg)
+{
+	struct waiter *w = arg;
+	void *volatile p[CACHED];
+
+	for (unsigned int i = 0; i < CACHED; i++)
+		p[i] = malloc(64);
+	for (unsigned int i = 0; i < CACHED; i++)
+		free(p[i]);
+	w->heap = hak_self->heap;
+	pthread_barrier_wait(&filled);
+	pthread_barrier_wait(&end);
+	return NULL;
+}
+
+static uint32_t cached_by(const struct waiter *w)
+{
+	return hak_bin_length(w->heap->cache, hak_class_of_tiny(64)) +
+	       w->heap->cls[hak_class_of_tiny(64)].spare_n;
+}
+
+static void cap_to(uint64_t bytes)
+{
+	hak_lock(HAK_LOCK_PURGE);
+	hak_sleepers_cap(bytes);
+	hak_unlock(HAK_LOCK_PURGE);
+}
+
+static void cap_takes_the_oldest(void)
+{
+	static const uint32_t age[WAITERS] = { 2, 9, 4 };
+	struct hak_totals t;
+
+	cache = hak_heap_attach();
+	CHECK(!pthread_barrier_init(&filled, NULL, WAITERS + 1), "no barrier");
+	CHECK(!pthread_barrier_init(&end, NULL, WAITERS + 1), "no barrier");
+	for (unsigned int i = 0; i < WAITERS; i++)
+		CHECK(!pthread_create(&waiter[i].thread, NULL, fills_its_cache, &waiter[i]),
+		      "no thread");
+	pthread_barrier_wait(&filled);
+	for (unsigned int i = 0; i < WAITERS; i++)
+		waiter[i].heap->asleep.since = hak_purge_epoch() - age[i];
+	hak_stats_totals(&t);
+	cap_to(t.cached_bytes);
+	CHECK(cached_by(&waiter[0]) && cached_by(&waiter[1]) && cached_by(&waiter[2]), "too early");
+	cap_to(t.cached_bytes - 1);
+	CHECK(!cached_by(&waiter[1]), "the oldest is not emptied");
+	CHECK(cached_by(&waiter[0]) && cached_by(&waiter[2]), "more than the oldest");
+	hak_stats_totals(&t);
+	cap_to(t.cached_bytes - 1);
+	CHECK(!cached_by(&waiter[2]) && cached_by(&waiter[0]), "not the oldest of two");
+	cap_to(0);
+	CHECK(!cached_by(&waiter[0]), "the last is not emptied");
+	pthread_barrier_wait(&end);
+	for (unsigned int i = 0; i < WAITERS; i++)
+		CHECK(!pthread_join(waiter[i].thread, NULL), "no end");
 }
 
 /* ---- what the checks find ---- */
@@ -415,6 +484,7 @@ static const struct tcase cases[] = {
 	{ "copy_has_the_whole_budget", copy_has_the_whole_budget },
 	{ "child_has_the_budget", child_has_the_budget },
 	{ "slot_is_emptied_and_taken", slot_is_emptied_and_taken },
+	{ "cap_takes_the_oldest", cap_takes_the_oldest },
 	{ "emptied_slot_serves_children", emptied_slot_serves_children },
 #if HAK_DEBUG
 	{ "corruption_of_the_pool_is_found", corruption_of_the_pool_is_found },
