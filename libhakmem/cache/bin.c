@@ -293,6 +293,19 @@ void hak_bin_shrink(struct hak_cache *c, unsigned int cls)
 	c->heap->budget += 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
 }
 
+/*
+ * The program frees all that it had of the class, in any order: each of the last blocks in lists
+ * keeps a slab of 64 KiB. The lists become as short as they were at first.
+ */
+static HAK_COLD void begin_anew(struct hak_cache *c, unsigned int cls)
+{
+	c->heap->cls[cls].misses =
+		0; /* they were of another time: the lists are not to grow again */
+	while (hak_bin_limit(&c->heap->cls[cls], cls) > hak_bin_first_limit(cls))
+		hak_bin_shrink(c, cls);
+	hak_bin_arm(c, cls, hak_bin_length(c, cls), hak_bin_first_limit(cls));
+}
+
 static void trip_slab(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
@@ -314,6 +327,8 @@ static void trip_slab(struct hak_cache *c, unsigned int cls)
 		hak_heap_count1(c, FREE_FLUSH);
 		hak_flush_begin(c);
 		hak_flush_list(c, cls, list, listed);
+		if (hak_unlikely(c->heap->sparse == HAK_SPARSE_MANY))
+			begin_anew(c, cls);
 	}
 	hak_bin_check(c, cls);
 }

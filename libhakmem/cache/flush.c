@@ -15,6 +15,8 @@ static void give_local(struct hak_cache *c, struct hak_slab *s, struct hak_chain
 	hak_stop("flush.local_half");
 	s->nfree += (uint16_t)ch->n;
 	s->used -= (uint16_t)ch->n;
+	if (s->used <= s->capacity / 16 && c->heap->sparse < HAK_SPARSE_MANY)
+		c->heap->sparse++;
 	hak_slablist_settle(c, s);
 }
 
@@ -81,6 +83,7 @@ static bool on_list(const void *p, const void *q, uint32_t n)
 
 void hak_flush_begin(struct hak_cache *c)
 {
+	c->heap->sparse = 0;
 	c->heap->serial += 1 + (c->heap->serial == HAK_KEY_SERIALS);
 }
 

@@ -11,6 +11,8 @@
 
 /* Begins a flush, of one list or of both lists of a class. */
 void hak_flush_begin(struct hak_cache *c);
+#define HAK_SPARSE_MANY \
+	32u /* nearly empty slabs that one flush met: the program frees what it had */
 /*
  * Gives a list of n blocks back, neighbours of one slab together. A block that was freed twice
  * makes the list a circle, and a block written after it was freed lacks its key; the rest of the

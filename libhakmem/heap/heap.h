@@ -121,6 +121,7 @@ struct hak_heap {
 	} asleep;	   /* sleepers.c; HAK_LOCK_PURGE */
 	uint32_t died;	   /* epoch of the purge clock; HAK_LOCK_REGISTRY */
 	uint16_t serial;   /* of the last flush; 0 before the first */
+	uint16_t sparse; /* slabs that the last flush left nearly empty, up to a bound (flush.h) */
 	/*
 	 * bytes of cache.thread_bytes left for lists of slab classes to grow, or for runs to be
 	 * kept
