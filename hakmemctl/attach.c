@@ -178,6 +178,8 @@ static int judge(int r, pid_t tid, char why[HAK_WHY_TEXT])
 		return refuse(why, -EAGAIN, "its thread %d is inside the allocator", (int)tid);
 	case EDEADLK:
 		return refuse(why, -EAGAIN, "its thread %d is on its signal stack", (int)tid);
+	case EALREADY:
+		return refuse(why, -EAGAIN, "its thread %d is in a restartable sequence", (int)tid);
 	case EADDRNOTAVAIL:
 		return refuse(why, -EAGAIN, "the stack of its thread %d has no room", (int)tid);
 	case ETIMEDOUT:
@@ -193,6 +195,8 @@ static int judge(int r, pid_t tid, char why[HAK_WHY_TEXT])
 		return refuse(why, r,
 			      "the kernel does not let this user trace it "
 			      "(kernel.yama.ptrace_scope, user namespaces)");
+	case EOPNOTSUPP:
+		return refuse(why, r, "it is in a sandbox");
 	case ENOEXEC:
 		return refuse(why, r, "it runs code of another architecture");
 	case ENOSYS:

@@ -30,6 +30,17 @@
 /* Of the kernel; its headers for programs lack these. */
 enum { ERESTARTSYS = 512, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK = 516 };
 
+#define GET_RSEQ 0x420f /* PTRACE_GET_RSEQ_CONFIGURATION, Linux 5.13 */
+struct rseq_place {
+	uint64_t address;
+	uint32_t bytes, signature, flags, padding;
+};
+#define RSEQ_CS_AT 8u
+struct rseq_section { /* the kernel's struct rseq_cs */
+	uint32_t version, flags;
+	uint64_t start, bytes, abort;
+};
+
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define STOP_NS	     500000000u /* within which a thread has to stop */
 #define TICK_US	     20000	/* between two looks at the time */
@@ -152,6 +163,30 @@ static int put_registers(const struct borrowed *b, const struct user_regs_struct
 	return put_set(b, NT_PRSTATUS, (void *)regs, sizeof(*regs));
 }
 
+static bool peek(const struct borrowed *b, uint64_t address, void *to, size_t bytes)
+{
+	struct iovec here = { to, bytes }, there = { (void *)(uintptr_t)address, bytes };
+
+	return process_vm_readv(b->tid, &here, 1, &there, 1, 0) == (ssize_t)bytes;
+}
+
+/*
+ * The kernel aborts a critical section when the thread goes on, by the place at which it does. A
+ * thread that goes on elsewhere first would miss that.
+ */
+static bool is_in_section(const struct borrowed *b)
+{
+	struct rseq_section section;
+	struct rseq_place place;
+	uint64_t address;
+
+	if (trace(GET_RSEQ, b->tid, sizeof(place), &place) < 0 || !place.address ||
+	    !peek(b, place.address + RSEQ_CS_AT, &address, sizeof(address)) || !address ||
+	    !peek(b, address, &section, sizeof(section)))
+		return false;
+	return b->regs.rip - section.start < section.bytes;
+}
+
 static int save(struct borrowed *b)
 {
 	size_t bytes = sizeof(b->regs);
@@ -159,6 +194,8 @@ static int save(struct borrowed *b)
 
 	if (r == 0 && (bytes != sizeof(b->regs) || b->regs.cs != CODE_SEGMENT))
 		return -ENOEXEC;
+	if (r == 0 && is_in_section(b))
+		return -EALREADY;
 	b->xstate_bytes = XSTATE_BYTES;
 	if (r == 0)
 		r = get_set(b, NT_X86_XSTATE, b->xstate, &b->xstate_bytes);

@@ -28,6 +28,7 @@
  *   -EINPROGRESS	the thread was not at its end in time: it goes on by itself
  *   -ECANCELED		a signal stopped the process
  *   -EADDRNOTAVAIL	its stack has no room
+ *   -EALREADY		it is in a critical section of rseq(2)
  *   -ENOEXEC		it does not run code of this program's architecture
  *   -ENOSYS		this program was not built for a machine on which this is possible
  */

@@ -34,7 +34,7 @@ static bool on_alternate_stack(void)
 long hak_called(void)
 {
 	if (hak_os_sandboxed())
-		return -EPERM;
+		return -EOPNOTSUPP;
 	if (is_inside())
 		return -EBUSY;
 	if (!hak_tune_is_own_process() || hak_heap_is_copy())

@@ -20,8 +20,8 @@
 /*
  * Carries out the requests in the tune page. Returns 0, or for a thread that must not do this now
  * -EBUSY: it is inside the allocator or holds one of its locks; -EDEADLK: it is on its alternate
- * signal stack; -ESRCH: it belongs to another process, with which it shares this memory; -EPERM:
- * the process is in a sandbox.
+ * signal stack; -ESRCH: it belongs to another process, with which it shares this memory;
+ * -EOPNOTSUPP: the process is in a sandbox.
  */
 HAK_HIDDEN long hak_called(void);
 

@@ -23,6 +23,9 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 
 #define BLOCKS 60000
 #define BYTES  1000
@@ -294,6 +297,34 @@ static void mode_seccomp(void)
 	mode_read();
 }
 
+/* A critical section of rseq(2) that begins again when the kernel aborts it. */
+#if defined(__x86_64__) && __has_include(<sys/rseq.h>)
+static void mode_section(void)
+{
+	static struct rseq_cs section;
+	struct rseq *area = (void *)((char *)__builtin_thread_pointer() + __rseq_offset);
+
+	say(__rseq_size ? "ready" : "no rseq");
+	__asm__ volatile("lea 2f(%%rip), %%rax; mov %%rax, 8(%0)\n"
+			 "lea 3f(%%rip), %%rcx; sub %%rax, %%rcx; mov %%rcx, 16(%0)\n"
+			 "lea 4f(%%rip), %%rax; mov %%rax, 24(%0)\n"
+			 "1: mov %0, 8(%1)\n"
+			 "2: pause; cmpb $0, (%2); je 2b\n"
+			 "3: jmp 5f\n"
+			 ".byte 0x0f, 0xb9, 0x3d; .long 0x53053053\n"
+			 "4: jmp 1b\n"
+			 "5:\n"
+			 :
+			 : "r"(&section), "r"(area), "r"(word)
+			 : "rax", "rcx", "memory", "cc");
+}
+#else
+static void mode_section(void)
+{
+	say("no rseq");
+}
+#endif
+
 /* The test holds the thread at a stop within malloc. */
 static void mode_inside(void)
 {
@@ -331,7 +362,7 @@ static const struct {
 	{ "read", mode_read },		 { "epoll", mode_epoll },     { "sigwait", mode_sigwait },
 	{ "handler", mode_handler },	 { "ppoll", mode_ppoll },     { "spin", spin },
 	{ "threads", mode_threads },	 { "seccomp", mode_seccomp }, { "inside", mode_inside },
-	{ "altstack", mode_altstack },
+	{ "altstack", mode_altstack },	 { "section", mode_section },
 };
 
 int main(int argc, char **argv)
