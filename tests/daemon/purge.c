@@ -234,7 +234,8 @@ static void last_is(const char *id, const char *text, const char *field)
 	EXPECT(strstr(last_fields, field), "no %s in %s", field, last_fields);
 }
 
-static struct hak_policy web = { .name = "web" };
+static char web_name[] = "web";
+static struct hak_policy web = { .name = web_name };
 
 static void limits(void)
 {

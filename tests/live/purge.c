@@ -398,6 +398,7 @@ static void table_follows_the_ring_36(void)
 	CHECK(lock_byte(F_WRLCK) == 0);
 	peer_wake(&p);
 	WAIT_FOR(frees_lazily());
+	CHECK(ballast);
 	purge(HAK_PURGE_ALL);
 	for (int i = 0; i < N; i++) {
 		size[i] = (2 + (size_t)i * 7 % 11) << 20;

@@ -182,7 +182,7 @@ static struct waiter {
 	pthread_t thread;
 	struct hak_heap *heap;
 } waiter[WAITERS];
-static pthread_barrier_t filled, end;
+static pthread_barrier_t caches_filled, end;
 
 static void *fills_its_cache(void *arg)
 {
@@ -194,7 +194,7 @@ static void *fills_its_cache(void *arg)
 	for (unsigned int i = 0; i < CACHED; i++)
 		free(p[i]);
 	w->heap = hak_self->heap;
-	pthread_barrier_wait(&filled);
+	pthread_barrier_wait(&caches_filled);
 	pthread_barrier_wait(&end);
 	return NULL;
 }
@@ -218,12 +218,12 @@ static void cap_takes_the_oldest(void)
 	struct hak_totals t;
 
 	cache = hak_heap_attach();
-	CHECK(!pthread_barrier_init(&filled, NULL, WAITERS + 1), "no barrier");
+	CHECK(!pthread_barrier_init(&caches_filled, NULL, WAITERS + 1), "no barrier");
 	CHECK(!pthread_barrier_init(&end, NULL, WAITERS + 1), "no barrier");
 	for (unsigned int i = 0; i < WAITERS; i++)
 		CHECK(!pthread_create(&waiter[i].thread, NULL, fills_its_cache, &waiter[i]),
 		      "no thread");
-	pthread_barrier_wait(&filled);
+	pthread_barrier_wait(&caches_filled);
 	for (unsigned int i = 0; i < WAITERS; i++)
 		waiter[i].heap->asleep.since = hak_purge_epoch() - age[i];
 	hak_stats_totals(&t);
