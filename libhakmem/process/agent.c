@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/sys.h"
+#include "cache/purge.h"
 #include "heap/heap.h"
 #include "share/layers.h"
 #include "share/share.h"
@@ -127,6 +128,8 @@ static void *run(void *unused)
 
 	hak_sys(SYS_prctl, PR_SET_NAME, (long)"hakmem-agent", 0, 0, 0, 0);
 	hak_tune_set_agent(true);
+	/* what was calm before is no news of the thread that is about to begin */
+	hak_purge_disturb();
 	while (serve())
 		;
 	hak_tune_set_agent(false);
@@ -250,8 +253,11 @@ void hak_agent_heap_gone(unsigned int live)
 {
 	if (live == 0)
 		hak_agent_stop();
-	else if (live == 1 && atomic_load_explicit(&state, memory_order_relaxed) == RUNNING)
+	else if (live == 1 && atomic_load_explicit(&state, memory_order_relaxed) == RUNNING) {
+		/* the thread is still there when the agent looks: not once only */
+		hak_purge_disturb();
 		hak_tune_call();
+	}
 }
 
 /* The agent stayed in the parent, and so did a thread that was starting or stopping it. */
