@@ -493,7 +493,7 @@ int hak_os_enable_kept(void *p, size_t bytes)
 
 int hak_os_clear(void *p, size_t bytes)
 {
-	return advise(CALL_META, p, bytes, MADV_DONTNEED);
+	return advise(CALL_DONTNEED, p, bytes, MADV_DONTNEED);
 }
 
 int hak_os_wipe_on_fork(void *p, size_t bytes)
