@@ -60,7 +60,7 @@ static void lost_runs_leave_the_budget(void)
 static void copy_has_the_whole_budget(void)
 {
 	void *volatile p;
-	int status;
+	int status = -1;
 	pid_t pid;
 
 	cache_a_run();
@@ -76,7 +76,7 @@ static void copy_has_the_whole_budget(void)
 
 static void child_has_the_budget(void)
 {
-	int status;
+	int status = -1;
 	pid_t pid;
 
 	cache_a_run();
