@@ -143,7 +143,7 @@ static HAK_COLD void *no_memory(void)
  */
 #define count_own_n(sym, n)                                 \
 	do {                                                \
-		if (hak_self->magic == HAK_CACHE_MAGIC)     \
+		if (hak_has_cache())                        \
 			hak_heap_count_n(hak_self, sym, n); \
 	} while (0)
 #define count_own(sym) count_own_n(sym, 1)

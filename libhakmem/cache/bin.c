@@ -299,8 +299,7 @@ void hak_bin_shrink(struct hak_cache *c, unsigned int cls)
  */
 static HAK_COLD void begin_anew(struct hak_cache *c, unsigned int cls)
 {
-	c->heap->cls[cls].misses =
-		0; /* they were of another time: the lists are not to grow again */
+	c->heap->cls[cls].misses = 0; /* else the lists grow at once */
 	while (hak_bin_limit(&c->heap->cls[cls], cls) > hak_bin_first_limit(cls))
 		hak_bin_shrink(c, cls);
 	hak_bin_arm(c, cls, hak_bin_length(c, cls), hak_bin_first_limit(cls));

@@ -23,7 +23,7 @@ static void look_at_process(void)
 /* Whether a look is due; the next one follows `pause_ms` later. */
 static bool is_due(_Atomic uint64_t *next_ms, uint64_t now, uint64_t pause_ms)
 {
-	if (hak_likely((int64_t)(now - atomic_load_explicit(next_ms, memory_order_relaxed)) < 0))
+	if (hak_likely(!hak_is_past(now, atomic_load_explicit(next_ms, memory_order_relaxed))))
 		return false;
 	atomic_store_explicit(next_ms, now + pause_ms, memory_order_relaxed);
 	return true;

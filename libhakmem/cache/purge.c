@@ -46,15 +46,18 @@ static void ask_threads(enum hak_purge_level level)
 	hak_heap_poke();
 }
 
-static bool past(uint64_t now, uint64_t then)
+/* 0: the time of purges is not asked for. */
+static uint64_t begin_ns(void)
 {
-	return (int64_t)(now - then) >= 0;
+	return hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0;
 }
 
-/* The agent has none: it may take its time. */
-static bool has_cache(void)
+static void count_purge(uint64_t bytes, uint64_t t0)
 {
-	return hak_self->magic == HAK_CACHE_MAGIC;
+	hak_count(HAK_C_PURGES, 1);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+	if (t0)
+		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
 }
 
 /* Whether free memory is left that a later epoch gives back. */
@@ -67,7 +70,7 @@ static bool more_to_come(void)
 /* Ends the epoch: memory that was free all through it goes. HAK_LOCK_PURGE held. */
 static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 {
-	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
+	uint64_t t0 = begin_ns(), bytes;
 	uint32_t epoch = hak_purge_epoch();
 	enum hak_age rest;
 	bool dead_left;
@@ -78,7 +81,8 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 	hak_dead_drain(RETIRE_EPOCHS);
 	hak_pool_drain();
 	bytes = hak_dead_empty(RETIRE_EPOCHS + EMPTY_EPOCHS, &dead_left);
-	bytes += hak_sleepers_age(has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
+	/* the agent, which has no cache, may take its time */
+	bytes += hak_sleepers_age(hak_has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
 	bytes += hak_sleepers_cap(hak_tun(HAK_T_CACHE_TOTAL_BYTES));
 	bytes += hak_pool_trim(2, HAK_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
@@ -86,16 +90,13 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
 		return dead_left || more_to_come() ? HAK_AGE_SOME : rest;
-	hak_count(HAK_C_PURGES, 1);
-	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
-	if (t0)
-		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
+	count_purge(bytes, t0);
 	return HAK_AGE_SOME;
 }
 
 static bool epoch_is_over(uint64_t now)
 {
-	return past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
+	return hak_is_past(now, atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed));
 }
 
 static _Atomic uint32_t calm, still; /* written under HAK_LOCK_PURGE, or by disturb() */
@@ -137,7 +138,7 @@ uint64_t hak_purge_epoch_left(uint64_t now)
 {
 	uint64_t end = atomic_load_explicit(&epoch_ends_ms, memory_order_relaxed);
 
-	return past(now, end) ? 0 : end - now;
+	return hak_is_past(now, end) ? 0 : end - now;
 }
 
 static uint64_t give_back(enum hak_purge_level level)
@@ -154,6 +155,14 @@ static uint64_t give_back(enum hak_purge_level level)
 	return bytes;
 }
 
+/* The calling thread's cache does what is asked of all. */
+static void obey(struct hak_cache *c, uint32_t request)
+{
+	__atomic_store_n(&c->heap->flushed, request, __ATOMIC_RELAXED);
+	hak_sample_tune(c);
+	hak_cache_flush(c);
+}
+
 HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 {
 	enum hak_purge_level level = request & ((1u << LEVEL_BITS) - 1);
@@ -165,9 +174,7 @@ HAK_COLD void hak_purge_obey(struct hak_cache *c, uint32_t request)
 	 */
 	if (level >= HAK_PURGE_DIRTY && !hak_trylock(HAK_LOCK_PURGE))
 		return;
-	__atomic_store_n(&c->heap->flushed, request, __ATOMIC_RELAXED);
-	hak_sample_tune(c);
-	hak_cache_flush(c);
+	obey(c, request);
 	if (level < HAK_PURGE_DIRTY)
 		return;
 	bytes = give_back(level) + hak_slablist_trim(c, 0, UINT32_MAX);
@@ -197,9 +204,7 @@ static uint64_t empty_own(uint32_t request, enum hak_purge_level level)
 	if (c->magic != HAK_CACHE_MAGIC)
 		return 0;
 	hak_heap_enter(c);
-	__atomic_store_n(&c->heap->flushed, request, __ATOMIC_RELAXED);
-	hak_sample_tune(c);
-	hak_cache_flush(c);
+	obey(c, request);
 	if (level >= HAK_PURGE_DIRTY)
 		bytes = hak_slablist_trim(c, 0, UINT32_MAX);
 	hak_heap_leave(c);
@@ -208,8 +213,8 @@ static uint64_t empty_own(uint32_t request, enum hak_purge_level level)
 
 static void purge(enum hak_purge_level level, bool count_resident, struct hak_purged *ret)
 {
-	uint64_t t0 = hak_tun(HAK_T_STATS_TIMING) ? hak_os_now_ns() : 0, bytes;
-	struct hak_sleepers others;
+	uint64_t t0 = begin_ns(), bytes;
+	struct hak_purged others;
 	uint32_t request;
 	bool dead_left;
 
@@ -228,10 +233,7 @@ static void purge(enum hak_purge_level level, bool count_resident, struct hak_pu
 	bytes += hak_purge_count_end();
 	hak_unlock(HAK_LOCK_PURGE);
 	hak_probe(hakmem, purge_end, level, bytes, 0);
-	hak_count(HAK_C_PURGES, 1);
-	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
-	if (t0)
-		hak_count(HAK_C_PURGE_NS, (int64_t)(hak_os_now_ns() - t0));
+	count_purge(bytes, t0);
 	*ret = (struct hak_purged){ bytes, others.held };
 }
 
@@ -250,23 +252,17 @@ uint64_t hak_reclaim(void)
 
 /* ---- by amount ---- */
 
-#define FLOOR_BYTES	    ((uint64_t)32 << 20)
 #define FLOOR_BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
 #define MANY_BYTES	    ((uint64_t)16 << 20)
-#define DELAY_NEVER	    86400000u /* purge.delay_ms at its maximum */
 
-static _Atomic uint64_t floor_bytes = FLOOR_BYTES;
-
-static void set_floor(void)
+/* The bytes that may be dirty however little is in use, without the limit of control groups. */
+static uint64_t floor_bytes(void)
 {
-	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), floor = FLOOR_BYTES;
+	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
 
 	if (!delay)
-		floor = FLOOR_BYTES_AT_ONCE;
-	else if (delay >= DELAY_NEVER)
-		floor = UINT64_MAX;
-	atomic_store_explicit(&floor_bytes, floor, memory_order_relaxed);
-	hak_room_set_floor(floor);
+		return FLOOR_BYTES_AT_ONCE;
+	return delay < HAK_DELAY_NEVER ? HAK_ROOM_FLOOR : UINT64_MAX;
 }
 
 /*
@@ -275,19 +271,18 @@ static void set_floor(void)
  */
 static uint64_t most_dirty(uint64_t more, bool *ret_limited)
 {
-	uint64_t floor = atomic_load_explicit(&floor_bytes, memory_order_relaxed);
+	uint64_t floor = floor_bytes();
 	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), most = floor;
 	uint64_t in_use = hak_extent_used() + hak_rcache_in_use();
-	uint64_t room = hak_room_resident(in_use + more);
+	uint64_t room = hak_room_resident(in_use + more),
+		 left = room > regions ? room - regions : 0;
 
-	if (floor == FLOOR_BYTES && share > floor)
+	if (floor == HAK_ROOM_FLOOR && share > floor)
 		most = share;
-	else if (floor == FLOOR_BYTES && regions > MANY_BYTES && in_use < MANY_BYTES)
+	else if (floor == HAK_ROOM_FLOOR && regions > MANY_BYTES && in_use < MANY_BYTES)
 		most = HAK_PURGE_MUCH;
-	*ret_limited = room < UINT64_MAX && room < most + regions;
-	if (*ret_limited)
-		most = room > regions ? room - regions : 0;
-	return most;
+	*ret_limited = room < UINT64_MAX && left < most;
+	return *ret_limited ? left : most;
 }
 
 HAK_COLD static void shrink(uint64_t most, bool limited)
@@ -298,8 +293,7 @@ HAK_COLD static void shrink(uint64_t most, bool limited)
 				  hak_os_now_ms());
 	if (!bytes)
 		return;
-	hak_count(HAK_C_PURGES, 1);
-	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+	count_purge(bytes, 0);
 	if (limited)
 		hak_count(HAK_C_LIMIT_OBEYED, 1);
 }
@@ -330,7 +324,7 @@ void hak_purge_make_room(uint64_t bytes)
 
 void hak_purge_tuned(void)
 {
-	set_floor();
+	hak_room_set_floor(floor_bytes());
 	/* caches and the clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
 	ask_threads(HAK_PURGE_CACHE);

@@ -23,10 +23,6 @@
  * process in which no fork handlers ran the thread is attached first (attach.h). Returns the
  * resident bytes that went back.
  */
-struct hak_purged {
-	uint64_t bytes;
-	uint32_t held; /* threads that keep their caches: sleepers.h */
-};
 void hak_purge(enum hak_purge_level level, struct hak_purged *ret);
 
 /*

@@ -31,6 +31,16 @@ static uint64_t activity(const struct hak_heap *h)
 	return sum;
 }
 
+static bool is_live(const struct hak_heap *h)
+{
+	return __atomic_load_n(&h->state, __ATOMIC_RELAXED) == HAK_HEAP_LIVE;
+}
+
+static bool is_of_another(const struct hak_heap *h)
+{
+	return is_live(h) && h->cache != hak_self && h != hak_table.shared;
+}
+
 /* A heap that was taken over: everything that its thread would give back if it were asked. */
 static uint64_t empty(struct hak_heap *h, uint32_t age, uint32_t most)
 {
@@ -41,7 +51,7 @@ static uint64_t empty(struct hak_heap *h, uint32_t age, uint32_t most)
 }
 
 /* One round over all heaps; `held` is set anew. False: there is no takeover. */
-static bool empty_all(uint32_t request, enum hak_purge_level level, struct hak_sleepers *ret)
+static bool empty_all(uint32_t request, enum hak_purge_level level, struct hak_purged *ret)
 {
 	unsigned int n = hak_heap_count();
 	enum hak_takeover r = HAK_TAKEOVER_NONE;
@@ -64,11 +74,11 @@ static bool empty_all(uint32_t request, enum hak_purge_level level, struct hak_s
 	return r != HAK_TAKEOVER_OFF;
 }
 
-void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak_sleepers *ret)
+void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak_purged *ret)
 {
-	bool attached = hak_self->magic == HAK_CACHE_MAGIC;
+	bool attached = hak_has_cache();
 
-	*ret = (struct hak_sleepers){ 0 };
+	*ret = (struct hak_purged){ 0 };
 	if (hak_heap_live() <= attached)
 		return;
 	for (unsigned int i = 0; i < ROUNDS; i++) {
@@ -127,13 +137,12 @@ uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest)
 	uint32_t epoch = hak_purge_epoch();
 	uint64_t bytes = 0;
 
-	*ret_rest = hak_self->magic == HAK_CACHE_MAGIC ? HAK_AGE_ACTIVE : HAK_AGE_NOTHING;
+	*ret_rest = hak_has_cache() ? HAK_AGE_ACTIVE : HAK_AGE_NOTHING;
 	for (unsigned int i = 0; i < n && most; i++) {
 		struct hak_heap *h = &hak_heaps[at = (at + 1) % n];
 		enum turn turn;
 
-		if (__atomic_load_n(&h->state, __ATOMIC_RELAXED) != HAK_HEAP_LIVE ||
-		    h->cache == hak_self || h == hak_table.shared)
+		if (!is_of_another(h))
 			continue;
 		turn = turn_of(h, epoch);
 		if (turn > ACTIVE)
@@ -173,7 +182,7 @@ static uint64_t all_cached_bytes(void)
 	uint64_t sum = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (__atomic_load_n(&hak_heaps[i].state, __ATOMIC_RELAXED) == HAK_HEAP_LIVE)
+		if (is_live(&hak_heaps[i]))
 			sum += cached_bytes(&hak_heaps[i]);
 	return sum;
 }
@@ -191,8 +200,7 @@ static int64_t cap_round(int64_t age, uint64_t most, uint64_t *bytes)
 		uint64_t had;
 		int64_t own;
 
-		if (__atomic_load_n(&h->state, __ATOMIC_RELAXED) != HAK_HEAP_LIVE ||
-		    h->cache == hak_self || h == hak_table.shared)
+		if (!is_of_another(h))
 			continue;
 		had = cached_bytes(h);
 		own = epoch - h->asleep.since;
@@ -226,7 +234,7 @@ uint64_t hak_sleepers_cap(uint64_t most)
 
 void hak_sleepers_obey(uint32_t request)
 {
-	struct hak_sleepers others = { 0 };
+	struct hak_purged others = { 0 };
 
 	empty_all(request, HAK_PURGE_CACHE, &others);
 }

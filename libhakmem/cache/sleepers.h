@@ -11,17 +11,17 @@
 
 #include "control/abi/abi.h"
 
-struct hak_sleepers {
+struct hak_purged {
+	uint64_t bytes; /* given back, as hak_purge_count() counts them */
 	/* threads that keep their caches: they are inside, or there is no takeover */
 	uint32_t held;
-	uint64_t bytes; /* given back from partly used slabs, as hak_purge_count() counts them */
 };
 
 /*
  * Empties the cache of each other thread that has not obeyed `request` (purge.h) yet, and, if the
  * level says so, gives back the free pages of its partly used slabs.
  */
-void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak_sleepers *ret);
+void hak_sleepers_empty(uint32_t request, enum hak_purge_level level, struct hak_purged *ret);
 
 /*
  * At the end of an epoch: the same for threads that neither allocated nor freed for two whole

@@ -81,8 +81,8 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 	struct hak_region *r = from_rcache(f, other, want, align);
 	bool hit = r;
 
-	if (!hit || r->state != HAK_REGION_DIRTY)
-		hak_purge_make_room(want);
+	/* a region from the region cache is in use already */
+	hak_purge_make_room(hit ? 0 : want);
 	if (hak_likely(hit)) {
 		count_get(c, t0);
 		hak_region_set_state(r, HAK_REGION_DIRTY);
@@ -96,10 +96,6 @@ static HAK_NOINLINE void *alloc_slow(struct hak_cache *c, struct hak_hot *f,
 	}
 	hak_slice_set(hak_slice_ours(r->base), HAK_WHALE, r);
 	hak_probe(hakmem, whale_get, (uintptr_t)r->base, r->bytes, hit);
-	/* so much more in use leaves less room for what is free; the next look may come too late */
-	if (hak_unlikely(hak_room_is_limited()))
-		if (hak_unlikely(hak_purge_is_much()))
-			hak_purge_by_amount();
 	return hand_out(c, r, bytes, ret_zero);
 }
 

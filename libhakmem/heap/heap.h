@@ -160,6 +160,12 @@ extern HAK_HIDDEN struct hak_cache hak_cache_none;
 /* the cache of a thread whose heap is gone, or that could not get one */
 extern HAK_HIDDEN struct hak_cache hak_cache_shared;
 
+/* Whether the calling thread has a usable cache of its own. */
+static inline bool hak_has_cache(void)
+{
+	return hak_self->magic == HAK_CACHE_MAGIC;
+}
+
 struct hak_cache *hak_heap_shared(void); /* the shared heap; NULL: not needed yet */
 
 /*

@@ -16,6 +16,7 @@
  * free at the end of the next is given back. So its age is one to two delays, at the price of one
  * load for each free.
  */
+#define HAK_DELAY_NEVER 86400000u /* purge.delay_ms at its maximum: no epoch ends */
 extern HAK_HIDDEN _Atomic uint32_t hak_purge_clock;
 
 static inline uint32_t hak_purge_epoch(void)

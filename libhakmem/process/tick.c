@@ -5,21 +5,16 @@
 #include "cache/cache.h"
 #include "cache/limit.h"
 #include "heap/slablist.h"
+#include "page/epoch.h"
 #include "share/tune.h"
 #include "system/os.h"
 
 #define IDLE_MAX_MS  60000u /* between two looks of the agent */
 #define IDLE_MIN_MS  50u
-#define QUIET_EPOCHS 3u	       /* in which nothing was given back, or could be later */
-#define DELAY_NEVER  86400000u /* purge.delay_ms at its maximum */
+#define QUIET_EPOCHS 3u /* in which nothing was given back, or could be later */
 
 /* The agent found nothing to give back, and waits to be woken. */
 static _Atomic bool dozing;
-
-static bool past(uint64_t now, uint64_t then)
-{
-	return (int64_t)(now - then) >= 0;
-}
 
 static HAK_COLD void look_at_clock(struct hak_cache *c)
 {
@@ -32,9 +27,9 @@ static HAK_COLD void look_at_clock(struct hak_cache *c)
 	hak_limit_tick(now);
 	if (hak_unlikely(hak_room_is_limited()))
 		hak_purge_by_amount();
-	if (delay >= DELAY_NEVER)
+	if (delay >= HAK_DELAY_NEVER)
 		return;
-	if (past(now, c->heap->decay_ms + (delay ? delay : 1))) {
+	if (hak_is_past(now, c->heap->decay_ms + (delay ? delay : 1))) {
 		hak_cache_decay(c, now);
 		hak_count(HAK_C_PURGE_BYTES, (int64_t)hak_slablist_trim(c, 2, HAK_TRIM_MOST));
 	}
@@ -59,7 +54,7 @@ unsigned int hak_tick_idle(bool *ret_idle)
 {
 	static bool dozed; /* used by the agent alone */
 	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), now = hak_os_now_ms(), left;
-	bool never = delay >= DELAY_NEVER;
+	bool never = delay >= HAK_DELAY_NEVER;
 
 	/* a thread woke the agent, and memory is free or will be */
 	if (!atomic_exchange_explicit(&dozing, false, memory_order_relaxed) && dozed)

@@ -29,7 +29,7 @@ static inline char *hak_slots_base(void)
 /* Returns whether only the caller can be counting in a slot of its own. */
 static inline bool hak_slots_alone(void)
 {
-	return hak_heap_live() == (hak_self->magic == HAK_CACHE_MAGIC);
+	return hak_heap_live() == hak_has_cache();
 }
 
 /*

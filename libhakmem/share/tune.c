@@ -310,7 +310,7 @@ void hak_tune_tick(void)
 	}
 	look_for_pageout();
 	if (hak_unlikely(atomic_load_explicit(&hak_slots_leaving, memory_order_relaxed)) &&
-	    hak_self->magic == HAK_CACHE_MAGIC)
+	    hak_has_cache())
 		hak_slots_settle(hak_self);
 }
 

@@ -2,11 +2,9 @@
 /* The memory limit of the control groups. See cgroup.h. */
 #include "cgroup.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/sys.h"
 #include "os.h"
 
 #define PATH_BYTES 512u
@@ -16,21 +14,6 @@
 /* Limits of 2^62 and more stand for none: v1 has no other word for it. */
 #define NO_LIMIT ((uint64_t)1 << 62)
 
-/* Reads the beginning of a file, as text. Returns its bytes, 0 on failure. */
-static size_t read_file(const char *path, char *buf, size_t max)
-{
-	long fd = hak_sys(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), n;
-
-	if (fd < 0)
-		return 0;
-	n = hak_sys(SYS_read, fd, (long)buf, (long)max - 1, 0, 0, 0);
-	hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
-	if (n <= 0)
-		return 0;
-	buf[n] = '\0';
-	return (size_t)n;
-}
-
 static uint64_t read_limit(const char *group, size_t bytes, const char *file)
 {
 	char path[PATH_BYTES + 32], text[32];
@@ -39,7 +22,7 @@ static uint64_t read_limit(const char *group, size_t bytes, const char *file)
 
 	memcpy(path, group, bytes);
 	memcpy(path + bytes, file, strlen(file) + 1);
-	if (!read_file(path, text, sizeof(text)) || *at < '0' || *at > '9')
+	if (!hak_os_read_text(path, text, sizeof(text)) || *at < '0' || *at > '9')
 		return UINT64_MAX; /* "max", or no such file: the root has none */
 	for (; *at >= '0' && *at <= '9' && n < NO_LIMIT; at++)
 		n = n * 10 + (uint64_t)(*at - '0');
@@ -74,7 +57,7 @@ static size_t find_group(char *path, bool *ret_v1)
 	const char *line = text, *root = V2_ROOT, *best = NULL;
 	size_t bytes;
 
-	if (!read_file("/proc/self/cgroup", text, sizeof(text)))
+	if (!hak_os_read_text("/proc/self/cgroup", text, sizeof(text)))
 		return 0;
 	*ret_v1 = false;
 	while (*line) {

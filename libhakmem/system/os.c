@@ -3,6 +3,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <linux/mman.h>
 #include <stdatomic.h>
@@ -509,6 +510,22 @@ int hak_os_keep_on_fork(void *p, size_t bytes, bool keep)
 		return -EPERM;
 	return (int)hak_sys(SYS_madvise, (long)p, (long)bytes,
 			    keep ? MADV_KEEPONFORK : MADV_WIPEONFORK, 0, 0, 0);
+}
+
+/* ---- files ---- */
+
+size_t hak_os_read_text(const char *path, char *buf, size_t max)
+{
+	long fd = hak_sys(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), n;
+
+	if (fd < 0)
+		return 0;
+	n = hak_sys(SYS_read, fd, (long)buf, (long)max - 1, 0, 0, 0);
+	hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	return (size_t)n;
 }
 
 /* ---- barriers ---- */

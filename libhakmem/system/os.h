@@ -99,6 +99,12 @@ uint64_t hak_os_now_ms(void);	   /* CLOCK_MONOTONIC_COARSE; debug builds: stop.h
 uint64_t hak_os_now_ns(void);	   /* CLOCK_MONOTONIC */
 uint64_t hak_os_boottime_ns(void); /* CLOCK_BOOTTIME */
 
+/* Whether `then` is past, of two times of one of these clocks. */
+static inline bool hak_is_past(uint64_t now, uint64_t then)
+{
+	return (int64_t)(now - then) >= 0;
+}
+
 void hak_os_set_sandboxed(void); /* since before the start: no clock was safe to read */
 void hak_os_enter_sandbox(void); /* before it is entered: last reading of the clocks */
 bool hak_os_sandboxed(void);
@@ -114,6 +120,9 @@ void hak_os_forgo_mincore(void); /* a filter kills for mincore: kept memory coun
 bool hak_os_barrier_prepare(void);
 int hak_os_barrier(void);
 void hak_os_forgo_barrier(void); /* a filter kills for membarrier */
+
+/* Reads the beginning of a file as a string. Returns its bytes, 0 on failure. Not counted. */
+size_t hak_os_read_text(const char *path, char *buf, size_t max);
 
 /* Returns the kernel release as major << 16 | minor, from uname; cached. */
 uint32_t hak_os_kernel(void);

@@ -55,6 +55,7 @@ static inline bool hak_room_is_limited(void)
 	return atomic_load_explicit(&hak_room.group, memory_order_relaxed) != UINT64_MAX;
 }
 
+#define HAK_ROOM_FLOOR ((uint64_t)32 << 20) /* before it is set */
 /* Sets `bytes`, or a sixteenth of the limit of the control groups if that is less. */
 void hak_room_set_floor(uint64_t bytes);
 

@@ -496,7 +496,7 @@ static void answers(void)
 	EXPECT(hak_purge_wait(seg, id, 50000000, &answer) == -ETIMEDOUT && answer.bytes == 4711,
 	       "half an answer");
 	EXPECT(hak_pageout_run(seg, &bytes) == -EAGAIN, "half a table of ranges");
-	EXPECT(hak_tune_wait(seg, 2, 50000000) == -ETIMEDOUT, "nobody applies");
+	EXPECT(hak_tune_wait(seg, 2, 50000000) == -ETIMEDOUT, "no thread applies it");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	EXPECT(hak_tune_wait(seg, 2, 10000000000) == -ESRCH, "waiting for the dead");

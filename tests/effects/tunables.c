@@ -164,7 +164,8 @@ static void thp_adaptive(void)
 	purge(&r, HAK_PURGE_ALL);
 	calls = count(&r, "sys.hugepage.calls");
 	ask(&r, take_bare, 200000, 8);
-	CHECK(grew(&r, "sys.hugepage.calls", &calls) == 0, "%lu: for what nobody filled", calls);
+	CHECK(grew(&r, "sys.hugepage.calls", &calls) == 0,
+	      "%lu calls for regions that were not filled", calls);
 	/* A region after it was filled twice; a superslab, once 80 % of it is in use. */
 	ask(&r, whales, 8 * MIB, 1);
 	CHECK(grew(&r, "sys.hugepage.calls", &calls) == 0);
