@@ -65,18 +65,17 @@ bool hak_segment_stopped(const struct hak_segment *seg)
  */
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
-	char buf[4096], *p;
+	char buf[4096], *end;
+	const char *p;
 	ssize_t n = hak_reader_text(seg->procfd, "status", buf, sizeof(buf));
 	int r = n < 0 ? (int)n : hak_proc_euid(buf, &seg->uid);
 
 	if (r < 0)
 		return r;
 	*ret_own_pid = (uint32_t)seg->pid;
-	p = strstr(buf, "\nNSpid:");
-	if (!p)
-		return 0;
-	for (p += strlen("\nNSpid:"); *p == '\t' || *p == ' ';)
-		*ret_own_pid = (uint32_t)strtoul(p, &p, 10);
+	p = hak_proc_status(buf, "\nNSpid:");
+	for (; p && (*p == '\t' || *p == ' '); p = end)
+		*ret_own_pid = (uint32_t)strtoul(p, &end, 10);
 	return 0;
 }
 

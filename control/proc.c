@@ -88,14 +88,21 @@ int hak_proc_field(const char *stat, unsigned field, uint64_t *ret)
 	return 0;
 }
 
+const char *hak_proc_status(const char *status, const char *key)
+{
+	const char *p = strstr(status, key);
+
+	return p && strchr(p + 1, '\n') ? p + strlen(key) : NULL;
+}
+
 int hak_proc_euid(const char *status, uid_t *ret)
 {
-	const char *p = strstr(status, "\nUid:");
+	const char *p = hak_proc_status(status, "\nUid:");
 	char *real_end;
 
 	if (!p)
 		return -EIO;
-	strtoul(p + strlen("\nUid:"), &real_end, 10);
+	strtoul(p, &real_end, 10);
 	*ret = (uid_t)strtoul(real_end, NULL, 10);
 	return 0;
 }

@@ -33,6 +33,12 @@ ssize_t hak_proc_read_comm(int dir, const char *name, char *buf, size_t bytes);
  */
 int hak_proc_field(const char *stat, unsigned field, uint64_t *ret);
 
+/*
+ * Returns what follows `key`, such as "\nUid:", in the text of /proc/PID/status; NULL unless the
+ * whole line is there.
+ */
+const char *hak_proc_status(const char *status, const char *key);
+
 /* Reads the effective user in the text of /proc/PID/status. Returns 0, or -EIO if there is none. */
 int hak_proc_euid(const char *status, uid_t *ret);
 

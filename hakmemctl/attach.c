@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control/proc.h"
 #include "control/reader.h"
 #include "hakmemctl/borrow.h"
 #include "hakmemctl/ctl.h"
@@ -84,16 +85,16 @@ static int check_code(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
 /* -- what forbids it --------------------------------------------------------------------------- */
 static unsigned long number_of(const char *status, const char *key)
 {
-	const char *p = strstr(status, key);
+	const char *p = hak_proc_status(status, key);
 
-	return p ? strtoul(p + strlen(key), NULL, 10) : 0;
+	return p ? strtoul(p, NULL, 10) : 0;
 }
 
-static char state_of(const char *status)
+static bool is_stopped(const char *status)
 {
-	const char *p = strstr(status, "\nState:\t");
+	const char *p = hak_proc_status(status, "\nState:\t");
 
-	return p ? p[strlen("\nState:\t")] : 0;
+	return p && *p == 'T';
 }
 
 /* Returns 0, -EAGAIN: another thread may do; or an error that holds for all threads. */
@@ -110,7 +111,7 @@ static int check_thread(const struct hak_segment *seg, pid_t tid, char why[HAK_W
 	tracer = number_of(status, "\nTracerPid:");
 	if (tracer)
 		return refuse(why, -EBUSY, "process %lu traces it already", tracer);
-	if (state_of(status) == 'T')
+	if (is_stopped(status))
 		return refuse(why, -EBUSY, "it is stopped, and stays so");
 	if (number_of(status, "\nSeccomp:"))
 		return refuse(why, -EAGAIN,

@@ -447,13 +447,14 @@ static int call(struct borrowed *b)
 /* The number of a thread that ended may belong to a thread of another process now. */
 static bool is_traced_of(int procfd, pid_t tid)
 {
-	char path[48], status[4096], *tracer;
+	char path[48], status[4096];
+	const char *tracer;
 
 	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
 	if (hak_proc_read(procfd, path, status, sizeof(status)) <= 0)
 		return false;
-	tracer = strstr(status, "\nTracerPid:\t");
-	return tracer && atoi(tracer + strlen("\nTracerPid:\t")) == getpid();
+	tracer = hak_proc_status(status, "\nTracerPid:");
+	return tracer && atoi(tracer) == getpid();
 }
 
 int ctl_borrow(int procfd, pid_t tid, uint64_t code, uint64_t until_ns)

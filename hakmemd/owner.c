@@ -34,17 +34,9 @@ struct credentials {
 };
 
 /* -- reading ----------------------------------------------------------------------------------- */
-/* The text after `key` in a line of /proc/PID/status; NULL unless the whole line is there. */
-static const char *find_line(const char *status, const char *key)
-{
-	const char *p = strstr(status, key);
-
-	return p && strchr(p + 1, '\n') ? p + strlen(key) : NULL;
-}
-
 static bool parse_ids(const char *status, const char *key, unsigned ret[IDS])
 {
-	const char *p = find_line(status, key);
+	const char *p = hak_proc_status(status, key);
 
 	return p && sscanf(p, "%u %u %u %u", &ret[REAL], &ret[EFFECTIVE], &ret[SAVED],
 			   &ret[FILESYSTEM]) == IDS;
@@ -71,7 +63,7 @@ static int read_credentials(int procfd, struct credentials *ret)
 {
 	char status[STATUS_BYTES];
 	ssize_t n = hak_reader_text(procfd, "status", status, sizeof(status));
-	const char *permitted = find_line(status, "\nCapPrm:");
+	const char *permitted = hak_proc_status(status, "\nCapPrm:");
 	struct stat st;
 
 	if (n < 0)

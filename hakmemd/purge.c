@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/escape.h"
 #include "control/pageout.h"
-#include "hakmemd/journal.h"
+#include "hakmemd/entry.h"
 #include "hakmemd/purge.h"
 #include "hakmemd/unmet.h"
 
@@ -125,28 +124,20 @@ int hak_purge_process(struct hak_process *p, enum hak_purge_level level, const c
 
 static void journal(struct hak_process *p, uint64_t bytes, uint64_t ns, bool paged_out)
 {
-	const char *rule = p->effect.first ? p->effect.first->name : NULL;
-	char pid[16], number[24], time[24], size[HAK_VALUE_TEXT], comm[4 * HAK_COMM_BYTES];
-	const struct hak_field fields[] = {
-		{ "OBJECT_PID", pid },
-		{ "HAKMEM_UNIT", p->id.unit[0] ? p->id.unit : NULL },
-		{ "HAKMEM_COMMAND", p->id.comm },
-		{ "HAKMEM_BYTES", number },
-		{ "HAKMEM_NS", ns ? time : NULL },
-		{ "HAKMEM_WHY", p->purge_why },
-		{ "HAKMEM_RULE", rule },
-	};
+	char number[24], time[24], size[HAK_VALUE_TEXT], text[HAK_WHY_TEXT];
+	const struct hak_entry e = { LOG_INFO,
+				     HAK_MESSAGE_PURGE,
+				     p->effect.first,
+				     { { "HAKMEM_BYTES", number },
+				       { "HAKMEM_NS", ns ? time : NULL },
+				       { "HAKMEM_WHY", p->purge_why } } };
 
-	if (!hak_may_tell(p->id.account))
-		return;
-	snprintf(pid, sizeof(pid), "%d", (int)p->id.pid);
 	snprintf(number, sizeof(number), "%" PRIu64, bytes);
 	snprintf(time, sizeof(time), "%" PRIu64, ns);
 	hak_bytes_format(bytes, size);
-	hak_escape(p->id.comm, comm, sizeof(comm));
-	hak_event(LOG_INFO, HAK_MESSAGE_PURGE, fields, sizeof(fields) / sizeof(fields[0]),
-		  "process %d (%s): %s %s (%s)", (int)p->id.pid, comm, size,
-		  paged_out ? "paged out" : "given back", p->purge_why);
+	snprintf(text, sizeof(text), "%s %s (%s)", size, paged_out ? "paged out" : "given back",
+		 p->purge_why);
+	hak_entry_write(p, &e, text);
 }
 
 static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool paged_out)

@@ -6,55 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/escape.h"
-#include "hakmemd/journal.h"
+#include "hakmemd/entry.h"
 #include "hakmemd/unmet.h"
 
 /* The number of looks between two looks for the error of the agent. */
 #define AGENT_LOOKS 8u
 #define ERRNO_MAX   4095u
-#define OWN_FIELDS  4
-
-/* An entry about one process. */
-struct entry {
-	int level;
-	const char *message_id;
-	const struct hak_policy *policy;    /* NULL: none */
-	struct hak_field field[OWN_FIELDS]; /* beside those that name the process */
-};
-
-static void tell(const struct hak_process *p, const struct entry *e, const char *text)
-{
-	char pid[16], comm[4 * HAK_COMM_BYTES];
-	struct hak_field fields[4 + OWN_FIELDS] = {
-		{ "OBJECT_PID", pid },
-		{ "HAKMEM_UNIT", p->id.unit[0] ? p->id.unit : NULL },
-		{ "HAKMEM_COMMAND", p->id.comm },
-		{ "HAKMEM_RULE", e->policy ? e->policy->name : NULL },
-	};
-
-	if (!hak_may_tell(p->id.account))
-		return;
-	memcpy(fields + 4, e->field, sizeof(e->field));
-	snprintf(pid, sizeof(pid), "%d", (int)p->id.pid);
-	hak_escape(p->id.comm, comm, sizeof(comm));
-	hak_event(e->level, e->message_id, fields, sizeof(fields) / sizeof(fields[0]),
-		  "process %d (%s): %s", (int)p->id.pid, comm, text);
-}
 
 /* -- the agent --------------------------------------------------------------------------------- */
 static void tell_agent(const struct hak_process *p, uint64_t error)
 {
 	const char *why = error <= ERRNO_MAX ? strerror((int)error) : "unknown error";
 	char number[24], text[HAK_WHY_TEXT];
-	const struct entry e = { LOG_NOTICE,
-				 HAK_MESSAGE_NO_AGENT,
-				 NULL,
-				 { { "ERRNO", number }, { "HAKMEM_WHY", why } } };
+	const struct hak_entry e = { LOG_NOTICE,
+				     HAK_MESSAGE_NO_AGENT,
+				     NULL,
+				     { { "ERRNO", number }, { "HAKMEM_WHY", why } } };
 
 	snprintf(number, sizeof(number), "%" PRIu64, error);
 	snprintf(text, sizeof(text), "the agent could not be started: %s", why);
-	tell(p, &e, text);
+	hak_entry_write(p, &e, text);
 }
 
 void hak_unmet_look(struct hak_process *p)
@@ -74,17 +45,17 @@ void hak_unmet_look(struct hak_process *p)
 static void tell_unanswered(const struct hak_process *p)
 {
 	bool agent = hak_agent_waits(p->seg);
-	const struct entry e = { LOG_INFO,
-				 HAK_MESSAGE_UNANSWERED,
-				 p->effect.first,
-				 { { "HAKMEM_WHY", p->purge_why },
-				   { "HAKMEM_AGENT", agent ? "yes" : "no" } } };
+	const struct hak_entry e = { LOG_INFO,
+				     HAK_MESSAGE_UNANSWERED,
+				     p->effect.first,
+				     { { "HAKMEM_WHY", p->purge_why },
+				       { "HAKMEM_AGENT", agent ? "yes" : "no" } } };
 	char text[HAK_WHY_TEXT];
 
 	snprintf(text, sizeof(text), "a purge (%s) is not answered: %s", p->purge_why,
 		 agent ? "the agent is stopped or does not get to run"
 		       : "the process sleeps and has no agent");
-	tell(p, &e, text);
+	hak_entry_write(p, &e, text);
 }
 
 void hak_unmet_answer(struct hak_process *p, bool answered)
@@ -98,7 +69,7 @@ void hak_unmet_answer(struct hak_process *p, bool answered)
 static void tell_limit(const struct hak_process *p, const char *why)
 {
 	char bytes[24], limit[24], text[HAK_WHY_TEXT], has[HAK_VALUE_TEXT], may[HAK_VALUE_TEXT];
-	const struct entry e = {
+	const struct hak_entry e = {
 		LOG_NOTICE,
 		HAK_MESSAGE_LIMIT,
 		p->effect.of[HAK_SET_CACHED_MAX],
@@ -110,7 +81,7 @@ static void tell_limit(const struct hak_process *p, const char *why)
 	hak_bytes_format(p->cached_bytes, has);
 	hak_bytes_format(p->effect.cached_max, may);
 	snprintf(text, sizeof(text), "%s of free memory, with CachedMax=%s: %s", has, may, why);
-	tell(p, &e, text);
+	hak_entry_write(p, &e, text);
 }
 
 void hak_unmet_limit(struct hak_process *p, const char *why)

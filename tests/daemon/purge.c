@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "hakmemd/entry.c"
 #include "hakmemd/purge.c"
 #include "hakmemd/unmet.c"
 #include "tests/check.h"

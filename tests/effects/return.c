@@ -257,7 +257,8 @@ static void at_once_whales(void)
 
 /* ---- the agent ---- */
 
-static int tasks(void)
+/* Counts the threads of the process, and stores one that is not its first. */
+static int threads(pid_t *other)
 {
 	char path[64];
 	int n = 0;
@@ -266,25 +267,27 @@ static int tasks(void)
 	snprintf(path, sizeof(path), "/proc/%d/task", r.pid);
 	d = opendir(path);
 	CHECK(d);
-	for (struct dirent *e; (e = readdir(d));)
+	for (struct dirent *e; (e = readdir(d));) {
 		n += e->d_name[0] != '.';
+		if (atoi(e->d_name) && atoi(e->d_name) != r.pid)
+			*other = atoi(e->d_name);
+	}
 	closedir(d);
 	return n;
 }
 
+static int tasks(void)
+{
+	pid_t other;
+
+	return threads(&other);
+}
+
 static pid_t agent(void)
 {
-	char path[64];
 	pid_t tid = 0;
-	DIR *d;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", r.pid);
-	d = opendir(path);
-	CHECK(d);
-	for (struct dirent *e; (e = readdir(d));)
-		if (atoi(e->d_name) && atoi(e->d_name) != r.pid)
-			tid = atoi(e->d_name);
-	closedir(d);
+	threads(&tid);
 	return tid;
 }
 

@@ -407,18 +407,6 @@ static void fork_and_allocate(int sig)
 		_exit(1);
 }
 
-static _Atomic pid_t copy;
-
-/* Both processes go on where they were interrupted. */
-static void fork_and_return(int sig)
-{
-	pid_t pid = fork();
-
-	(void)sig;
-	if (pid)
-		atomic_store(&copy, pid);
-}
-
 static void work_as_either(void *fn)
 {
 	pid_t parent = getpid();

@@ -261,20 +261,25 @@ static void one_purge(void *arg)
 	purge_all(arg);
 }
 
+static void live_as_copy(bool purges)
+{
+	blocks_check(&kept);
+	exercise_all_tiers(1);
+	blocks_give_some(&kept, 0, kept.n);
+	if (purges)
+		purge(HAKMEM_PURGE_ALL);
+	exercise_all_tiers(2);
+	_exit(0);
+}
+
 static void one_fork(void *arg)
 {
 	pid_t pid = fork();
 
 	(void)arg;
 	CHECK(pid >= 0);
-	if (pid == 0) {
-		blocks_check(&kept);
-		exercise_all_tiers(1);
-		blocks_give_some(&kept, 0, kept.n);
-		purge(HAKMEM_PURGE_ALL);
-		exercise_all_tiers(2);
-		_exit(0);
-	}
+	if (pid == 0)
+		live_as_copy(true);
 	reap(pid, "the child");
 }
 
@@ -285,13 +290,8 @@ static void one_clone(void *arg)
 
 	(void)arg;
 	CHECK(pid >= 0);
-	if (pid == 0) {
-		blocks_check(&kept);
-		exercise_all_tiers(1);
-		blocks_give_some(&kept, 0, kept.n);
-		exercise_all_tiers(2);
-		_exit(0);
-	}
+	if (pid == 0)
+		live_as_copy(false);
 	reap(pid, "the copy");
 }
 
@@ -356,17 +356,6 @@ static void taker_at(void)
 		i++;
 	CHECK(i < CALLS);
 	call_at(stop, i);
-}
-
-static _Atomic pid_t copy;
-
-static void fork_and_return(int sig)
-{
-	pid_t pid = fork();
-
-	(void)sig;
-	if (pid)
-		atomic_store(&copy, pid);
 }
 
 /* Takes TUNE, outside. */
