@@ -27,7 +27,7 @@ printf '[Service]\nEnvironment=H=8\nUser=\n' >$run/odd-one-two.service.d/30-a.co
 printf '[Service]\nEnvironment=I=9\n' >/usr/lib/systemd/system/service.d/10-a.conf
 ln -s /dev/null $run/odd-one-two.service.d/20-a.conf
 ln -s odd-one-two.service $etc/other-name.service
-printf '[Service]\nExecStart=/bin/sleep 1\n' >$etc/many@.service
+printf '[Service]\nEnvironment=K=%%i L=2\nExecStart=/bin/sleep 1\n' >$etc/many@.service
 printf '[Service]\nEnvironment=J=1\n' >$etc/many@.service.d/a.conf
 ln -s /dev/null $etc/no-such-thing.service
 : >$etc/nothing-in-it.service

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # unitview.py UNITVIEW: each service of the running systemd, as hakmemctl reads its files and as
 # systemd has it, must be the same. systemd expands specifiers, which files have as written: a value
-# with a % is left out.
+# with a % in a file is left out of both.
 import json
 import os
 import subprocess
@@ -25,7 +25,14 @@ def properties(path, interface, names):
 
 
 def assignments(words):
-    return dict(word.split("=", 1) for word in words if "%" not in word and "=" in word)
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def without_specifiers(mine, its):
+    names = [name for name, value in mine.items() if "%" in value]
+    for name in names:
+        del mine[name]
+        its.pop(name, None)
 
 
 def plain(values):
@@ -68,6 +75,7 @@ for line in run("systemctl", "list-unit-files", "--type=service", "--no-legend")
 different = 0
 for name in sorted(names):
     mine, its = ours(name), systemds(name)
+    without_specifiers(mine.get("Environment", {}), its.get("Environment", {}))
     for key in sorted(set(mine) | set(its)):
         one, other = mine.get(key), its.get(key)
         if key in ("EnvironmentFiles", "ExecStart") and isinstance(other, list) and \
