@@ -285,12 +285,8 @@ static uint64_t most_dirty(uint64_t more, bool *ret_limited)
 	return *ret_limited ? left : most;
 }
 
-HAK_COLD static void shrink(uint64_t most, bool limited)
+static void count_by_amount(uint64_t bytes, bool limited)
 {
-	uint64_t bytes;
-
-	bytes = hak_extent_shrink(most > FLOOR_BYTES_AT_ONCE ? most - most / 4 : 0,
-				  hak_os_now_ms());
 	if (!bytes)
 		return;
 	count_purge(bytes, 0);
@@ -298,16 +294,49 @@ HAK_COLD static void shrink(uint64_t most, bool limited)
 		hak_count(HAK_C_LIMIT_OBEYED, 1);
 }
 
+HAK_COLD static uint64_t shrink(uint64_t most)
+{
+	return hak_extent_shrink(most > FLOOR_BYTES_AT_ONCE ? most - most / 4 : 0, hak_os_now_ms());
+}
+
+#define FIT_CACHES_MS 10u /* between two sums over all caches */
+
+/*
+ * Blocks in caches look like blocks in use, and leave little room for other free memory. The caches
+ * of sleeping threads are emptied until all caches fit into the room themselves. Returns bytes.
+ * HAK_LOCK_PURGE held.
+ */
+HAK_COLD static uint64_t fit_caches(uint64_t more)
+{
+	static uint64_t next_ms;
+	uint64_t in_use = hak_extent_used() + hak_rcache_in_use(), now = hak_os_now_ms();
+	uint64_t cached, bytes;
+
+	if (!hak_is_past(now, next_ms))
+		return 0;
+	next_ms = now + FIT_CACHES_MS;
+	cached = hak_sleepers_cached();
+	cached = cached < in_use ? cached : in_use;
+	bytes = hak_sleepers_cap(hak_room_resident(in_use - cached + more));
+	hak_pool_drain();
+	return bytes + hak_pool_trim(0, UINT32_MAX);
+}
+
 static void by_amount(uint64_t more)
 {
 	bool limited;
-	uint64_t most = most_dirty(more, &limited);
+	uint64_t most = most_dirty(more, &limited), bytes = 0;
+	bool tight = limited && most < atomic_load_explicit(&hak_room.floor, memory_order_relaxed);
 
 	if (limited)
 		hak_rcache_fit(more);
-	if (hak_extent_dirty() <= most || !hak_trylock(HAK_LOCK_PURGE))
+	if ((hak_extent_dirty() <= most && !tight) || !hak_trylock(HAK_LOCK_PURGE))
 		return;
-	shrink(most, limited);
+	if (tight)
+		bytes = fit_caches(more);
+	if (hak_extent_dirty() > most)
+		bytes += shrink(most);
+	count_by_amount(bytes, limited);
 	hak_unlock(HAK_LOCK_PURGE);
 }
 

@@ -176,7 +176,7 @@ static uint64_t cached_bytes(const struct hak_heap *h)
 	return sum;
 }
 
-static uint64_t all_cached_bytes(void)
+uint64_t hak_sleepers_cached(void)
 {
 	unsigned int n = hak_heap_count();
 	uint64_t sum = 0;
@@ -190,7 +190,7 @@ static uint64_t all_cached_bytes(void)
 /* Empties caches unused for `age` epochs and more. Returns the greatest age below; -1: none. */
 static int64_t cap_round(int64_t age, uint64_t most, uint64_t *bytes)
 {
-	uint64_t left = all_cached_bytes();
+	uint64_t left = hak_sleepers_cached();
 	uint32_t epoch = hak_purge_epoch();
 	unsigned int n = hak_heap_count();
 	int64_t next = -1;

@@ -42,6 +42,9 @@ uint64_t hak_sleepers_age(uint32_t most, enum hak_age *ret_rest);
  */
 uint64_t hak_sleepers_cap(uint64_t most);
 
+/* The bytes of the blocks in all caches, that of the calling thread included. */
+uint64_t hak_sleepers_cached(void);
+
 /* Empties the cache of each other thread that has not obeyed `request` (purge.h) yet. */
 void hak_sleepers_obey(uint32_t request);
 

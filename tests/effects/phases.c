@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * usage: phases ROUNDS [SIZE]...: never holds more than 80 MiB, in phases of one SIZE each, or of
- * sizes of its own. SIZE 0 enters a sandbox. Prints what the library knows of the memory limit of
+ * sizes of its own. SIZE 0 enters a sandbox, SIZE 1 starts threads that free what fills their
+ * caches, and sleep. Prints what the library knows of the memory limit of
  * its control groups (purge.limit_bytes), how often memory went back because of it
  * (purge.limit_obeyed), and the most KiB that were resident.
  */
 #include <dlfcn.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MOST = 80 << 20, BLOCKS = 400000 };
+enum { MOST = 80 << 20, BLOCKS = 400000, SLEEPERS = 24 };
 
 static const size_t sizes[] = { 64, 3000, 100000, 4000000, 20000, 512, 1500000, 40000000 };
 
@@ -27,13 +29,51 @@ static void enter_sandbox(void)
 	sleep(2);
 }
 
+static pthread_barrier_t asleep;
+
+/* Of several sizes, because each has a share of the cache. */
+static void *sleeper(void *unused)
+{
+	static const size_t of[] = { 256, 1024, 4096, 16384, 32768 };
+	enum { SHARE = 1 << 20, KINDS = sizeof(of) / sizeof(of[0]) };
+	static _Thread_local void *p[SHARE / 256];
+
+	for (int k = 0; k < KINDS; k++) {
+		for (size_t i = 0; i < SHARE / of[k]; i++) {
+			p[i] = malloc(of[k]);
+			if (!p[i])
+				exit(3);
+			memset(p[i], 1, of[k]);
+		}
+		for (size_t i = 0; i < SHARE / of[k]; i++)
+			free(p[i]);
+	}
+	pthread_barrier_wait(&asleep);
+	pause();
+	return unused;
+}
+
+static void start_sleepers(void)
+{
+	pthread_t thread;
+
+	pthread_barrier_init(&asleep, NULL, SLEEPERS + 1);
+	for (int i = 0; i < SLEEPERS; i++)
+		if (pthread_create(&thread, NULL, sleeper, NULL))
+			exit(6);
+	pthread_barrier_wait(&asleep);
+}
+
 static void phase(size_t size)
 {
 	static void *p[BLOCKS];
 	size_t n;
 
-	if (!size) {
-		enter_sandbox();
+	if (size <= 1) {
+		if (size)
+			start_sleepers();
+		else
+			enter_sandbox();
 		return;
 	}
 	n = MOST / size < BLOCKS ? MOST / size : BLOCKS;
