@@ -110,6 +110,9 @@ def large():
                    "--by factor --to 8M --ms 500", "--ms 100", unit="realloc")
     yield Workload("realloc-step", "8 buffers grow by 16 bytes to 4 KiB", "grow",
                    "--by step --to 4k --ms 300", "--ms 60", unit="realloc")
+    yield Workload("realloc-run", "1 buffer grows by 4 KiB to 1 MiB", "grow",
+                   "--by step --step 4k --buffers 1 --from 4k --to 1M --ms 300", "--ms 60",
+                   unit="realloc")
     yield Workload("realloc-append", "2 logs grow by 64 KiB from 1 to 32 MiB", "grow",
                    "--by step --step 64k --buffers 2 --from 1M --to 32M --ms 500", "--ms 100",
                    unit="realloc")

@@ -604,6 +604,20 @@ static void *realloc_large(struct hak_cache *c, void *p, size_t size)
 	return q;
 }
 
+/* A run grows into free units behind it, and gives back those that it does not need. */
+static bool realloc_run(struct hak_cache *c, void *p, size_t size)
+{
+	bool done;
+
+	/* whether the block is sampled depends on where it begins */
+	if (size <= HAK_SLAB_MAX || size >= HAK_WHALE_MIN || !c || c->heap->sample.bytes)
+		return false;
+	enter(c);
+	done = hak_cache_resize_run(c, p, size);
+	hak_heap_leave(c);
+	return done;
+}
+
 static void *realloc_copy(void *p, size_t old, size_t size)
 {
 	size_t keep = old < size ? old : size;
@@ -621,6 +635,7 @@ static void *realloc_copy(void *p, size_t old, size_t size)
 HAK_EXPORT void *realloc(void *p, size_t size)
 {
 	struct hak_cache *c;
+	enum hak_kind_of_granule kind;
 	size_t old;
 	int saved;
 	void *q;
@@ -643,13 +658,16 @@ HAK_EXPORT void *realloc(void *p, size_t size)
 		hak_heap_leave_own(c);
 		return no_memory();
 	}
-	if (hak_slice_kind(hak_slice(p)) == HAK_WHALE) {
+	kind = hak_slice_kind(hak_slice(p));
+	if (kind == HAK_WHALE) {
 		q = realloc_large(c, p, size);
 		if (q)
 			return q;
 	} else if (size <= old && (size > old / 2 || old <= 32)) {
 		/* the block stays in place while at least half stays in use */
 		count_own(REALLOC_IN_PLACE);
+		return p;
+	} else if (kind == HAK_RUNS && realloc_run(c, p, size)) {
 		return p;
 	}
 	saved = errno;

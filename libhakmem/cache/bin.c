@@ -372,6 +372,24 @@ void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
 	hak_budget_check(c);
 }
 
+bool hak_cache_resize_run(struct hak_cache *c, void *p, size_t size)
+{
+	unsigned int from = hak_run_class(p), cls = hak_class_of_run(size);
+
+	if (!hak_run_resize(p, cls))
+		return false;
+	hak_counters(c)->hot[from].frees++;
+	hak_class_count_n(c, FLUSHED, from, 1);
+	--*hak_bin_base(c->heap, from);
+	hak_counters(c)->hot[cls].allocs++;
+	hak_class_count_n(c, REFILLED, cls, 1);
+	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
+	hak_class_count_n(c, REQ_BYTES, cls, size);
+	++*hak_bin_base(c->heap, cls);
+	hak_heap_count1(c, REALLOC_IN_PLACE);
+	return true;
+}
+
 void hak_cache_trip(struct hak_cache *c, unsigned int cls)
 {
 	hak_heap_count1(c, FREE_TRIP);

@@ -16,6 +16,12 @@ void hak_cache_trip(struct hak_cache *c, unsigned int cls);
  * cached.
  */
 void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p);
+/*
+ * Makes a run in use one for `size` bytes, where it is, and counts that as a free and an
+ * allocation. Returns false if hak_run_resize() does. `size` is above HAK_SLAB_MAX and below
+ * HAK_WHALE_MIN.
+ */
+bool hak_cache_resize_run(struct hak_cache *c, void *p, size_t size);
 /* Sets all limits to the first ones, and the budget to the value in force. */
 void hak_cache_reset_limits(struct hak_cache *c);
 /* The bytes of the budget by which the lists of slab classes have grown. */

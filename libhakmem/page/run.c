@@ -55,3 +55,27 @@ void hak_run_release(void *p)
 	hak_count(HAK_C_MEM_RUN, -(int64_t)(units * HAK_UNIT));
 	hak_units_give(e, p, units, units);
 }
+
+unsigned int hak_run_class(const void *p)
+{
+	return *hak_run_start(atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed),
+			      p) -
+	       1u;
+}
+
+bool hak_run_resize(void *p, unsigned int cls)
+{
+	struct hak_extent *e = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
+	uint8_t *start = hak_run_start(e, p);
+	unsigned int before = *start - 1u, units = units_of(before), now = units_of(cls);
+
+	if (before < HAK_SLAB_CLASSES || hak_run_is_sampled(start))
+		return false;
+	if (now > units && !hak_units_extend(e, p, units, now - units))
+		return false;
+	*start = (uint8_t)(cls + 1);
+	if (now < units)
+		hak_units_give(e, (char *)p + now * HAK_UNIT, units - now, units - now);
+	hak_count(HAK_C_MEM_RUN, ((int64_t)now - units) * (int64_t)HAK_UNIT);
+	return true;
+}

@@ -26,6 +26,12 @@ bool hak_run_is_cached(const void *p, unsigned int cls);
 void hak_run_release(void *p);
 
 /*
+ * Makes a run in use one of the class, where it is. Returns false, with nothing changed: the units
+ * that follow the run are not free, no memory is left, or the run is a sampled one.
+ */
+bool hak_run_resize(void *p, unsigned int cls);
+
+/*
  * Tells whether a run in use is a sampled one (sample.h). The mark stands in start[] at the second
  * unit, which belongs to the run as well, because runs of run classes have at least five units. The
  * mark is no class, so no block is taken to begin there. A run of a slab's class is always a
@@ -41,5 +47,8 @@ static inline uint8_t *hak_run_start(struct hak_extent *e, const void *p)
 {
 	return &e->start[(size_t)((const char *)p - e->base) / HAK_UNIT];
 }
+
+/* Of a run in use. */
+unsigned int hak_run_class(const void *p);
 
 #endif

@@ -108,9 +108,30 @@ static struct hak_extent *revive(enum hak_extent_kind kind)
 	return e;
 }
 
+/*
+ * Units have pages only where they are memory. Of a slab that was taken with some dirty units, the
+ * rest may never have been made memory. Returns how many units may have pages.
+ */
+static unsigned int mark_dirty(struct hak_extent *e, unsigned int at, unsigned int n)
+{
+	unsigned int dirty = 0;
+
+	for (unsigned int step; n; at += step, n -= step) {
+		uint64_t m;
+
+		step = hak_unitmap_step(at, n);
+		m = hak_unitmap_mask(at, step) & hak_extent_made(e, at / 64);
+		e->dirty[at / 64] |= m;
+		e->young[at / 64] |= m;
+		dirty += (unsigned int)__builtin_popcountl(m);
+	}
+	return dirty;
+}
+
 void hak_units_put_back(const struct hak_units *r, bool clean)
 {
 	struct hak_extent *e = r->e;
+	unsigned int dirty = 0;
 
 	if (hak_unlikely(e->life != hak_extents.life))
 		return;
@@ -118,16 +139,12 @@ void hak_units_put_back(const struct hak_units *r, bool clean)
 	hak_unitmap_clear(e->used, r->at, r->units);
 	e->used_units -= r->units;
 	widen_longest(e, r->at);
-	if (!clean) {
-		/* young: tried again when another epoch is over, not at once */
-		hak_unitmap_set(e->dirty, r->at, r->units);
-		hak_unitmap_set(e->young, r->at, r->units);
-		e->dirty_units += r->units;
-	}
-	if (clean)
-		hak_count(HAK_C_MEM_CLEAN, (int64_t)(r->units * HAK_UNIT));
-	else
-		hak_extent_count_dirty(r->units);
+	if (!clean) /* and young: tried again when another epoch is over, not at once */
+		dirty = mark_dirty(e, r->at, r->units);
+	e->dirty_units += (uint16_t)dirty;
+	hak_count(HAK_C_MEM_CLEAN, (int64_t)((r->units - dirty) * HAK_UNIT));
+	if (!clean)
+		hak_extent_count_dirty(dirty);
 	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
 		/* The extent emptied while the purge held units of it. */
 		hak_extent_set_kind(e, HAK_EXTENT_FREE);
@@ -210,13 +227,15 @@ static char *take_any(enum hak_extent_kind kind, unsigned int units, unsigned in
 }
 
 /*
- * Sets aside units that could not be made memory. The same reason blocks the extent's other gaps,
- * so they are not searched until a unit of the extent is freed.
+ * Sets aside units that could not be made memory. Those that were memory before are dirty. The same
+ * reason blocks the extent's other gaps, so they are not searched until a unit of the extent is
+ * freed.
  */
 static void shun(const struct hak_units *r)
 {
 	hak_lock(HAK_LOCK_EXTENT);
-	hak_units_put_back(r, true);
+	hak_units_put_back(r, false);
+	hak_extent_count_used(-(int64_t)r->units);
 	if (r->e->kind != HAK_EXTENT_FREE)
 		r->e->longest = 0;
 	hak_extents_leave();
@@ -240,24 +259,30 @@ char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int
 	}
 }
 
-/*
- * Units have pages only where they are memory. Of a slab that was taken with some dirty units, the
- * rest may never have been made memory. Returns how many units may have pages.
- */
-static unsigned int mark_dirty(struct hak_extent *e, unsigned int at, unsigned int n)
+/* HAK_LOCK_EXTENT held. */
+static bool are_free(const struct hak_extent *e, unsigned int at, unsigned int units)
 {
-	unsigned int dirty = 0;
+	return e->life == hak_extents.life && at + units <= HAK_EXTENT_UNITS &&
+	       hak_unitmap_next_set(e->used, at) >= at + units;
+}
 
-	for (unsigned int step; n; at += step, n -= step) {
-		uint64_t m;
+bool hak_units_extend(struct hak_extent *e, const char *p, unsigned int units, unsigned int more)
+{
+	unsigned int at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT) + units;
+	struct hak_units r = { e, (uint16_t)at, (uint16_t)more };
+	bool found, zero;
 
-		step = hak_unitmap_step(at, n);
-		m = hak_unitmap_mask(at, step) & hak_extent_made(e, at / 64);
-		e->dirty[at / 64] |= m;
-		e->young[at / 64] |= m;
-		dirty += (unsigned int)__builtin_popcountl(m);
-	}
-	return dirty;
+	hak_lock(HAK_LOCK_EXTENT);
+	found = are_free(e, at, more);
+	if (found)
+		take_units(e, at, more, &zero);
+	hak_extents_leave();
+	if (!found)
+		return false;
+	if (hak_likely(hak_extent_make(e, e->base + at * HAK_UNIT, more * HAK_UNIT)))
+		return true;
+	shun(&r);
+	return false;
 }
 
 void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched)

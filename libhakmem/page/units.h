@@ -18,6 +18,12 @@ char *hak_units_take(enum hak_extent_kind kind, unsigned int units, unsigned int
 		     size_t bytes, struct hak_extent **ret, bool *ret_zero, bool *ret_new);
 
 /*
+ * Takes the `more` units that follow the `units` in use at `p`. Returns false, with nothing
+ * changed: they are not free, or no memory is left.
+ */
+bool hak_units_extend(struct hak_extent *e, const char *p, unsigned int units, unsigned int more);
+
+/*
  * Gives units back; the first `touched` of them may have pages. An emptied extent becomes FREE or
  * is unmapped.
  */

@@ -10,6 +10,8 @@
  */
 #include "../../libhakmem/page/clean.c"
 
+#include <sys/resource.h>
+
 #include "libhakmem/page/slice.h"
 #include "unit.h"
 
@@ -287,6 +289,27 @@ static void give(unsigned int which)
 		check_extent(x.e);
 }
 
+/* The units behind a piece join it exactly if all of them are free. */
+static void extend(struct piece *x)
+{
+	struct model *m = model_of(x->p);
+	unsigned int at = (unsigned int)((size_t)(x->p - m->base) / HAK_UNIT) + x->units;
+	unsigned int more = 1 + random_below(8);
+	bool room = at + more <= HAK_EXTENT_UNITS;
+
+	for (unsigned int i = at; room && i < at + more; i++)
+		room = m->unit[i] < USED;
+	CHECK(hak_units_extend(x->e, x->p, x->units, more) == room, "unit %u, %u more", at, more);
+	if (room) {
+		memset(m->unit + at, USED, more);
+		x->units += more;
+		for (unsigned int i = x->touched; i < x->units; i++)
+			*word_at(x, i, false) = *word_at(x, i, true) = x->mark + i;
+		x->touched = x->units;
+	}
+	check_extent(x->e);
+}
+
 /* The first half of a purge by age: holds up to a batch of units that are dirty and not young. */
 static void begin_purge(void)
 {
@@ -374,7 +397,10 @@ static void step(unsigned int i)
 	unsigned int want = (i / 2500) % 2 ? 10 : PIECES / 3;
 	unsigned int what = random_below(100);
 
-	if (what < 90) {
+	if (what < 10) {
+		if (pieces_n)
+			extend(&pieces[random_below(pieces_n)]);
+	} else if (what < 90) {
 		if (pieces_n && (pieces_n >= PIECES || random_below(2 * want) < pieces_n))
 			give(random_below(pieces_n));
 		else
@@ -493,6 +519,41 @@ static void dirty_units_are_memory(void)
 	hak_units_give(e, p, HAK_SLAB_UNITS, HAK_SLAB_UNITS);
 	CHECK(hak_page != HAK_UNIT || e->dirty_units == before + 1, "%u, not %u", e->dirty_units,
 	      before + 1);
+}
+
+/*
+ * Units that cannot be made memory are free again as they were: one that is dirty does not read as
+ * zeros later.
+ */
+static void refused_units_stay_as_they_are(void)
+{
+	struct rlimit before, none;
+	struct hak_extent *e, *other;
+	bool zero, fresh;
+	uint64_t used;
+	unsigned int at;
+	char *p;
+
+	do {
+		p = hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_UNIT, &e,
+				   &zero, &fresh);
+		CHECK(p, "no memory");
+	} while (!zero);
+	CHECK(!hak_extent_is_whole(e), "the extent is mapped whole");
+	at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT);
+	CHECK(getrlimit(RLIMIT_DATA, &before) == 0, "no limit");
+	none = (struct rlimit){ HAK_UNIT, before.rlim_max };
+	CHECK(setrlimit(RLIMIT_DATA, &none) == 0, "no limit can be set");
+	CHECK(!hak_units_extend(e, p, 1, 1), "units in use were taken");
+	hak_units_give(e, p, HAK_SLAB_UNITS, 1);
+	used = hak_extent_used();
+	CHECK(!hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_SLAB_BYTES,
+			      &other, &zero, &fresh),
+	      "memory in spite of the limit");
+	CHECK(setrlimit(RLIMIT_DATA, &before) == 0, "the limit stays");
+	CHECK(hak_unitmap_bit(e->dirty, at), "the dirty unit is said to be clean");
+	CHECK(hak_extent_used() == used, "%" PRIu64 " bytes used, not %" PRIu64, hak_extent_used(),
+	      used);
 }
 
 /*
@@ -626,6 +687,7 @@ static void corruption_of_starts_is_found(void)
 static const struct tcase cases[] = {
 	{ "dirty_units_are_memory", dirty_units_are_memory },
 	{ "bits_are_found", bits_are_found },
+	{ "refused_units_stay_as_they_are", refused_units_stay_as_they_are },
 	{ "as_the_model_says", as_the_model_says },
 	{ "purge_outlives_the_lists", purge_outlives_the_lists },
 #if HAK_DEBUG
