@@ -139,7 +139,8 @@ static pid_t last_child(pid_t of)
 	return child;
 }
 
-#define SHORT_SLEEPS 10u
+#define SHORT_SLEEPS 200u
+#define SHORT_JUDGED 10u
 #define SHORT_NS     (2 * MS)
 
 static void name_short(unsigned i, char ret[16])
@@ -170,12 +171,45 @@ static void hold_shortly(int dir, pid_t reader)
 	_exit(0);
 }
 
+/* Returns how long the process waited for a processor until now. */
+static int64_t run_delay_ns(pid_t pid)
+{
+	long long ran, delay;
+	char path[32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+	f = fopen(path, "re");
+	EXPECT(f && fscanf(f, "%lld %lld", &ran, &delay) == 2, "%s", path);
+	if (f)
+		fclose(f);
+	return delay;
+}
+
+/* Reads a FIFO that is held shortly. Returns whether that was judged: on a busy machine the time
+ * that the reader waits for a processor, since its last answer, may cover the sleep. */
+static bool judge_short(int dir, const char *name, pid_t reader)
+{
+	static int64_t delay;
+	int64_t last = delay, before = hak_processor_ns();
+	char text[64];
+
+	EXPECT(hak_reader_text(dir, name, text, sizeof(text)) == 0, "%s", name);
+	before = hak_processor_ns() - before;
+	delay = run_delay_ns(reader) + run_delay_ns(getpid());
+	if (!last || delay - last > SHORT_NS / 8)
+		return false;
+	EXPECT(before >= SHORT_NS / 2, "%lld ns were charged", (long long)before);
+	return true;
+}
+
 /* What is far below the limit is charged as well. */
 static void check_short(const char *folder)
 {
 	pid_t reader = last_child(last_child(getpid())), holder;
 	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char name[16], text[64];
+	unsigned judged = 0;
+	char name[16];
 
 	EXPECT(reader > 0, "a reader");
 	for (unsigned i = 0; i < SHORT_SLEEPS; i++) {
@@ -185,14 +219,12 @@ static void check_short(const char *folder)
 	holder = fork();
 	if (holder == 0)
 		hold_shortly(dir, reader);
-	for (unsigned i = 0; i < SHORT_SLEEPS; i++) {
-		int64_t before = hak_processor_ns();
-
+	for (unsigned i = 0; i < SHORT_SLEEPS && judged < SHORT_JUDGED; i++) {
 		name_short(i, name);
-		EXPECT(hak_reader_text(dir, name, text, sizeof(text)) == 0, "%s", name);
-		EXPECT(hak_processor_ns() - before >= SHORT_NS / 2, "%lld ns were charged",
-		       (long long)(hak_processor_ns() - before));
+		judged += judge_short(dir, name, reader);
 	}
+	EXPECT(judged > 0, "the machine is too busy for one short sleep in %u", SHORT_SLEEPS);
+	kill(holder, SIGKILL);
 	EXPECT(waitpid(holder, NULL, 0) == holder, "the holder");
 	close(dir);
 }
@@ -245,20 +277,36 @@ static void check_fork(void)
 	EXPECT(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child failed");
 }
 
+/* On a busy machine a reader may be given up although nothing holds it. */
+static ssize_t advise(int pidfd, struct iovec *part, size_t n)
+{
+	const struct timespec tick = { .tv_nsec = 10 * MS };
+	ssize_t r;
+
+	for (unsigned i = 0; i < 500; i++) {
+		r = hak_reader_advise(pidfd, part, n, MADV_COLD);
+		if (r != -ETIME)
+			break;
+		nanosleep(&tick, NULL);
+	}
+	return r;
+}
+
 static void check_advise(void)
 {
 	const size_t bytes = 1u << 20;
 	struct iovec part = { .iov_len = bytes };
 	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	ssize_t n;
 
 	part.iov_base =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memset(part.iov_base, 1, bytes);
-	EXPECT(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == (ssize_t)bytes, "advice");
+	n = advise(pidfd, &part, 1);
+	EXPECT(n == (ssize_t)bytes, "advice: %zd", n);
 	part.iov_base = (char *)part.iov_base + 1;
-	EXPECT(hak_reader_advise(pidfd, &part, 1, MADV_COLD) == -EINVAL, "bad advice");
-	EXPECT(hak_reader_advise(pidfd, &part, HAK_READER_PARTS + 1, MADV_COLD) == -EINVAL,
-	       "too many parts");
+	EXPECT(advise(pidfd, &part, 1) == -EINVAL, "bad advice");
+	EXPECT(advise(pidfd, &part, HAK_READER_PARTS + 1) == -EINVAL, "too many parts");
 	close(pidfd);
 }
 
