@@ -382,6 +382,7 @@ bool hak_cache_resize_run(struct hak_cache *c, void *p, size_t size)
 	hak_class_count_n(c, FLUSHED, from, 1);
 	--*hak_bin_base(c->heap, from);
 	hak_counters(c)->hot[cls].allocs++;
+	hak_heap_count1(c, REFILL_RUN);
 	hak_class_count_n(c, REFILLED, cls, 1);
 	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
 	hak_class_count_n(c, REQ_BYTES, cls, size);
