@@ -83,6 +83,52 @@ unsigned int hak_dead_forget(void)
 	return n;
 }
 
+/* ---- invariants ---- */
+
+#if HAK_DEBUG
+
+static void check_dead(const struct hak_heap *h)
+{
+	hak_assert(h->state == HAK_HEAP_DEAD);
+	hak_assert(h == &hak_heaps[h->index] && h->index < hak_heap_count());
+	hak_assert(h != hak_table.shared);
+	hak_assert((int32_t)(hak_purge_epoch() - h->died) >= 0);
+	hak_assert(!atomic_load_explicit(&h->hot_region.region, memory_order_relaxed) &&
+		   !atomic_load_explicit(&h->hot_region.most, memory_order_relaxed));
+}
+
+static void check_empty(void)
+{
+	hak_assert(!has(empty, 0));
+	for (unsigned int i = 1; i < HAK_MAX_HEAPS; i++)
+		hak_assert(!has(empty, i) ||
+			   (i < hak_heap_count() && hak_heaps[i].state == HAK_HEAP_UNUSED));
+}
+
+void hak_dead_check(void)
+{
+	unsigned int n = 0, with_slabs = 0, in_table = 0;
+
+	for (unsigned int i = 0; i < hak_heap_count(); i++)
+		in_table += hak_heaps[i].state == HAK_HEAP_DEAD;
+	for (const struct hak_heap *h = dead; h; h = h->next_dead) {
+		hak_assert(++n <= in_table); /* otherwise the list is a circle */
+		check_dead(h);
+		with_slabs += h->holds_slabs;
+	}
+	hak_assert(n == in_table);
+	hak_assert(with_slabs == atomic_load_explicit(&holders, memory_order_relaxed));
+	check_empty();
+}
+
+#endif
+
+static void leave(void)
+{
+	hak_dead_check();
+	hak_unlock(HAK_LOCK_REGISTRY);
+}
+
 void hak_dead_drain(uint32_t age)
 {
 	uint32_t now = hak_purge_epoch();
@@ -94,7 +140,7 @@ void hak_dead_drain(uint32_t age)
 			forget_slabs(h);
 			hak_slablist_retire(h->cache);
 		}
-	hak_unlock(HAK_LOCK_REGISTRY);
+	leave();
 }
 
 /* Gives the whole pages in the range back. */
@@ -167,7 +213,7 @@ uint64_t hak_dead_empty(uint32_t age, bool *ret_more)
 		flip(emptied, h->index);
 	}
 	bytes = clear_set(emptied);
-	hak_unlock(HAK_LOCK_REGISTRY);
+	leave();
 	return bytes;
 }
 
@@ -184,6 +230,6 @@ bool hak_dead_scavenge(void)
 		forget_slabs(h);
 		hak_slablist_retire(h->cache);
 	}
-	hak_unlock(HAK_LOCK_REGISTRY);
+	leave();
 	return h;
 }

@@ -11,6 +11,9 @@
  *
  * HAK_LOCK_REGISTRY guards the list and the set of empty slots. The set is changed in an order in
  * which a copy of the process at any point finds a slot in one place or in none.
+ *
+ * Each heap whose state is DEAD is on the list, has no hot region and died in this epoch or before.
+ * A slot in the set was used before, is not the first, and is UNUSED.
  */
 #ifndef HAK_DEAD_H
 #define HAK_DEAD_H
@@ -36,5 +39,14 @@ void hak_dead_drain(uint32_t age);
  */
 uint64_t hak_dead_empty(uint32_t age, bool *ret_more);
 bool hak_dead_scavenge(void); /* does the same for one heap; false if none has slabs */
+
+/* Checks the list and the set. HAK_LOCK_REGISTRY held, or all threads stopped. */
+#if HAK_DEBUG
+void hak_dead_check(void);
+#else
+static inline void hak_dead_check(void)
+{
+}
+#endif
 
 #endif

@@ -124,6 +124,7 @@ struct hak_heap *hak_heap_take(void)
 		hak_count(HAK_C_HEAPS_UNPUBLISHED, 1);
 	}
 	hak_heap_check();
+	hak_dead_check();
 	hak_unlock(HAK_LOCK_REGISTRY);
 	return h;
 }
@@ -135,6 +136,7 @@ void hak_heap_give(struct hak_heap *h)
 	hak_count(HAK_C_HEAPS_LIVE, -1);
 	hak_count(HAK_C_HEAPS_DEAD, 1);
 	hak_heap_check();
+	hak_dead_check();
 	hak_unlock(HAK_LOCK_REGISTRY);
 }
 
@@ -243,4 +245,6 @@ void hak_heap_fork_child(struct hak_cache *self)
 #else
 	(void)dead_now;
 #endif
+	hak_heap_check();
+	hak_dead_check();
 }
