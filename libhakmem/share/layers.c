@@ -17,6 +17,9 @@ static struct {
 	struct hak_tune_slot slot[HAK_TUNABLES][HAK_LAYERS_OUTSIDE];
 	uint64_t asked[HAK_TUNABLES];
 	_Atomic uint64_t deadline; /* the earliest in force; UINT64_MAX: none */
+#if HAK_DEBUG
+	uint64_t evaluated; /* ns: when the layers were last evaluated; 0: never */
+#endif
 } st = { .deadline = UINT64_MAX };
 
 void hak_layers_set(enum hak_origin origin, enum hak_tunable t, uint64_t value)
@@ -76,13 +79,12 @@ bool hak_layers_locked(void)
 	return st.set[HAK_T_CONTROL_LOCK] && hak_tun(HAK_T_CONTROL_LOCK);
 }
 
-/* Returns true if the value in force changed. */
-static bool evaluate_one(enum hak_tunable t, uint64_t now, uint64_t *deadline)
+/* The value that the layers have at a time; `layer` is left out. */
+static struct hak_ack_value value_at(enum hak_tunable t, uint64_t now, uint64_t *deadline)
 {
 	const struct hak_tunable_desc *d = &hak_tunable_desc[t];
 	const uint32_t outside = 1u << HAK_ORIGIN_POLICY | 1u << HAK_ORIGIN_ADMIN;
 	struct hak_ack_value v = { .set = origins_set(t, now, deadline) };
-	bool changed;
 
 	if ((v.set & outside) && (d->when == HAK_WHEN_START || hak_layers_locked())) {
 		v.refused = 1;
@@ -92,6 +94,53 @@ static bool evaluate_one(enum hak_tunable t, uint64_t now, uint64_t *deadline)
 	v.asked = layer_value(t, v.origin);
 	v.value = v.asked < d->min ? d->min : v.asked > d->max ? d->max : v.asked;
 	v.clamped = v.value != v.asked;
+	return v;
+}
+
+/* ---- invariants ---- */
+
+#if HAK_DEBUG
+
+static void check_answer(enum hak_tunable t, const struct hak_ack_value *v)
+{
+	const struct hak_ack_value *to = &hak_ack->value[t];
+
+	hak_assert(to->value == v->value && to->asked == v->asked);
+	hak_assert(to->set == v->set && to->origin == v->origin);
+	hak_assert(to->clamped == v->clamped && to->refused == v->refused);
+	for (unsigned int i = 0; i < OWN_LAYERS; i++)
+		hak_assert(to->layer[i] == layer_value(t, i));
+}
+
+void hak_layers_check(void)
+{
+	const uint32_t own = 1u << HAK_ORIGIN_PROGRAM | 1u << HAK_ORIGIN_ENVIRONMENT;
+	uint64_t deadline = UINT64_MAX;
+
+	if (!st.evaluated) /* nothing was asked for, and unit tests store values */
+		return;
+	for (unsigned int t = 0; t < HAK_TUNABLES; t++) {
+		const struct hak_tunable_desc *d = &hak_tunable_desc[t];
+		struct hak_ack_value v = value_at(t, st.evaluated, &deadline);
+
+		hak_assert(!(st.set[t] & ~own));
+		hak_assert(hak_tun(t) >= d->min && hak_tun(t) <= d->max);
+		hak_assert(hak_tun(t) == v.value);
+		hak_assert(st.asked[t] == v.asked);
+		if (hak_ack)
+			check_answer(t, &v);
+	}
+	hak_assert(deadline == atomic_load_explicit(&st.deadline, memory_order_relaxed));
+}
+
+#endif
+
+/* Returns true if the value in force changed. */
+static bool evaluate_one(enum hak_tunable t, uint64_t now, uint64_t *deadline)
+{
+	struct hak_ack_value v = value_at(t, now, deadline);
+	bool changed;
+
 	if (v.clamped && v.asked != st.asked[t])
 		hak_count(HAK_C_TUNE_CLAMPED, 1);
 	st.asked[t] = v.asked;
@@ -99,7 +148,7 @@ static bool evaluate_one(enum hak_tunable t, uint64_t now, uint64_t *deadline)
 	atomic_store_explicit(&hak_tun_values[t], v.value, memory_order_relaxed);
 	acknowledge(t, &v);
 	if (changed)
-		hak_probe(hakmem, tunable_applied, d->id, v.value, v.origin);
+		hak_probe(hakmem, tunable_applied, hak_tunable_desc[t].id, v.value, v.origin);
 	return changed;
 }
 
@@ -111,6 +160,9 @@ bool hak_layers_evaluate(void)
 	for (unsigned int t = 0; t < HAK_TUNABLES; t++)
 		changed |= evaluate_one(t, now, &deadline);
 	atomic_store_explicit(&st.deadline, deadline, memory_order_relaxed);
+#if HAK_DEBUG
+	st.evaluated = now;
+#endif
 	return changed;
 }
 

@@ -34,4 +34,17 @@ bool hak_layers_locked(void);
  */
 uint64_t hak_layers_until_deadline(void);
 
+/*
+ * Checks that each value in force follows from the layers as they were when they were last
+ * evaluated, is within its range and was answered, and that the deadline is the earliest of these
+ * layers. HAK_LOCK_TUNE held, or all threads stopped.
+ */
+#if HAK_DEBUG
+void hak_layers_check(void);
+#else
+static inline void hak_layers_check(void)
+{
+}
+#endif
+
 #endif

@@ -158,6 +158,26 @@ static void follow_segment_switch(bool was_on)
 		make_segment();
 }
 
+/* ---- invariants ---- */
+
+#if HAK_DEBUG
+
+/* st.pid is left out: a vfork child runs on the state of its parent. */
+void hak_tune_check(void)
+{
+	struct hak_tune *page = hak_share_tune();
+
+	hak_assert(!(st.generation & 1));
+	hak_assert(!st.no_segment || !page);
+	hak_assert(!page == !hak_ack);
+	hak_assert(hak_tune_word() == (page ? (_Atomic uint32_t *)&page->wake : &private_wake));
+	hak_assert(!hak_ack || hak_ack->applied == st.generation);
+	hak_assert(!hak_ack || hak_ack->agent <= 1);
+	hak_layers_check();
+}
+
+#endif
+
 /* ---- applying ---- */
 
 /* HAK_LOCK_TUNE held. */
@@ -189,6 +209,7 @@ static void apply(bool reevaluate)
 	if (hak_tun(HAK_T_REGION_EVICT) == HAK_EVICT_FREE)
 		hak_share_lazy_prepare();
 	hak_stats_fold();
+	hak_tune_check();
 }
 
 /*
@@ -339,6 +360,7 @@ void hak_tune_set_agent(bool runs)
 	if (hak_ack)
 		__atomic_store_n(&hak_ack->agent, runs, __ATOMIC_RELAXED);
 	hak_count(HAK_C_AGENT, runs ? 1 : -1);
+	hak_tune_check();
 	hak_unlock(HAK_LOCK_TUNE);
 }
 
@@ -354,6 +376,7 @@ void hak_tune_start(bool no_segment)
 		hak_purge_tuned();
 	if (!st.no_segment && hak_tun(HAK_T_CONTROL_SEGMENT))
 		make_segment();
+	hak_tune_check();
 	hak_unlock(HAK_LOCK_TUNE);
 }
 
@@ -385,5 +408,6 @@ void hak_tune_fork_child(void)
 	fill_page(&page);
 	if (!hak_share_leave(hak_tun(HAK_T_CONTROL_SEGMENT) ? &page : NULL, hak_layers_locked()))
 		begin_to_listen();
+	hak_tune_check();
 	atomic_store_explicit(&st.forking, false, memory_order_relaxed);
 }

@@ -81,6 +81,19 @@ void hak_tune_fork_parent(void);
  */
 void hak_tune_fork_child(void);
 
+/*
+ * Checks the state of the tune page, and the layers (layers.h): the process watches the wake word
+ * of the page, or the private one without a segment, and the generation that it acknowledged is the
+ * even one that it copied. HAK_LOCK_TUNE held, or all threads stopped.
+ */
+#if HAK_DEBUG
+void hak_tune_check(void);
+#else
+static inline void hak_tune_check(void)
+{
+}
+#endif
+
 /* ---- for agent.c ---- */
 
 /*
