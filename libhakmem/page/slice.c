@@ -129,3 +129,57 @@ struct hak_slab *hak_slice_slab(const struct hak_slice *g, const void *p)
 
 	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES + i * HAK_SLAB_RECORD);
 }
+
+/* ---- invariants ---- */
+
+#if HAK_DEBUG
+
+static bool is_enabled(uint8_t *leaf, size_t byte)
+{
+	size_t i = byte / piece();
+
+	return enabled_of(leaf)->bits[i / 64] >> (i % 64) & 1;
+}
+
+static void check_slice(uint8_t *leaf, size_t i, const struct hak_slice *g)
+{
+	enum hak_kind_of_granule kind = hak_slice_kind(g);
+	bool has_word = atomic_load_explicit(&g->word, memory_order_relaxed);
+
+	hak_assert(kind <= HAK_KEPT);
+	hak_assert(has_word == (kind != HAK_FOREIGN));
+	hak_assert(leaf[i] == (kind == HAK_SLAB ? g->cls + 1u : 0));
+	hak_assert(kind == HAK_FOREIGN || is_enabled(leaf, i));
+	hak_assert(kind != HAK_SLAB ||
+		   is_enabled(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + i * HAK_SLAB_RECORD));
+}
+
+/* Slices whose piece is not enabled read as zeros. */
+static void check_leaf(size_t index, uint8_t *leaf, void (*owner)(char *, const struct hak_slice *))
+{
+	const struct hak_slice *g = (const struct hak_slice *)(leaf + HAK_LEAF_TAGS);
+
+	for (size_t i = 0; i < HAK_LEAF_GRANULES; i++) {
+		if (!is_enabled(leaf, HAK_LEAF_TAGS + i * sizeof(*g))) {
+			i |= piece() / sizeof(*g) - 1;
+			continue;
+		}
+		check_slice(leaf, i, &g[i]);
+		if (hak_slice_kind(&g[i]) != HAK_FOREIGN)
+			owner((char *)(index << HAK_LEAF_BITS | i << 16), &g[i]);
+	}
+}
+
+void hak_slice_check(void (*owner)(char *, const struct hak_slice *))
+{
+	for (size_t i = 0; i < HAK_LEAVES; i++) {
+		uint8_t *leaf = atomic_load_explicit(&hak_leaves[i], memory_order_relaxed);
+
+		if (!leaf)
+			continue;
+		hak_assert(!((uintptr_t)leaf & (hak_page - 1)));
+		check_leaf(i, leaf, owner);
+	}
+}
+
+#endif

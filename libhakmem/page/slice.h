@@ -145,4 +145,18 @@ static inline void hak_slice_clear(struct hak_slice *g)
 	atomic_store_explicit(&g->word, NULL, memory_order_relaxed);
 }
 
+/*
+ * Checks each slice that may be set: a foreign one has no word; a slab has its class as tag and a
+ * descriptor that is memory, and no other slice has a tag. Calls `owner` with the address of each
+ * slice that is not foreign, in ascending order (map.h). No thread may run meanwhile.
+ */
+#if HAK_DEBUG
+void hak_slice_check(void (*owner)(char *p, const struct hak_slice *g));
+#else
+static inline void hak_slice_check(void (*owner)(char *p, const struct hak_slice *g))
+{
+	(void)owner;
+}
+#endif
+
 #endif

@@ -6,6 +6,7 @@
 #include "cache/limit.h"
 #include "heap/slablist.h"
 #include "page/epoch.h"
+#include "page/map.h"
 #include "share/tune.h"
 #include "system/os.h"
 
@@ -15,6 +16,16 @@
 
 /* The agent found nothing to give back, and waits to be woken. */
 static _Atomic bool dozing;
+
+/* No slice changes meanwhile, and none was left in the middle of a change by a thread. */
+static inline void check_map(void)
+{
+	static uint32_t looks;
+
+	if (HAK_DEBUG && hak_single_threaded() && hak_heap_count() <= 1 &&
+	    hak_check_due(&looks, 16))
+		hak_map_check();
+}
 
 static HAK_COLD void look_at_clock(struct hak_cache *c)
 {
@@ -46,6 +57,7 @@ void hak_tick_slow(struct hak_cache *c)
 		hak_purge_by_amount();
 	if (c->ticks >= HAK_TICKS) {
 		c->ticks = 0;
+		check_map();
 		look_at_clock(c);
 	}
 }

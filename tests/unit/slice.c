@@ -2,13 +2,14 @@
 /*
  * libhakmem/page/slice.c: address to owner. The test sets ranges around the borders of the parts of
  * the map, at addresses that the process does not use: 4 GiB windows, pieces of 256 MiB of slices
- * and of 32 MiB of slab descriptors. Each slice keeps its own values.
+ * and of 32 MiB of slab descriptors. Each slice keeps its own values. In debug builds also what the
+ * check of the whole map finds.
  */
-#include "libhakmem/page/slice.h"
+#include "../../libhakmem/page/slice.c"
 
-#include <errno.h>
-
-#include "libhakmem/system/os.h"
+#include "libhakmem/page/extent.h"
+#include "libhakmem/page/map.h"
+#include "libhakmem/page/region.h"
 #include "libhakmem/page/slab.h"
 #include "unit.h"
 
@@ -151,11 +152,127 @@ static void any_address(void)
 	}
 }
 
+#if HAK_DEBUG
+
+static struct {
+	char *block, *run, *whale, *kept; /* the first slice of each */
+	struct hak_slab *slab;
+	struct hak_extent *extent;
+	struct hak_region *region, *kept_region;
+} map;
+
+static void *slice_of(const void *p)
+{
+	return (void *)((uintptr_t)p & ~(uintptr_t)(HAK_SLICE - 1));
+}
+
+static void *word_at(const void *p, enum hak_kind_of_granule kind)
+{
+	CHECK(hak_slice_kind(hak_slice(p)) == kind, "kind %d", hak_slice_kind(hak_slice(p)));
+	return atomic_load(&hak_slice(p)->word);
+}
+
+/* One of each kind. The blocks stay in use until the case ends. */
+static void one_of_each_kind(void)
+{
+	void *volatile p = malloc(8 * MIB);
+
+	map.kept = slice_of(p);
+	free(p);
+	p = malloc(100);
+	map.block = slice_of(p);
+	p = malloc(100 << 10);
+	map.run = slice_of(p);
+	p = malloc(16 * MIB);
+	map.whale = slice_of(p);
+	word_at(map.block, HAK_SLAB);
+	map.slab = hak_slab_of(map.block);
+	CHECK(map.slab->extent, "a single slab");
+	map.extent = word_at(map.run, HAK_RUNS);
+	map.region = word_at(map.whale, HAK_WHALE);
+	map.kept_region = word_at(map.kept, HAK_KEPT);
+	CHECK(map.kept_region->base == map.kept && map.kept_region->bytes > 2 * HAK_SLICE,
+	      "another region");
+	hak_map_check();
+}
+
+#define MAP_FINDS(text, ...) FINDS(text, hak_map_check(), __VA_ARGS__)
+
+static void disable(const void *p, size_t byte)
+{
+	enabled_of(hak_slice_leaf(p))->bits[byte / piece() / 64] &=
+		~((uint64_t)1 << byte / piece() % 64);
+}
+
+static void corruption_of_slices_is_found(void)
+{
+	size_t i;
+
+	one_of_each_kind();
+	i = hak_slice_index(map.block);
+	MAP_FINDS("kind <= HAK_KEPT", hak_slice(map.run)->kind = HAK_KEPT + 1);
+	MAP_FINDS("has_word == ", hak_slice(map.run)->word = NULL);
+	MAP_FINDS("has_word == ", hak_slice(map.block)->kind = HAK_FOREIGN);
+	MAP_FINDS("has_word == ", hak_slice(map.whale + HAK_SLICE)->word = map.region);
+	MAP_FINDS("leaf[i] == ", hak_slice_set_tag(map.block, 0));
+	MAP_FINDS("leaf[i] == ", hak_slice(map.block)->cls++);
+	MAP_FINDS("leaf[i] == ", hak_slice_set_tag(map.run, 1));
+	MAP_FINDS("leaf[i] == ", hak_slice_set_tag(map.whale + HAK_SLICE, 1));
+	MAP_FINDS("kind == HAK_FOREIGN || is_enabled(", disable(map.block, i));
+	MAP_FINDS("kind != HAK_SLAB || ",
+		  disable(map.block, HAK_LEAF_TAGS + GRANULES_BYTES + i * HAK_SLAB_RECORD));
+	MAP_FINDS("!((uintptr_t)leaf & (hak_page - 1))",
+		  hak_leaves[(uintptr_t)map.block >> HAK_LEAF_BITS]++);
+	hak_map_check();
+}
+
+static void corruption_of_owners_is_found(void)
+{
+	one_of_each_kind();
+	MAP_FINDS("s->base == p", map.slab->base += HAK_SLICE);
+	MAP_FINDS("s->state != HAK_SLAB_NONE", map.slab->state = HAK_SLAB_NONE);
+	MAP_FINDS("s->extent->kind == HAK_EXTENT_SLABS", map.slab->extent = map.extent);
+	MAP_FINDS("s->extent->base == ", map.slab->extent->base += HAK_EXTENT);
+	MAP_FINDS("e->kind == HAK_EXTENT_RUNS", map.extent->kind = HAK_EXTENT_FREE);
+	MAP_FINDS("e->base == ", map.extent->base += HAK_EXTENT);
+	hak_map_check();
+}
+
+static void corruption_of_regions_is_found(void)
+{
+	struct hak_slice *end;
+
+	one_of_each_kind();
+	end = hak_slice(map.kept + map.kept_region->bytes - 1);
+	MAP_FINDS("r->base == p", map.region->base += HAK_SLICE);
+	MAP_FINDS("r->base == p", map.kept_region->base += HAK_SLICE);
+	MAP_FINDS("r->bytes && ", map.region->bytes++);
+	MAP_FINDS("r->bytes && ", map.kept_region->bytes = 0);
+	MAP_FINDS("p >= in.end || kind == HAK_KEPT",
+		  hak_slice_set(hak_slice(map.whale + HAK_SLICE), HAK_WHALE, map.region));
+	MAP_FINDS("r == in.region && p + HAK_SLICE == in.end",
+		  hak_slice_set(hak_slice(map.whale + HAK_SLICE), HAK_KEPT, map.kept_region));
+	MAP_FINDS("r == in.region && p + HAK_SLICE == in.end",
+		  hak_slice_set(hak_slice(map.kept + HAK_SLICE), HAK_KEPT, map.kept_region));
+	MAP_FINDS("!r->in_use", map.kept_region->in_use = true);
+	MAP_FINDS("hak_slice_kind(hak_slice(in.end - 1)) == ", hak_slice_clear(end));
+	MAP_FINDS("atomic_load_explicit(&hak_slice(in.end - 1)->word",
+		  hak_slice_set(end, HAK_KEPT, map.region));
+	hak_map_check();
+}
+
+#endif
+
 static const struct tcase cases[] = {
 	{ "hak_os_init", hak_os_init },
 	{ "borders", borders },
 	{ "beyond_the_end", beyond_the_end },
 	{ "any_address", any_address },
+#if HAK_DEBUG
+	{ "corruption_of_slices_is_found", corruption_of_slices_is_found },
+	{ "corruption_of_owners_is_found", corruption_of_owners_is_found },
+	{ "corruption_of_regions_is_found", corruption_of_regions_is_found },
+#endif
 };
 
 CASES(cases)
