@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * libhakmem/page/rcache.c: whales are taken, resized and freed at random, evicted and purged, under
- * limits that change, beside a model that knows of each slice whether it is mapped and in use. Each
- * region taken is the one that a search of all kept regions would find. No regions overlap, none is
- * lost, no limit is exceeded, and regions marked zero read as zeros. Other cases check that the
- * oldest regions go first, and that regions of this epoch stay.
+ * libhakmem/page/rcache.c, kept.c: whales are taken, resized and freed at random, evicted and
+ * purged, under limits that change, beside a model that knows of each slice whether it is mapped
+ * and in use. Each region taken is the one that a search of all kept regions would find. No regions
+ * overlap, none is lost, no limit is exceeded, and regions marked zero read as zeros. Other cases
+ * check that the oldest regions go first, and that regions of this epoch stay.
  *
  * This process itself has no block of 1 MiB.
  */
+#include "../../libhakmem/page/kept.c"
 #include "../../libhakmem/page/rcache.c"
 
 #include "libhakmem/process/attach.h"
@@ -114,10 +115,10 @@ static void check_limits(void)
 {
 	uint64_t hot_bytes = atomic_load(&rcache.hot_bytes);
 
-	CHECK(rcache.regions + rcache.hot_n <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
-	      rcache.regions, rcache.hot_n);
-	CHECK(rcache.bytes + hot_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
-	      rcache.bytes + hot_bytes);
+	CHECK(hak_kept.regions + rcache.hot_n <= hak_tun(HAK_T_WHALE_RING_SLOTS), "%u + %u regions",
+	      hak_kept.regions, rcache.hot_n);
+	CHECK(hak_kept.bytes + hot_bytes <= hak_tun(HAK_T_WHALE_RING_BYTES), "%" PRIu64 " bytes",
+	      hak_kept.bytes + hot_bytes);
 	CHECK(hot_bytes == atomic_load(&front->most) && rcache.hot_n == !!hot_bytes, "%u fronts",
 	      rcache.hot_n);
 	fronts += rcache.hot_n;
@@ -131,7 +132,7 @@ static void forget_unmapped(void)
 
 	for (unsigned int i = 0; i < MODEL; i++)
 		model[i].seen = 0;
-	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
+	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer)
 		see(r);
 	if (f)
 		see(f);
@@ -150,15 +151,15 @@ static void check_all(void)
 
 	hak_rcache_check();
 	forget_unmapped();
-	for (const struct hak_region *r = rcache.oldest; r; r = r->newer, n++) {
+	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer, n++) {
 		check_kept(r);
 		bytes += r->bytes;
 		dirty += r->state == HAK_REGION_DIRTY ? r->bytes : 0;
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
 	}
-	CHECK(n == rcache.regions, "%u regions, not %u", rcache.regions, n);
-	CHECK(bytes == rcache.bytes && dirty == rcache_dirty() && lazy == rcache_lazy(), "%" PRIu64,
-	      bytes);
+	CHECK(n == hak_kept.regions, "%u regions, not %u", hak_kept.regions, n);
+	CHECK(bytes == hak_kept.bytes && dirty == hak_kept_dirty() && lazy == hak_kept_lazy(),
+	      "%" PRIu64, bytes);
 	if (f) {
 		CHECK(f->bytes <= atomic_load(&front->most), "a front of %zu", f->bytes);
 		bytes += f->bytes;
@@ -195,7 +196,7 @@ static const struct hak_region *smallest(size_t want, size_t align)
 {
 	const struct hak_region *best = NULL;
 
-	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
+	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer)
 		if (r->bytes >= want && (uintptr_t)r->base % align == 0 &&
 		    (!best || r->bytes < best->bytes))
 			best = r;
@@ -205,10 +206,10 @@ static const struct hak_region *smallest(size_t want, size_t align)
 /* Returns whether a bucket has more regions than are searched. */
 static bool crowded(void)
 {
-	for (unsigned int b = 0; b < BUCKETS; b++) {
+	for (unsigned int b = 0; b < HAK_KEPT_BUCKETS; b++) {
 		unsigned int n = 0;
 
-		for (const struct hak_region *r = rcache.bucket[b]; r; r = r->next)
+		for (const struct hak_region *r = hak_kept.bucket[b]; r; r = r->next)
 			n++;
 		if (n > SCAN)
 			return true;
@@ -291,7 +292,8 @@ static void sizes_have_buckets(void)
 {
 	size_t most = (size_t)1 << HAK_ADDRESS_BITS;
 
-	CHECK(bucket_of(most + most / 8) < BUCKETS, "bucket %u", bucket_of(most + most / 8));
+	CHECK(bucket_of(most + most / 8) < HAK_KEPT_BUCKETS, "bucket %u",
+	      bucket_of(most + most / 8));
 	for (size_t bytes = HAK_SLICE; bytes < 64 * MIB; bytes += HAK_SLICE)
 		CHECK(bucket_of(bytes) <= bucket_of(bytes + HAK_SLICE) &&
 			      bucket_of(bytes + bytes / 8) <= bucket_of(bytes) + 2,
@@ -308,7 +310,7 @@ static uint64_t dirty_before(uint32_t epoch)
 {
 	uint64_t bytes = 0;
 
-	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
+	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer)
 		if (r->state == HAK_REGION_DIRTY && (int32_t)(r->epoch - epoch) < 0)
 			bytes += r->bytes;
 	return bytes;
@@ -323,7 +325,7 @@ static void evict(uint32_t before)
 	drop_all_hot(before);
 	hak_unlock(HAK_LOCK_RCACHE);
 	dirty = dirty_before(before);
-	for (const struct hak_region *r = rcache.oldest; r; r = r->newer)
+	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer)
 		lazy += r->state == HAK_REGION_LAZY ? r->bytes : 0;
 	hak_lock(HAK_LOCK_PURGE);
 	bytes = hak_rcache_evict(before, false);
@@ -374,7 +376,7 @@ static void step(unsigned int i)
 		CHECK(!atomic_load(&front->region) && !atomic_load(&front->most), "left behind");
 	} else {
 		hak_rcache_empty();
-		CHECK(!rcache.regions && !rcache.bytes && !rcache_dirty(), "not empty");
+		CHECK(!hak_kept.regions && !hak_kept.bytes && !hak_kept_dirty(), "not empty");
 	}
 }
 
@@ -475,12 +477,12 @@ static void young_stay(void)
 	give_whale(0);
 	take_whale(4 * MIB, HAK_SLICE);
 	take_whale(MIB, HAK_SLICE);
-	CHECK(whales[0].p + 4 * MIB == whales[1].p && !rcache.regions, "not split");
+	CHECK(whales[0].p + 4 * MIB == whales[1].p && !hak_kept.regions, "not split");
 	give_whale(0);
 	atomic_fetch_add(&hak_purge_clock, 1);
 	give_whale(0);
-	CHECK(rcache.regions == 1 && rcache.oldest->bytes == 5 * MIB, "not joined");
-	CHECK(rcache.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
+	CHECK(hak_kept.regions == 1 && hak_kept.oldest->bytes == 5 * MIB, "not joined");
+	CHECK(hak_kept.oldest->epoch == hak_purge_epoch() - 1, "kept young by its smaller part");
 	nothing_is_left();
 }
 
@@ -526,12 +528,12 @@ static void two_regions(void)
 	fresh_ring();
 	tune(HAK_T_REGION_EVICT, HAK_EVICT_FREE);
 	free_apart(2);
-	rcache.oldest->epoch--;
+	hak_kept.oldest->epoch--;
 	evict(hak_purge_epoch());
-	lazy = rcache.oldest;
-	dirty = rcache.newest;
-	CHECK(rcache.regions == 2 && dirty->state == HAK_REGION_DIRTY, "%u regions",
-	      rcache.regions);
+	lazy = hak_kept.oldest;
+	dirty = hak_kept.newest;
+	CHECK(hak_kept.regions == 2 && dirty->state == HAK_REGION_DIRTY, "%u regions",
+	      hak_kept.regions);
 	CHECK(lazy->state == HAK_REGION_LAZY && table.count == 1, "%u ranges", table.count);
 	hak_rcache_check();
 }
@@ -544,7 +546,7 @@ static void not_joined(void)
 	hak_rcache_empty();
 	take_whale(4 * MIB, HAK_SLICE);
 	give_whale(whales_n - 1);
-	part = split(rcache.oldest, 2 * MIB);
+	part = split(hak_kept.oldest, 2 * MIB);
 	publish(part);
 	bucket_add(part);
 	age_add(part, true);
@@ -554,28 +556,28 @@ static void not_joined(void)
 static void corruption_is_found(void)
 {
 	two_regions();
-	FINDS("!rcache.bucket[b] == !(rcache.bits", hak_rcache_check(),
-	      rcache.bits[bucket_of(2 * MIB) / 64] = 0);
+	FINDS("!hak_kept.bucket[b] == !(hak_kept.bits", hak_rcache_check(),
+	      hak_kept.bits[bucket_of(2 * MIB) / 64] = 0);
 	FINDS("r->prev == before", hak_rcache_check(),
-	      rcache.bucket[bucket_of(2 * MIB)]->next->prev = NULL);
+	      hak_kept.bucket[bucket_of(2 * MIB)]->next->prev = NULL);
 	FINDS("bucket_of(r->bytes) == b", hak_rcache_check(), dirty->bytes = MIB);
-	FINDS("check_buckets() == rcache.regions", hak_rcache_check(),
-	      rcache.bucket[bucket_of(2 * MIB)]->next = NULL);
+	FINDS("check_buckets() == hak_kept.regions", hak_rcache_check(),
+	      hak_kept.bucket[bucket_of(2 * MIB)]->next = NULL);
 	FINDS("r->prev == before", hak_rcache_check(), dirty->next = lazy; dirty->prev = lazy;
 	      lazy->next = dirty;
-	      lazy->prev = rcache.bucket[bucket_of(2 * MIB)] == lazy ? NULL : dirty);
-	FINDS("r->older == older", hak_rcache_check(), rcache.newest->older = NULL);
-	FINDS("rcache.newest == older", hak_rcache_check(), rcache.newest = rcache.oldest);
-	FINDS("check_buckets() == rcache.regions", hak_rcache_check(), rcache.regions++);
-	FINDS("bytes == rcache.bytes", hak_rcache_check(), rcache.bytes += HAK_SLICE);
-	FINDS("of_state[HAK_REGION_DIRTY] == rcache_dirty()", hak_rcache_check(),
-	      rcache.dirty += HAK_SLICE);
-	FINDS("of_state[HAK_REGION_LAZY] == rcache_lazy()", hak_rcache_check(),
-	      rcache.lazy += HAK_SLICE);
+	      lazy->prev = hak_kept.bucket[bucket_of(2 * MIB)] == lazy ? NULL : dirty);
+	FINDS("r->older == older", hak_rcache_check(), hak_kept.newest->older = NULL);
+	FINDS("hak_kept.newest == older", hak_rcache_check(), hak_kept.newest = hak_kept.oldest);
+	FINDS("check_buckets() == hak_kept.regions", hak_rcache_check(), hak_kept.regions++);
+	FINDS("bytes == hak_kept.bytes", hak_rcache_check(), hak_kept.bytes += HAK_SLICE);
+	FINDS("of_state[HAK_REGION_DIRTY] == hak_kept_dirty()", hak_rcache_check(),
+	      hak_kept.dirty += HAK_SLICE);
+	FINDS("of_state[HAK_REGION_LAZY] == hak_kept_lazy()", hak_rcache_check(),
+	      hak_kept.lazy += HAK_SLICE);
 	FINDS("r->base && ", hak_rcache_check(), dirty->base += 8);
 	FINDS("r->bytes && ", hak_rcache_check(), dirty->bytes += 8);
 	FINDS("r->state <= HAK_REGION_CLEAN", hak_rcache_check(), dirty->state = 3);
-	FINDS("r->life == rcache.life", hak_rcache_check(), dirty->life++);
+	FINDS("r->life == hak_kept.life", hak_rcache_check(), dirty->life++);
 	FINDS("!r->in_use && !r->sampled", hak_rcache_check(), dirty->in_use = true);
 	FINDS("!r->in_use && !r->sampled", hak_rcache_check(), dirty->sampled = true);
 	FINDS("r->state != HAK_REGION_CLEAN || r->zero", hak_rcache_check(),
@@ -592,10 +594,10 @@ static void corruption_is_found(void)
 	      hak_slice_set(hak_slice_ours(dirty->base + 2 * MIB - 1), HAK_KEPT, lazy));
 	FINDS("hak_slice_kind(g) == HAK_FOREIGN", hak_rcache_check(),
 	      hak_slice_set(hak_slice_ours(dirty->base + MIB), HAK_WHALE, dirty));
-	FINDS("rcache.life", hak_rcache_check(), rcache.life = 0);
+	FINDS("hak_kept.life", hak_rcache_check(), hak_kept.life = 0);
 	FINDS("n == rcache.hot_n", hak_rcache_check(), rcache.hot_n++);
 	FINDS("bytes == hot_total()", hak_rcache_check(), rcache.hot_bytes += HAK_SLICE);
-	FINDS("f->life == rcache.life", hak_rcache_check(), list_hot(front); front->life++);
+	FINDS("f->life == hak_kept.life", hak_rcache_check(), list_hot(front); front->life++);
 	FINDS("!(t->seq & 1)", hak_rcache_check(), table.seq++);
 	FINDS("t->count <= HAK_LAZY_RANGES", hak_rcache_check(), table.count = HAK_LAZY_RANGES + 1);
 	FINDS("addr && bytes", hak_rcache_check(), table.range[0].bytes += 8);
