@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl stats: everything a process's segment counts. JSON holds all of it; people get, per
- * process, memory by state, the tiers, the whale ring, the stages of refill and free, what realloc
- * and calloc saved, purges, and system calls.
+ * hakmemctl stats: all counters of a process's segment. JSON has all of them. The text has, for
+ * each process, memory by state, the tiers, the region cache, the stages of refill and free, what
+ * realloc and calloc saved, purges, and system calls.
  */
 #include <getopt.h>
 #include <inttypes.h>
