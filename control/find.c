@@ -65,7 +65,7 @@ bool hak_segment_stopped(const struct hak_segment *seg)
  */
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
-	char buf[4096], *end;
+	char buf[HAK_PROC_STATUS_BYTES], *end;
 	const char *p;
 	ssize_t n = hak_reader_text(seg->procfd, "status", buf, sizeof(buf));
 	int r = n < 0 ? (int)n : hak_proc_euid(buf, &seg->uid);

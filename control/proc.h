@@ -33,6 +33,9 @@ ssize_t hak_proc_read_comm(int dir, const char *name, char *buf, size_t bytes);
  */
 int hak_proc_field(const char *stat, unsigned field, uint64_t *ret);
 
+/* Room for the text of /proc/PID/status of a process with more than a thousand groups. */
+#define HAK_PROC_STATUS_BYTES 16384u
+
 /*
  * Returns what follows `key`, such as "\nUid:", in the text of /proc/PID/status; NULL unless the
  * whole line is there.

@@ -37,51 +37,6 @@ __attribute__((format(printf, 3, 4))) static int refuse(char why[HAK_WHY_TEXT], 
 	return error;
 }
 
-/* -- the code ---------------------------------------------------------------------------------- */
-struct code {
-	uint64_t library, call; /* addresses: of the library's code, and of what is to be called */
-	uint64_t ino;
-	uint32_t major, minor;
-	unsigned library_files, call_files;
-};
-
-static bool has_code(const struct hak_mapping *map, uint64_t address)
-{
-	return map->start <= address && address < map->end && map->perms[2] == 'x' && map->ino;
-}
-
-/* Both lie in executable mappings of one file. */
-static int see_code(const struct hak_mapping *map, void *arg)
-{
-	struct code *c = arg;
-	bool library = has_code(map, c->library), call = has_code(map, c->call);
-
-	if (!library && !call)
-		return 0;
-	if ((c->library_files || c->call_files) &&
-	    (map->ino != c->ino || map->major != c->major || map->minor != c->minor))
-		return 1;
-	c->ino = map->ino, c->major = map->major, c->minor = map->minor;
-	c->library_files += library;
-	c->call_files += call;
-	return 0;
-}
-
-static int check_code(const struct hak_segment *seg, char why[HAK_WHY_TEXT])
-{
-	struct code c = { .library = seg->header.code, .call = seg->header.call };
-	int r;
-
-	if (!c.call)
-		return refuse(why, -EOPNOTSUPP, "its hakmem has no code for --attach");
-	r = hak_each_mapping(seg->procfd, see_code, &c);
-	if (r < 0)
-		return refuse(why, r, "its mappings cannot be read: %s", strerror(-r));
-	if (r > 0 || !c.library_files || !c.call_files)
-		return refuse(why, -EBADMSG, "the code that it names is not its library's");
-	return 0;
-}
-
 /* -- what forbids it --------------------------------------------------------------------------- */
 static unsigned long number_of(const char *status, const char *key)
 {
@@ -100,7 +55,7 @@ static bool is_stopped(const char *status)
 /* Returns 0, -EAGAIN: another thread may do; or an error that holds for all threads. */
 static int check_thread(const struct hak_segment *seg, pid_t tid, char why[HAK_WHY_TEXT])
 {
-	char path[48], status[4096];
+	char path[48], status[HAK_PROC_STATUS_BYTES];
 	unsigned long tracer;
 	ssize_t n;
 
@@ -113,7 +68,8 @@ static int check_thread(const struct hak_segment *seg, pid_t tid, char why[HAK_W
 		return refuse(why, -EBUSY, "process %lu traces it already", tracer);
 	if (is_stopped(status))
 		return refuse(why, -EBUSY, "it is stopped, and stays so");
-	if (number_of(status, "\nSeccomp:"))
+	/* Groups come before it: of a process with too many of them it is not known. */
+	if (number_of(status, "\nSeccomp:") || n == sizeof(status) - 1)
 		return refuse(why, -EAGAIN,
 			      "a seccomp filter may kill its thread %d for what a purge calls",
 			      (int)tid);
@@ -132,7 +88,7 @@ static void run_child(const struct hak_segment *seg, pid_t tid, uint64_t until_n
 	signal(SIGPIPE, SIG_IGN);
 	if (seg->tune_fd >= 0)
 		close(seg->tune_fd); /* with the locks on it (pageout.h) */
-	r = ctl_borrow(seg->procfd, tid, seg->header.call, until_ns);
+	r = ctl_borrow(seg, tid, until_ns);
 	_exit(write(to, &r, sizeof(r)) != sizeof(r));
 }
 
@@ -186,7 +142,10 @@ static int judge(int r, pid_t tid, char why[HAK_WHY_TEXT])
 	case ETIMEDOUT:
 		return refuse(why, -EAGAIN, "its thread %d does not stop", (int)tid);
 	case ESRCH:
-		return refuse(why, -EAGAIN, "its thread %d ended", (int)tid);
+		return refuse(why, -EAGAIN, "its thread %d ended, or executes another program",
+			      (int)tid);
+	case EBADMSG:
+		return refuse(why, r, "the code that it names is not its library's");
 	case EINPROGRESS:
 		return refuse(why, r, "its thread %d is still at it", (int)tid);
 	case ECANCELED:
@@ -248,10 +207,10 @@ static int try_threads(const struct hak_segment *seg, uint64_t until_ns, char wh
 
 int ctl_attach(const struct hak_segment *seg, uint64_t until_ns, char why[HAK_WHY_TEXT])
 {
-	int r = check_code(seg, why);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!seg->header.call)
+		return refuse(why, -EOPNOTSUPP, "its hakmem has no code for --attach");
 	for (;;) {
 		r = try_threads(seg, until_ns, why);
 		if (r != -EAGAIN || hak_monotonic_ns() > until_ns)

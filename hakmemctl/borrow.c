@@ -64,7 +64,9 @@ struct frame_words { /* the kernel's struct _fpx_sw_bytes */
 #define MAGIC2	 0x46505845u
 
 struct borrowed {
+	const struct hak_segment *seg;
 	pid_t tid;
+	int mem; /* the memory of the program that the thread ran when it stopped */
 	uint64_t call, until_ns;
 	struct user_regs_struct regs;
 	uint64_t mask;
@@ -93,16 +95,21 @@ static void begin_ticks(void)
 	setitimer(ITIMER_REAL, &every, NULL);
 }
 
-/* Returns 0 when the thread has stopped, -ESRCH when it ended, -ETIMEDOUT. */
+static bool is_exec(int status)
+{
+	return status >> 16 == PTRACE_EVENT_EXEC;
+}
+
+/* Returns 0 when the thread has stopped, -ESRCH when it ended or executes a program, -ETIMEDOUT. */
 static int wait_stop(pid_t tid, uint64_t until_ns, int *status)
 {
 	for (;;) {
 		pid_t got = waitpid(tid, status, __WALL);
 
 		if (got == tid)
-			return WIFSTOPPED(*status) ? 0 : -ESRCH;
+			return WIFSTOPPED(*status) && !is_exec(*status) ? 0 : -ESRCH;
 		if (errno != EINTR)
-			return -errno;
+			return errno == ECHILD ? -ESRCH : -errno;
 		if (hak_monotonic_ns() > until_ns)
 			return -ETIMEDOUT;
 	}
@@ -240,6 +247,92 @@ static int give_back(struct borrowed *b)
 	return r ? r : put_registers(b, &regs);
 }
 
+/* -- the memory -------------------------------------------------------------------------------- */
+struct file {
+	uint64_t ino;
+	uint32_t major, minor;
+};
+
+/* What the mappings of the thread's program have to show. */
+struct memory {
+	const struct hak_segment *seg;
+	uint64_t from, to; /* what is to be written to */
+	uint64_t writable; /* bytes of that */
+	struct file library, call;
+	bool segment;
+};
+
+static void see_code(const struct hak_mapping *map, uint64_t address, struct file *ret)
+{
+	if (map->start <= address && address < map->end && map->perms[2] == 'x')
+		*ret = (struct file){ map->ino, map->major, map->minor };
+}
+
+static void see_mapping(const struct hak_mapping *map, struct memory *m)
+{
+	uint64_t start = map->start > m->from ? map->start : m->from;
+	uint64_t end = map->end < m->to ? map->end : m->to;
+
+	see_code(map, m->seg->header.code, &m->library);
+	see_code(map, m->seg->header.call, &m->call);
+	m->segment |= map->ino == m->seg->stats_ino && hak_is_memfd_device(map->major, map->minor);
+	if (start < end && map->perms[1] == 'w')
+		m->writable += end - start;
+}
+
+/* Reads without the reader (control/reader.h): this program is one that is killed in time. */
+static int see_mappings(const struct borrowed *b, struct memory *m)
+{
+	char path[48], *line = NULL;
+	struct hak_mapping map;
+	size_t room = 0;
+	FILE *f;
+	int fd;
+
+	snprintf(path, sizeof(path), "task/%d/maps", (int)b->tid);
+	fd = openat(b->seg->procfd, path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f)
+		return -errno;
+	while (getline(&line, &room, f) > 0)
+		if (hak_parse_mapping(line, &map))
+			see_mapping(&map, m);
+	free(line);
+	fclose(f);
+	return 0;
+}
+
+/*
+ * A program that was executed since the segment was opened does not map it. Without the segment
+ * nothing is known of what the addresses in it mean.
+ */
+static int check_memory(const struct borrowed *b, uintptr_t top)
+{
+	struct memory m = { .seg = b->seg, .from = top - ROOM_BYTES, .to = top };
+	int r = see_mappings(b, &m);
+
+	if (r < 0 || !m.segment)
+		return -ESRCH;
+	if (!m.library.ino || m.call.ino != m.library.ino || m.call.major != m.library.major ||
+	    m.call.minor != m.library.minor)
+		return -EBADMSG;
+	return m.writable == ROOM_BYTES ? 0 : -EADDRNOTAVAIL;
+}
+
+static bool poke(const struct borrowed *b, uint64_t address, const void *from, size_t bytes)
+{
+	return pwrite(b->mem, from, bytes, (off_t)address) == (ssize_t)bytes;
+}
+
+static int open_memory(struct borrowed *b)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "task/%d/mem", (int)b->tid);
+	b->mem = openat(b->seg->procfd, path, O_RDWR | O_CLOEXEC);
+	return b->mem < 0 ? -errno : 0;
+}
+
 /* -- the frame --------------------------------------------------------------------------------- */
 /* What the kernel does to registers of a thread that no tracer holds, with a handler that ran. */
 static void as_after_handler(struct user_regs_struct *regs)
@@ -321,24 +414,13 @@ static size_t fill_xstate(const struct borrowed *b, unsigned char *to)
 }
 
 /* The first read makes a stack grow that may grow, the other one respects a guard page. */
-static bool has_room(pid_t tid, uintptr_t top)
+static bool has_room(const struct borrowed *b, uintptr_t top)
 {
-	char path[48], byte;
-	bool room = true;
-	int fd;
+	bool room = top >= ROOM_BYTES;
+	char byte;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || top < ROOM_BYTES)
-		room = false;
-	for (uintptr_t at = top; room && at > top - ROOM_BYTES; at -= PAGE_BYTES) {
-		struct iovec here = { &byte, 1 }, there = { (void *)at, 1 };
-
-		room = pread(fd, &byte, 1, (off_t)at) == 1 &&
-		       process_vm_readv(tid, &here, 1, &there, 1, 0) == 1;
-	}
-	if (fd >= 0)
-		close(fd);
+	for (uintptr_t at = top; room && at > top - ROOM_BYTES; at -= PAGE_BYTES)
+		room = pread(b->mem, &byte, 1, (off_t)at) == 1 && peek(b, at, &byte, 1);
 	return room;
 }
 
@@ -349,17 +431,15 @@ static int write_frame(const struct borrowed *b, uintptr_t *ret)
 	ucontext_t context;
 	size_t bytes = fill_xstate(b, xstate);
 	uintptr_t below = b->regs.rsp - RED_ZONE, at = (below - bytes) & ~(uintptr_t)63;
-	struct iovec here[] = { { &context, sizeof(context) }, { xstate, bytes } };
-	struct iovec there[] = { { NULL, sizeof(context) }, { (void *)at, bytes } };
+	int r = has_room(b, below) ? check_memory(b, below) : -EADDRNOTAVAIL;
 
-	if (!has_room(b->tid, below))
-		return -EADDRNOTAVAIL;
+	if (r < 0)
+		return r;
 	fill_context(b, at, &context);
 	*ret = (at - sizeof(context)) & ~(uintptr_t)15;
-	there[0].iov_base = (void *)*ret;
-	if (process_vm_writev(b->tid, here, 2, there, 2, 0) != (ssize_t)(sizeof(context) + bytes))
-		return -EADDRNOTAVAIL;
-	return 0;
+	return poke(b, at, xstate, bytes) && poke(b, *ret, &context, sizeof(context))
+		       ? 0
+		       : -EADDRNOTAVAIL;
 }
 
 /* -- the call ---------------------------------------------------------------------------------- */
@@ -435,8 +515,10 @@ static int end_call(struct borrowed *b, struct user_regs_struct *regs)
 static int call(struct borrowed *b)
 {
 	struct user_regs_struct regs;
-	int r = save(b);
+	int r = open_memory(b);
 
+	if (r == 0)
+		r = save(b);
 	if (r == 0)
 		r = begin_call(b);
 	if (r == 0)
@@ -445,29 +527,32 @@ static int call(struct borrowed *b)
 }
 
 /* The number of a thread that ended may belong to a thread of another process now. */
-static bool is_traced_of(int procfd, pid_t tid)
+static bool is_traced_of(const struct hak_segment *seg, pid_t tid)
 {
-	char path[48], status[4096];
+	char path[48], status[HAK_PROC_STATUS_BYTES];
 	const char *tracer;
 
 	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
-	if (hak_proc_read(procfd, path, status, sizeof(status)) <= 0)
+	if (hak_proc_read(seg->procfd, path, status, sizeof(status)) <= 0)
 		return false;
 	tracer = hak_proc_status(status, "\nTracerPid:");
 	return tracer && atoi(tracer) == getpid();
 }
 
-int ctl_borrow(int procfd, pid_t tid, uint64_t code, uint64_t until_ns)
+int ctl_borrow(const struct hak_segment *seg, pid_t tid, uint64_t until_ns)
 {
+	const uintptr_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
 	static struct borrowed b;
 	int r;
 
-	b = (struct borrowed){ .tid = tid, .call = code, .until_ns = until_ns };
-	r = (int)trace(PTRACE_SEIZE, tid, 0, (void *)PTRACE_O_TRACESYSGOOD);
+	b = (struct borrowed){
+		.seg = seg, .tid = tid, .mem = -1, .call = seg->header.call, .until_ns = until_ns
+	};
+	r = (int)trace(PTRACE_SEIZE, tid, 0, (void *)options);
 	if (r < 0)
 		return r;
 	begin_ticks();
-	r = is_traced_of(procfd, tid) ? interrupt(tid, hak_monotonic_ns() + STOP_NS) : -ESRCH;
+	r = is_traced_of(seg, tid) ? interrupt(tid, hak_monotonic_ns() + STOP_NS) : -ESRCH;
 	if (r == 0)
 		r = call(&b);
 	trace(PTRACE_DETACH, tid, 0, NULL);
@@ -476,9 +561,9 @@ int ctl_borrow(int procfd, pid_t tid, uint64_t code, uint64_t until_ns)
 
 #else
 
-int ctl_borrow(int procfd, pid_t tid, uint64_t code, uint64_t until_ns)
+int ctl_borrow(const struct hak_segment *seg, pid_t tid, uint64_t until_ns)
 {
-	(void)procfd, (void)tid, (void)code, (void)until_ns;
+	(void)seg, (void)tid, (void)until_ns;
 	return -ENOSYS;
 }
 

@@ -11,7 +11,11 @@
  * signal handler.
  *
  * Everything that is read from the process may be forged. The code runs with the rights of the
- * process alone, and nothing that it returns is used but as a number.
+ * process alone, and nothing that it returns is used but as a number. The process may also execute
+ * another program at any time, one with more rights, where what was forged must have no effect. So
+ * nothing is changed before the thread has stopped and its memory is found to have the segment and
+ * the code. Then the thread cannot execute a program without a stop, which ends the attempt. If
+ * another thread does, all changes go to the memory before, or to a thread that is dead.
  */
 #ifndef HAK_CTL_BORROW_H
 #define HAK_CTL_BORROW_H
@@ -19,10 +23,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "control/segment.h"
+
 /*
- * Makes the thread `tid` of the process, whose /proc/PID is `procfd`, run the code at `call`.
- * Returns what the code returned, 0 or below, or:
- *   -ESRCH		the thread ended
+ * Makes the thread `tid` of the process run the code that its segment names. Returns what the code
+ * returned, 0 or below, or:
+ *   -ESRCH		the thread ended, or executes another program
+ *   -EBADMSG		the code does not lie in the file that the library's code lies in
  *   -EPERM		the kernel does not allow it
  *   -ETIMEDOUT		the thread did not stop
  *   -EINPROGRESS	the thread was not at its end in time: it goes on by itself
@@ -32,6 +39,6 @@
  *   -ENOEXEC		it does not run code of this program's architecture
  *   -ENOSYS		this program was not built for a machine on which this is possible
  */
-int ctl_borrow(int procfd, pid_t tid, uint64_t call, uint64_t until_ns);
+int ctl_borrow(const struct hak_segment *seg, pid_t tid, uint64_t until_ns);
 
 #endif

@@ -18,7 +18,6 @@
 #include "hakmemd/owner.h"
 
 /* Longer only for a process with hundreds of groups, which then has no owner here. */
-#define STATUS_BYTES 16384
 /* User namespaces nest at most 32 deep (kernel/user_namespace.c). */
 #define LEVELS_MAX 33
 
@@ -61,7 +60,7 @@ static bool is_dumpable(int procfd, uid_t euid)
  */
 static int read_credentials(int procfd, struct credentials *ret)
 {
-	char status[STATUS_BYTES];
+	char status[HAK_PROC_STATUS_BYTES];
 	ssize_t n = hak_reader_text(procfd, "status", status, sizeof(status));
 	const char *permitted = hak_proc_status(status, "\nCapPrm:");
 	struct stat st;
