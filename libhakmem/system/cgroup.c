@@ -37,13 +37,19 @@ static const char *find(const char *s, char c)
 	return s;
 }
 
-static bool has_word(const char *s, const char *end, const char *word)
+/* The words of a list, each behind the character before it, have `separator` between them. */
+static bool has_word(const char *s, const char *end, char separator, const char *word)
 {
 	size_t bytes = strlen(word);
 
-	for (; s + bytes <= end; s++)
-		if (!memcmp(s, word, bytes))
+	while (s < end) {
+		const char *at = ++s;
+
+		while (s < end && *s != separator)
+			s++;
+		if ((size_t)(s - at) == bytes && !memcmp(at, word, bytes))
 			return true;
+	}
 	return false;
 }
 
@@ -66,7 +72,7 @@ static size_t find_group(char *path, bool *ret_v1)
 
 		if (!group || *group != ':')
 			break; /* cut off */
-		if (has_word(controllers, group, "memory")) {
+		if (has_word(controllers, group, ',', "memory")) {
 			*ret_v1 = true;
 			root = V1_ROOT;
 			best = group + 1;
@@ -79,7 +85,8 @@ static size_t find_group(char *path, bool *ret_v1)
 	if (!best || *best != '/')
 		return 0;
 	bytes = (size_t)(find(best, '\n') - best);
-	if (strlen(root) + bytes >= PATH_BYTES)
+	/* a group outside of the cgroup namespace, whose name could lead to any file */
+	if (strlen(root) + bytes >= PATH_BYTES || has_word(best, best + bytes, '/', ".."))
 		return 0;
 	memcpy(path, root, strlen(root));
 	memcpy(path + strlen(root), best, bytes);
