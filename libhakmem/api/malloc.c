@@ -13,6 +13,7 @@
 
 #include "base/abstain.h"
 #include "base/stats.h"
+#include "base/stop.h"
 #include "cache/bin.h"
 #include "cache/purge.h"
 #include "cache/refill.h"
@@ -42,6 +43,7 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 static inline void *unlink_block(struct hak_cache *c, unsigned int cls, void **p)
 {
 	c->bin[cls].head = p[0];
+	hak_stop("malloc.uncounted");
 	__builtin_prefetch(p[0]);
 	p[1] = NULL;
 	hak_counters(c)->hot[cls].allocs++;
@@ -92,6 +94,7 @@ static inline void link_free(struct hak_cache *c, size_t cls, void **p)
 	 */
 	__atomic_store_n(&p[1], (void *)hak_key_of(p, 0), __ATOMIC_RELAXED);
 	c->bin[cls].head = p;
+	hak_stop("free.uncounted");
 	hak_counters(c)->hot[cls].frees++;
 }
 

@@ -78,7 +78,7 @@ void hak_lock_fork_child(void);
 /*
  * For the copy of a process that a signal handler made while the thread that it interrupted held
  * locks. The locks of other threads become free and the thread's own stay held. When the last of
- * these is released, `when_free` is called.
+ * these is released, `when_free` is called, unless it is NULL.
  */
 void hak_lock_fork_inside(void (*when_free)(void));
 

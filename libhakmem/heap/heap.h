@@ -33,6 +33,7 @@
 
 #include "base/hak.h"
 #include "base/stats.h"
+#include "base/stop.h"
 #include "control/abi/abi.h"
 #include "page/rcache.h"
 #include "page/slab.h"
@@ -245,6 +246,8 @@ static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 {
 	int64_t n = *hak_bin_base(c->heap, cls);
 
+	if (cls < HAK_SLAB_CLASSES) /* checks read the lengths of all classes of runs */
+		hak_stop("bin.half_read");
 	n += (int64_t)(hak_counters(c)->hot[cls].frees - hak_counters(c)->hot[cls].allocs);
 	/* negative after blocks freed twice that check.free let pass */
 	return n < 0 ? 0 : (uint32_t)n;

@@ -9,6 +9,20 @@
 #include "base/sys.h"
 #include "system/os.h"
 
+/* See hak_takeover_call(). A process in which this is set has one thread. */
+static struct {
+	const struct hak_cache *cache;
+	void (*call)(void);
+} due;
+
+static void call_due(struct hak_cache *c)
+{
+	void (*call)(void) = due.call;
+
+	hak_takeover_forget(c);
+	call();
+}
+
 /*
  * An owner that a signal handler interrupted in a slow path is inside while it waits here: the
  * taker finds that and puts the cache back, for which it needs no lock that the owner may hold.
@@ -17,6 +31,12 @@ HAK_COLD void hak_takeover_wait(struct hak_cache *c)
 {
 	uint32_t seen;
 
+	if (due.cache == c) {
+		/* a purge enters with a lock held; the next slow path will do */
+		if (c->inside == 1 && !hak_lock_held_any())
+			call_due(c);
+		return;
+	}
 	do {
 		hak_heap_leave(c);
 		while ((seen = atomic_load_explicit(&c->taken, memory_order_acquire))) {
@@ -35,8 +55,6 @@ HAK_COLD void hak_takeover_wait(struct hak_cache *c)
 
 static void close_fast_paths(struct hak_cache *c)
 {
-	atomic_store_explicit(&c->taken, HAK_TAKEN, memory_order_relaxed);
-	hak_stop("takeover.taken");
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
 		__atomic_store_n(&c->bin[k].inverse, 0, __ATOMIC_RELAXED);
 }
@@ -51,23 +69,19 @@ static void open_fast_paths(struct hak_cache *c)
 		hak_sys(SYS_futex, (long)&c->taken, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
-/* acquire: pairs with the releases of hak_fast_end() and hak_heap_leave() */
-static bool owner_is_outside(const struct hak_cache *c)
-{
-	return !__atomic_load_n(&c->working, __ATOMIC_ACQUIRE) &&
-	       !__atomic_load_n(&c->inside, __ATOMIC_ACQUIRE);
-}
-
 static enum hak_takeover take(struct hak_cache *c)
 {
 	enum hak_takeover r = HAK_TAKEOVER_DONE;
 
-	if (!owner_is_outside(c))
+	/* taken is set in a copy that has a call due */
+	if (!hak_heap_is_outside(c) || atomic_load_explicit(&c->taken, memory_order_relaxed))
 		return HAK_TAKEOVER_BUSY;
+	atomic_store_explicit(&c->taken, HAK_TAKEN, memory_order_relaxed);
+	hak_stop("takeover.taken");
 	close_fast_paths(c);
 	if (hak_os_barrier())
 		r = HAK_TAKEOVER_OFF;
-	else if (!owner_is_outside(c))
+	else if (!hak_heap_is_outside(c))
 		r = HAK_TAKEOVER_BUSY;
 	hak_stop("takeover.judged");
 	if (r != HAK_TAKEOVER_DONE)
@@ -100,6 +114,17 @@ void hak_takeover_end(struct hak_heap *h)
 
 void hak_takeover_forget(struct hak_cache *c)
 {
+	due.cache = NULL;
+	if (!c)
+		return;
 	c->heap->taken_over = false;
 	open_fast_paths(c);
+}
+
+void hak_takeover_call(struct hak_cache *c, void (*call)(void))
+{
+	due.call = call;
+	due.cache = c;
+	atomic_store_explicit(&c->taken, HAK_TAKEN, memory_order_relaxed);
+	close_fast_paths(c);
 }

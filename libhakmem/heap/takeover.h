@@ -109,6 +109,13 @@ static inline void hak_heap_leave_own(struct hak_cache *c)
 		hak_heap_leave(c);
 }
 
+/* acquire: pairs with the releases of hak_fast_end() and hak_heap_leave() */
+static inline bool hak_heap_is_outside(const struct hak_cache *c)
+{
+	return !__atomic_load_n(&c->working, __ATOMIC_ACQUIRE) &&
+	       !__atomic_load_n(&c->inside, __ATOMIC_ACQUIRE);
+}
+
 /* ---- the taker ---- */
 
 enum hak_takeover {
@@ -125,7 +132,15 @@ enum hak_takeover {
 enum hak_takeover hak_takeover_begin(struct hak_heap *h);
 void hak_takeover_end(struct hak_heap *h);
 
-/* In a copy of the process: the thread's own cache, which no thread is taking over any more. */
+/* ---- a copy of the process, by its only thread, whose cache is c, or NULL ---- */
+
+/* No thread is taking the cache over any more, and no call is due. */
 void hak_takeover_forget(struct hak_cache *c);
+/*
+ * The thread is in a fast or a slow path. After it has left, its next slow path that begins without
+ * a lock held calls `call`, before it reads a bin or a counter. Until then the cache looks as if it
+ * were taken, so that the fast paths need not ask.
+ */
+void hak_takeover_call(struct hak_cache *c, void (*call)(void));
 
 #endif

@@ -20,6 +20,7 @@
 #include "page/rcache.h"
 #include "share/share.h"
 #include "share/tune.h"
+#include "system/os.h"
 
 /*
  * State between prepare and the child handler. The forking thread, which holds every lock, writes
@@ -36,10 +37,12 @@ static struct {
 } saved;
 
 /*
- * Forks in progress by signal handlers that interrupted this thread while it held locks: inside the
- * allocator, or in the handlers of a fork.
+ * Forks in progress by signal handlers that interrupted this thread inside the allocator, or in the
+ * handlers of a fork.
  */
 static __thread unsigned int inside HAK_TLS;
+/* The first of them holds all locks. By the thread that holds them. */
+static bool inside_waited;
 
 #if HAK_CONTROL
 /*
@@ -62,8 +65,7 @@ static void keep_counts(struct hak_cache *c)
 
 static void forget_counts(void)
 {
-	if (!inside)
-		atomic_store_explicit(&insider.taken, false, memory_order_release);
+	atomic_store_explicit(&insider.taken, false, memory_order_release);
 }
 
 static void make_counts_private(struct hak_cache *c)
@@ -159,25 +161,61 @@ static void begin(void)
 	saved.valid = true;
 }
 
+/*
+ * Whether the thread is between two steps of a change to its cache or its counters, or between the
+ * reads of values that belong together. In a sandbox a copy cannot get the cache as it is.
+ */
+static bool is_at_work(const struct hak_cache *c)
+{
+	return c->magic == HAK_CACHE_MAGIC && !hak_heap_is_outside(c) && !hak_os_sandboxed();
+}
+
+/*
+ * The copy gets all memory as it is, caches included. A thread that holds a lock can wait for none,
+ * another one waits for all.
+ */
+static void begin_inside(bool holds_lock)
+{
+	if (!holds_lock)
+		hak_lock_fork_prepare();
+	inside++;
+	keep_counts(hak_self);
+	hak_heap_keep_on_fork(true);
+	if (!holds_lock)
+		inside_waited = true;
+}
+
+/* Returns whether this fork waited for all locks, and so holds them. */
+static bool end_inside(void)
+{
+	bool waited = false;
+
+	if (inside == 1) {
+		hak_heap_keep_on_fork(false);
+		forget_counts();
+		waited = inside_waited;
+		inside_waited = false;
+	}
+	inside--;
+	return waited;
+}
+
 static void prepare(void)
 {
+	bool holds_lock = hak_lock_held_any();
+
 	hak_count(HAK_C_FORKS, 1);
-	if (hak_unlikely(hak_lock_held_any())) {
-		/* No lock can be waited for. The copy gets all memory as it is, caches included. */
-		inside++;
-		hak_heap_keep_on_fork(true);
-		keep_counts(hak_self);
-		return;
-	}
-	begin();
+	if (hak_unlikely(holds_lock || is_at_work(hak_self)))
+		begin_inside(holds_lock);
+	else
+		begin();
 }
 
 static void parent(void)
 {
 	if (hak_unlikely(inside)) {
-		inside--;
-		hak_heap_keep_on_fork(false);
-		forget_counts();
+		if (end_inside())
+			hak_lock_fork_parent();
 		return;
 	}
 	saved.valid = false;
@@ -258,8 +296,10 @@ static void become_child(void)
 	saved.valid = false;
 	hak_agent_fork_child();
 	hak_tune_fork_child();
-	if (c)
+	if (c) {
 		restore_cache(c);
+		hak_takeover_forget(c);
+	}
 	hak_heap_fork_child(c);
 	inherit(c ? c : hak_heaps[0].cache);
 	if (c)
@@ -270,8 +310,8 @@ static void become_child(void)
 }
 
 /*
- * The thread has left the allocator; this makes the child what a fork at this point would make of
- * it.
+ * The thread has left what the handler interrupted; this makes the child what a fork at this point
+ * would make of it.
  */
 static void finish(void)
 {
@@ -281,15 +321,19 @@ static void finish(void)
 
 /*
  * The child is the copy of a thread that is inside the allocator. The thread goes on where it was
- * interrupted, should the handler return, and becomes a process of its own once it has left the
- * allocator.
+ * interrupted, should the handler return, with lists and counters as they were: it may have read
+ * one of two values that belong together. It becomes a process of its own when it next enters the
+ * allocator, or, if it is at work on no cache, when it has released its last lock.
  */
 static void child_inside(void)
 {
-	inside--;
-	hak_heap_keep_on_fork(false);
+	void (*when_free)(void) = finish;
+
 	make_counts_private(hak_self);
-	forget_counts();
+	if (end_inside())
+		hak_lock_fork_child();
+	else
+		abandon_half_changed(true);
 	if (hak_self->magic == HAK_CACHE_MAGIC) {
 		/* the lock that the thread holds may be one that a thread outside takes, as TUNE */
 		if (hak_heap_is_cut(hak_self))
@@ -297,8 +341,11 @@ static void child_inside(void)
 		else
 			hak_takeover_forget(hak_self);
 	}
-	abandon_half_changed(true);
-	hak_lock_fork_inside(finish);
+	if (is_at_work(hak_self)) {
+		hak_takeover_call(hak_self, finish);
+		when_free = NULL;
+	}
+	hak_lock_fork_inside(when_free);
 }
 
 static void child(void)
@@ -329,10 +376,11 @@ void hak_fork_copied(struct hak_cache *c)
 		c = NULL;
 	}
 	hak_heap_fork_child(c);
-	if (!c)
-		return;
-	c->magic = 0;
-	hak_heap_revive(c);
+	if (c) {
+		c->magic = 0;
+		hak_heap_revive(c);
+	}
+	hak_takeover_forget(c);
 }
 
 void hak_fork_register(void)

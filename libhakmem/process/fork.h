@@ -9,9 +9,11 @@
  * the child, at most their cache budgets.
  *
  * A signal handler may fork wherever it interrupted its thread, and the child may return from the
- * handler: see child_inside() in fork.c. A raw clone or _Fork runs no handlers: the child's first
- * malloc or free finds the cache wiped and calls hak_fork_copied(). vfork shares the memory and
- * makes no copy, so nothing is wiped.
+ * handler: see child_inside() in fork.c. A child that stays in the handler, or whose thread left a
+ * slow path by longjmp before, remains such a copy: it counts in private memory, and no controller
+ * reaches it. A raw clone or _Fork runs no handlers: the child's first malloc or free finds the
+ * cache wiped and calls hak_fork_copied(). vfork shares the memory and makes no copy, so nothing is
+ * wiped.
  */
 #ifndef HAK_FORK_H
 #define HAK_FORK_H

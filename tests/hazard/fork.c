@@ -412,8 +412,28 @@ static void work_as_either(void *fn)
 	pid_t parent = getpid();
 
 	work(fn);
-	if (getpid() != parent)
-		child();
+	if (getpid() == parent)
+		return;
+	CHECK(!counter("process.forks"), "the copy did not become a process of its own");
+	child();
+}
+
+/* Both processes go on where the handler interrupted them. */
+static void fork_and_go_on(const char *name, void (*fn)(void), uint32_t skip)
+{
+	all_begin(own, 50000);
+	worker.skip = skip;
+	atomic_store(&copy, 0);
+	if (!actor_try_hold(&worker, name, work_as_either, fn)) {
+		CHECK(skip, "the workload does not come to the stop");
+		return;
+	}
+	CHECK(!syscall(SYS_tgkill, getpid(), stops->slot[0].tid, SIGUSR1));
+	while (!atomic_load(&copy))
+		sched_yield();
+	actor_release(&worker);
+	CHECK(copy > 0);
+	reap(copy, "the copy that went on");
 }
 
 /* The held thread itself forks, with or without a lock held; the child is then that thread. */
@@ -436,14 +456,9 @@ static void fork_inside(void)
 	if (fn != remote && fn != threads && fn != threads_emptied && fn != zombie &&
 	    fn != drop_segment) {
 		signal(SIGUSR1, fork_and_return);
-		all_begin(own, 50000);
-		actor_hold(&worker, stop[i].name, work_as_either, fn);
-		CHECK(!syscall(SYS_tgkill, getpid(), slot->tid, SIGUSR1));
-		while (!atomic_load(&copy))
-			sched_yield();
-		actor_release(&worker);
-		CHECK(copy > 0);
-		reap(copy, "the copy that went on");
+		fork_and_go_on(stop[i].name, fn, 0);
+		/* And with blocks in the bins. */
+		fork_and_go_on(stop[i].name, fn, 7);
 	}
 	finish();
 }
