@@ -9,11 +9,14 @@
 import os
 import platform
 import re
+import select
 import shlex
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
+from functools import partial
 
 # Name here, and the SONAMEs under which distributions ship it, the preferred one first.
 PEERS = (
@@ -90,9 +93,16 @@ class Bench:
             argv += ["--", first if os.sep in first else self.program(first), *rest]
         return argv, environment
 
+    def attend(self, workload):
+        """What the runner does while the program runs, if anything."""
+        if workload.after:
+            return partial(watch, workload.after, 0.1 if self.quick else 1)
+        return None
+
     def run(self, workload, allocator):
         argv, environment = self.command(workload, allocator)
-        out, err = execute(argv, environment, self.timeout or workload.timeout)
+        out, err = execute(argv, environment, self.timeout or workload.timeout,
+                           self.attend(workload))
         if "LD_PRELOAD" in err and "cannot be preloaded" in err:
             raise Failure(f"{allocator.file} cannot be preloaded")
         figures = {}
@@ -132,13 +142,46 @@ def check_origin(file, allocator):
         raise Failure(f"malloc came from {file}, not from {allocator.file}")
 
 
-def execute(argv, environment, timeout):
+def after_key(seconds):
+    return f"rss_{seconds:g}s_kib"
+
+
+def resident_kib(pid):
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
+    except (OSError, StopIteration):
+        raise Failure("no Rss in its smaps_rollup") from None
+
+
+def watch(after, scale, process, timeout):
+    """Reads the memory of a program so many seconds after it said "asleep", its last line. Returns
+    what it printed, and the figures in the same form."""
+    text, end = "", time.monotonic() + timeout
+    while not text.endswith("asleep 1\n"):
+        if not select.select([process.stdout], [], [], max(0, end - time.monotonic()))[0]:
+            raise subprocess.TimeoutExpired(process.args, timeout)
+        piece = os.read(process.stdout.fileno(), 4096)
+        if not piece:
+            return text         # it ended early; its status says why
+        text += piece.decode(errors="replace")
+    start = time.monotonic()
+    for seconds in after:
+        time.sleep(max(0, start + seconds * scale - time.monotonic()))
+        text += f"{after_key(seconds)} {resident_kib(process.pid)}\n"
+    return text
+
+
+def execute(argv, environment, timeout, attend=None):
     """stdout and stderr of a command that ended well, in time. It leads a session of its own, so
-    that what it started can be ended with it."""
-    with subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, errors="replace",
+    that what it started can be ended with it. attend(process, timeout) is called while it runs
+    and returns what it has read of stdout; stdin is closed after that."""
+    with subprocess.Popen(argv, env=environment, text=True, errors="replace",
+                          stdin=subprocess.PIPE if attend else subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           start_new_session=True) as process:
         try:
+            seen = attend(process, timeout) if attend else ""
             out, err = process.communicate(timeout=timeout)
         except BaseException as reason:
             os.killpg(process.pid, signal.SIGKILL)
@@ -151,4 +194,4 @@ def execute(argv, environment, timeout):
         raise Failure(f"killed by {signal.Signals(-process.returncode).name} {last}".strip())
     if process.returncode:
         raise Failure(f"exit status {process.returncode}: {last}")
-    return out, err
+    return seen + out, err

@@ -8,6 +8,8 @@
 import math
 import statistics
 
+from measure import after_key
+
 # Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom; 1.96 beyond.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
        2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
@@ -96,11 +98,21 @@ class Result:
         }
 
 
+def memory_over_time(workload):
+    """Title and key of each figure of memory, in the order of time; the last one is the result."""
+    if workload.after:
+        return [("peak RSS", "peak_rss_kib"),
+                *((f"after {t:g} s", after_key(t)) for t in workload.after)]
+    title = {"peak_rss_kib": "peak RSS", "rss_idle_kib": "RSS left"}.get(workload.rss, "dirty")
+    return [(title, workload.rss)]
+
+
 def workload_table(workload, time, results, base):
     """`results`: allocator name -> Result, in the order to print."""
     unit = f"time/{workload.unit}"
-    memory = {"peak_rss_kib": "peak RSS", "rss_idle_kib": "RSS left"}.get(workload.rss, "dirty")
-    rows = [["", unit, "noise", "least", f"/{base}", "cycles", memory, f"/{base}"]]
+    memory = memory_over_time(workload)
+    rows = [["", unit, "noise", "least", f"/{base}", "cycles", *(t for t, _ in memory),
+             f"/{base}"]]
     base_time = results[base].median(time)
     base_rss = results[base].median(workload.rss)
     for name, result in results.items():
@@ -118,7 +130,8 @@ def workload_table(workload, time, results, base):
             "-" if ns is None else text_ns(min(result.values(time))),
             text_ratio(ratio(ns, base_time)),
             "-" if cycles is None else f"{cycles:.0f}",
-            "-" if kib is None else text_kib(kib),
+            *("-" if k is None else text_kib(k) for k in
+              (result.median(key) for _, key in memory)),
             text_ratio(ratio(kib, base_rss)),
         ])
     yield f"{workload.name}: {workload.about}"
@@ -131,21 +144,29 @@ def workload_table(workload, time, results, base):
     yield ""
 
 
-def ratio_matrix(title, workloads, key_of, results, names, base):
-    """Ratios of all workloads, the best allocator of each, and the geometric means."""
+def figures(workloads, key_of):
+    """One figure of each workload that has it, as rows of ratio_matrix() and behind_best()."""
+    return [(w.name, w.name, key_of(w)) for w in workloads if key_of(w)]
+
+
+def figures_over_time(workloads):
+    return [(f"{w.name} {title}", w.name, key) for w in workloads if w.after
+            for title, key in memory_over_time(w)]
+
+
+def ratio_matrix(title, figures, results, names, base):
+    """Ratios, the best allocator of each row, and the geometric means. `figures`: label, name of
+    the workload and key of the figure."""
     rows = [[title, *names, "best"]]
     columns = {name: [] for name in names}
-    for workload in workloads:
-        key = key_of(workload)
-        if not key:
-            continue
-        values = {n: results[workload.name][n].median(key) for n in names}
-        row = [workload.name]
+    for label, workload, key in figures:
+        values = {n: results[workload][n].median(key) for n in names}
+        row = [label]
         for name in names:
             value = ratio(values[name], values[base])
             if value:
                 columns[name].append(value)
-            row.append("FAILED" if not results[workload.name][name].ok else text_ratio(value))
+            row.append("FAILED" if not results[workload][name].ok else text_ratio(value))
         known = [n for n in names if values[n] is not None]
         rows.append([*row, min(known, key=values.get) if known else "-"])
     count = len(rows) - 1
@@ -155,14 +176,13 @@ def ratio_matrix(title, workloads, key_of, results, names, base):
     return means, list(table(rows)) if count else []
 
 
-def behind_best(workloads, key_of, results, names, base):
-    """base / best peer, per workload and as a geometric mean: what is left to gain."""
+def behind_best(figures, results, names, base):
+    """base / best peer, per row: what is left to gain."""
     ratios = {}
-    for workload in workloads:
-        key = key_of(workload)
-        peers = [results[workload.name][n].median(key) for n in names if n != base]
+    for label, workload, key in figures:
+        peers = [results[workload][n].median(key) for n in names if n != base]
         best = min((p for p in peers if p), default=None)
-        value = ratio(results[workload.name][base].median(key), best) if key else None
+        value = ratio(results[workload][base].median(key), best)
         if value:
-            ratios[workload.name] = value
+            ratios[label] = value
     return ratios

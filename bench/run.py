@@ -237,12 +237,32 @@ def write_json(options, mode, allocators, host, workloads, results, summary):
         file.write("\n")
 
 
-def compare(parser, options, bench, workloads):
-    allocators = choose_allocators(parser, options, bench)
+def print_matrix(what, title, figures, results, names, base):
+    """Ratios to the base, and what they come to; returns the latter for the summary."""
+    means, lines = report.ratio_matrix(f"{title} / {base}", figures, results, names, base)
+    behind = report.behind_best(figures, results, names, base)
+    for line in lines:
+        say(line)
+    if behind:
+        worst = max(behind, key=behind.get)
+        say(f"{base} takes {report.geometric_mean(list(behind.values())):.2f} of the best "
+            f"peer's (geometric mean), {behind[worst]:.2f} at worst ({worst})")
+    if lines:
+        say()
+    return {f"geomean_{what}": means, f"{what}_of_best_peer": behind}
+
+
+def names_and_base(parser, options, allocators):
     names = [a.name for a in allocators]
     base = options.base or ("hakmem" if "hakmem" in names else names[0])
     if base not in names:
         parser.error(f"--base {base}: the allocators are {', '.join(names)}")
+    return names, base
+
+
+def compare(parser, options, bench, workloads):
+    allocators = choose_allocators(parser, options, bench)
+    names, base = names_and_base(parser, options, allocators)
     host = machine()
     print_heading(options, allocators, host)
     if options.list:
@@ -256,19 +276,11 @@ def compare(parser, options, bench, workloads):
                                           results[workload.name], base):
             say(line)
     summary = {"base": base, "rounds": rounds}
-    for what, title, key_of in (("time", f"time / {base}", lambda w: time_key(w, options.clock)),
-                                ("rss", f"memory / {base}", lambda w: w.rss)):
-        means, lines = report.ratio_matrix(title, workloads, key_of, results, names, base)
-        for line in lines:
-            say(line)
-        behind = report.behind_best(workloads, key_of, results, names, base)
-        if behind and lines:
-            worst = max(behind, key=behind.get)
-            say(f"{base} takes {report.geometric_mean(list(behind.values())):.2f} of the best "
-                f"peer's (geometric mean), {behind[worst]:.2f} at worst ({worst})")
-        say()
-        summary[f"geomean_{what}"] = means
-        summary[f"{what}_of_best_peer"] = behind
+    for what, title, figures in (
+            ("time", "time", report.figures(workloads, lambda w: time_key(w, options.clock))),
+            ("rss", "memory", report.figures(workloads, lambda w: w.rss)),
+            ("rss_over_time", "memory that comes back", report.figures_over_time(workloads))):
+        summary.update(print_matrix(what, title, figures, results, names, base))
     return finish(options, "compare", allocators, host, workloads, results, summary)
 
 

@@ -10,6 +10,10 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 
+from measure import after_key
+
+RETURN_AFTER = (0, 1, 3, 6)
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -27,6 +31,7 @@ class Workload:
     command: tuple = ()         # for bench/spawn
     environment: dict = field(default_factory=dict)
     missing: str = ""           # why it cannot run here
+    after: tuple = ()           # seconds asleep after which memory is read; rss is the last
 
 
 def size_list(text):
@@ -53,6 +58,25 @@ def programs():
         "lua", f"{lua or 'lua'} workload.lua", "spawn", "--count 1", unit="run",
         command=(lua or "lua", os.path.join(here, "workload.lua")),
         missing="" if lua else "no lua in PATH")
+
+
+def returned():
+    """Memory that comes back: everything was freed, and the process sleeps."""
+    for name, about, args, quick in (
+            ("single", "256 MiB in one thread", "--bytes 256M", "--bytes 32M"),
+            ("threads", "4 threads that end, 75 MiB each, 4 times",
+             "--threads 4 --bytes 75M --rounds 4", "--bytes 8M"),
+            ("executor", "16 workers that sleep, 16 MiB each, 4 times",
+             "--threads 16 --bytes 16M --rounds 4 --stay", "--bytes 2M"),
+            ("ended-1000", "1,000 threads that end, 96 KiB each, then a malloc each 10 ms",
+             "--threads 1000 --bytes 96k --min 50 --max 10000 --stir", "--threads 50"),
+            ("ended-5000", "5,000 threads that end, 96 KiB each, then a malloc each 10 ms",
+             "--threads 5000 --bytes 96k --min 50 --max 10000 --stir", "--threads 100"),
+            ("phases", "24 phases of one size each, never more than 80 MiB",
+             "--phases --bytes 80M --rounds 24", "--rounds 8")):
+        yield Workload(f"return-{name}", about, "burst", args, quick, unit="MiB", rounds=2,
+                       threads=int(name != "single" and name != "phases") + 1,
+                       after=RETURN_AFTER, rss=after_key(RETURN_AFTER[-1]))
 
 
 def small():
@@ -137,4 +161,4 @@ def memory():
 
 
 def all_workloads():
-    return [*small(), *threaded(), *large(), *memory(), *programs()]
+    return [*small(), *threaded(), *large(), *memory(), *returned(), *programs()]
