@@ -56,7 +56,7 @@ def text_ns(ns):
 
 
 def text_kib(kib):
-    return f"{kib:.4g} KiB" if kib < 10240 else f"{kib / 1024:.1f} MiB"
+    return f"{kib:.4g} KiB" if kib < 9999.5 else f"{kib / 1024:.1f} MiB"
 
 
 def table(rows, left=1):
