@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,6 +71,7 @@ class Bench:
         self.directory = directory
         self.quick = quick
         self.timeout = timeout
+        self.scratch = tempfile.TemporaryDirectory(prefix="bench-")
 
     def program(self, name):
         path = os.path.join(self.directory, name)
@@ -81,15 +83,16 @@ class Bench:
         """argv and environment. bench/spawn preloads the library into its command only."""
         argv = [self.program(workload.program)]
         environment = {**clean_environment(), **workload.environment, **allocator.environment}
-        if workload.command and allocator.file:
-            argv += ["--preload", allocator.file]
+        library = allocator.file or workload.libc
+        if workload.command and library:
+            argv += ["--preload", library]
         elif allocator.file:
             environment["LD_PRELOAD"] = allocator.file
         argv += shlex.split(workload.args)
         if self.quick:
             argv += shlex.split(workload.quick)
         if workload.command:
-            first, *rest = workload.command
+            first, *rest = (w.format(scratch=self.scratch.name) for w in workload.command)
             argv += ["--", first if os.sep in first else self.program(first), *rest]
         return argv, environment
 
@@ -97,7 +100,7 @@ class Bench:
         """What the runner does while the program runs, if anything."""
         if workload.after:
             return partial(watch, workload.after, 0.1 if self.quick else 1)
-        return None
+        return workload.drive and partial(workload.drive, self.scratch.name)
 
     def run(self, workload, allocator):
         argv, environment = self.command(workload, allocator)

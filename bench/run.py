@@ -101,6 +101,14 @@ def choose_workloads(parser, patterns):
     return chosen
 
 
+def runnable(parser, workloads):
+    """Without those that need a program that is not installed."""
+    for workload in workloads:
+        if workload.missing:
+            say(f"note: {workload.name} is left out: {workload.missing}")
+    return [w for w in workloads if not w.missing] or parser.error("no workload can run here")
+
+
 def choose_allocators(parser, options, bench):
     allocators = []
     if options.hakmem and os.path.exists(options.hakmem):
@@ -148,9 +156,6 @@ def measure_workload(bench, workload, allocators, rounds):
         for allocator in allocators[shift:] + allocators[:shift]:
             progress(f"{workload.name} {number + 1}/{rounds} {allocator.name}")
             result = results[allocator.name]
-            if workload.missing:
-                result.failures.append(workload.missing)
-                continue
             try:
                 result.samples.append(bench.run(workload, allocator))
             except Failure as failure:
@@ -363,6 +368,8 @@ def main():
                       else choose_allocators(parser, options, bench))
         return insns.count(bench, allocators, options, say)
     workloads = choose_workloads(parser, options.only)
+    if not options.list:
+        workloads = runnable(parser, workloads)
     if options.pair:
         return compare_pair(parser, options, bench, workloads)
     return compare(parser, options, bench, workloads)

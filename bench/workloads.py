@@ -8,8 +8,10 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import redis_load
 from measure import after_key
 
 RETURN_AFTER = (0, 1, 3, 6)
@@ -32,6 +34,8 @@ class Workload:
     environment: dict = field(default_factory=dict)
     missing: str = ""           # why it cannot run here
     after: tuple = ()           # seconds asleep after which memory is read; rss is the last
+    drive: Callable = None      # drive(scratch, process, timeout), while `command` runs
+    libc: str = ""              # what is preloaded for "glibc", if `command` links another malloc
 
 
 def size_list(text):
@@ -58,6 +62,12 @@ def programs():
         "lua", f"{lua or 'lua'} workload.lua", "spawn", "--count 1", unit="run",
         command=(lua or "lua", os.path.join(here, "workload.lua")),
         missing="" if lua else "no lua in PATH")
+    redis = interpreter(("redis-server",))
+    yield Workload(
+        "redis", "redis-server: strings, hashes and lists set, replaced, deleted", "spawn",
+        "--count 1", unit="run", command=(redis or "redis-server", *redis_load.ARGUMENTS),
+        drive=redis_load.drive, libc="libc.so.6",
+        missing="" if redis else "no redis-server in PATH")
 
 
 def returned():
