@@ -102,9 +102,9 @@ class Bench:
             return partial(watch, workload.after, 0.1 if self.quick else 1)
         return workload.drive and partial(workload.drive, self.scratch.name)
 
-    def run(self, workload, allocator):
+    def run(self, workload, allocator, prefix=()):
         argv, environment = self.command(workload, allocator)
-        out, err = execute(argv, environment, self.timeout or workload.timeout,
+        out, err = execute([*prefix, *argv], environment, self.timeout or workload.timeout,
                            self.attend(workload))
         if "LD_PRELOAD" in err and "cannot be preloaded" in err:
             raise Failure(f"{allocator.file} cannot be preloaded")

@@ -144,6 +144,20 @@ def workload_table(workload, time, results, base):
     yield ""
 
 
+def cgroup_table(workloads, key, results, names):
+    rows = [["smallest cgroup", *names]]
+    for workload in workloads:
+        by_name = results[workload.name]
+        rows.append([workload.name, *("FAILED" if not by_name[n].ok else
+                                      text_kib(by_name[n].median(key)) for n in names)])
+    yield from table(rows)
+    for workload in workloads:
+        for name, result in results[workload.name].items():
+            for failure in result.failures:
+                yield f"{workload.name} {name} FAILED: {failure}"
+    yield ""
+
+
 def figures(workloads, key_of):
     """One figure of each workload that has it, as rows of ratio_matrix() and behind_best()."""
     return [(w.name, w.name, key_of(w)) for w in workloads if key_of(w)]

@@ -6,6 +6,7 @@
 #   run.py [--hakmem FILE] [--lib NAME=FILE]...   all allocators, ratio tables, geometric means
 #   run.py --pair A.so B.so                       two builds of one library, with an interval
 #   run.py --insns                                instructions per pair, counted by callgrind
+#   run.py --cgroup                               the smallest cgroup a workload ends well in
 #
 # Rounds are interleaved (A B C, B C A, ...), so that a machine that gets slower or busier in the
 # meantime does so for all of them. See README for what the figures mean.
@@ -21,6 +22,7 @@ import time
 
 sys.dont_write_bytecode = True  # the source tree may be read-only, and is not ours to fill
 
+import cgroup  # noqa: E402
 import insns  # noqa: E402
 import report  # noqa: E402
 from measure import Allocator, Bench, Failure, steering_variables  # noqa: E402
@@ -73,7 +75,8 @@ def parse_arguments():
         help="environment for one allocator (A or B with --pair)")
     add("--no-peers", action="store_true", help="only --hakmem and --lib")
     add("--only", metavar="WORKLOAD,...", help="these workloads; patterns as in a shell")
-    add("--rounds", metavar="N", type=positive, help="default 5; 2 with --quick, 15 with --pair")
+    add("--rounds", metavar="N", type=positive,
+        help="default 5; 2 with --quick, 15 with --pair, 3 with --cgroup")
     add("--quick", action="store_true", help="less of everything: to see that it works")
     add("--clock", choices=("wall", "cpu"), default="wall",
         help="cpu: processor time for single-threaded workloads, for a busy machine")
@@ -85,6 +88,8 @@ def parse_arguments():
     add("--limit", metavar="PERCENT", type=float,
         help="with --pair: fail if B is slower over all by more, with 95 %% confidence")
     add("--insns", action="store_true", help="count instructions per pair")
+    add("--cgroup", action="store_true",
+        help="find the smallest memory cgroup each of ten workloads ends well in")
     return parser, parser.parse_args()
 
 
@@ -291,13 +296,37 @@ def compare(parser, options, bench, workloads):
 
 def finish(options, mode, allocators, host, workloads, results, summary):
     """Warnings, the JSON file, and the exit status: a failed run is never a footnote."""
-    if options.clock == "wall":
+    if options.clock == "wall" and mode != "cgroup":
         warn_if_busy(workloads, results)
     write_json(options, mode, allocators, host, workloads, results, summary)
     failed = failed_runs(results)
     if failed:
         say(f"{failed} runs failed")
     return 1 if failed else 0
+
+
+def compare_cgroups(parser, options, bench, workloads):
+    """The smallest memory cgroup each workload ends well in."""
+    reason = cgroup.missing()
+    if reason:
+        say(f"skipped: {reason}")
+        return 0
+    allocators = choose_allocators(parser, options, bench)
+    names, base = names_and_base(parser, options, allocators)
+    host = machine()
+    print_heading(options, allocators, host)
+    rounds = options.rounds or (1 if options.quick else 3)
+    results = {}
+    for workload in workloads:
+        progress(workload.name)
+        results[workload.name] = cgroup.find(rounds, bench, workload, allocators)
+    progress("")
+    for line in report.cgroup_table(workloads, cgroup.KEY, results, names):
+        say(line)
+    summary = print_matrix("cgroup", "cgroup", report.figures(workloads, lambda w: cgroup.KEY),
+                           results, names, base)
+    return finish(options, "cgroup", allocators, host, workloads, results,
+                  {"base": base, "rounds": rounds, **summary})
 
 
 def compare_pair(parser, options, bench, workloads):
@@ -368,8 +397,12 @@ def main():
                       else choose_allocators(parser, options, bench))
         return insns.count(bench, allocators, options, say)
     workloads = choose_workloads(parser, options.only)
+    if options.cgroup and not options.only:
+        workloads = cgroup.chosen(workloads)
     if not options.list:
         workloads = runnable(parser, workloads)
+    if options.cgroup:
+        return compare_cgroups(parser, options, bench, workloads)
     if options.pair:
         return compare_pair(parser, options, bench, workloads)
     return compare(parser, options, bench, workloads)
