@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "bpf/mapped.h"
+#include "bpf/perfmap.h"
 #include "bpf/symbols.h"
 #include "control/root.h"
 
@@ -25,6 +26,7 @@
 struct hak_symbols {
 	pid_t pid;
 	Dwfl *dwfl;
+	struct hak_perfmap *made; /* code in no file; NULL: unknown */
 	bool attached;
 	unsigned refreshes;
 	unsigned removed; /* removed files that were searched for in the mappings, or left out */
@@ -162,6 +164,7 @@ int hak_symbols_open(pid_t pid, struct hak_symbols **ret)
 	if (!s)
 		return -ENOMEM;
 	s->pid = pid;
+	s->made = hak_perfmap_open(pid);
 	s->dwfl = dwfl_begin(&files);
 	r = s->dwfl ? hak_symbols_refresh(s) : -ENOMEM;
 	if (r < 0) {
@@ -178,7 +181,13 @@ void hak_symbols_close(struct hak_symbols *s)
 		return;
 	if (s->dwfl)
 		dwfl_end(s->dwfl);
+	hak_perfmap_close(s->made);
 	free(s);
+}
+
+bool hak_symbols_missing(const struct hak_symbols *s, char why[HAK_WHY_TEXT])
+{
+	return hak_perfmap_missing(s->made, why);
 }
 
 unsigned hak_symbols_left_out(const struct hak_symbols *s)
@@ -215,6 +224,15 @@ uint64_t hak_symbols_place(const struct hak_symbols *s, uint64_t address)
 	for (uint64_t offset = address - start; offset; offset >>= 8)
 		h = (h ^ (offset & 0xff)) * 0x100000001b3u;
 	return h;
+}
+
+/* Returns whether no program file holds the address. A memfd with code is no program file. */
+static bool is_made(const struct hak_symbols *s, uint64_t address)
+{
+	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
+	GElf_Addr bias;
+
+	return !module || !dwfl_module_getelf(module, &bias);
 }
 
 /* -- unwinding --------------------------------------------------------------------------------- */
@@ -297,6 +315,9 @@ size_t hak_symbols_unwind(struct hak_symbols *s, const struct hak_site_event *si
 	if (s->attached)
 		dwfl_getthread_frames(s->dwfl, s->pid, add_frame, &f);
 	s->site = NULL;
+	for (size_t i = 0; i < f.n; i++)
+		if (is_made(s, ret[i]))
+			hak_perfmap_meet(s->made, ret[i]);
 	return f.n;
 }
 
@@ -323,6 +344,17 @@ void hak_symbols_locate(const struct hak_symbols *s, uint64_t address, struct ha
 	}
 }
 
+static void find_made(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret)
+{
+	const struct hak_perfmap_range *range = hak_perfmap_find(s->made, address);
+
+	if (!range)
+		return;
+	ret->function = range->name;
+	ret->plain = true;
+	ret->offset = address - range->start;
+}
+
 void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_symbol *ret)
 {
 	Dwfl_Module *module = dwfl_addrmodule(s->dwfl, address);
@@ -331,8 +363,10 @@ void hak_symbols_find(const struct hak_symbols *s, uint64_t address, struct hak_
 	GElf_Sym symbol;
 
 	hak_symbols_locate(s, address, ret);
-	if (!module)
+	if (is_made(s, address)) {
+		find_made(s, address, ret);
 		return;
+	}
 	ret->function = dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL);
 	if (ret->function)
 		ret->offset = offset;

@@ -3,7 +3,7 @@
  * From addresses of a process to functions. The mapped files are noted while the process runs, so
  * that stacks can be unwound and named after its end. Unwinding works on copies of registers and
  * stack, by the call frame information that every program has, with or without frame pointers.
- * Frames beyond the copy are cut.
+ * Frames beyond the copy are cut. Code that is in no file has the names of perfmap.h.
  *
  * For hakmemctl. Paths and names are untrusted and raw; code that prints them escapes them. Files
  * are opened in the process's own root, so that the files of a container are those that it sees.
@@ -12,11 +12,13 @@
 #define HAK_BPF_SYMBOLS_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "bpf/space.h"
+#include "control/value.h"
 
 #define HAK_FRAMES_MAX 48
 
@@ -26,6 +28,7 @@ struct hak_symbols;
 struct hak_symbol {
 	uint64_t address;
 	const char *function;	/* as in the file; NULL: unknown */
+	bool plain;		/* `function` is for people as it is, not for hak_symbols_spell() */
 	uint64_t offset;	/* into the function, or into the module without one */
 	const char *module;	/* path; NULL: no mapped file */
 	uint64_t module_offset; /* as build id and file have it */
@@ -66,6 +69,13 @@ void hak_symbols_locate(const struct hak_symbols *s, uint64_t address, struct ha
  * many.
  */
 unsigned hak_symbols_left_out(const struct hak_symbols *s);
+
+/*
+ * Returns whether code that the process makes (JIT) was asked for and has no name, and then stores
+ * the file that should have it and the reason.
+ */
+bool hak_symbols_missing(const struct hak_symbols *s, char why[HAK_WHY_TEXT]);
+#define HAK_SYMBOLS_MISSING "names of code that the process makes (JIT)"
 
 /* Writes a function's name for people: without the version that it has in a library, and as C++
  * source if this build can demangle. Names that would become too long stay unchanged. */

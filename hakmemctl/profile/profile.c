@@ -275,9 +275,10 @@ static int answer(const struct profile *p, const struct request *q)
 }
 
 /* Reports what was left out because the process had more of it than the limits allow. */
-static void tell_left_out(const struct profile *p)
+static void tell_left_out(const struct profile *p, const struct request *q)
 {
 	unsigned files = hak_symbols_left_out(p->symbols);
+	char why[HAK_WHY_TEXT];
 
 	if (p->left_out)
 		ctl_complain("hakmemctl: process %d has too many stacks: %" PRIu64
@@ -291,6 +292,10 @@ static void tell_left_out(const struct profile *p)
 		ctl_complain("hakmemctl: process %d maps too many removed files: %u were not "
 			     "read\n",
 			     (int)p->pid, files);
+	/* The report and its JSON contain this. */
+	if (q->shape != REPORT && hak_symbols_missing(p->symbols, why))
+		ctl_complain("hakmemctl: process %d: missing: " HAK_SYMBOLS_MISSING ": %s\n",
+			     (int)p->pid, why);
 }
 
 int verb_profile(struct ctl *ctl, int argc, char **argv)
@@ -320,7 +325,7 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	if (r == CTL_OK)
 		r = answer(&p, &q);
 	if (r == CTL_OK)
-		tell_left_out(&p);
+		tell_left_out(&p, &q);
 	profile_free(&p);
 	hak_segment_close(seg);
 	return r;

@@ -60,6 +60,20 @@ static struct json_object *frames_of(const struct profile *p, const struct profi
 	return list;
 }
 
+static struct json_object *missing_of(const struct profile *p)
+{
+	struct json_object *rows = json_object_new_array(), *row;
+	char why[HAK_WHY_TEXT];
+
+	if (p->symbols && hak_symbols_missing(p->symbols, why)) {
+		row = json_object_new_object();
+		hak_json_text(row, "what", HAK_SYMBOLS_MISSING);
+		hak_json_text(row, "why", why);
+		json_object_array_add(rows, row);
+	}
+	return rows;
+}
+
 struct json_object *profile_document(const struct profile *p)
 {
 	struct json_object *o = hak_json_document("profile"), *list = json_object_new_array();
@@ -83,6 +97,8 @@ struct json_object *profile_document(const struct profile *p)
 		json_object_array_add(list, s);
 	}
 	json_object_object_add(o, "stacks", list);
+	/* names are resolved for the stacks */
+	json_object_object_add(o, "missing", missing_of(p));
 	return o;
 }
 
@@ -113,7 +129,7 @@ static void print_stack(const struct profile *p, FILE *to, const struct profile_
 
 void profile_report(const struct profile *p, FILE *to)
 {
-	char rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT], comm[4 * HAK_COMM_BYTES];
+	char rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT], comm[4 * HAK_COMM_BYTES], why[HAK_WHY_TEXT];
 	size_t shown = 0;
 
 	hak_bytes_format(p->rate, rate);
@@ -143,4 +159,6 @@ void profile_report(const struct profile *p, FILE *to)
 			print_stack(p, to, &p->stack[i]);
 			shown++;
 		}
+	if (p->symbols && hak_symbols_missing(p->symbols, why))
+		fprintf(to, "\nMissing: " HAK_SYMBOLS_MISSING ": %s\n", why);
 }

@@ -62,7 +62,9 @@ static void compose_name(const struct hak_symbol *symbol, char *out, size_t byte
 {
 	const char *file = symbol->module ? strrchr(symbol->module, '/') : NULL;
 
-	if (symbol->function)
+	if (symbol->plain)
+		snprintf(out, bytes, "%s", symbol->function);
+	else if (symbol->function)
 		hak_symbols_spell(symbol->function, out, bytes);
 	else if (symbol->module)
 		snprintf(out, bytes, "%s+0x%llx", file ? file + 1 : symbol->module,

@@ -374,7 +374,9 @@ static struct json_object *frame_json(const struct hak_symbols *symbols, uint64_
 
 	if (symbols)
 		hak_symbols_find(symbols, address, &s);
-	if (s.function)
+	if (s.plain)
+		snprintf(name, sizeof(name), "%s", s.function);
+	else if (s.function)
 		hak_symbols_spell(s.function, name, sizeof(name));
 	hak_json_number(o, "address", address);
 	hak_json_text(o, "function", s.function ? name : NULL);
@@ -435,6 +437,24 @@ static void missing_json(struct json_object *rows, const char *what, const char 
 	json_object_array_add(rows, row);
 }
 
+#define NAMELESS_SHOWN 8 /* processes without names of code that they make */
+
+static void nameless_json(struct json_object *rows, const struct trace *t)
+{
+	char what[64 + sizeof(HAK_SYMBOLS_MISSING)], why[HAK_WHY_TEXT];
+	size_t shown = 0;
+
+	for (size_t i = 0; i < t->processes && shown < NAMELESS_SHOWN; i++) {
+		const struct trace_process *p = &t->process[i];
+
+		if (!p->symbols || !hak_symbols_missing(p->symbols, why))
+			continue;
+		snprintf(what, sizeof(what), "process %d: " HAK_SYMBOLS_MISSING, (int)p->pid);
+		missing_json(rows, what, why);
+		shown++;
+	}
+}
+
 static void doubts_json(struct json_object *o, const struct figures *f)
 {
 	static const struct {
@@ -466,6 +486,7 @@ static void doubts_json(struct json_object *o, const struct figures *f)
 	if (narrow)
 		missing_json(rows, "system calls of some processes",
 			     "programs of 32 bits do not make those that are watched");
+	nameless_json(rows, f->t);
 }
 
 struct json_object *trace_figures(struct trace *t)

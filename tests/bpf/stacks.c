@@ -52,6 +52,11 @@ void hak_symbols_close(struct hak_symbols *s)
 {
 }
 
+bool hak_symbols_missing(const struct hak_symbols *s, char why[HAK_WHY_TEXT])
+{
+	return false;
+}
+
 void hak_symbols_spell(const char *function, char *out, size_t bytes)
 {
 	snprintf(out, bytes, "%s", function);
