@@ -22,6 +22,7 @@
 #define HAK_FIELD_TUNABLE "HAKMEM_TUNABLE"
 #define HAK_FIELD_OLD	  "HAKMEM_OLD" /* in force before the change, as text */
 #define HAK_FIELD_NEW	  "HAKMEM_NEW"
+#define HAK_FIELD_UNTIL	  "HAKMEM_UNTIL"  /* deadline of NEW, CLOCK_REALTIME in us; absent: none */
 #define HAK_FIELD_RESULT  "HAKMEM_RESULT" /* "pending": NEW is not in force yet */
 #define HAK_FIELD_WHO	  "HAKMEM_WHO"
 #define HAK_FIELD_WHY	  "HAKMEM_WHY"

@@ -23,6 +23,8 @@ struct outcome {
 	const char *result;	 /* NULL: to be written, or judged after the answer */
 	bool was_known, was_set; /* the admin layer before, if it could be read */
 	uint64_t was, was_until_ns, was_in_force;
+	uint64_t was_left_ns; /* until was_until_ns, when the request was made; 0: no deadline */
+	uint64_t then;	      /* what is in force once the change is applied */
 	char reason[HAK_WHY_TEXT];
 };
 
@@ -149,10 +151,28 @@ static void finish_all(struct outcome *outcomes, size_t n, const char *result, c
 			outcome_is(&outcomes[i], result, reason);
 }
 
-/* Notes what undoing the change would have to restore. */
+/* The value in force after the change: the wish in its range, or that of the next lower layer. */
+static uint64_t value_then(const struct hak_segment *seg, const struct outcome *o,
+			   const struct hak_tunable_state *s)
+{
+	const struct hak_tunable_desc *desc = &seg->tunable[o->change.index];
+	struct hak_spec spec = hak_spec_of_desc(desc);
+
+	if (o->change.set)
+		return hak_spec_clamp(&spec, o->change.value);
+	if (hak_layer_holds(seg, s, HAK_ORIGIN_POLICY))
+		return hak_spec_clamp(&spec, s->slot[HAK_ORIGIN_POLICY].value);
+	for (unsigned origin = HAK_ORIGIN_ENVIRONMENT; origin > HAK_ORIGIN_DEFAULT; origin--)
+		if (s->ack.set & 1u << origin)
+			return hak_spec_clamp(&spec, s->ack.layer[origin]);
+	return desc->dflt;
+}
+
+/* Notes what undoing the change would have to restore, and what the answer shows. */
 static void remember(const struct hak_segment *seg, struct hak_request *a)
 {
 	struct hak_tunable_state *states;
+	uint64_t now = hak_segment_now_ns(seg);
 
 	if (hak_tunables_read(seg, &states) < 0)
 		return;
@@ -160,13 +180,16 @@ static void remember(const struct hak_segment *seg, struct hak_request *a)
 		struct outcome *o = &a->outcome[i];
 		const struct hak_tunable_state *s = &states[o->change.index];
 
-		if (o->result)
+		if (hak_segment_tunable(seg, o->name) < 0)
 			continue;
 		o->was_known = true;
 		o->was_set = hak_layer_holds(seg, s, HAK_ORIGIN_ADMIN);
 		o->was = s->slot[HAK_ORIGIN_ADMIN].value;
 		o->was_until_ns = s->slot[HAK_ORIGIN_ADMIN].deadline_ns;
 		o->was_in_force = s->ack.value;
+		o->then = value_then(seg, o, s);
+		if (o->was_set && o->was_until_ns > now)
+			o->was_left_ns = o->was_until_ns - now;
 	}
 	free(states);
 }
@@ -219,10 +242,10 @@ struct hak_request *hak_request_change(const struct hak_segment *seg,
 		plan(seg, wishes, &wishes->wish[a->n], &a->outcome[a->n]);
 	if (wishes->n == 0)
 		a->n = plan_reset_all(seg, a);
+	remember(seg, a);
 	for (size_t i = 0; wishes->dry_run && i < a->n; i++)
 		if (!a->outcome[i].result)
 			foretell(seg, &a->outcome[i]);
-	remember(seg, a);
 	write_all(seg, a);
 	return a;
 }
@@ -284,7 +307,50 @@ static void add_before(struct json_object *o, const struct hak_segment *seg,
 		hak_json_number(o, "layer_before_until_ns", outcome->was_until_ns);
 }
 
-static struct json_object *change_row(const struct hak_segment *seg, const struct outcome *outcome,
+static bool result_is(const struct outcome *o, const char *one, const char *other)
+{
+	return strcmp(o->result, one) == 0 || strcmp(o->result, other) == 0;
+}
+
+/* A deadline must not be lost silently: the value that was set for a time stays for ever. */
+static void say_deadline_ends(struct outcome *o)
+{
+	char old[HAK_VALUE_TEXT], text[HAK_WHY_TEXT];
+
+	if (!o->was_left_ns || o->change.deadline_ns ||
+	    !(result_is(o, "applied", "clamped") || result_is(o, "pending", "dry-run")))
+		return;
+	hak_ns_format(o->was_left_ns, old);
+	snprintf(text, sizeof(text),
+		 "%.160s%s%s the deadline of the old value, which was due in %s", o->reason,
+		 o->reason[0] ? "; " : "", strcmp(o->result, "dry-run") == 0 ? "would end" : "ends",
+		 old);
+	snprintf(o->reason, sizeof(o->reason), "%s", text);
+}
+
+/* What is in force now, or will be, and until when. */
+static void add_after(struct json_object *o, const struct hak_segment *seg,
+		      const struct outcome *outcome, const struct hak_tunable_state *s,
+		      uint64_t for_ns)
+{
+	struct hak_spec spec = hak_spec_of_desc(&seg->tunable[outcome->change.index]);
+	bool later = result_is(outcome, "pending", "dry-run");
+	bool now = result_is(outcome, "applied", "clamped") ||
+		   result_is(outcome, "overridden", "overridden");
+	uint64_t left_ns = later      ? (outcome->change.set ? for_ns : 0)
+			   : now && s ? s->expires_ns
+				      : 0;
+	char text[HAK_VALUE_TEXT];
+
+	hak_value_format(&spec, later ? outcome->then : now && s ? s->ack.value : 0, text);
+	hak_json_text(o, "after", later || (now && s) ? text : NULL);
+	if (left_ns)
+		hak_json_number(o, "expires_ns", left_ns);
+	else
+		hak_json_null(o, "expires_ns");
+}
+
+static struct json_object *change_row(const struct hak_segment *seg, struct outcome *outcome,
 				      const struct hak_tunable_state *states, uint64_t for_ns)
 {
 	uint32_t index = outcome->change.index;
@@ -298,12 +364,19 @@ static struct json_object *change_row(const struct hak_segment *seg, const struc
 		  known && states ? &states[index].ack.value : NULL);
 	hak_json_text(o, "origin",
 		      known && states ? hak_origin_word(states[index].ack.origin) : NULL);
+	say_deadline_ends(outcome);
 	hak_json_text(o, "result", outcome->result);
 	hak_json_text(o, "reason", outcome->reason[0] ? outcome->reason : NULL);
 	if (for_ns)
 		hak_json_number(o, "for_ns", for_ns);
-	if (outcome->was_known)
+	if (outcome->was_known) {
 		add_before(o, seg, outcome);
+		add_after(o, seg, outcome, states ? &states[index] : NULL, for_ns);
+	} else {
+		hak_json_null(o, "before");
+		hak_json_null(o, "after");
+		hak_json_null(o, "expires_ns");
+	}
 	return o;
 }
 

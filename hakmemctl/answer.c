@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hakmemctl/ctl.h"
@@ -16,12 +17,41 @@ const struct hak_column ctl_change_columns[CTL_CHANGE_COLUMNS] = {
 	{ "PID", "pid", HAK_SHOW_NUMBER },
 	{ "COMM", "comm", HAK_SHOW_TEXT },
 	{ "NAME", "name", HAK_SHOW_TEXT },
-	{ "ASKED", "asked_text", HAK_SHOW_TEXT },
-	{ "IN-FORCE", "in_force_text", HAK_SHOW_TEXT },
+	{ "OLD", "before", HAK_SHOW_TEXT },
+	{ "NEW", "after", HAK_SHOW_TEXT },
+	{ "UNTIL", "until", HAK_SHOW_TEXT },
+	{ "ASKED", "asked_text", HAK_SHOW_TEXT, .hidden = true },
+	{ "IN-FORCE", "in_force_text", HAK_SHOW_TEXT, .hidden = true },
 	{ "ORIGIN", "origin", HAK_SHOW_TEXT },
 	{ "RESULT", "result", HAK_SHOW_RESULT },
 	{ "REASON", "reason", HAK_SHOW_TEXT },
 };
+
+void ctl_time_text(uint64_t us, char out[CTL_TIME_BYTES])
+{
+	time_t seconds = (time_t)(us / 1000000);
+	struct tm tm;
+
+	if (!localtime_r(&seconds, &tm) || !strftime(out, CTL_TIME_BYTES, "%F %T", &tm))
+		strcpy(out, "?");
+}
+
+void ctl_add_until(struct json_object *rows)
+{
+	char text[CTL_TIME_BYTES];
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		uint64_t left_ns = hak_json_get(row, "expires_ns");
+
+		ctl_time_text((uint64_t)now.tv_sec * 1000000 +
+				      ((uint64_t)now.tv_nsec + left_ns) / 1000,
+			      text);
+		hak_json_text(row, "until", left_ns ? text : NULL);
+	}
+}
 
 void ctl_say_wait(const char *what, uint64_t ns)
 {

@@ -71,6 +71,7 @@ static void read_entry(sd_journal *j, struct ctl_entry *e)
 	e->layer_old_set = get(j, HAK_FIELD_LAYER_OLD, e->layer_old, sizeof(e->layer_old));
 	e->layer_new_set = get(j, HAK_FIELD_LAYER_NEW, e->layer_new, sizeof(e->layer_new));
 	e->layer_until_ns = get_number(j, HAK_FIELD_LAYER_UNTIL, 0);
+	e->until_us = get_number(j, HAK_FIELD_UNTIL, 0);
 }
 
 static int add_matches(sd_journal *j, const char *change)

@@ -30,6 +30,7 @@ struct ctl_entry {
 	bool layer_old_set, layer_new_set;
 	char layer_old[HAK_VALUE_TEXT], layer_new[HAK_VALUE_TEXT];
 	uint64_t layer_until_ns;
+	uint64_t until_us; /* deadline of `new`, CLOCK_REALTIME; 0: none */
 };
 
 /*

@@ -216,8 +216,14 @@ void ctl_agent_end(struct ctl *ctl);
 int ctl_answer(struct ctl *ctl, struct json_object *document, struct json_object *rows,
 	       const struct hak_column *columns, size_t n);
 /* The results of changes, one row each. */
-#define CTL_CHANGE_COLUMNS 8
+#define CTL_CHANGE_COLUMNS 11
 extern const struct hak_column ctl_change_columns[CTL_CHANGE_COLUMNS];
+
+/* Writes a moment, in us of CLOCK_REALTIME, as local time: "2026-03-01 12:00:00". */
+#define CTL_TIME_BYTES 32
+void ctl_time_text(uint64_t us, char out[CTL_TIME_BYTES]);
+/* Adds the moment at which the value of each row ends, as text; null: it does not. */
+void ctl_add_until(struct json_object *rows);
 
 /* Tells the user at a terminal what takes so long, and how to end it. */
 void ctl_say_wait(const char *what, uint64_t ns);

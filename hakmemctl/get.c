@@ -18,6 +18,7 @@ static const struct hak_column columns[] = {
 	{ "RAW", "value", HAK_SHOW_NUMBER, .hidden = true },
 	{ "ORIGIN", "origin", HAK_SHOW_TEXT },
 	{ "EXPIRES", "expires_ns", HAK_SHOW_NS },
+	{ "UNTIL", "until", HAK_SHOW_TEXT },
 	{ "DEFAULT", "default", HAK_SHOW_TEXT, .hidden = true },
 	{ "NOTE", "note", HAK_SHOW_TEXT },
 };
@@ -105,6 +106,7 @@ int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool
 	}
 	json_object_object_add(document, changed ? "changed" : "values", get.rows);
 	r = ctl_report_each(ctl, target, &report, &get);
+	ctl_add_until(get.rows);
 	printed = ctl_answer(ctl, document, get.rows, columns, COLUMNS);
 	return r ? r : printed;
 }

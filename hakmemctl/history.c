@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/escape.h"
@@ -26,6 +25,7 @@ static const struct hak_column columns[] = {
 	{ "NAME", "name", HAK_SHOW_TEXT },
 	{ "OLD", "old", HAK_SHOW_TEXT },
 	{ "NEW", "new", HAK_SHOW_TEXT },
+	{ "UNTIL", "until", HAK_SHOW_TEXT },
 	{ "RESULT", "result", HAK_SHOW_RESULT },
 	{ "WHO", "who", HAK_SHOW_TEXT },
 	{ "WHY", "why", HAK_SHOW_TEXT },
@@ -138,22 +138,33 @@ static bool said_already(struct command *cmd, const struct ctl_entry *e)
 	return false;
 }
 
+static void add_until(struct json_object *o, uint64_t until_us)
+{
+	char text[CTL_TIME_BYTES];
+
+	if (until_us) {
+		ctl_time_text(until_us, text);
+		hak_json_text(o, "until", text);
+		hak_json_number(o, "until_us", until_us);
+	} else {
+		hak_json_null(o, "until");
+		hak_json_null(o, "until_us");
+	}
+}
+
 static int add_entry(const struct ctl_entry *e, void *arg)
 {
 	struct json_object *o;
 	struct command *cmd = arg;
 	static const char says[] = " (unverified)";
 	char text[CTL_WHO_BYTES];
-	time_t seconds = (time_t)(e->time_us / 1000000);
-	struct tm tm;
 
 	if (!meant(&cmd->target, e))
 		return 0;
 	if (said_already(cmd, e))
 		return 0;
 	o = json_object_new_object();
-	localtime_r(&seconds, &tm);
-	strftime(text, sizeof(text), "%F %T", &tm);
+	ctl_time_text(e->time_us, text);
 	hak_json_text(o, "time", text);
 	hak_json_number(o, "time_us", e->time_us);
 	hak_json_text(o, "id", e->change[0] ? e->change : NULL);
@@ -163,6 +174,7 @@ static int add_entry(const struct ctl_entry *e, void *arg)
 	hak_json_text(o, "name", e->tunable);
 	hak_json_text(o, "old", e->old[0] ? e->old : NULL);
 	hak_json_text(o, "new", e->new[0] ? e->new : NULL);
+	add_until(o, e->until_us);
 	hak_json_text(o, "result", e->result[0] ? e->result : NULL);
 	if (e->trusted) {
 		who_text(e->who, text);

@@ -40,6 +40,7 @@ static int run(struct ctl *ctl, const char *target, struct command *cmd)
 	snprintf(how, sizeof(how), "hakmemctl %s", ctl->verb->name);
 	ask.change = id, ask.who = who, ask.why = how;
 	r = ctl_ask_each(ctl, target, &ask);
+	ctl_add_until(ask.rows);
 	printed = ctl_answer(ctl, document, ask.rows, ctl_change_columns, CTL_CHANGE_COLUMNS);
 	return r ? r : printed;
 }

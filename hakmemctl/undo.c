@@ -229,6 +229,7 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 		result = result ? result : r;
 	}
 	free(all.entry);
+	ctl_add_until(cmd.ask.rows);
 	r = ctl_answer(ctl, document, cmd.ask.rows, ctl_change_columns, CTL_CHANGE_COLUMNS);
 	return result ? result : r;
 }

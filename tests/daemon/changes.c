@@ -43,6 +43,30 @@ static struct json_object *rows_of(unsigned n)
 	return rows;
 }
 
+/* The deadline is in the journal as a moment, because the clock of the process may be another. */
+static void deadlines_are_moments(void)
+{
+	int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct json_object *rows = rows_of(2);
+	uint64_t before = realtime_us(), until;
+	const char *field;
+
+	hak_json_number(json_object_array_get_idx(rows, 0), "expires_ns", 3600000000000);
+	entries_n = 0;
+	EXPECT(hak_changes_journal(rows, self, "id", "user 1", "why", 5) == 1, "no entry");
+	field = strstr(entries[0], "\n" HAK_FIELD_UNTIL "=");
+	CHECK(field, "no deadline: %s", entries[0]);
+	until = strtoull(strchr(field, '=') + 1, NULL, 10);
+	EXPECT(until >= before + 3600000000 && until <= realtime_us() + 3600000000,
+	       "until %" PRIu64 ", not an hour after %" PRIu64, until, before);
+	hak_json_null(json_object_array_get_idx(rows, 0), "expires_ns");
+	entries_n = 0;
+	hak_changes_journal(rows, self, "id", "user 1", "why", 5);
+	EXPECT(entries_n == 1 && !strstr(entries[0], HAK_FIELD_UNTIL), "%s", entries[0]);
+	json_object_put(rows);
+	close(self);
+}
+
 static void entries_are_bounded(void)
 {
 	int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -70,6 +94,7 @@ static void entries_are_bounded(void)
 
 static const struct tcase cases[] = {
 	{ "entries_are_bounded", entries_are_bounded },
+	{ "deadlines_are_moments", deadlines_are_moments },
 };
 
 CASES(cases)
