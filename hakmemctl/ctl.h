@@ -33,14 +33,33 @@ enum {
 
 enum ctl_argument { CTL_NO_ARGUMENT, CTL_ARGUMENT, CTL_OPTIONAL_ARGUMENT };
 
-/* One option of a verb. `letter` is also the return value of ctl_option(). Above 255 the option has
- * no short form. */
+/*
+ * One option of a verb. `letter` is also the return value of ctl_option(). A letter has one meaning
+ * in all verbs. Options that have none are below.
+ */
 struct ctl_option {
 	const char *name;
 	int letter;
 	enum ctl_argument argument;
 	const char *argument_name; /* a word for the help; "a|b|c" is also used for completion */
 	const char *help;
+};
+
+enum {
+	CTL_NO_PAGER = 256,
+	CTL_ATTACH,
+	CTL_ALLOC,
+	CTL_CHANGED,
+	CTL_FORCE,
+	CTL_FORMAT,
+	CTL_LINES,
+	CTL_LIVE,
+	CTL_NO_RELOAD,
+	CTL_REPORT,
+	CTL_RUNTIME,
+	CTL_TIMEOUT,
+	CTL_WINDOW,
+	CTL_WRITE,
 };
 
 struct ctl_verb;
@@ -67,7 +86,8 @@ struct ctl_verb {
 	const struct ctl_option *options; /* the last one has no name; may be NULL */
 	bool first_ends; /* the first argument begins the command line of another program */
 	bool hidden;
-	bool remote; /* takes --host and --machine */
+	bool remote;   /* takes --host and --machine */
+	bool no_table; /* takes no --columns */
 };
 
 extern const struct ctl_option ctl_common_options[];

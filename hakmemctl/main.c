@@ -13,9 +13,14 @@
 #include "hakmemctl/ctl.h"
 
 #define NONE CTL_NO_ARGUMENT, NULL
-#define TIMEOUT                                                                    \
+#define TIMEOUT                                                                            \
+	{                                                                                  \
+		"timeout", CTL_TIMEOUT, CTL_ARGUMENT, "TIME", "time to wait for an answer" \
+	}
+
+#define DRY_RUN                                                                    \
 	{                                                                          \
-		"timeout", 't', CTL_ARGUMENT, "TIME", "time to wait for an answer" \
+		"dry-run", 'n', NONE, "print the expected results, change nothing" \
 	}
 
 static const struct ctl_option stats_options[] = {
@@ -26,41 +31,45 @@ static const struct ctl_option stats_options[] = {
 };
 static const struct ctl_option set_options[] = {
 	{ "for", 'f', CTL_ARGUMENT, "TIME", "the process drops the value after TIME, such as 10m" },
-	{ "dry-run", 'n', NONE, "print the expected results, change nothing" },
+	DRY_RUN,
 	TIMEOUT,
 	{ NULL },
 };
 static const struct ctl_option reset_options[] = {
+	DRY_RUN,
 	TIMEOUT,
 	{ NULL },
 };
 static const struct ctl_option purge_options[] = {
 	{ "level", 'l', CTL_ARGUMENT, "cache|dirty|all",
 	  "thread caches only, free pages too (default), kept mappings too" },
-	{ "attach", 'a', NONE, "stop a thread of a process that sleeps, and make it do this" },
+	{ "attach", CTL_ATTACH, NONE,
+	  "stop a thread of a process that sleeps, and make it do this" },
+	DRY_RUN,
 	TIMEOUT,
 	{ NULL },
 };
 static const struct ctl_option tunables_options[] = {
-	{ "changed", 'c', NONE, "values in running processes that differ from the default" },
+	{ "changed", CTL_CHANGED, NONE,
+	  "values in running processes that differ from the default" },
 	{ NULL },
 };
 static const struct ctl_option trace_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME",
 	  "length of the trace (default 10, or until the command ends)" },
-	{ "window", 'w', CTL_ARGUMENT, "TIME",
+	{ "window", CTL_WINDOW, CTL_ARGUMENT, "TIME",
 	  "time within which memory counts as taken again (default 1s)" },
 	{ "events", 'e', NONE, "print each call and each refill when it happens" },
 	{ "map", 'm', NONE, "draw the address space as well" },
-	{ "output", 'o', CTL_ARGUMENT, "FILE", "file for the drawing, in SVG" },
+	{ "output", 'O', CTL_ARGUMENT, "FILE", "file for the drawing, in SVG" },
 	{ NULL },
 };
 static const struct ctl_option profile_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME", "length of the profile (default 30)" },
-	{ "live", 'l', NONE, "show the blocks in use at the end (default)" },
-	{ "alloc", 'a', NONE, "show all blocks that were allocated" },
+	{ "live", CTL_LIVE, NONE, "show the blocks in use at the end (default)" },
+	{ "alloc", CTL_ALLOC, NONE, "show all blocks that were allocated" },
 	{ "rate", 'r', CTL_ARGUMENT, "SIZE", "mean distance of samples (default 512K)" },
-	{ "output", 'o', CTL_ARGUMENT, "FILE", "write the profile to FILE, by default for pprof" },
+	{ "output", 'O', CTL_ARGUMENT, "FILE", "write the profile to FILE, by default for pprof" },
 	{ "folded", 'F', NONE, "write folded stacks, one on each line" },
 	{ "svg", 'S', NONE, "write a flame graph, in SVG" },
 	{ NULL },
@@ -70,7 +79,8 @@ static const struct ctl_option advise_options[] = {
 	{ "no-trace", 'T', NONE, "use only rules that need no trace" },
 	{ "for", 'f', CTL_ARGUMENT, "TIME", "apply: keep a value that helps for TIME" },
 	{ "keep", 'k', NONE, "apply: keep a value that helps" },
-	{ "force", 'F', NONE, "apply: replace a value of an administrator as well" },
+	{ "force", CTL_FORCE, NONE, "apply: replace a value of an administrator as well" },
+	{ "dry-run", 'n', NONE, "apply: measure, print what would be tried, change nothing" },
 	{ NULL },
 };
 static const struct ctl_option run_options[] = {
@@ -78,11 +88,12 @@ static const struct ctl_option run_options[] = {
 	{ NULL },
 };
 static const struct ctl_option history_options[] = {
-	{ "lines", 'l', CTL_ARGUMENT, "N", "print the last N changes (default 100)" },
+	{ "lines", CTL_LINES, CTL_ARGUMENT, "N", "print the last N changes (default 100)" },
 	{ NULL },
 };
 static const struct ctl_option undo_options[] = {
-	{ "force", 'f', NONE, "undo values that were changed since as well" },
+	{ "force", CTL_FORCE, NONE, "undo values that were changed since as well" },
+	DRY_RUN,
 	TIMEOUT,
 	{ NULL },
 };
@@ -91,8 +102,9 @@ static const struct ctl_option undo_options[] = {
 		"root", 'R', CTL_ARGUMENT, "FOLDER", "work on the system below FOLDER" \
 	}
 static const struct ctl_option enable_options[] = {
-	{ "runtime", 'r', NONE, "until the next boot only (in /run)" },
-	{ "no-reload", 'n', NONE, "do not make systemd reload its files" },
+	{ "runtime", CTL_RUNTIME, NONE, "until the next boot only (in /run)" },
+	DRY_RUN,
+	{ "no-reload", CTL_NO_RELOAD, NONE, "do not make systemd reload its files" },
 	ROOT,
 	{ NULL },
 };
@@ -101,9 +113,9 @@ static const struct ctl_option status_options[] = {
 	{ NULL },
 };
 static const struct ctl_option metrics_options[] = {
-	{ "format", 'f', CTL_ARGUMENT, "openmetrics|prometheus",
+	{ "format", CTL_FORMAT, CTL_ARGUMENT, "openmetrics|prometheus",
 	  "the standard (default), or the older text of Prometheus" },
-	{ "write", 'w', CTL_ARGUMENT, "FILE", "replace FILE, for a textfile collector" },
+	{ "write", CTL_WRITE, CTL_ARGUMENT, "FILE", "replace FILE, for a textfile collector" },
 	{ "daemon", 'd', CTL_OPTIONAL_ARGUMENT, "SOCKET",
 	  "sums of hakmemd, which include ended processes" },
 	{ NULL },
@@ -113,7 +125,7 @@ static const struct ctl_option check_options[] = {
 	{ NULL },
 };
 static const struct ctl_option doctor_options[] = {
-	{ "report", 'r', NONE, "print the information for a bug report as well" },
+	{ "report", CTL_REPORT, NONE, "print the information for a bug report as well" },
 	{ NULL },
 };
 
@@ -132,16 +144,16 @@ static const struct ctl_verb verbs[] = {
 	{ "purge", "TARGET", "ask processes to give free memory back", verb_purge, purge_options,
 	  .remote = true },
 	{ "trace", "TARGET|-- COMMAND...", "measure the cost of memory in the kernel", verb_trace,
-	  trace_options },
+	  trace_options, .no_table = true },
 	{ "profile", "TARGET", "show which code allocates and holds memory", verb_profile,
-	  profile_options },
+	  profile_options, .no_table = true },
 	{ "advise", "TARGET|apply ID TARGET", "recommend a tunable to change, and try the change",
-	  verb_advise, advise_options },
+	  verb_advise, advise_options, .no_table = true },
 	{ "tunables", "[TARGET]", "list all tunables with ranges and defaults", verb_tunables,
 	  tunables_options, .remote = true },
-	{ "describe", "NAME...", "explain tunables and counters", verb_describe },
+	{ "describe", "NAME...", "explain tunables and counters", verb_describe, .no_table = true },
 	{ "run", "[-t NAME=VALUE]... [--] COMMAND [ARGUMENT]...", "run a command on hakmem",
-	  verb_run, run_options, .first_ends = true },
+	  verb_run, run_options, .first_ends = true, .no_table = true },
 	{ "enable", "UNIT...", "make services use hakmem from their next start on", verb_enable,
 	  enable_options },
 	{ "disable", "UNIT...", "make services use the malloc of libc again", verb_disable,
@@ -152,15 +164,17 @@ static const struct ctl_verb verbs[] = {
 	  history_options },
 	{ "undo", "ID", "revert a change", verb_undo, undo_options },
 	{ "metrics", "[TARGET]", "print counters by unit and command, for Prometheus", verb_metrics,
-	  metrics_options },
+	  metrics_options, .no_table = true },
 	{ "policy", "list|show NAME|test TARGET|verify [TARGET]",
 	  "print policies, and check whether they are in force", verb_policy },
-	{ "cat-config", "", "print the configuration files of hakmemd", verb_cat_config },
+	{ "cat-config", "", "print the configuration files of hakmemd", verb_cat_config,
+	  .no_table = true },
 	{ "check", "TARGET", "search the figures of a process for contradictions", verb_check,
 	  check_options },
 	{ "doctor", "", "test the features that hakmem needs on this machine", verb_doctor,
 	  doctor_options },
-	{ "version", "", "print the version, and the library that run preloads", verb_version },
+	{ "version", "", "print the version, and the library that run preloads", verb_version,
+	  .no_table = true },
 	{ "help", "[VERB]", "print this text, or that of one verb", verb_help },
 	{ "__complete", "WORD...", "candidates for a shell", verb_complete, .first_ends = true,
 	  .hidden = true },

@@ -121,7 +121,7 @@ int verb_metrics(struct ctl *ctl, int argc, char **argv)
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
 		if (option == 'd')
 			request.daemon = ctl->argument ? ctl->argument : HAK_METRICS_SOCKET;
-		else if (option == 'w')
+		else if (option == CTL_WRITE)
 			request.output = ctl->argument;
 		else if (hak_metrics_format_of(ctl->argument, &request.format) < 0)
 			return ctl_usage(ctl, "--format takes openmetrics or prometheus");

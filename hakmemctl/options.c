@@ -29,28 +29,17 @@ const struct ctl_option ctl_common_options[] = {
 	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
 	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "print these columns, separated by commas" },
 	{ "no-legend", 'q', NONE, "print no headings" },
-	{ "no-pager", 256, NONE, "do not pipe output into a pager" },
+	{ "no-pager", CTL_NO_PAGER, NONE, "do not pipe output into a pager" },
 	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "use hakmemd on that host, by ssh" },
 	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "use hakmemd in that container" },
 	{ "help", 'h', NONE, "print this text" },
 	{ NULL },
 };
 
-/* A verb may use the letter of a common option for one of its own. */
-static bool verb_has(const struct ctl_verb *verb, int letter)
-{
-	for (const struct ctl_option *o = verb ? verb->options : NULL; o && o->name; o++)
-		if (o->letter == letter)
-			return true;
-	return false;
-}
-
-static void add_options(struct getopt_tables *t, const struct ctl_option *options,
-			const struct ctl_verb *unless, size_t *n, size_t *letters)
+static void add_options(struct getopt_tables *t, const struct ctl_option *options, size_t *n,
+			size_t *letters)
 {
 	for (; options && options->name && *n < OPTIONS_MAX; options++) {
-		if (verb_has(unless, options->letter))
-			continue;
 		t->long_form[(*n)++] = (struct option){ options->name, (int)options->argument, NULL,
 							options->letter };
 		if (options->letter > 255)
@@ -64,8 +53,6 @@ static void add_options(struct getopt_tables *t, const struct ctl_option *option
 /* 1: the option is the verb's. 0: done. -1: ctl->failure is the exit code. */
 static int common_option(struct ctl *ctl, int letter)
 {
-	if (verb_has(ctl->verb, letter))
-		return 1;
 	switch (letter) {
 	case 'j':
 		if (strcmp(optarg, "short") == 0)
@@ -83,7 +70,7 @@ static int common_option(struct ctl *ctl, int letter)
 	case 'q':
 		ctl->legend = false;
 		return 0;
-	case 256:
+	case CTL_NO_PAGER:
 		ctl->use_pager = false;
 		return 0;
 	case 'H':
@@ -103,8 +90,8 @@ static int common_option(struct ctl *ctl, int letter)
 	}
 }
 
-/* At the end of the options: -1, or -2 if the options that name a machine are invalid. */
-static int where(struct ctl *ctl)
+/* At the end of the options: -1, or -2 if the common options are invalid for this verb. */
+static int check(struct ctl *ctl)
 {
 	const char *option = ctl->host ? "--host" : "--machine";
 
@@ -114,6 +101,8 @@ static int where(struct ctl *ctl)
 		ctl_usage(ctl, "%s takes a name", option);
 	else if ((ctl->host || ctl->machine) && *ctl->verb->name && !ctl->verb->remote)
 		ctl_usage(ctl, "this verb works on this machine only and takes no %s", option);
+	else if (ctl->columns && ctl->verb->no_table)
+		ctl_usage(ctl, "this verb prints no table and takes no --columns");
 	else
 		return -1;
 	return -2;
@@ -129,8 +118,8 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 		       "the constants are those of getopt");
 	if (ctl->verb->first_ends)
 		t.short_form[letters++] = '+';
-	add_options(&t, ctl->verb->options, NULL, &n, &letters);
-	add_options(&t, ctl_common_options, ctl->verb, &n, &letters);
+	add_options(&t, ctl->verb->options, &n, &letters);
+	add_options(&t, ctl_common_options, &n, &letters);
 	for (;;) {
 		int letter, r;
 
@@ -139,7 +128,7 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 		letter = getopt_long(argc, argv, t.short_form, t.long_form, NULL);
 		ctl_gather_stderr(false);
 		if (letter == -1)
-			return where(ctl);
+			return check(ctl);
 		r = common_option(ctl, letter);
 		if (r < 0)
 			return -2;
@@ -205,20 +194,24 @@ int ctl_root_option(struct ctl *ctl, int *root)
 	return CTL_OK;
 }
 
-/* The common options that name a machine have no meaning for a verb that does not use hakmemd. */
+/* The common options that name a machine have no meaning for a verb that does not use hakmemd, and
+ * those of tables none for a verb that prints no table. */
 static bool is_in_vain(const struct ctl_verb *verb, int letter)
 {
-	return verb && !verb->remote && (letter == 'H' || letter == 'M');
+	if (!verb)
+		return false;
+	return (!verb->remote && (letter == 'H' || letter == 'M')) ||
+	       (verb->no_table && (letter == 'o' || letter == 'q'));
 }
 
-static void help_options(const struct ctl_option *options, const struct ctl_verb *unless)
+static void help_options(const struct ctl_option *options, const struct ctl_verb *of)
 {
 	for (; options && options->name; options++) {
 		char left[64];
 		const char *argument = options->argument_name ? options->argument_name : "";
 		const char *open = options->argument == CTL_OPTIONAL_ARGUMENT ? "[=" : "=";
 
-		if (verb_has(unless, options->letter) || is_in_vain(unless, options->letter))
+		if (is_in_vain(of, options->letter))
 			continue;
 		snprintf(left, sizeof(left), "--%s%s%s%s", options->name, *argument ? open : "",
 			 argument, options->argument == CTL_OPTIONAL_ARGUMENT ? "]" : "");

@@ -24,11 +24,70 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static int run(struct ctl *ctl, const char *target, enum hak_purge_level level, bool attach,
-	       uint64_t timeout_ns)
+/* -- dry run ----------------------------------------------------------------------------------- */
+struct foretelling {
+	enum hak_purge_level level;
+	struct json_object *rows;
+};
+
+/* What can be resident of the memory that this level gives back, or empties into slabs. */
+static uint64_t most_of(struct json_object *report, enum hak_purge_level level)
 {
-	struct hak_purge_how how = { .level = level, .exact = true };
-	struct ctl_ask ask = { .purge = &how, .timeout_ns = timeout_ns, .attach = attach };
+	uint64_t most = hak_json_get(report, "thread_cached_resident");
+
+	if (level != HAK_PURGE_CACHE)
+		most += hak_json_get(report, "slab_free_resident") +
+			hak_json_get(report, "dirty_resident") +
+			hak_json_get(report, "lazy_resident");
+	return most;
+}
+
+/* Any process of the target may have a purge, unless it takes no requests. */
+static int foretell(struct json_object *report, void *arg)
+{
+	struct foretelling *f = arg;
+	struct json_object *row = json_object_new_object();
+	bool locked = json_object_get_boolean(hak_json_member(report, "locked"));
+	char why[HAK_WHY_TEXT], bytes[HAK_VALUE_TEXT];
+
+	hak_bytes_format(most_of(report, f->level), bytes);
+	snprintf(why, sizeof(why),
+		 f->level == HAK_PURGE_CACHE ? "would empty caches of at most %s"
+					     : "would give at most %s back",
+		 bytes);
+	hak_json_number(row, "pid", hak_json_get(report, "pid"));
+	hak_json_text(row, "comm", hak_json_get_text(report, "comm"));
+	hak_json_text(row, "level", hak_purge_level_word(f->level));
+	hak_json_text(row, "result", locked ? "refused" : "dry-run");
+	hak_json_text(row, "reason", locked ? "control.lock is on" : why);
+	hak_json_number(row, "rss_before", hak_json_get(report, "rss"));
+	json_object_array_add(f->rows, row);
+	json_object_put(report);
+	return locked ? CTL_FAILED : CTL_OK;
+}
+
+static int run_dry(struct ctl *ctl, const char *target, enum hak_purge_level level,
+		   struct json_object *rows)
+{
+	const struct ctl_report report = { HAK_REPORT_LIST, foretell, NULL };
+	struct foretelling f = { level, rows };
+
+	return ctl_report_each(ctl, target, &report, &f);
+}
+
+/* -- the purge --------------------------------------------------------------------------------- */
+struct command {
+	enum hak_purge_level level;
+	bool attach, dry_run;
+	uint64_t timeout_ns;
+};
+
+static int run(struct ctl *ctl, const char *target, const struct command *cmd)
+{
+	struct hak_purge_how how = { .level = cmd->level, .exact = true };
+	struct ctl_ask ask = { .purge = &how,
+			       .timeout_ns = cmd->timeout_ns,
+			       .attach = cmd->attach };
 	struct json_object *document;
 	char why[HAK_WHY_TEXT];
 	int r, printed;
@@ -39,26 +98,27 @@ static int run(struct ctl *ctl, const char *target, enum hak_purge_level level, 
 	ask.rows = json_object_new_array();
 	json_object_object_add(document, "results", ask.rows);
 	how.attach = how.page_out = hak_pageout_possible(why) == 0;
-	r = ctl_ask_each(ctl, target, &ask);
+	r = cmd->dry_run ? run_dry(ctl, target, cmd->level, ask.rows)
+			 : ctl_ask_each(ctl, target, &ask);
 	printed = ctl_answer(ctl, document, ask.rows, columns, COLUMNS);
 	return r ? r : printed;
 }
 
 int verb_purge(struct ctl *ctl, int argc, char **argv)
 {
-	unsigned level = HAK_PURGE_DIRTY;
-	uint64_t timeout_ns = 2000000000;
-	bool attach = false;
+	struct command cmd = { .level = HAK_PURGE_DIRTY, .timeout_ns = 2000000000 };
 	int option;
 
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
 		if (option == 'l') {
-			level = hak_purge_level_of(ctl->argument);
-			if (!level)
+			cmd.level = hak_purge_level_of(ctl->argument);
+			if (!cmd.level)
 				return ctl_usage(ctl, "--level takes cache, dirty or all");
-		} else if (option == 'a') {
-			attach = true;
-		} else if (ctl_time(ctl, "timeout", &timeout_ns) != CTL_OK) {
+		} else if (option == CTL_ATTACH) {
+			cmd.attach = true;
+		} else if (option == 'n') {
+			cmd.dry_run = true;
+		} else if (ctl_time(ctl, "timeout", &cmd.timeout_ns) != CTL_OK) {
 			return ctl->failure;
 		}
 	}
@@ -66,7 +126,7 @@ int verb_purge(struct ctl *ctl, int argc, char **argv)
 		return ctl->failure;
 	if (argc - optind != 1)
 		return ctl_usage(ctl, "expects one TARGET");
-	if (attach && (ctl->host || ctl->machine))
+	if (cmd.attach && (ctl->host || ctl->machine))
 		return ctl_usage(ctl, "--attach works on this machine only");
-	return run(ctl, argv[optind], level, attach, timeout_ns);
+	return run(ctl, argv[optind], &cmd);
 }

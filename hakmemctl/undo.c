@@ -28,7 +28,7 @@ struct entries {
 struct command {
 	struct ctl *ctl;
 	struct ctl_ask ask;
-	bool force;
+	bool force, dry_run;
 };
 
 /* The number of entries of other users that are read. Any user may write entries with the id of
@@ -128,7 +128,7 @@ static int undo_entry(struct command *cmd, const struct ctl_entry *e, const stru
 	uint64_t now = hak_segment_now_ns(seg);
 	bool expired = e->layer_until_ns && e->layer_until_ns <= now;
 	struct hak_wish wish = { .text = e->layer_old_set && !expired ? e->layer_old : NULL };
-	struct hak_wishes wishes = { &wish, 1, 0, false };
+	struct hak_wishes wishes = { &wish, 1, 0, cmd->dry_run };
 	char reason[HAK_WHY_TEXT], target[16];
 
 	if (!believable(seg, e)) {
@@ -200,8 +200,10 @@ int verb_undo(struct ctl *ctl, int argc, char **argv)
 	int option, r, result;
 
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
-		if (option == 'f')
+		if (option == CTL_FORCE)
 			cmd.force = true;
+		else if (option == 'n')
+			cmd.dry_run = true;
 		else if (ctl_time(ctl, "timeout", &cmd.ask.timeout_ns) != CTL_OK)
 			return ctl->failure;
 	}

@@ -42,7 +42,8 @@ static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 		else if (option == 'f')
 			r = ctl_time_above_zero(ctl, "for", &t->for_ns);
 		t->keep = t->keep || option == 'k';
-		t->force = t->force || option == 'F';
+		t->force = t->force || option == CTL_FORCE;
+		t->dry_run = t->dry_run || option == 'n';
 		t->trace = t->trace && option != 'T';
 	}
 	if (r != CTL_OK)
@@ -52,8 +53,8 @@ static int parse(struct ctl *ctl, struct request *q, int argc, char **argv)
 		return ctl_usage(ctl, "apply takes an ID and a TARGET");
 	if (!q->apply && argc - optind != 1)
 		return ctl_usage(ctl, "expects one TARGET, or apply with an ID and a TARGET");
-	if (!q->apply && (t->for_ns || t->keep || t->force))
-		return ctl_usage(ctl, "--for, --keep and --force belong to apply");
+	if (!q->apply && (t->for_ns || t->keep || t->force || t->dry_run))
+		return ctl_usage(ctl, "--for, --keep, --force and --dry-run belong to apply");
 	if (t->for_ns && t->keep)
 		return ctl_usage(ctl, "--for and --keep exclude each other");
 	t->id = argv[optind + q->apply];

@@ -156,7 +156,7 @@ struct json_object *advice_figures_json(const struct advice_figures *f);
 struct advice_trial {
 	const char *id;
 	uint64_t span_ns, for_ns; /* for_ns 0: only during the measurement */
-	bool keep, force, trace;
+	bool keep, force, trace, dry_run;
 };
 int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_trial *trial);
 

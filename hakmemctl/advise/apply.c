@@ -360,7 +360,10 @@ int advice_apply(struct ctl *ctl, struct advice_watch *w, const struct advice_tr
 	r = check(&a);
 	if (r != CTL_OK)
 		return r;
-	r = a.row ? try_value(&a) : try_purge(&a);
+	if (trial->dry_run)
+		result_is(&a, "dry-run", "the figures give this advice; nothing was tried");
+	else
+		r = a.row ? try_value(&a) : try_purge(&a);
 	if (r < 0 && r != -ECANCELED)
 		return failed(&a, r);
 	document = document_of(&a);

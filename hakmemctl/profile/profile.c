@@ -62,16 +62,16 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 			if (parse_rate(ctl, &q->rate) != CTL_OK)
 				return -1;
 			break;
-		case 'l':
-		case 'a':
-			p->what = option == 'l' ? PROFILE_LIVE : PROFILE_ALLOC;
+		case CTL_LIVE:
+		case CTL_ALLOC:
+			p->what = option == CTL_LIVE ? PROFILE_LIVE : PROFILE_ALLOC;
 			break;
 		case 'F':
 		case 'S':
 			q->shape = option == 'F' ? FOLDED : SVG;
 			shapes++;
 			break;
-		case 'o':
+		case 'O':
 			q->output = ctl->argument;
 			break;
 		}

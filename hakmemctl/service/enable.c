@@ -31,7 +31,7 @@ static const struct hak_column columns[] = {
 struct command {
 	int root; /* see control/root.h */
 	char root_name[PATH_MAX];
-	bool runtime, reload, changed;
+	bool runtime, reload, dry_run, changed;
 	struct json_object *rows;
 };
 
@@ -251,6 +251,12 @@ static void add_row(struct command *cmd, const char *unit, const struct outcome 
 	json_object_array_add(cmd->rows, row);
 }
 
+static void foretold(const struct command *cmd, const struct ctl_unit *unit, struct outcome *o)
+{
+	o->result = "dry-run";
+	tell_restart(cmd, unit, o);
+}
+
 static void enable_loaded(struct command *cmd, const struct ctl_unit *unit, const char *library,
 			  struct outcome *o)
 {
@@ -259,19 +265,27 @@ static void enable_loaded(struct command *cmd, const struct ctl_unit *unit, cons
 	int r;
 
 	ctl_unit_drop_in(unit, cmd->runtime, o->drop_in);
-	r = folder_open(cmd->root, o->drop_in, true, &folder);
+	r = folder_open(cmd->root, o->drop_in, !cmd->dry_run, &folder);
+	if (cmd->dry_run && r == -ENOENT) {
+		foretold(cmd, unit, o);
+		return;
+	}
 	if (r < 0) {
 		failed(o, r);
 		return;
 	}
 	r = is_ours(&folder);
+	if (r == -EEXIST || cmd->dry_run) {
+		folder_close(&folder);
+		foretold(cmd, unit, o);
+	}
 	if (r == -EEXIST) {
-		o->result = "refused";
+		o->result = "refused", o->next[0] = '\0';
 		snprintf(o->reason, sizeof(o->reason),
 			 "there is a file of that name which hakmemctl did not write");
-		folder_close(&folder);
-		return;
 	}
+	if (r == -EEXIST || cmd->dry_run)
+		return;
 	ctl_unit_preload(unit, false, &old);
 	text = drop_in_text(library, old);
 	free(old);
@@ -305,7 +319,9 @@ static int enable_one(struct command *cmd, const char *name)
 	}
 	add_row(cmd, unit ? unit->name : name, &o, &verdict);
 	ctl_unit_free(unit);
-	return r == -ENOENT ? CTL_NOTHING : strcmp(o.result, "enabled") == 0 ? CTL_OK : CTL_FAILED;
+	if (r == -ENOENT)
+		return CTL_NOTHING;
+	return strcmp(o.result, cmd->dry_run ? "dry-run" : "enabled") == 0 ? CTL_OK : CTL_FAILED;
 }
 
 /* Removes one drop-in, and its folder if that is empty then. 1: done; 0: there is none. */
@@ -319,9 +335,9 @@ static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool
 	r = folder_open(cmd->root, o->drop_in, false, &folder);
 	if (r == 0) {
 		r = is_ours(&folder);
-		if (r == 0 && unlinkat(folder.fd, CTL_DROP_IN, 0) < 0)
+		if (r == 0 && !cmd->dry_run && unlinkat(folder.fd, CTL_DROP_IN, 0) < 0)
 			r = -errno;
-		if (r == 0)
+		if (r == 0 && !cmd->dry_run)
 			folder_remove(&folder);
 		folder_close(&folder);
 	}
@@ -336,7 +352,7 @@ static int remove_drop_in(struct command *cmd, const struct ctl_unit *unit, bool
 		failed(o, r);
 		return r;
 	}
-	cmd->changed = true;
+	cmd->changed = !cmd->dry_run;
 	return 1;
 }
 
@@ -365,16 +381,18 @@ static int disable_one(struct command *cmd, const char *name)
 	struct outcome o = { .result = "refused" };
 	struct ctl_unit *unit = NULL;
 	int r = load_to_disable(cmd, name, &unit, o.reason), removed = 0;
+	char first[PATH_MAX] = "";
 
 	for (int runtime = cmd->runtime; r == 0 && runtime < 2; runtime++) {
 		int one = remove_drop_in(cmd, unit, runtime, &o);
 
-		removed += one > 0;
+		if (one > 0 && !removed++)
+			snprintf(first, sizeof(first), "%s", o.drop_in);
 		r = one < 0 ? one : 0;
 	}
 	if (r == 0) {
-		o.result = removed ? "disabled" : "not enabled";
-		o.drop_in[0] = '\0';
+		o.result = !removed ? "not enabled" : cmd->dry_run ? "dry-run" : "disabled";
+		snprintf(o.drop_in, sizeof(o.drop_in), "%s", cmd->dry_run ? first : "");
 		if (removed)
 			tell_restart(cmd, unit, &o);
 	}
@@ -400,9 +418,11 @@ static int options(struct ctl *ctl, int argc, char **argv, struct command *cmd)
 	while (r == CTL_OK && (option = ctl_option(ctl, argc, argv)) != -1) {
 		if (option == -2)
 			return -1;
-		if (option == 'r')
+		if (option == CTL_RUNTIME)
 			cmd->runtime = true;
 		else if (option == 'n')
+			cmd->dry_run = true;
+		else if (option == CTL_NO_RELOAD)
 			cmd->reload = false;
 		else
 			r = root_option(ctl, cmd);

@@ -41,7 +41,7 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 			if (ctl_time_above_zero(ctl, "seconds", &q->ns) != CTL_OK)
 				return -1;
 			break;
-		case 'w':
+		case CTL_WINDOW:
 			if (ctl_time_above_zero(ctl, "window", &t->window_ns) != CTL_OK)
 				return -1;
 			break;
@@ -51,7 +51,7 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 		case 'm':
 			t->map = true;
 			break;
-		case 'o':
+		case 'O':
 			q->output = ctl->argument;
 			break;
 		}
