@@ -461,7 +461,7 @@ static enum verdict lazy_mapped(const struct ctl_view *v, const struct ctl_relat
 static bool hides_heaps(const struct ctl_view *v)
 {
 	uint64_t shared = one(v, HAK_ID_HEAPS_UNPUBLISHED, AFTER, TOTAL) ||
-			  one(v, HAK_ID_FREE_ZOMBIE, AFTER, TOTAL);
+			  one(v, HAK_ID_FREE_SHARED, AFTER, TOTAL);
 	uint64_t used = plus(one(v, HAK_ID_HEAPS_LIVE, AFTER, TOTAL),
 			     plus(one(v, HAK_ID_HEAPS_DEAD, AFTER, TOTAL), shared));
 
@@ -518,9 +518,9 @@ const struct ctl_relation ctl_relations[] = {
 	  .small = { ID(REFILL_NEW_SUPERSLAB) }, .large = { ID(REFILL_NEW_SLAB) } },
 	{ "slow frees", "frees of whales and of the loader's blocks leave the fast path", totals,
 	  .small = { ID(WHALE_FREES), ID(FREE_LOADER) },
-	  .large = { ID(SLOW_FREE), ID(FREE_ZOMBIE) } },
+	  .large = { ID(SLOW_FREE), ID(FREE_SHARED) } },
 	{ "full bins", "a free that finds no room leaves the fast path", totals,
-	  .small = { ID(FREE_TRIP) }, .large = { ID(SLOW_FREE), ID(FREE_ZOMBIE) } },
+	  .small = { ID(FREE_TRIP) }, .large = { ID(SLOW_FREE), ID(FREE_SHARED) } },
 	{ "flushes", "a list is flushed by a free that finds no room", totals,
 	  .small = { ID(FREE_FLUSH) }, .large = { ID(FREE_TRIP) } },
 	{ "copies", "a realloc that copies allocates, and so does a calloc", totals,

@@ -498,7 +498,7 @@ static HAK_NOINLINE void free_slow(void *p)
 	if (hak_unlikely(!c)) {
 		c = hak_heap_shared_enter();
 		if (c) {
-			hak_heap_count1(c, FREE_ZOMBIE);
+			hak_heap_count1(c, FREE_SHARED);
 			free_any(c, p);
 		}
 		hak_heap_shared_leave(c);
@@ -638,7 +638,7 @@ static void *realloc_copy(void *p, size_t old, size_t size)
 HAK_EXPORT void *realloc(void *p, size_t size)
 {
 	struct hak_cache *c;
-	enum hak_kind_of_granule kind;
+	enum hak_kind_of_slice kind;
 	size_t old;
 	int saved;
 	void *q;

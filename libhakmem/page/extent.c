@@ -160,7 +160,7 @@ static void check_marks(const struct hak_extent *e)
 	const struct hak_slice *g = hak_slice(e->base);
 
 	for (size_t i = 0; i < HAK_EXTENT / HAK_SLICE; i++) {
-		enum hak_kind_of_granule kind = hak_slice_kind(g + i);
+		enum hak_kind_of_slice kind = hak_slice_kind(g + i);
 
 		switch (e->kind) {
 		case HAK_EXTENT_RUNS:

@@ -56,7 +56,7 @@ static void check_kept(char *p, const struct hak_region *r)
 static void check_owner(char *p, const struct hak_slice *g)
 {
 	const void *owner = atomic_load_explicit(&g->word, memory_order_relaxed);
-	enum hak_kind_of_granule kind = hak_slice_kind(g);
+	enum hak_kind_of_slice kind = hak_slice_kind(g);
 
 	hak_assert(p >= in.end || kind == HAK_KEPT);
 	switch (kind) {

@@ -80,8 +80,8 @@ void hak_slab_check(const struct hak_slab *s)
 	hak_assert(s->cls < HAK_SLAB_CLASSES);
 	hak_assert(s->capacity == HAK_SLAB_BYTES / hak_class_size(s->cls));
 	hak_assert(s->used + s->nfree + s->dropped == s->carved && s->carved <= s->capacity);
-	hak_assert(hak_slice_kind(hak_slab_granule(s)) == HAK_SLAB);
-	hak_assert(hak_slab_granule(s)->cls == s->cls);
+	hak_assert(hak_slice_kind(hak_slab_slice(s)) == HAK_SLAB);
+	hak_assert(hak_slab_slice(s)->cls == s->cls);
 	hak_assert(hak_slice_tag(s->base) == s->cls + 1u);
 	hak_assert(!s->extent ||
 		   (char *)hak_align_down((size_t)s->base, HAK_EXTENT) == s->extent->base);
@@ -169,8 +169,8 @@ struct hak_slab *hak_slab_new(void *owner, unsigned int cls, bool *ret_extent)
 	s->cls = (uint8_t)cls;
 	s->dirty = !zero;
 	s->state = HAK_SLAB_CURRENT;
-	hak_slab_granule(s)->cls = (uint8_t)cls;
-	hak_slice_set(hak_slab_granule(s), HAK_SLAB, owner);
+	hak_slab_slice(s)->cls = (uint8_t)cls;
+	hak_slice_set(hak_slab_slice(s), HAK_SLAB, owner);
 	hak_slice_set_tag(p, cls + 1);
 	hak_count(HAK_C_SLABS, 1);
 	hak_count(HAK_C_MEM_SLAB, HAK_SLAB_BYTES);
@@ -227,7 +227,7 @@ void hak_slab_release(struct hak_slab *s)
 	hak_assert(hak_slab_idle(s));
 	hak_slab_count_holes(s->holes, -1);
 	hak_slice_set_tag(p, 0);
-	hak_slice_clear(hak_slab_granule(s));
+	hak_slice_clear(hak_slab_slice(s));
 	s->state = HAK_SLAB_NONE;
 	hak_count(HAK_C_SLABS, -1);
 	hak_count(HAK_C_MEM_SLAB, -(int64_t)HAK_SLAB_BYTES);

@@ -119,7 +119,7 @@ static inline struct hak_slab *hak_slab_of(const void *p)
 	return hak_slice_slab(hak_slice_ours(p), p);
 }
 
-static inline struct hak_slice *hak_slab_granule(const struct hak_slab *s)
+static inline struct hak_slice *hak_slab_slice(const struct hak_slab *s)
 {
 	return hak_slice_ours(s->base);
 }
@@ -130,12 +130,12 @@ static inline void *hak_slab_owner(const struct hak_slab *s)
 	 * acquire: pairs with hak_slab_set_owner; a freeing thread that reads a cache's name may
 	 * use that cache
 	 */
-	return atomic_load_explicit(&hak_slab_granule(s)->word, memory_order_acquire);
+	return atomic_load_explicit(&hak_slab_slice(s)->word, memory_order_acquire);
 }
 
 static inline void hak_slab_set_owner(struct hak_slab *s, void *owner)
 {
-	atomic_store_explicit(&hak_slab_granule(s)->word, owner, memory_order_release);
+	atomic_store_explicit(&hak_slab_slice(s)->word, owner, memory_order_release);
 }
 
 /*

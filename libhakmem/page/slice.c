@@ -11,11 +11,11 @@
  * A leaf consists of tags, slices and slab descriptors. It is enabled in pieces, with one bit for
  * each piece.
  */
-#define GRANULES_BYTES (HAK_LEAF_GRANULES * sizeof(struct hak_slice)) /* 1 MiB */
-#define SLABS_BYTES    (HAK_LEAF_GRANULES * HAK_SLAB_RECORD)	      /* 8 MiB */
-#define PIECE	       ((size_t)16 << 10) /* or a page, if that is larger */
-#define LEAF_BYTES     (HAK_LEAF_TAGS + GRANULES_BYTES + SLABS_BYTES)
-#define PIECES	       (LEAF_BYTES / PIECE)
+#define SLICES_BYTES (HAK_LEAF_SLICES * sizeof(struct hak_slice)) /* 1 MiB */
+#define SLABS_BYTES  (HAK_LEAF_SLICES * HAK_SLAB_RECORD)	  /* 8 MiB */
+#define PIECE	     ((size_t)16 << 10)				  /* or a page, if that is larger */
+#define LEAF_BYTES   (HAK_LEAF_TAGS + SLICES_BYTES + SLABS_BYTES)
+#define PIECES	     (LEAF_BYTES / PIECE)
 
 _Static_assert(sizeof(struct hak_slice) == 16, "four slices share a cache line");
 _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
@@ -72,7 +72,7 @@ static int enable(uint8_t *leaf, size_t first_byte, size_t last_byte)
 static int prepare_in_leaf(uintptr_t a, size_t slices, bool slabs)
 {
 	uint8_t *leaf = atomic_load_explicit(&hak_leaves[a >> HAK_LEAF_BITS], memory_order_relaxed);
-	size_t first = a >> 16 & (HAK_LEAF_GRANULES - 1), last = first + slices - 1;
+	size_t first = a >> 16 & (HAK_LEAF_SLICES - 1), last = first + slices - 1;
 	int r;
 
 	if (!leaf)
@@ -84,8 +84,8 @@ static int prepare_in_leaf(uintptr_t a, size_t slices, bool slabs)
 		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_slice),
 			   HAK_LEAF_TAGS + last * sizeof(struct hak_slice));
 	if (!r && slabs)
-		r = enable(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + first * HAK_SLAB_RECORD,
-			   HAK_LEAF_TAGS + GRANULES_BYTES + last * HAK_SLAB_RECORD);
+		r = enable(leaf, HAK_LEAF_TAGS + SLICES_BYTES + first * HAK_SLAB_RECORD,
+			   HAK_LEAF_TAGS + SLICES_BYTES + last * HAK_SLAB_RECORD);
 	return r;
 }
 
@@ -127,7 +127,7 @@ struct hak_slab *hak_slice_slab(const struct hak_slice *g, const void *p)
 {
 	size_t i = hak_slice_index(p);
 
-	return (struct hak_slab *)((char *)(g - i) + GRANULES_BYTES + i * HAK_SLAB_RECORD);
+	return (struct hak_slab *)((char *)(g - i) + SLICES_BYTES + i * HAK_SLAB_RECORD);
 }
 
 /* ---- invariants ---- */
@@ -143,7 +143,7 @@ static bool is_enabled(uint8_t *leaf, size_t byte)
 
 static void check_slice(uint8_t *leaf, size_t i, const struct hak_slice *g)
 {
-	enum hak_kind_of_granule kind = hak_slice_kind(g);
+	enum hak_kind_of_slice kind = hak_slice_kind(g);
 	bool has_word = atomic_load_explicit(&g->word, memory_order_relaxed);
 
 	hak_assert(kind <= HAK_KEPT);
@@ -151,7 +151,7 @@ static void check_slice(uint8_t *leaf, size_t i, const struct hak_slice *g)
 	hak_assert(leaf[i] == (kind == HAK_SLAB ? g->cls + 1u : 0));
 	hak_assert(kind == HAK_FOREIGN || is_enabled(leaf, i));
 	hak_assert(kind != HAK_SLAB ||
-		   is_enabled(leaf, HAK_LEAF_TAGS + GRANULES_BYTES + i * HAK_SLAB_RECORD));
+		   is_enabled(leaf, HAK_LEAF_TAGS + SLICES_BYTES + i * HAK_SLAB_RECORD));
 }
 
 /* Slices whose piece is not enabled read as zeros. */
@@ -159,7 +159,7 @@ static void check_leaf(size_t index, uint8_t *leaf, void (*owner)(char *, const 
 {
 	const struct hak_slice *g = (const struct hak_slice *)(leaf + HAK_LEAF_TAGS);
 
-	for (size_t i = 0; i < HAK_LEAF_GRANULES; i++) {
+	for (size_t i = 0; i < HAK_LEAF_SLICES; i++) {
 		if (!is_enabled(leaf, HAK_LEAF_TAGS + i * sizeof(*g))) {
 			i |= piece() / sizeof(*g) - 1;
 			continue;

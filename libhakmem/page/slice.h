@@ -24,7 +24,7 @@
 
 #include "base/hak.h"
 
-enum hak_kind_of_granule {
+enum hak_kind_of_slice {
 	HAK_FOREIGN,
 	HAK_SLAB,  /* word: struct hak_cache *owner; the only kind with a tag */
 	HAK_RUNS,  /* word: struct hak_extent * */
@@ -48,14 +48,14 @@ struct hak_slice {
 #else
 #define HAK_ADDRESS_BITS 47
 #endif
-#define HAK_LEAF_BITS	  32 /* address bits that a leaf covers */
-#define HAK_LEAVES	  ((size_t)1 << (HAK_ADDRESS_BITS - HAK_LEAF_BITS))
-#define HAK_LEAF_GRANULES ((size_t)1 << (HAK_LEAF_BITS - 16))
+#define HAK_LEAF_BITS	32 /* address bits that a leaf covers */
+#define HAK_LEAVES	((size_t)1 << (HAK_ADDRESS_BITS - HAK_LEAF_BITS))
+#define HAK_LEAF_SLICES ((size_t)1 << (HAK_LEAF_BITS - 16))
 
 struct hak_slab;
 
-#define HAK_SLAB_RECORD ((size_t)128)	  /* bytes of struct hak_slab: two cache lines */
-#define HAK_LEAF_TAGS	HAK_LEAF_GRANULES /* bytes; the slices follow */
+#define HAK_SLAB_RECORD ((size_t)128)	/* bytes of struct hak_slab: two cache lines */
+#define HAK_LEAF_TAGS	HAK_LEAF_SLICES /* bytes; the slices follow */
 
 extern HAK_HIDDEN _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 
@@ -72,7 +72,7 @@ static inline uint8_t *hak_slice_leaf(const void *p)
 
 static inline size_t hak_slice_index(const void *p)
 {
-	return (uintptr_t)p >> 16 & (HAK_LEAF_GRANULES - 1);
+	return (uintptr_t)p >> 16 & (HAK_LEAF_SLICES - 1);
 }
 
 /* Returns size class + 1 of the slab in which p lies; 0: no slab. Lock-free, safe for any value. */
@@ -115,7 +115,7 @@ static inline struct hak_slice *hak_slice_ours(const void *p)
  */
 int hak_slice_prepare(const void *p, size_t bytes, bool slabs);
 
-static inline enum hak_kind_of_granule hak_slice_kind(const struct hak_slice *g)
+static inline enum hak_kind_of_slice hak_slice_kind(const struct hak_slice *g)
 {
 	/* acquire: pairs with the release below; a reader of the kind sees what the slice names */
 	return g ? atomic_load_explicit(&g->kind, memory_order_acquire) : HAK_FOREIGN;
@@ -133,7 +133,7 @@ static inline void hak_slice_set_tag(const void *p, unsigned int tag)
 }
 
 /* Sets a prepared slice. Called by the module that owns it. */
-static inline void hak_slice_set(struct hak_slice *g, enum hak_kind_of_granule kind, void *word)
+static inline void hak_slice_set(struct hak_slice *g, enum hak_kind_of_slice kind, void *word)
 {
 	atomic_store_explicit(&g->word, word, memory_order_relaxed);
 	atomic_store_explicit(&g->kind, (uint8_t)kind, memory_order_release);

@@ -453,7 +453,7 @@ static void fork_inside(void)
 	 * The work of these waits for other threads, which the child does not have; a segment is
 	 * dropped once.
 	 */
-	if (fn != remote && fn != threads && fn != threads_emptied && fn != zombie &&
+	if (fn != remote && fn != threads && fn != threads_emptied && fn != heapless &&
 	    fn != drop_segment) {
 		signal(SIGUSR1, fork_and_return);
 		fork_and_go_on(stop[i].name, fn, 0);

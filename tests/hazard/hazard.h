@@ -313,7 +313,7 @@ static inline void churn(void *arg)
 	}
 }
 
-static pthread_key_t zombie_key;
+static pthread_key_t heapless_key;
 
 static inline void again_and_again(void *arg)
 {
@@ -321,22 +321,22 @@ static inline void again_and_again(void *arg)
 
 	exercise_all_tiers(round);
 	if (round < 4)
-		pthread_setspecific(zombie_key, (void *)(round + 1));
+		pthread_setspecific(heapless_key, (void *)(round + 1));
 }
 
-static inline void *has_zombie_key(void *arg)
+static inline void *has_heapless_key(void *arg)
 {
-	pthread_setspecific(zombie_key, (void *)1);
+	pthread_setspecific(heapless_key, (void *)1);
 	return arg;
 }
 
 /* A thread that allocates after its heap was given up. */
-static inline void zombie(void)
+static inline void heapless(void)
 {
 	pthread_t t;
 
-	CHECK(!pthread_key_create(&zombie_key, again_and_again));
-	CHECK(!pthread_create(&t, NULL, has_zombie_key, NULL) && !pthread_join(t, NULL));
+	CHECK(!pthread_key_create(&heapless_key, again_and_again));
+	CHECK(!pthread_create(&t, NULL, has_heapless_key, NULL) && !pthread_join(t, NULL));
 }
 
 /* ---- faults ---- */

@@ -17,7 +17,7 @@ enum { N = 24, SIZE = 1024, OWNER = 1 /* takeovers before the owner's */ };
 
 static struct actor owner, taker;
 static struct blocks kept, more, given;
-static bool with_zombie;
+static bool with_heapless;
 
 static void purge_all(void *arg)
 {
@@ -74,7 +74,8 @@ static void end(void)
 	frees = counter("class.frees");
 	check_books();
 	/* what is in caches; in the shared one, some is left */
-	CHECK(with_zombie || counter("class.refilled") - counter("class.flushed") == allocs - frees,
+	CHECK(with_heapless ||
+		      counter("class.refilled") - counter("class.flushed") == allocs - frees,
 	      "%lu refilled, %lu flushed, %lu allocs, %lu frees", counter("class.refilled"),
 	      counter("class.flushed"), allocs, frees);
 }
@@ -151,13 +152,13 @@ static void owner_adopts(void)
 }
 
 /* Threads without a heap of their own share one, which no thread takes and no purge counts. */
-static void zombie_is_no_sleeper(void)
+static void heapless_is_no_sleeper(void)
 {
 	uint64_t before;
 
 	begin();
-	zombie();
-	with_zombie = true;
+	heapless();
+	with_heapless = true;
 	before = held();
 	actor_do(&taker, purge_all, NULL);
 	CHECK(held() == before, "%lu threads kept their cache", held() - before);
@@ -591,7 +592,7 @@ static const struct tcase cases[] = {
 	OWNER_AT("free.after_owner"),
 	{ "owner_exits", owner_exits, 60, QUIET, stops_prepare },
 	{ "owner_adopts", owner_adopts, 60, QUIET, stops_prepare },
-	{ "zombie_is_no_sleeper", zombie_is_no_sleeper, 60, QUIET, stops_prepare },
+	{ "heapless_is_no_sleeper", heapless_is_no_sleeper, 60, QUIET, stops_prepare },
 	{ "by_age", by_age, 60, "control.agent=off,purge.delay_ms=1000", stops_prepare },
 	{ "by_age_and_agent", by_age_and_agent, 60, "purge.delay_ms=1000", stops_prepare },
 	TAKER_CALLS("takeover.taken"),

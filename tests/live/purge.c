@@ -190,7 +190,7 @@ static uint64_t late_frees(void)
 {
 	uint64_t n;
 
-	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("free.zombie", &n) == 0);
+	CHECK(HAKMEM(hakmem_counter, hakmem_get_fn)("free.shared", &n) == 0);
 	return n;
 }
 

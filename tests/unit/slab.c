@@ -322,9 +322,9 @@ static void corruption_is_found(void)
 	SLAB_FINDS("s->used + s->nfree + s->dropped == s->carved", slab->used++);
 	SLAB_FINDS("s->used + s->nfree + s->dropped == s->carved", slab->used += 1000;
 		   slab->carved += 1000);
-	SLAB_FINDS("hak_slice_kind(hak_slab_granule(s)) == HAK_SLAB",
-		   hak_slice_clear(hak_slab_granule(slab)));
-	SLAB_FINDS("hak_slab_granule(s)->cls == s->cls", hak_slab_granule(slab)->cls++);
+	SLAB_FINDS("hak_slice_kind(hak_slab_slice(s)) == HAK_SLAB",
+		   hak_slice_clear(hak_slab_slice(slab)));
+	SLAB_FINDS("hak_slab_slice(s)->cls == s->cls", hak_slab_slice(slab)->cls++);
 	SLAB_FINDS("hak_slice_tag(s->base) == ", hak_slice_set_tag(slab->base, 1));
 	SLAB_FINDS("!s->extent || ", slab->extent->base += HAK_EXTENT);
 	SLAB_FINDS("hak_slab_is_block(s, p)", slab->free = (char *)slab->free + 16);

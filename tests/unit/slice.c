@@ -33,7 +33,7 @@ static void *word_of(uintptr_t a)
 	return (void *)(a * 8 + 1);
 }
 
-static enum hak_kind_of_granule kind_of(uintptr_t a)
+static enum hak_kind_of_slice kind_of(uintptr_t a)
 {
 	return 1 + (a >> 16) % 4;
 }
@@ -166,7 +166,7 @@ static void *slice_of(const void *p)
 	return (void *)((uintptr_t)p & ~(uintptr_t)(HAK_SLICE - 1));
 }
 
-static void *word_at(const void *p, enum hak_kind_of_granule kind)
+static void *word_at(const void *p, enum hak_kind_of_slice kind)
 {
 	CHECK(hak_slice_kind(hak_slice(p)) == kind, "kind %d", hak_slice_kind(hak_slice(p)));
 	return atomic_load(&hak_slice(p)->word);
@@ -220,7 +220,7 @@ static void corruption_of_slices_is_found(void)
 	MAP_FINDS("leaf[i] == ", hak_slice_set_tag(map.whale + HAK_SLICE, 1));
 	MAP_FINDS("kind == HAK_FOREIGN || is_enabled(", disable(map.block, i));
 	MAP_FINDS("kind != HAK_SLAB || ",
-		  disable(map.block, HAK_LEAF_TAGS + GRANULES_BYTES + i * HAK_SLAB_RECORD));
+		  disable(map.block, HAK_LEAF_TAGS + SLICES_BYTES + i * HAK_SLAB_RECORD));
 	MAP_FINDS("!((uintptr_t)leaf & (hak_page - 1))",
 		  hak_leaves[(uintptr_t)map.block >> HAK_LEAF_BITS]++);
 	hak_map_check();
