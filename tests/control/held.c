@@ -174,7 +174,7 @@ static void hold_shortly(int dir, pid_t reader)
 /* Returns how long the process waited for a processor until now. */
 static int64_t run_delay_ns(pid_t pid)
 {
-	long long ran, delay;
+	long long ran, delay = 0;
 	char path[32];
 	FILE *f;
 
