@@ -61,12 +61,8 @@ struct hak_cache *hak_heap_attach(void)
 		hak_self = &hak_cache_shared;
 		return hak_self;
 	}
-	hak_stop("adopt.before_publish");
-	/*
-	 * published first: pthread_setspecific() may allocate, and so does registering the fork
-	 * handlers
-	 */
-	hak_self = h->cache;
+	hak_stop("adopt.inside");
+	/* the heap is in use: pthread_setspecific() may allocate, and so does registering */
 	if (hak_tsd_set(h->cache)) {
 		/* no destructor will run for this thread, so its heap would never come back */
 		hak_cache_flush(h->cache);

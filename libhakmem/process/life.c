@@ -120,6 +120,8 @@ struct hak_heap *hak_heap_take(void)
 		hak_heap_set_state(h, HAK_HEAP_LIVE);
 		hak_count(HAK_C_HEAPS_LIVE, 1);
 		atomic_fetch_add_explicit(&hak_table.live, 1, memory_order_release);
+		/* under the lock: else a copy made in between would declare the heap dead */
+		hak_self = h->cache;
 	} else {
 		hak_count(HAK_C_HEAPS_UNPUBLISHED, 1);
 	}

@@ -8,7 +8,10 @@
 
 #include "heap/heap.h"
 
-/* Returns a heap for the calling thread, adopted or new; NULL if there is none. */
+/*
+ * Makes a heap, adopted or new, that of the calling thread, which is inside. Returns NULL if there
+ * is none.
+ */
 struct hak_heap *hak_heap_take(void);
 /* Takes back a heap that its thread has left, its cache flushed. */
 void hak_heap_give(struct hak_heap *h);

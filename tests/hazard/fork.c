@@ -12,7 +12,7 @@
 static const size_t sizes[] = { 16, 112, 1000, 5000, 16000, 40000, 300000, MIB, 3 * MIB };
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
-static struct actor worker, other, monitor;
+static struct actor worker, other, monitor, newcomer;
 /* Blocks of the case, of the worker, of the thread beside it, and of children. */
 static struct blocks kept[SIZES], own[SIZES], others, fresh[SIZES];
 static struct peer self;
@@ -419,19 +419,19 @@ static void work_as_either(void *fn)
 }
 
 /* Both processes go on where the handler interrupted them. */
-static void fork_and_go_on(const char *name, void (*fn)(void), uint32_t skip)
+static void fork_and_go_on(struct actor *a, const char *name, void (*fn)(void), uint32_t skip)
 {
 	all_begin(own, 50000);
-	worker.skip = skip;
+	a->skip = skip;
 	atomic_store(&copy, 0);
-	if (!actor_try_hold(&worker, name, work_as_either, fn)) {
+	if (!actor_try_hold(a, name, work_as_either, fn)) {
 		CHECK(skip, "the workload does not come to the stop");
 		return;
 	}
 	CHECK(!syscall(SYS_tgkill, getpid(), stops->slot[0].tid, SIGUSR1));
 	while (!atomic_load(&copy))
 		sched_yield();
-	actor_release(&worker);
+	actor_release(a);
 	CHECK(copy > 0);
 	reap(copy, "the copy that went on");
 }
@@ -456,9 +456,16 @@ static void fork_inside(void)
 	if (fn != remote && fn != threads && fn != threads_emptied && fn != heapless &&
 	    fn != drop_segment) {
 		signal(SIGUSR1, fork_and_return);
-		fork_and_go_on(stop[i].name, fn, 0);
+		fork_and_go_on(&worker, stop[i].name, fn, 0);
 		/* And with blocks in the bins. */
-		fork_and_go_on(stop[i].name, fn, 7);
+		fork_and_go_on(&worker, stop[i].name, fn, 7);
+	}
+	if (!strncmp(stop[i].name, "adopt.", 6)) {
+		/* the first allocation of a thread, which is alone in the copy */
+		signal(SIGUSR1, fork_and_return);
+		actor_start(&newcomer);
+		fork_and_go_on(&newcomer, stop[i].name, blocks, 0);
+		actor_end(&newcomer);
 	}
 	finish();
 }

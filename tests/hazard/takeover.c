@@ -138,13 +138,13 @@ static void owner_exits(void)
 	end();
 }
 
-/* Not published yet, and live. */
+/* Live, and its thread is inside. */
 static void owner_adopts(void)
 {
 	begin();
 	actor_end(&owner);
 	actor_start(&owner);
-	actor_hold(&owner, "adopt.before_publish", work, NULL);
+	actor_hold(&owner, "adopt.inside", work, NULL);
 	purge(HAKMEM_PURGE_ALL);
 	actor_do(&taker, purge_all, NULL);
 	actor_release(&owner);
