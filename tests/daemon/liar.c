@@ -637,7 +637,7 @@ static void lists_with_lies(void)
 }
 
 static const struct tcase cases[] = {
-	{ "documents_with_lies", documents_with_lies },
+	{ "documents_with_lies", documents_with_lies, 120 },
 	{ "lists_with_lies", lists_with_lies },
 };
 
