@@ -211,24 +211,17 @@ void hak_perfmap_names_free(struct hak_perfmap_names *names)
 }
 
 /* -- the file ---------------------------------------------------------------------------------- */
-/* Takes the number in the innermost PID namespace, the last one of the line. */
 static int read_identity(struct hak_perfmap *m)
 {
-	char status[4096];
-	const char *pids;
-	size_t n;
+	char status[HAK_PROC_STATUS_BYTES];
+	uint32_t pid;
 	ssize_t r = hak_proc_read(m->proc, "status", status, sizeof(status));
 
 	if (r < 0)
 		return (int)r;
-	pids = hak_proc_status(status, "\nNSpid:");
-	if (!pids || hak_proc_euid(status, &m->uid) < 0)
+	if (!hak_proc_own_pid(status, &pid) || hak_proc_euid(status, &m->uid) < 0)
 		return -EIO;
-	n = strcspn(pids, "\n");
-	while (n && pids[n - 1] >= '0' && pids[n - 1] <= '9')
-		n--;
-	snprintf(m->path, sizeof(m->path), "/tmp/perf-%u.map",
-		 (unsigned)strtoul(pids + n, NULL, 10));
+	snprintf(m->path, sizeof(m->path), "/tmp/perf-%" PRIu32 ".map", pid);
 	return 0;
 }
 

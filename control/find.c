@@ -65,17 +65,14 @@ bool hak_segment_stopped(const struct hak_segment *seg)
  */
 static int read_status(struct hak_segment *seg, uint32_t *ret_own_pid)
 {
-	char buf[HAK_PROC_STATUS_BYTES], *end;
-	const char *p;
+	char buf[HAK_PROC_STATUS_BYTES];
 	ssize_t n = hak_reader_text(seg->procfd, "status", buf, sizeof(buf));
 	int r = n < 0 ? (int)n : hak_proc_euid(buf, &seg->uid);
 
 	if (r < 0)
 		return r;
 	*ret_own_pid = (uint32_t)seg->pid;
-	p = hak_proc_status(buf, "\nNSpid:");
-	for (; p && (*p == '\t' || *p == ' '); p = end)
-		*ret_own_pid = (uint32_t)strtoul(p, &end, 10);
+	hak_proc_own_pid(buf, ret_own_pid);
 	return 0;
 }
 

@@ -95,6 +95,16 @@ const char *hak_proc_status(const char *status, const char *key)
 	return p && strchr(p + 1, '\n') ? p + strlen(key) : NULL;
 }
 
+bool hak_proc_own_pid(const char *status, uint32_t *ret)
+{
+	const char *p = hak_proc_status(status, "\nNSpid:");
+	char *end;
+
+	for (; p && (*p == '\t' || *p == ' '); p = end)
+		*ret = (uint32_t)strtoul(p, &end, 10);
+	return p;
+}
+
 int hak_proc_euid(const char *status, uid_t *ret)
 {
 	const char *p = hak_proc_status(status, "\nUid:");

@@ -9,6 +9,7 @@
 #ifndef HAK_PROC_H
 #define HAK_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -41,6 +42,8 @@ int hak_proc_field(const char *stat, unsigned field, uint64_t *ret);
  * whole line is there.
  */
 const char *hak_proc_status(const char *status, const char *key);
+/* Stores the pid in the process's own namespace, the last one of NSpid, if that line is there. */
+bool hak_proc_own_pid(const char *status, uint32_t *ret);
 
 /* Reads the effective user in the text of /proc/PID/status. Returns 0, or -EIO if there is none. */
 int hak_proc_euid(const char *status, uid_t *ret);

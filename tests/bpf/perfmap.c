@@ -6,6 +6,7 @@
  */
 #include <err.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,7 +17,7 @@
 #include "bpf/perfmap.h"
 #include "tests/check.h"
 
-enum { CODE = 4096 };
+enum { CODE = 4096, GROUPS = 1000 };
 
 /* -- the process ------------------------------------------------------------------------------- */
 static pid_t pid;
@@ -30,6 +31,16 @@ static uint64_t map(int prot, int flags, int fd)
 	if (at == MAP_FAILED)
 		err(99, "mmap");
 	return (uint64_t)(uintptr_t)at;
+}
+
+/* As many as make /proc/PID/status longer than a page before the pids. */
+static int enter_groups(void)
+{
+	gid_t group[GROUPS];
+
+	for (gid_t i = 0; i < GROUPS; i++)
+		group[i] = 100000 + i;
+	return setgroups(GROUPS, group);
 }
 
 /* Starts a process in a root of its own, with that user, and with code in no file. */
@@ -49,7 +60,7 @@ static void start(uid_t uid)
 		at[0] = map(PROT_READ | PROT_EXEC, MAP_ANONYMOUS, -1);
 		at[1] = map(PROT_READ | PROT_EXEC, 0, memfd);
 		at[2] = map(PROT_READ, MAP_ANONYMOUS, -1);
-		if (chroot("root") < 0 || chdir("/") < 0 || setuid(uid) < 0)
+		if (chroot("root") < 0 || chdir("/") < 0 || enter_groups() < 0 || setuid(uid) < 0)
 			_exit(1);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (write(ready[1], at, sizeof(at)) != sizeof(at))
