@@ -103,14 +103,6 @@ static void send(struct entry *e)
 		free(e->field[i].iov_base);
 }
 
-static uint64_t realtime_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void send_row(struct json_object *row, int procfd, const char *id, const char *who,
 		     const char *why)
 {
@@ -134,7 +126,7 @@ static void send_row(struct json_object *row, int procfd, const char *id, const 
 	add(&e, HAK_FIELD_NEW,
 	    strcmp(result, "pending") == 0 ? asked : hak_json_get_text(row, "in_force_text"));
 	if (left_ns)
-		add_number(&e, HAK_FIELD_UNTIL, realtime_us() + left_ns / 1000);
+		add_number(&e, HAK_FIELD_UNTIL, hak_realtime_us() + left_ns / 1000);
 	add(&e, HAK_FIELD_RESULT, result);
 	add(&e, HAK_FIELD_WHO, who);
 	add(&e, HAK_FIELD_WHY, why);

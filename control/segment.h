@@ -138,6 +138,8 @@ bool hak_segment_stopped(const struct hak_segment *seg);
 uint64_t hak_segment_now_ns(const struct hak_segment *seg);
 /* Returns CLOCK_MONOTONIC, for timeouts. */
 uint64_t hak_monotonic_ns(void);
+/* Returns CLOCK_REALTIME in microseconds, as the journal has it. */
+uint64_t hak_realtime_us(void);
 
 /* Returns resident bytes: exact (smaps_rollup) and slow, or by the kernel's count (statm). With a
  * budget, processes beyond 4 GiB have the latter only. 0 if unknown. */

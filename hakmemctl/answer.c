@@ -38,17 +38,14 @@ void ctl_time_text(uint64_t us, char out[CTL_TIME_BYTES])
 
 void ctl_add_until(struct json_object *rows)
 {
+	const uint64_t now_us = hak_realtime_us();
 	char text[CTL_TIME_BYTES];
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
 		uint64_t left_ns = hak_json_get(row, "expires_ns");
 
-		ctl_time_text((uint64_t)now.tv_sec * 1000000 +
-				      ((uint64_t)now.tv_nsec + left_ns) / 1000,
-			      text);
+		ctl_time_text(now_us + left_ns / 1000, text);
 		hak_json_text(row, "until", left_ns ? text : NULL);
 	}
 }

@@ -275,17 +275,17 @@ static void enable_loaded(struct command *cmd, const struct ctl_unit *unit, cons
 		return;
 	}
 	r = is_ours(&folder);
-	if (r == -EEXIST || cmd->dry_run) {
-		folder_close(&folder);
-		foretold(cmd, unit, o);
-	}
 	if (r == -EEXIST) {
-		o->result = "refused", o->next[0] = '\0';
+		o->result = "refused";
 		snprintf(o->reason, sizeof(o->reason),
 			 "there is a file of that name which hakmemctl did not write");
+	} else if (cmd->dry_run) {
+		foretold(cmd, unit, o);
 	}
-	if (r == -EEXIST || cmd->dry_run)
+	if (r == -EEXIST || cmd->dry_run) {
+		folder_close(&folder);
 		return;
+	}
 	ctl_unit_preload(unit, false, &old);
 	text = drop_in_text(library, old);
 	free(old);

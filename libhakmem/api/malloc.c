@@ -250,18 +250,15 @@ static void *take_run(struct hak_cache *c, unsigned int cls, size_t size, size_t
 		c->bin[cls].head = p[0];
 		c->heap->budget += (int64_t)hak_class_size(cls);
 		*hak_run_start(e, p) = (uint8_t)(cls + 1);
+		hak_counters(c)->hot[cls].allocs++;
 	} else {
 		p = hak_run_new(cls, align, ret_zero);
 		if (!p)
 			return NULL;
 		hak_heap_count1(c, REFILL_RUN);
-		hak_class_count_n(c, REFILLED, cls, 1);
-		hak_class_count_n(c, REQ_SAMPLES, cls, 1);
-		hak_class_count_n(c, REQ_BYTES, cls, size);
-		/* the count of the allocation below takes it out again */
-		c->heap->run[cls - HAK_SLAB_CLASSES].base++;
+		hak_bin_count_taken(c, cls);
+		hak_bin_count_size(c, cls, size);
 	}
-	hak_counters(c)->hot[cls].allocs++;
 	if (hak_unlikely(c->heap->sample.bytes))
 		hak_sample_run(c, p, cls);
 	return p;

@@ -364,9 +364,7 @@ static void trip_run(struct hak_cache *c, unsigned int cls)
 void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
 {
 	c->heap->budget += (int64_t)hak_class_size(cls);
-	hak_counters(c)->hot[cls].frees++;
-	hak_class_count_n(c, FLUSHED, cls, 1);
-	--*hak_bin_base(c->heap, cls);
+	hak_bin_count_given(c, cls);
 	hak_run_release(p);
 	hak_bin_check(c, cls);
 	hak_budget_check(c);
@@ -374,19 +372,14 @@ void hak_cache_pass_run(struct hak_cache *c, unsigned int cls, void *p)
 
 bool hak_cache_resize_run(struct hak_cache *c, void *p, size_t size)
 {
-	unsigned int from = hak_run_class(p), cls = hak_class_of_run(size);
+	unsigned int cls = hak_class_of_run(size), before;
 
-	if (!hak_run_resize(p, cls))
+	if (!hak_run_resize(p, cls, &before))
 		return false;
-	hak_counters(c)->hot[from].frees++;
-	hak_class_count_n(c, FLUSHED, from, 1);
-	--*hak_bin_base(c->heap, from);
-	hak_counters(c)->hot[cls].allocs++;
+	hak_bin_count_given(c, before);
+	hak_bin_count_taken(c, cls);
+	hak_bin_count_size(c, cls, size);
 	hak_heap_count1(c, REFILL_RUN);
-	hak_class_count_n(c, REFILLED, cls, 1);
-	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
-	hak_class_count_n(c, REQ_BYTES, cls, size);
-	++*hak_bin_base(c->heap, cls);
 	hak_heap_count1(c, REALLOC_IN_PLACE);
 	return true;
 }

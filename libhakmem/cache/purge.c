@@ -265,6 +265,11 @@ static uint64_t floor_bytes(void)
 	return delay < HAK_DELAY_NEVER ? HAK_ROOM_FLOOR : UINT64_MAX;
 }
 
+static uint64_t in_use(void)
+{
+	return hak_extent_used() + hak_rcache_in_use();
+}
+
 /*
  * The bytes that may be dirty when `more` bytes are in use than now. *ret_limited: because of the
  * limit of the control groups.
@@ -273,13 +278,12 @@ static uint64_t most_dirty(uint64_t more, bool *ret_limited)
 {
 	uint64_t floor = floor_bytes();
 	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), most = floor;
-	uint64_t in_use = hak_extent_used() + hak_rcache_in_use();
-	uint64_t room = hak_room_resident(in_use + more),
-		 left = room > regions ? room - regions : 0;
+	uint64_t used = in_use();
+	uint64_t room = hak_room_resident(used + more), left = room > regions ? room - regions : 0;
 
 	if (floor == HAK_ROOM_FLOOR && share > floor)
 		most = share;
-	else if (floor == HAK_ROOM_FLOOR && regions > MANY_BYTES && in_use < MANY_BYTES)
+	else if (floor == HAK_ROOM_FLOOR && regions > MANY_BYTES && used < MANY_BYTES)
 		most = HAK_PURGE_MUCH;
 	*ret_limited = room < UINT64_MAX && left < most;
 	return *ret_limited ? left : most;
@@ -309,15 +313,14 @@ HAK_COLD static uint64_t shrink(uint64_t most)
 HAK_COLD static uint64_t fit_caches(uint64_t more)
 {
 	static uint64_t next_ms;
-	uint64_t in_use = hak_extent_used() + hak_rcache_in_use(), now = hak_os_now_ms();
-	uint64_t cached, bytes;
+	uint64_t used = in_use(), now = hak_os_now_ms(), cached, bytes;
 
 	if (!hak_is_past(now, next_ms))
 		return 0;
 	next_ms = now + FIT_CACHES_MS;
 	cached = hak_sleepers_cached();
-	cached = cached < in_use ? cached : in_use;
-	bytes = hak_sleepers_cap(hak_room_resident(in_use - cached + more));
+	cached = cached < used ? cached : used;
+	bytes = hak_sleepers_cap(hak_room_resident(used - cached + more));
 	hak_pool_drain();
 	return bytes + hak_pool_trim(0, UINT32_MAX);
 }

@@ -140,12 +140,6 @@ static uint32_t refill_slab(struct hak_cache *c, unsigned int cls, void **ret_he
 	return 0;
 }
 
-static void note_size(struct hak_cache *c, unsigned int cls, size_t size)
-{
-	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
-	hak_class_count_n(c, REQ_BYTES, cls, size);
-}
-
 /* The bin each time, which is not longer than what was put there. */
 static inline void check(struct hak_cache *c, unsigned int cls)
 {
@@ -165,7 +159,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 	uint32_t n;
 
 	hak_heap_busy(c);
-	note_size(c, cls, size);
+	hak_bin_count_size(c, cls, size);
 	if (spare) {
 		head = hc->spare;
 		n = hc->spare_n;

@@ -254,6 +254,31 @@ static inline uint32_t hak_bin_length(struct hak_cache *c, unsigned int cls)
 }
 
 /*
+ * Count a block that comes from a slab or an extent, or goes there, without lying in the bin, as if
+ * it had passed the bin. The length of the bin stays the same.
+ */
+static inline void hak_bin_count_taken(struct hak_cache *c, unsigned int cls)
+{
+	hak_counters(c)->hot[cls].allocs++;
+	hak_class_count_n(c, REFILLED, cls, 1);
+	++*hak_bin_base(c->heap, cls);
+}
+
+static inline void hak_bin_count_given(struct hak_cache *c, unsigned int cls)
+{
+	hak_counters(c)->hot[cls].frees++;
+	hak_class_count_n(c, FLUSHED, cls, 1);
+	--*hak_bin_base(c->heap, cls);
+}
+
+/* Counts a sample of the sizes that programs ask for. */
+static inline void hak_bin_count_size(struct hak_cache *c, unsigned int cls, size_t size)
+{
+	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
+	hak_class_count_n(c, REQ_BYTES, cls, size);
+}
+
+/*
  * The table: used <= enabled <= slots, and of each slot in use the index and the cache. A heap has
  * `holds_slabs` set only while it is dead. HAK_LOCK_REGISTRY held, or all threads stopped.
  */

@@ -148,10 +148,7 @@ void *hak_sample_block(struct hak_cache *c, unsigned int cls)
 		return NULL;
 	}
 	n = points(s, s->cls[cls].rest, &left);
-	hak_counters(c)->hot[cls].allocs++;
-	/* counts as if the block had passed the bin, whose length did not change */
-	hak_class_count_n(c, REFILLED, cls, 1);
-	++*hak_bin_base(c->heap, cls);
+	hak_bin_count_taken(c, cls);
 	set_due(c, cls, left);
 	sampled(c, p, size, n);
 	return p;
@@ -202,8 +199,6 @@ void hak_sample_whale_gone(struct hak_cache *c, struct hak_region *r)
 void hak_sample_free_block(struct hak_cache *c, void *p, unsigned int cls)
 {
 	hak_sample_gone(c, p);
-	hak_counters(c)->hot[cls].frees++;
-	hak_class_count_n(c, FLUSHED, cls, 1);
-	--*hak_bin_base(c->heap, cls);
+	hak_bin_count_given(c, cls);
 	hak_run_release(p);
 }

@@ -56,14 +56,7 @@ void hak_run_release(void *p)
 	hak_units_give(e, p, units, units);
 }
 
-unsigned int hak_run_class(const void *p)
-{
-	return *hak_run_start(atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed),
-			      p) -
-	       1u;
-}
-
-bool hak_run_resize(void *p, unsigned int cls)
+bool hak_run_resize(void *p, unsigned int cls, unsigned int *ret_before)
 {
 	struct hak_extent *e = atomic_load_explicit(&hak_slice_ours(p)->word, memory_order_relaxed);
 	uint8_t *start = hak_run_start(e, p);
@@ -77,5 +70,6 @@ bool hak_run_resize(void *p, unsigned int cls)
 	if (now < units)
 		hak_units_give(e, (char *)p + now * HAK_UNIT, units - now, units - now);
 	hak_count(HAK_C_MEM_RUN, ((int64_t)now - units) * (int64_t)HAK_UNIT);
+	*ret_before = before;
 	return true;
 }

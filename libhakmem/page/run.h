@@ -27,9 +27,10 @@ void hak_run_release(void *p);
 
 /*
  * Makes a run in use one of the class, where it is. Returns false, with nothing changed: the units
- * that follow the run are not free, no memory is left, or the run is a sampled one.
+ * that follow the run are not free, no memory is left, or the run is a sampled one. *ret_before:
+ * the class that it was of.
  */
-bool hak_run_resize(void *p, unsigned int cls);
+bool hak_run_resize(void *p, unsigned int cls, unsigned int *ret_before);
 
 /*
  * Tells whether a run in use is a sampled one (sample.h). The mark stands in start[] at the second
@@ -47,8 +48,5 @@ static inline uint8_t *hak_run_start(struct hak_extent *e, const void *p)
 {
 	return &e->start[(size_t)((const char *)p - e->base) / HAK_UNIT];
 }
-
-/* Of a run in use. */
-unsigned int hak_run_class(const void *p);
 
 #endif

@@ -143,8 +143,7 @@ void hak_units_put_back(const struct hak_units *r, bool clean)
 		dirty = mark_dirty(e, r->at, r->units);
 	e->dirty_units += (uint16_t)dirty;
 	hak_count(HAK_C_MEM_CLEAN, (int64_t)((r->units - dirty) * HAK_UNIT));
-	if (!clean)
-		hak_extent_count_dirty(dirty);
+	hak_extent_count_dirty(dirty);
 	if (!e->used_units && e->kind != HAK_EXTENT_FREE) {
 		/* The extent emptied while the purge held units of it. */
 		hak_extent_set_kind(e, HAK_EXTENT_FREE);

@@ -48,7 +48,7 @@ static void deadlines_are_moments(void)
 {
 	int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct json_object *rows = rows_of(2);
-	uint64_t before = realtime_us(), until;
+	uint64_t before = hak_realtime_us(), until;
 	const char *field;
 
 	hak_json_number(json_object_array_get_idx(rows, 0), "expires_ns", 3600000000000);
@@ -57,7 +57,7 @@ static void deadlines_are_moments(void)
 	field = strstr(entries[0], "\n" HAK_FIELD_UNTIL "=");
 	CHECK(field, "no deadline: %s", entries[0]);
 	until = strtoull(strchr(field, '=') + 1, NULL, 10);
-	EXPECT(until >= before + 3600000000 && until <= realtime_us() + 3600000000,
+	EXPECT(until >= before + 3600000000 && until <= hak_realtime_us() + 3600000000,
 	       "until %" PRIu64 ", not an hour after %" PRIu64, until, before);
 	hak_json_null(json_object_array_get_idx(rows, 0), "expires_ns");
 	entries_n = 0;

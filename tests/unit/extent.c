@@ -495,6 +495,21 @@ static void as_the_model_says(void)
 	check_all();
 }
 
+/* Returns the units of a slab, of which only the first is memory, and reads as zeros. */
+static char *take_reserved_slab(struct hak_extent **ret)
+{
+	bool zero, fresh;
+	char *p;
+
+	do {
+		p = hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_UNIT, ret,
+				   &zero, &fresh);
+		CHECK(p, "no memory");
+	} while (!zero);
+	CHECK(!hak_extent_is_whole(*ret), "the extent is mapped whole");
+	return p;
+}
+
 /* A slab is taken with one dirty unit, of which no other was made memory: none gets dirty. */
 static void dirty_units_are_memory(void)
 {
@@ -503,12 +518,7 @@ static void dirty_units_are_memory(void)
 	unsigned int before;
 	char *p;
 
-	do {
-		p = hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_UNIT, &e,
-				   &zero, &fresh);
-		CHECK(p, "no memory");
-	} while (!zero);
-	CHECK(!hak_extent_is_whole(e), "the extent is mapped whole");
+	p = take_reserved_slab(&e);
 	before = e->dirty_units;
 	hak_units_give(e, p, HAK_SLAB_UNITS, 1);
 	CHECK(e->dirty_units == before + 1, "%u, not %u", e->dirty_units, before + 1);
@@ -534,12 +544,7 @@ static void refused_units_stay_as_they_are(void)
 	unsigned int at;
 	char *p;
 
-	do {
-		p = hak_units_take(HAK_EXTENT_SLABS, HAK_SLAB_UNITS, HAK_SLAB_UNITS, HAK_UNIT, &e,
-				   &zero, &fresh);
-		CHECK(p, "no memory");
-	} while (!zero);
-	CHECK(!hak_extent_is_whole(e), "the extent is mapped whole");
+	p = take_reserved_slab(&e);
 	at = (unsigned int)((size_t)(p - e->base) / HAK_UNIT);
 	CHECK(getrlimit(RLIMIT_DATA, &before) == 0, "no limit");
 	none = (struct rlimit){ HAK_UNIT, before.rlim_max };
