@@ -101,8 +101,9 @@ variant()
 	}
 }
 
-# variant_check DIR TEST...: runs these tests of a variant, and shows the harness's output if one
-# fails. If all are programs, no others are built.
+# variant_check DIR TEST...: runs these tests of a variant. If one fails, shows the harness's output,
+# and at its end the cases that failed and what they said, because a reader may see the end alone. If
+# all are programs, no others are built.
 variant_check()
 {
 	local dir=$1
@@ -112,6 +113,8 @@ variant_check()
 	(cd "$dir" && $MAKE -s -k -j2 check TESTS="$*" "${only[@]}") >"$dir.check" 2>&1 && return
 	grep -E '^(FAIL|ERROR|XPASS)' "$dir.check"
 	cat "$dir/test-suite.log" 2>/dev/null || tail -n 30 "$dir.check"
+	grep -hE '^(FAIL|ERROR): tests/| failed: |^(# )?not ok ' "$dir/test-suite.log" 2>/dev/null |
+		tail -n 20
 	fail "tests of ${dir##*/}"
 }
 

@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "base/lock.h"
 #include "base/stats.h"
+#include "base/stop.h"
 #include "base/sys.h"
 #include "cache/bin.h"
 #include "heap/heap.h"
@@ -46,47 +47,55 @@ static bool inside_waited;
 
 #if HAK_CONTROL
 /*
- * What such a thread had counted at its fork. The parent goes on counting in memory that both
- * processes share until the child has its own. One thread at a time uses this.
+ * What such a thread had counted at its fork, and what the process had answered to controllers. The
+ * parent goes on writing both in memory that both processes share until the child has its own. One
+ * thread at a time uses this.
  */
 static struct {
 	_Atomic bool taken;
 	struct hak_heap_block counted;
+	struct hak_ack *ack; /* where `answered` was read; NULL: there was no segment */
+	struct hak_ack answered;
 } insider;
 
-static void keep_counts(struct hak_cache *c)
+static void keep_shared(struct hak_cache *c)
 {
 	while (inside == 1 && atomic_exchange_explicit(&insider.taken, true, memory_order_acquire))
 		hak_sys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	if (c->magic == HAK_CACHE_MAGIC)
 		memcpy(&insider.counted, hak_counters(c), sizeof(insider.counted));
+	insider.ack = hak_ack;
+	if (insider.ack)
+		memcpy(&insider.answered, insider.ack, sizeof(insider.answered));
 	hak_stats_fork_prepare();
 }
 
-static void forget_counts(void)
+static void forget_shared(void)
 {
 	atomic_store_explicit(&insider.taken, false, memory_order_release);
 }
 
-static void make_counts_private(struct hak_cache *c)
+static void make_shared_private(struct hak_cache *c)
 {
 	if (!hak_share_unshare())
 		return;
 	if (c->magic == HAK_CACHE_MAGIC)
 		memcpy(hak_counters(c), &insider.counted, sizeof(insider.counted));
+	if (hak_ack && hak_ack == insider.ack)
+		memcpy(hak_ack, &insider.answered, sizeof(insider.answered));
 	hak_stats_fork_inside();
 }
 #else
-static void keep_counts(struct hak_cache *c)
+static void keep_shared(struct hak_cache *c)
 {
 	(void)c;
 }
 
-static void forget_counts(void)
+static void forget_shared(void)
 {
 }
 
-static void make_counts_private(struct hak_cache *c)
+static void make_shared_private(struct hak_cache *c)
 {
 	(void)c;
 }
@@ -179,7 +188,7 @@ static void begin_inside(bool holds_lock)
 	if (!holds_lock)
 		hak_lock_fork_prepare();
 	inside++;
-	keep_counts(hak_self);
+	keep_shared(hak_self);
 	hak_heap_keep_on_fork(true);
 	if (!holds_lock)
 		inside_waited = true;
@@ -192,7 +201,7 @@ static bool end_inside(void)
 
 	if (inside == 1) {
 		hak_heap_keep_on_fork(false);
-		forget_counts();
+		forget_shared();
 		waited = inside_waited;
 		inside_waited = false;
 	}
@@ -329,7 +338,8 @@ static void child_inside(void)
 {
 	void (*when_free)(void) = finish;
 
-	make_counts_private(hak_self);
+	hak_stop("fork.copied");
+	make_shared_private(hak_self);
 	if (end_inside())
 		hak_lock_fork_child();
 	else

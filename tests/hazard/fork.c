@@ -418,9 +418,14 @@ static void work_as_either(void *fn)
 	child();
 }
 
-/* Both processes go on where the handler interrupted them. */
+/*
+ * Both processes go on where the handler interrupted them, the parent first: what it does then
+ * changes memory that both processes share until the copy has its own.
+ */
 static void fork_and_go_on(struct actor *a, const char *name, void (*fn)(void), uint32_t skip)
 {
+	struct hak_stop_slot *copied = &stops->slot[1];
+
 	all_begin(own, 50000);
 	a->skip = skip;
 	atomic_store(&copy, 0);
@@ -428,11 +433,14 @@ static void fork_and_go_on(struct actor *a, const char *name, void (*fn)(void), 
 		CHECK(skip, "the workload does not come to the stop");
 		return;
 	}
+	stop_arm(copied, "fork.copied", 0);
 	CHECK(!syscall(SYS_tgkill, getpid(), stops->slot[0].tid, SIGUSR1));
 	while (!atomic_load(&copy))
 		sched_yield();
 	actor_release(a);
 	CHECK(copy > 0);
+	stop_await(copied);
+	stop_go(copied);
 	reap(copy, "the copy that went on");
 }
 
