@@ -101,9 +101,9 @@ variant()
 	}
 }
 
-# variant_check DIR TEST...: runs these tests of a variant. If one fails, shows the harness's output,
-# and at its end the cases that failed and what they said, because a reader may see the end alone. If
-# all are programs, no others are built.
+# variant_check DIR TEST...: runs these tests of a variant. If one fails, shows the harness's
+# output, and at its end the cases that failed and what they said, because a reader may see the end
+# alone. If all are programs, no others are built.
 variant_check()
 {
 	local dir=$1

@@ -18,6 +18,7 @@
 #include "process/called.h"
 #include "share/layout.h"
 #include "share/tune.h"
+#include "page/allowance.h"
 #include "system/filter.h"
 #include "system/os.h"
 
@@ -54,6 +55,7 @@ __attribute__((constructor(101))) void hak_start(void)
 	hak_os_init();
 	hak_filter_look();
 	hak_stop_init();
+	hak_allowance_start();
 	hak_heap_reserve();
 	hak_layout_call = hak_called_entry;
 	hak_tune_start(hak_auxv(AT_SECURE) || !is_bound());

@@ -12,11 +12,13 @@
 #include "heap/sample.h"
 #include "heap/slablist.h"
 #include "heap/takeover.h"
+#include "page/allowance.h"
 #include "page/clean.h"
 #include "page/extent.h"
 #include "page/epoch.h"
 #include "page/rcache.h"
 #include "page/region.h"
+#include "page/units.h"
 #include "sleepers.h"
 #include "system/os.h"
 #include "system/room.h"
@@ -252,18 +254,8 @@ uint64_t hak_reclaim(void)
 
 /* ---- by amount ---- */
 
-#define FLOOR_BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
-#define MANY_BYTES	    ((uint64_t)16 << 20)
-
-/* The bytes that may be dirty however little is in use, without the limit of control groups. */
-static uint64_t floor_bytes(void)
-{
-	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS);
-
-	if (!delay)
-		return FLOOR_BYTES_AT_ONCE;
-	return delay < HAK_DELAY_NEVER ? HAK_ROOM_FLOOR : UINT64_MAX;
-}
+#define BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
+#define SLACK	      8u /* of what is in use: so that large programs give back large batches */
 
 static uint64_t in_use(void)
 {
@@ -271,20 +263,31 @@ static uint64_t in_use(void)
 }
 
 /*
+ * The bytes that may be dirty however much the limit of the control groups leaves. *ret_allowed: as
+ * the allowance says.
+ */
+static uint64_t most_without_limit(bool *ret_allowed)
+{
+	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), most;
+
+	*ret_allowed = delay && delay < HAK_DELAY_NEVER;
+	if (!*ret_allowed)
+		return delay ? UINT64_MAX : BYTES_AT_ONCE;
+	most = hak_allowance(&hak_allowance_units) + hak_extent_used() / SLACK;
+	return most < hak_units_most_allowed() ? most : hak_units_most_allowed();
+}
+
+/*
  * The bytes that may be dirty when `more` bytes are in use than now. *ret_limited: because of the
  * limit of the control groups.
  */
-static uint64_t most_dirty(uint64_t more, bool *ret_limited)
+static uint64_t most_dirty(uint64_t more, bool *ret_allowed, bool *ret_limited)
 {
-	uint64_t floor = floor_bytes();
-	uint64_t share = hak_extent_used() / 2, regions = hak_rcache_dirty(), most = floor;
-	uint64_t used = in_use();
-	uint64_t room = hak_room_resident(used + more), left = room > regions ? room - regions : 0;
+	uint64_t most = most_without_limit(ret_allowed), regions = hak_rcache_dirty();
+	uint64_t room = hak_room_resident(in_use() + more),
+		 left = room > regions ? room - regions : 0;
 
-	if (floor == HAK_ROOM_FLOOR && share > floor)
-		most = share;
-	else if (floor == HAK_ROOM_FLOOR && regions > MANY_BYTES && used < MANY_BYTES)
-		most = HAK_PURGE_MUCH;
+	hak_room_set_floor(most);
 	*ret_limited = room < UINT64_MAX && left < most;
 	return *ret_limited ? left : most;
 }
@@ -298,9 +301,14 @@ static void count_by_amount(uint64_t bytes, bool limited)
 		hak_count(HAK_C_LIMIT_OBEYED, 1);
 }
 
-HAK_COLD static uint64_t shrink(uint64_t most)
+HAK_COLD static uint64_t shrink(uint64_t most, bool allowed)
 {
-	return hak_extent_shrink(most > FLOOR_BYTES_AT_ONCE ? most - most / 4 : 0, hak_os_now_ms());
+	uint64_t bytes =
+		hak_extent_shrink(most > BYTES_AT_ONCE ? most - most / 4 : 0, hak_os_now_ms());
+
+	if (allowed)
+		hak_units_exceeded(bytes);
+	return bytes;
 }
 
 #define FIT_CACHES_MS 10u /* between two sums over all caches */
@@ -327,9 +335,9 @@ HAK_COLD static uint64_t fit_caches(uint64_t more)
 
 static void by_amount(uint64_t more)
 {
-	bool limited;
-	uint64_t most = most_dirty(more, &limited), bytes = 0;
-	bool tight = limited && most < atomic_load_explicit(&hak_room.floor, memory_order_relaxed);
+	bool allowed, limited;
+	uint64_t most = most_dirty(more, &allowed, &limited), bytes = 0;
+	bool tight = limited && most < hak_room_tight();
 
 	if (limited)
 		hak_rcache_fit(more);
@@ -338,7 +346,7 @@ static void by_amount(uint64_t more)
 	if (tight)
 		bytes = fit_caches(more);
 	if (hak_extent_dirty() > most)
-		bytes += shrink(most);
+		bytes += shrink(most, allowed && !limited);
 	count_by_amount(bytes, limited);
 	hak_unlock(HAK_LOCK_PURGE);
 }
@@ -356,7 +364,9 @@ void hak_purge_make_room(uint64_t bytes)
 
 void hak_purge_tuned(void)
 {
-	hak_room_set_floor(floor_bytes());
+	bool allowed;
+
+	hak_room_set_floor(most_without_limit(&allowed));
 	/* caches and the clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
 	ask_threads(HAK_PURGE_CACHE);

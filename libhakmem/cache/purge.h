@@ -58,13 +58,11 @@ void hak_purge_disturb(void);
 uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over */
 
 /*
- * Free memory of slabs and runs goes back by amount too, not by age alone: when more than
- * hak_room.floor bytes are dirty, and more than half of what is in use, a slow path gives the
- * oldest back until a quarter less than that is dirty. So after a burst of frees little stays, even
- * if the thread never calls again. Less may stay when the program has freed nearly all it had and
- * the region cache, which has limits of its own, holds much. No lock may be held.
+ * Free memory of slabs and runs goes back by amount too, not by age alone: when more is dirty than
+ * the allowance (page/allowance.h) and an eighth of what is in use, a slow path gives the oldest
+ * back until a quarter less than that is dirty. So after a burst of frees little stays, even if the
+ * thread never calls again. No lock may be held.
  */
-#define HAK_PURGE_MUCH ((uint64_t)8 << 20) /* dirty bytes that may stay beside many dirty regions */
 void hak_purge_by_amount(void);
 /* Before so many bytes more become resident: what the limit of the control groups asks for. */
 void hak_purge_make_room(uint64_t bytes);
@@ -72,12 +70,6 @@ void hak_purge_make_room(uint64_t bytes);
 static inline bool hak_purge_is_full(void)
 {
 	return hak_extent_dirty() > atomic_load_explicit(&hak_room.floor, memory_order_relaxed);
-}
-
-/* When a whale was freed: whether it is worth to compute how much may stay. */
-static inline bool hak_purge_is_much(void)
-{
-	return hak_extent_dirty() > HAK_PURGE_MUCH;
 }
 
 /*

@@ -3,6 +3,7 @@
 #include "whale.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/probe.h"
 #include "base/stats.h"
@@ -13,6 +14,8 @@
 #include "page/epoch.h"
 #include "page/slice.h"
 #include "system/os.h"
+
+#define COPY_MOST ((size_t)32 << 20) /* a copy of more takes too long for one call */
 
 static uint64_t cycles(void)
 {
@@ -153,8 +156,6 @@ void hak_whale_free(struct hak_cache *c, struct hak_hot *f, struct hak_region *r
 	if (hak_unlikely(r != NULL)) {
 		if (hak_unlikely(hak_rcache_put(f, r)))
 			hak_limit_look();
-		if (hak_unlikely(hak_purge_is_much()))
-			hak_purge_by_amount();
 	}
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {
@@ -165,9 +166,11 @@ void hak_whale_free(struct hak_cache *c, struct hak_hot *f, struct hak_region *r
 
 /* ---- realloc ---- */
 
-static void resized(struct hak_cache *c, struct hak_region *r, size_t bytes, size_t requested)
+/* Counts for the heap that the whale had `before` bytes. */
+static void count_resized(struct hak_cache *c, struct hak_region *r, size_t before,
+			  size_t requested)
 {
-	int64_t more = (int64_t)bytes - (int64_t)r->bytes;
+	int64_t more = (int64_t)r->bytes - (int64_t)before;
 
 	if (more > 0)
 		hak_heap_count_n(c, WHALE_ALLOC_BYTES, more);
@@ -175,9 +178,17 @@ static void resized(struct hak_cache *c, struct hak_region *r, size_t bytes, siz
 		hak_heap_count_n(c, WHALE_FREE_BYTES, -more);
 	hak_heap_count_n(c, WHALE_REQ_ALLOC, requested);
 	hak_heap_count_n(c, WHALE_REQ_FREE, r->requested);
-	hak_region_count_bytes(r, more);
-	r->bytes = bytes;
 	r->requested = requested;
+}
+
+/* The kernel made the mapping larger or smaller. */
+static void resized(struct hak_cache *c, struct hak_region *r, size_t bytes, size_t requested)
+{
+	size_t before = r->bytes;
+
+	hak_region_count_bytes(r, (int64_t)bytes - (int64_t)before);
+	r->bytes = bytes;
+	count_resized(c, r, before, requested);
 }
 
 /*
@@ -231,6 +242,76 @@ static bool move(struct hak_cache *c, struct hak_region *r, size_t want)
 	return false;
 }
 
+/* The memory of the whale and that of a region which no list has change places. */
+static void swap_memory(struct hak_region *r, struct hak_region *n)
+{
+	struct hak_region old = *r;
+
+	hak_slice_clear(hak_slice_ours(old.base));
+	r->base = n->base;
+	r->bytes = n->bytes;
+	r->thp = n->thp;
+	r->filled = 0;
+	hak_slice_set(hak_slice_ours(r->base), HAK_WHALE, r);
+	n->base = old.base;
+	n->bytes = old.bytes;
+	n->thp = old.thp;
+	n->epoch = hak_purge_epoch();
+}
+
+/* As an allocation from the region cache, a copy and a free would be counted. */
+static void count_copied(struct hak_cache *c, struct hak_region *r, size_t used, size_t requested)
+{
+	hak_heap_count1(c, WHALE_ALLOCS);
+	hak_heap_count1(c, WHALE_HITS);
+	hak_heap_count_n(c, WHALE_ALLOC_BYTES, r->bytes);
+	hak_heap_count_n(c, WHALE_REQ_ALLOC, requested);
+	hak_heap_count1(c, REALLOC_COPY);
+	hak_heap_count_n(c, REALLOC_COPY_BYTES, used);
+	hak_heap_count1(c, WHALE_FREES);
+	hak_heap_count1(c, WHALE_PUTS);
+	hak_heap_count_n(c, WHALE_FREE_BYTES, used);
+	hak_heap_count_n(c, WHALE_REQ_FREE, r->requested);
+	r->requested = requested;
+}
+
+/*
+ * Copies the whale to the front of the largest kept region with pages if the whale can double
+ * there. A block that grows will grow again, and finds the rest of the region behind it. The place
+ * where the whale was is kept.
+ */
+static bool copy_to_kept(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
+{
+	size_t used = r->bytes;
+	struct hak_region *n;
+
+	if (used > COPY_MOST)
+		return false;
+	n = hak_rcache_get_roomy(want, want > 2 * used ? want : 2 * used);
+	if (!n)
+		return false;
+	if (hak_unlikely(r->sampled))
+		hak_sample_whale_gone(c, r);
+	memcpy(n->base, r->base, used);
+	swap_memory(r, n);
+	if (hak_unlikely(hak_rcache_put(&c->heap->hot_region, n)))
+		hak_limit_look();
+	count_copied(c, r, used, requested);
+	return true;
+}
+
+/* Grows the whale into kept memory, without a system call. */
+static bool grow_into_kept(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
+{
+	size_t before = r->bytes;
+
+	if (!hak_rcache_extend(r, want - before))
+		return copy_to_kept(c, r, want, requested);
+	hak_heap_count1(c, REALLOC_IN_PLACE);
+	count_resized(c, r, before, requested);
+	return true;
+}
+
 void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 {
 	size_t want = whale_bytes(bytes);
@@ -245,6 +326,8 @@ void *hak_whale_resize(struct hak_cache *c, struct hak_region *r, size_t bytes)
 		hak_heap_count1(c, REALLOC_IN_PLACE);
 		return r->base;
 	}
+	if (grow_into_kept(c, r, want, bytes))
+		return r->base;
 	e = hak_os_grow(r->base, r->bytes, want);
 	if (!e) {
 		if (hak_slice_prepare(r->base, want, false)) {

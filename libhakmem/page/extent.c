@@ -8,8 +8,9 @@
 #include "base/stats.h"
 #include "base/stop.h"
 #include "base/values.h"
-#include "slice.h"
+#include "allowance.h"
 #include "meta.h"
+#include "slice.h"
 #include "system/os.h"
 #include "system/room.h"
 
@@ -261,6 +262,7 @@ void hak_extents_check(void)
 		for (unsigned int row = 0; row < HAK_EXTENT_ROWS; row++)
 			listed += check_row(kind, row);
 	hak_assert(listed == n);
+	hak_allowance_check(&hak_allowance_units);
 }
 
 #endif

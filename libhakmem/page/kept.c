@@ -150,6 +150,16 @@ static struct hak_region *neighbour(const struct hak_region *r, const char *p)
 		       : NULL;
 }
 
+/* The memory of a region that is on no list belongs to another region now. */
+static void drop_descriptor(struct hak_region *n)
+{
+	hak_mapped_regions(-1);
+	if (!hak_kept.spare)
+		__atomic_store_n(&hak_kept.spare, n, __ATOMIC_RELAXED);
+	else
+		hak_meta_put(HAK_META_REGION, n);
+}
+
 static void absorb(struct hak_region *r, struct hak_region *n)
 {
 	hak_kept_remove(n);
@@ -164,11 +174,7 @@ static void absorb(struct hak_region *r, struct hak_region *n)
 	r->zero &= n->zero;
 	r->filled = 0;
 	hak_count(HAK_C_RING_MERGES, 1);
-	hak_mapped_regions(-1);
-	if (!hak_kept.spare)
-		__atomic_store_n(&hak_kept.spare, n, __ATOMIC_RELAXED);
-	else
-		hak_meta_put(HAK_META_REGION, n);
+	drop_descriptor(n);
 }
 
 void hak_kept_add(struct hak_region *r, bool newest)
@@ -227,7 +233,20 @@ static struct hak_region *larger(unsigned int b, size_t bytes, size_t align)
 	return NULL;
 }
 
-/* Hands out the first part of r. The rest stays in its place, with its age. */
+/* Takes the first part off r, which stays in its place with its age. */
+static void cut_front(struct hak_region *r, size_t bytes)
+{
+	unpublish(r);
+	bucket_remove(r);
+	count_out(r);
+	r->base += bytes;
+	r->bytes -= bytes;
+	publish(r);
+	bucket_add(r);
+	count_in(r);
+}
+
+/* Hands out the first part of r. */
 static struct hak_region *split(struct hak_region *r, size_t bytes)
 {
 	struct hak_region *part = hak_kept.spare;
@@ -235,9 +254,6 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 	if (!part)
 		return NULL;
 	__atomic_store_n(&hak_kept.spare, NULL, __ATOMIC_RELAXED);
-	unpublish(r);
-	bucket_remove(r);
-	count_out(r);
 	*part = (struct hak_region){ .base = r->base,
 				     .bytes = bytes,
 				     .state = r->state,
@@ -246,14 +262,19 @@ static struct hak_region *split(struct hak_region *r, size_t bytes)
 				     .thp = r->thp,
 				     .closed = r->closed,
 				     .epoch = r->epoch };
-	r->base += bytes;
-	r->bytes -= bytes;
-	publish(r);
-	bucket_add(r);
-	count_in(r);
+	cut_front(r, bytes);
 	hak_count(HAK_C_RING_SPLITS, 1);
 	hak_mapped_regions(1);
 	return part;
+}
+
+/* Removes the first `bytes` of a region, which may be all. */
+static struct hak_region *take_front(struct hak_region *r, size_t bytes)
+{
+	if (r->bytes > bytes)
+		return split(r, bytes);
+	hak_kept_remove(r);
+	return r;
 }
 
 struct hak_region *hak_kept_find(size_t bytes, size_t align)
@@ -271,6 +292,44 @@ struct hak_region *hak_kept_find(size_t bytes, size_t align)
 	}
 	r = larger(b, bytes, align);
 	return r ? split(r, bytes) : NULL;
+}
+
+static struct hak_region *largest_dirty(void)
+{
+	for (unsigned int b = HAK_KEPT_BUCKETS; b-- > 0;)
+		for (struct hak_region *r = hak_kept.bucket[b]; r; r = r->next)
+			if (r->state == HAK_REGION_DIRTY)
+				return r;
+	return NULL;
+}
+
+struct hak_region *hak_kept_take_roomy(size_t bytes, size_t least)
+{
+	struct hak_region *r = hak_kept_dirty() < least ? NULL : largest_dirty();
+
+	return r && r->bytes >= least ? take_front(r, bytes) : NULL;
+}
+
+bool hak_kept_extend(struct hak_region *r, size_t more)
+{
+	const struct hak_slice *g = hak_slice(r->base + r->bytes);
+	struct hak_region *n;
+
+	if (hak_slice_kind(g) != HAK_KEPT)
+		return false;
+	n = atomic_load_explicit(&g->word, memory_order_relaxed);
+	if (n->life != hak_kept.life || n->state != HAK_REGION_DIRTY || n->thp != r->thp ||
+	    n->base != r->base + r->bytes || n->bytes < more)
+		return false;
+	if (n->bytes > more) {
+		cut_front(n, more);
+	} else {
+		hak_kept_remove(n);
+		drop_descriptor(n);
+	}
+	r->bytes += more;
+	r->filled = 0;
+	return true;
 }
 
 void hak_kept_abandon(void)

@@ -50,6 +50,16 @@ void hak_kept_remove(struct hak_region *r);
  * part of a larger one, for which `spare` is used. NULL: there is none.
  */
 struct hak_region *hak_kept_find(size_t bytes, size_t align);
+/*
+ * Removes the first `bytes` of the largest DIRTY region, if that has `least` bytes. NULL: there is
+ * none, or no spare descriptor.
+ */
+struct hak_region *hak_kept_take_roomy(size_t bytes, size_t least);
+/*
+ * Makes the first `more` bytes of the DIRTY region that follows `r`, which is in use, a part of r.
+ * Returns false, with nothing changed: no such region follows.
+ */
+bool hak_kept_extend(struct hak_region *r, size_t more);
 /* Begins anew: see hak_rcache_abandon(). */
 void hak_kept_abandon(void);
 

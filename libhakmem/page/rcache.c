@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/stats.h"
 #include "base/stop.h"
+#include "allowance.h"
 #include "epoch.h"
 #include "extent.h"
 #include "kept.h"
@@ -51,15 +52,36 @@ uint64_t hak_rcache_in_use(void)
 }
 
 /*
- * The bytes that may be DIRTY, hot regions included: what the tunable says, and what limits on the
- * process and its control groups leave room for when `more` bytes are in use than now.
+ * What control groups and limits on the process leave room for when `more` bytes are in use than
+ * now.
  */
-static uint64_t most_dirty(uint64_t more)
+static uint64_t dirty_room(uint64_t more)
 {
-	uint64_t most = hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
-	uint64_t room = hak_room_resident(hak_rcache_in_use() + hak_extent_used() + more);
+	return within_room(hak_room_resident(hak_rcache_in_use() + hak_extent_used() + more));
+}
 
-	return within_room(most < room ? most : room);
+static uint64_t most_allowed(void)
+{
+	return hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
+}
+
+/* The bytes that may be DIRTY by all of these, hot regions included. *ret_allowed: by allowance */
+static uint64_t most_dirty(uint64_t more, bool *ret_allowed)
+{
+	uint64_t most = most_allowed(), room = dirty_room(more);
+	uint64_t allowed = hak_allowance(&hak_allowance_regions);
+
+	*ret_allowed = allowed < most && allowed < room &&
+		       hak_tun(HAK_T_PURGE_DELAY_MS) < HAK_DELAY_NEVER;
+	return *ret_allowed ? allowed : most < room ? most : room;
+}
+
+/* Half of what may be DIRTY at most. */
+static uint64_t most_hot(uint64_t more)
+{
+	uint64_t most = most_allowed(), room = dirty_room(more);
+
+	return (most < room ? most : room) / 2;
 }
 
 static uint64_t most_lazy(void)
@@ -92,6 +114,7 @@ static void check_hot(void)
 void hak_rcache_check(void)
 {
 	hak_kept_check();
+	hak_allowance_check(&hak_allowance_regions);
 	check_hot();
 }
 
@@ -181,7 +204,7 @@ static void earn_hot(struct hak_hot *f, size_t bytes, uint32_t epoch)
 		atomic_store_explicit(&f->epoch, epoch, memory_order_relaxed);
 		f->puts = 0;
 	}
-	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_dirty(0) / 2 ||
+	if (++f->puts < HOT_PUTS || !hak_tun(HAK_T_PURGE_DELAY_MS) || kept > most_hot(0) ||
 	    hak_kept.regions + rcache.hot_n >= hak_tun(HAK_T_WHALE_RING_SLOTS) ||
 	    hak_kept.bytes + kept > hak_rcache_most_bytes())
 		return;
@@ -397,6 +420,7 @@ void hak_rcache_tuned(void)
 struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, size_t bytes,
 				  size_t align)
 {
+	uint64_t before, clean;
 	struct hak_region *r;
 
 	stock_spare();
@@ -405,13 +429,51 @@ struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, s
 		hak_kept_add(other, true);
 		drop_hot(f);
 	}
+	before = hak_kept_dirty();
 	r = hak_kept_find(bytes, align);
+	clean = !r || r->state == HAK_REGION_CLEAN ? bytes : 0;
+	hak_allowance_taken(&hak_allowance_regions, before, hak_kept_dirty(), clean,
+			    most_allowed());
 	leave();
 	return r;
 }
 
+struct hak_region *hak_rcache_get_roomy(size_t bytes, size_t least)
+{
+	struct hak_region *r;
+	uint64_t before;
+
+	stock_spare();
+	hak_lock(HAK_LOCK_RCACHE);
+	before = hak_kept_dirty();
+	r = hak_kept_take_roomy(bytes, least);
+	hak_allowance_taken(&hak_allowance_regions, before, hak_kept_dirty(), 0, 0);
+	leave();
+	return r;
+}
+
+bool hak_rcache_extend(struct hak_region *r, size_t more)
+{
+	uint64_t before;
+	bool extended;
+
+	hak_lock(HAK_LOCK_RCACHE);
+	before = hak_kept_dirty();
+	extended = hak_kept_extend(r, more);
+	hak_allowance_taken(&hak_allowance_regions, before, hak_kept_dirty(), 0, 0);
+	leave();
+	return extended;
+}
+
+static void note_exceeded(uint64_t bytes)
+{
+	hak_lock(HAK_LOCK_RCACHE);
+	hak_allowance_gone(&hak_allowance_regions, hak_kept_dirty(), bytes);
+	leave();
+}
+
 /* Evicts one batch of the oldest regions. Returns false if none went. HAK_LOCK_PURGE held. */
-static bool evict_over(uint64_t dirty, uint64_t lazy)
+static bool evict_over(uint64_t dirty, uint64_t lazy, bool allowed)
 {
 	/*
 	 * memory for which a limit on the process leaves no room goes even with region.evict=keep
@@ -423,6 +485,8 @@ static bool evict_over(uint64_t dirty, uint64_t lazy)
 
 	if (hak_kept_dirty() > dirty)
 		evict_batch(mode, DIRTY, before, dirty, &bytes);
+	if (allowed && bytes)
+		note_exceeded(bytes);
 	if (hak_unlikely(hak_kept_lazy() > lazy))
 		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &bytes);
 	return 2 * hak_kept_dirty() + hak_kept_lazy() < was;
@@ -430,7 +494,8 @@ static bool evict_over(uint64_t dirty, uint64_t lazy)
 
 static void evict_over_budget(uint64_t more, bool all)
 {
-	uint64_t dirty = most_dirty(more), lazy = most_lazy(), hot = hot_total();
+	bool allowed;
+	uint64_t dirty = most_dirty(more, &allowed), lazy = most_lazy(), hot = hot_total();
 
 	dirty -= hot < dirty ? hot : dirty;
 	if (hak_likely(hak_kept_dirty() <= dirty && hak_kept_lazy() <= lazy))
@@ -438,7 +503,7 @@ static void evict_over_budget(uint64_t more, bool all)
 	/* If another thread is purging, the next free sees what is over the limits now. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
 		return;
-	while (evict_over(dirty, lazy) && all)
+	while (evict_over(dirty, lazy, allowed) && all)
 		;
 	hak_unlock(HAK_LOCK_PURGE);
 }
@@ -450,6 +515,7 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 
 	hak_lock(HAK_LOCK_RCACHE);
 	earn_hot(f, r->bytes, r->epoch);
+	hak_allowance_given(&hak_allowance_regions, hak_kept_dirty());
 	hak_kept_add(r, true);
 	list = over_tuned();
 	look = hak_kept.bytes > rcache.looked + LOOK_BYTES;
@@ -481,7 +547,7 @@ void hak_rcache_fit(uint64_t more)
 	struct hak_region *list;
 
 	hak_lock(HAK_LOCK_RCACHE);
-	if (hot_total() > most_dirty(more) / 2)
+	if (hot_total() > most_hot(more))
 		drop_all_hot(hak_purge_epoch() + 1);
 	list = over_tuned();
 	leave();

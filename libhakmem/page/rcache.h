@@ -95,6 +95,9 @@ void hak_hot_forget(struct hak_hot *f);
  */
 struct hak_region *hak_rcache_get(struct hak_hot *f, struct hak_region *other, size_t bytes,
 				  size_t align);
+/* See kept.h. */
+struct hak_region *hak_rcache_get_roomy(size_t bytes, size_t least);
+bool hak_rcache_extend(struct hak_region *r, size_t more);
 /*
  * Takes a region back that is DIRTY and of the present epoch. Returns true if the region cache has
  * grown so much that the limits on the process must be read (limit.h).

@@ -6,9 +6,24 @@
 #include "base/stats.h"
 #include "base/stop.h"
 #include "base/values.h"
+#include "allowance.h"
 #include "epoch.h"
 #include "system/os.h"
 #include "system/room.h"
+
+uint64_t hak_units_most_allowed(void)
+{
+	uint64_t share = hak_extent_used() / 2;
+
+	return share > HAK_ROOM_FLOOR ? share : HAK_ROOM_FLOOR;
+}
+
+void hak_units_exceeded(uint64_t bytes)
+{
+	hak_lock(HAK_LOCK_EXTENT);
+	hak_allowance_gone(&hak_allowance_units, hak_extent_dirty(), bytes);
+	hak_extents_leave();
+}
 
 static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int align,
 		      unsigned int *ret)
@@ -33,6 +48,7 @@ static bool find_hole(struct hak_extent *e, unsigned int units, unsigned int ali
 
 static void take_units(struct hak_extent *e, unsigned int at, unsigned int units, bool *ret_zero)
 {
+	uint64_t before = hak_extent_dirty();
 	unsigned int dirty;
 
 	hak_extent_unlink(e);
@@ -45,6 +61,8 @@ static void take_units(struct hak_extent *e, unsigned int at, unsigned int units
 	hak_extent_count_used(units);
 	hak_extent_count_dirty(-(int64_t)dirty);
 	hak_count(HAK_C_MEM_CLEAN, -(int64_t)((units - dirty) * HAK_UNIT));
+	hak_allowance_taken(&hak_allowance_units, before, before - dirty * HAK_UNIT,
+			    (units - dirty) * HAK_UNIT, hak_units_most_allowed());
 	*ret_zero = !dirty;
 	hak_extent_check(e);
 }
@@ -302,6 +320,7 @@ void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned 
 	e->used_units -= (uint16_t)units;
 	e->dirty_units += (uint16_t)touched;
 	widen_longest(e, at);
+	hak_allowance_given(&hak_allowance_units, hak_extent_dirty());
 	hak_extent_count_used(-(int64_t)units);
 	hak_extent_count_dirty(touched);
 	hak_count(HAK_C_MEM_CLEAN, (int64_t)((units - touched) * HAK_UNIT));

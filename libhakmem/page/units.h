@@ -29,6 +29,11 @@ bool hak_units_extend(struct hak_extent *e, const char *p, unsigned int units, u
  */
 void hak_units_give(struct hak_extent *e, char *p, unsigned int units, unsigned int touched);
 
+/* Returns what the allowance of units may become, without a limit of control groups. */
+uint64_t hak_units_most_allowed(void);
+/* Called when dirty units beyond the allowance went back. No lock held. */
+void hak_units_exceeded(uint64_t bytes);
+
 /* ---- for clean.c ---- */
 
 struct hak_units {

@@ -24,7 +24,7 @@ extern HAK_HIDDEN struct hak_room {
 	_Atomic uint64_t address; /* mapped at all (RLIMIT_AS) */
 	_Atomic uint64_t data;	  /* mapped and charged for (RLIMIT_DATA as well) */
 	_Atomic uint64_t group;	  /* the limit of the control groups itself, not a share */
-	_Atomic uint64_t floor; /* free bytes that are looked at no closer: hak_room_set_floor() */
+	_Atomic uint64_t floor;	  /* dirty bytes of units that no slow path looks at closer */
 } hak_room;
 
 static inline uint64_t hak_room_address(void)
@@ -58,6 +58,14 @@ static inline bool hak_room_is_limited(void)
 #define HAK_ROOM_FLOOR ((uint64_t)32 << 20) /* before it is set */
 /* Sets `bytes`, or a sixteenth of the limit of the control groups if that is less. */
 void hak_room_set_floor(uint64_t bytes);
+
+/* Below so many bytes of room for free memory the caches of sleeping threads are emptied too. */
+static inline uint64_t hak_room_tight(void)
+{
+	uint64_t part = atomic_load_explicit(&hak_room.group, memory_order_relaxed) / 16;
+
+	return part < HAK_ROOM_FLOOR ? part : HAK_ROOM_FLOOR;
+}
 
 /* Reads the limit of the control groups; a process with less mapped is not worth the calls. */
 void hak_room_look_group(void);

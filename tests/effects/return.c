@@ -20,11 +20,13 @@
 #define HOUR "purge.delay_ms=1h"
 
 enum {
-	/* by amount 32, and as much in slabs of which only blocks in the thread's cache are left */
-	MOST_MIB = 72,
+	/* the first allowance, and as much in slabs of which only blocks in the cache are left */
+	FIRST_MIB = 16,
+	MOST_MIB = 72,	    /* the same by the largest allowance */
 	AT_ONCE_KIB = 1024, /* with purge.delay_ms=0 */
 	REST_KIB = 4096,    /* caches and tables of threads that sleep or ended */
-	AGENT_MIB = 20,	    /* less than goes back by amount */
+	BESIDE_MIB = 200,   /* in use, so that an eighth of it may stay free */
+	AGENT_MIB = 20,	    /* less than goes back by amount beside that */
 	THREADS = 4,
 };
 
@@ -146,6 +148,13 @@ static void begin(const char *hakmem)
 	base_kib = smaps_kib(&r, "Anonymous");
 }
 
+static void begin_beside(const char *hakmem)
+{
+	start(&r, hakmem);
+	ask(&r, take, 20000, BESIDE_MIB * (long)MIB / 20000);
+	base_kib = smaps_kib(&r, "Anonymous");
+}
+
 /* ---- by amount ---- */
 
 static void freed(job how, long size, long mib, long most_kib)
@@ -160,9 +169,10 @@ static void freed(job how, long size, long mib, long most_kib)
 static void little_stays(job how, long size, long mib)
 {
 	begin(HOUR ",control.agent=off");
-	freed(how, size, mib, MOST_MIB * 1024L);
-	/* and no more after a second burst */
-	freed(how, size, mib, MOST_MIB * 1024L);
+	freed(how, size, mib, FIRST_MIB * 1024L);
+	/* and no more than the largest allowance after others, which want it again */
+	for (int i = 0; i < 3; i++)
+		freed(how, size, mib, MOST_MIB * 1024L);
 	finish(&r);
 }
 
@@ -196,11 +206,14 @@ static void runs_at_random(void)
 	little_stays(burst_at_random, 20000, 300);
 }
 
-/* region.evict_bytes, and one region */
+/* region.evict_bytes is the largest allowance of regions; and one region. */
 static void whales_in_order(void)
 {
 	begin(HOUR ",control.agent=off,region.evict_bytes=64M");
-	freed(burst_in_order, 4000000, 200, MOST_MIB * 1024L);
+	freed(burst_in_order, 4000000, 200, FIRST_MIB * 1024L);
+	for (int i = 0; i < 3; i++)
+		freed(burst_in_order, 4000000, 200, MOST_MIB * 1024L);
+	CHECK(above_base() > 48 * 1024, "%ld KiB of what was wanted four times", above_base());
 	finish(&r);
 }
 
@@ -214,14 +227,29 @@ static void never_by_amount(void)
 	finish(&r);
 }
 
-/* Half of what is in use may stay, however much that is. */
-static void more_stays_beside_much_in_use(void)
+/*
+ * An eighth of what is in use may stay beside the first allowance, and half of it once it was
+ * wanted again. What went back and came again is counted, and nothing goes back any more.
+ */
+static void what_is_wanted_again_stays(void)
 {
+	uint64_t gone;
+
 	begin(HOUR ",control.agent=off");
+	CHECK(count(&r, "purge.allowed_bytes") == 8 * MIB);
 	ask(&r, take, 20000, 200 * (long)MIB / 20000);
 	ask(&r, burst_in_order, 20000, 90);
+	CHECK(above_base() <= 235 * 1024, "%ld KiB of 290 MiB", above_base());
+	CHECK(count(&r, "purge.refault_bytes") == 0);
+	gone = count(&r, "purge.bytes");
+	CHECK(gone > 50 * MIB);
+	ask(&r, burst_in_order, 20000, 90);
 	CHECK(above_base() >= 280 * 1024, "%ld KiB of 290 MiB", above_base());
-	CHECK(count(&r, "purge.bytes") == 0);
+	CHECK(count(&r, "purge.refault_bytes") <= gone);
+	CHECK(count(&r, "purge.refault_bytes") >= gone - gone / 8);
+	CHECK(count(&r, "purge.allowed_bytes") > 80 * MIB);
+	ask(&r, burst_in_order, 20000, 90);
+	CHECK(count(&r, "purge.bytes") == gone, "more went back");
 	ask(&r, burst_in_order, 20000, 300);
 	CHECK(above_base() <= 310 * 1024, "%ld KiB beside 200 MiB", above_base() - 200 * 1024);
 	finish(&r);
@@ -294,7 +322,7 @@ static pid_t agent(void)
 /* The agent leaves when nothing is left for it, not before. */
 static void agent_ends_after_the_memory_is_gone(void)
 {
-	begin("purge.delay_ms=200");
+	begin_beside("purge.delay_ms=200");
 	ask(&r, thread_ends, AGENT_MIB, 0);
 	CHECK(count(&r, "control.agent_error") == 0);
 	WAIT_FOR(tasks() == 1);
@@ -306,7 +334,7 @@ static void agent_ends_after_the_memory_is_gone(void)
 /* What threads hold in their caches and slabs goes while they sleep. */
 static void agent_empties_caches_of_sleepers(void)
 {
-	begin("purge.delay_ms=200");
+	begin_beside("purge.delay_ms=200");
 	ask(&r, threads_sleep, AGENT_MIB, 0);
 	WAIT_FOR(above_base() <= REST_KIB && count(&r, "purge.takeovers") >= THREADS);
 	CHECK(tasks() == 1 + THREADS + 1);
@@ -345,7 +373,7 @@ static void dozing_agent_is_woken(void)
 	enum { DOZE_S = 40 };
 	pid_t tid;
 
-	begin("purge.delay_ms=100,control.agent=on");
+	begin_beside("purge.delay_ms=100,control.agent=on");
 	WAIT_FOR((tid = agent()) != 0 && agent_waits_s(tid) >= DOZE_S);
 	for (int i = 0; i < 2; i++) {
 		ask(&r, burst_in_order, 3000, AGENT_MIB);
@@ -411,7 +439,7 @@ static const struct tcase cases[] = {
 	{ "runs_at_random", runs_at_random, 60 },
 	{ "whales_in_order", whales_in_order, 60 },
 	{ "never_by_amount", never_by_amount, 60 },
-	{ "more_stays_beside_much_in_use", more_stays_beside_much_in_use, 60 },
+	{ "what_is_wanted_again_stays", what_is_wanted_again_stays, 60 },
 	{ "at_once_slab_blocks", at_once_slab_blocks, 60 },
 	{ "at_once_runs", at_once_runs, 60 },
 	{ "at_once_large_runs", at_once_large_runs, 60 },

@@ -2,7 +2,8 @@
 /*
  * libhakmem/page/rcache.c, kept.c: whales are taken, resized and freed at random, evicted and
  * purged, under limits that change, beside a model that knows of each slice whether it is mapped
- * and in use. Each region taken is the one that a search of all kept regions would find. No regions
+ * and in use. Each region taken, and each into which a whale grows, is the one that a search of all
+ * kept regions would find. No regions
  * overlap, none is lost, no limit is exceeded, and regions marked zero read as zeros. Other cases
  * check that the oldest regions go first, and that regions of this epoch stay.
  *
@@ -264,14 +265,54 @@ static void give_whale(unsigned int which)
 	check_limits();
 }
 
+/* How a whale is to grow. */
+enum way { BY_KERNEL, INTO_NEXT, BY_COPY };
+static unsigned int ways[BY_COPY + 1];
+
+static enum way way_to_grow(const struct whale *w, size_t want)
+{
+	size_t least = want > 2 * w->bytes ? want : 2 * w->bytes;
+	const struct hak_region *largest = NULL;
+
+	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer) {
+		if (r->state != HAK_REGION_DIRTY)
+			continue;
+		if (r->base == w->p + w->bytes && r->bytes >= want - w->bytes)
+			return INTO_NEXT;
+		if (!largest || r->bytes > largest->bytes)
+			largest = r;
+	}
+	return w->bytes <= 32 * MIB && largest && largest->bytes >= least ? BY_COPY : BY_KERNEL;
+}
+
+/* Checks the new place. Returns the state in which the old place has to be. */
+static unsigned int check_grown(const struct whale *was, const struct whale *w, enum way way)
+{
+	size_t more = w->bytes - was->bytes;
+
+	CHECK((w->p == was->p) == (way == INTO_NEXT) || way == BY_KERNEL, "way %u", way);
+	if (w->p == was->p) {
+		model_is(w->p + was->bytes, more, way == INTO_NEXT ? KEPT : GONE);
+		return GONE;
+	}
+	model_is(w->p, w->bytes, way == BY_COPY ? KEPT : GONE);
+	return way == BY_COPY ? KEPT : GONE;
+}
+
 static void resize_whale(unsigned int which, size_t want)
 {
 	struct whale *w = &whales[which], was = *w;
+	unsigned int left = GONE;
+	enum way way = BY_KERNEL;
 	size_t same;
 
+	want = hak_align_up(want, HAK_SLICE);
 	forget_unmapped();
+	if (want > was.bytes)
+		way = way_to_grow(w, want);
 	w->p = hak_whale_resize(cache, w->r, want);
 	if (!w->p) {
+		CHECK(way == BY_KERNEL, "way %u", way);
 		*w = was;
 		return;
 	}
@@ -279,8 +320,11 @@ static void resize_whale(unsigned int which, size_t want)
 	same = w->bytes < was.bytes ? w->bytes : was.bytes;
 	CHECK(w->bytes >= want && w->bytes - w->bytes / 8 <= want + HAK_SLICE, "%zu for %zu",
 	      w->bytes, want);
-	model_set(was.p, was.bytes, GONE);
-	model_is(w->p, w->bytes, GONE);
+	if (want > was.bytes) {
+		left = check_grown(&was, w, way);
+		ways[way]++;
+	}
+	model_set(was.p, was.bytes, left);
 	model_set(w->p, w->bytes, USED);
 	check_contents(w, same);
 	fill(w, 0);
@@ -504,6 +548,8 @@ static void as_the_model_says(void)
 			check_all();
 	}
 	CHECK(fronts > 100, "a front only %u times", fronts);
+	for (unsigned int i = 0; i <= BY_COPY; i++)
+		CHECK(ways[i] > 10, "grown in way %u only %u times", i, ways[i]);
 	nothing_is_left();
 }
 
