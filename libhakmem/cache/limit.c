@@ -4,6 +4,7 @@
 
 #include "heap/heap.h"
 #include "page/clean.h"
+#include "page/epoch.h"
 #include "page/rcache.h"
 #include "system/os.h"
 #include "system/room.h"
@@ -16,7 +17,7 @@ static void look_at_process(void)
 	if (hak_likely(!hak_room_look(hak_rcache_kept())))
 		return;
 	hak_heap_fit();
-	hak_rcache_fit(0);
+	hak_purge_count_limit(hak_rcache_fit(0));
 	hak_extent_tuned();
 }
 

@@ -294,11 +294,10 @@ static uint64_t most_dirty(uint64_t more, bool *ret_allowed, bool *ret_limited)
 
 static void count_by_amount(uint64_t bytes, bool limited)
 {
-	if (!bytes)
-		return;
-	count_purge(bytes, 0);
 	if (limited)
-		hak_count(HAK_C_LIMIT_OBEYED, 1);
+		hak_purge_count_limit(bytes);
+	else if (bytes)
+		count_purge(bytes, 0);
 }
 
 HAK_COLD static uint64_t shrink(uint64_t most, bool allowed)
@@ -336,19 +335,16 @@ HAK_COLD static uint64_t fit_caches(uint64_t more)
 static void by_amount(uint64_t more)
 {
 	bool allowed, limited;
-	uint64_t most = most_dirty(more, &allowed, &limited), bytes = 0;
+	uint64_t most = most_dirty(more, &allowed, &limited);
+	uint64_t bytes = limited ? hak_rcache_fit(more) : 0;
 	bool tight = limited && most < hak_room_tight();
 
-	if (limited)
-		hak_rcache_fit(more);
-	if ((hak_extent_dirty() <= most && !tight) || !hak_trylock(HAK_LOCK_PURGE))
-		return;
-	if (tight)
-		bytes = fit_caches(more);
-	if (hak_extent_dirty() > most)
-		bytes += shrink(most, allowed && !limited);
+	if ((hak_extent_dirty() > most || tight) && hak_trylock(HAK_LOCK_PURGE)) {
+		bytes += tight ? fit_caches(more) : 0;
+		bytes += hak_extent_dirty() > most ? shrink(most, allowed && !limited) : 0;
+		hak_unlock(HAK_LOCK_PURGE);
+	}
 	count_by_amount(bytes, limited);
-	hak_unlock(HAK_LOCK_PURGE);
 }
 
 void hak_purge_by_amount(void)

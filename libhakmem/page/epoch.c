@@ -3,6 +3,7 @@
 #include "epoch.h"
 
 #include "base/lock.h"
+#include "base/stats.h"
 #include "system/os.h"
 
 _Atomic uint32_t hak_purge_clock;
@@ -39,4 +40,13 @@ uint64_t hak_purge_count_end(void)
 {
 	atomic_store_explicit(&exact, false, memory_order_relaxed);
 	return noted;
+}
+
+void hak_purge_count_limit(uint64_t bytes)
+{
+	if (hak_likely(!bytes))
+		return;
+	hak_count(HAK_C_PURGES, 1);
+	hak_count(HAK_C_PURGE_BYTES, (int64_t)bytes);
+	hak_count(HAK_C_LIMIT_OBEYED, 1);
 }

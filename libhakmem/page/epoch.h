@@ -51,4 +51,7 @@ void hak_purge_note(void *p, uint64_t bytes);
 void hak_purge_count_begin(bool exact);
 uint64_t hak_purge_count_end(void);
 
+/* Counts a purge because of the limit of the control groups; 0 bytes: none. */
+void hak_purge_count_limit(uint64_t bytes);
+
 #endif

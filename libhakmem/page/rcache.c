@@ -51,35 +51,41 @@ uint64_t hak_rcache_in_use(void)
 	return all > kept ? all - kept : 0;
 }
 
-/*
- * What control groups and limits on the process leave room for when `more` bytes are in use than
- * now.
- */
-static uint64_t dirty_room(uint64_t more)
-{
-	return within_room(hak_room_resident(hak_rcache_in_use() + hak_extent_used() + more));
-}
-
 static uint64_t most_allowed(void)
 {
 	return hak_tun(HAK_T_PURGE_DELAY_MS) ? hak_tun(HAK_T_REGION_EVICT_BYTES) : 0;
 }
 
-/* The bytes that may be DIRTY by all of these, hot regions included. *ret_allowed: by allowance */
-static uint64_t most_dirty(uint64_t more, bool *ret_allowed)
+/* What the control groups leave room for when `more` bytes are in use than now. */
+static uint64_t group_room(uint64_t more)
 {
-	uint64_t most = most_allowed(), room = dirty_room(more);
-	uint64_t allowed = hak_allowance(&hak_allowance_regions);
-
-	*ret_allowed = allowed < most && allowed < room &&
-		       hak_tun(HAK_T_PURGE_DELAY_MS) < HAK_DELAY_NEVER;
-	return *ret_allowed ? allowed : most < room ? most : room;
+	return hak_room_resident(hak_rcache_in_use() + hak_extent_used() + more);
 }
 
-/* Half of what may be DIRTY at most. */
+/* Why no more may be DIRTY. */
+enum bound { BY_SETTING, BY_ALLOWANCE, BY_GROUP };
+
+/* The bytes that may be DIRTY, hot regions included, when `more` bytes are in use than now. */
+static uint64_t most_dirty(uint64_t more, enum bound *ret_by)
+{
+	uint64_t most = within_room(most_allowed()), room = group_room(more);
+	uint64_t allowed = hak_allowance(&hak_allowance_regions);
+
+	*ret_by = BY_SETTING;
+	if (allowed < most && hak_tun(HAK_T_PURGE_DELAY_MS) < HAK_DELAY_NEVER) {
+		*ret_by = BY_ALLOWANCE;
+		most = allowed;
+	}
+	if (room >= most)
+		return most;
+	*ret_by = BY_GROUP;
+	return room;
+}
+
+/* What hot regions may have of it: half of what the allowance may become. */
 static uint64_t most_hot(uint64_t more)
 {
-	uint64_t most = most_allowed(), room = dirty_room(more);
+	uint64_t most = within_room(most_allowed()), room = group_room(more);
 
 	return (most < room ? most : room) / 2;
 }
@@ -472,40 +478,46 @@ static void note_exceeded(uint64_t bytes)
 	leave();
 }
 
-/* Evicts one batch of the oldest regions. Returns false if none went. HAK_LOCK_PURGE held. */
-static bool evict_over(uint64_t dirty, uint64_t lazy, bool allowed)
+/*
+ * Evicts one batch of the oldest regions. Returns false if none went. *bytes grows by the bytes
+ * given back of the dirty ones. HAK_LOCK_PURGE held.
+ */
+static bool evict_over(uint64_t dirty, uint64_t lazy, uint64_t *bytes)
 {
 	/*
 	 * memory for which a limit on the process leaves no room goes even with region.evict=keep
 	 */
-	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), bytes = 0;
+	uint64_t mode = hak_region_evict_mode(hak_room_data() != UINT64_MAX), unused = 0;
 	uint32_t before = hak_purge_epoch() - NEVER;
 	/* dirty memory may become lazy first */
 	uint64_t was = 2 * hak_kept_dirty() + hak_kept_lazy();
 
 	if (hak_kept_dirty() > dirty)
-		evict_batch(mode, DIRTY, before, dirty, &bytes);
-	if (allowed && bytes)
-		note_exceeded(bytes);
+		evict_batch(mode, DIRTY, before, dirty, bytes);
 	if (hak_unlikely(hak_kept_lazy() > lazy))
-		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &bytes);
+		evict_batch(HAK_EVICT_DONTNEED, LAZY, before, lazy, &unused);
 	return 2 * hak_kept_dirty() + hak_kept_lazy() < was;
 }
 
-static void evict_over_budget(uint64_t more, bool all)
+/* Returns the bytes given back because of the limit of the control groups. */
+static uint64_t evict_over_budget(uint64_t more, bool all)
 {
-	bool allowed;
-	uint64_t dirty = most_dirty(more, &allowed), lazy = most_lazy(), hot = hot_total();
+	enum bound by;
+	uint64_t dirty = most_dirty(more, &by), lazy = most_lazy(), hot = hot_total();
+	uint64_t bytes = 0;
 
 	dirty -= hot < dirty ? hot : dirty;
 	if (hak_likely(hak_kept_dirty() <= dirty && hak_kept_lazy() <= lazy))
-		return;
+		return 0;
 	/* If another thread is purging, the next free sees what is over the limits now. */
 	if (!hak_trylock(HAK_LOCK_PURGE))
-		return;
-	while (evict_over(dirty, lazy, allowed) && all)
+		return 0;
+	while (evict_over(dirty, lazy, &bytes) && all)
 		;
 	hak_unlock(HAK_LOCK_PURGE);
+	if (by == BY_ALLOWANCE && bytes)
+		note_exceeded(bytes);
+	return by == BY_GROUP ? bytes : 0;
 }
 
 bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
@@ -522,7 +534,7 @@ bool hak_rcache_put(struct hak_hot *f, struct hak_region *r)
 	leave();
 	if (hak_unlikely(list != NULL))
 		unmap_list(list);
-	evict_over_budget(0, false);
+	hak_purge_count_limit(evict_over_budget(0, false));
 	return look;
 }
 
@@ -542,7 +554,7 @@ uint64_t hak_rcache_kept(void)
 	return kept;
 }
 
-void hak_rcache_fit(uint64_t more)
+uint64_t hak_rcache_fit(uint64_t more)
 {
 	struct hak_region *list;
 
@@ -552,7 +564,7 @@ void hak_rcache_fit(uint64_t more)
 	list = over_tuned();
 	leave();
 	unmap_list(list);
-	evict_over_budget(more, true);
+	return evict_over_budget(more, true);
 }
 
 void hak_rcache_abandon(void)

@@ -114,9 +114,10 @@ uint64_t hak_rcache_in_use(void);
 uint64_t hak_rcache_dirty(void);
 /*
  * Called when there is less room (room.h), or less when `more` bytes are in use than now: gives up
- * what exceeds the room.
+ * what exceeds the room. Returns the bytes of the regions that were evicted because of the limit of
+ * the control groups, touched or not.
  */
-void hak_rcache_fit(uint64_t more);
+uint64_t hak_rcache_fit(uint64_t more);
 
 /*
  * Unmaps a region. If munmap refuses, the region waits in the region cache regardless of the

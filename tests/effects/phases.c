@@ -4,7 +4,7 @@
  * sizes of its own. SIZE 0 enters a sandbox, SIZE 1 starts threads that free what fills their
  * caches, and sleep. Prints what the library knows of the memory limit of
  * its control groups (purge.limit_bytes), how often memory went back because of it
- * (purge.limit_obeyed), and the most KiB that were resident.
+ * (purge.limit_obeyed), the most KiB that were resident, and the bytes of all purges (purge.bytes).
  */
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 			phase(sizes[i]);
 	}
 	getrusage(RUSAGE_SELF, &u);
-	printf("%" PRIu64 " %" PRIu64 " %ld\n", counter("purge.limit_bytes"),
-	       counter("purge.limit_obeyed"), u.ru_maxrss);
+	printf("%" PRIu64 " %" PRIu64 " %ld %" PRIu64 "\n", counter("purge.limit_bytes"),
+	       counter("purge.limit_obeyed"), u.ru_maxrss, counter("purge.bytes"));
 	return 0;
 }
