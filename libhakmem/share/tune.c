@@ -41,6 +41,7 @@ static struct {
 	_Atomic bool forking;
 	long pid;	 /* of the process to which this memory belongs */
 	bool no_segment; /* no segment is ever made: AT_SECURE */
+	bool agent;	 /* a thread waits on the wake word */
 } st;
 
 /* ---- the page ---- */
@@ -349,6 +350,9 @@ int hak_tune_program(enum hak_tunable t, uint64_t value)
 	hak_lock(HAK_LOCK_TUNE);
 	hak_layers_set(HAK_ORIGIN_PROGRAM, t, value);
 	apply(true);
+	/* the agent waits for as long as the old values said */
+	if (st.agent && hak_share_tune())
+		hak_tune_call();
 	hak_unlock(HAK_LOCK_TUNE);
 	hak_heap_leave_own(c);
 	return 0;
@@ -357,6 +361,7 @@ int hak_tune_program(enum hak_tunable t, uint64_t value)
 void hak_tune_set_agent(bool runs)
 {
 	hak_lock(HAK_LOCK_TUNE);
+	st.agent = runs;
 	if (hak_ack)
 		__atomic_store_n(&hak_ack->agent, runs, __ATOMIC_RELAXED);
 	hak_count(HAK_C_AGENT, runs ? 1 : -1);
@@ -403,6 +408,7 @@ void hak_tune_fork_child(void)
 	if (!atomic_load_explicit(&st.forking, memory_order_relaxed))
 		hak_stats_fork_prepare(); /* no handler did; as exact as is possible now */
 	st.pid = hak_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	st.agent = false;
 	listen_to(NULL);
 	hak_lazy_set_pageout(false);
 	fill_page(&page);

@@ -367,20 +367,52 @@ static long agent_waits_s(pid_t tid)
 	return n ? ts.tv_sec : -1;
 }
 
-/* An agent that dozes waits for a minute, and a case for half of one. */
+enum { DOZE_S = 40 };
+
+/* An agent that dozes waits for a minute. */
+static void given_back_without_that_wait(void)
+{
+	struct timespec t0, t1;
+
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	WAIT_FOR(above_base() <= REST_KIB);
+	clock_gettime(CLOCK_MONOTONIC, &t1);
+	CHECK(t1.tv_sec - t0.tv_sec < DOZE_S, "after %ld s", (long)(t1.tv_sec - t0.tv_sec));
+}
+
 static void dozing_agent_is_woken(void)
 {
-	enum { DOZE_S = 40 };
 	pid_t tid;
 
 	begin_beside("purge.delay_ms=100,control.agent=on");
 	WAIT_FOR((tid = agent()) != 0 && agent_waits_s(tid) >= DOZE_S);
 	for (int i = 0; i < 2; i++) {
 		ask(&r, burst_in_order, 3000, AGENT_MIB);
-		WAIT_FOR(above_base() <= REST_KIB);
+		given_back_without_that_wait();
 		WAIT_FOR(agent_waits_s(tid) >= DOZE_S);
 	}
 	CHECK(tid == agent());
+	finish(&r);
+}
+
+static long set_delay(long ms, long b)
+{
+	(void)b;
+	return HAKMEM(hakmem_set, hakmem_set_fn)("purge.delay_ms", (uint64_t)ms);
+}
+
+/* What the program changes itself reaches an agent that waits for as long as the old values say. */
+static void dozing_agent_hears_the_program(void)
+{
+	pid_t tid;
+
+	begin("control.agent=on");
+	CHECK(ask(&r, set_delay, 86400000, 0) == 0);
+	ask(&r, burst_in_order, 3000, AGENT_MIB);
+	WAIT_FOR((tid = agent()) != 0 && agent_waits_s(tid) >= DOZE_S);
+	CHECK(above_base() > REST_KIB, "%ld KiB", above_base());
+	CHECK(ask(&r, set_delay, 100, 0) == 0);
+	given_back_without_that_wait();
 	finish(&r);
 }
 
@@ -447,6 +479,7 @@ static const struct tcase cases[] = {
 	{ "agent_ends_after_the_memory_is_gone", agent_ends_after_the_memory_is_gone },
 	{ "agent_empties_caches_of_sleepers", agent_empties_caches_of_sleepers },
 	{ "dozing_agent_is_woken", dozing_agent_is_woken },
+	{ "dozing_agent_hears_the_program", dozing_agent_hears_the_program },
 	{ "runs_with_large_tls", runs_with_large_tls },
 	{ "error_says_why_there_is_none", error_says_why_there_is_none, 0, "control.agent=on",
 	  be_limited },
