@@ -14,6 +14,8 @@
 
 /* One read of smaps_rollup, which cannot be stopped, takes longer the more pages a process has. */
 #define EXACT_MAX_BYTES (4ull << 30)
+/* Less than this is not worth that read. */
+#define LAZY_BYTES (1ull << 20)
 
 struct split {
 	struct hak_resident sum;
@@ -176,4 +178,18 @@ struct hak_memory hak_resident_bound(const struct hak_resident *r, const struct 
 			      most.metadata + least(most.clean + most.reserved, r->huge),
 		      r->unnamed);
 	return most;
+}
+
+uint64_t hak_resident_cached(const struct hak_segment *seg, const struct hak_memory *m)
+{
+	const uint64_t cached = hak_memory_cached(m);
+	struct hak_resident r;
+	struct hak_memory most;
+
+	hak_resident_read(seg, m->lazy < LAZY_BYTES ? HAK_RESIDENT_COUNTED : HAK_RESIDENT_SUMMED,
+			  &r);
+	if (r.source == HAK_RESIDENT_UNKNOWN)
+		return cached;
+	most = hak_resident_bound(&r, m);
+	return least(hak_memory_cached(&most), r.unnamed);
 }

@@ -53,4 +53,11 @@ void hak_resident_read(const struct hak_segment *seg, enum hak_resident_source w
  */
 struct hak_memory hak_resident_bound(const struct hak_resident *r, const struct hak_memory *m);
 
+/*
+ * Returns the most of what CachedMax= limits that can be resident: free memory that is in caches,
+ * waits for a purge or is lazily freed. Reads COUNTED, and SUMMED if much is lazily freed; returns
+ * the address space where nothing is known.
+ */
+uint64_t hak_resident_cached(const struct hak_segment *seg, const struct hak_memory *m);
+
 #endif

@@ -69,7 +69,7 @@ struct hak_memory {
 	uint64_t mapped;
 	uint64_t metadata; /* the allocator's own tables, not part of mapped */
 };
-/* What CachedMax= limits. */
+/* What CachedMax= limits as far as it is resident: hak_resident_cached(). */
 static inline uint64_t hak_memory_cached(const struct hak_memory *m)
 {
 	return m->thread_cached + m->dirty + m->lazy;

@@ -13,6 +13,7 @@
 #include "control/policy.h"
 #include "control/purgestate.h"
 #include "control/report.h"
+#include "control/resident.h"
 #include "control/snapshot.h"
 #include "hakmemctl/ctl.h"
 
@@ -471,6 +472,7 @@ static int verify_limits(struct command *cmd, const struct hak_segment *seg,
 	struct hak_snapshot snap;
 	struct hak_memory memory;
 	char why[HAK_WHY_TEXT];
+	uint64_t cached;
 	int r;
 
 	if (!effect->of[HAK_SET_CACHED_MAX] && !effect->of[HAK_SET_IDLE_PURGE])
@@ -480,13 +482,13 @@ static int verify_limits(struct command *cmd, const struct hak_segment *seg,
 		return r;
 	memory = hak_memory_of(seg, &snap);
 	hak_snapshot_free(&snap);
+	cached = hak_resident_cached(seg, &memory);
 	hak_purge_state(seg, &state);
 	hak_purge_state_say(&state, why);
 	if (effect->of[HAK_SET_CACHED_MAX])
-		verify_limit(cmd, seg, id, effect, hak_memory_cached(&memory), why);
+		verify_limit(cmd, seg, id, effect, cached, why);
 	if (effect->of[HAK_SET_IDLE_PURGE])
-		verify_idle(cmd, seg, id, effect, hak_memory_cached(&memory),
-			    state.open && !state.agent ? why : NULL);
+		verify_idle(cmd, seg, id, effect, cached, state.open && !state.agent ? why : NULL);
 	return 0;
 }
 

@@ -72,7 +72,7 @@ struct hak_process {
 	uint64_t purge_not_before_ns; /* monotonic; later when purges return little */
 	unsigned purge_backoff;	      /* the number of such purges in a row */
 	bool purge_late;	      /* a missing answer was reported */
-	uint64_t cached_bytes;	      /* as last measured */
+	uint64_t cached_bytes;	      /* free and resident, as last measured */
 	uint64_t activity;	      /* a sum of counters that change when the process allocates */
 	uint64_t active_ns;	      /* when `activity` last changed */
 	uint64_t measured_ns;	      /* 0: never, 1: must be measured again */

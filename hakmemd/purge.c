@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "control/pageout.h"
+#include "control/resident.h"
 #include "hakmemd/entry.h"
 #include "hakmemd/purge.h"
 #include "hakmemd/unmet.h"
@@ -91,7 +92,7 @@ void hak_purge_measure(struct hak_process *p, uint64_t age_us)
 		   hak_total(p->seg, &snap, HAK_ID_WHALE_ALLOCS) +
 		   hak_total(p->seg, &snap, HAK_ID_WHALE_FREES);
 	hak_snapshot_free(&snap);
-	p->cached_bytes = hak_memory_cached(&memory);
+	p->cached_bytes = hak_resident_cached(p->seg, &memory);
 	if (!p->measured_ns || activity != p->activity) {
 		p->activity = activity;
 		p->active_ns = now;
@@ -166,22 +167,24 @@ static void finish(struct hak_process *p, uint64_t bytes, uint64_t ns, bool page
 	hak_tell_purged(p, bytes, p->purge_why);
 }
 
-/* The process sleeps. Its lazily freed memory can be paged out nevertheless. The request stays
- * written. */
+/* The process sleeps. Its lazily freed memory can be paged out nevertheless, and does not count for
+ * the limit then. The request stays written. */
 static void late(struct hak_process *p)
 {
 	uint64_t bytes = 0;
 
 	p->purge_late = true;
 	hak_unmet_answer(p, false);
-	if (p->cached_bytes > p->effect.cached_max)
-		hak_unmet_limit(p, "the process does not answer");
 	if (p->manager->can_page_out)
 		hak_pageout_some(p->seg, HAK_PAGE_OUT_BYTES, &bytes);
 	if (bytes) {
 		journal(p, bytes, 0, true);
 		hak_tell_purged(p, bytes, p->purge_why);
+		p->measured_ns = 1;
+		hak_purge_measure(p, 0);
 	}
+	if (p->cached_bytes > p->effect.cached_max)
+		hak_unmet_limit(p, "the process does not answer");
 }
 
 static void look_for_answer(struct hak_process *p)

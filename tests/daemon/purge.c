@@ -21,7 +21,7 @@ static uint64_t requests, told_bytes, rss = 100 << 20;
 static struct hak_purge_answer answer;
 static int answered; /* the result of a look for the answer */
 static int refused;  /* the result of a request */
-static uint64_t cached, agent_error;
+static uint64_t cached, paged_out, agent_error;
 static unsigned measured;
 static const char *last_id; /* of the last entry in the journal */
 static char last_text[512], last_fields[1024];
@@ -54,8 +54,16 @@ uint64_t hak_segment_rss(const struct hak_segment *seg, bool exact)
 
 int hak_pageout_some(const struct hak_segment *seg, uint64_t max_bytes, uint64_t *ret)
 {
-	*ret = 0;
+	*ret = paged_out;
+	cached -= paged_out;
 	return 0;
+}
+
+/* What can be resident of the memory that the process has in its address space. */
+uint64_t hak_resident_cached(const struct hak_segment *seg, const struct hak_memory *m)
+{
+	EXPECT(m->lazy == 1ull << 40, "%" PRIu64 " bytes are lazily freed", m->lazy);
+	return cached;
 }
 
 void hak_tell_purged(struct hak_process *p, uint64_t bytes, const char *why)
@@ -98,7 +106,7 @@ void hak_snapshot_free(struct hak_snapshot *snap)
 
 struct hak_memory hak_memory_of(const struct hak_segment *seg, const struct hak_snapshot *snap)
 {
-	return (struct hak_memory){ .thread_cached = cached };
+	return (struct hak_memory){ .lazy = 1ull << 40 };
 }
 
 uint64_t hak_total(const struct hak_segment *seg, const struct hak_snapshot *snap, uint16_t id)
@@ -342,6 +350,34 @@ static void no_answer(void)
 		"HAKMEM_AGENT=no\n");
 }
 
+/* What is paged out of a process that does not answer no longer counts for the limit. */
+static void paged_out_without_an_answer(void)
+{
+	struct hak_manager m = { .look = 1, .can_page_out = true };
+	struct hak_segment seg = { .pid = 1 };
+	struct hak_process p = { .manager = &m,
+				 .seg = &seg,
+				 .effect = { .first = &web, .cached_max = 8 << 20 } };
+
+	cached = 43 << 20;
+	hak_purge_look(&p);
+	answered = -ETIMEDOUT;
+	now_ns += LATE_NS + SECOND;
+	paged_out = 30 << 20;
+	hak_purge_look(&p);
+	EXPECT(p.unmet.answer && p.unmet.limit, "13 MiB are left");
+	last_is(HAK_MESSAGE_LIMIT, "the process does not answer", "HAKMEM_BYTES=13631488\n");
+
+	p = (struct hak_process){ .manager = &m, .seg = &seg, .effect = { .cached_max = 8 << 20 } };
+	cached = 43 << 20;
+	hak_purge_look(&p);
+	now_ns += LATE_NS + SECOND;
+	paged_out = 40 << 20;
+	hak_purge_look(&p);
+	EXPECT(p.unmet.answer && !p.unmet.limit, "3 MiB are left");
+	paged_out = 0;
+}
+
 static void agent(void)
 {
 	struct hak_manager m = { .look = 0 };
@@ -376,8 +412,12 @@ static void agent(void)
 }
 
 static const struct tcase cases[] = {
-	{ "backs_off", backs_off }, { "limits", limits }, { "cannot_be_asked", cannot_be_asked },
-	{ "no_answer", no_answer }, { "agent", agent },
+	{ "backs_off", backs_off },
+	{ "limits", limits },
+	{ "cannot_be_asked", cannot_be_asked },
+	{ "no_answer", no_answer },
+	{ "paged_out_without_an_answer", paged_out_without_an_answer },
+	{ "agent", agent },
 };
 
 CASES(cases)
