@@ -17,6 +17,7 @@
 #define HAK_BUS_BAD_TARGET   HAK_BUS_ERROR "BadTarget"
 #define HAK_BUS_BAD_VALUE    HAK_BUS_ERROR "BadValue"
 #define HAK_BUS_BAD_ARGUMENT HAK_BUS_ERROR "BadArgument"
+#define HAK_BUS_BAD_FILE     HAK_BUS_ERROR "BadFile"
 #define HAK_BUS_LIMIT	     HAK_BUS_ERROR "LimitExceeded"
 #define HAK_BUS_UNREADABLE   HAK_BUS_ERROR "Unreadable"
 #define HAK_BUS_DENIED	     "org.freedesktop.DBus.Error.AccessDenied"

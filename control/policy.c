@@ -450,6 +450,7 @@ int hak_policy_add(struct hak_policy_set *set, const char *path, const char *tex
 	}
 	set->policy = grown;
 	rank(l.policy);
+	l.policy->bad_lines = l.bad_lines;
 	grown[set->n++] = l.policy;
 	return 0;
 }

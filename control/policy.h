@@ -52,6 +52,7 @@ struct hak_policy {
 	uint64_t setting[HAK_SETTINGS]; /* see hak_effect for units */
 	bool has[HAK_SETTINGS];
 	bool threshold_is_percent; /* of the window, in thousandths */
+	unsigned bad_lines;	   /* of its file, left out */
 };
 
 struct hak_policy_problem {

@@ -98,9 +98,12 @@ static int check_columns(struct ctl *ctl, const struct hak_column *columns, size
 
 /* -- list -------------------------------------------------------------------------------------- */
 static const struct hak_column list_columns[] = {
-	{ "NAME", "name", HAK_SHOW_TEXT },   { "MATCH", "match", HAK_SHOW_TEXT },
-	{ "SETS", "sets", HAK_SHOW_NUMBER }, { "STATE", "state", HAK_SHOW_TEXT },
+	{ "NAME", "name", HAK_SHOW_TEXT },
+	{ "MATCH", "match", HAK_SHOW_TEXT },
+	{ "SETS", "sets", HAK_SHOW_NUMBER },
+	{ "STATE", "state", HAK_SHOW_TEXT },
 	{ "FILE", "file", HAK_SHOW_TEXT },
+	{ "BAD", "bad_lines", HAK_SHOW_NUMBER, .hidden = true },
 };
 #define LIST_COLUMNS (sizeof(list_columns) / sizeof(list_columns[0]))
 
@@ -154,7 +157,8 @@ static void list_rows(struct command *cmd)
 		hak_json_text(o, "name", policy->name);
 		hak_json_text(o, "match", match);
 		hak_json_number(o, "sets", count_sets(policy));
-		hak_json_text(o, "state", "valid");
+		hak_json_text(o, "state", policy->bad_lines ? "bad lines" : "valid");
+		hak_json_number(o, "bad_lines", policy->bad_lines);
 		hak_json_text(o, "file", policy->path);
 		json_object_array_add(cmd->rows, o);
 		free(match);
@@ -172,6 +176,7 @@ static void list_rows(struct command *cmd)
 		free(name);
 		hak_json_null(o, "match");
 		hak_json_null(o, "sets");
+		hak_json_null(o, "bad_lines");
 		hak_json_text(o, "state", file->masked ? "masked" : "left out");
 		hak_json_text(o, "file", file->path);
 		json_object_array_add(cmd->rows, o);

@@ -271,11 +271,19 @@ static int run_show_policy(struct hak_call *call, struct hak_process *p, sd_bus_
 
 static int run_reload(struct hak_call *call, struct hak_process *p, sd_bus_error *error)
 {
-	int r = hak_manager_reload(hak_call_bus(call)->manager);
+	struct hak_manager *m = hak_call_bus(call)->manager;
+	int r = hak_manager_reload(m);
+	size_t problems;
 
 	(void)p;
 	if (r < 0)
 		return hak_bus_error(error, SD_BUS_ERROR_FAILED, "%s", strerror(-r));
+	problems = hak_manager_problems(m);
+	if (problems)
+		return hak_bus_error(error, HAK_BUS_BAD_FILE,
+				     "%zu problem%s in the files of hakmemd; the rest of the files "
+				     "is in force, and the journal has the lines",
+				     problems, problems == 1 ? "" : "s");
 	return sd_bus_reply_method_return(hak_call_message(call), "");
 }
 

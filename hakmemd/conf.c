@@ -99,8 +99,10 @@ static int see(const struct hak_conf_line *line, void *arg, char why[HAK_WHY_TEX
 
 static void bad(const char *path, unsigned line, const char *section, const char *why, void *arg)
 {
+	struct hak_conf *conf = arg;
 	char shown[4 * HAK_WHY_TEXT];
 
+	conf->bad_lines++;
 	hak_escape(why, shown, sizeof(shown));
 	if (line)
 		hak_log(LOG_WARNING, "%s:%u: %s", path, line, shown);
@@ -115,6 +117,7 @@ int hak_conf_load(struct hak_conf *ret)
 	size_t n;
 	int r;
 
+	ret->bad_lines = 0;
 	for (size_t i = 0; i < ROWS; i++)
 		store(ret, &rows[i], rows[i].dflt);
 	r = hak_conf_daemon_files(&files, &n);

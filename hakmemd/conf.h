@@ -15,7 +15,8 @@ struct hak_conf {
 	uint64_t page_out_us; /* PageOutEvery= */
 	bool pressure;	      /* [HostPressure] Enable= */
 	uint64_t threshold_us, window_us, cooldown_us;
-	unsigned action; /* enum hak_purge_level */
+	unsigned action;    /* enum hak_purge_level */
+	unsigned bad_lines; /* left out */
 };
 
 /* Reads hakmemd.conf and hakmemd.conf.d/. Invalid lines are logged and ignored. Returns 0 or

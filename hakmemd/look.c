@@ -110,16 +110,20 @@ uint64_t hak_look_put_off(const struct hak_manager *m)
 
 void hak_look_status(struct hak_manager *m)
 {
-	char returned[HAK_VALUE_TEXT], late[40] = "", status[sizeof(m->status)];
+	char returned[HAK_VALUE_TEXT], late[40] = "", bad[40] = "", status[sizeof(m->status)];
 	uint64_t put_off = hak_look_put_off(m);
+	size_t problems = hak_manager_problems(m);
 
 	hak_bytes_format(m->returned_bytes, returned);
 	if (put_off)
 		snprintf(late, sizeof(late), ", put off %llu time%s", (unsigned long long)put_off,
 			 put_off == 1 ? "" : "s");
-	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned%s",
+	if (problems)
+		snprintf(bad, sizeof(bad), ", %zu problem%s in files", problems,
+			 problems == 1 ? "" : "s");
+	snprintf(status, sizeof(status), "%zu process%s, %zu polic%s, %s returned%s%s",
 		 m->processes_n, m->processes_n == 1 ? "" : "es", m->policies->n,
-		 m->policies->n == 1 ? "y" : "ies", returned, late);
+		 m->policies->n == 1 ? "y" : "ies", returned, late, bad);
 	if (strcmp(status, m->status) == 0)
 		return;
 	strcpy(m->status, status);

@@ -32,6 +32,7 @@ struct daemon {
 	struct hak_exposition *exposition;
 	const char *bus_address; /* NULL: the system bus */
 	const char *only;
+	bool check;
 	const char *folder; /* NULL: the daemon has none */
 	struct hak_bus *bus;
 };
@@ -40,6 +41,7 @@ static const char usage[] =
 	"hakmemd [OPTION]...: apply policies to processes on hakmem\n"
 	"\n"
 	"  -b, --bus=ADDRESS      connect to this bus instead of the system bus\n"
+	"  -c, --check            check the configuration and the policies, and exit\n"
 	"  -l, --log-level=LEVEL  log up to error, warning, notice, info (default) or debug\n"
 	"  -o, --only=GLOB        manage only processes whose command matches, to try policies\n"
 	"                         beside another hakmemd\n"
@@ -75,6 +77,7 @@ static int options(int argc, char **argv, struct daemon *d)
 {
 	static const struct option longs[] = {
 		{ "bus", required_argument, NULL, 'b' },
+		{ "check", no_argument, NULL, 'c' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
@@ -83,10 +86,13 @@ static int options(int argc, char **argv, struct daemon *d)
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "b:l:o:hV", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "b:cl:o:hV", longs, NULL)) != -1) {
 		switch (option) {
 		case 'b':
 			d->bus_address = optarg;
+			break;
+		case 'c':
+			d->check = true;
 			break;
 		case 'l':
 			if (set_log_level(optarg) < 0)
@@ -112,6 +118,12 @@ static int options(int argc, char **argv, struct daemon *d)
 	return EXIT_FAILURE;
 }
 
+/* ERRNO tells systemd about files with problems. 0 withdraws an earlier report. */
+static void notify_ready(const struct hak_manager *m)
+{
+	sd_notifyf(false, "ERRNO=%d\nREADY=1", hak_manager_problems(m) ? EINVAL : 0);
+}
+
 /* -- signals ----------------------------------------------------------------------------------- */
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
@@ -123,7 +135,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 		   (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
 	hak_manager_reload(d->manager);
 	hak_look_status(d->manager);
-	sd_notify(false, "READY=1");
+	notify_ready(d->manager);
 	return 0;
 }
 
@@ -218,6 +230,8 @@ int main(int argc, char **argv)
 				 "LD_PRELOAD");
 		return EXIT_FAILURE;
 	}
+	if (d.check)
+		return hak_manager_check() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	d.folder = runtime_folder(&d);
 	r = d.folder ? hak_self_take(d.folder) : 0;
 	if (r == -EBUSY)
@@ -228,7 +242,7 @@ int main(int argc, char **argv)
 	r = start(&d);
 	if (r >= 0) {
 		hak_look_status(d.manager);
-		sd_notify(false, "READY=1");
+		notify_ready(d.manager);
 		r = sd_event_loop(d.event);
 		sd_notify(false, "STOPPING=1");
 	}

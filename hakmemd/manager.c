@@ -73,12 +73,38 @@ static void tell_problems(const struct hak_policy_set *set)
 	}
 }
 
+int hak_manager_check(void)
+{
+	struct hak_policy_set *policies;
+	struct hak_conf conf;
+	char *path = hak_policy_path();
+	int r = path ? hak_policy_load(path, &policies) : -ENOMEM;
+	size_t n;
+
+	free(path);
+	if (r < 0)
+		return hak_log_error(r, "cannot read the policies");
+	tell_problems(policies);
+	n = policies->problems_n;
+	hak_policy_free(policies);
+	r = hak_conf_load(&conf);
+	if (r < 0)
+		return hak_log_error(r, "cannot read hakmemd.conf");
+	n += conf.bad_lines;
+	if (n == 0)
+		return 0;
+	hak_log(LOG_ERR, "%zu problem%s in the files of hakmemd; the rest of the files is in force",
+		n, n == 1 ? "" : "s");
+	return -EINVAL;
+}
+
 int hak_manager_reload(struct hak_manager *m)
 {
 	struct hak_policy_set *policies, *old = m->policies;
 	struct hak_conf conf;
 	char *path = hak_policy_path();
 	int r = path ? hak_policy_load(path, &policies) : -ENOMEM;
+	size_t problems;
 
 	free(path);
 	if (r < 0)
@@ -110,8 +136,8 @@ int hak_manager_reload(struct hak_manager *m)
 	hak_look_hurry(m);
 	hak_pressure_update(m);
 	hak_tell_reloaded(m);
+	problems = hak_manager_problems(m);
 	hak_log(LOG_INFO, "%zu polic%s in force, %zu problem%s", policies->n,
-		policies->n == 1 ? "y" : "ies", policies->problems_n,
-		policies->problems_n == 1 ? "" : "s");
+		policies->n == 1 ? "y" : "ies", problems, problems == 1 ? "" : "s");
 	return 0;
 }

@@ -16,4 +16,7 @@ void hak_manager_free(struct hak_manager *m);
  * changes on failure. */
 int hak_manager_reload(struct hak_manager *m);
 
+/* Reads the same files and logs what is wrong in them. Returns 0, or -errno if anything is. */
+int hak_manager_check(void);
+
 #endif

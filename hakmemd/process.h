@@ -169,6 +169,12 @@ struct hak_manager {
 	struct hak_store *store; /* state.c's */
 };
 
+/* The lines and files that are left out of what the files configure. */
+static inline size_t hak_manager_problems(const struct hak_manager *m)
+{
+	return m->policies->problems_n + m->conf.bad_lines;
+}
+
 /* Returns -ENOSPC beyond HAK_OBSERVERS. */
 int hak_processes_observe(struct hak_manager *m, const struct hak_observer *observer, void *arg);
 

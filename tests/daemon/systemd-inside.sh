@@ -100,12 +100,17 @@ wait_for 20 in_journal $tunable HAKMEM_TUNABLE=$slots HAKMEM_OLD=128 HAKMEM_NEW=
 # --- live change by reload; a bad file costs itself only ---------------------------------------
 sed -i "s/^$slots=.*/$slots=50/" /etc/hakmem/policy.d/redis.policy
 printf '[Match]\nUnit=x\n[Tunables]\nno.such=1\n' >/etc/hakmem/policy.d/bad.policy
-systemctl reload hakmemd || fail "reload"
+systemctl reload hakmemd && fail "a reload with a bad file is said to be well done"
 becomes "$redis" $slots 50/policy
+[[ $(systemctl status hakmemd --no-pager) == *"problem in files"* ]] ||
+	fail "$(systemctl status hakmemd --no-pager)"
+[ "$(systemctl show -P StatusErrno hakmemd)" = 22 ] || fail "no errno of the bad file"
 wait_for 20 in_journal 8cd01dbac3d84abea23f382f3cddf138 HAKMEM_RULE_LINE=4 ||
 	fail "no event of the bad file"
 hakmemctl policy verify >/dev/null 2>&1 && fail "verify passed over a bad file"
 rm /etc/hakmem/policy.d/bad.policy
+systemctl reload hakmemd || fail "reload: $(journalctl -u hakmemd --no-pager | tail)"
+[ "$(systemctl show -P StatusErrno hakmemd)" = 0 ] || fail "the errno stays"
 catalog=$(find / -xdev -name hakmem.catalog -path '*/systemd/catalog/*' 2>/dev/null | head -n 1)
 [ -n "$catalog" ] || fail "no catalog was installed"
 mkdir -p /usr/lib/systemd/catalog && cp -n "$catalog" /usr/lib/systemd/catalog/
