@@ -40,4 +40,10 @@ struct ctl_entry {
 int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
 		   char why[HAK_WHY_TEXT]);
 
+/*
+ * What ctl_each_entry() could not see: -EACCES, the entries that this user may not read; -ENOENT,
+ * changes that are made now, because no journal is written. Both with a sentence. 0: nothing.
+ */
+int ctl_journal_lacks(char why[HAK_WHY_TEXT]);
+
 #endif

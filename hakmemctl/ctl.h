@@ -266,6 +266,15 @@ void ctl_guard_stderr(void);
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ctl_complain_v(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
+/*
+ * Shows the progress of long work on a terminal, in one line of standard error that each call
+ * replaces, and that the next message or ctl_progress_end() removes. Writes nothing where standard
+ * error is no terminal. `what` is a literal, which is not escaped. 0 for whole_ns: the duration is
+ * not known.
+ */
+void ctl_progress(const char *what, uint64_t done_ns, uint64_t whole_ns);
+void ctl_progress_end(void);
+
 /* Output to standard error between true and false is one message. */
 void ctl_gather_stderr(bool gather);
 

@@ -41,6 +41,55 @@ static void write_all(const char *text, size_t n)
 	}
 }
 
+/* -- progress ---------------------------------------------------------------------------------- */
+#define PROGRESS_NS 100000000u
+
+/* The line of progress that stands on the terminal. */
+static struct {
+	const char *what;
+	size_t columns; /* 0: none */
+	uint64_t shown_ns;
+} progress;
+
+void ctl_progress(const char *what, uint64_t done_ns, uint64_t whole_ns)
+{
+	char line[80 + 2 * HAK_VALUE_TEXT], at[HAK_VALUE_TEXT], whole[HAK_VALUE_TEXT];
+	uint64_t now = hak_monotonic_ns();
+	size_t columns;
+
+	if (what == progress.what && now - progress.shown_ns < PROGRESS_NS)
+		return;
+	if (!isatty(STDERR_FILENO))
+		return;
+	hak_ns_format(done_ns, at);
+	hak_ns_format(whole_ns, whole);
+	if (whole_ns)
+		snprintf(line, sizeof(line), "\rhakmemctl: %.60s: %s of %s", what, at, whole);
+	else
+		snprintf(line, sizeof(line), "\rhakmemctl: %.60s", what);
+	columns = strlen(line);
+	write_all(line, columns);
+	for (size_t i = columns; i < progress.columns; i++)
+		write_all(" ", 1);
+	if (progress.columns < columns)
+		progress.columns = columns;
+	progress.what = what;
+	progress.shown_ns = now;
+}
+
+void ctl_progress_end(void)
+{
+	if (!progress.columns)
+		return;
+	write_all("\r", 1);
+	for (size_t i = 1; i < progress.columns; i++)
+		write_all(" ", 1);
+	write_all("\r", 1);
+	progress.columns = 0;
+	progress.what = NULL;
+}
+
+/* -- messages ---------------------------------------------------------------------------------- */
 /* Writes one message. An error of standard error itself cannot be reported. */
 static void pass(const char *text, size_t n)
 {
@@ -50,6 +99,7 @@ static void pass(const char *text, size_t n)
 
 	if (!escaped)
 		return;
+	ctl_progress_end();
 	used = hak_escape_bytes(text, n - ends, escaped, 4 * n + 1);
 	if (ends)
 		escaped[used++] = '\n';
@@ -59,7 +109,8 @@ static void pass(const char *text, size_t n)
 
 static void pass_held(void)
 {
-	pass(held.text, held.n);
+	if (held.n)
+		pass(held.text, held.n);
 	held.n = 0;
 }
 

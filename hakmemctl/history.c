@@ -201,7 +201,7 @@ int verb_history(struct ctl *ctl, int argc, char **argv)
 	struct command cmd = { .target = { .kind = HAK_TARGET_ALL }, .lines = LINES_DEFAULT };
 	struct json_object *document;
 	char why[HAK_WHY_TEXT], *end;
-	int option, r;
+	int option, r, result;
 
 	while ((option = ctl_option(ctl, argc, argv)) >= 0) {
 		errno = 0;
@@ -231,5 +231,10 @@ int verb_history(struct ctl *ctl, int argc, char **argv)
 		json_object_put(document);
 		return ctl_exit_code(r);
 	}
-	return ctl_answer(ctl, document, cmd.rows, columns, COLUMNS);
+	r = ctl_journal_lacks(why);
+	if (r < 0)
+		ctl_complain("hakmemctl: %s\n", why);
+	result = json_object_array_length(cmd.rows) ? CTL_OK : ctl_exit_code(r);
+	r = ctl_answer(ctl, document, cmd.rows, columns, COLUMNS);
+	return result ? result : r;
 }

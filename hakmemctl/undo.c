@@ -186,6 +186,8 @@ static int find_change(const char *id, struct entries *all)
 		ctl_complain("hakmemctl: the journal has no change %.40s that you may read; see "
 			     "hakmemctl history\n",
 			     id);
+		if (ctl_journal_lacks(why) < 0)
+			ctl_complain("hakmemctl: %s\n", why);
 		return CTL_NOTHING;
 	}
 	return CTL_OK;

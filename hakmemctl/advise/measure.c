@@ -255,7 +255,9 @@ static int watch_all(struct advice_watch *w, size_t n, uint64_t span_ns, struct 
 			advice_pause(ns);
 		for (size_t i = 0; i < n; i++)
 			look(&w[i]);
+		ctl_progress("measuring", span_ns - (deadline - now), span_ns);
 	}
+	ctl_progress_end();
 	return ctl_interrupted() ? -EINTR : 0;
 }
 

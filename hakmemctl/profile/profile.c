@@ -16,6 +16,7 @@
 
 #include "control/emit.h"
 #include "control/output.h"
+#include "control/snapshot.h"
 #include "control/target.h"
 #include "control/tunewrite.h"
 #include "hakmemctl/profile/profile.h"
@@ -180,6 +181,19 @@ static bool ended(const struct hak_segment *seg)
 	return seg->pidfd < 0 ? hak_segment_alive(seg) < 0 : poll(&fd, 1, 0) > 0;
 }
 
+/* The calls that allocated so far; 0 if they cannot be read. */
+static uint64_t count_calls(const struct hak_segment *seg)
+{
+	struct hak_snapshot snap;
+	uint64_t n;
+
+	if (hak_snapshot_take(seg, &snap) < 0)
+		return 0;
+	n = hak_total(seg, &snap, HAK_ID_ALLOCS) + hak_total(seg, &snap, HAK_ID_WHALE_ALLOCS);
+	hak_snapshot_free(&snap);
+	return n;
+}
+
 static int listen_to(struct profile *p, const struct hak_segment *seg, const struct request *q)
 {
 	struct hak_sampler *sampler;
@@ -199,13 +213,17 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 		return ctl_exit_code(r);
 	}
 	r = sampling_on(seg, q, &before, &on);
+	p->calls = count_calls(seg);
 	p->began = time(NULL);
 	p->started_ns = hak_monotonic_ns();
 	deadline = p->started_ns + q->ns;
 	if (r == 0)
 		ctl_say_wait("sampling", q->ns);
-	while (r == 0 && !ctl_interrupted() && hak_monotonic_ns() < deadline && !ended(seg))
+	while (r == 0 && !ctl_interrupted() && hak_monotonic_ns() < deadline && !ended(seg)) {
 		hak_sampler_poll(sampler, TICK_MS);
+		ctl_progress("sampling", hak_monotonic_ns() - p->started_ns, q->ns);
+	}
+	ctl_progress_end();
 	if (r == 0) {
 		p->ns = hak_monotonic_ns() - p->started_ns;
 		sampling_off(seg, &before, &on);
@@ -219,6 +237,7 @@ static int listen_to(struct profile *p, const struct hak_segment *seg, const str
 				break;
 			}
 		profile_add_up(p, sampler);
+		p->calls = count_calls(seg) - p->calls;
 	}
 	hak_sampler_close(sampler);
 	if (r == 0 && p->failed)
@@ -274,6 +293,15 @@ static int answer(const struct profile *p, const struct request *q)
 	return r < 0 ? CTL_FAILED : CTL_OK;
 }
 
+/* A profile without samples looks like that of a program without memory. */
+static void tell_no_sample(const struct profile *p)
+{
+	char why[HAK_WHY_TEXT];
+
+	if (profile_says_why(p, why))
+		ctl_complain("hakmemctl: process %d: %s\n", (int)p->pid, why);
+}
+
 /* Reports what was left out because the process had more of it than the limits allow. */
 static void tell_left_out(const struct profile *p, const struct request *q)
 {
@@ -324,8 +352,10 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	r = listen_to(&p, seg, &q);
 	if (r == CTL_OK)
 		r = answer(&p, &q);
-	if (r == CTL_OK)
+	if (r == CTL_OK) {
+		tell_no_sample(&p);
 		tell_left_out(&p, &q);
+	}
 	profile_free(&p);
 	hak_segment_close(seg);
 	return r;

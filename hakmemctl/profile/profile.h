@@ -70,7 +70,8 @@ struct profile {
 	unsigned strays; /* stacks that ended in an unknown file */
 	struct hak_profile_totals totals;
 	struct profile_sums sums[PROFILE_WHATS];
-	bool failed; /* out of memory: the sums are incomplete */
+	uint64_t calls; /* that allocated during the profile; 0: none, or not known */
+	bool failed;	/* out of memory: the sums are incomplete */
 };
 
 /* -- stacks.c ---------------------------------------------------------------------------------- */
@@ -90,6 +91,8 @@ void profile_name(const struct profile *p, uint64_t address, char *out, size_t b
 int profile_write_pprof(const struct profile *p, FILE *to);
 int profile_write_folded(const struct profile *p, FILE *to);
 int profile_write_svg(const struct profile *p, FILE *to);
+/* True, with a sentence that names the reason and what to do, if there is no sample. */
+bool profile_says_why(const struct profile *p, char why[HAK_WHY_TEXT]);
 struct json_object *profile_document(const struct profile *p);
 void profile_report(const struct profile *p, FILE *to);
 

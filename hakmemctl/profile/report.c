@@ -24,6 +24,28 @@ static double error_of(const struct profile *p, double bytes)
 	return sqrt((double)p->rate * bytes);
 }
 
+bool profile_says_why(const struct profile *p, char why[HAK_WHY_TEXT])
+{
+	char rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
+
+	if (p->totals.samples || p->totals.lost)
+		return false;
+	hak_bytes_format(p->rate, rate);
+	hak_ns_format(p->ns, ns);
+	if (p->calls)
+		snprintf(why, HAK_WHY_TEXT,
+			 "no sample: it allocated %" PRIu64 " times in %s, too little for one "
+			 "sample every %s; try a smaller --rate, such as --rate=1K, or more "
+			 "--seconds",
+			 p->calls, ns, rate);
+	else
+		snprintf(why, HAK_WHY_TEXT,
+			 "no sample: it allocated nothing in %s; give it work, or try more "
+			 "--seconds; hakmemctl stats %d shows what it holds",
+			 ns, (int)p->pid);
+	return true;
+}
+
 /* -- JSON -------------------------------------------------------------------------------------- */
 static void add_sums(const struct profile *p, struct json_object *o,
 		     const struct profile_sums sums[PROFILE_WHATS])
@@ -77,6 +99,7 @@ static struct json_object *missing_of(const struct profile *p)
 struct json_object *profile_document(const struct profile *p)
 {
 	struct json_object *o = hak_json_document("profile"), *list = json_object_new_array();
+	char why[HAK_WHY_TEXT];
 
 	hak_json_number(o, "pid", (uint64_t)p->pid);
 	hak_json_text(o, "comm", p->comm);
@@ -84,6 +107,7 @@ struct json_object *profile_document(const struct profile *p)
 	hak_json_number(o, "sample_bytes", p->rate);
 	hak_json_number(o, "samples", p->totals.samples);
 	hak_json_number(o, "sampled_frees", p->totals.frees);
+	hak_json_text(o, "no_sample", profile_says_why(p, why) ? why : NULL);
 	hak_json_number(o, "lost", p->totals.lost);
 	hak_json_number(o, "lost_bytes", p->totals.lost_weight);
 	hak_json_number(o, "unfollowed", p->totals.unfollowed);

@@ -208,12 +208,20 @@ static int command_code(struct trace *t)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* A command has the terminal to itself. */
+static void show_progress(const struct request *q, const char *what, uint64_t done_ns)
+{
+	if (!q->command)
+		ctl_progress(what, done_ns, done_ns ? q->ns : 0);
+}
+
 static void run(struct trace *t, const struct request *q, bool endless)
 {
 	uint64_t deadline = q->ns ? hak_monotonic_ns() + q->ns : UINT64_MAX, looked = 0;
 
 	while (!ctl_interrupted() && hak_monotonic_ns() < deadline) {
 		hak_session_poll(t->session, TICK_MS);
+		show_progress(q, "tracing", hak_monotonic_ns() - t->started_ns);
 		if (!endless && hak_session_watched(t->session) == 0)
 			break;
 		if (t->map)
@@ -254,10 +262,12 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 	if (q->ns)
 		ctl_say_wait("tracing", q->ns);
 	run(t, q, by_cgroup);
+	show_progress(q, "traced; reading processes and call sites", 0);
 	trace_note_moment(t, true);
 	trace_look(t, true);
 	hak_session_stop(t->session);
 	t->stopped_ns = hak_monotonic_ns();
+	ctl_progress_end();
 	return CTL_OK;
 }
 
@@ -288,8 +298,12 @@ static int draw(struct trace *t, const char *path)
 
 static int answer(struct trace *t, const struct request *q)
 {
-	struct json_object *document = trace_figures(t);
+	struct json_object *document;
 	FILE *to;
+
+	show_progress(q, "traced; measuring what faults cost on this machine", 0);
+	document = trace_figures(t);
+	ctl_progress_end();
 
 	if (t->ctl->json != HAK_JSON_OFF) {
 		hak_emit_json(stdout, document, t->ctl->json);
@@ -336,7 +350,9 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 	}
 	options.window_ns = t.window_ns;
 	options.events = t.events;
+	ctl_progress("loading programs into the kernel", 0, 0);
 	r = hak_session_open(&options, &t.session, why);
+	ctl_progress_end();
 	if (r < 0)
 		ctl_complain("hakmemctl: %s\n", why);
 	r = r < 0 ? ctl_exit_code(r) : trace_all(&t, &q, &target, by_cgroup, go, why);

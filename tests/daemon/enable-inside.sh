@@ -197,6 +197,15 @@ s.sendto(("MESSAGE=x\nMESSAGE_ID=2ec758b08de447379b7fcf0bc7d5e3c8\nOBJECT_PID=%s
          "/run/systemd/journal/socket")' "$redis" || fail "no entry"
 forged() { journalctl --sync; hakmemctl history | grep -q feedfeedfeed; }
 wait_for 30 forged || fail "the entry is not there"
+# A user who may not read the journal learns that there may be more.
+for change in history "undo 123456789abc"; do
+	# shellcheck disable=SC2086
+	setpriv --reuid=65532 --regid=65532 --clear-groups \
+		"$(command -v hakmemctl)" $change >/hk/out 2>&1
+	status=$?
+	[[ "$change $status" =~ history\ [34]|undo.*\ 3 ]] || fail "$change: $status, $(cat /hk/out)"
+	grep -qE 'journal.* you may read|you may read.* journal' /hk/out || fail "$(cat /hk/out)"
+done
 hakmemctl history | grep feedfeedfeed | grep -q '65533 (unverified)' ||
 	fail "believes a stranger to be root"
 hakmemctl undo feedfeedfeed >/hk/undo && fail "undid what a stranger made up"
