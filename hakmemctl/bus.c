@@ -375,3 +375,98 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 	free(call);
 	return r;
 }
+
+/* -- a look, for doctor ------------------------------------------------------------------------ */
+#define LOOK_US	   5000000u
+#define BUS	   "org.freedesktop.DBus"
+#define POLKIT	   "org.freedesktop.PolicyKit1"
+#define AUTHORITY  "/org/freedesktop/PolicyKit1/Authority", POLKIT ".Authority"
+#define ACTION	   "(ssssssuuua{ss})"
+#define LOOK_COUNT 65536u
+
+static bool is_owned(sd_bus *bus, const char *name)
+{
+	sd_bus_message *reply = NULL;
+	int owned = 0;
+
+	if (sd_bus_call_method(bus, BUS, "/org/freedesktop/DBus", BUS, "NameHasOwner", NULL, &reply,
+			       "s", name) >= 0)
+		sd_bus_message_read(reply, "b", &owned);
+	sd_bus_message_unref(reply);
+	return owned;
+}
+
+static bool can_be_started(sd_bus *bus, const char *name)
+{
+	sd_bus_message *reply = NULL;
+	const char *one;
+	bool found = false;
+
+	if (sd_bus_call_method(bus, BUS, "/org/freedesktop/DBus", BUS, "ListActivatableNames", NULL,
+			       &reply, "") >= 0 &&
+	    sd_bus_message_enter_container(reply, 'a', "s") > 0)
+		while (!found && sd_bus_message_read(reply, "s", &one) > 0)
+			found = strcmp(one, name) == 0;
+	sd_bus_message_unref(reply);
+	return found;
+}
+
+static size_t count_problems(sd_bus *bus)
+{
+	sd_bus_message *reply = NULL;
+	size_t n = 0;
+
+	if (sd_bus_get_property(bus, HAK_BUS_NAME, HAK_BUS_PATH, HAK_BUS_MANAGER, "Problems", NULL,
+				&reply, "a(sus)") >= 0 &&
+	    sd_bus_message_enter_container(reply, 'a', "(sus)") > 0)
+		while (n < LOOK_COUNT && sd_bus_message_skip(reply, "(sus)") > 0)
+			n++;
+	sd_bus_message_unref(reply);
+	return n;
+}
+
+/* Returns whether polkit answers. The bus starts polkit for this, as for a call to be allowed. */
+static bool ask_polkit(sd_bus *bus, bool *ret_actions)
+{
+	sd_bus_message *reply = NULL;
+	const char *id;
+	bool answers = sd_bus_call_method(bus, POLKIT, AUTHORITY, "EnumerateActions", NULL, &reply,
+					  "s", "") >= 0;
+
+	if (answers && sd_bus_message_enter_container(reply, 'a', ACTION) > 0)
+		while (!*ret_actions &&
+		       sd_bus_message_enter_container(reply, 'r', "ssssssuuua{ss}") > 0) {
+			if (sd_bus_message_read(reply, "s", &id) > 0)
+				*ret_actions = strcmp(id, HAK_BUS_NAME ".set-tunable") == 0;
+			if (sd_bus_message_skip(reply, "sssssuuua{ss}") < 0 ||
+			    sd_bus_message_exit_container(reply) < 0)
+				break;
+		}
+	sd_bus_message_unref(reply);
+	return answers;
+}
+
+int ctl_bus_look(struct ctl_bus_look *ret, char why[HAK_WHY_TEXT])
+{
+	sd_bus *bus = NULL;
+	int r = sd_bus_open_system(&bus);
+
+	*ret = (struct ctl_bus_look){ 0 };
+	if (r < 0) {
+		snprintf(why, HAK_WHY_TEXT, "cannot reach the system bus: %s", strerror(-r));
+		return -ECONNREFUSED;
+	}
+	sd_bus_set_method_call_timeout(bus, LOOK_US);
+	if (!is_owned(bus, BUS)) {
+		snprintf(why, HAK_WHY_TEXT, "the system bus does not answer");
+		sd_bus_close_unref(bus);
+		return -ECONNREFUSED;
+	}
+	ret->daemon = is_owned(bus, HAK_BUS_NAME);
+	ret->daemon_starts = can_be_started(bus, HAK_BUS_NAME);
+	if (ret->daemon)
+		ret->problems = count_problems(bus);
+	ret->polkit = ask_polkit(bus, &ret->actions);
+	sd_bus_flush_close_unref(bus);
+	return 0;
+}

@@ -87,26 +87,43 @@ static int add_matches(sd_journal *j, const char *change)
 	return sd_journal_add_match(j, match, 0);
 }
 
-int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
-		   char why[HAK_WHY_TEXT])
+static int cannot_be_read(int error, char why[HAK_WHY_TEXT])
 {
-	struct ctl_entry e;
-	sd_journal *j;
-	int r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY), stop = 0;
+	snprintf(why, HAK_WHY_TEXT, "the journal cannot be read: %s", strerror(-error));
+	return error;
+}
 
-	if (r >= 0 && sd_journal_has_runtime_files(j) == 0 &&
-	    sd_journal_has_persistent_files(j) == 0) {
+static int open_journal(sd_journal **ret, char why[HAK_WHY_TEXT])
+{
+	sd_journal *j;
+	int r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);
+
+	if (r < 0)
+		return cannot_be_read(r, why);
+	if (sd_journal_has_runtime_files(j) == 0 && sd_journal_has_persistent_files(j) == 0) {
 		sd_journal_close(j);
 		snprintf(why, HAK_WHY_TEXT,
 			 "there is no journal here that you may read: without one, changes are "
 			 "not recorded");
 		return -ENOENT;
 	}
-	if (r >= 0)
-		r = add_matches(j, change);
-	if (r < 0) {
-		snprintf(why, HAK_WHY_TEXT, "the journal cannot be read: %s", strerror(-r));
+	*ret = j;
+	return 0;
+}
+
+int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,
+		   char why[HAK_WHY_TEXT])
+{
+	struct ctl_entry e;
+	sd_journal *j;
+	int r = open_journal(&j, why), stop = 0;
+
+	if (r < 0)
 		return r;
+	r = add_matches(j, change);
+	if (r < 0) {
+		sd_journal_close(j);
+		return cannot_be_read(r, why);
 	}
 	SD_JOURNAL_FOREACH(j)
 	{
@@ -156,11 +173,27 @@ int ctl_journal_lacks(char why[HAK_WHY_TEXT])
 		 "recorded");
 	return -ENOENT;
 }
+
+int ctl_journal_check(char why[HAK_WHY_TEXT])
+{
+	sd_journal *j;
+	int r = open_journal(&j, why);
+
+	if (r < 0)
+		return may_read_all() ? r : -EACCES;
+	sd_journal_close(j);
+	return ctl_journal_lacks(why);
+}
 #else
 int ctl_journal_lacks(char why[HAK_WHY_TEXT])
 {
 	why[0] = '\0';
 	return 0;
+}
+
+int ctl_journal_check(char why[HAK_WHY_TEXT])
+{
+	return ctl_each_entry(NULL, NULL, NULL, why);
 }
 
 int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, void *arg), void *arg,

@@ -46,4 +46,8 @@ int ctl_each_entry(const char *change, int (*see)(const struct ctl_entry *e, voi
  */
 int ctl_journal_lacks(char why[HAK_WHY_TEXT]);
 
+/* Returns 0 if there is a journal, it can be read, and ctl_journal_lacks() finds nothing; otherwise
+ * -errno with a sentence. */
+int ctl_journal_check(char why[HAK_WHY_TEXT]);
+
 #endif

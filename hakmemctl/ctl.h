@@ -225,6 +225,15 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 
 void ctl_bus_close(struct ctl *ctl);
 
+/* What is on the system bus of this machine. */
+struct ctl_bus_look {
+	bool daemon, daemon_starts; /* hakmemd is there; the bus could start it */
+	size_t problems;	    /* in hakmemd's policy files */
+	bool polkit, actions;	    /* polkit answers, and knows the actions of hakmem */
+};
+/* Returns 0; -ECONNREFUSED without a bus, or -ENOSYS, with a sentence. */
+int ctl_bus_look(struct ctl_bus_look *ret, char why[HAK_WHY_TEXT]);
+
 /* -- ttyagent.c -------------------------------------------------------------------------------- */
 /* Called before a call for which polkit may ask the user, if there is a terminal. */
 void ctl_agent_begin(struct ctl *ctl);
@@ -277,6 +286,14 @@ void ctl_progress_end(void);
 
 /* Output to standard error between true and false is one message. */
 void ctl_gather_stderr(bool gather);
+
+/* -- trace/trace.c ----------------------------------------------------------------------------- */
+/*
+ * Loads the programs of a trace into the kernel, and removes them. Returns 0, -EINPROGRESS if only
+ * some were loaded, another negative errno if none was, and -ENOSYS in a build without them; always
+ * with a sentence.
+ */
+int ctl_bpf_check(char why[HAK_WHY_TEXT]);
 
 /* -- get.c ------------------------------------------------------------------------------------- */
 /* Prints tunables of the target: the named ones, all, or with `changed` those that differ from the

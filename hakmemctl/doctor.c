@@ -26,7 +26,7 @@
 #include "control/pageout.h"
 #include "control/proc.h"
 #include "control/target.h"
-#include "hakmemctl/ctl.h"
+#include "hakmemctl/doctor.h"
 
 static const struct hak_column columns[] = {
 	{ "CHECK", "check", HAK_SHOW_TEXT },
@@ -36,13 +36,8 @@ static const struct hak_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static const char ok[] = "ok", limited[] = "limited", missing[] = "missing", unknown[] = "unknown";
-
-/* The result of one check. */
-struct finding {
-	const char *result, *remedy;
-	char found[HAK_WHY_TEXT];
-};
+const char doctor_ok[] = "ok", doctor_limited[] = "limited";
+const char doctor_missing[] = "missing", doctor_unknown[] = "unknown";
 
 /* The first line of a file; "" if there is none. */
 static const char *first_line(const char *path, char *buf, size_t bytes)
@@ -60,7 +55,7 @@ static const char *first_line(const char *path, char *buf, size_t bytes)
 static void not_known(struct finding *f, const char *what, const char *why)
 {
 	snprintf(f->found, sizeof(f->found), "%s: %.200s", what, why);
-	f->result = unknown;
+	f->result = doctor_unknown;
 }
 
 /* False, with an unknown result, if /proc cannot be read. */
@@ -102,7 +97,7 @@ static void check_kernel(struct finding *f)
 	uname(&u);
 	snprintf(f->found, sizeof(f->found), "Linux %.60s", u.release);
 	if (kernel_version() < 5010)
-		f->result = missing, f->remedy = "hakmem needs Linux 5.10 or newer";
+		f->result = doctor_missing, f->remedy = "hakmem needs Linux 5.10 or newer";
 }
 
 static void check_memfd(struct finding *f)
@@ -115,7 +110,7 @@ static void check_memfd(struct finding *f)
 		snprintf(f->found, sizeof(f->found), "sealed memfds can be created");
 	} else {
 		snprintf(f->found, sizeof(f->found), "no sealed memfd: %s", strerror(errno));
-		f->result = missing;
+		f->result = doctor_missing;
 		f->remedy = "processes allocate, but are not visible; check for seccomp filters";
 		if (strcmp(first_line("/proc/sys/vm/memfd_noexec", noexec, sizeof(noexec)), "2") ==
 		    0)
@@ -135,7 +130,7 @@ static void check_pidfd(struct finding *f)
 		return;
 	}
 	snprintf(f->found, sizeof(f->found), "no pidfd: %s", strerror(errno));
-	f->result = limited, f->remedy = "page-out is off; check for seccomp filters";
+	f->result = doctor_limited, f->remedy = "page-out is off; check for seccomp filters";
 }
 
 static void check_library(struct finding *f)
@@ -145,7 +140,7 @@ static void check_library(struct finding *f)
 	if (ctl_find_library(path, f->found) == 0)
 		snprintf(f->found, sizeof(f->found), "%.300s", path);
 	else
-		f->result = missing,
+		f->result = doctor_missing,
 		f->remedy = "install hakmem, or name the library in HAKMEM_LIB";
 }
 
@@ -204,13 +199,13 @@ static void check_preload(struct finding *f)
 
 	if (ctl_find_library(path, why) < 0) {
 		snprintf(f->found, sizeof(f->found), "not tried without a library");
-		f->result = missing;
+		f->result = doctor_missing;
 		return;
 	}
 	pid = start_cat(path, &in);
 	if (pid < 0) {
 		snprintf(f->found, sizeof(f->found), "cannot start a process: %s", strerror(errno));
-		f->result = missing;
+		f->result = doctor_missing;
 		return;
 	}
 	r = await_segment(pid, why);
@@ -223,7 +218,7 @@ static void check_preload(struct finding *f)
 		snprintf(f->found, sizeof(f->found), "%.200s",
 			 r == -ECHILD ? "the process ended at once" : why);
 	if (r < 0 && r != -ENODEV)
-		f->result = missing,
+		f->result = doctor_missing,
 		f->remedy = "run: hakmemctl run -- cat, and look at its messages";
 	close(in);
 	if (r != -ECHILD) {
@@ -261,7 +256,7 @@ static void check_proc(struct finding *f)
 	int r = hak_proc_check(f->found);
 
 	if (r < 0) {
-		f->result = missing, f->remedy = "mount -t proc proc /proc";
+		f->result = doctor_missing, f->remedy = "mount -t proc proc /proc";
 		return;
 	}
 	r = proc_options(options, sizeof(options));
@@ -275,9 +270,9 @@ static void check_proc(struct finding *f)
 		 hides ? "hides other users' processes" : "shows all processes",
 		 strstr(options, "subset=pid") ? ", and nothing else (subset=pid)" : "");
 	if (strstr(options, "subset=pid"))
-		f->result = limited, f->remedy = "mount -o remount,subset= /proc";
+		f->result = doctor_limited, f->remedy = "mount -o remount,subset= /proc";
 	if (hides && !has_capability(CAP_SYS_PTRACE))
-		f->result = limited,
+		f->result = doctor_limited,
 		f->remedy = "run hakmemctl as root to see processes of other users";
 }
 
@@ -295,10 +290,10 @@ static void check_others(struct finding *f)
 	} else if (!has_capability(CAP_SYS_PTRACE) || !has_capability(CAP_DAC_READ_SEARCH)) {
 		snprintf(f->found, sizeof(f->found), "only processes of uid %u",
 			 (unsigned)geteuid());
-		f->result = limited, f->remedy = "run hakmemctl as root";
+		f->result = doctor_limited, f->remedy = "run hakmemctl as root";
 	} else if (count != UINT32_MAX) {
 		snprintf(f->found, sizeof(f->found), "only processes of this user namespace");
-		f->result = limited, f->remedy = "run hakmemctl outside of it";
+		f->result = doctor_limited, f->remedy = "run hakmemctl outside of it";
 	} else {
 		snprintf(f->found, sizeof(f->found), "all processes can be read and changed");
 	}
@@ -347,7 +342,7 @@ static void check_reading(struct finding *f)
 	}
 	snprintf(f->found, sizeof(f->found), "kernel.yama.ptrace_scope=%.1s forbids to read memory",
 		 scope);
-	f->result = limited;
+	f->result = doctor_limited;
 	f->remedy = "start hakmemd, run hakmemctl as root, or sysctl kernel.yama.ptrace_scope=0";
 }
 
@@ -358,9 +353,9 @@ static void check_pageout(struct finding *f)
 	if (r == 0)
 		snprintf(f->found, sizeof(f->found), "lazily freed memory of sleeping processes");
 	else if (r == -ENODEV)
-		f->result = unknown;
+		f->result = doctor_unknown;
 	else
-		f->result = limited,
+		f->result = doctor_limited,
 		f->remedy = r == -EPERM ? "run hakmemctl purge as root"
 					: "use control.agent=on in processes that sleep";
 }
@@ -373,7 +368,8 @@ static void check_lazy_free(struct finding *f)
 		 safe ? "region.evict=free may be used"
 		      : "region.evict=free means dontneed on this kernel");
 	if (!safe)
-		f->result = limited, f->remedy = "region.free_force=on if nothing uses O_DIRECT";
+		f->result = doctor_limited,
+		f->remedy = "region.free_force=on if nothing uses O_DIRECT";
 }
 
 static void check_thp(struct finding *f)
@@ -388,8 +384,9 @@ static void check_thp(struct finding *f)
 	snprintf(f->found, sizeof(f->found), "%.100s",
 		 mode[0] ? mode : "no transparent huge pages");
 	if (!strstr(mode, "[madvise]") && !strstr(mode, "[always]"))
-		f->result = limited, f->remedy = "thp.mode has no effect; echo madvise "
-						 ">/sys/kernel/mm/transparent_hugepage/enabled";
+		f->result = doctor_limited, f->remedy =
+						    "thp.mode has no effect; echo madvise "
+						    ">/sys/kernel/mm/transparent_hugepage/enabled";
 }
 
 static void check_overcommit(struct finding *f)
@@ -402,7 +399,7 @@ static void check_overcommit(struct finding *f)
 	}
 	snprintf(f->found, sizeof(f->found), "vm.overcommit_memory=%.8s", mode);
 	if (strcmp(mode, "2") == 0)
-		f->result = limited,
+		f->result = doctor_limited,
 		f->remedy =
 			"memory kept for reuse counts against the limit; lower whale.ring_bytes";
 }
@@ -441,9 +438,10 @@ static void check_processes(struct finding *f)
 		 "%u run hakmem; %u of them with a deleted or replaced library; %u cannot be read",
 		 good, stale, broken);
 	if (broken)
-		f->result = limited, f->remedy = "hakmemctl list says why";
+		f->result = doctor_limited, f->remedy = "hakmemctl list says why";
 	if (stale)
-		f->result = limited, f->remedy = "restart the processes that hakmemctl list marks";
+		f->result = doctor_limited,
+		f->remedy = "restart the processes that hakmemctl list marks";
 }
 
 static const struct {
@@ -456,7 +454,10 @@ static const struct {
 	{ "other users", check_others },  { "reading", check_reading },
 	{ "page-out", check_pageout },	  { "lazy free", check_lazy_free },
 	{ "huge pages", check_thp },	  { "overcommit", check_overcommit },
-	{ "processes", check_processes },
+	{ "processes", check_processes }, { "BPF", doctor_bpf },
+	{ "systemd", doctor_systemd },	  { "journal", doctor_journal },
+	{ "D-Bus", doctor_bus },	  { "polkit", doctor_polkit },
+	{ "hakmemd", doctor_daemon },
 };
 
 /* -- the report -------------------------------------------------------------------------------- */
@@ -524,11 +525,11 @@ int verb_doctor(struct ctl *ctl, int argc, char **argv)
 	rows = json_object_new_array();
 	json_object_object_add(document, "checks", rows);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		struct finding f = { .result = ok };
+		struct finding f = { .result = doctor_ok };
 		struct json_object *o = json_object_new_object();
 
 		checks[i].run(&f);
-		result = f.result == missing ? CTL_FAILED : result;
+		result = f.result == doctor_missing ? CTL_FAILED : result;
 		hak_json_text(o, "check", checks[i].name);
 		hak_json_text(o, "result", f.result);
 		hak_json_text(o, "found", f.found);

@@ -27,6 +27,12 @@ int verb_profile(struct ctl *ctl, int argc, char **argv)
 	return say_so(ctl, argc, argv);
 }
 
+int ctl_bpf_check(char why[HAK_WHY_TEXT])
+{
+	snprintf(why, HAK_WHY_TEXT, "%s", why_not);
+	return -ENOSYS;
+}
+
 int advice_trace_begin(pid_t pid, struct hak_session **ret, char why[HAK_WHY_TEXT])
 {
 	snprintf(why, HAK_WHY_TEXT, "%s", why_not);

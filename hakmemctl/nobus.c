@@ -47,6 +47,12 @@ int ctl_bus_answer(struct ctl *ctl, struct ctl_call *call, struct json_object **
 	return nobody(why);
 }
 
+int ctl_bus_look(struct ctl_bus_look *ret, char why[HAK_WHY_TEXT])
+{
+	(void)ret;
+	return nobody(why);
+}
+
 void ctl_bus_close(struct ctl *ctl)
 {
 	(void)ctl;

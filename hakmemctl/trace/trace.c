@@ -369,3 +369,21 @@ int verb_trace(struct ctl *ctl, int argc, char **argv)
 		close(options.cgroup_fd);
 	return r;
 }
+
+int ctl_bpf_check(char why[HAK_WHY_TEXT])
+{
+	const struct hak_session_options options = { .window_ns = 1, .cgroup_fd = -1 };
+	struct hak_session *s;
+	int r = hak_session_open(&options, &s, why);
+
+	if (r < 0)
+		return r == -ENOSYS ? -EOPNOTSUPP : r;
+	if (s->missing_n)
+		snprintf(why, HAK_WHY_TEXT, "programs are loaded, but %s: %s", s->missing[0].what,
+			 s->missing[0].why);
+	else
+		snprintf(why, HAK_WHY_TEXT, "programs can be loaded into the kernel (BTF)");
+	r = s->missing_n ? -EINPROGRESS : 0;
+	hak_session_close(s);
+	return r;
+}

@@ -109,6 +109,15 @@ expect 0 ctl -M .host get victim.service whale.ring_slots -q -o VALUE
 expect 1 ctl -M no-such-container list
 [[ $out == *no-such-container* ]] || fail "$out"
 
+# --- doctor sees them all ----------------------------------------------------------------------
+out=$(ctl doctor -q -o CHECK,RESULT,FOUND)
+for check in systemd journal D-Bus polkit hakmemd; do
+	grep -qE "^$check +ok " <<<"$out" || fail "doctor: $check: $out"
+done
+out=$(mine doctor -q -o CHECK,RESULT)
+grep -qE "^journal +limited" <<<"$out" || fail "doctor, of a user without rights: $out"
+grep -qE "^polkit +ok" <<<"$out" || fail "doctor, of a user without rights: $out"
+
 # --- one that tries policies out beside it has not the name, whichever comes first -------------
 systemctl stop hakmemd || fail "it does not stop"
 systemd-run -q --unit=trial -p Type=notify "$(command -v hakmemd)" --only=no-such-command ||

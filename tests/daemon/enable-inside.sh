@@ -203,7 +203,8 @@ for change in history "undo 123456789abc"; do
 	setpriv --reuid=65532 --regid=65532 --clear-groups \
 		"$(command -v hakmemctl)" $change >/hk/out 2>&1
 	status=$?
-	[[ "$change $status" =~ history\ [34]|undo.*\ 3 ]] || fail "$change: $status, $(cat /hk/out)"
+	[[ "$change $status" =~ history\ [34]|undo.*\ 3 ]] ||
+		fail "$change: $status, $(cat /hk/out)"
 	grep -qE 'journal.* you may read|you may read.* journal' /hk/out || fail "$(cat /hk/out)"
 done
 hakmemctl history | grep feedfeedfeed | grep -q '65533 (unverified)' ||

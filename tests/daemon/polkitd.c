@@ -76,10 +76,37 @@ static int on_check(sd_bus_message *m, void *arg, sd_bus_error *error)
 	return 1;
 }
 
+/* There are the actions that the file has lines for. */
+static int on_enumerate(sd_bus_message *m, void *arg, sd_bus_error *error)
+{
+	char line[256], name[128];
+	sd_bus_message *reply = NULL;
+	FILE *f = fopen(arg, "r");
+	int r = sd_bus_message_new_method_return(m, &reply);
+
+	(void)error;
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "(ssssssuuua{ss})");
+	while (r >= 0 && f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%127s", name) == 1)
+			r = sd_bus_message_append(reply, "(ssssssuuua{ss})", name, "", "", "", "",
+						  "", 0, 0, 0, 1, "key", "value");
+	if (f)
+		fclose(f);
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
 static const sd_bus_vtable vtable[] = { SD_BUS_VTABLE_START(0),
 					SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us",
 						      "(bba{ss})", on_check,
 						      SD_BUS_VTABLE_UNPRIVILEGED),
+					SD_BUS_METHOD("EnumerateActions", "s", "a(ssssssuuua{ss})",
+						      on_enumerate, SD_BUS_VTABLE_UNPRIVILEGED),
 					SD_BUS_VTABLE_END };
 
 int main(int argc, char **argv)
