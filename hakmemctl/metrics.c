@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/cgroup.h"
 #include "control/escape.h"
 #include "control/metrics.h"
 #include "control/output.h"
+#include "control/policy.h"
 #include "control/scrape.h"
 #include "hakmemctl/ctl.h"
 
@@ -22,11 +22,35 @@ struct request {
 	const char *daemon; /* its socket; NULL: read the processes */
 };
 
+/* The sums, and the policies that name their series as hakmemd names them. */
+struct sums {
+	struct hak_metrics *metrics;
+	struct hak_policy_set *policies; /* NULL: they cannot be read */
+};
+
+/* Labels that point into *id and into the policies. */
+static void label(const struct sums *sums, const struct hak_segment *seg, struct hak_identity *id,
+		  struct hak_labels *ret)
+{
+	struct hak_effect effect = { 0 };
+
+	*ret = (struct hak_labels){ .command = seg->comm };
+	if (hak_identity_read(seg->procfd, seg->pid, id) < 0)
+		return;
+	ret->unit = id->unit;
+	if (!sums->policies)
+		return;
+	if (hak_policy_needs_user(sums->policies))
+		hak_identity_name_user(id);
+	hak_policy_effect(sums->policies, id, &effect);
+	ret->policy = effect.first ? effect.first->name : NULL;
+}
+
 static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 {
-	struct hak_labels labels = { .command = seg->comm };
-	char path[HAK_CGROUP_BYTES], unit[HAK_UNIT_NAME_BYTES] = "";
-	struct hak_cgroups groups;
+	const struct sums *sums = arg;
+	struct hak_identity id;
+	struct hak_labels labels;
 	struct hak_resident resident;
 	struct hak_figures figures;
 	struct hak_snapshot snap;
@@ -40,35 +64,48 @@ static int add_process(struct ctl *ctl, struct hak_segment *seg, void *arg)
 	hak_resident_read(seg, HAK_RESIDENT_SUMMED, &resident);
 	hak_figures_take(seg, &snap, &resident, &figures);
 	hak_snapshot_free(&snap);
-	if (hak_cgroup_read(seg->procfd, &groups) == 0) {
-		hak_cgroup_path(&groups, path);
-		hak_cgroup_unit(path, unit);
-	}
-	labels.unit = unit;
+	label(sums, seg, &id, &labels);
 	r = hak_segment_alive(seg);
 	if (r < 0)
 		return ctl_exit_code(r);
-	series = hak_metrics_series(arg, &labels);
+	series = hak_metrics_series(sums->metrics, &labels);
 	if (!series)
 		return CTL_FAILED;
 	hak_series_move(series, NULL, &figures);
 	return CTL_OK;
 }
 
+/* The figures are right without the policies, and only a label is missing. */
+static struct hak_policy_set *load_policies(void)
+{
+	char *path = hak_policy_path();
+	struct hak_policy_set *set = NULL;
+	int r = path ? hak_policy_load(path, &set) : -ENOMEM;
+
+	free(path);
+	if (r == 0)
+		return set;
+	ctl_complain("hakmemctl: cannot read the policies, whose label stays empty: %s\n",
+		     strerror(-r));
+	return NULL;
+}
+
 static int of_processes(struct ctl *ctl, const char *target, const struct request *request,
 			FILE *to)
 {
-	struct hak_metrics *m;
+	struct sums sums;
 	int r;
 
-	if (hak_metrics_new(HAK_METRICS_CTL, &m) < 0)
+	if (hak_metrics_new(HAK_METRICS_CTL, &sums.metrics) < 0)
 		return CTL_FAILED;
-	r = ctl_each(ctl, target, 0, add_process, m);
+	sums.policies = load_policies();
+	r = ctl_each(ctl, target, 0, add_process, &sums);
 	/* A collector also needs the answer that there is nothing to count. */
 	if ((r == CTL_OK || r == CTL_NOTHING) &&
-	    hak_metrics_write(m, request->format, NULL, to) < 0)
+	    hak_metrics_write(sums.metrics, request->format, NULL, to) < 0)
 		r = CTL_FAILED;
-	hak_metrics_free(m);
+	hak_policy_free(sums.policies);
+	hak_metrics_free(sums.metrics);
 	return r;
 }
 
