@@ -93,6 +93,22 @@ AC_ARG_WITH([polkitdatadir],
 	[], [with_polkitdatadir='${datadir}/polkit-1'])
 AC_SUBST([polkitdatadir], [$with_polkitdatadir])])
 
+# HAK_BUS_NOTE: sets hak_bus_note if D-Bus or polkit do not look where their files go. To be used
+# when the prefix is known.
+AC_DEFUN([HAK_BUS_NOTE],
+[hak_bus_dirs="$with_dbusdatadir $with_polkitdatadir"
+for hak_i in 1 2 3 4; do
+	eval "hak_bus_dirs=\"$hak_bus_dirs\""
+done
+AS_CASE(["$with_daemon $hak_bus_dirs"],
+	[no*|"yes /usr/share/dbus-1 /usr/share/polkit-1"], [hak_bus_note=],
+	[hak_bus_note="
+  D-Bus and polkit do not look in $hak_bus_dirs:
+  hakmemd will have no name on the bus, and will not be started by it. To change that, pass
+  --prefix=/usr, or
+  --with-dbusdatadir=/usr/share/dbus-1 --with-polkitdatadir=/usr/share/polkit-1
+"])])
+
 # HAK_CHECK_BPF: the loaders need libbpf 1.0 and, for symbols, elfutils' libdw; profiles are written
 # by zlib; the programs need clang and bpftool, or come ready made with a tarball. Only hakmemctl
 # uses them. Names of C++ are read by what g++ links into every program, which is an archive:
