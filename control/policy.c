@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/nearest.h"
 #include "control/policy.h"
 
 #define US	     1000u /* nanoseconds */
@@ -198,8 +199,9 @@ static int take_tunable(struct hak_policy *policy, const char *name, const char 
 	int r;
 
 	if (!row) {
-		snprintf(why, HAK_WHY_TEXT, "there is no tunable \"%.40s\" (hakmem-tunables(7))",
-			 name);
+		hak_nearest_tunable(name, accepts);
+		snprintf(why, HAK_WHY_TEXT,
+			 "there is no tunable \"%.40s\"%.120s (hakmem-tunables(7))", name, accepts);
 		return -EINVAL;
 	}
 	i = (size_t)(row - hak_tunable_rows);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/nearest.h"
 #include "control/pageout.h"
 #include "control/report.h"
 #include "control/request.h"
@@ -73,11 +74,15 @@ static void plan(const struct hak_segment *seg, const struct hak_wishes *wishes,
 		 const struct hak_wish *wish, struct outcome *o)
 {
 	struct hak_spec spec;
+	char near[HAK_WHY_TEXT];
 	int index = hak_segment_tunable(seg, wish->name);
 
 	memcpy(o->name, wish->name, sizeof(o->name));
 	if (index < 0) {
-		outcome_is(o, "failed", "this process has no such tunable");
+		hak_nearest_tunable(wish->name, near);
+		outcome_is(o, "failed", "");
+		snprintf(o->reason, sizeof(o->reason), "this process has no such tunable%.200s",
+			 near);
 		return;
 	}
 	o->change.index = (uint32_t)index;

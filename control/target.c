@@ -32,9 +32,42 @@
 /* The part of a process's name that the kernel keeps. */
 #define COMM_LENGTH 15
 
+/* Units without processes of their own. */
+static bool is_other_unit(const char *text)
+{
+	static const char *const suffixes[] = { ".automount", ".device", ".mount",  ".path",
+						".socket",    ".swap",	 ".target", ".timer" };
+	const char *dot = strrchr(text, '.');
+
+	for (size_t i = 0; dot && i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (strcmp(dot, suffixes[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A word that begins with a letter and has no suffix means a service, as for systemctl. */
+static bool take_unit(const char *text, struct hak_target *ret)
+{
+	char service[HAK_UNIT_NAME_BYTES];
+
+	if (!hak_unit_name_valid(text)) {
+		int n = snprintf(service, sizeof(service), "%.*s.service", (int)sizeof(service),
+				 text);
+
+		if (!isalpha((unsigned char)text[0]) || is_other_unit(text) ||
+		    strncmp(text, "comm:", 5) == 0 || n < 0 || (size_t)n >= sizeof(service) ||
+		    !hak_unit_name_valid(service))
+			return false;
+		text = service;
+	}
+	ret->kind = HAK_TARGET_UNIT;
+	snprintf(ret->path, sizeof(ret->path), "%s", text);
+	return true;
+}
+
 int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_TEXT])
 {
-	char *end, service[96];
+	char *end;
 	long pid;
 
 	*ret = (struct hak_target){ 0 };
@@ -59,23 +92,15 @@ int hak_target_parse(const char *text, struct hak_target *ret, char why[HAK_WHY_
 			 text);
 		return -EINVAL;
 	}
-	if (hak_unit_name_valid(text)) {
-		ret->kind = HAK_TARGET_UNIT;
-		memcpy(ret->path, text, strlen(text) + 1);
+	if (take_unit(text, ret))
 		return 0;
-	}
 	errno = 0;
 	pid = strtol(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno || pid < 1 || pid > INT_MAX) {
-		/* The text may mean a service, as systemctl takes it. */
-		if (!isalpha((unsigned char)text[0]) ||
-		    snprintf(service, sizeof(service), "%.80s.service", text) < 0 ||
-		    !hak_unit_name_valid(service))
-			strcpy(service, "nginx.service");
 		snprintf(why, HAK_WHY_TEXT,
-			 "\"%.40s\" is no target: give a PID, a unit such "
-			 "as %s or user.slice, cgroup:/PATH, comm:NAME or all",
-			 text, service);
+			 "\"%.40s\" is no target: give a PID, a unit such as nginx.service or "
+			 "user.slice, cgroup:/PATH, comm:NAME or all",
+			 text);
 		return -EINVAL;
 	}
 	ret->kind = HAK_TARGET_PID;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/nearest.h"
 #include "control/abi/schema.h"
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
@@ -96,6 +97,19 @@ static size_t describe(struct json_object *rows, const char *pattern, FILE *to)
 	return json_object_array_length(rows) - before;
 }
 
+static void complain(const char *word)
+{
+	struct hak_nearest near = hak_nearest_begin(word);
+	char text[HAK_WHY_TEXT];
+
+	for (size_t i = 0; i < hak_tunable_rows_n; i++)
+		hak_nearest_see(&near, hak_tunable_rows[i].name);
+	for (size_t i = 0; i < hak_counter_rows_n; i++)
+		hak_nearest_see(&near, hak_counter_rows[i].name);
+	hak_nearest_say(&near, "", text);
+	ctl_complain("hakmemctl: there is no tunable or counter \"%s\"%s\n", word, text);
+}
+
 int verb_describe(struct ctl *ctl, int argc, char **argv)
 {
 	struct json_object *document, *rows;
@@ -116,7 +130,7 @@ int verb_describe(struct ctl *ctl, int argc, char **argv)
 	for (int i = optind; i < argc; i++) {
 		if (describe(rows, argv[i], to))
 			continue;
-		ctl_complain("hakmemctl: there is no tunable or counter \"%s\"\n", argv[i]);
+		complain(argv[i]);
 		result = CTL_NOTHING;
 	}
 	if (to)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/nearest.h"
 #include "hakmemctl/ctl.h"
 
 static const struct hak_column columns[] = {
@@ -51,6 +52,20 @@ static struct json_object *row_named(struct json_object *rows, const char *name)
 	return NULL;
 }
 
+/* The names are those of the process, which may run another version. */
+static void complain(struct json_object *any, struct json_object *rows, const char *name)
+{
+	struct hak_nearest near = hak_nearest_begin(name);
+	char text[HAK_WHY_TEXT];
+
+	for (size_t i = 0; i < json_object_array_length(rows); i++)
+		hak_nearest_see(&near,
+				hak_json_get_text(json_object_array_get_idx(rows, i), "name"));
+	hak_nearest_say(&near, "", text);
+	ctl_complain("hakmemctl: process %" PRIu64 " has no tunable \"%s\"%s\n",
+		     hak_json_get(any, "pid"), name, text);
+}
+
 static int add_named(struct get *get, struct json_object *rows)
 {
 	struct json_object *any = json_object_array_get_idx(rows, 0);
@@ -64,8 +79,7 @@ static int add_named(struct get *get, struct json_object *rows)
 			continue;
 		}
 		if (any)
-			ctl_complain("hakmemctl: process %" PRIu64 " has no tunable \"%s\"\n",
-				     hak_json_get(any, "pid"), get->names[i]);
+			complain(any, rows, get->names[i]);
 		else
 			ctl_complain("hakmemctl: a process has no tunables\n");
 		result = CTL_NOTHING;

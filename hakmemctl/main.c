@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/nearest.h"
 #include "hakmemctl/ctl.h"
 
 #define NONE CTL_NO_ARGUMENT, NULL
@@ -189,6 +190,18 @@ static const struct ctl_verb *verb_named(const char *name)
 	return NULL;
 }
 
+static int no_verb(struct ctl *ctl, const char *name)
+{
+	struct hak_nearest near = hak_nearest_begin(name);
+	char text[HAK_WHY_TEXT];
+
+	for (const struct ctl_verb *v = verbs; v->name; v++)
+		if (!v->hidden)
+			hak_nearest_see(&near, v->name);
+	hak_nearest_say(&near, "", text);
+	return ctl_usage(ctl, "there is no verb \"%s\"%s", name, text);
+}
+
 static int verb_help(struct ctl *ctl, int argc, char **argv)
 {
 	const struct ctl_verb *verb = NULL;
@@ -198,7 +211,7 @@ static int verb_help(struct ctl *ctl, int argc, char **argv)
 	if (optind < argc) {
 		verb = verb_named(argv[optind]);
 		if (!verb)
-			return ctl_usage(ctl, "there is no verb \"%s\"", argv[optind]);
+			return no_verb(ctl, argv[optind]);
 	}
 	ctl_help(ctl, verb);
 	return CTL_OK;
@@ -232,7 +245,7 @@ int main(int argc, char **argv)
 	}
 	verb = verb_named(argv[optind]);
 	if (!verb)
-		return ctl_usage(&ctl, "there is no verb \"%s\"", argv[optind]);
+		return no_verb(&ctl, argv[optind]);
 	ctl.verb = verb;
 	argc -= optind, argv += optind;
 	argv[0] = (char[]){ "hakmemctl" };

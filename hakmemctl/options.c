@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/nearest.h"
 #include "control/root.h"
 #include "hakmemctl/ctl.h"
 
@@ -108,6 +109,24 @@ static int check(struct ctl *ctl)
 	return -2;
 }
 
+/* getopt has printed that there is no such long option. */
+static void suggest_option(const struct ctl *ctl, const struct option *known, const char *argument)
+{
+	struct hak_nearest near;
+	char name[HAK_NEAREST_BYTES + 2], text[HAK_WHY_TEXT];
+
+	if (strncmp(argument, "--", 2) != 0)
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
+	near = hak_nearest_begin(name);
+	for (; known->name; known++)
+		hak_nearest_see(&near, known->name);
+	hak_nearest_say(&near, "--", text);
+	if (*text)
+		ctl_complain("hakmemctl%s%s: %s\n", *ctl->verb->name ? " " : "", ctl->verb->name,
+			     text + 2);
+}
+
 int ctl_option(struct ctl *ctl, int argc, char **argv)
 {
 	struct getopt_tables t = { 0 };
@@ -129,6 +148,8 @@ int ctl_option(struct ctl *ctl, int argc, char **argv)
 		ctl_gather_stderr(false);
 		if (letter == -1)
 			return check(ctl);
+		if (letter == '?' && optopt == 0 && optind > 0)
+			suggest_option(ctl, t.long_form, argv[optind - 1]);
 		r = common_option(ctl, letter);
 		if (r < 0)
 			return -2;

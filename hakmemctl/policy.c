@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "control/escape.h"
+#include "control/nearest.h"
 #include "control/policy.h"
 #include "control/purgestate.h"
 #include "control/report.h"
@@ -243,6 +244,18 @@ static void show_rows(struct command *cmd, const struct hak_policy *policy)
 	}
 }
 
+static void complain(const struct hak_policy_set *set, const char *name)
+{
+	struct hak_nearest near = hak_nearest_begin(name);
+	char text[HAK_WHY_TEXT];
+
+	for (size_t i = 0; i < set->n; i++)
+		hak_nearest_see(&near, set->policy[i]->name);
+	hak_nearest_say(&near, "", text);
+	ctl_complain("hakmemctl: there is no policy %s%s\n", name,
+		     *text ? text : "; see hakmemctl policy list");
+}
+
 static int policy_show(struct ctl *ctl, int argc, char **argv)
 {
 	struct command cmd = { 0 };
@@ -263,9 +276,7 @@ static int policy_show(struct ctl *ctl, int argc, char **argv)
 			}
 		if (found)
 			continue;
-		ctl_complain("hakmemctl: there is no policy %s; see hakmemctl policy "
-			     "list\n",
-			     argv[i]);
+		complain(cmd.set, argv[i]);
 		r = CTL_NOTHING;
 	}
 	printed = answer(ctl, &cmd, "show", show_columns, SHOW_COLUMNS);

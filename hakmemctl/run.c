@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/nearest.h"
 #include "control/abi/schema.h"
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
@@ -33,8 +34,11 @@ static int check(struct ctl *ctl, const char *assignment)
 	memcpy(name, assignment, bytes);
 	name[bytes] = '\0';
 	row = hak_tunable_row_find(name);
-	if (!row)
-		return ctl_usage(ctl, "there is no tunable \"%s\"; see hakmemctl tunables", name);
+	if (!row) {
+		hak_nearest_tunable(name, why);
+		return ctl_usage(ctl, "there is no tunable \"%s\"%s", name,
+				 *why ? why : "; see hakmemctl tunables");
+	}
 	spec = hak_spec_of_row(row);
 	if (hak_value_parse(&spec, assignment + bytes + 1, &value, why) < 0)
 		return ctl_usage(ctl, "%s", why);

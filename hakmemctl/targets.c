@@ -176,7 +176,7 @@ static int done(struct found *f, int result)
 {
 	static const char *const of_target[] = {
 		[HAK_TARGET_PID] = "",
-		[HAK_TARGET_UNIT] = " of that unit",
+		[HAK_TARGET_UNIT] = "",
 		[HAK_TARGET_CGROUP] = " in that control group",
 		[HAK_TARGET_COMM] = " of that name",
 		[HAK_TARGET_ALL] = "",
@@ -191,8 +191,12 @@ static int done(struct found *f, int result)
 			     f->kept, f->why);
 		return CTL_DENIED;
 	}
-	ctl_complain("hakmemctl: no process%s that runs hakmem is visible\n",
-		     of_target[f->target.kind]);
+	if (f->target.kind == HAK_TARGET_UNIT)
+		ctl_complain("hakmemctl: no process of %s that runs hakmem is visible\n",
+			     f->target.path);
+	else
+		ctl_complain("hakmemctl: no process%s that runs hakmem is visible\n",
+			     of_target[f->target.kind]);
 	return CTL_NOTHING;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "control/escape.h"
+#include "control/nearest.h"
 #include "control/report.h"
 #include "hakmemd/bus.h"
 
@@ -331,9 +332,11 @@ static int run_set(struct hak_call *call, struct hak_process *p, sd_bus_error *e
 	if (r < 0)
 		return r;
 	index = hak_segment_tunable(p->seg, name);
-	if (index < 0)
-		return hak_bus_error(error, HAK_BUS_NO_TUNABLE, "The process has no tunable \"%s\"",
-				     name);
+	if (index < 0) {
+		hak_nearest_tunable(name, why);
+		return hak_bus_error(error, HAK_BUS_NO_TUNABLE,
+				     "The process has no tunable \"%s\"%.120s", name, why);
+	}
 	spec = hak_spec_of_desc(&p->seg->tunable[index]);
 	if (hak_value_parse(&spec, text, &value, why) < 0)
 		return hak_bus_error(error, HAK_BUS_BAD_VALUE, "%s", why);

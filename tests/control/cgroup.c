@@ -161,7 +161,11 @@ static void grammar(void)
 		{ "run-r1\\x2d2.scope", HAK_TARGET_UNIT },
 		{ "cgroup:/", HAK_TARGET_CGROUP },
 		{ "cgroup:/a b/c", HAK_TARGET_CGROUP },
-		{ "nginx", -1 },
+		{ "nginx", HAK_TARGET_UNIT },
+		{ "php8.2-fpm", HAK_TARGET_UNIT },
+		{ "foo@", HAK_TARGET_UNIT },
+		{ "12x", -1 },
+		{ "-x", -1 },
 		{ ".service", -1 },
 		{ "a/b.service", -1 },
 		{ "a.timer", -1 },
@@ -185,6 +189,10 @@ static void grammar(void)
 		       (int)target.kind);
 		EXPECT(r == 0 || *why, "%s: no reason", cases[i].text);
 	}
+	EXPECT(hak_target_parse("redis-server", &target, why) == 0, "%s", why);
+	EXPECT(strcmp(target.path, "redis-server.service") == 0, "%s", target.path);
+	snprintf(text, sizeof(text), "a%0255d", 1);
+	EXPECT(hak_target_parse(text, &target, why) < 0, "a service longer than any");
 	snprintf(text, sizeof(text), "cgroup:/%01100d", 1);
 	EXPECT(hak_target_parse(text, &target, why) < 0, "a path longer than any");
 	snprintf(text, sizeof(text), "%0300d.service", 1);
