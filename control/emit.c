@@ -23,9 +23,11 @@ static const struct hak_column *column_named(const struct hak_column *columns, s
 	return NULL;
 }
 
-static void list_columns(const struct hak_column *columns, size_t n, char why[HAK_WHY_TEXT])
+static void no_column(const struct hak_column *columns, size_t n, const char *name, size_t bytes,
+		      char why[HAK_WHY_TEXT])
 {
-	size_t used = strlen(why);
+	size_t used = (size_t)snprintf(why, HAK_WHY_TEXT, "there is no column \"%.*s\"; there are ",
+				       bytes < 40 ? (int)bytes : 40, name);
 
 	for (size_t i = 0; i < n && used < HAK_WHY_TEXT; i++)
 		used += (size_t)snprintf(why + used, HAK_WHY_TEXT - used, "%s%s", i ? "," : "",
@@ -46,15 +48,23 @@ static int select_columns(const struct hak_column *columns, size_t n, const char
 		const struct hak_column *c = column_named(columns, n, names, bytes);
 
 		if (!c) {
-			snprintf(why, HAK_WHY_TEXT, "there is no column \"%.*s\"; there are ",
-				 bytes < 40 ? (int)bytes : 40, names);
-			list_columns(columns, n, why);
+			no_column(columns, n, names, bytes, why);
 			return -EINVAL;
 		}
 		selected[count++] = c;
 		names = names[bytes] ? names + bytes + 1 : NULL;
 	}
 	return (int)count;
+}
+
+const struct hak_column *hak_emit_column(const struct hak_column *columns, size_t n,
+					 const char *name, char why[HAK_WHY_TEXT])
+{
+	const struct hak_column *c = column_named(columns, n, name, strlen(name));
+
+	if (!c)
+		no_column(columns, n, name, strlen(name), why);
+	return c;
 }
 
 #define COLUMNS_MAX 64

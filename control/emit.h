@@ -26,6 +26,7 @@ struct hak_column {
 	const char *head, *key;
 	enum hak_show show;
 	bool hidden; /* shown only when named by -o */
+	bool id;     /* the number is a name, and has no sum */
 };
 
 struct hak_style {
@@ -39,6 +40,10 @@ struct hak_style {
  */
 int hak_emit_table(FILE *to, struct json_object *rows, const struct hak_column *columns, size_t n,
 		   const struct hak_style *style, char why[HAK_WHY_TEXT]);
+
+/* Returns the column of that name, in any case; NULL: there is none, and `why` lists them. */
+const struct hak_column *hak_emit_column(const struct hak_column *columns, size_t n,
+					 const char *name, char why[HAK_WHY_TEXT]);
 
 /* Returns 0, or -EINVAL as hak_emit_table() would, before any work is done. */
 int hak_emit_check_columns(const struct hak_column *columns, size_t n, const char *names,

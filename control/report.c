@@ -102,7 +102,7 @@ static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 						 notes[i]);
 }
 
-/* The most of the free memory that can be resident. */
+/* The most of the free memory that can be resident, by state and in all. */
 static void free_resident_json(struct json_object *o, const struct hak_resident *r,
 			       const struct hak_memory *most)
 {
@@ -114,6 +114,7 @@ static void free_resident_json(struct json_object *o, const struct hak_resident 
 		{ "slab_free_resident", most->slab_free },
 		{ "dirty_resident", most->dirty },
 		{ "lazy_resident", most->lazy },
+		{ "free_resident", hak_resident_free(r, most) },
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)

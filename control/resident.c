@@ -193,3 +193,8 @@ uint64_t hak_resident_cached(const struct hak_segment *seg, const struct hak_mem
 	most = hak_resident_bound(&r, m);
 	return least(hak_memory_cached(&most), r.unnamed);
 }
+
+uint64_t hak_resident_free(const struct hak_resident *r, const struct hak_memory *most)
+{
+	return least(most->thread_cached + most->slab_free + most->dirty + most->lazy, r->unnamed);
+}

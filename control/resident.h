@@ -60,4 +60,11 @@ struct hak_memory hak_resident_bound(const struct hak_resident *r, const struct 
  */
 uint64_t hak_resident_cached(const struct hak_segment *seg, const struct hak_memory *m);
 
+/*
+ * Returns the most that the process could give back to the kernel: free memory in thread caches, in
+ * slabs, kept for reuse or lazily freed, as far as it can be resident. `most` is the result of
+ * hak_resident_bound().
+ */
+uint64_t hak_resident_free(const struct hak_resident *r, const struct hak_memory *most);
+
 #endif

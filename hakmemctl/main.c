@@ -24,6 +24,11 @@
 		"dry-run", 'n', NONE, "print the expected results, change nothing" \
 	}
 
+static const struct ctl_option list_options[] = {
+	{ "sort", CTL_SORT, CTL_ARGUMENT, "[-]COLUMN",
+	  "order of the rows (default FREE, the largest first)" },
+	{ NULL },
+};
 static const struct ctl_option stats_options[] = {
 	{ "classes", 'c', NONE, "print each size class that was used as well" },
 	{ "watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS",
@@ -133,7 +138,7 @@ static const struct ctl_option doctor_options[] = {
 static int verb_help(struct ctl *ctl, int argc, char **argv);
 
 static const struct ctl_verb verbs[] = {
-	{ "list", "", "list the processes on hakmem", verb_list, .remote = true },
+	{ "list", "", "list the processes on hakmem", verb_list, list_options, .remote = true },
 	{ "stats", "TARGET", "print memory by state, tiers, caches and system calls", verb_stats,
 	  stats_options, .remote = true },
 	{ "get", "TARGET [NAME]...", "print tunables in force and their origins", verb_get,

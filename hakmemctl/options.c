@@ -29,7 +29,7 @@ struct getopt_tables {
 const struct ctl_option ctl_common_options[] = {
 	{ "json", 'j', CTL_ARGUMENT, "short|pretty|off", "print JSON with raw numbers" },
 	{ "columns", 'o', CTL_ARGUMENT, "COLUMNS", "print these columns, separated by commas" },
-	{ "no-legend", 'q', NONE, "print no headings" },
+	{ "no-legend", 'q', NONE, "print no headings and no totals" },
 	{ "no-pager", CTL_NO_PAGER, NONE, "do not pipe output into a pager" },
 	{ "host", 'H', CTL_ARGUMENT, "[USER@]HOST", "use hakmemd on that host, by ssh" },
 	{ "machine", 'M', CTL_ARGUMENT, "CONTAINER", "use hakmemd in that container" },

@@ -30,16 +30,22 @@ struct foretelling {
 	struct json_object *rows;
 };
 
-/* What can be resident of the memory that this level gives back, or empties into slabs. */
-static uint64_t most_of(struct json_object *report, enum hak_purge_level level)
+/* Writes what can be resident of the memory that this level gives back, or empties into slabs. */
+static void tell_most(struct json_object *report, enum hak_purge_level level,
+		      char out[HAK_WHY_TEXT])
 {
-	uint64_t most = hak_json_get(report, "thread_cached_resident");
+	const bool caches = level == HAK_PURGE_CACHE;
+	const char *key = caches ? "thread_cached_resident" : "free_resident";
+	char bytes[HAK_VALUE_TEXT];
 
-	if (level != HAK_PURGE_CACHE)
-		most += hak_json_get(report, "slab_free_resident") +
-			hak_json_get(report, "dirty_resident") +
-			hak_json_get(report, "lazy_resident");
-	return most;
+	hak_bytes_format(hak_json_get(report, key), bytes);
+	if (!hak_json_member(report, key)) /* of an older hakmemd */
+		snprintf(out, HAK_WHY_TEXT,
+			 "would be purged; how much it could give back is unknown");
+	else
+		snprintf(out, HAK_WHY_TEXT,
+			 caches ? "would empty caches of at most %s" : "would give at most %s back",
+			 bytes);
 }
 
 /* Any process of the target may have a purge, unless it takes no requests. */
@@ -48,13 +54,9 @@ static int foretell(struct json_object *report, void *arg)
 	struct foretelling *f = arg;
 	struct json_object *row = json_object_new_object();
 	bool locked = json_object_get_boolean(hak_json_member(report, "locked"));
-	char why[HAK_WHY_TEXT], bytes[HAK_VALUE_TEXT];
+	char why[HAK_WHY_TEXT];
 
-	hak_bytes_format(most_of(report, f->level), bytes);
-	snprintf(why, sizeof(why),
-		 f->level == HAK_PURGE_CACHE ? "would empty caches of at most %s"
-					     : "would give at most %s back",
-		 bytes);
+	tell_most(report, f->level, why);
 	hak_json_number(row, "pid", hak_json_get(report, "pid"));
 	hak_json_text(row, "comm", hak_json_get_text(report, "comm"));
 	hak_json_text(row, "level", hak_purge_level_word(f->level));

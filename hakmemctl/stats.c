@@ -42,6 +42,7 @@ static void print_memory(FILE *to, struct json_object *m)
 		  "or never used, in slabs and runs with blocks" },
 		{ "dirty", "dirty_resident", "cached dirty", "free, kept for reuse" },
 		{ "lazy", "lazy_resident", "lazily freed", "in RSS until the kernel takes it" },
+		{ NULL, "free_resident", "  all free", "the four above: what could be given back" },
 		{ "clean", NULL, "clean", "free, without pages" },
 		{ "reserved", NULL, "reserved", "mapped, not used yet" },
 		{ "mapped", NULL, "mapped", "the sum" },
