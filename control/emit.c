@@ -101,6 +101,11 @@ static void show(struct json_object *value, enum hak_show how, char out[HAK_VALU
 		hak_bytes_format(json_object_get_uint64(value), out);
 	else if (how == HAK_SHOW_NS)
 		hak_ns_format(json_object_get_uint64(value), out);
+	else if (how == HAK_SHOW_RATE && json_object_get_double(value) > 0 &&
+		 json_object_get_double(value) < 9.95)
+		snprintf(out, HAK_VALUE_TEXT, "%.1f", json_object_get_double(value));
+	else if (how == HAK_SHOW_RATE)
+		snprintf(out, HAK_VALUE_TEXT, "%.0f", json_object_get_double(value));
 	else
 		snprintf(out, HAK_VALUE_TEXT, "%" PRIu64, json_object_get_uint64(value));
 }
@@ -128,14 +133,18 @@ static int fill_cell(struct libscols_line *line, size_t at, struct json_object *
 	return scols_line_set_data(line, at, text);
 }
 
+static bool is_text(const struct hak_column *c)
+{
+	return c->show == HAK_SHOW_TEXT || c->show == HAK_SHOW_RESULT;
+}
+
 static int fill_table(struct libscols_table *table, struct json_object *rows,
 		      const struct hak_column **columns, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		bool words = columns[i]->show == HAK_SHOW_TEXT ||
-			     columns[i]->show == HAK_SHOW_RESULT;
+		int flags = is_text(columns[i]) ? 0 : SCOLS_FL_RIGHT;
 
-		if (!scols_table_new_column(table, columns[i]->head, 0, words ? 0 : SCOLS_FL_RIGHT))
+		if (!scols_table_new_column(table, columns[i]->head, 0, flags))
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
@@ -175,4 +184,43 @@ int hak_emit_table(FILE *to, struct json_object *rows, const struct hak_column *
 		r = scols_print_table(table);
 	scols_unref_table(table);
 	return r;
+}
+
+/* -- a table that grows ------------------------------------------------------------------------ */
+static void print_cell(FILE *to, const struct hak_column *c, const char *text, bool first)
+{
+	fprintf(to, "%s%*s", first ? "" : " ", is_text(c) ? -c->width : c->width, text);
+}
+
+static void print_value(FILE *to, struct json_object *row, const struct hak_column *c, bool first)
+{
+	struct json_object *value = hak_json_member(row, c->key);
+	char text[HAK_VALUE_TEXT];
+
+	if (value && is_text(c)) {
+		print_cell(to, c, json_object_get_string(value), first);
+		return;
+	}
+	strcpy(text, "-");
+	if (value)
+		show(value, c->show, text);
+	print_cell(to, c, text, first);
+}
+
+int hak_emit_line(FILE *to, struct json_object *row, const struct hak_column *columns, size_t n,
+		  const struct hak_style *style, bool heading, char why[HAK_WHY_TEXT])
+{
+	const struct hak_column *selected[COLUMNS_MAX];
+	int count = select_columns(columns, n, style->columns, selected, COLUMNS_MAX, why);
+
+	if (count < 0)
+		return count;
+	for (int i = 0; heading && i < count; i++)
+		print_cell(to, selected[i], selected[i]->head, i == 0);
+	if (heading)
+		fputc('\n', to);
+	for (int i = 0; i < count; i++)
+		print_value(to, row, selected[i], i == 0);
+	fputc('\n', to);
+	return 0;
 }

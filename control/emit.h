@@ -19,6 +19,7 @@ enum hak_show {
 	HAK_SHOW_NUMBER,
 	HAK_SHOW_BYTES,
 	HAK_SHOW_NS,
+	HAK_SHOW_RATE,	 /* a number that may be a fraction */
 	HAK_SHOW_RESULT, /* text, coloured by what it means: applied, pending, refused... */
 };
 
@@ -27,6 +28,7 @@ struct hak_column {
 	enum hak_show show;
 	bool hidden; /* shown only when named by -o */
 	bool id;     /* the number is a name, and has no sum */
+	int width;   /* for hak_emit_line() */
 };
 
 struct hak_style {
@@ -40,6 +42,13 @@ struct hak_style {
  */
 int hak_emit_table(FILE *to, struct json_object *rows, const struct hak_column *columns, size_t n,
 		   const struct hak_style *style, char why[HAK_WHY_TEXT]);
+
+/*
+ * Prints one row of a table whose rows come one after the other, by the widths of the columns, and
+ * with `heading` the headings before it. Returns 0 or -EINVAL.
+ */
+int hak_emit_line(FILE *to, struct json_object *row, const struct hak_column *columns, size_t n,
+		  const struct hak_style *style, bool heading, char why[HAK_WHY_TEXT]);
 
 /* Returns the column of that name, in any case; NULL: there is none, and `why` lists them. */
 const struct hak_column *hak_emit_column(const struct hak_column *columns, size_t n,

@@ -9,6 +9,7 @@
 
 #include "control/cgroup.h"
 #include "control/purgestate.h"
+#include "control/reader.h"
 #include "control/report.h"
 #include "control/resident.h"
 #include "control/snapshot.h"
@@ -248,6 +249,8 @@ static struct json_object *tiers_json(const struct hak_segment *seg,
 		use_json(o, &use);
 		hak_json_number(o, "requested_bytes", use.requested_bytes);
 		hak_json_bool(o, "requested_exact", tier == HAK_TIER_WHALE);
+		hak_json_number(o, "alloc_bytes", use.alloc_bytes);
+		hak_json_number(o, "free_bytes", use.free_bytes);
 		json_object_array_add(tiers, o);
 	}
 	return tiers;
@@ -313,6 +316,16 @@ static void add_memory_cgroup(const struct hak_segment *seg, struct json_object 
 		hak_json_text(o, "memory_cgroup", path);
 }
 
+static void add_faults(const struct hak_segment *seg, struct json_object *o)
+{
+	uint64_t minor = 0, major = 0;
+	bool known = hak_reader_stat(seg->procfd, 10, &minor) == 0;
+
+	json_number_if(o, "minor_faults", minor, known);
+	known = hak_reader_stat(seg->procfd, 12, &major) == 0;
+	json_number_if(o, "major_faults", major, known);
+}
+
 static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 			struct json_object **ret)
 {
@@ -335,6 +348,8 @@ static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 	hak_json_text(o, "library_state", library_word(seg->library_state));
 	hak_json_null(o, "problem");
 	hak_json_number(o, "time_ns", snap.time_ns);
+	hak_json_number(o, "created_ns", seg->header.created_ns);
+	add_faults(seg, o);
 	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
 	hak_json_bool(o, "agent", snap.agent);
 	add_memory_cgroup(seg, o);

@@ -206,6 +206,8 @@ struct hak_use hak_class_use(const struct hak_segment *seg, const struct hak_sna
 
 	use.in_use_bytes = use.in_use * size;
 	use.cached_bytes = use.cached * size;
+	use.alloc_bytes = allocs * size;
+	use.free_bytes = frees * size;
 	/* Applies the mean of the samples to all blocks in use; never more than the blocks hold. */
 	use.requested_bytes = use.in_use_bytes;
 	if (samples) {
@@ -223,12 +225,13 @@ static struct hak_use whale_use(const struct hak_segment *seg, const struct hak_
 	struct hak_use use = {
 		.allocs = hak_total(seg, snap, HAK_ID_WHALE_ALLOCS),
 		.frees = hak_total(seg, snap, HAK_ID_WHALE_FREES),
+		.alloc_bytes = hak_total(seg, snap, HAK_ID_WHALE_ALLOC_BYTES),
+		.free_bytes = hak_total(seg, snap, HAK_ID_WHALE_FREE_BYTES),
 	};
 
 	use.in_use =
 		above_zero(hak_total(seg, snap, HAK_ID_WHALE_INHERITED) + use.allocs - use.frees);
-	use.in_use_bytes = above_zero(inherited + hak_total(seg, snap, HAK_ID_WHALE_ALLOC_BYTES) -
-				      hak_total(seg, snap, HAK_ID_WHALE_FREE_BYTES));
+	use.in_use_bytes = above_zero(inherited + use.alloc_bytes - use.free_bytes);
 	use.requested_bytes = above_zero(hak_total(seg, snap, HAK_ID_WHALE_INHERITED_REQ) +
 					 hak_total(seg, snap, HAK_ID_WHALE_REQ_ALLOC) -
 					 hak_total(seg, snap, HAK_ID_WHALE_REQ_FREE));
@@ -255,6 +258,8 @@ struct hak_use hak_tier_use(const struct hak_segment *seg, const struct hak_snap
 		sum.requested_bytes += use.requested_bytes;
 		sum.cached += use.cached;
 		sum.cached_bytes += use.cached_bytes;
+		sum.alloc_bytes += use.alloc_bytes;
+		sum.free_bytes += use.free_bytes;
 	}
 	return sum;
 }

@@ -46,6 +46,8 @@ struct hak_use {
 	uint64_t in_use, in_use_bytes;
 	uint64_t requested_bytes;
 	uint64_t cached, cached_bytes; /* in thread caches */
+	uint64_t alloc_bytes,
+		free_bytes; /* of all allocs and frees; whales count what realloc adds */
 };
 
 enum hak_tier hak_tier_of(uint32_t class_size);

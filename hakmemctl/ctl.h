@@ -301,6 +301,10 @@ int ctl_bpf_check(char why[HAK_WHY_TEXT]);
  * default. */
 int ctl_get(struct ctl *ctl, const char *target, char **names, int names_n, bool changed);
 
+/* -- watch.c ----------------------------------------------------------------------------------- */
+/* Prints rates of the target again and again, until it ends. Returns an exit code. */
+int ctl_watch(struct ctl *ctl, const char *target, bool classes, uint64_t pause_ns);
+
 /* -- history.c --------------------------------------------------------------------------------- */
 /* The user who runs this program, for the journal. */
 #define CTL_WHO_BYTES 160

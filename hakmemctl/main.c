@@ -32,7 +32,7 @@ static const struct ctl_option list_options[] = {
 static const struct ctl_option stats_options[] = {
 	{ "classes", 'c', NONE, "print each size class that was used as well" },
 	{ "watch", 'w', CTL_OPTIONAL_ARGUMENT, "SECS",
-	  "print again every SECS seconds (default 2)" },
+	  "print rates a second, again every SECS (default 2)" },
 	{ NULL },
 };
 static const struct ctl_option set_options[] = {

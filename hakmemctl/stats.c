@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "hakmemctl/ctl.h"
 
@@ -345,23 +343,21 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 }
 
 /* -- the verb ---------------------------------------------------------------------------------- */
-static int show_once(struct ctl *ctl, const char *target, bool classes, bool watching)
+static int show(struct ctl *ctl, const char *target, bool classes)
 {
 	struct json_object *document = hak_json_document("stats");
 	const struct ctl_report report = { classes ? HAK_REPORT_CLASSES : HAK_REPORT_STATS,
 					   add_process, NULL };
 	struct json_object *processes = json_object_new_array();
-	FILE *to = stdout;
+	FILE *to;
 	int r;
 
 	json_object_object_add(document, "processes", processes);
 	r = ctl_report_each(ctl, target, &report, processes);
-	if (watching && isatty(STDOUT_FILENO))
-		printf("\033[H\033[2J\033[3J");
 	if (ctl->json != HAK_JSON_OFF) {
 		hak_emit_json(stdout, document, ctl->json);
 	} else if (json_object_array_length(processes)) {
-		to = watching ? stdout : ctl_pager_begin(ctl);
+		to = ctl_pager_begin(ctl);
 		for (size_t i = 0; i < json_object_array_length(processes); i++) {
 			fputs(i ? "\n\n" : "", to);
 			print_process(ctl, to, json_object_array_get_idx(processes, i));
@@ -370,20 +366,6 @@ static int show_once(struct ctl *ctl, const char *target, bool classes, bool wat
 	}
 	json_object_put(document);
 	return r;
-}
-
-static int watch(struct ctl *ctl, const char *target, bool classes, uint64_t pause_ns)
-{
-	const struct timespec pause = { .tv_sec = (time_t)(pause_ns / 1000000000),
-					.tv_nsec = (long)(pause_ns % 1000000000) };
-	int r;
-
-	for (;;) {
-		r = show_once(ctl, target, classes, true);
-		if (r != CTL_OK || fflush(stdout) != 0)
-			return r;
-		nanosleep(&pause, NULL);
-	}
 }
 
 int verb_stats(struct ctl *ctl, int argc, char **argv)
@@ -408,11 +390,11 @@ int verb_stats(struct ctl *ctl, int argc, char **argv)
 		return ctl->failure;
 	if (argc - optind != 1)
 		return ctl_usage(ctl, "expects one TARGET");
+	if (pause_ns)
+		return ctl_watch(ctl, argv[optind], classes, pause_ns);
 	if (ctl->columns && !classes)
-		return ctl_usage(ctl, "--columns is for the table of --classes");
+		return ctl_usage(ctl, "--columns is for the tables of --classes and --watch");
 	if (hak_emit_check_columns(class_columns, CLASS_COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
-	if (pause_ns)
-		return watch(ctl, argv[optind], classes, pause_ns);
-	return show_once(ctl, argv[optind], classes, false);
+	return show(ctl, argv[optind], classes);
 }
