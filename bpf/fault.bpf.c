@@ -144,7 +144,7 @@ static __always_inline void refill(struct hak_proc *proc, struct hak_fault_total
 		totals->refilled_late += pages << shift;
 	}
 	totals->distance_slots[log2_slot(distance) % HAK_HISTOGRAM_SLOTS] += pages;
-	if (!filter.events)
+	if (!(filter.events & HAK_REFILLS))
 		return;
 	e = event_begin(sizeof(*e), HAK_EVENT_REFILL, proc->owner);
 	if (!e)

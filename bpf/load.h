@@ -23,8 +23,9 @@ struct bpf_program;
 
 struct hak_session_options {
 	uint64_t window_ns;
-	int cgroup_fd; /* of a v2 cgroup whose processes are watched; or -1 */
-	bool events, sites;
+	int cgroup_fd;	 /* of a v2 cgroup whose processes are watched; or -1 */
+	uint64_t events; /* see struct hak_filter */
+	bool sites;
 	/* Called by hak_session_poll(), with a struct hak_site_event for HAK_EVENT_SITE. */
 	void (*told)(const struct hak_event *e, void *arg);
 	void *arg;

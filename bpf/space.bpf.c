@@ -576,7 +576,7 @@ static __always_inline void leave(void *ctx, long result)
 			count_site(ctx, room, proc, call, out->given, freed, ns);
 	}
 	count_owner(proc, totals, out->given, freed, ns, now);
-	if (!filter.events)
+	if (!(filter.events & (1ULL << (call & 63))))
 		return;
 	e = event_begin(sizeof(*e), HAK_EVENT_CALL, proc->owner);
 	if (!e)

@@ -22,15 +22,17 @@
 /* Set once, before the programs are loaded: the verifier drops code for what is not requested. */
 struct hak_filter {
 	__u64 window_ns; /* pages populated after this time are late */
+	__u64 events;	 /* bit n: report each call n of enum hak_call; HAK_REFILLS: each refill */
 	__u32 page_shift;
 	__u32 regs_words, regs_sp, regs_ip; /* pt_regs of this machine, in words */
 	__u32 self;			    /* the loader: it and its children are not added */
 	__u32 pid_ns;			    /* namespace of pids; 0: the first of the machine */
 	__u8 by_cgroup; /* processes of the cgroup are added when they are met */
-	__u8 events;	/* report each system call and refill */
 	__u8 sites;	/* keep call sites */
-	__u8 pad[5];
+	__u8 pad[6];
 };
+
+#define HAK_REFILLS (1ULL << 63) /* of the events */
 
 /* The entry of a watched process: tgid -> this. */
 struct hak_proc {

@@ -262,6 +262,27 @@ void ctl_say_wait(const char *what, uint64_t ns);
 FILE *ctl_pager_begin(struct ctl *ctl);
 void ctl_pager_end(FILE *to);
 
+/* -- format.c ---------------------------------------------------------------------------------- */
+enum ctl_format {
+	CTL_FORMAT_NONE,
+	CTL_FORMAT_TEXT,
+	CTL_FORMAT_JSON,
+	CTL_FORMAT_SVG,
+	CTL_FORMAT_FOLDED,
+	CTL_FORMAT_PPROF,
+	CTL_FORMATS,
+};
+
+/* Returns the format that the suffix of a file's name means; CTL_FORMAT_NONE: none of these. */
+enum ctl_format ctl_format_of(const char *path);
+const char *ctl_format_word(enum ctl_format format);
+
+/* Complains that --output has a suffix for another format than the option. Returns CTL_USAGE. */
+int ctl_contradiction(struct ctl *ctl, const char *option, enum ctl_format format);
+
+/* Prints on standard error what was written where. */
+void ctl_say_written(const char *what, enum ctl_format format, size_t bytes, const char *path);
+
 /* -- interrupt.c ------------------------------------------------------------------------------- */
 /* From the first call on SIGINT, SIGTERM and SIGHUP end a wait, and not this program. */
 void ctl_catch_interrupts(void);

@@ -34,6 +34,13 @@ struct request {
 	const char *output;
 };
 
+static const enum ctl_format formats[] = {
+	[REPORT] = CTL_FORMAT_TEXT,
+	[PPROF] = CTL_FORMAT_PPROF,
+	[FOLDED] = CTL_FORMAT_FOLDED,
+	[SVG] = CTL_FORMAT_SVG,
+};
+
 static int parse_rate(struct ctl *ctl, uint64_t *ret)
 {
 	const struct hak_tunable_row *row = hak_tunable_row_find(tunable);
@@ -45,6 +52,29 @@ static int parse_rate(struct ctl *ctl, uint64_t *ret)
 	if (*ret == 0 || hak_spec_clamp(&spec, *ret) != *ret)
 		return ctl_usage(ctl, "--rate takes a size from 1 to 1T");
 	return CTL_OK;
+}
+
+/* Selects the format of --output, by the options and the suffix. Returns 0 or CTL_USAGE. */
+static int choose_shape(struct ctl *ctl, struct request *q)
+{
+	const enum ctl_format suffix = ctl_format_of(q->output);
+	const bool json = ctl->json != HAK_JSON_OFF;
+
+	if (suffix == CTL_FORMAT_NONE) {
+		if (q->shape == REPORT && !json)
+			q->shape = PPROF;
+		return 0;
+	}
+	if (q->shape != REPORT && suffix != formats[q->shape])
+		return ctl_contradiction(ctl, q->shape == SVG ? "--svg" : "--folded", suffix);
+	if (json && suffix != CTL_FORMAT_JSON)
+		return ctl_contradiction(ctl, "--json", suffix);
+	if (suffix == CTL_FORMAT_JSON && !json)
+		ctl->json = HAK_JSON_PRETTY;
+	for (int shape = REPORT; shape <= SVG; shape++)
+		if (formats[shape] == suffix)
+			q->shape = (enum shape)shape;
+	return 0;
 }
 
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
@@ -85,8 +115,8 @@ static int parse(struct ctl *ctl, struct profile *p, struct request *q, int argc
 		return ctl_usage(ctl, "--json goes with neither --folded nor --svg");
 	if (optind + 1 != argc)
 		return ctl_usage(ctl, "expects one TARGET");
-	if (q->shape == REPORT && q->output && ctl->json == HAK_JSON_OFF)
-		q->shape = PPROF;
+	if (q->output && choose_shape(ctl, q) != 0)
+		return -1;
 	if (q->output && strcmp(q->output, "-") == 0)
 		q->output = NULL;
 	return 0;
@@ -290,6 +320,12 @@ static int answer(const struct profile *p, const struct request *q)
 	if (r < 0)
 		ctl_complain("hakmemctl: %s: %s\n", q->output ? q->output : "the profile",
 			     why[0] ? why : strerror(-r));
+	else if (q->output)
+		ctl_say_written("the profile",
+				q->shape == REPORT && p->ctl->json != HAK_JSON_OFF
+					? CTL_FORMAT_JSON
+					: formats[q->shape],
+				bytes, q->output);
 	return r < 0 ? CTL_FAILED : CTL_OK;
 }
 

@@ -25,12 +25,37 @@
 struct request {
 	uint64_t ns; /* 0: until the command ends */
 	const char *output;
-	char **command; /* NULL: a target */
+	enum ctl_format format; /* of the output */
+	char **command;		/* NULL: a target */
 };
+
+/* Selects what goes into --output, by --map, --json and the suffix. Returns 0 or CTL_USAGE. */
+static int choose_format(struct ctl *ctl, struct trace *t, struct request *q)
+{
+	const enum ctl_format suffix = ctl_format_of(q->output);
+
+	if (strcmp(q->output, "-") == 0)
+		return ctl_usage(ctl, "--output takes a file: standard output has the report");
+	if (suffix == CTL_FORMAT_FOLDED || suffix == CTL_FORMAT_PPROF)
+		return ctl_usage(ctl, "trace writes text, JSON (.json) and SVG (.svg), and no %s",
+				 ctl_format_word(suffix));
+	if (t->map && suffix != CTL_FORMAT_NONE && suffix != CTL_FORMAT_SVG)
+		return ctl_contradiction(ctl, "--map", suffix);
+	if (ctl->json != HAK_JSON_OFF && suffix == CTL_FORMAT_TEXT)
+		return ctl_contradiction(ctl, "--json", suffix);
+	q->format = suffix;
+	if (t->map)
+		q->format = CTL_FORMAT_SVG;
+	else if (suffix == CTL_FORMAT_NONE)
+		q->format = ctl->json == HAK_JSON_OFF ? CTL_FORMAT_TEXT : CTL_FORMAT_JSON;
+	t->map = q->format == CTL_FORMAT_SVG;
+	return 0;
+}
 
 /* Returns 0, or non-zero with the exit code in ctl->failure. */
 static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, char **argv)
 {
+	char why[HAK_WHY_TEXT];
 	int option;
 
 	*q = (struct request){ .ns = 0 };
@@ -46,7 +71,8 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 				return -1;
 			break;
 		case 'e':
-			t->events = true;
+			if (trace_events(ctl->argument, &t->events, why) < 0)
+				return ctl_usage(ctl, "--events: %s", why);
 			break;
 		case 'm':
 			t->map = true;
@@ -58,10 +84,10 @@ static int parse(struct ctl *ctl, struct trace *t, struct request *q, int argc, 
 	}
 	if (option == -2)
 		return -1;
-	if (t->map != (q->output != NULL))
-		return ctl_usage(ctl, "--map and --output=FILE belong together");
-	if (t->map && strcmp(q->output, "-") == 0)
-		return ctl_usage(ctl, "--output takes a file: the report is what goes to stdout");
+	if (t->map && !q->output)
+		return ctl_usage(ctl, "--map needs --output=FILE, such as --output=map.svg");
+	if (q->output && choose_format(ctl, t, q) != 0)
+		return -1;
 	if (optind < argc && strcmp(argv[optind - 1], "--") == 0)
 		q->command = argv + optind;
 	else if (optind + 1 != argc)
@@ -277,12 +303,35 @@ static int complain(const char *path, const char *why)
 	return CTL_FAILED;
 }
 
-static int draw(struct trace *t, const char *path)
+/* A file has no colours. */
+static int write_report(struct trace *t, struct json_object *document, FILE *to)
 {
+	struct ctl plain = *t->ctl;
+
+	plain.color = false;
+	trace_report(to, &plain, document);
+	return 0;
+}
+
+static int write_format(struct trace *t, const struct request *q, struct json_object *document,
+			FILE *to)
+{
+	const enum hak_json_mode mode = t->ctl->json;
+
+	if (q->format == CTL_FORMAT_SVG)
+		return trace_map(t, to);
+	if (q->format == CTL_FORMAT_TEXT)
+		return write_report(t, document, to);
+	return hak_emit_json(to, document, mode == HAK_JSON_OFF ? HAK_JSON_PRETTY : mode);
+}
+
+static int write_file(struct trace *t, const struct request *q, struct json_object *document)
+{
+	const char *what = q->format == CTL_FORMAT_SVG ? "the map" : "the trace";
 	char *text = NULL, why[HAK_WHY_TEXT];
 	size_t bytes;
 	FILE *to = open_memstream(&text, &bytes);
-	int r = to ? trace_map(t, to) : -ENOMEM;
+	int r = to ? write_format(t, q, document, to) : -ENOMEM;
 
 	if (to && fclose(to) != 0 && r == 0)
 		r = -ENOMEM;
@@ -291,29 +340,43 @@ static int draw(struct trace *t, const char *path)
 			 r == -ESRCH ? "no process was traced, so there is none to draw"
 				     : strerror(-r));
 	else
-		r = hak_output(path, text, bytes, why);
+		r = hak_output(q->output, text, bytes, why);
 	free(text);
-	return r < 0 ? complain(path, why) : CTL_OK;
+	if (r < 0)
+		return complain(q->output, why);
+	ctl_say_written(what, q->format, bytes, q->output);
+	return CTL_OK;
 }
 
+static void print_answer(struct trace *t, struct json_object *document)
+{
+	FILE *to;
+
+	if (t->ctl->json != HAK_JSON_OFF) {
+		hak_emit_json(stdout, document, t->ctl->json);
+		return;
+	}
+	to = ctl_pager_begin(t->ctl);
+	trace_report(to, t->ctl, document);
+	ctl_pager_end(to);
+}
+
+/* A picture is beside the report, and every other file is instead of it. */
 static int answer(struct trace *t, const struct request *q)
 {
 	struct json_object *document;
-	FILE *to;
+	int r = CTL_OK;
 
 	show_progress(q, "traced; measuring what faults cost on this machine", 0);
 	document = trace_figures(t);
 	ctl_progress_end();
-
-	if (t->ctl->json != HAK_JSON_OFF) {
-		hak_emit_json(stdout, document, t->ctl->json);
-	} else {
-		to = ctl_pager_begin(t->ctl);
-		trace_report(to, t->ctl, document);
-		ctl_pager_end(to);
-	}
+	if (!q->output || q->format == CTL_FORMAT_SVG)
+		print_answer(t, document);
+	fflush(stdout);
+	if (q->output)
+		r = write_file(t, q, document);
 	json_object_put(document);
-	return q->output ? draw(t, q->output) : CTL_OK;
+	return r;
 }
 
 int verb_trace(struct ctl *ctl, int argc, char **argv)

@@ -62,7 +62,7 @@ struct trace {
 	struct ctl *ctl;
 	struct hak_session *session;
 	uint64_t window_ns, started_ns, stopped_ns;
-	bool events;
+	uint64_t events;    /* see struct hak_filter */
 	const char *target; /* as given, or the name of the command */
 	struct trace_process *process;
 	size_t processes, processes_room;
@@ -87,6 +87,9 @@ void trace_free(struct trace *t);
 /* Records the sums of this moment, if the previous one is some time ago or this is the `last`. */
 void trace_note_moment(struct trace *t, bool last);
 const char *trace_call_word(enum hak_call call);
+/* Adds the events of a list such as "mmap,madvise" to *events. Returns 0, or -EINVAL with a
+ * sentence that lists the names. */
+int trace_events(const char *names, uint64_t *events, char why[HAK_WHY_TEXT]);
 
 /* -- malloc.c ---------------------------------------------------------------------------------- */
 /* The name of the malloc that a process uses; NULL: unknown. */

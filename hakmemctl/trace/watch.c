@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "control/abi/abi.h"
@@ -34,6 +35,50 @@ static const char *const call_words[HAK_CALLS] = {
 const char *trace_call_word(enum hak_call call)
 {
 	return (unsigned)call < HAK_CALLS ? call_words[call] : "?";
+}
+
+/* Whether `name` is that call, or all of its kind: madvise is madvise(DONTNEED) too. */
+static bool is_call(const char *name, size_t bytes, enum hak_call call)
+{
+	const char *word = call_words[call];
+
+	return strncasecmp(word, name, bytes) == 0 && (!word[bytes] || word[bytes] == '(');
+}
+
+static uint64_t events_named(const char *name, size_t bytes)
+{
+	uint64_t events = 0;
+
+	_Static_assert(HAK_CALLS < 63, "a bit for each call, and one for refills");
+	if (bytes == 3 && strncasecmp(name, "all", 3) == 0)
+		return UINT64_MAX;
+	if (bytes == 6 && strncasecmp(name, "refill", 6) == 0)
+		return HAK_REFILLS;
+	for (int call = HAK_CALL_NONE + 1; bytes && call < HAK_CALLS; call++)
+		if (is_call(name, bytes, (enum hak_call)call))
+			events |= 1ull << call;
+	return events;
+}
+
+static const char events_there[] = "all, mmap, munmap, mremap, brk, madvise, process_madvise, "
+				   "refill, and a single advice such as madvise(DONTNEED)";
+
+int trace_events(const char *names, uint64_t *events, char why[HAK_WHY_TEXT])
+{
+	for (;;) {
+		size_t bytes = strcspn(names, ",");
+		uint64_t named = events_named(names, bytes);
+
+		if (!named) {
+			snprintf(why, HAK_WHY_TEXT, "there is no event \"%.*s\"; there are %s",
+				 bytes < 40 ? (int)bytes : 40, names, events_there);
+			return -EINVAL;
+		}
+		*events |= named;
+		if (!names[bytes])
+			return 0;
+		names += bytes + 1;
+	}
 }
 
 /* -- identity ---------------------------------------------------------------------------------- */
