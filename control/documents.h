@@ -34,6 +34,8 @@ enum hak_document {
 	HAK_DOCUMENT_TUNABLE,
 	HAK_DOCUMENT_CHANGE,
 	HAK_DOCUMENT_PURGE,
+	HAK_DOCUMENT_SNAPSHOT,
+	HAK_DOCUMENT_SAVED,
 };
 
 enum hak_document_kind {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/cgroup.h"
+#include "control/proc.h"
 #include "control/purgestate.h"
 #include "control/reader.h"
 #include "control/report.h"
@@ -303,10 +304,11 @@ static struct json_object *whale_json(const struct hak_segment *seg,
 	return o;
 }
 
-/* The control group with the memory controller, of which purge.limit_bytes may be the limit. */
-static void add_memory_cgroup(const struct hak_segment *seg, struct json_object *o)
+/* The unit and the control group, and the control group with the memory controller, of which
+ * purge.limit_bytes may be the limit. */
+static void add_groups(const struct hak_segment *seg, struct json_object *o)
 {
-	char path[HAK_CGROUP_BYTES];
+	char path[HAK_CGROUP_BYTES], unit[HAK_UNIT_NAME_BYTES];
 	struct hak_cgroups groups;
 
 	if (hak_cgroup_read(seg->procfd, &groups) < 0)
@@ -314,6 +316,35 @@ static void add_memory_cgroup(const struct hak_segment *seg, struct json_object 
 	hak_cgroup_memory_path(&groups, path);
 	if (*path)
 		hak_json_text(o, "memory_cgroup", path);
+	hak_cgroup_path(&groups, path);
+	if (!*path)
+		return;
+	hak_json_text(o, "cgroup", path);
+	if (hak_cgroup_unit(path, unit))
+		hak_json_text(o, "unit", unit);
+}
+
+/* What the kernel counts of the process: its start, which is unique together with the PID, and its
+ * page faults. */
+static void add_kernel_counts(const struct hak_segment *seg, struct json_object *o)
+{
+	static const struct {
+		const char *key;
+		unsigned field;
+	} counts[] = {
+		{ "start_ticks", 22 },
+		{ "minor_faults", 10 },
+		{ "major_faults", 12 },
+	};
+	char stat[HAK_STAT_BYTES];
+	bool known = hak_reader_text(seg->procfd, "stat", stat, sizeof(stat)) > 0;
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		uint64_t n = 0;
+		bool found = known && hak_proc_field(stat, counts[i].field, &n) == 0;
+
+		json_number_if(o, counts[i].key, n, found);
+	}
 }
 
 static void add_faults(const struct hak_segment *seg, struct json_object *o)
@@ -352,7 +383,8 @@ static int report_stats(const struct hak_segment *seg, bool exact, bool classes,
 	add_faults(seg, o);
 	hak_json_number(o, "heaps", hak_total(seg, &snap, HAK_ID_HEAPS_LIVE));
 	hak_json_bool(o, "agent", snap.agent);
-	add_memory_cgroup(seg, o);
+	add_groups(seg, o);
+	add_kernel_counts(seg, o);
 	json_object_object_add(o, "memory", memory_json(&memory, &resident, &most));
 	if (resident.source)
 		json_object_object_add(o, "resident", resident_json(&resident, &most));

@@ -107,6 +107,13 @@ static void print_resident(FILE *to, struct json_object *r)
 		tell_other(to, r);
 }
 
+static void print_faults(FILE *to, struct json_object *p)
+{
+	if (hak_json_member(p, "minor_faults") && hak_json_member(p, "major_faults"))
+		fprintf(to, "  %-15s %9" PRIu64 "  minor, and %" PRIu64 " major\n", "page faults",
+			hak_json_get(p, "minor_faults"), hak_json_get(p, "major_faults"));
+}
+
 static void print_cycles(FILE *to, struct json_object *whale, const char *key, const char *label)
 {
 	struct json_object *value = hak_json_member(whale, key);
@@ -318,6 +325,7 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	fputc('\n', to);
 	print_memory(to, hak_json_member(p, "memory"));
 	print_resident(to, hak_json_member(p, "resident"));
+	print_faults(to, p);
 	fputc('\n', to);
 	print_table(ctl, to, hak_json_member(p, "tiers"), tier_columns,
 		    sizeof(tier_columns) / sizeof(tier_columns[0]), NULL);

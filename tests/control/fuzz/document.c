@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer: any text as a document that arrives from hakmemd. The first byte chooses its kind. A
- * document that is accepted must pass its check again, hold nothing on which a terminal would act,
- * and read back.
+ * libFuzzer: any text as a document that arrives from hakmemd or in a file. The first byte chooses
+ * its kind. A document that is accepted must pass its check again, hold nothing on which a terminal
+ * would act, and read back.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	document += data[0] % HAK_DOCUMENT_PURGE;
+	document += (data[0] & 0x7f) % HAK_DOCUMENT_SAVED;
 	rows = data[0] & 0x80;
 	text = strndup((const char *)data + 1, size - 1);
 	if (!text)
