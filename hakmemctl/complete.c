@@ -172,7 +172,8 @@ static void offer_argument(const struct ctl *ctl, const struct ctl_verb *verb, i
 
 	if (strcmp(name, "advise") == 0 && at == 0)
 		offer(word, "apply");
-	if (target && (at == 0 || (strcmp(name, "advise") == 0 && at == 2)))
+	if (target && (at == 0 || (strcmp(name, "advise") == 0 && at == 2) ||
+		       (strcmp(name, "diff") == 0 && at == 1)))
 		offer_targets(word);
 	else if (target && strstr(verb->arguments, "NAME"))
 		offer_tunables(word, strstr(verb->arguments, "NAME=VALUE"));

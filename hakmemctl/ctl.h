@@ -57,6 +57,7 @@ enum {
 	CTL_NO_RELOAD,
 	CTL_REPORT,
 	CTL_RUNTIME,
+	CTL_SINCE,
 	CTL_SORT,
 	CTL_TIMEOUT,
 	CTL_WINDOW,
@@ -95,6 +96,7 @@ extern const struct ctl_option ctl_common_options[];
 
 int verb_list(struct ctl *ctl, int argc, char **argv);
 int verb_stats(struct ctl *ctl, int argc, char **argv);
+int verb_diff(struct ctl *ctl, int argc, char **argv);
 int verb_get(struct ctl *ctl, int argc, char **argv);
 int verb_set(struct ctl *ctl, int argc, char **argv);
 int verb_reset(struct ctl *ctl, int argc, char **argv);

@@ -35,6 +35,11 @@ static const struct ctl_option stats_options[] = {
 	  "print rates a second, again every SECS (default 2)" },
 	{ NULL },
 };
+static const struct ctl_option diff_options[] = {
+	{ "since", CTL_SINCE, CTL_ARGUMENT, "FILE",
+	  "compare with FILE, which stats --json wrote earlier" },
+	{ NULL },
+};
 static const struct ctl_option set_options[] = {
 	{ "for", 'f', CTL_ARGUMENT, "TIME", "the process drops the value after TIME, such as 10m" },
 	DRY_RUN,
@@ -144,6 +149,9 @@ static const struct ctl_verb verbs[] = {
 	{ "list", "", "list the processes on hakmem", verb_list, list_options, .remote = true },
 	{ "stats", "TARGET", "print memory by state, tiers, caches and system calls", verb_stats,
 	  stats_options, .remote = true },
+	{ "diff", "A B|--since=FILE TARGET",
+	  "print what grew from one snapshot or process to another", verb_diff, diff_options,
+	  .remote = true, .no_table = true },
 	{ "get", "TARGET [NAME]...", "print tunables in force and their origins", verb_get,
 	  .remote = true },
 	{ "set", "TARGET NAME=VALUE...", "change tunables of running processes", verb_set,
