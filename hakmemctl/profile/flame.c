@@ -10,16 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/escape.h"
 #include "control/grow.h"
 #include "control/value.h"
 #include "hakmemctl/profile/profile.h"
+#include "hakmemctl/svg.h"
 
-#define WIDTH	   1200.
-#define ROW	   18.
-#define LETTER	   6.8 /* width in the font at its size, about */
-#define LEAST	   .3  /* narrower bars are left out */
-#define NAME_BYTES 2048
+#define WIDTH	     1200.
+#define ROW	     18.
+#define LEAST	     .3 /* narrower bars are left out */
+#define NAME_BYTES   2048
+#define NAME_SHOWN   (SVG_TEXT_BYTES - 64) /* beside its figures */
+#define COLOUR_BYTES 24
 
 struct node {
 	char *name;
@@ -143,53 +144,33 @@ static unsigned depth(const struct node *n, double scale)
 }
 
 /* -- drawing ----------------------------------------------------------------------------------- */
-/* Cuts the text between characters. */
-static void put_text(FILE *to, const char *text, size_t most)
-{
-	size_t n = strlen(text), shown = n < most ? n : most;
-
-	while (shown < n && shown && (text[shown] & 0xc0) == 0x80)
-		shown--;
-	for (size_t i = 0; i < shown; i++)
-		hak_put_xml(to, text[i]);
-	if (shown < n)
-		fputs("..", to);
-}
-
 /* Each name has one colour, from yellow to red, light enough for black letters, also on paper. */
-static void put_colour(FILE *to, const char *name)
+static void colour_of(const char *name, char out[COLOUR_BYTES])
 {
 	uint32_t h = 2166136261u;
 
 	for (; *name; name++)
 		h = (h ^ (unsigned char)*name) * 16777619u;
-	fprintf(to, "rgb(%u,%u,%u)", 225 + h % 30, 120 + (h >> 8) % 100, 60 + (h >> 16) % 50);
+	snprintf(out, COLOUR_BYTES, "rgb(%u,%u,%u)", 225 + h % 30, 120 + (h >> 8) % 100,
+		 60 + (h >> 16) % 50);
 }
 
 static void draw(FILE *to, const struct node *n, double all, double x, double y)
 {
-	double width = n->bytes / all * WIDTH;
-	char size[HAK_VALUE_TEXT];
+	const struct svg_box bar = { x, y, n->bytes / all * WIDTH, ROW - 1 };
+	char size[HAK_VALUE_TEXT], colour[COLOUR_BYTES];
 
-	if (width < LEAST)
+	if (bar.width < LEAST)
 		return;
 	hak_bytes_format((uint64_t)(n->bytes + .5), size);
-	fputs("<g><title>", to);
-	put_text(to, n->name, SIZE_MAX);
-	fprintf(to,
-		" %s, %.1f %%</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
-		"height=\"%.0f\" fill=\"",
-		size, 100 * n->bytes / all, x, y, width, ROW - 1);
-	put_colour(to, n->name);
-	fputs("\"/>", to);
-	if (width > 4 * LETTER) {
-		size_t letters = (size_t)(width / LETTER) - 1;
-
-		fprintf(to, "<text x=\"%.1f\" y=\"%.1f\">", x + 3, y + ROW - 5);
-		put_text(to, n->name, strlen(n->name) > letters ? letters - 2 : letters);
-		fputs("</text>", to);
-	}
-	fputs("</g>\n", to);
+	colour_of(n->name, colour);
+	svg_group(to);
+	svg_title(to, "%.*s %s, %.1f %%", NAME_SHOWN, n->name, size, 100 * n->bytes / all);
+	svg_rect(to, &bar, colour, NULL);
+	if (bar.width > 4 * SVG_LETTER)
+		svg_text_within(to, x + 3, y + ROW - 5, "small",
+				(size_t)(bar.width / SVG_LETTER) - 1, n->name);
+	svg_group_end(to);
 	for (const struct node *c = n->child; c; c = c->next) {
 		draw(to, c, all, x, y - ROW);
 		x += c->bytes / all * WIDTH;
@@ -201,7 +182,6 @@ int profile_write_svg(const struct profile *p, FILE *to)
 	char all[] = "all";
 	struct tree t = { .root = { .name = all } };
 	char bytes[HAK_VALUE_TEXT], rate[HAK_VALUE_TEXT], ns[HAK_VALUE_TEXT];
-	char comm[4 * HAK_COMM_BYTES];
 	double height;
 	int r = 0;
 
@@ -211,18 +191,13 @@ int profile_write_svg(const struct profile *p, FILE *to)
 	hak_bytes_format((uint64_t)(t.root.bytes + .5), bytes);
 	hak_bytes_format(p->rate, rate);
 	hak_ns_format(p->ns, ns);
-	fprintf(to,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
-		"viewBox=\"0 0 %.0f %.0f\" font-family=\"monospace\" font-size=\"11\">\n"
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"3\" y=\"14\">",
-		WIDTH, height, WIDTH, height);
-	hak_escape(p->comm, comm, sizeof(comm));
-	put_text(to, comm, SIZE_MAX);
-	fprintf(to, " (%d): %s %s in %s, a sample every %s</text>\n", (int)p->pid, bytes,
-		p->what == PROFILE_LIVE ? "in use of what was allocated" : "allocated", ns, rate);
+	svg_begin(to, WIDTH, height, NULL);
+	svg_text(to, 3, 14, NULL, "%s (%d): %s %s in %s, a sample every %s", p->comm, (int)p->pid,
+		 bytes, p->what == PROFILE_LIVE ? "in use of what was allocated" : "allocated", ns,
+		 rate);
 	if (t.root.bytes > 0)
 		draw(to, &t.root, t.root.bytes, 0, height - ROW - 4);
-	fputs("</svg>\n", to);
+	svg_end(to);
 	free_tree(&t);
 	return r ? r : ferror(to) ? -EIO : 0;
 }

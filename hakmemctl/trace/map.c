@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/escape.h"
 #include "control/grow.h"
 #include "control/reader.h"
+#include "hakmemctl/svg.h"
 #include "hakmemctl/trace/trace.h"
 
 enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
@@ -30,6 +30,8 @@ enum state { RESIDENT, REFILLED, LAZY, GIVEN, UNKNOWN, EMPTY, STATES };
 #define COLUMN_WIDTH  4
 #define AREAS_SHOWN   40
 #define SAMPLED_PAGES 512 /* the pages of one column that are read from pagemap at once */
+
+#define OUTLINE "stroke=\"#000\""
 
 #define VM_ACCESS 7 /* VM_READ, VM_WRITE, VM_EXEC */
 
@@ -69,7 +71,6 @@ static const struct {
 };
 
 static const char patterns[] =
-	"<defs>\n"
 	"<pattern id='resident' width='4' height='4' patternUnits='userSpaceOnUse'>"
 	"<rect width='4' height='4' fill='#3b4a6b'/></pattern>\n"
 	"<pattern id='refilled' width='6' height='6' patternUnits='userSpaceOnUse'>"
@@ -85,18 +86,7 @@ static const char patterns[] =
 	"<rect width='8' height='8' fill='#f2f2f2'/>"
 	"<circle cx='4' cy='4' r='.7' fill='#777'/></pattern>\n"
 	"<pattern id='empty' width='4' height='4' patternUnits='userSpaceOnUse'>"
-	"<rect width='4' height='4' fill='#fff'/></pattern>\n"
-	"</defs>\n";
-
-/* Writes text that another process chose, without control characters and markup. */
-static void put_text(FILE *to, const char *text)
-{
-	char plain[4 * HAK_PATH_BYTES];
-
-	hak_escape(text, plain, sizeof(plain));
-	for (const char *p = plain; *p; p++)
-		hak_put_xml(to, *p);
-}
+	"<rect width='4' height='4' fill='#fff'/></pattern>\n";
 
 /* -- areas ------------------------------------------------------------------------------------- */
 static int add_area(struct picture *pic, uint64_t start, uint64_t end, const struct hak_vma *vma)
@@ -227,27 +217,40 @@ static int columns_of(const struct picture *pic, const struct area *a, int most)
 						       : (int)(pages ? pages : 1);
 }
 
-static void draw_label(const struct picture *pic, const struct area *a, int y)
+static const char *name_of(const struct picture *pic, const struct area *a)
 {
 	static const char *const words[] = { "anonymous", "heap", "stack", "" };
-	char size[HAK_VALUE_TEXT];
+
+	if (!a->largest)
+		return pic->pagemap < 0 ? "not known" : "unmapped";
+	return a->largest->kind == HAK_VMA_FILE ? a->largest->name : words[a->largest->kind % 4];
+}
+
+static void draw_label(const struct picture *pic, const struct area *a, int y)
+{
+	char size[HAK_VALUE_TEXT], title[256];
+	size_t n;
 
 	hak_bytes_format(a->end - a->start, size);
-	fprintf(pic->to, "<text x='%d' y='%d'>%012" PRIx64 "</text>\n", MARGIN, y + 12, a->start);
-	fprintf(pic->to, "<text x='%d' y='%d' class='small'>%s ", MARGIN, y + 25, size);
-	if (!a->largest)
-		fputs(pic->pagemap < 0 ? "not known" : "unmapped", pic->to);
-	else if (a->largest->kind == HAK_VMA_FILE)
-		put_text(pic->to, a->largest->name);
-	else
-		fputs(words[a->largest->kind % 4], pic->to);
-	fputs("</text>\n", pic->to);
-	fprintf(pic->to, "<title>%012" PRIx64 " to %012" PRIx64, a->start, a->end);
-	for (int s = 0; s < EMPTY; s++) {
+	svg_text(pic->to, MARGIN, y + 12, NULL, "%012" PRIx64, a->start);
+	svg_text(pic->to, MARGIN, y + 25, "small", "%s %s", size, name_of(pic, a));
+	n = (size_t)snprintf(title, sizeof(title), "%012" PRIx64 " to %012" PRIx64, a->start,
+			     a->end);
+	for (int s = 0; s < EMPTY && n < sizeof(title); s++) {
 		hak_bytes_format(a->pages[s] << pic->page_shift, size);
-		fprintf(pic->to, "; %s: %s", states[s].label, size);
+		n += (size_t)snprintf(title + n, sizeof(title) - n, "; %s: %s", states[s].label,
+				      size);
 	}
-	fputs("</title>\n", pic->to);
+	svg_title(pic->to, "%s", title);
+}
+
+static void draw_part(const struct picture *pic, const struct svg_box *box, enum state state,
+		      const char *more)
+{
+	char fill[32];
+
+	snprintf(fill, sizeof(fill), "url(#%s)", states[state].id);
+	svg_rect(pic->to, box, fill, more);
 }
 
 /* Neighbours that look the same become one rectangle. */
@@ -262,20 +265,18 @@ static void draw_bar(const struct picture *pic, struct column *column, int n, in
 			same++;
 		for (int s = 0; s < EMPTY; s++) {
 			double height = column[i].share[s] * BAR_HEIGHT;
+			struct svg_box part = { x + i * COLUMN_WIDTH,
+						y + BAR_HEIGHT - from - height, same * COLUMN_WIDTH,
+						height };
 
 			if (height == 0)
 				continue;
 			from += height;
-			fprintf(pic->to,
-				"<rect x='%d' y='%.1f' width='%d' height='%.1f' "
-				"fill='url(#%s)'/>\n",
-				x + i * COLUMN_WIDTH, y + BAR_HEIGHT - from, same * COLUMN_WIDTH,
-				height, states[s].id);
+			draw_part(pic, &part, s, NULL);
 		}
 		i += same;
 	}
-	fprintf(pic->to, "<rect x='%d' y='%d' width='%d' height='%d' fill='none' stroke='#000'/>\n",
-		x, y, n * COLUMN_WIDTH, BAR_HEIGHT);
+	svg_rect(pic->to, &(struct svg_box){ x, y, n * COLUMN_WIDTH, BAR_HEIGHT }, "none", OUTLINE);
 }
 
 static int by_interest(const void *a, const void *b)
@@ -325,10 +326,10 @@ static void draw_area(struct picture *pic, struct area *a, struct column *column
 		read_column(pic, &again, a->start + (first << pic->page_shift),
 			    last > first ? last - first : 1, &columns[c]);
 	}
-	fputs("<g>\n", pic->to);
+	svg_group(pic->to);
 	draw_label(pic, a, y);
 	draw_bar(pic, columns, n, WIDTH - MARGIN - BAR_MOST, y);
-	fputs("</g>\n", pic->to);
+	svg_group_end(pic->to);
 }
 
 /* Draws two rows of strokes on one scale of time: given back downwards, taken again upwards. */
@@ -345,7 +346,7 @@ static void draw_times(const struct picture *pic, int y)
 		most = given > most ? given : most;
 		most = again > most ? again : most;
 	}
-	fprintf(pic->to, "<text x='%d' y='%d'>over time</text>\n", MARGIN, y + 22);
+	svg_text(pic->to, MARGIN, y + 22, NULL, "over time");
 	for (size_t i = 1; i < t->moments && span; i++) {
 		double x = WIDTH - MARGIN - BAR_MOST +
 			   (double)BAR_MOST * (double)(t->moment[i - 1].ns - t->started_ns) /
@@ -358,24 +359,16 @@ static void draw_times(const struct picture *pic, int y)
 			       (double)most;
 
 		if (again > 0)
-			fprintf(pic->to,
-				"<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' "
-				"fill='url(#refilled)'/>\n",
-				x, y + 32 - again, width, again);
+			draw_part(pic, &(struct svg_box){ x, y + 32 - again, width, again },
+				  REFILLED, NULL);
 		if (given > 0)
-			fprintf(pic->to,
-				"<rect x='%.1f' y='%d' width='%.1f' height='%.1f' "
-				"fill='url(#given)' stroke='#4a6fa5' "
-				"stroke-width='.3'/>\n",
-				x, y + 34, width, given);
+			draw_part(pic, &(struct svg_box){ x, y + 34, width, given }, GIVEN,
+				  "stroke=\"#4a6fa5\" stroke-width=\".3\"");
 	}
-	fprintf(pic->to, "<path d='M%d %dh%d' stroke='#000'/>\n", WIDTH - MARGIN - BAR_MOST, y + 33,
-		BAR_MOST);
+	svg_line(pic->to, WIDTH - MARGIN - BAR_MOST, y + 33, BAR_MOST);
 	hak_ns_format(span, text);
-	fprintf(pic->to,
-		"<text x='%d' y='%d' class='small'>up: taken again; down: given back; "
-		"across: %s</text>\n",
-		WIDTH - MARGIN - BAR_MOST, y + 76, text);
+	svg_text(pic->to, WIDTH - MARGIN - BAR_MOST, y + 76, "small",
+		 "up: taken again; down: given back; across: %s", text);
 }
 
 static void draw_legend(const struct picture *pic, int y)
@@ -385,12 +378,8 @@ static void draw_legend(const struct picture *pic, int y)
 	for (int s = 0; s < STATES; s++) {
 		if (pic->pagemap < 0 ? s == RESIDENT || s == LAZY : s == UNKNOWN)
 			continue;
-		fprintf(pic->to,
-			"<rect x='%d' y='%d' width='24' height='14' fill='url(#%s)' "
-			"stroke='#000'/>\n",
-			x, y, states[s].id);
-		fprintf(pic->to, "<text x='%d' y='%d'>%s</text>\n", x + 30, y + 12,
-			states[s].label);
+		draw_part(pic, &(struct svg_box){ x, y, 24, 14 }, s, OUTLINE);
+		svg_text(pic->to, x + 30, y + 12, NULL, "%s", states[s].label);
 		x += 50 + 8 * (int)strlen(states[s].label);
 	}
 }
@@ -415,30 +404,17 @@ static int draw(struct picture *pic)
 	if (shown)
 		qsort(pic->area, shown, sizeof(pic->area[0]), by_start);
 	height = y + (int)shown * ROW_HEIGHT + 40;
-	fprintf(pic->to,
-		"<?xml version='1.0' encoding='UTF-8'?>\n"
-		"<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
-		"viewBox='0 0 %d %d'>\n"
-		"<style>text{font:12px monospace}.small{font-size:11px}"
-		".title{font-size:16px}</style>\n"
-		"<rect width='100%%' height='100%%' fill='#fff'/>\n",
-		WIDTH, height, WIDTH, height);
-	fputs(patterns, pic->to);
-	fprintf(pic->to, "<text x='%d' y='32' class='title'>Address space of %d ", MARGIN,
-		(int)pic->p->pid);
-	put_text(pic->to, pic->p->comm);
-	fputs(pic->p->ended ? ", which ended" : "", pic->to);
-	fputs("</text>\n", pic->to);
+	svg_begin(pic->to, WIDTH, height, patterns);
+	svg_text(pic->to, MARGIN, 32, "title", "Address space of %d %s%s", (int)pic->p->pid,
+		 pic->p->comm, pic->p->ended ? ", which ended" : "");
 	draw_legend(pic, 48);
 	draw_times(pic, 84);
 	for (size_t i = 0; i < shown; i++, y += ROW_HEIGHT)
 		draw_area(pic, &pic->area[i], columns, most, y);
 	if (pic->areas > shown)
-		fprintf(pic->to,
-			"<text x='%d' y='%d' class='small'>and %zu more areas, in which "
-			"less happened</text>\n",
-			MARGIN, y + 14, pic->areas - shown);
-	fputs("</svg>\n", pic->to);
+		svg_text(pic->to, MARGIN, y + 14, "small",
+			 "and %zu more areas, in which less happened", pic->areas - shown);
+	svg_end(pic->to);
 	free(columns);
 	return 0;
 }
