@@ -119,12 +119,14 @@ static void holes(void)
 	}
 }
 
-/* Grows a whale whose way is blocked, so that it is moved. */
+/* Grows a whale whose way is blocked, and which fits into no kept region, so that it is moved. */
 static void grow_blocked(void)
 {
 	size_t n;
-	char *p = launder(malloc(opaque(2 * MIB))), *wall;
+	char *p, *wall;
 
+	purge(HAKMEM_PURGE_ALL);
+	p = launder(malloc(opaque(2 * MIB)));
 	n = malloc_usable_size(p);
 	fill(p, n, 5);
 	/* if the address is taken already, that blocks the way as well */
