@@ -321,8 +321,10 @@ static int load(struct hak_segment *seg, char why[HAK_WHY_TEXT])
 		return r;
 	if (seg->header.header_bytes < HEADER_BYTES_MIN + sizeof(seg->header.tune_fd))
 		seg->header.tune_fd = -1;
-	if (seg->header.header_bytes < sizeof(seg->header))
+	if (seg->header.header_bytes < offsetof(struct hak_stats_header, structs))
 		seg->header.call = 0;
+	if (seg->header.header_bytes < sizeof(seg->header))
+		seg->header.structs = 0;
 	r = copy_tables(seg, why);
 	if (r == 0)
 		escape_names(seg);

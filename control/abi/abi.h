@@ -32,7 +32,7 @@
 #define HAK_STATS_MAGIC "HAKSTAT1"
 #define HAK_TUNE_MAGIC	"HAKTUNE1"
 #define HAK_ABI_MAJOR	0
-#define HAK_ABI_MINOR	3
+#define HAK_ABI_MINOR	4
 
 /* No valid stats memfd is larger; a reader refuses larger ones. */
 #define HAK_STATS_MAX_BYTES (64u << 20)
@@ -158,6 +158,38 @@ struct hak_stats_header {
 	int32_t tune_fd; /* the process's descriptor of the tune memfd; -1: none */
 	uint32_t reserved32;
 	uint64_t call; /* address of hak_called_entry (called.h); 0: none. Since layout 0.3 */
+	/*
+	 * Addresses, 0: none. Since layout 0.4: struct hak_structs; the address map (hak_leaves);
+	 * struct hak_extents. They lie in memory that this file does not describe.
+	 */
+	uint64_t structs, leaves, extents;
+};
+
+/* ---- the heap in the memory of the process ---- */
+/* Indices of the rows of structs.def: HAK_S_<SYM>, in table order. */
+enum hak_struct_row {
+#define FIELD(sym, ...) HAK_S_##sym,
+#define SIZE(sym, ...)	HAK_S_##sym,
+#define VALUE(sym, ...) HAK_S_##sym,
+#include "structs.def"
+#undef FIELD
+#undef SIZE
+#undef VALUE
+	HAK_STRUCT_ROWS
+};
+
+#define HAK_STRUCTS_MAGIC   "HAKHEAP1"
+#define HAK_STRUCTS_VERSION 1
+
+/* Constant data of the library, not part of the segment: the layout of its structures. */
+struct hak_structs {
+	char magic[8];
+	uint32_t version, bytes; /* HAK_STRUCTS_VERSION, sizeof(struct hak_structs) */
+	struct hak_struct_place {
+		uint32_t at; /* FIELD: offset; SIZE, VALUE: the number */
+		uint32_t bytes;
+	} row[HAK_STRUCT_ROWS];
+	char names[1024]; /* of all rows, in order, with a space after each */
 };
 
 /* The answer for one tunable. Written by the process, to be read after hak_ack.applied. */

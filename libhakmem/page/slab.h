@@ -101,7 +101,8 @@ _Static_assert(sizeof(struct hak_slab) == HAK_SLAB_RECORD, "owner's line and rem
 
 #define HAK_REMOTE_QUEUED   ((uint64_t)1 << 32)
 #define HAK_REMOTE_FIRST(w) ((uint32_t)((w)&0xffff)) /* block offset / 16 + 1; 0: none */
-#define HAK_REMOTE_COUNT(w) ((uint32_t)((w) >> 16 & 0xffff))
+#define HAK_REMOTE_SHIFT    16
+#define HAK_REMOTE_COUNT(w) ((uint32_t)((w) >> HAK_REMOTE_SHIFT & 0xffff))
 
 /* Blocks on their way back: linked through their first word, NULL-terminated at tail. */
 struct hak_chain {

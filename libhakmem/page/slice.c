@@ -11,11 +11,10 @@
  * A leaf consists of tags, slices and slab descriptors. It is enabled in pieces, with one bit for
  * each piece.
  */
-#define SLICES_BYTES (HAK_LEAF_SLICES * sizeof(struct hak_slice)) /* 1 MiB */
-#define SLABS_BYTES  (HAK_LEAF_SLICES * HAK_SLAB_RECORD)	  /* 8 MiB */
-#define PIECE	     ((size_t)16 << 10)				  /* or a page, if that is larger */
-#define LEAF_BYTES   (HAK_LEAF_TAGS + SLICES_BYTES + SLABS_BYTES)
-#define PIECES	     (LEAF_BYTES / PIECE)
+#define SLABS_BYTES (HAK_LEAF_SLICES * HAK_SLAB_RECORD) /* 8 MiB */
+#define PIECE	    ((size_t)16 << 10)			/* or a page, if that is larger */
+#define LEAF_BYTES  (HAK_LEAF_SLABS + SLABS_BYTES)
+#define PIECES	    (LEAF_BYTES / PIECE)
 
 _Static_assert(sizeof(struct hak_slice) == 16, "four slices share a cache line");
 _Static_assert(sizeof(_Atomic(void *)) == 8, "64-bit only");
@@ -84,8 +83,8 @@ static int prepare_in_leaf(uintptr_t a, size_t slices, bool slabs)
 		r = enable(leaf, HAK_LEAF_TAGS + first * sizeof(struct hak_slice),
 			   HAK_LEAF_TAGS + last * sizeof(struct hak_slice));
 	if (!r && slabs)
-		r = enable(leaf, HAK_LEAF_TAGS + SLICES_BYTES + first * HAK_SLAB_RECORD,
-			   HAK_LEAF_TAGS + SLICES_BYTES + last * HAK_SLAB_RECORD);
+		r = enable(leaf, HAK_LEAF_SLABS + first * HAK_SLAB_RECORD,
+			   HAK_LEAF_SLABS + last * HAK_SLAB_RECORD);
 	return r;
 }
 
@@ -127,7 +126,8 @@ struct hak_slab *hak_slice_slab(const struct hak_slice *g, const void *p)
 {
 	size_t i = hak_slice_index(p);
 
-	return (struct hak_slab *)((char *)(g - i) + SLICES_BYTES + i * HAK_SLAB_RECORD);
+	return (struct hak_slab *)((char *)(g - i) - HAK_LEAF_TAGS + HAK_LEAF_SLABS +
+				   i * HAK_SLAB_RECORD);
 }
 
 /* ---- invariants ---- */
@@ -150,8 +150,7 @@ static void check_slice(uint8_t *leaf, size_t i, const struct hak_slice *g)
 	hak_assert(has_word == (kind != HAK_FOREIGN));
 	hak_assert(leaf[i] == (kind == HAK_SLAB ? g->cls + 1u : 0));
 	hak_assert(kind == HAK_FOREIGN || is_enabled(leaf, i));
-	hak_assert(kind != HAK_SLAB ||
-		   is_enabled(leaf, HAK_LEAF_TAGS + SLICES_BYTES + i * HAK_SLAB_RECORD));
+	hak_assert(kind != HAK_SLAB || is_enabled(leaf, HAK_LEAF_SLABS + i * HAK_SLAB_RECORD));
 }
 
 /* Slices whose piece is not enabled read as zeros. */

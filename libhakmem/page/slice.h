@@ -56,6 +56,8 @@ struct hak_slab;
 
 #define HAK_SLAB_RECORD ((size_t)128)	/* bytes of struct hak_slab: two cache lines */
 #define HAK_LEAF_TAGS	HAK_LEAF_SLICES /* bytes; the slices follow */
+/* where the slab descriptors of a leaf begin, behind its slices */
+#define HAK_LEAF_SLABS (HAK_LEAF_TAGS + HAK_LEAF_SLICES * sizeof(struct hak_slice))
 
 extern HAK_HIDDEN _Atomic(uint8_t *) hak_leaves[HAK_LEAVES];
 

@@ -11,6 +11,7 @@
 #include "heap/heap.h"
 #include "shared.h"
 #include "slots.h"
+#include "structs.h"
 #include "system/os.h"
 
 const char *hak_layout_call;
@@ -96,6 +97,7 @@ static void fill_header(struct hak_stats_header *h, const struct hak_layout *l,
 	h->tunables_off = (uint32_t)at;
 	at += sizeof(hak_tunable_desc);
 	h->classes_off = (uint32_t)at;
+	hak_structs_name(h);
 }
 
 int hak_layout_write(const struct hak_layout *l, const struct hak_memfd *stats,
