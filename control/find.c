@@ -421,24 +421,30 @@ static int see_first_piece(const struct hak_mapping *map, void *arg)
 	       map->offset == c->piece[0].offset;
 }
 
-/* Opens the memory of the process, to be read at the mappings of hakmem-stats. */
-static int open_memory(struct hak_segment *seg, const struct candidate *c, char why[HAK_WHY_TEXT])
+int hak_segment_open_file(const struct hak_segment *seg, const char *name, char why[HAK_WHY_TEXT])
 {
-	int fd = hak_reader_open(seg->procfd, "mem", O_RDONLY), r;
+	int fd = hak_reader_open(seg->procfd, name, O_RDONLY);
 
 	/*
 	 * Yama lets a program open the memory of its children, and the reader is not their parent.
 	 */
 	if (fd == -EACCES || fd == -EPERM) {
-		fd = openat(seg->procfd, "mem", O_RDONLY | O_CLOEXEC);
+		fd = openat(seg->procfd, name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			fd = -errno;
 	}
-	if (fd < 0) {
-		if (fd == -EACCES || fd == -EPERM)
-			say_refused(why);
+	if (fd == -EACCES || fd == -EPERM)
+		say_refused(why);
+	return fd;
+}
+
+/* Opens the memory of the process, to be read at the mappings of hakmem-stats. */
+static int open_memory(struct hak_segment *seg, const struct candidate *c, char why[HAK_WHY_TEXT])
+{
+	int fd = hak_segment_open_file(seg, "mem", why), r;
+
+	if (fd < 0)
 		return fd;
-	}
 	r = hak_each_mapping(seg->procfd, see_first_piece, (void *)c);
 	if (r != 1) {
 		close(fd);

@@ -114,6 +114,13 @@ void hak_segment_unload(struct hak_segment *seg);
  */
 int hak_segment_read(const struct hak_segment *seg, uint64_t offset, void *buf, size_t bytes);
 
+/*
+ * Opens mem or pagemap of the process, to be read by hak_reader_at(). Returns a descriptor, or
+ * -errno; with -EACCES and -EPERM `why` has a sentence. The memory is that of the program that the
+ * process executes at this moment.
+ */
+int hak_segment_open_file(const struct hak_segment *seg, const char *name, char why[HAK_WHY_TEXT]);
+
 /* Copies the table of lazily freed ranges while no change is made to it. Returns -EAGAIN if the
  * process changes it all the time, or died during a change. Entries that the process's table lacks
  * are zero. */

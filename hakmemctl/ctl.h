@@ -103,6 +103,7 @@ int verb_reset(struct ctl *ctl, int argc, char **argv);
 int verb_purge(struct ctl *ctl, int argc, char **argv);
 int verb_tunables(struct ctl *ctl, int argc, char **argv);
 int verb_describe(struct ctl *ctl, int argc, char **argv);
+int verb_map(struct ctl *ctl, int argc, char **argv);
 int verb_trace(struct ctl *ctl, int argc, char **argv);
 int verb_profile(struct ctl *ctl, int argc, char **argv);
 int verb_advise(struct ctl *ctl, int argc, char **argv);

@@ -65,6 +65,10 @@ static const struct ctl_option tunables_options[] = {
 	  "values in running processes that differ from the default" },
 	{ NULL },
 };
+static const struct ctl_option map_options[] = {
+	{ "output", 'O', CTL_ARGUMENT, "FILE", "write FILE.svg, a picture, or FILE.json" },
+	{ NULL },
+};
 static const struct ctl_option trace_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME",
 	  "length of the trace (default 10, or until the command ends)" },
@@ -160,6 +164,8 @@ static const struct ctl_verb verbs[] = {
 	  verb_reset, reset_options, .remote = true },
 	{ "purge", "TARGET", "ask processes to give free memory back", verb_purge, purge_options,
 	  .remote = true },
+	{ "map", "TARGET", "draw the heap: slabs, free pages, and what keeps pages", verb_map,
+	  map_options, .no_table = true },
 	{ "trace", "TARGET|-- COMMAND...", "measure the cost of memory in the kernel", verb_trace,
 	  trace_options, .no_table = true },
 	{ "profile", "TARGET", "show which code allocates and holds memory", verb_profile,

@@ -219,7 +219,10 @@ int ctl_open_one(struct ctl *ctl, const char *text, unsigned flags, struct hak_s
 		return ctl_usage(ctl, "%zu processes match; give the PID of one", f.n);
 	r = hak_target_open(NULL, pid, flags, ret, why);
 	if (r < 0)
-		ctl_complain("hakmemctl: process %d: %s\n", (int)pid, why);
+		ctl_complain("hakmemctl: process %d: %s%s\n", (int)pid, why,
+			     r == -EACCES || r == -EPERM
+				     ? "; that takes root, or the right to trace the process"
+				     : "");
 	return ctl_exit_code(r);
 }
 
