@@ -110,7 +110,7 @@ uint64_t hak_look_put_off(const struct hak_manager *m)
 
 void hak_look_status(struct hak_manager *m)
 {
-	char returned[HAK_VALUE_TEXT], late[40] = "", bad[40] = "", status[sizeof(m->status)];
+	char returned[HAK_VALUE_TEXT], late[48] = "", bad[48] = "", status[sizeof(m->status)];
 	uint64_t put_off = hak_look_put_off(m);
 	size_t problems = hak_manager_problems(m);
 
