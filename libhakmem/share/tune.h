@@ -64,8 +64,8 @@ void hak_tune_start(bool no_segment);
 bool hak_tune_is_own_process(void);
 
 /*
- * Sets the program's layer, for hakmem_set() and mallopt(), and wakes the agent. Returns 0, -ERANGE,
- * or -EPERM (start only). No lock held.
+ * Sets the program's layer, for hakmem_set() and mallopt(), and wakes the agent. Returns 0,
+ * -ERANGE, or -EPERM (start only). No lock held.
  */
 int hak_tune_program(enum hak_tunable t, uint64_t value);
 

@@ -112,14 +112,14 @@ static void a_run_is_in_its_extent(void)
 
 static void a_whale_is_a_region(void)
 {
-	char *p = malloc(5 << 20);
+	char *p = malloc(3 << 20);
 	const char *slice = slice_of(p);
 	const char *region = (const char *)(uintptr_t)field(HAK_S_SLICE_WORD, slice);
 
 	CHECK(field(HAK_S_SLICE_KIND, slice) == row[HAK_S_KIND_WHALE].at, "kind");
 	CHECK(field(HAK_S_REGION_BASE, region) == (uintptr_t)p, "base");
-	CHECK(field(HAK_S_REGION_BYTES, region) == 5 << 20, "bytes");
-	CHECK(field(HAK_S_REGION_REQUESTED, region) == 5 << 20, "requested");
+	CHECK(field(HAK_S_REGION_BYTES, region) == 3 << 20, "bytes");
+	CHECK(field(HAK_S_REGION_REQUESTED, region) == 3 << 20, "requested");
 	CHECK(field(HAK_S_REGION_IN_USE, region), "in use");
 	free(p);
 	CHECK(!field(HAK_S_REGION_IN_USE, region), "in use after the free");
