@@ -674,8 +674,6 @@ void hak_setting_format(const struct hak_policy *policy, unsigned setting, char 
 	else if (setting == HAK_SET_THRESHOLD && policy->threshold_is_percent)
 		snprintf(out, HAK_VALUE_TEXT, "%u.%u%%", (unsigned)(value / 10),
 			 (unsigned)(value % 10));
-	else if (value % 1000000 == 0)
-		snprintf(out, HAK_VALUE_TEXT, "%llus", (unsigned long long)(value / 1000000));
 	else
-		snprintf(out, HAK_VALUE_TEXT, "%lluus", (unsigned long long)value);
+		hak_time_format(value * US, out);
 }

@@ -11,13 +11,13 @@
 static const struct hak_suffix ns_suffixes[] = {
 	{ "d", 86400000000000 },
 	{ "h", 3600000000000 },
-	{ "m", 60000000000 },
+	{ "min", 60000000000 },
 	{ "s", 1000000000 },
 	{ "ms", 1000000 },
 	{ "us", 1000 },
 	{ "ns", 1 },
 	{ "", 1000000000 },
-	{ "min", 60000000000 },
+	{ "m", 60000000000 },
 	{ "sec", 1000000000 },
 	{ "", 0 },
 };
@@ -71,7 +71,7 @@ void hak_spec_accepts(const struct hak_spec *spec, char out[HAK_WHY_TEXT])
 	if (spec->unit == HAK_UNIT_BYTES)
 		like = "a size such as 4096, 64K or 1.5G";
 	else if (spec->unit == HAK_UNIT_MS)
-		like = "a time such as 500ms, 10s or 5m (a bare number is ms)";
+		like = "a time such as 500ms, 10s or 2min 5s (a bare number is ms)";
 	hak_value_format(spec, spec->min, min);
 	hak_value_format(spec, spec->max, max);
 	snprintf(out, HAK_WHY_TEXT, "%s, from %s to %s", like, min, max);
@@ -118,7 +118,7 @@ int hak_duration_parse(const char *text, uint64_t *ret_ns, char why[HAK_WHY_TEXT
 	if (!fault)
 		return 0;
 	snprintf(why, HAK_WHY_TEXT,
-		 "\"%.40s\" %s; a time is given as 30 (seconds), 500ms, 10m, 1.5h or 1d", text,
+		 "\"%.40s\" %s; a time is given as 30 (seconds), 500ms, 2min 5s, 1.5h or 1d", text,
 		 fault_word(fault));
 	return fault == HAK_TOO_LARGE ? -ERANGE : -EINVAL;
 }
@@ -131,9 +131,29 @@ uint64_t hak_spec_clamp(const struct hak_spec *spec, uint64_t value)
 }
 
 /* -- printing ---------------------------------------------------------------------------------- */
+/* All parts of the value, exactly. */
+static void format_exact(const struct hak_suffix *suffixes, uint64_t value,
+			 char out[HAK_VALUE_TEXT])
+{
+	size_t used = 0;
+	const char *unit;
+
+	strcpy(out, "0");
+	while (value && used < HAK_VALUE_TEXT) {
+		uint64_t part = hak_next_part(suffixes, &value, &unit);
+
+		used += (size_t)snprintf(out + used, HAK_VALUE_TEXT - used, "%s%" PRIu64 "%s",
+					 used ? " " : "", part, unit);
+	}
+}
+
+void hak_time_format(uint64_t ns, char out[HAK_VALUE_TEXT])
+{
+	format_exact(ns_suffixes, ns, out);
+}
+
 void hak_value_format(const struct hak_spec *spec, uint64_t value, char out[HAK_VALUE_TEXT])
 {
-	const struct hak_suffix *suffix = hak_suffixes_of(spec->unit);
 	const char *name;
 	size_t bytes;
 
@@ -146,11 +166,8 @@ void hak_value_format(const struct hak_spec *spec, uint64_t value, char out[HAK_
 		snprintf(out, HAK_VALUE_TEXT, "%.*s", (int)bytes, name);
 		return;
 	}
-	if (spec->type != HAK_TYPE_UINT || value == 0)
-		suffix = hak_no_suffixes;
-	while (value % suffix->times)
-		suffix++;
-	snprintf(out, HAK_VALUE_TEXT, "%" PRIu64 "%s", value / suffix->times, suffix->word);
+	format_exact(spec->type == HAK_TYPE_UINT ? hak_suffixes_of(spec->unit) : hak_no_suffixes,
+		     value, out);
 }
 
 /* Uses the largest suffix not above value; three significant digits below 1000 of it. */
@@ -171,7 +188,27 @@ void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT])
 	format_rounded(hak_byte_suffixes, bytes, out);
 }
 
+/* A time from a minute on is rounded to seconds, from an hour on to minutes, and so on: two parts
+ * at most. */
+static uint64_t rounded_to(uint64_t ns, uint64_t unit_ns)
+{
+	uint64_t rest = ns % unit_ns;
+
+	return rest < unit_ns / 2 ? ns - rest : ns - rest + unit_ns;
+}
+
 void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT])
 {
-	format_rounded(ns_suffixes, ns, out);
+	const uint64_t s = 1000000000, min = 60 * s, h = 60 * min, d = 24 * h;
+
+	if (ns >= 100 * d)
+		format_exact(ns_suffixes, ns - ns % d, out);
+	else if (ns >= d)
+		format_exact(ns_suffixes, rounded_to(ns, h), out);
+	else if (ns >= h)
+		format_exact(ns_suffixes, rounded_to(ns, min), out);
+	else if (ns >= min - s / 20)
+		format_exact(ns_suffixes, rounded_to(ns, s), out);
+	else
+		format_rounded(ns_suffixes, ns, out);
 }

@@ -48,10 +48,14 @@ void hak_spec_accepts(const struct hak_spec *spec, char out[HAK_WHY_TEXT]);
 /* Returns `value` forced into the range of the spec. */
 uint64_t hak_spec_clamp(const struct hak_spec *spec, uint64_t value);
 
-/* Parses "10m", "1.5h", "30" (seconds) to nanoseconds. Errors as for hak_value_parse(). */
+/* Parses "2min 5s", "1.5h", "30" (seconds) to nanoseconds. Errors as for hak_value_parse(). */
 int hak_duration_parse(const char *text, uint64_t *ret_ns, char why[HAK_WHY_TEXT]);
 
-/* Writes a number for people, rounded to about three digits: "1.5G", "17ms". */
+/* Writes a time as hak_duration_parse() would take it back, exactly: "2min 5s", "500ms". */
+void hak_time_format(uint64_t ns, char out[HAK_VALUE_TEXT]);
+
+/* Writes a number for people, rounded to about three digits: "1.5G", "17ms", and a time from a
+ * minute on to its two largest units: "2min 5s", "3h 20min". */
 void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT]);
 void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT]);
 

@@ -22,8 +22,8 @@ struct hak_suffix {
 };
 
 /*
- * From large to small, because a formatter takes the first suffix that divides its value.
- * Sizes are IEC: K is 1024.
+ * From large to small, because a formatter takes the first suffix that divides its value, or, of a
+ * time, each in turn. Sizes are IEC: K is 1024.
  */
 static const struct hak_suffix hak_byte_suffixes[] = {
 	{ "E", 1ull << 60 },
@@ -43,8 +43,8 @@ static const struct hak_suffix hak_byte_suffixes[] = {
 	{ "", 0 },
 };
 static const struct hak_suffix hak_ms_suffixes[] = {
-	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 },  { "s", 1000 }, { "ms", 1 },
-	{ "", 1 },	   { "min", 60000 }, { "sec", 1000 }, { "", 0 },
+	{ "d", 86400000 }, { "h", 3600000 }, { "min", 60000 }, { "s", 1000 }, { "ms", 1 },
+	{ "", 1 },	   { "m", 60000 },   { "sec", 1000 },  { "", 0 },
 };
 static const struct hak_suffix hak_no_suffixes[] = { { "", 1 }, { "", 0 } };
 
@@ -106,12 +106,18 @@ static inline enum hak_fault hak_parse_digits(const char *s, size_t bytes, size_
 	return i == first ? HAK_NOT_A_NUMBER : HAK_NO_FAULT;
 }
 
+/* Times have several parts, such as 2min 5s. Tables of times begin with days. */
+static inline bool hak_is_time(const struct hak_suffix *suffix)
+{
+	return suffix->word[0] == 'd';
+}
+
 /*
  * Parses DIGITS[.DIGITS][SUFFIX]. Fractions are rounded down to a whole unit, but not to none, and
  * need a unit above the smallest. *ret is untouched in case of a fault.
  */
-static inline enum hak_fault hak_parse_number(const struct hak_suffix *suffix, const char *s,
-					      size_t bytes, uint64_t *ret)
+static inline enum hak_fault hak_parse_part(const struct hak_suffix *suffix, const char *s,
+					    size_t bytes, uint64_t *ret)
 {
 	unsigned __int128 number, scale, total;
 	enum hak_fault fault;
@@ -137,6 +143,67 @@ static inline enum hak_fault hak_parse_number(const struct hak_suffix *suffix, c
 		return HAK_NOT_WHOLE;
 	*ret = (uint64_t)total;
 	return HAK_NO_FAULT;
+}
+
+/* Returns the length of the number that s begins with, and of the word behind it. */
+static inline size_t hak_part_bytes(const char *s, size_t bytes)
+{
+	size_t i = 0;
+
+	while (i < bytes && ((s[i] >= '0' && s[i] <= '9') || s[i] == '.'))
+		i++;
+	while (i < bytes && s[i] != ' ' && !(s[i] >= '0' && s[i] <= '9'))
+		i++;
+	return i;
+}
+
+/*
+ * Parses a number with its suffix, and of a time the sum of several, with or without blanks between
+ * them: 2min 5s, 1h30min. Each of several needs a suffix. *ret is untouched in case of a fault.
+ */
+static inline enum hak_fault hak_parse_number(const struct hak_suffix *suffix, const char *s,
+					      size_t bytes, uint64_t *ret)
+{
+	uint64_t total = 0, value;
+	size_t at = 0, part = hak_is_time(suffix) ? hak_part_bytes(s, bytes) : bytes;
+	enum hak_fault fault;
+
+	if (part == bytes)
+		return hak_parse_part(suffix, s, bytes, ret);
+	while (at < bytes) {
+		part = hak_part_bytes(s + at, bytes - at);
+		if (part && s[at + part - 1] >= '0' && s[at + part - 1] <= '9')
+			return HAK_UNKNOWN_UNIT;
+		fault = hak_parse_part(suffix, s + at, part, &value);
+		if (fault)
+			return fault;
+		if (__builtin_add_overflow(total, value, &total))
+			return HAK_TOO_LARGE;
+		at += part;
+		if (at < bytes && s[at] == ' ' && ++at == bytes)
+			return HAK_UNKNOWN_UNIT;
+	}
+	*ret = total;
+	return HAK_NO_FAULT;
+}
+
+/*
+ * Takes the first part off a value that is to be printed: returns its number and its unit, and
+ * leaves the rest in *value, which is not 0 before and 0 after the last part. Only times have more
+ * than one.
+ */
+static inline uint64_t hak_next_part(const struct hak_suffix *suffix, uint64_t *value,
+				     const char **ret_unit)
+{
+	bool time = hak_is_time(suffix);
+	uint64_t number;
+
+	while (time ? *value < suffix->times : *value % suffix->times)
+		suffix++;
+	number = *value / suffix->times;
+	*value %= suffix->times;
+	*ret_unit = suffix->word;
+	return number;
 }
 
 static inline bool hak_parse_switch(const char *s, size_t bytes, uint64_t *ret)

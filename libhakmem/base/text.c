@@ -75,8 +75,8 @@ int hak_text_parse(const struct hak_tunable_desc *d, const char *s, size_t bytes
 
 void hak_text_put_value(struct hak_text *t, const struct hak_tunable_desc *d, uint64_t value)
 {
-	const struct hak_suffix *suffix = value ? hak_suffixes_of(d->unit) : hak_no_suffixes;
-	const char *name;
+	const char *name, *unit = "";
+	bool first = true;
 	size_t n;
 
 	if (d->type == HAK_TYPE_BOOL && value <= 1) {
@@ -87,10 +87,14 @@ void hak_text_put_value(struct hak_text *t, const struct hak_tunable_desc *d, ui
 		put_n(t, name, n);
 		return;
 	}
-	while (value % suffix->times)
-		suffix++;
-	hak_text_put_number(t, value / suffix->times);
-	hak_text_put(t, suffix->word);
+	do {
+		uint64_t part = value ? hak_next_part(hak_suffixes_of(d->unit), &value, &unit) : 0;
+
+		hak_text_put(t, first ? "" : " ");
+		hak_text_put_number(t, part);
+		hak_text_put(t, unit);
+		first = false;
+	} while (value);
 }
 
 void hak_text_put_accepted(struct hak_text *t, const struct hak_tunable_desc *d)

@@ -48,6 +48,9 @@ static const struct {
 	{ &ms, "1d", 86400000 },
 	{ &ms, "250", 250 },
 	{ &ms, "2min", 120000 },
+	{ &ms, "2min 5s", 125000 },
+	{ &ms, "2min5s", 125000 },
+	{ &ms, "1h 1.5min 7ms", 3690007 },
 	{ &count, "0", 0 },
 	{ &count, "9999", 9999 },
 	{ &flag, "on", 1 },
@@ -86,6 +89,14 @@ static const struct {
 	{ &bytes, "99999999999999999999999999999999999999999999", -ERANGE, "too large" },
 	{ &bytes, "Q", -EINVAL, "some.bytes takes a size" },
 	{ &ms, "10us", -EINVAL, "unit" },
+	{ &ms, "2min 5", -EINVAL, "unit" },
+	{ &ms, "2 5s", -EINVAL, "unit" },
+	{ &ms, "2min 5s ", -EINVAL, "unit" },
+	{ &ms, "2min  5s", -EINVAL, "not a number" },
+	{ &ms, "2min -5s", -EINVAL, "not a number" },
+	{ &ms, "2min,5s", -EINVAL, "unit" },
+	{ &ms, "18446744073709551615ms 1ms", -ERANGE, "too large" },
+	{ &bytes, "1M 5K", -EINVAL, "unit" },
 	{ &ms, "10x", -EINVAL, "some.ms takes a time" },
 	{ &ms, "0.5ms", -EINVAL, "whole" },
 	{ &ms, "0.0009s", -EINVAL, "whole" },
@@ -108,7 +119,7 @@ static const struct {
 } printed[] = {
 	{ &bytes, 0, "0" },	  { &bytes, 1023, "1023" },	   { &bytes, 1024, "1K" },
 	{ &bytes, 1536, "1536" }, { &bytes, 3ull << 29, "1536M" }, { &bytes, 1ull << 44, "16T" },
-	{ &ms, 0, "0" },	  { &ms, 1500, "1500ms" },	   { &ms, 90000, "90s" },
+	{ &ms, 0, "0" },	  { &ms, 1500, "1s 500ms" },	   { &ms, 90000, "1min 30s" },
 	{ &ms, 86400000, "1d" },  { &count, 128, "128" },	   { &flag, 1, "on" },
 	{ &flag, 7, "7" },	  { &choice, 2, "remap" },	   { &choice, 3, "3" },
 };
@@ -140,9 +151,11 @@ static void durations(void)
 		const char *text;
 		uint64_t ns;
 	} times[] = {
-		{ "30", 30000000000 },	  { "10m", 600000000000 }, { "1.5h", 5400000000000 },
-		{ "500ms", 500000000 },	  { "7us", 7000 },	   { "0", 0 },
-		{ "1d", 86400000000000 },
+		{ "30", 30000000000 },	   { "10m", 600000000000 },
+		{ "1.5h", 5400000000000 }, { "500ms", 500000000 },
+		{ "7us", 7000 },	   { "0", 0 },
+		{ "1d", 86400000000000 },  { "2min 5s", 125000000000 },
+		{ "1s500us", 1000500000 },
 	};
 	char why[HAK_WHY_TEXT];
 	uint64_t ns;
@@ -150,10 +163,26 @@ static void durations(void)
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		EXPECT(hak_duration_parse(times[i].text, &ns, why) == 0 && ns == times[i].ns, "%s",
 		       times[i].text);
-	EXPECT(hak_duration_parse("soon", &ns, why) == -EINVAL && strstr(why, "10m"), "soon: %s",
-	       why);
+	EXPECT(hak_duration_parse("soon", &ns, why) == -EINVAL && strstr(why, "2min 5s"),
+	       "soon: %s", why);
 	EXPECT(hak_duration_parse("", &ns, why) == -EINVAL, "empty");
 	EXPECT(hak_duration_parse("9999999999999d", &ns, why) == -ERANGE, "much too long");
+}
+
+/* A policy file takes what policy show prints. */
+static void exact_times(void)
+{
+	char text[HAK_VALUE_TEXT], why[HAK_WHY_TEXT];
+
+	for (uint64_t ns = 1; ns < UINT64_MAX / 7; ns = ns * 7 + 1) {
+		uint64_t back = 0;
+
+		hak_time_format(ns, text);
+		EXPECT(hak_duration_parse(text, &back, why) == 0 && back == ns, "%llu: %s",
+		       (unsigned long long)ns, text);
+	}
+	hak_time_format(125500000000, text);
+	EXPECT(strcmp(text, "2min 5s 500ms") == 0, "%s", text);
 }
 
 /* set takes what get prints: values around every power of two, for every tunable. */
@@ -207,7 +236,13 @@ static void rounded(void)
 		{ 1536, "1.5K", "1.5us" },
 		{ 102400, "100K", "102us" },
 		{ 3ull << 29, "1.5G", "1.6s" },
-		{ UINT64_MAX, "16.0E", "213504d" },
+		{ 59940000000, "55.8G", "59.9s" },
+		{ 59960000000, "55.8G", "1min" },
+		{ 125400000000, "117G", "2min 5s" },
+		{ 3600000000000, "3.3T", "1h" },
+		{ 12034000000000, "10.9T", "3h 21min" },
+		{ 95000000000000, "86.4T", "1d 2h" },
+		{ UINT64_MAX, "16.0E", "213503d" },
 	};
 	char text[HAK_VALUE_TEXT];
 
@@ -255,8 +290,8 @@ static void escaping(void)
 }
 
 static const struct tcase cases[] = {
-	{ "parsing", parsing }, { "durations", durations }, { "printing", printing },
-	{ "rounded", rounded }, { "escaping", escaping },
+	{ "parsing", parsing },		{ "durations", durations }, { "printing", printing },
+	{ "exact_times", exact_times }, { "rounded", rounded },	    { "escaping", escaping },
 };
 
 CASES(cases)

@@ -111,9 +111,12 @@ static void the_program_sets_at_once(void)
 	char text[32];
 
 	CHECK(set_text("purge.delay_ms", "1.5s") == 0 && get("purge.delay_ms") == 1500);
-	CHECK(get_text("purge.delay_ms", text, sizeof(text)) == 6 && strcmp(text, "1500ms") == 0);
-	CHECK(get_text("purge.delay_ms", text, 3) == 6 && strcmp(text, "15") == 0);
-	CHECK(get_text("purge.delay_ms", NULL, 0) == 6);
+	CHECK(get_text("purge.delay_ms", text, sizeof(text)) == 8 && strcmp(text, "1s 500ms") == 0);
+	CHECK(get_text("purge.delay_ms", text, 3) == 8 && strcmp(text, "1s") == 0);
+	CHECK(get_text("purge.delay_ms", NULL, 0) == 8);
+	CHECK(set_text("purge.delay_ms", "2min 5s") == 0 && get("purge.delay_ms") == 125000);
+	CHECK(set_text("purge.delay_ms", "2min 5") == -EINVAL);
+	CHECK(set_text("purge.delay_ms", "1500ms") == 0);
 	CHECK(set_text("region.evict", "remap") == 0 && get("region.evict") == 2);
 	CHECK(set_text("region.evict", "remapp") == -EINVAL && get("region.evict") == 2);
 	CHECK(set_text("whale.ring_bytes", "2G") == 0 && get("whale.ring_bytes") == 2ull << 30);
