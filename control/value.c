@@ -22,6 +22,11 @@ static const struct hak_suffix ns_suffixes[] = {
 	{ "", 0 },
 };
 
+/* Larger numbers mean that there is no limit: control groups and old kernels write such ones. */
+#define NO_LIMIT_BYTES (1ull << 60)
+#define NO_LIMIT_NS    3155760000000000000u /* 100 years */
+static const char no_limit[] = "no limit";
+
 struct hak_spec hak_spec_of_row(const struct hak_tunable_row *row)
 {
 	return (struct hak_spec){ .name = row->name,
@@ -77,6 +82,12 @@ void hak_spec_accepts(const struct hak_spec *spec, char out[HAK_WHY_TEXT])
 	snprintf(out, HAK_WHY_TEXT, "%s, from %s to %s", like, min, max);
 }
 
+/* Whether its numbers reach those that mean no limit. */
+static bool has_no_limit(const struct hak_spec *spec)
+{
+	return spec->unit == HAK_UNIT_BYTES && spec->max >= NO_LIMIT_BYTES;
+}
+
 int hak_value_parse(const struct hak_spec *spec, const char *text, uint64_t *ret,
 		    char why[HAK_WHY_TEXT])
 {
@@ -95,6 +106,11 @@ int hak_value_parse(const struct hak_spec *spec, const char *text, uint64_t *ret
 			return 0;
 		break;
 	case HAK_TYPE_UINT:
+		if (has_no_limit(spec) &&
+		    (strcmp(text, no_limit) == 0 || strcmp(text, "infinity") == 0)) {
+			*ret = spec->max;
+			return 0;
+		}
 		fault = hak_parse_number(hak_suffixes_of(spec->unit), text, bytes, ret);
 		if (!fault)
 			return 0;
@@ -166,6 +182,10 @@ void hak_value_format(const struct hak_spec *spec, uint64_t value, char out[HAK_
 		snprintf(out, HAK_VALUE_TEXT, "%.*s", (int)bytes, name);
 		return;
 	}
+	if (spec->type == HAK_TYPE_UINT && has_no_limit(spec) && value >= NO_LIMIT_BYTES) {
+		strcpy(out, no_limit);
+		return;
+	}
 	format_exact(spec->type == HAK_TYPE_UINT ? hak_suffixes_of(spec->unit) : hak_no_suffixes,
 		     value, out);
 }
@@ -185,7 +205,10 @@ static void format_rounded(const struct hak_suffix *suffix, uint64_t value,
 
 void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT])
 {
-	format_rounded(hak_byte_suffixes, bytes, out);
+	if (bytes >= NO_LIMIT_BYTES)
+		strcpy(out, no_limit);
+	else
+		format_rounded(hak_byte_suffixes, bytes, out);
 }
 
 /* A time from a minute on is rounded to seconds, from an hour on to minutes, and so on: two parts
@@ -201,7 +224,9 @@ void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT])
 {
 	const uint64_t s = 1000000000, min = 60 * s, h = 60 * min, d = 24 * h;
 
-	if (ns >= 100 * d)
+	if (ns >= NO_LIMIT_NS)
+		strcpy(out, no_limit);
+	else if (ns >= 100 * d)
 		format_exact(ns_suffixes, ns - ns % d, out);
 	else if (ns >= d)
 		format_exact(ns_suffixes, rounded_to(ns, h), out);

@@ -55,7 +55,8 @@ int hak_duration_parse(const char *text, uint64_t *ret_ns, char why[HAK_WHY_TEXT
 void hak_time_format(uint64_t ns, char out[HAK_VALUE_TEXT]);
 
 /* Writes a number for people, rounded to about three digits: "1.5G", "17ms", and a time from a
- * minute on to its two largest units: "2min 5s", "3h 20min". */
+ * minute on to its two largest units: "2min 5s", "3h 20min". From 1 EiB and from 100 years on it is
+ * "no limit", as for a spec that goes as far. */
 void hak_bytes_format(uint64_t bytes, char out[HAK_VALUE_TEXT]);
 void hak_ns_format(uint64_t ns, char out[HAK_VALUE_TEXT]);
 

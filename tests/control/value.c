@@ -20,11 +20,16 @@ static const struct hak_spec choice = {
 	"some.choice", "dontneed|free|remap", HAK_TYPE_ENUM, HAK_UNIT_NONE, 0, 2
 };
 
+static const struct hak_spec any = { "any", "", HAK_TYPE_UINT, HAK_UNIT_BYTES, 0, UINT64_MAX };
+
 static const struct {
 	const struct hak_spec *spec;
 	const char *text;
 	uint64_t value;
 } good[] = {
+	{ &any, "no limit", UINT64_MAX },
+	{ &any, "infinity", UINT64_MAX },
+	{ &any, "8E", 1ull << 63 },
 	{ &bytes, "0", 0 },
 	{ &bytes, "1", 1 },
 	{ &bytes, "4096", 4096 },
@@ -97,6 +102,8 @@ static const struct {
 	{ &ms, "2min,5s", -EINVAL, "unit" },
 	{ &ms, "18446744073709551615ms 1ms", -ERANGE, "too large" },
 	{ &bytes, "1M 5K", -EINVAL, "unit" },
+	{ &bytes, "no limit", -EINVAL, "not a number" },
+	{ &any, "no limits", -EINVAL, "not a number" },
 	{ &ms, "10x", -EINVAL, "some.ms takes a time" },
 	{ &ms, "0.5ms", -EINVAL, "whole" },
 	{ &ms, "0.0009s", -EINVAL, "whole" },
@@ -117,11 +124,23 @@ static const struct {
 	uint64_t value;
 	const char *text;
 } printed[] = {
-	{ &bytes, 0, "0" },	  { &bytes, 1023, "1023" },	   { &bytes, 1024, "1K" },
-	{ &bytes, 1536, "1536" }, { &bytes, 3ull << 29, "1536M" }, { &bytes, 1ull << 44, "16T" },
-	{ &ms, 0, "0" },	  { &ms, 1500, "1s 500ms" },	   { &ms, 90000, "1min 30s" },
-	{ &ms, 86400000, "1d" },  { &count, 128, "128" },	   { &flag, 1, "on" },
-	{ &flag, 7, "7" },	  { &choice, 2, "remap" },	   { &choice, 3, "3" },
+	{ &any, 1ull << 59, "512P" },
+	{ &any, UINT64_MAX, "no limit" },
+	{ &bytes, 0, "0" },
+	{ &bytes, 1023, "1023" },
+	{ &bytes, 1024, "1K" },
+	{ &bytes, 1536, "1536" },
+	{ &bytes, 3ull << 29, "1536M" },
+	{ &bytes, 1ull << 44, "16T" },
+	{ &ms, 0, "0" },
+	{ &ms, 1500, "1s 500ms" },
+	{ &ms, 90000, "1min 30s" },
+	{ &ms, 86400000, "1d" },
+	{ &count, 128, "128" },
+	{ &flag, 1, "on" },
+	{ &flag, 7, "7" },
+	{ &choice, 2, "remap" },
+	{ &choice, 3, "3" },
 };
 
 static void parsing(void)
@@ -242,7 +261,9 @@ static void rounded(void)
 		{ 3600000000000, "3.3T", "1h" },
 		{ 12034000000000, "10.9T", "3h 21min" },
 		{ 95000000000000, "86.4T", "1d 2h" },
-		{ UINT64_MAX, "16.0E", "213503d" },
+		{ (1ull << 60) - 1, "1024P", "13343d" },
+		{ 1ull << 60, "no limit", "13343d" },
+		{ UINT64_MAX, "no limit", "no limit" },
 	};
 	char text[HAK_VALUE_TEXT];
 
