@@ -142,6 +142,17 @@ is "new" "$(field changes/0/new hakmemctl history "$redis")" 30
 hakmemctl set "$redis" whale.ring_slots=31 >/dev/null
 await 3
 second=$(change 2)
+# A dry run changes nothing, and makes no entry.
+applied() { field processes/0/counters/control.applied hakmemctl stats "$redis"; }
+generations=$(applied)
+hakmemctl undo "$second" -n >/hk/undo || fail "undo -n: $(cat /hk/undo)"
+grep -qE 'whale.ring_slots +31 +30 .*dry-run' /hk/undo || fail "undo -n: $(cat /hk/undo)"
+hakmemctl undo "$first" -n >/hk/undo && fail "undo -n would undo what was changed since"
+grep -q 'purge.delay_ms.*dry-run' /hk/undo || fail "undo -n: $(cat /hk/undo)"
+grep -q 'whale.ring_slots.*refused' /hk/undo || fail "undo -n: $(cat /hk/undo)"
+is "after a dry run" "$(value whale.ring_slots) $(value purge.delay_ms) $(applied)" \
+	"31 7s $generations"
+await 3
 hakmemctl undo "$first" >/hk/undo && fail "undid what was changed since"
 grep -q 'whale.ring_slots.*refused.*it is 31 now; its page names user 0' /hk/undo ||
 	fail "$(cat /hk/undo)"
