@@ -50,11 +50,14 @@ enum {
 	CTL_ATTACH,
 	CTL_ALLOC,
 	CTL_CHANGED,
+	CTL_COUNT,
+	CTL_DELAY,
 	CTL_FORCE,
 	CTL_FORMAT,
 	CTL_LINES,
 	CTL_LIVE,
 	CTL_NO_RELOAD,
+	CTL_ONCE,
 	CTL_REPORT,
 	CTL_RUNTIME,
 	CTL_SINCE,
@@ -77,7 +80,7 @@ struct ctl {
 	struct sd_bus *bus;	    /* NULL: not opened yet */
 	size_t bus_values;	    /* in all answers that arrived on it */
 	uint64_t bus_until_ns;	    /* when waiting for it ends; 0: nothing was sent yet */
-	pid_t agent;		    /* 0: none was started */
+	pid_t agent;		    /* 0: none was started; -1: none may be */
 	pid_t ssh_words;	    /* passes on the standard error of ssh; 0: none */
 	int failure;		    /* exit code for an invalid command line, or for --help */
 };
@@ -97,6 +100,7 @@ extern const struct ctl_option ctl_common_options[];
 int verb_list(struct ctl *ctl, int argc, char **argv);
 int verb_stats(struct ctl *ctl, int argc, char **argv);
 int verb_diff(struct ctl *ctl, int argc, char **argv);
+int verb_top(struct ctl *ctl, int argc, char **argv);
 int verb_get(struct ctl *ctl, int argc, char **argv);
 int verb_set(struct ctl *ctl, int argc, char **argv);
 int verb_reset(struct ctl *ctl, int argc, char **argv);
@@ -177,6 +181,9 @@ struct ctl_ask {
 	struct json_object *rows;
 };
 int ctl_ask_each(struct ctl *ctl, const char *target, const struct ctl_ask *ask);
+/* For a verb that asks again and again: the limits on the time and the size of hakmemd's answers
+ * count from here. */
+void ctl_begin_round(struct ctl *ctl);
 /* Returns CTL_OK, or CTL_FAILED after a message if processes cannot be read (control/proc.h). */
 int ctl_check_proc(void);
 /* Returns CTL_OK and the segment if the target names one process, and else an exit code after a
@@ -308,6 +315,10 @@ void ctl_complain_v(const char *format, va_list args) __attribute__((format(prin
  */
 void ctl_progress(const char *what, uint64_t done_ns, uint64_t whole_ns);
 void ctl_progress_end(void);
+
+/* From here on, the last message is kept in `text`, raw, and standard error is left alone. NULL
+ * ends that. For a verb whose screen a message would spoil. */
+void ctl_hold_messages(char *text, size_t bytes);
 
 /* Output to standard error between true and false is one message. */
 void ctl_gather_stderr(bool gather);

@@ -90,13 +90,40 @@ void ctl_progress_end(void)
 }
 
 /* -- messages ---------------------------------------------------------------------------------- */
+/* Where messages go instead; NULL: to standard error. */
+static char *kept;
+static size_t kept_bytes;
+
+void ctl_hold_messages(char *text, size_t bytes)
+{
+	kept = text;
+	kept_bytes = bytes;
+}
+
+/* Keeps the last message, without the name of this program and its line end. */
+static void keep(const char *text, size_t n)
+{
+	static const char name[] = "hakmemctl: ";
+	size_t skip = n > strlen(name) && memcmp(text, name, strlen(name)) == 0 ? strlen(name) : 0;
+
+	n -= n && text[n - 1] == '\n';
+	snprintf(kept, kept_bytes, "%.*s", (int)(n - skip < kept_bytes ? n - skip : kept_bytes),
+		 text + skip);
+}
+
 /* Writes one message. An error of standard error itself cannot be reported. */
 static void pass(const char *text, size_t n)
 {
 	bool ends = n && text[n - 1] == '\n';
-	char *escaped = malloc(4 * n + 2);
+	char *escaped;
 	size_t used;
 
+	if (kept) {
+		if (n)
+			keep(text, n);
+		return;
+	}
+	escaped = malloc(4 * n + 2);
 	if (!escaped)
 		return;
 	ctl_progress_end();
@@ -129,6 +156,17 @@ static ssize_t put(void *unused, const char *text, size_t n)
 	return (ssize_t)n;
 }
 
+/* A program that ends while messages are kept says the last one now. */
+static void pass_all(void)
+{
+	char *text = kept;
+
+	kept = NULL;
+	if (text && *text)
+		ctl_complain("hakmemctl: %s\n", text);
+	pass_held();
+}
+
 void ctl_guard_stderr(void)
 {
 	FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = put });
@@ -137,7 +175,7 @@ void ctl_guard_stderr(void)
 		return;
 	setvbuf(f, NULL, _IONBF, 0);
 	stderr = f;
-	atexit(pass_held);
+	atexit(pass_all);
 }
 
 void ctl_gather_stderr(bool gather)

@@ -35,6 +35,16 @@ static const struct ctl_option stats_options[] = {
 	  "print rates a second, again every SECS (default 2)" },
 	{ NULL },
 };
+static const struct ctl_option top_options[] = {
+	{ "units", 'u', NONE, "one row for each unit of systemd" },
+	{ "cgroups", 'g', NONE, "one row for each control group" },
+	{ "sort", CTL_SORT, CTL_ARGUMENT, "rss|pss|in-use|free|allocs|faults|refills|pid|name",
+	  "the column that sorts (default rss)" },
+	{ "delay", CTL_DELAY, CTL_ARGUMENT, "TIME", "time between two looks (default 2s)" },
+	{ "once", CTL_ONCE, NONE, "print one table after one delay, and end" },
+	{ "count", CTL_COUNT, CTL_ARGUMENT, "N", "print N tables, and end" },
+	{ NULL },
+};
 static const struct ctl_option diff_options[] = {
 	{ "since", CTL_SINCE, CTL_ARGUMENT, "FILE",
 	  "compare with FILE, which stats --json wrote earlier" },
@@ -153,6 +163,8 @@ static const struct ctl_verb verbs[] = {
 	{ "list", "", "list the processes on hakmem", verb_list, list_options, .remote = true },
 	{ "stats", "TARGET", "print memory by state, tiers, caches and system calls", verb_stats,
 	  stats_options, .remote = true },
+	{ "top", "[TARGET]", "show a live table of processes, units or cgroups", verb_top,
+	  top_options, .remote = true, .no_table = true },
 	{ "diff", "A B|--since=FILE TARGET",
 	  "print what grew from one snapshot or process to another", verb_diff, diff_options,
 	  .remote = true, .no_table = true },

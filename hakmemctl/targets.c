@@ -73,6 +73,12 @@ static bool elsewhere(const struct ctl *ctl)
 	return ctl->host || ctl->machine;
 }
 
+void ctl_begin_round(struct ctl *ctl)
+{
+	ctl->bus_until_ns = 0;
+	ctl->bus_values = 0;
+}
+
 int ctl_check_proc(void)
 {
 	char why[HAK_WHY_TEXT];
@@ -176,7 +182,7 @@ static int done(struct found *f, int result)
 {
 	static const char *const of_target[] = {
 		[HAK_TARGET_PID] = "",
-		[HAK_TARGET_UNIT] = "",
+		[HAK_TARGET_UNIT] = " of that unit",
 		[HAK_TARGET_CGROUP] = " in that control group",
 		[HAK_TARGET_COMM] = " of that name",
 		[HAK_TARGET_ALL] = "",

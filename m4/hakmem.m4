@@ -24,6 +24,18 @@ AC_SUBST([CTL_CFLAGS])
 AC_SUBST([CTL_LIBS])
 AM_CONDITIONAL([HAK_CTL], [test "$with_ctl" = yes])])
 
+# HAK_CHECK_CURSES: after HAK_CHECK_CTL; the screen of hakmemctl top, by ncurses.
+AC_DEFUN([HAK_CHECK_CURSES],
+[AS_IF([test "$with_curses" != no && test "$with_ctl" != yes],
+	[HAK_LACKS([curses], [only hakmemctl uses it])])
+AS_IF([test "$with_curses" != no],
+	[PKG_CHECK_MODULES([CURSES], [ncursesw >= 6.1], [with_curses=yes],
+		[HAK_LACKS([curses], [ncursesw 6.1 with headers is needed])])])
+AS_IF([test "$with_curses" = no], [CURSES_CFLAGS= CURSES_LIBS=])
+AC_SUBST([CURSES_CFLAGS])
+AC_SUBST([CURSES_LIBS])
+AM_CONDITIONAL([HAK_CURSES], [test "$with_curses" = yes])])
+
 # HAK_CHECK_JSON: json-c, by which hakmemctl and hakmemd say what a process holds.
 AC_DEFUN([HAK_CHECK_JSON],
 [hak_json=no

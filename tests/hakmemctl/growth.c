@@ -8,12 +8,20 @@
 #include "hakmemctl/growth.h"
 #include "tests/check.h"
 
-static struct json_object *read_text(const char *text)
-{
-	struct json_object *o = json_tokener_parse(text);
+/* The documents of a case, which forget() frees. */
+static struct json_object *made[32];
+static size_t made_n;
 
-	CHECK(o, ": %s", text);
-	return o;
+static struct json_object *keep(struct json_object *o)
+{
+	CHECK(o && made_n < sizeof(made) / sizeof(made[0]));
+	return made[made_n++] = o;
+}
+
+static void forget(void)
+{
+	while (made_n)
+		json_object_put(made[--made_n]);
 }
 
 /* A report of the process 7 at a time, with a memory by state and classes. */
@@ -27,7 +35,7 @@ static struct json_object *report(const char *start, const char *time_ns, const 
 		 "\"memory\":{%s},\"resident\":{\"rss\":1},\"counters\":{\"purge.count\":3,"
 		 "\"free.bad\":1},\"tiers\":[],\"classes\":%s}",
 		 start, time_ns, memory, classes);
-	return read_text(text);
+	return keep(json_tokener_parse(text));
 }
 
 static struct json_object *row(struct json_object *o, const char *rows, size_t i)
@@ -60,7 +68,7 @@ static void order_and_rates(void)
 				       "\"in_use\":10,\"dirty\":50,\"lazy\":7,\"rss\":9", "null");
 	struct json_object *b = report("5", "3000000000",
 				       "\"in_use\":30,\"dirty\":10,\"lazy\":7,\"rss\":9", "null");
-	struct json_object *o = ctl_growth(a, b);
+	struct json_object *o = keep(ctl_growth(a, b));
 
 	EXPECT(json_object_get_boolean(hak_json_member(o, "same_process")));
 	EXPECT(number(o, "span_ns") == 2000000000);
@@ -72,11 +80,12 @@ static void order_and_rates(void)
 	EXPECT(real(row(o, "states", 2), "per_second") == -20.0);
 	EXPECT(!hak_json_member(o, "classes"));
 	EXPECT(json_object_array_length(hak_json_member(o, "counters")) == 0);
+	forget();
 }
 
 static bool same(struct json_object *a, struct json_object *b)
 {
-	struct json_object *o = ctl_growth(a, b);
+	struct json_object *o = keep(ctl_growth(a, b));
 	bool is = json_object_get_boolean(hak_json_member(o, "same_process"));
 
 	CHECK(is == (hak_json_member(o, "span_ns") != NULL));
@@ -96,6 +105,7 @@ static void one_process(void)
 	EXPECT(same(first, report("null", "20", "", "null")));
 	json_object_object_add(other, "pid", json_object_new_int(8));
 	EXPECT(!same(first, other));
+	forget();
 }
 
 #define CLASS(class, size, in_use)                                                      \
@@ -111,7 +121,7 @@ static void classes_by_number(void)
 	struct json_object *b = report("5", "1000000001", "",
 				       "[" CLASS(3, 32, 2) "," CLASS(1, 32, 9) "," CLASS(
 					       0, 16, 6) "," CLASS(2, 64, 3) "]");
-	struct json_object *o = ctl_growth(a, b);
+	struct json_object *o = keep(ctl_growth(a, b));
 	static const struct {
 		int64_t class, size, change;
 	} want[] = {
@@ -128,6 +138,7 @@ static void classes_by_number(void)
 		EXPECT(number(c, "blocks_change") == want[i].change, ": row %zu", i);
 		EXPECT(real(c, "allocs_per_second") == (double)want[i].change, ": row %zu", i);
 	}
+	forget();
 }
 
 static void impossible_figures(void)
@@ -136,12 +147,13 @@ static void impossible_figures(void)
 		report("5", "1", "\"in_use\":18446744073709551615,\"lazy\":0", "[]");
 	struct json_object *b =
 		report("5", "2", "\"in_use\":0,\"lazy\":18446744073709551615", "[]");
-	struct json_object *o = ctl_growth(a, b);
+	struct json_object *o = keep(ctl_growth(a, b));
 
 	EXPECT(number(row(o, "states", 0), "change") == INT64_MAX);
 	EXPECT(number(row(o, "states", 1), "change") == -INT64_MAX);
 	EXPECT(real(row(o, "states", 0), "per_second") > 9e27);
 	EXPECT(json_object_array_length(hak_json_member(o, "classes")) == 0);
+	forget();
 }
 
 static const struct tcase cases[] = {
