@@ -92,6 +92,7 @@ for address, size, touched in [b for b in live + freed if b[1] >= 1 << 20]:
     same('region %x: bytes' % address, region['bytes'], size)
     if in_use:
         same('region %x: requested' % address, region['requested'], size)
+    same('region %x: kept by its thread' % address, region['thread'], False)
     same('region %x: resident' % address, region['resident'], touched)
 same('regions that a thread keeps', [r['state'] for r in doc['regions'] if r['thread']], ['dirty'])
 
