@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-# map.py BOOKS MAP STATS SMAPS: compares the JSON of hakmemctl map with the books of pattern.c, with
-# the JSON of hakmemctl stats --classes and with smaps, all of the same stopped process.
+# map.py BOOKS MAP STATS SMAPS [trimmed]: compares the JSON of hakmemctl map with the books of
+# pattern.c, with the JSON of hakmemctl stats --classes and with smaps, all of the same stopped
+# process. A process that is trimmed has given free memory back, but for what pages with blocks in
+# use keep.
 import json
 import re
 import sys
 
 books, doc, stats, smaps = (open(name).read() for name in sys.argv[1:5])
 doc = json.loads(doc)
+trimmed = len(sys.argv) > 5
 stats = json.loads(stats)['processes'][0]
 UNIT = doc['unit_bytes']
 SLAB = 16 * UNIT
@@ -81,20 +84,30 @@ for address, size, touched in [b for b in live + freed if 16384 < b[1] < 1 << 20
         same('run %x' % address, (runs[address]['state'], runs[address]['size']),
              ('in_use', size))
         same('run %x: resident' % address, runs[address]['resident'], touched)
-    elif address in runs:
+    elif address in runs and not trimmed:
         same('freed run %x' % address, runs[address]['state'], 'cached')
 
 regions = {int(r['address'], 16): r for r in doc['regions']}
 for address, size, touched in [b for b in live + freed if b[1] >= 1 << 20]:
-    region = regions[address]
+    region = regions.get(address)
     in_use = (address, size, touched) in live
+    if trimmed and not in_use:
+        continue
     same('region %x' % address, region['state'], 'in_use' if in_use else 'dirty')
     same('region %x: bytes' % address, region['bytes'], size)
     if in_use:
         same('region %x: requested' % address, region['requested'], size)
     same('region %x: kept by its thread' % address, region['thread'], False)
     same('region %x: resident' % address, region['resident'], touched)
-same('regions that a thread keeps', [r['state'] for r in doc['regions'] if r['thread']], ['dirty'])
+if trimmed:
+    holes = sum(s['holes'] for s in doc['slabs'])
+    if holes < 100 or not sum(c['dropped'] for c in doc['classes']):
+        sys.exit('%d holes only' % holes)
+    same('holes', UNIT * holes, [r['bytes'] for r in doc['states'] if r['state'] == 'hole'][0])
+    same('dirty', doc['memory']['dirty'], 0)
+else:
+    same('regions that a thread keeps', [r['state'] for r in doc['regions'] if r['thread']],
+         ['dirty'])
 
 # --- sums, and smaps ----------------------------------------------------------------------------
 for key in ('extents', 'regions'):
@@ -120,5 +133,5 @@ for part in re.split(r'^(?=[0-9a-f]+-[0-9a-f]+ )', smaps, flags=re.M)[1:]:
     same('Rss of %x-%x' % (start, end), sum(covered.values()) +
          sum(r['resident'] for r in inside), rss)
     compared += rss
-if compared < 8 << 20:
+if compared < (3 if trimmed else 8) << 20:
     sys.exit('only %d bytes of smaps belong to the heap alone' % compared)

@@ -3,7 +3,8 @@
  * For map.test: a program whose blocks lie in a known pattern. It allocates blocks of sizes that
  * the program has nowhere else, frees all but some of them, and prints its books: a line for each
  * block that it holds or has freed, "live|freed ADDRESS SIZE TOUCHED", and then "ready". TOUCHED
- * are the bytes from the start that were written. It then reads stdin without a call of malloc.
+ * are the bytes from the start that were written. It then reads stdin without a call of malloc, and
+ * calls malloc_trim() for each letter.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -80,10 +81,21 @@ static void whales(void)
 	free(freed);
 }
 
-int main(void)
+/* Ends with stdin. A letter has the library give free memory back. */
+static int obey(void)
 {
 	char byte;
 
+	while (read(STDIN_FILENO, &byte, 1) > 0) {
+		malloc_trim(0);
+		if (write(STDOUT_FILENO, "trimmed\n", 8) != 8)
+			return 1;
+	}
+	return 0;
+}
+
+int main(void)
+{
 	/* a huge page would make more resident than was touched */
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	sparse(704, 2000, 90);
@@ -94,5 +106,5 @@ int main(void)
 	whales();
 	if (write(STDOUT_FILENO, "ready\n", 6) != 6)
 		return 1;
-	return read(STDIN_FILENO, &byte, 1) != 0;
+	return obey();
 }
