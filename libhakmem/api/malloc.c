@@ -15,6 +15,7 @@
 #include "base/stats.h"
 #include "base/stop.h"
 #include "cache/bin.h"
+#include "cache/flush.h"
 #include "cache/purge.h"
 #include "cache/refill.h"
 #include "cache/whale.h"
@@ -37,7 +38,7 @@
 static HAK_NOINLINE void *malloc_slow(unsigned int cls, size_t size);
 static HAK_NOINLINE void *malloc_large(size_t size, bool *ret_zero);
 static HAK_NOINLINE void free_slow(void *p);
-static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p);
+static HAK_NOINLINE void free_full(struct hak_cache *c, size_t cls, void **p);
 
 /* `p` is the first block of the bin. The block leaves the bin. */
 static inline void *unlink_block(struct hak_cache *c, unsigned int cls, void **p)
@@ -110,7 +111,7 @@ static inline void push(struct hak_cache *c, size_t cls, void **p)
 	hak_fast_begin(c);
 	if (hak_unlikely(!hak_multiple(hak_fast_inverse(b), (uint16_t)(uintptr_t)p) ||
 			 p == b->head || --b->room < 0)) {
-		free_look(c, (unsigned int)cls, p);
+		free_full(c, cls, p);
 		return;
 	}
 	link_free(c, cls, p);
@@ -374,14 +375,14 @@ static void free_checked(struct hak_cache *c, unsigned int cls, void **p)
 			hak_tune_poll();
 			hak_tick(c);
 		}
-		hak_cache_trip(c, cls);
+		if (hak_cache_trip(c, cls, p))
+			return;
 	}
 	link_free(c, cls, p);
 	if (hak_unlikely(c->heap->sample.bytes))
 		hak_cache_bound(c, cls);
 }
 
-/* What the fast path of free could not do. */
 static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void **p)
 {
 	if (hak_unlikely(c->magic != HAK_CACHE_MAGIC)) {
@@ -393,6 +394,15 @@ static HAK_NOINLINE void free_look(struct hak_cache *c, unsigned int cls, void *
 	hak_heap_enter(c);
 	free_checked(c, cls, p);
 	hak_heap_leave(c);
+}
+
+/* What the fast path of free could not do. */
+static HAK_NOINLINE void free_full(struct hak_cache *c, size_t cls, void **p)
+{
+	if (hak_likely(hak_flush_direct(c, cls, p)))
+		hak_fast_end(c);
+	else
+		free_look(c, (unsigned int)cls, p);
 }
 
 static void free_run(struct hak_cache *c, void **p)
@@ -425,7 +435,7 @@ static void free_run(struct hak_cache *c, void **p)
 	*start = (uint8_t)((cls + 1) | HAK_RUN_CACHED);
 	c->heap->budget -= (int64_t)hak_class_size(cls);
 	if (hak_unlikely(--c->bin[cls].room < 0 || c->heap->budget < 0)) {
-		hak_cache_trip(c, cls);
+		hak_cache_trip(c, cls, p);
 		if (c->heap->budget < 0) {
 			hak_cache_pass_run(c, cls, p);
 			return;

@@ -8,15 +8,17 @@
 #include "heap/sample.h"
 #include "page/run.h"
 
-#define LIST_FIRST_BYTES ((size_t)4 << 10)   /* the first limit of a list */
-#define LIST_MAX_BYTES	 ((size_t)256 << 10) /* the largest one */
+#define LIST_FIRST_BYTES ((size_t)8 << 10)   /* the first limit of a class's lists */
+#define LIST_SOON_BYTES	 ((size_t)64 << 10)  /* to which one refill may make it grow */
+#define LIST_MAX_BYTES	 ((size_t)512 << 10) /* the largest one */
 #define RUNS_MAX	 16u		     /* the largest one of a run class's list */
 
 uint32_t hak_bin_first_limit(unsigned int cls)
 {
-	uint32_t n = (uint32_t)(LIST_FIRST_BYTES / hak_class_size(cls));
+	/* LIST_FIRST_BYTES / hak_class_size(cls), exactly: class.h */
+	uint32_t n = (uint32_t)(LIST_FIRST_BYTES * hak_class_inverse[cls] >> 32);
 
-	return n < 4 ? 4 : n;
+	return n < 8 ? 8 : n;
 }
 
 uint32_t hak_bin_limit(const struct hak_heap_class *hc, unsigned int cls)
@@ -28,7 +30,7 @@ static uint32_t max_limit(unsigned int cls)
 {
 	uint32_t n = (uint32_t)(LIST_MAX_BYTES / hak_class_size(cls));
 
-	return n > 8192 ? 8192 : n;
+	return n > 16384 ? 16384 : n;
 }
 
 static uint64_t run_bytes(struct hak_cache *c)
@@ -51,7 +53,7 @@ uint64_t hak_cache_grown_bytes(const struct hak_heap *h)
 	uint64_t bytes = 0;
 
 	for (unsigned int k = 0; k < HAK_SLAB_CLASSES; k++)
-		bytes += 2 * (uint64_t)(hak_bin_limit(&h->cls[k], k) - hak_bin_first_limit(k)) *
+		bytes += (uint64_t)(hak_bin_limit(&h->cls[k], k) - hak_bin_first_limit(k)) *
 			 hak_class_size(k);
 	return bytes;
 }
@@ -274,7 +276,7 @@ static bool grow(struct hak_cache *c, unsigned int cls)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
 	uint32_t limit = hak_bin_limit(hc, cls);
-	int64_t cost = 2 * (int64_t)limit * (int64_t)hak_class_size(cls);
+	int64_t cost = (int64_t)limit * (int64_t)hak_class_size(cls);
 
 	if (!hc->misses || limit * 2 > max_limit(cls) || cost > c->heap->budget)
 		return false;
@@ -290,7 +292,38 @@ void hak_bin_shrink(struct hak_cache *c, unsigned int cls)
 	if (hak_bin_limit(hc, cls) <= hak_bin_first_limit(cls))
 		return;
 	hc->limit /= 2;
-	c->heap->budget += 2 * (int64_t)hc->limit * (int64_t)hak_class_size(cls);
+	c->heap->budget += (int64_t)hc->limit * (int64_t)hak_class_size(cls);
+}
+
+static void shrink_to_first(struct hak_cache *c, unsigned int cls)
+{
+	while (hak_bin_limit(&c->heap->cls[cls], cls) > hak_bin_first_limit(cls))
+		hak_bin_shrink(c, cls);
+}
+
+/* Returns how many blocks hak_flush_direct() took since give_own() set the room to -1. */
+static uint32_t given_direct(const struct hak_bin *b)
+{
+	return b->room < -1 && b->room >= -HAK_DIRECT_MOST - 1 ? (uint32_t)(-b->room - 1) : 0;
+}
+
+void hak_bin_refilled(struct hak_cache *c, unsigned int cls)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	uint64_t given = (uint64_t)hc->given + given_direct(&c->bin[cls]);
+
+	hc->direct = false;
+	hc->given = 0;
+	if (!given)
+		return;
+	if (given * hak_class_size(cls) >= LIST_MAX_BYTES) {
+		shrink_to_first(c, cls);
+		return;
+	}
+	given += hak_bin_limit(hc, cls);
+	while (grow(c, cls) && hc->limit < given &&
+	       hc->limit * hak_class_size(cls) < LIST_SOON_BYTES)
+		;
 }
 
 /*
@@ -300,36 +333,110 @@ void hak_bin_shrink(struct hak_cache *c, unsigned int cls)
 static HAK_COLD void begin_anew(struct hak_cache *c, unsigned int cls)
 {
 	c->heap->cls[cls].misses = 0; /* else the lists grow at once */
-	while (hak_bin_limit(&c->heap->cls[cls], cls) > hak_bin_first_limit(cls))
-		hak_bin_shrink(c, cls);
+	shrink_to_first(c, cls);
 	hak_bin_arm(c, cls, hak_bin_length(c, cls), hak_bin_first_limit(cls));
 }
 
-static void trip_slab(struct hak_cache *c, unsigned int cls)
+/* Gives the block to its slab, if that is the heap's own; the next ones of the class follow. */
+static bool give_own(struct hak_cache *c, unsigned int cls, void *p)
 {
 	struct hak_heap_class *hc = &c->heap->cls[cls];
-	uint32_t n = hak_bin_length(c, cls), listed = 0;
+	uint64_t allocs = hak_counters(c)->hot[cls].allocs;
+	uint32_t before = given_direct(&c->bin[cls]);
+
+	if (!hak_flush_own(c, cls, p))
+		return false;
+	c->bin[cls].room = -1;
+	/* the program takes and frees in turn */
+	if (allocs - hc->allocs_given > hc->given) {
+		hc->allocs_given = allocs;
+		hc->given = 0;
+	}
+	hc->given += before + !before;
+	return true;
+}
+
+static void *take_bin(struct hak_cache *c, unsigned int cls, uint32_t n)
+{
+	void *list = c->bin[cls].head;
+
+	c->bin[cls].head = NULL;
+	c->heap->cls[cls].base -= n;
+	return list;
+}
+
+static void flush(struct hak_cache *c, unsigned int cls, void *list, uint32_t n)
+{
+	if (!list)
+		return;
+	hak_heap_count1(c, FREE_FLUSH);
+	hak_flush_begin(c);
+	hak_flush_list(c, cls, list, n);
+}
+
+/*
+ * The bin is long enough, and p goes to its slab. When as many blocks went there as the bin has,
+ * and not as many were taken, the program frees more than the bin is for, and the blocks of the bin
+ * follow: in any order, each of them would keep a slab of 64 KiB. The bin stays empty until it is
+ * refilled.
+ */
+static bool give_beyond(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+
+	if (!give_own(c, cls, p))
+		return false;
+	if (!hc->direct && hc->given >= n) {
+		hc->direct = true;
+		flush(c, cls, take_bin(c, cls, n), n);
+	}
+	return true;
+}
+
+/* Blocks of other heaps wait in the bin and the spare list, each half of what both may have. */
+static uint32_t half_limit(const struct hak_heap_class *hc, unsigned int cls)
+{
+	return hak_bin_limit(hc, cls) / 2;
+}
+
+static void make_room(struct hak_cache *c, unsigned int cls, uint32_t n)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	uint32_t listed = 0;
 	void *list = NULL;
 
-	if (n >= hak_bin_limit(hc, cls) && !(hc->spare && grow(c, cls))) {
+	hc->direct = false;
+	if (n >= half_limit(hc, cls) && !(hc->spare && grow(c, cls))) {
 		list = hc->spare;
 		listed = hc->spare_n;
-		hc->spare = c->bin[cls].head;
+		hc->spare = take_bin(c, cls, n);
 		hc->spare_n = n;
-		hc->base -= n;
-		c->bin[cls].head = NULL;
 		hak_stop("flush.swapped");
 		n = 0;
 	}
-	hak_bin_arm(c, cls, n, hak_bin_limit(hc, cls));
-	if (list) {
-		hak_heap_count1(c, FREE_FLUSH);
-		hak_flush_begin(c);
-		hak_flush_list(c, cls, list, listed);
-		if (hak_unlikely(c->heap->sparse == HAK_SPARSE_MANY))
-			begin_anew(c, cls);
-	}
+	hak_bin_arm(c, cls, n, half_limit(hc, cls));
+	flush(c, cls, list, listed);
+	if (hak_unlikely(list && c->heap->sparse == HAK_SPARSE_MANY))
+		begin_anew(c, cls);
+}
+
+static bool trip_slab(struct hak_cache *c, unsigned int cls, void *p)
+{
+	struct hak_heap_class *hc = &c->heap->cls[cls];
+	uint32_t n = hak_bin_length(c, cls), half = half_limit(hc, cls);
+	bool given = false;
+
+	hc->limit = hak_bin_limit(hc, cls);
+	if (!hc->direct && n < half)
+		hak_bin_arm(c, cls, n, half);
+	else if (hc->direct || n >= hc->limit)
+		given = give_beyond(c, cls, p, n);
+	else if (hak_slab_owner(hak_slab_of(p)) == c)
+		hak_bin_arm(c, cls, n, hc->limit);
+	if (!given && c->bin[cls].room < 0)
+		make_room(c, cls, n);
 	hak_bin_check(c, cls);
+	return given;
 }
 
 /* Keeps the newest `keep` runs of the bin. */
@@ -384,15 +491,18 @@ bool hak_cache_resize_run(struct hak_cache *c, void *p, size_t size)
 	return true;
 }
 
-void hak_cache_trip(struct hak_cache *c, unsigned int cls)
+bool hak_cache_trip(struct hak_cache *c, unsigned int cls, void *p)
 {
+	bool given = false;
+
 	hak_heap_count1(c, FREE_TRIP);
 	hak_heap_busy(c);
 	if (cls < HAK_SLAB_CLASSES)
-		trip_slab(c, cls);
+		given = trip_slab(c, cls, p);
 	else
 		trip_run(c, cls);
 	hak_heap_idle(c);
+	return given;
 }
 
 void hak_cache_broken(struct hak_cache *c, unsigned int cls)

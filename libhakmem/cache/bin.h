@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The number of blocks that a bin may have. Its limit grows while the bin misses and shrinks while
- * the bin is unused; its room is counted down by free. Only the thread that runs the cache calls
- * these.
+ * The number of blocks that a bin may have. Its limit grows when a longer bin would have spared
+ * refills, and shrinks while the bin is unused; its room is counted down by free. Only the thread
+ * that runs the cache calls these.
  */
 #ifndef HAK_BIN_H
 #define HAK_BIN_H
 
 #include "heap/heap.h"
 
-/* Makes room in a bin that has none left. */
-void hak_cache_trip(struct hak_cache *c, unsigned int cls);
+/*
+ * Makes room in a bin that has none left for p. Returns true if p, a block of a slab, went to its
+ * slab instead.
+ */
+bool hak_cache_trip(struct hak_cache *c, unsigned int cls, void *p);
 /*
  * Gives a freed run for which the budget has no room to its extent, and counts it as if it had been
  * cached.
@@ -58,13 +61,18 @@ static inline void hak_budget_check(struct hak_cache *c)
 /* ---- for refill.c and cache.c ---- */
 
 /*
- * Returns how many blocks one list of a bin may have; a class without a limit yet has its first
- * one.
+ * Returns how many blocks both lists of a bin may have together; a class without a limit yet has
+ * its first one.
  */
 uint32_t hak_bin_limit(const struct hak_heap_class *hc, unsigned int cls);
 uint32_t hak_bin_first_limit(unsigned int cls);
 /* Sets the room of a bin of n blocks. */
 void hak_bin_arm(struct hak_cache *c, unsigned int cls, uint32_t n, uint32_t limit);
+/*
+ * Ends direct mode, and sets the limit by the number of blocks that went past the bin. Before the
+ * bin is refilled from slabs.
+ */
+void hak_bin_refilled(struct hak_cache *c, unsigned int cls);
 void hak_bin_shrink(struct hak_cache *c, unsigned int cls);
 /* Keeps the newest `keep` runs of the bin. */
 void hak_bin_trim_runs(struct hak_cache *c, unsigned int cls, uint32_t keep);

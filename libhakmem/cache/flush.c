@@ -140,6 +140,19 @@ void hak_flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
 	push_all_remote(c);
 }
 
+bool hak_flush_own(struct hak_cache *c, unsigned int cls, void *p)
+{
+	struct hak_slab *s = hak_slab_of(p);
+	struct hak_chain ch = { p, p, 1 };
+
+	if (hak_slab_owner(s) != c || !hak_slab_is_block(s, p) || hak_holes_has(s, p))
+		return false;
+	((uintptr_t *)p)[1] = hak_key_of(p, 0);
+	hak_bin_count_given(c, cls);
+	give_local(c, s, &ch);
+	return true;
+}
+
 uint32_t hak_flush_runs(struct hak_cache *c, unsigned int cls, void *p, uint32_t all)
 {
 	uint32_t n = 0;

@@ -173,6 +173,7 @@ void *hak_cache_refill(struct hak_cache *c, unsigned int cls, size_t size)
 			return NULL;
 		}
 		hc->misses++;
+		hak_bin_refilled(c, cls);
 		hak_class_count_n(c, REFILLED, cls, n);
 	}
 	hc->base += n;

@@ -169,7 +169,7 @@ void hak_heap_poke(void)
 			continue;
 		__atomic_store_n(&c->ticks, UINT32_MAX - 1, __ATOMIC_RELAXED);
 		for (unsigned int k = 0; k < HAK_CLASSES; k++)
-			__atomic_store_n(&c->bin[k].room, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&c->bin[k].room, HAK_ROOM_LOOK, __ATOMIC_RELAXED);
 	}
 }
 

@@ -41,8 +41,8 @@
 struct hak_bin {
 	void *head; /* blocks, linked through their first word */
 	/*
-	 * frees until free must look at the length; < 0: at once. Other threads set it to 0 to make
-	 * free look (purge.c)
+	 * frees until free must look at the length; < 0: at once, or, down to -HAK_DIRECT_MOST, as
+	 * flush.h says. Other threads set it to HAK_ROOM_LOOK to make free look (purge.c)
 	 */
 	int32_t room;
 	/*
@@ -51,6 +51,8 @@ struct hak_bin {
 	 */
 	uint32_t inverse;
 };
+#define HAK_DIRECT_MOST 64
+#define HAK_ROOM_LOOK	(INT32_MIN / 2)
 _Static_assert(sizeof(struct hak_bin) == 16, "a bin lies as far from the next as its counters do");
 
 #define HAK_REMOTE_SLOTS 16u
@@ -82,11 +84,18 @@ struct hak_heap_class {
 	void *spare;  /* second list of the bin, full when set, of spare_n blocks */
 	int64_t base; /* bin length = frees - allocs + base */
 	uint32_t spare_n;
-	/* blocks in one list: the first limit (0) or so many times doubled; bin.c */
+	/* blocks in both lists: the first limit (0) or so many times doubled; bin.c */
 	uint32_t limit;
 	uint32_t misses;      /* refills from slabs since the last decay */
 	uint32_t carve;	      /* blocks to carve next time, less than a slab; 0: the first number */
 	uint64_t allocs_seen; /* hot.allocs at the last decay */
+	/*
+	 * blocks that went straight to their slabs since the last refill, about, and hot.allocs
+	 * when that began; bin.c
+	 */
+	uint64_t allocs_given;
+	uint32_t given;
+	bool direct; /* all of the heap's own blocks do, although the bin is empty; flush.h */
 };
 
 /* Decides which allocations are sampled: sample.h. */

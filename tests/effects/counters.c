@@ -561,16 +561,13 @@ static void refused_calls_leave_nothing(void)
 
 static pthread_barrier_t filled;
 
+static void *foreign[20000];
+
+/* By blocks of another heap, because its own would go to their slabs. */
 static void *fills_its_cache(void *arg)
 {
-	static void *p[20000];
-
-	for (int i = 0; i < 20; i++) {
-		for (int k = 0; k < 20000; k++)
-			CHECK((p[k] = launder(malloc(opaque(64)))) != NULL);
-		for (int k = 0; k < 20000; k++)
-			free(p[k]);
-	}
+	for (int k = 0; k < 20000; k++)
+		free(foreign[k]);
 	pthread_barrier_wait(&filled);
 	for (;;)
 		pause();
@@ -583,6 +580,8 @@ static long cache_in_thread(long a, long b)
 
 	(void)a;
 	(void)b;
+	for (int k = 0; k < 20000; k++)
+		CHECK((foreign[k] = launder(malloc(opaque(64)))) != NULL);
 	CHECK(pthread_barrier_init(&filled, NULL, 2) == 0);
 	CHECK(pthread_create(&t, NULL, fills_its_cache, NULL) == 0);
 	pthread_barrier_wait(&filled);

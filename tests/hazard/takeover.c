@@ -82,9 +82,12 @@ static void end(void)
 
 /* ---- the owner is held ---- */
 
+static struct blocks foreign; /* another thread's, which wait in the owner's two lists */
+
 static void work(void *arg)
 {
 	(void)arg;
+	blocks_give_some(&foreign, 0, foreign.n);
 	for (int round = 0; round < 4; round++) {
 		blocks_take(&more);
 		blocks_give(&more);
@@ -105,6 +108,8 @@ static void purge_around(const char *stop)
 	uint64_t before;
 
 	begin();
+	foreign = (struct blocks){ .size = SIZE, .n = N, .seed = 4000 };
+	blocks_take(&foreign);
 	actor_hold(&owner, stop, work, NULL);
 	before = held();
 	purge(HAKMEM_PURGE_ALL);

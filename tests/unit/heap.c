@@ -242,6 +242,103 @@ static void cap_takes_the_oldest(void)
 		CHECK(!pthread_join(waiter[i].thread, NULL), "no end");
 }
 
+/* ---- blocks that go straight to their slabs ---- */
+
+enum { DIRECT = 16384, OURS = 3 /* hak_class_of_tiny(64) */ };
+static void *direct[DIRECT];
+
+static void take_direct(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		direct[i] = malloc(64);
+		CHECK(direct[i], "no memory");
+	}
+}
+
+/* So that neighbours are of different slabs; n is a power of two. */
+static void give_direct(unsigned int from, unsigned int n)
+{
+	for (unsigned int i = from; i < n; i++)
+		free(direct[i * 1021 & (n - 1)]);
+}
+
+static uint64_t flushed(void)
+{
+	return hak_counters(cache)->cls[HAK_C_FLUSHED][OURS];
+}
+
+static int64_t cached_by_counters(void)
+{
+	const struct hak_heap_block *b = hak_counters(cache);
+
+	return (int64_t)(b->cls[HAK_C_REFILLED][OURS] + b->hot[OURS].frees - b->hot[OURS].allocs -
+			 b->cls[HAK_C_FLUSHED][OURS]);
+}
+
+/* No block in a bin keeps a slab, whatever the order is in which the program frees. */
+static void bin_follows_to_the_slabs(void)
+{
+	uint64_t slabs;
+
+	CHECK(hak_class_of_tiny(64) == OURS, "class %u", hak_class_of_tiny(64));
+	cache = hak_heap_attach();
+	hak_cache_flush(cache);
+	slabs = hak_proc_read(HAK_C_SLABS);
+	for (int round = 0; round < 3; round++) {
+		take_direct(DIRECT);
+		CHECK(hak_proc_read(HAK_C_SLABS) >= slabs + 3, "in few slabs");
+		give_direct(0, DIRECT);
+		CHECK(cache->heap->cls[OURS].direct && !cache->bin[OURS].head, "a bin");
+		CHECK(!hak_bin_length(cache, OURS) && !cached_by_counters(), "%u blocks counted",
+		      hak_bin_length(cache, OURS));
+		/* the current one is kept */
+		CHECK(hak_proc_read(HAK_C_SLABS) <= slabs + 1, "%lu slabs of %lu",
+		      hak_proc_read(HAK_C_SLABS), slabs);
+		hak_bin_check(cache, OURS);
+	}
+}
+
+/* What a longer bin can hold stays in it after a few rounds. */
+static void bin_grows_by_need(void)
+{
+	uint64_t before = 0;
+
+	cache = hak_heap_attach();
+	hak_cache_flush(cache);
+	for (int round = 0; round < 20; round++) {
+		before = flushed();
+		take_direct(DIRECT / 4);
+		give_direct(0, DIRECT / 4);
+	}
+	CHECK(flushed() == before, "%lu blocks flushed", flushed() - before);
+	CHECK(cached_by_counters() >= DIRECT / 4, "%ld in the bin", cached_by_counters());
+	hak_cache_flush(cache);
+	CHECK(!cached_by_counters(), "%ld left", cached_by_counters());
+}
+
+/* free looks at requests although blocks go past the bin. */
+static void direct_free_looks(void)
+{
+	unsigned int at = DIRECT - 2000;
+	uint64_t trips;
+
+	cache = hak_heap_attach();
+	hak_cache_flush(cache);
+	take_direct(DIRECT);
+	for (unsigned int i = 0; i < at; i++)
+		free(direct[i]);
+	CHECK(cache->heap->cls[OURS].direct, "not in direct mode");
+	hak_heap_poke();
+	free(direct[at++]);
+	CHECK(cache->ticks < 1000, "no look after a poke");
+	trips = hak_counters(cache)->heap[HAK_C_FREE_TRIP];
+	for (; at < DIRECT; at++)
+		free(direct[at]);
+	trips = hak_counters(cache)->heap[HAK_C_FREE_TRIP] - trips;
+	CHECK(trips >= 1999 / HAK_DIRECT_MOST - 2 && trips < 100, "%lu looks", trips);
+	CHECK(!cached_by_counters(), "%ld left", cached_by_counters());
+}
+
 /* ---- what the checks find ---- */
 
 #if HAK_DEBUG
@@ -374,18 +471,18 @@ static void cache_with_blocks(void)
 	hak_cache_flush(cache);
 	for (unsigned int i = 0; i < 2; i++)
 		run[i] = malloc(hak_class_size(RUN));
+	lists->limit = 16; /* beyond the first limit blocks would go to their slab */
+	cache->heap->budget -= 8 * SIZE;
 	for (unsigned int i = 0; i < IN_BIN + IN_SPARE; i++)
 		free(p[i]);
 	for (unsigned int i = 0; i < 2; i++)
 		free(run[i]);
-	if (!lists->spare) {
-		/* the oldest ones */
-		last = (void **)p[IN_SPARE];
-		lists->spare = *last;
-		*last = NULL;
-		lists->spare_n = IN_SPARE;
-		lists->base -= IN_SPARE;
-	}
+	/* the oldest ones */
+	last = (void **)p[IN_SPARE];
+	lists->spare = *last;
+	*last = NULL;
+	lists->spare_n = IN_SPARE;
+	lists->base -= IN_SPARE;
 	CHECK(hak_bin_length(cache, CLS) && hak_bin_length(cache, RUN) == 2, "not as planned");
 	hak_cache_check(cache);
 }
@@ -486,6 +583,9 @@ static const struct tcase cases[] = {
 	{ "slot_is_emptied_and_taken", slot_is_emptied_and_taken },
 	{ "cap_takes_the_oldest", cap_takes_the_oldest },
 	{ "emptied_slot_serves_children", emptied_slot_serves_children },
+	{ "bin_follows_to_the_slabs", bin_follows_to_the_slabs },
+	{ "bin_grows_by_need", bin_grows_by_need },
+	{ "direct_free_looks", direct_free_looks },
 #if HAK_DEBUG
 	{ "corruption_of_the_pool_is_found", corruption_of_the_pool_is_found },
 	{ "corruption_of_lists_is_found", corruption_of_lists_is_found },
