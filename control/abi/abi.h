@@ -234,8 +234,17 @@ struct hak_lazy_table {
 
 enum hak_heap_state { HAK_HEAP_UNUSED, HAK_HEAP_LIVE, HAK_HEAP_DEAD };
 
-/* One heap's counters. malloc and free reach hot[] at a constant distance from the heap itself. */
-#define HAK_HEAP_STRIDE 8192u
+/*
+ * One heap's counters. malloc and free reach hot[] at a constant distance from the heap itself.
+ *
+ * The class counters from HAK_FIRST_TALLY on are tallies: the process counts those of heap i in the
+ * block i % HAK_TALLY_BLOCKS. So of the other blocks only the first half is ever written, and only
+ * that has memory: the memory of a memfd that is sealed cannot go back when a thread ends. To
+ * readers, who add up all blocks, this makes no difference.
+ */
+#define HAK_HEAP_STRIDE	 8192u
+#define HAK_FIRST_TALLY	 HAK_C_FLUSHED_REMOTE
+#define HAK_TALLY_BLOCKS 16u
 struct hak_heap_block {
 	struct {
 		uint64_t allocs, frees;
@@ -245,6 +254,9 @@ struct hak_heap_block {
 	uint64_t cls[HAK_CLASS_COUNTERS][HAK_CLASSES];
 };
 _Static_assert(sizeof(struct hak_heap_block) <= HAK_HEAP_STRIDE, "a heap's counters fit its slot");
+#define HAK_HEAP_HALF (HAK_HEAP_STRIDE / 2)
+_Static_assert(offsetof(struct hak_heap_block, cls[HAK_FIRST_TALLY]) <= HAK_HEAP_HALF,
+	       "the tallies are in the second half");
 
 /* ---- the tune page ---- */
 enum hak_purge_level { HAK_PURGE_CACHE = 1, HAK_PURGE_DIRTY = 2, HAK_PURGE_ALL = 3 };

@@ -6,8 +6,9 @@
  * PROC counters are an array that all threads write with relaxed atomics. Before the segment
  * exists, and with control off, the array is private memory. Per-heap counters (struct
  * hak_heap_block, abi.h) lie at a constant distance HAK_HEAP_DELTA behind the heap itself, and only
- * the thread that runs the heap writes them, with plain stores. Readers of either kind sum up
- * without a lock and see exact figures while the process is quiet.
+ * the thread that runs the heap writes them, with plain stores; but tallies (abi.h), which heaps
+ * share, are written with relaxed atomics. Readers of all of them sum up without a lock and see
+ * exact figures while the process is quiet.
  */
 #ifndef HAK_STATS_H
 #define HAK_STATS_H
@@ -93,6 +94,15 @@ struct hak_cache;
 static inline struct hak_heap_block *hak_counters(struct hak_cache *c)
 {
 	return (struct hak_heap_block *)((char *)c - HAK_CACHE_OFFSET + HAK_HEAP_DELTA);
+}
+
+/* Adds to a counter that other threads write, too. */
+static inline void hak_count_at(uint64_t *at, uint64_t n)
+{
+	if (hak_single_threaded())
+		*at += n;
+	else
+		__atomic_fetch_add(at, n, __ATOMIC_RELAXED);
 }
 
 /* Slow-path counters of the heap of the calling thread. */

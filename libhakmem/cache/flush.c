@@ -49,7 +49,6 @@ static void give_remote(struct hak_cache *c, struct hak_slab *s, struct hak_chai
 	struct hak_chain *to = &c->remote[i].chain;
 
 	hak_heap_count_n(c, FREE_REMOTE, ch->n);
-	hak_class_count_n(c, FLUSHED_REMOTE, s->cls, ch->n);
 	if (c->remote[i].slab != s) {
 		if (c->remote[i].slab)
 			push_remote(c, i);
@@ -62,15 +61,18 @@ static void give_remote(struct hak_cache *c, struct hak_slab *s, struct hak_chai
 	}
 }
 
-static void give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
+/* Returns the number of blocks that go to another heap. */
+static uint32_t give(struct hak_cache *c, struct hak_slab *s, struct hak_chain *ch)
 {
 	bool mine = hak_slab_owner(s) == c;
+	uint32_t n = ch->n;
 
 	hak_stop("free.after_owner");
 	if (mine)
 		give_local(c, s, ch);
 	else
 		give_remote(c, s, ch);
+	return mine ? 0 : n;
 }
 
 static bool on_list(const void *p, const void *q, uint32_t n)
@@ -107,6 +109,7 @@ void hak_flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
 {
 	struct hak_slab *s = NULL;
 	struct hak_chain ch = { NULL, NULL, 0 };
+	uint32_t remote = 0;
 
 	hak_class_count_n(c, FLUSHED, cls, n);
 	for (; n; n--) {
@@ -126,7 +129,7 @@ void hak_flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
 		}
 		if (of != s) {
 			if (ch.n)
-				give(c, s, &ch);
+				remote += give(c, s, &ch);
 			s = of;
 			ch = (struct hak_chain){ p, p, 0 };
 		}
@@ -136,7 +139,9 @@ void hak_flush_list(struct hak_cache *c, unsigned int cls, void *p, uint32_t n)
 		p = next;
 	}
 	if (ch.n)
-		give(c, s, &ch);
+		remote += give(c, s, &ch);
+	if (remote)
+		hak_class_tally_n(c, FLUSHED_REMOTE, cls, remote);
 	push_all_remote(c);
 }
 

@@ -246,6 +246,19 @@ static inline void hak_heap_idle(struct hak_cache *c)
 	atomic_store_explicit(&c->heap->busy, 0, memory_order_release);
 }
 
+/* The block in which the tallies of heap i are counted. */
+static inline struct hak_heap_block *hak_tally_block(unsigned int i)
+{
+	return hak_counters(hak_heap_cache_at(i % HAK_TALLY_BLOCKS));
+}
+
+#if HAK_CONTROL
+#define hak_class_tally_n(c, sym, k, n) \
+	hak_count_at(&hak_tally_block((c)->heap->index)->cls[HAK_C_##sym][k], (uint64_t)(n))
+#else
+#define hak_class_tally_n(c, sym, k, n) ((void)(c), (void)(k), (void)(n))
+#endif
+
 static inline int64_t *hak_bin_base(struct hak_heap *h, unsigned int cls)
 {
 	return cls < HAK_SLAB_CLASSES ? &h->cls[cls].base : &h->run[cls - HAK_SLAB_CLASSES].base;
@@ -283,8 +296,8 @@ static inline void hak_bin_count_given(struct hak_cache *c, unsigned int cls)
 /* Counts a sample of the sizes that programs ask for. */
 static inline void hak_bin_count_size(struct hak_cache *c, unsigned int cls, size_t size)
 {
-	hak_class_count_n(c, REQ_SAMPLES, cls, 1);
-	hak_class_count_n(c, REQ_BYTES, cls, size);
+	hak_class_tally_n(c, REQ_SAMPLES, cls, 1);
+	hak_class_tally_n(c, REQ_BYTES, cls, size);
 }
 
 /*

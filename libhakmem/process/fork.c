@@ -53,8 +53,8 @@ static bool inside_waited;
  */
 static struct {
 	_Atomic bool taken;
-	struct hak_heap_block counted;
-	struct hak_ack *ack; /* where `answered` was read; NULL: there was no segment */
+	char counted[HAK_HEAP_HALF]; /* the heap's own; tallies begin at zero in the child anyway */
+	struct hak_ack *ack;	     /* where `answered` was read; NULL: there was no segment */
 	struct hak_ack answered;
 } insider;
 
@@ -63,7 +63,7 @@ static void keep_shared(struct hak_cache *c)
 	while (inside == 1 && atomic_exchange_explicit(&insider.taken, true, memory_order_acquire))
 		hak_sys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 	if (c->magic == HAK_CACHE_MAGIC)
-		memcpy(&insider.counted, hak_counters(c), sizeof(insider.counted));
+		memcpy(insider.counted, hak_counters(c), sizeof(insider.counted));
 	insider.ack = hak_ack;
 	if (insider.ack)
 		memcpy(&insider.answered, insider.ack, sizeof(insider.answered));
@@ -80,7 +80,7 @@ static void make_shared_private(struct hak_cache *c)
 	if (!hak_share_unshare())
 		return;
 	if (c->magic == HAK_CACHE_MAGIC)
-		memcpy(hak_counters(c), &insider.counted, sizeof(insider.counted));
+		memcpy(hak_counters(c), insider.counted, sizeof(insider.counted));
 	if (hak_ack && hak_ack == insider.ack)
 		memcpy(hak_ack, &insider.answered, sizeof(insider.answered));
 	hak_stats_fork_inside();
@@ -112,8 +112,8 @@ static void save_totals(void)
 		const struct hak_heap_block *b = hak_heap_block_at(i);
 
 		for (unsigned int k = 0; k < HAK_CLASSES; k++)
-			saved.in_use[k] +=
-				b->hot[k].allocs - b->hot[k].frees + b->cls[HAK_C_INHERITED][k];
+			saved.in_use[k] += b->hot[k].allocs - b->hot[k].frees +
+					   (i < HAK_TALLY_BLOCKS ? b->cls[HAK_C_INHERITED][k] : 0);
 		saved.whales += b->heap[HAK_C_WHALE_ALLOCS] - b->heap[HAK_C_WHALE_FREES] +
 				b->heap[HAK_C_WHALE_INHERITED];
 		saved.whale_bytes += b->heap[HAK_C_WHALE_ALLOC_BYTES] -
@@ -253,10 +253,10 @@ static void restore_cache(struct hak_cache *c)
 static void inherit(struct hak_cache *c)
 {
 #if HAK_CONTROL
-	struct hak_heap_block *b = hak_counters(c);
+	struct hak_heap_block *b = hak_counters(c), *tallies = hak_tally_block(c->heap->index);
 
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
-		b->cls[HAK_C_INHERITED][k] = saved.in_use[k];
+		tallies->cls[HAK_C_INHERITED][k] = saved.in_use[k];
 		if (saved.who == c &&
 		    (saved.length[k] || (k < HAK_SLAB_CLASSES && c->heap->cls[k].spare_n)))
 			b->cls[HAK_C_REFILLED][k] =

@@ -117,25 +117,33 @@ static int create_tune(const struct hak_tune *layers, bool locked)
 	return 0;
 }
 
+/* Gives the slots that are in use memory: zeros, or the counts so far. */
+static int fill_slots(const struct hak_memfd *m, size_t at, bool fresh)
+{
+	int r = fresh && hak_slots_writable ? hak_stop_fault(HAK_FAULT_FALLOCATE) : 0;
+
+	for (unsigned int i = 0; !r && i < hak_slots_writable; i++) {
+		size_t from = (size_t)i * HAK_HEAP_STRIDE, bytes = hak_slots_part(i);
+
+		r = fresh ? (int)hak_sys(SYS_fallocate, m->fd, 0, (long)(at + from), (long)bytes, 0,
+					 0)
+			  : hak_memfd_write(m, hak_slots_base() + from, bytes, at + from);
+	}
+	return r;
+}
+
 /* Sets content and size of the stats memfd. */
 static int fill_stats(const struct hak_layout *l, bool fresh, bool locked)
 {
 	static const char zero[HAK_LIVE_USED];
 	const struct hak_memfd *m = &seg.stats_fd;
-	size_t heap_bytes = (size_t)hak_slots_writable * HAK_HEAP_STRIDE;
 	int r = hak_layout_write(l, m, &seg.tune_fd, locked);
 
 	if (!r)
 		r = hak_memfd_write(m, zero, sizeof(zero), l->live);
-	if (!r && !fresh && heap_bytes)
-		r = hak_memfd_write(m, hak_slots_base(), heap_bytes, l->heaps);
 	if (!r)
 		r = (int)hak_sys(SYS_ftruncate, m->fd, (long)l->bytes, 0, 0, 0, 0);
-	if (!r && fresh && heap_bytes)
-		r = hak_stop_fault(HAK_FAULT_FALLOCATE);
-	if (!r && fresh && heap_bytes)
-		r = (int)hak_sys(SYS_fallocate, m->fd, 0, (long)l->heaps, (long)heap_bytes, 0, 0);
-	return r;
+	return r ? r : fill_slots(m, l->heaps, fresh);
 }
 
 static int map_stats(const struct hak_layout *l)
@@ -292,7 +300,7 @@ bool hak_share_unshare(void)
 {
 	int r;
 
-	if (!exists())
+	if (!exists() && !atomic_load_explicit(&hak_slots_leaving, memory_order_relaxed))
 		return true;
 	/* the parent goes on changing its table, and no controller reads the copy */
 	hak_lazy_use(NULL);

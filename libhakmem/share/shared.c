@@ -51,13 +51,19 @@ int hak_shared_populate(void *p, size_t bytes)
 
 int hak_shared_copy(void *at, size_t bytes)
 {
+	return hak_shared_copy_parts(at, bytes, bytes, bytes);
+}
+
+int hak_shared_copy_parts(void *at, size_t bytes, size_t stride, size_t part)
+{
 	long copy = hak_sys(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long r;
 
 	if (hak_shared_failed(copy))
 		return (int)copy;
-	__builtin_memcpy((void *)copy, at, bytes);
+	for (size_t i = 0; i < bytes; i += stride)
+		__builtin_memcpy((char *)copy + i, (char *)at + i, part);
 	hak_stop("segment.copied");
 	r = hak_sys(SYS_mremap, copy, (long)bytes, (long)bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
 		    (long)at, 0);

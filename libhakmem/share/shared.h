@@ -24,5 +24,7 @@ int hak_shared_cover(void *at, size_t bytes, int prot);
 int hak_shared_populate(void *p, size_t bytes);
 /* Makes pages private, with their content. No other thread may write to them meanwhile. */
 int hak_shared_copy(void *at, size_t bytes);
+/* Does the same, with the content of the first `part` of each `stride` bytes; zeros elsewhere. */
+int hak_shared_copy_parts(void *at, size_t bytes, size_t stride, size_t part);
 
 #endif

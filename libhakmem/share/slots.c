@@ -28,6 +28,19 @@ int hak_slots_enable(unsigned int first, unsigned int count)
 
 static uint8_t still_shared[HAK_MAX_HEAPS]; /* slots whose thread has not moved them yet */
 
+/* Slots [first, first + count), which are the pages [from, to). */
+static int populate(unsigned int first, unsigned int count, size_t from, size_t to)
+{
+	int r = 0;
+
+	if (hak_slots_part(first) == HAK_HEAP_STRIDE)
+		return hak_shared_populate(hak_slots_base() + from, to - from);
+	for (unsigned int i = first; !r && i < first + count; i++)
+		r = hak_shared_populate(hak_slots_base() + (size_t)i * HAK_HEAP_STRIDE,
+					hak_slots_part(i));
+	return r;
+}
+
 int hak_slots_populate(unsigned int first, unsigned int count)
 {
 	size_t from = hak_align_up((size_t)first * HAK_HEAP_STRIDE, hak_page);
@@ -39,7 +52,7 @@ int hak_slots_populate(unsigned int first, unsigned int count)
 		r = (int)hak_sys(SYS_mprotect, (long)p, (long)(to - from), PROT_READ | PROT_WRITE,
 				 0, 0, 0);
 	if (!r && from < to)
-		r = hak_shared_populate(p, to - from);
+		r = populate(first, count, from, to);
 	if (!r)
 		hak_os_dump(p, to - from, true);
 	if (r) {
@@ -71,18 +84,36 @@ int hak_slots_map(int fd, size_t offset)
 }
 
 /*
- * Handles slots [first, last), which share no page with others. A lost count would make the lengths
- * of bins wrong.
+ * Handles `part` bytes of each slot [first, last), which share no page with others. A lost count
+ * would make the lengths of bins wrong.
  */
-static int unshare(unsigned int first, unsigned int last)
+static int unshare(unsigned int first, unsigned int last, size_t part)
 {
-	return hak_shared_copy(hak_slots_base() + (size_t)first * HAK_HEAP_STRIDE,
-			       hak_align_up((size_t)(last - first) * HAK_HEAP_STRIDE, hak_page));
+	return hak_shared_copy_parts(hak_slots_base() + (size_t)first * HAK_HEAP_STRIDE,
+				     hak_align_up((size_t)(last - first) * HAK_HEAP_STRIDE,
+						  hak_page),
+				     HAK_HEAP_STRIDE, part);
+}
+
+/* Other threads may count in the tallies of the slot, which stay where they are. */
+static int unshare_own(unsigned int slot)
+{
+	char *p = hak_slots_base() + (size_t)slot * HAK_HEAP_STRIDE;
+
+	if (hak_page > HAK_HEAP_HALF || slot >= HAK_TALLY_BLOCKS)
+		return unshare(slot, slot + 1, hak_slots_part(slot));
+	return hak_shared_copy(p, HAK_HEAP_HALF);
 }
 
 int hak_slots_unshare(void)
 {
-	return unshare(0, hak_slots_writable);
+	unsigned int n = hak_slots_writable, tallies = n < HAK_TALLY_BLOCKS ? n : HAK_TALLY_BLOCKS;
+	int r;
+
+	if (hak_page > HAK_HEAP_HALF)
+		return unshare(0, n, HAK_HEAP_STRIDE);
+	r = tallies ? unshare(0, tallies, HAK_HEAP_STRIDE) : 0;
+	return r || n == tallies ? r : unshare(tallies, n, HAK_HEAP_HALF);
 }
 
 void hak_slots_unshare_unused(void)
@@ -107,19 +138,18 @@ static bool is_mine(unsigned int slot)
 
 void hak_slots_drop(void)
 {
-	bool left = false;
+	bool left;
 
 	hak_lock(HAK_LOCK_SHARED);
 	hak_lock(HAK_LOCK_REGISTRY);
 	hak_slots_unshare_unused();
 	if (hak_slots_alone()) {
-		left = unshare(0, hak_slots_writable);
+		left = hak_slots_unshare();
 		__builtin_memset(still_shared, left, hak_slots_writable);
 	} else {
-		for (unsigned int i = 0; i < hak_slots_writable; i++) {
-			still_shared[i] = !is_mine(i) || unshare(i, i + 1);
-			left |= still_shared[i];
-		}
+		for (unsigned int i = 0; i < hak_slots_writable; i++)
+			still_shared[i] = !is_mine(i) || unshare_own(i);
+		left = true; /* tallies at least */
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);
 	hak_unlock(HAK_LOCK_SHARED);
@@ -134,7 +164,7 @@ void hak_slots_settle(struct hak_cache *c)
 	/* acquire: pairs with hak_slots_drop() */
 	if (!atomic_load_explicit(&hak_slots_leaving, memory_order_acquire) || !still_shared[slot])
 		return;
-	still_shared[slot] = unshare(slot, slot + 1) != 0;
+	still_shared[slot] = unshare_own(slot) != 0;
 }
 
 void hak_slots_cover(void)

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "heap/heap.h"
+#include "system/os.h"
 
 extern HAK_HIDDEN unsigned int hak_slots_writable; /* slots [0, N) may be touched */
 
@@ -33,6 +34,17 @@ static inline bool hak_slots_alone(void)
 }
 
 /*
+ * Where a page is no larger than half a slot, only the slots with tallies (abi.h) have memory in
+ * their second half. Returns the bytes of slot `i` that have memory.
+ */
+static inline size_t hak_slots_part(unsigned int i)
+{
+	bool halves = hak_page <= HAK_HEAP_HALF && i >= HAK_TALLY_BLOCKS;
+
+	return halves ? HAK_HEAP_HALF : HAK_HEAP_STRIDE;
+}
+
+/*
  * Makes untouched slots writable, as private memory or as the segment's. Returns what
  * hak_share_populate() returns.
  */
@@ -48,10 +60,11 @@ void hak_slots_unshare_unused(void);
 void hak_slots_cover(void);
 /*
  * Called when the segment goes while other threads count. Moves the slots that no thread owns; the
- * threads move the others (hak_slots_settle).
+ * threads move the others (hak_slots_settle). Tallies stay in the memory of the segment, which no
+ * reader expects any more, until the next one is made.
  */
 void hak_slots_drop(void);
-/* Whether threads still have slots to move. */
+/* Whether threads still have slots to move, or tallies stayed. */
 extern HAK_HIDDEN _Atomic bool hak_slots_leaving;
 void hak_slots_settle(struct hak_cache *c); /* called by the thread that runs c, no lock held */
 void hak_slots_forget(void);		    /* no slots are left to move */

@@ -6,14 +6,17 @@
 #include "base/stats.h"
 #include "heap/heap.h"
 
-static void add_block(struct hak_totals *t, const struct hak_heap_block *b)
+/* Of the blocks that have no tallies the second half is not even read: it has no memory. */
+static void add_block(struct hak_totals *t, const struct hak_heap_block *b, bool tallies)
 {
+	unsigned int of_class = tallies ? HAK_CLASS_COUNTERS : HAK_FIRST_TALLY;
+
 	for (unsigned int i = 0; i < HAK_HEAP_COUNTERS; i++)
 		t->heap[i] += b->heap[i];
 	for (unsigned int k = 0; k < HAK_CLASSES; k++) {
 		t->cls[k].allocs += b->hot[k].allocs;
 		t->cls[k].frees += b->hot[k].frees;
-		for (unsigned int i = 0; i < HAK_CLASS_COUNTERS; i++)
+		for (unsigned int i = 0; i < of_class; i++)
 			t->cls[k].cls[i] += b->cls[i][k];
 	}
 }
@@ -61,7 +64,7 @@ void hak_stats_totals(struct hak_totals *ret)
 
 	__builtin_memset(ret, 0, sizeof(*ret));
 	for (unsigned int i = 0; i < heaps; i++)
-		add_block(ret, hak_heap_block_at(i));
+		add_block(ret, hak_heap_block_at(i), i < HAK_TALLY_BLOCKS);
 	for (unsigned int i = 0; i < HAK_PROC_COUNTERS; i++)
 		ret->proc[i] = hak_proc_read(i);
 	for (unsigned int k = 0; k < HAK_CLASSES; k++)
