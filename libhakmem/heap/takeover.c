@@ -121,6 +121,12 @@ void hak_takeover_forget(struct hak_cache *c)
 	open_fast_paths(c);
 }
 
+void hak_takeover_leave(struct hak_cache *c)
+{
+	if (hak_unlikely(due.cache == c))
+		call_due(c);
+}
+
 void hak_takeover_call(struct hak_cache *c, void (*call)(void))
 {
 	due.call = call;

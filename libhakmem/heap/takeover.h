@@ -142,5 +142,7 @@ void hak_takeover_forget(struct hak_cache *c);
  * were taken, so that the fast paths need not ask.
  */
 void hak_takeover_call(struct hak_cache *c, void (*call)(void));
+/* The thread has no cache any more: a call that is due happens now. No lock may be held. */
+void hak_takeover_leave(struct hak_cache *c);
 
 #endif

@@ -30,11 +30,8 @@ static void destructor(void *arg)
 	hak_heap_enter(c);
 	hak_cache_flush(c);
 	hak_hot_leave(&c->heap->hot_region);
-	hak_self = &hak_cache_shared;
 	hak_stop("exit.before_give");
-	hak_heap_give(c->heap);
-	hak_agent_heap_gone(atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_acq_rel) -
-			    1);
+	hak_agent_heap_gone(hak_heap_give(c->heap));
 }
 
 struct hak_cache *hak_heap_attach(void)
@@ -67,9 +64,7 @@ struct hak_cache *hak_heap_attach(void)
 		/* no destructor will run for this thread, so its heap would never come back */
 		hak_cache_flush(h->cache);
 		hak_hot_leave(&h->hot_region);
-		hak_self = &hak_cache_shared;
 		hak_heap_give(h);
-		atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_relaxed);
 		return hak_self;
 	}
 	hak_fork_register();

@@ -131,15 +131,26 @@ struct hak_heap *hak_heap_take(void)
 	return h;
 }
 
-void hak_heap_give(struct hak_heap *h)
+unsigned int hak_heap_give(struct hak_heap *h)
 {
+	unsigned int live;
+
 	hak_lock(HAK_LOCK_REGISTRY);
+	/*
+	 * under the lock: else a copy made in between would declare the heap dead, and go on to do
+	 * so a second time
+	 */
+	hak_self = &hak_cache_shared;
+	hak_stop("exit.inside");
 	hak_dead_add(h);
+	live = atomic_fetch_sub_explicit(&hak_table.live, 1, memory_order_acq_rel) - 1;
 	hak_count(HAK_C_HEAPS_LIVE, -1);
 	hak_count(HAK_C_HEAPS_DEAD, 1);
 	hak_heap_check();
 	hak_dead_check();
 	hak_unlock(HAK_LOCK_REGISTRY);
+	hak_takeover_leave(h->cache);
+	return live;
 }
 
 /* ---- the shared heap ---- */

@@ -13,8 +13,11 @@
  * is none.
  */
 struct hak_heap *hak_heap_take(void);
-/* Takes back a heap that its thread has left, its cache flushed. */
-void hak_heap_give(struct hak_heap *h);
+/*
+ * Takes back the heap of the calling thread, which is inside and has flushed its cache. From then
+ * on the thread uses the shared heap. Returns the number of threads that still have a heap.
+ */
+unsigned int hak_heap_give(struct hak_heap *h);
 
 /*
  * Returns the cache of the shared heap, locked. Between enter and leave the caller runs the cache.

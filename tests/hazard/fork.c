@@ -446,6 +446,53 @@ static void fork_and_go_on(struct actor *a, const char *name, void (*fn)(void), 
 	reap(copy, "the copy that went on");
 }
 
+/* ---- a thread that ends ---- */
+
+static pthread_key_t leaver_key;
+static pid_t parent_pid;
+enum { ROUNDS = 4 }; /* of destructors, in glibc */
+
+/* After the library's own key: in the copy, the heap of the thread is given up. */
+static void check_copy(void *arg)
+{
+	uintptr_t round = (uintptr_t)arg;
+
+	if (getpid() != parent_pid) {
+		CHECK(!counter("process.forks"), "the copy did not become a process of its own");
+		child();
+	}
+	if (round < ROUNDS)
+		pthread_setspecific(leaver_key, (void *)(round + 1));
+}
+
+static void leave(void *arg)
+{
+	all_take(arg);
+	pthread_setspecific(leaver_key, (void *)1);
+	pthread_exit(NULL);
+}
+
+/* The copy gives up the heap that its parent was giving up. */
+static void fork_at_end(const char *name)
+{
+	parent_pid = getpid();
+	CHECK(!pthread_key_create(&leaver_key, check_copy));
+	signal(SIGUSR1, fork_and_return);
+	all_begin(own, 50000);
+	actor_start(&newcomer);
+	actor_hold(&newcomer, name, leave, own);
+	atomic_store(&copy, 0);
+	CHECK(!syscall(SYS_tgkill, getpid(), stops->slot[0].tid, SIGUSR1));
+	while (!atomic_load(&copy))
+		sched_yield();
+	stop_go(&stops->slot[0]);
+	CHECK(!pthread_join(newcomer.t, NULL));
+	CHECK(copy > 0);
+	reap(copy, "the copy that went on");
+	all_check(own);
+	all_give(own);
+}
+
 /* The held thread itself forks, with or without a lock held; the child is then that thread. */
 static void fork_inside(void)
 {
@@ -477,6 +524,8 @@ static void fork_inside(void)
 		fork_and_go_on(&newcomer, stop[i].name, blocks, 0);
 		actor_end(&newcomer);
 	}
+	if (!strncmp(stop[i].name, "exit.", 5))
+		fork_at_end(stop[i].name);
 	finish();
 }
 
