@@ -77,31 +77,41 @@ static void json_number_if(struct json_object *o, const char *key, uint64_t valu
 		hak_json_null(o, key);
 }
 
-/* Writes the most important fact for an administrator; "" for nothing. */
+static const char *const note_words[HAK_LIST_NOTES] = {
+	[HAK_NOTE_LOCKED] = "locked",
+	[HAK_NOTE_DEBUG] = "debug",
+	[HAK_NOTE_LIBRARY_DELETED] = "library deleted",
+	[HAK_NOTE_LIBRARY_REPLACED] = "library replaced",
+	[HAK_NOTE_AGENT_FAILED] = "agent failed",
+	[HAK_NOTE_PURGE_PENDING] = "purge pending",
+	[HAK_NOTE_LIMIT_UNMET] = "limit unmet",
+};
+
+const char *hak_note_word(enum hak_list_note note)
+{
+	return note_words[note];
+}
+
+/* Writes the most important facts for an administrator; "" for nothing. The last one is left to the
+ * program that knows the policies. */
 static void note_of(const struct hak_segment *seg, char *out, size_t bytes)
 {
-	static const char *const library[] = {
-		[HAK_LIBRARY_OK] = "",
-		[HAK_LIBRARY_DELETED] = "library deleted",
-		[HAK_LIBRARY_REPLACED] = "library replaced",
-	};
-
+	bool is[HAK_LIST_NOTES] = { false };
 	struct hak_purge_state purges;
-	const char *notes[] = { seg->header.locked ? "locked" : "",
-				seg->header.debug ? "debug" : "", library[seg->library_state], "",
-				"" };
 	size_t used = 0;
 
 	hak_purge_state(seg, &purges);
-	if (purges.agent_error && !purges.agent)
-		notes[3] = "agent failed";
-	if (purges.open && !purges.locked)
-		notes[4] = "purge pending";
+	is[HAK_NOTE_LOCKED] = seg->header.locked;
+	is[HAK_NOTE_DEBUG] = seg->header.debug;
+	is[HAK_NOTE_LIBRARY_DELETED] = seg->library_state == HAK_LIBRARY_DELETED;
+	is[HAK_NOTE_LIBRARY_REPLACED] = seg->library_state == HAK_LIBRARY_REPLACED;
+	is[HAK_NOTE_AGENT_FAILED] = purges.agent_error && !purges.agent;
+	is[HAK_NOTE_PURGE_PENDING] = purges.open && !purges.locked;
 	out[0] = '\0';
-	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++)
-		if (*notes[i] && used < bytes)
+	for (unsigned i = 0; i < HAK_LIST_NOTES; i++)
+		if (is[i] && used < bytes)
 			used += (size_t)snprintf(out + used, bytes - used, "%s%s", used ? ", " : "",
-						 notes[i]);
+						 note_words[i]);
 }
 
 /* The most of the free memory that can be resident, by state and in all. */

@@ -36,4 +36,17 @@ struct json_object *hak_report_process(const struct hak_segment *seg);
 struct json_object *hak_report_tunable(struct json_object *o, uint16_t id,
 				       const struct hak_spec *spec, uint64_t dflt, unsigned when);
 
+/* What the key "note" of a list can say, several separated by commas. */
+enum hak_list_note {
+	HAK_NOTE_LOCKED,
+	HAK_NOTE_DEBUG,
+	HAK_NOTE_LIBRARY_DELETED,
+	HAK_NOTE_LIBRARY_REPLACED,
+	HAK_NOTE_AGENT_FAILED,
+	HAK_NOTE_PURGE_PENDING,
+	HAK_NOTE_LIMIT_UNMET,
+	HAK_LIST_NOTES
+};
+const char *hak_note_word(enum hak_list_note note);
+
 #endif

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hakmemctl describe: prints the descriptions of tunables and counters. They are not in the
- * segment, so only names that this program was built with can be described.
+ * hakmemctl describe: prints the descriptions of tunables and counters, and of the words that stats
+ * and list print (words.h). They are not in the segment, so only names that this program was built
+ * with can be described.
  */
 #include <fnmatch.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "control/nearest.h"
 #include "control/abi/schema.h"
 #include "control/value.h"
 #include "hakmemctl/ctl.h"
+#include "hakmemctl/words.h"
 
 /* Prints the sentence, wrapped between the margins. */
 static void print_wrapped(FILE *to, const char *text)
@@ -82,6 +85,46 @@ static void counter(struct json_object *rows, const struct hak_counter_row *row,
 	print_wrapped(to, row->doc);
 }
 
+/* The words wanted, and where they go. */
+struct words {
+	struct json_object *rows;
+	const char *wanted;
+	FILE *to;
+};
+
+static void add_word(const struct ctl_word *word, void *arg)
+{
+	const struct words *w = arg;
+	struct json_object *o;
+
+	if (strcasecmp(word->word, w->wanted) != 0)
+		return;
+	o = json_object_new_object();
+	hak_json_text(o, "name", word->word);
+	hak_json_text(o, "kind", "word");
+	hak_json_text(o, "where", word->where);
+	hak_json_text(o, "doc", word->doc);
+	json_object_array_add(w->rows, o);
+	if (!w->to)
+		return;
+	fprintf(w->to, "%s: %s\n", word->word, word->where);
+	print_wrapped(w->to, word->doc);
+}
+
+/* A row of the table of system calls is the sum of the counters sys.CALL. */
+static void describe_call(struct json_object *rows, const char *call, FILE *to)
+{
+	size_t bytes = strlen(call);
+
+	for (size_t i = 0; i < hak_counter_rows_n; i++) {
+		const char *name = hak_counter_rows[i].name;
+
+		if (strncmp(name, "sys.", 4) == 0 && strncmp(name + 4, call, bytes) == 0 &&
+		    name[4 + bytes] == '.')
+			counter(rows, &hak_counter_rows[i], to);
+	}
+}
+
 /* Describes the names that match a name or a shell pattern such as whale.*, and returns their
  * number. */
 static size_t describe(struct json_object *rows, const char *pattern, FILE *to)
@@ -94,7 +137,15 @@ static size_t describe(struct json_object *rows, const char *pattern, FILE *to)
 	for (size_t i = 0; i < hak_counter_rows_n; i++)
 		if (fnmatch(pattern, hak_counter_rows[i].name, 0) == 0)
 			counter(rows, &hak_counter_rows[i], to);
+	if (json_object_array_length(rows) == before)
+		describe_call(rows, pattern, to);
+	ctl_words(add_word, &(struct words){ rows, pattern, to });
 	return json_object_array_length(rows) - before;
+}
+
+static void see_word(const struct ctl_word *word, void *arg)
+{
+	hak_nearest_see(arg, word->word);
 }
 
 static void complain(const char *word)
@@ -106,8 +157,9 @@ static void complain(const char *word)
 		hak_nearest_see(&near, hak_tunable_rows[i].name);
 	for (size_t i = 0; i < hak_counter_rows_n; i++)
 		hak_nearest_see(&near, hak_counter_rows[i].name);
+	ctl_words(see_word, &near);
 	hak_nearest_say(&near, "", text);
-	ctl_complain("hakmemctl: there is no tunable or counter \"%s\"%s\n", word, text);
+	ctl_complain("hakmemctl: there is no tunable, counter or word \"%s\"%s\n", word, text);
 }
 
 int verb_describe(struct ctl *ctl, int argc, char **argv)
@@ -121,7 +173,8 @@ int verb_describe(struct ctl *ctl, int argc, char **argv)
 	if (optind == argc)
 		return ctl_usage(
 			ctl,
-			"expects names of tunables or counters, or patterns such as 'whale.*'");
+			"expects names of tunables or counters, patterns such as 'whale.*', or "
+			"words of stats and list");
 	document = hak_json_document("describe");
 	rows = json_object_new_array();
 	json_object_object_add(document, "rows", rows);

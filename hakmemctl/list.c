@@ -14,6 +14,7 @@
 
 #include "control/policy.h"
 #include "hakmemctl/ctl.h"
+#include "hakmemctl/words.h"
 
 static const struct hak_column columns[] = {
 	{ "PID", "pid", HAK_SHOW_NUMBER, .id = true },
@@ -44,6 +45,11 @@ static const struct hak_column columns[] = {
 	{ "NOTE", "note", HAK_SHOW_TEXT },
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+void ctl_list_words(ctl_see_word see, void *arg)
+{
+	ctl_column_words(CTL_WORD_LIST, columns, COLUMNS, see, arg);
+}
 
 /* The rows, and the policies of this machine. */
 struct list {
@@ -98,8 +104,8 @@ static void note_limit(const struct list *list, struct json_object *o)
 
 	if (cached <= list->least || cached <= cached_max(list, (pid_t)hak_json_get(o, "pid")))
 		return;
-	snprintf(text, sizeof(text), "%s%slimit unmet", note ? note : "",
-		 note && *note ? ", " : "");
+	snprintf(text, sizeof(text), "%s%s%s", note ? note : "", note && *note ? ", " : "",
+		 hak_note_word(HAK_NOTE_LIMIT_UNMET));
 	hak_json_text(o, "note", text);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "hakmemctl/ctl.h"
+#include "hakmemctl/words.h"
 
 static int add_process(struct json_object *o, void *arg)
 {
@@ -27,34 +28,37 @@ static void bytes_of(struct json_object *o, const char *key, char text[HAK_VALUE
 		hak_bytes_format(hak_json_get(o, key), text);
 }
 
+/* A line of memory: keys of its figures, and its text. */
+struct line {
+	const char *key, *resident, *label, *remark;
+};
+
+static const struct line memory_lines[] = {
+	{ "in_use", "in_use_resident", "in use", "usable bytes of blocks in use" },
+	{ "requested", NULL, "  requested", "estimated from samples; exact for whales" },
+	{ "thread_cached", "thread_cached_resident", "thread-cached",
+	  "freed blocks in thread caches" },
+	{ "slab_free", "slab_free_resident", "free in slabs",
+	  "or never used, in slabs and runs with blocks" },
+	{ "dirty", "dirty_resident", "cached dirty", "free, kept for reuse" },
+	{ "lazy", "lazy_resident", "lazily freed", "in RSS until the kernel takes it" },
+	{ NULL, "free_resident", "  all free", "the four above: what could be given back" },
+	{ "clean", NULL, "clean", "free, without pages" },
+	{ "reserved", NULL, "reserved", "mapped, not used yet" },
+	{ "mapped", NULL, "mapped", "the sum" },
+	{ "metadata", "metadata_resident", "metadata", "the allocator's own tables" },
+};
+
 static void print_memory(FILE *to, struct json_object *m)
 {
-	static const struct {
-		const char *key, *resident, *label, *remark;
-	} lines[] = {
-		{ "in_use", "in_use_resident", "in use", "usable bytes of blocks in use" },
-		{ "requested", NULL, "  requested", "estimated from samples; exact for whales" },
-		{ "thread_cached", "thread_cached_resident", "thread-cached",
-		  "freed blocks in thread caches" },
-		{ "slab_free", "slab_free_resident", "free in slabs",
-		  "or never used, in slabs and runs with blocks" },
-		{ "dirty", "dirty_resident", "cached dirty", "free, kept for reuse" },
-		{ "lazy", "lazy_resident", "lazily freed", "in RSS until the kernel takes it" },
-		{ NULL, "free_resident", "  all free", "the four above: what could be given back" },
-		{ "clean", NULL, "clean", "free, without pages" },
-		{ "reserved", NULL, "reserved", "mapped, not used yet" },
-		{ "mapped", NULL, "mapped", "the sum" },
-		{ "metadata", "metadata_resident", "metadata", "the allocator's own tables" },
-	};
-
 	fprintf(to, "\nMEMORY %20s %9s\n", "SPACE", "RESIDENT");
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+	for (size_t i = 0; i < sizeof(memory_lines) / sizeof(memory_lines[0]); i++) {
 		char space[HAK_VALUE_TEXT], resident[HAK_VALUE_TEXT];
 
-		bytes_of(m, lines[i].key, space);
-		bytes_of(m, lines[i].resident, resident);
-		fprintf(to, "  %-15s %9s %9s  %s\n", lines[i].label, space, resident,
-			lines[i].remark);
+		bytes_of(m, memory_lines[i].key, space);
+		bytes_of(m, memory_lines[i].resident, resident);
+		fprintf(to, "  %-15s %9s %9s  %s\n", memory_lines[i].label, space, resident,
+			memory_lines[i].remark);
 	}
 }
 
@@ -77,31 +81,30 @@ static void tell_other(FILE *to, struct json_object *r)
 		other, malloced);
 }
 
+static const struct line resident_lines[] = {
+	{ "malloc", NULL, "malloc", "at most; the states above, and metadata" },
+	{ "other", NULL, "other", "anonymous, not from malloc" },
+	{ "stack", NULL, "stack", "of the first thread" },
+	{ "files", NULL, "files", "programs, libraries, mapped files" },
+	{ "shared", NULL, "shared memory", "memfds, System V, /dev/shm" },
+	{ "rss", NULL, "RSS", "the sum" },
+	{ "pss", NULL, "  PSS", "each page divided by the number of its processes" },
+	{ "private", NULL, "  private", "pages of no other process" },
+	{ "huge", NULL, "  huge pages", "anonymous memory in huge pages" },
+	{ "swap", NULL, "swap", "not in RSS" },
+};
+
 static void print_resident(FILE *to, struct json_object *r)
 {
-	static const struct {
-		const char *key, *label, *remark;
-	} lines[] = {
-		{ "malloc", "malloc", "at most; the states above, and metadata" },
-		{ "other", "other", "anonymous, not from malloc" },
-		{ "stack", "stack", "of the first thread" },
-		{ "files", "files", "programs, libraries, mapped files" },
-		{ "shared", "shared memory", "memfds, System V, /dev/shm" },
-		{ "rss", "RSS", "the sum" },
-		{ "pss", "  PSS", "each page divided by the number of its processes" },
-		{ "private", "  private", "pages of no other process" },
-		{ "huge", "  huge pages", "anonymous memory in huge pages" },
-		{ "swap", "swap", "not in RSS" },
-	};
-
 	fprintf(to, "\nRESIDENT\n");
 	if (!r)
 		fprintf(to, "  not known\n");
-	for (size_t i = 0; r && i < sizeof(lines) / sizeof(lines[0]); i++) {
+	for (size_t i = 0; r && i < sizeof(resident_lines) / sizeof(resident_lines[0]); i++) {
 		char text[HAK_VALUE_TEXT];
 
-		bytes_of(r, lines[i].key, text);
-		fprintf(to, "  %-15s %9s  %s\n", lines[i].label, text, lines[i].remark);
+		bytes_of(r, resident_lines[i].key, text);
+		fprintf(to, "  %-15s %9s  %s\n", resident_lines[i].label, text,
+			resident_lines[i].remark);
 	}
 	if (r)
 		tell_other(to, r);
@@ -297,6 +300,21 @@ static struct json_object *used_classes(struct json_object *classes)
 			json_object_array_add(rows, json_object_get(c));
 	}
 	return rows;
+}
+
+void ctl_stats_words(ctl_see_word see, void *arg)
+{
+	for (size_t i = 0; i < sizeof(memory_lines) / sizeof(memory_lines[0]); i++)
+		ctl_line_word(CTL_WORD_MEMORY, memory_lines[i].label, memory_lines[i].remark, see,
+			      arg);
+	for (size_t i = 0; i < sizeof(resident_lines) / sizeof(resident_lines[0]); i++)
+		ctl_line_word(CTL_WORD_RESIDENT, resident_lines[i].label, resident_lines[i].remark,
+			      see, arg);
+	ctl_column_words(CTL_WORD_TIERS, tier_columns,
+			 sizeof(tier_columns) / sizeof(tier_columns[0]), see, arg);
+	ctl_column_words(CTL_WORD_CLASSES, class_columns, CLASS_COLUMNS, see, arg);
+	ctl_column_words(CTL_WORD_CALLS, call_columns,
+			 sizeof(call_columns) / sizeof(call_columns[0]), see, arg);
 }
 
 static void print_table(struct ctl *ctl, FILE *to, struct json_object *rows,
