@@ -505,6 +505,7 @@ struct json_object *hak_report_tunable(struct json_object *o, uint16_t id,
 	hak_json_text(o, "type", hak_type_word(spec->type));
 	hak_json_text(o, "unit", hak_unit_word(spec->unit));
 	hak_json_text(o, "when", hak_when_word(when));
+	hak_json_text(o, "effect", hak_effect_text(when));
 	hak_json_number(o, "default", dflt);
 	hak_value_format(spec, dflt, value);
 	hak_json_text(o, "default_text", value);

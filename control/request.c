@@ -55,10 +55,13 @@ static void why_pending(const struct hak_segment *seg, const char *then, char wh
 	if (hak_segment_stopped(seg))
 		snprintf(why, HAK_WHY_TEXT, "it is stopped; %s when it goes on", then);
 	else if (hak_agent_waits(seg))
-		snprintf(why, HAK_WHY_TEXT, "it does not get to run; %s when it does", then);
+		snprintf(why, HAK_WHY_TEXT, "it gets no processor time; %s when it does", then);
 	else
-		snprintf(why, HAK_WHY_TEXT,
-			 "it sleeps; %s when it next needs memory beyond its cache", then);
+		snprintf(
+			why, HAK_WHY_TEXT,
+			"it sleeps and has no thread that answers meanwhile; %s when it next needs "
+			"memory beyond its cache",
+			then);
 }
 
 /* -- changes ----------------------------------------------------------------------------------- */
@@ -446,8 +449,9 @@ static const char *purge_waits(const struct hak_segment *seg, struct purge *p, c
 		why_pending(seg, "purged", p->why);
 	else
 		snprintf(p->why, sizeof(p->why),
-			 "no thread of it listens; %s, or by: hakmemctl purge --attach %d", then,
-			 (int)seg->pid);
+			 "it sleeps and has no thread that answers meanwhile; %s; to purge it now: "
+			 "hakmemctl purge --attach %d",
+			 then, (int)seg->pid);
 	return "pending";
 }
 

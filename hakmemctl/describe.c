@@ -59,10 +59,7 @@ static void tunable(struct json_object *rows, const struct hak_tunable_row *row,
 	json_object_array_add(rows, o);
 	if (!to)
 		return;
-	fprintf(to, "%s: tunable, takes effect %s\n", row->name,
-		row->when == HAK_WHEN_LIVE   ? "at once"
-		: row->when == HAK_WHEN_NEXT ? "for what is created from then on"
-					     : "at start only");
+	fprintf(to, "%s: tunable, takes effect %s\n", row->name, hak_effect_text(row->when));
 	print_wrapped(to, row->doc);
 	fprintf(to, "    Takes %s. Default %s.\n", accepts, dflt);
 }

@@ -409,8 +409,8 @@ static void check_processes(struct finding *f)
 	const struct hak_target all = { .kind = HAK_TARGET_ALL };
 	unsigned good = 0, stale = 0, broken = 0;
 	struct hak_shares shares;
+	size_t n, used;
 	pid_t *pids;
-	size_t n;
 	int error;
 
 	if (!has_proc(f))
@@ -434,14 +434,20 @@ static void check_processes(struct finding *f)
 		hak_segment_close(seg);
 	}
 	free(pids);
-	snprintf(f->found, sizeof(f->found),
-		 "%u run hakmem; %u of them with a deleted or replaced library; %u cannot be read",
-		 good, stale, broken);
+	used = (size_t)snprintf(f->found, sizeof(f->found), "%u %s hakmem", good,
+				good == 1 ? "process runs" : "processes run");
+	if (stale)
+		used += (size_t)snprintf(f->found + used, sizeof(f->found) - used,
+					 ", %u of them on a library that was deleted or replaced "
+					 "since they started",
+					 stale);
 	if (broken)
-		f->result = doctor_limited, f->remedy = "hakmemctl list says why";
+		snprintf(f->found + used, sizeof(f->found) - used, "; %u cannot be read", broken);
+	if (broken)
+		f->result = doctor_limited, f->remedy = "hakmemctl list: its column NOTE says why";
 	if (stale)
 		f->result = doctor_limited,
-		f->remedy = "restart the processes that hakmemctl list marks";
+		f->remedy = "restart those for which hakmemctl list has a note";
 }
 
 static const struct {

@@ -93,7 +93,7 @@ static const struct ctl_option trace_options[] = {
 };
 static const struct ctl_option profile_options[] = {
 	{ "seconds", 's', CTL_ARGUMENT, "TIME", "length of the profile (default 30)" },
-	{ "live", CTL_LIVE, NONE, "show the blocks in use at the end (default)" },
+	{ "live", CTL_LIVE, NONE, "show the blocks that are still in use at the end (default)" },
 	{ "alloc", CTL_ALLOC, NONE, "show all blocks that were allocated" },
 	{ "rate", 'r', CTL_ARGUMENT, "SIZE", "mean distance of samples (default 512K)" },
 	{ "output", 'O', CTL_ARGUMENT, "FILE",
@@ -125,9 +125,10 @@ static const struct ctl_option undo_options[] = {
 	TIMEOUT,
 	{ NULL },
 };
-#define ROOT                                                                           \
-	{                                                                              \
-		"root", 'R', CTL_ARGUMENT, "FOLDER", "work on the system below FOLDER" \
+#define ROOT                                                                \
+	{                                                                   \
+		"root", 'R', CTL_ARGUMENT, "FOLDER",                        \
+			"work on the files of the system mounted at FOLDER" \
 	}
 static const struct ctl_option enable_options[] = {
 	{ "runtime", CTL_RUNTIME, NONE, "until the next boot only (in /run)" },

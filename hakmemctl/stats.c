@@ -34,24 +34,27 @@ struct line {
 };
 
 static const struct line memory_lines[] = {
-	{ "in_use", "in_use_resident", "in use", "usable bytes of blocks in use" },
-	{ "requested", NULL, "  requested", "estimated from samples; exact for whales" },
+	{ "in_use", "in_use_resident", "in use", "blocks that the program holds" },
+	{ "requested", NULL, "  requested", "of these, the bytes that were asked for; estimated" },
 	{ "thread_cached", "thread_cached_resident", "thread-cached",
-	  "freed blocks in thread caches" },
-	{ "slab_free", "slab_free_resident", "free in slabs",
-	  "or never used, in slabs and runs with blocks" },
-	{ "dirty", "dirty_resident", "cached dirty", "free, kept for reuse" },
-	{ "lazy", "lazy_resident", "lazily freed", "in RSS until the kernel takes it" },
-	{ NULL, "free_resident", "  all free", "the four above: what could be given back" },
-	{ "clean", NULL, "clean", "free, without pages" },
-	{ "reserved", NULL, "reserved", "mapped, not used yet" },
-	{ "mapped", NULL, "mapped", "the sum" },
-	{ "metadata", "metadata_resident", "metadata", "the allocator's own tables" },
+	  "free blocks that threads keep for their next malloc" },
+	{ "slab_free", "slab_free_resident", "free in slabs", "free blocks between blocks in use" },
+	{ "dirty", "dirty_resident", "cached dirty",
+	  "free pages, kept for reuse until purge.delay_ms is over" },
+	{ "lazy", "lazy_resident", "lazily freed",
+	  "free pages, the kernel's as soon as it needs them" },
+	{ NULL, "free_resident", "  all free",
+	  "the four above: the most that could be given back" },
+	{ "clean", NULL, "clean", "free, and given back already" },
+	{ "reserved", NULL, "reserved", "for blocks that are still to come" },
+	{ "mapped", NULL, "mapped", "in use and all that follows it, without metadata" },
+	{ "metadata", "metadata_resident", "metadata", "tables of hakmem itself" },
 };
 
 static void print_memory(FILE *to, struct json_object *m)
 {
-	fprintf(to, "\nMEMORY %20s %9s\n", "SPACE", "RESIDENT");
+	fprintf(to, "\nMEMORY %20s %9s  address space; the most of it that is resident\n", "SPACE",
+		"RESIDENT");
 	for (size_t i = 0; i < sizeof(memory_lines) / sizeof(memory_lines[0]); i++) {
 		char space[HAK_VALUE_TEXT], resident[HAK_VALUE_TEXT];
 
@@ -82,15 +85,15 @@ static void tell_other(FILE *to, struct json_object *r)
 }
 
 static const struct line resident_lines[] = {
-	{ "malloc", NULL, "malloc", "at most; the states above, and metadata" },
-	{ "other", NULL, "other", "anonymous, not from malloc" },
+	{ "malloc", NULL, "malloc", "at most: the memory above" },
+	{ "other", NULL, "other", "the program's own mappings, and stacks of threads" },
 	{ "stack", NULL, "stack", "of the first thread" },
 	{ "files", NULL, "files", "programs, libraries, mapped files" },
 	{ "shared", NULL, "shared memory", "memfds, System V, /dev/shm" },
-	{ "rss", NULL, "RSS", "the sum" },
-	{ "pss", NULL, "  PSS", "each page divided by the number of its processes" },
-	{ "private", NULL, "  private", "pages of no other process" },
-	{ "huge", NULL, "  huge pages", "anonymous memory in huge pages" },
+	{ "rss", NULL, "RSS", "all of the above" },
+	{ "pss", NULL, "  PSS", "the same, with shared pages divided among processes" },
+	{ "private", NULL, "  private", "in pages that no other process has" },
+	{ "huge", NULL, "  huge pages", "in transparent huge pages" },
 	{ "swap", NULL, "swap", "not in RSS" },
 };
 
@@ -133,8 +136,8 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 	uint64_t regions = hak_json_get(c, "ring.regions");
 	uint64_t evictions = hak_json_get(c, "ring.evictions");
 
-	fprintf(to, "\nWHALES\n  %" PRIu64 " %s, %" PRIu64 " %s", hits, hits == 1 ? "hit" : "hits",
-		misses, misses == 1 ? "miss" : "misses");
+	fprintf(to, "\nWHALES (blocks of 1 MiB and more)\n  %" PRIu64 " %s, %" PRIu64 " %s", hits,
+		hits == 1 ? "hit" : "hits", misses, misses == 1 ? "miss" : "misses");
 	if (ratio)
 		fprintf(to, ", %.1f %%", 100 * json_object_get_double(ratio));
 	fprintf(to, ", %" PRIu64 " mmap, %" PRIu64 " munmap", misses,
@@ -143,9 +146,11 @@ static void print_whales(FILE *to, struct json_object *whale, struct json_object
 	print_cycles(to, whale, "put_cycles", "put");
 	hak_bytes_format(hak_json_get(c, "ring.bytes"), bytes);
 	hak_bytes_format(hak_json_get(c, "ring.dirty_bytes"), dirty);
-	fprintf(to, "\n  kept: %" PRIu64 " %s, %s, of it %s not evicted; %" PRIu64 " %s\n", regions,
-		regions == 1 ? "region" : "regions", bytes, dirty, evictions,
-		evictions == 1 ? "eviction" : "evictions");
+	fprintf(to,
+		"\n  kept for reuse: %" PRIu64 " %s of %s, up to %s of it resident; pages given "
+		"back %" PRIu64 " %s\n",
+		regions, regions == 1 ? "mapping" : "mappings", bytes, dirty, evictions,
+		evictions == 1 ? "time" : "times");
 }
 
 /* What realloc and calloc were spared, and what they paid. */
@@ -160,7 +165,7 @@ static void print_resizes(FILE *to, struct json_object *c)
 		hak_json_get(c, "realloc.in_place"), hak_json_get(c, "realloc.remap"),
 		hak_json_get(c, "realloc.copy"), copied);
 	fprintf(to,
-		"  calloc of more than 16K: %" PRIu64 " of memory known to be zero, %" PRIu64
+		"  calloc of more than 16K: %" PRIu64 " of memory that was zero already, %" PRIu64
 		" cleared\n",
 		hak_json_get(c, "calloc.skipped"), hak_json_get(c, "calloc.cleared"));
 }
@@ -191,7 +196,7 @@ static void print_purges(FILE *to, struct json_object *p, struct json_object *c)
 		hak_json_get(c, "purge.requests"));
 	fprintf(to,
 		"  caches of sleeping threads emptied: %" PRIu64
-		"; threads that kept theirs: %" PRIu64 "\n",
+		"; threads that kept theirs until their next call: %" PRIu64 "\n",
 		hak_json_get(c, "purge.takeovers"), hak_json_get(c, "purge.held"));
 	print_limit(to, p, c);
 }
@@ -353,11 +358,12 @@ static void print_process(struct ctl *ctl, FILE *to, struct json_object *p)
 	print_resizes(to, counters);
 	print_purges(to, p, counters);
 	print_group(to, "OTHERS", rest, counters);
-	fprintf(to, "\nSYSTEM CALLS (times with stats.timing)\n");
+	fprintf(to, "\nSYSTEM CALLS for memory (TIME is counted while stats.timing is on)\n");
 	rows = call_rows(counters);
 	print_table(ctl, to, rows, call_columns, sizeof(call_columns) / sizeof(call_columns[0]),
 		    NULL);
-	fprintf(to, "  failed and worked around: %" PRIu64 "; mappings that stay: %" PRIu64 "\n",
+	fprintf(to,
+		"  failed, without harm: %" PRIu64 "; mappings that munmap refused: %" PRIu64 "\n",
 		hak_json_get(counters, "sys.errors"), hak_json_get(counters, "sys.unmap_kept"));
 	json_object_put(rows);
 	if (hak_json_member(p, "classes")) {

@@ -178,7 +178,8 @@ static struct hak_segment *open_one(struct found *f, pid_t pid, unsigned flags,
 	return NULL;
 }
 
-static int done(struct found *f, int result)
+/* Says that no process matches, and what to type next. Root sees all processes. */
+static void complain_none(const struct found *f)
 {
 	static const char *const of_target[] = {
 		[HAK_TARGET_PID] = "",
@@ -187,7 +188,24 @@ static int done(struct found *f, int result)
 		[HAK_TARGET_COMM] = " of that name",
 		[HAK_TARGET_ALL] = "",
 	};
+	const char *seen = geteuid() == 0 ? "" : " that this user may see";
 
+	if (f->target.kind == HAK_TARGET_UNIT)
+		ctl_complain("hakmemctl: no process of %s%s runs hakmem; to see why: "
+			     "hakmemctl status %s\n",
+			     f->target.path, seen, f->target.path);
+	else if (f->target.kind == HAK_TARGET_ALL)
+		ctl_complain("hakmemctl: no process%s runs hakmem; to start one: "
+			     "hakmemctl run -- COMMAND\n",
+			     seen);
+	else
+		ctl_complain("hakmemctl: no process%s%s runs hakmem; those that do: "
+			     "hakmemctl list\n",
+			     of_target[f->target.kind], seen);
+}
+
+static int done(struct found *f, int result)
+{
 	free(f->pids);
 	if (f->matched)
 		return result;
@@ -197,12 +215,7 @@ static int done(struct found *f, int result)
 			     f->kept, f->why);
 		return CTL_DENIED;
 	}
-	if (f->target.kind == HAK_TARGET_UNIT)
-		ctl_complain("hakmemctl: no process of %s that runs hakmem is visible\n",
-			     f->target.path);
-	else
-		ctl_complain("hakmemctl: no process%s that runs hakmem is visible\n",
-			     of_target[f->target.kind]);
+	complain_none(f);
 	return CTL_NOTHING;
 }
 

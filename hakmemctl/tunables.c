@@ -14,7 +14,7 @@ static const struct hak_column columns[] = {
 	{ "TYPE", "type", HAK_SHOW_TEXT },
 	{ "DEFAULT", "default_text", HAK_SHOW_TEXT },
 	{ "RANGE", "range", HAK_SHOW_TEXT },
-	{ "EFFECT", "when", HAK_SHOW_TEXT },
+	{ "EFFECT", "effect", HAK_SHOW_TEXT },
 	{ "ID", "id", HAK_SHOW_NUMBER, .hidden = true },
 	{ "UNIT", "unit", HAK_SHOW_TEXT, .hidden = true },
 	{ "PID", "pid", HAK_SHOW_NUMBER, .hidden = true },

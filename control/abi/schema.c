@@ -146,6 +146,8 @@ WORDS(hak_unit_word, [HAK_UNIT_NONE] = "", [HAK_UNIT_COUNT] = "count", [HAK_UNIT
       [HAK_UNIT_NS] = "ns", [HAK_UNIT_CYCLES] = "cycles", [HAK_UNIT_MS] = "ms")
 WORDS(hak_type_word, [HAK_TYPE_BOOL] = "switch", [HAK_TYPE_UINT] = "number",
       [HAK_TYPE_ENUM] = "choice")
+WORDS(hak_effect_text, [HAK_WHEN_LIVE] = "at once", [HAK_WHEN_NEXT] = "for what is created later",
+      [HAK_WHEN_START] = "at start only")
 WORDS(hak_when_word, [HAK_WHEN_LIVE] = "live", [HAK_WHEN_NEXT] = "next", [HAK_WHEN_START] = "start")
 WORDS(hak_origin_word, [HAK_ORIGIN_DEFAULT] = "default", [HAK_ORIGIN_PROGRAM] = "program",
       [HAK_ORIGIN_ENVIRONMENT] = "environment", [HAK_ORIGIN_POLICY] = "policy",

@@ -60,6 +60,7 @@ const char *hak_kind_word(unsigned kind);
 const char *hak_unit_word(unsigned unit);
 const char *hak_type_word(unsigned type);
 const char *hak_when_word(unsigned when);
+const char *hak_effect_text(unsigned when); /* the same for people */
 const char *hak_origin_word(unsigned origin);
 const char *hak_purge_level_word(unsigned level);
 

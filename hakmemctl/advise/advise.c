@@ -151,6 +151,8 @@ static struct json_object *process_json(const struct advice_watch *w)
 	json_object_object_add(o, "notes", notes_json(&w->figures));
 	advice_looked_at(&w->figures, why);
 	hak_json_text(o, "looked_at", why);
+	advice_next(&w->figures, (int)w->seg->pid, why);
+	hak_json_text(o, "next", why);
 	return o;
 }
 
@@ -212,17 +214,18 @@ static void print_process(FILE *to, struct json_object *p, const char *untraced)
 	hak_bytes_format(hak_json_get(f, "rss"), rss);
 	fprintf(to,
 		"%s (%" PRIu64 "), %s: %.1f %% of a processor, RSS %s, %" PRIu64
-		" allocations, %" PRIu64 " of them whales\n",
+		" allocations, %" PRIu64 " of them of 1 MiB and more\n",
 		hak_json_get_text(p, "comm"), hak_json_get(p, "pid"), span,
 		span_ns ? 100.0 * (double)hak_json_get(f, "cpu_ns") / (double)span_ns : 0, rss,
 		hak_json_get(f, "allocs"), hak_json_get(f, "whale_allocs"));
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		print_advice(to, json_object_array_get_idx(rows, i), hak_json_get(p, "pid"));
 	if (json_object_array_length(rows) == 0)
-		fprintf(to, "\n  no advice\n    seen  %s\n", hak_json_get_text(p, "looked_at"));
+		fprintf(to, "\n  no advice\n    seen  %s\n    next  %s\n",
+			hak_json_get_text(p, "looked_at"), hak_json_get_text(p, "next"));
 	print_notes(to, hak_json_member(p, "notes"));
 	for (size_t i = 0; i < n; i++)
-		fprintf(to, "%s%s", i ? ", " : "\n  left out for want of a trace: ",
+		fprintf(to, "%s%s", i ? ", " : "\n  rules that need a trace, and were left out: ",
 			json_object_get_string(json_object_array_get_idx(left_out, i)));
 	if (n)
 		fprintf(to, "\n    %s\n", untraced);

@@ -113,6 +113,8 @@ extern const struct advice_note advice_notes[];
 extern const size_t advice_notes_n;
 /* Says what was looked at, where there is no advice. */
 void advice_looked_at(const struct advice_figures *f, char why[HAK_WHY_TEXT]);
+/* What to type next where there is no advice. */
+void advice_next(const struct advice_figures *f, int pid, char what[HAK_WHY_TEXT]);
 
 extern const struct advice_rule advice_rules[];
 extern const size_t advice_rules_n;

@@ -102,13 +102,31 @@ void advice_looked_at(const struct advice_figures *f, char why[HAK_WHY_TEXT])
 	hak_bytes_format(f->rss, rss);
 	if (!f->allocs && !f->slow)
 		snprintf(why, HAK_WHY_TEXT,
-			 "the process did not allocate; %s of %s resident were always free", least,
-			 rss);
+			 "the process allocated nothing in this time, so there was nothing to "
+			 "measure; %s of %s resident were always free",
+			 least, rss);
 	else
 		snprintf(why, HAK_WHY_TEXT,
-			 "%s of %s resident were always free; of %" PRIu64
-			 " allocations %.1f %% left the fast path; of %" PRIu64
-			 " whales %.1f %% needed a new mapping; %" PRIu64 " page faults",
-			 least, rss, f->allocs, percent(f->slow, f->allocs), f->whale_allocs,
+			 "%s of %s resident were always free; %" PRIu64 " allocations, and %" PRIu64
+			 " calls of malloc and free that a thread's cache could not serve; of "
+			 "%" PRIu64
+			 " blocks of 1 MiB and more %.1f %% needed a new mapping; %" PRIu64
+			 " page faults",
+			 least, rss, f->allocs, f->slow, f->whale_allocs,
 			 percent(f->whale_misses, f->whale_allocs), f->faults);
+}
+
+void advice_next(const struct advice_figures *f, int pid, char what[HAK_WHY_TEXT])
+{
+	if (!f->allocs && !f->slow)
+		snprintf(what, HAK_WHY_TEXT,
+			 "hakmemctl stats %d --watch shows when the process is at work; ask for "
+			 "advice then",
+			 pid);
+	else
+		snprintf(
+			what, HAK_WHY_TEXT,
+			"no tunable would change much; hakmemctl profile %d shows which code holds "
+			"memory",
+			pid);
 }

@@ -129,11 +129,12 @@ static bool ring_misses(const struct advice_figures *f, struct advice *ret)
 	    !at_least(f->whales_dropped, f->whale_misses, 0.5))
 		return false;
 	ret->cpu = -of_one_processor(f, cost);
-	ret->cpu_how = "misses, each an mmap, a munmap and page faults, at this machine's prices";
+	ret->cpu_how = "an mmap, a munmap and page faults for each of them, at what they cost here";
 	ret->rss = (double)(evict > f->ring_dirty_most ? evict - f->ring_dirty_most : 0);
 	snprintf(ret->why, sizeof(ret->why),
-		 "%.1f %% of %" PRIu64 " whales needed a new mapping, while %" PRIu64
-		 " that were freed were unmapped",
+		 "%.1f %% of %" PRIu64
+		 " blocks of 1 MiB and more needed a new mapping, while the mappings of %" PRIu64
+		 " that were freed had been removed",
 		 100 * misses(f), f->whale_allocs, f->whales_dropped);
 	return true;
 }
@@ -150,7 +151,8 @@ static bool ring_slots(const struct advice_figures *f, struct advice *ret)
 	more = (double)(ret->value - slots) * (double)mean_whale(f);
 	if (more < ret->rss)
 		ret->rss = more;
-	ret->rss_how = "at most: the new slots full of mean whales, or region.evict_bytes";
+	ret->rss_how =
+		"at most: the new slots, full of blocks of the mean size, or region.evict_bytes";
 	return true;
 }
 
@@ -191,7 +193,7 @@ static bool refilled(const struct advice_figures *f, struct advice *ret)
 		 back, again, distance, 100 * ratio(f->kernel_ns, f->cpu_ns));
 	ret->cpu =
 		-of_one_processor(f, f->kernel_ns) * fmin(1, ratio(f->refilled_bytes, f->returned));
-	ret->cpu_how = "the traced time in faults and calls, times the part that was refilled";
+	ret->cpu_how = "the part of the traced time that went into taking the same memory again";
 	return true;
 }
 
@@ -210,7 +212,7 @@ static bool evict_bytes(const struct advice_figures *f, struct advice *ret)
 		return false;
 	ret->rss = (double)less(ret->value - setting(f, HAK_TID_REGION_EVICT_BYTES),
 				f->ring_bytes_most);
-	ret->rss_how = "at most: what is added, or all of the ring's address space";
+	ret->rss_how = "at most: what is added, or all address space that is kept for reuse";
 	return true;
 }
 
@@ -229,7 +231,7 @@ static bool delay_longer(const struct advice_figures *f, struct advice *ret)
 		return false;
 	ret->rss = (double)less(f->refilled_bytes,
 				per_s(f, f->refilled_bytes) * (ret->value - delay) / 1000);
-	ret->rss_how = "at most: what is refilled in the time that is added";
+	ret->rss_how = "at most: what is taken again in the time that is added";
 	return true;
 }
 
@@ -248,8 +250,8 @@ static bool cached_unused(const struct advice_figures *f, struct advice *ret)
 	hak_bytes_format(f->dirty_least, cached);
 	hak_ns_format(f->span_ns, span);
 	snprintf(ret->why, sizeof(ret->why),
-		 "%s of free memory were cached whenever it was looked at, %" PRIu64
-		 " times in %s: up to %.0f %% of the resident memory",
+		 "%s of free memory were kept each of the %" PRIu64
+		 " times that it was looked at in %s: up to %.0f %% of the resident memory",
 		 cached, f->samples, span, 100 * fmin(1, unused(f)));
 	ret->rss = -(double)f->dirty_least;
 	ret->rss_how = "at most: what was always free in the span, as far as it was touched";
@@ -506,7 +508,7 @@ static bool retain(const struct advice_figures *f, struct advice *ret)
 	    !doubled(f, HAK_TID_SUPERSLAB_RETAIN, &ret->value))
 		return false;
 	ret->cpu = -of_one_processor(f, churn * f->prices.map_ns);
-	ret->cpu_how = "an mmap and a munmap for each, at this machine's price";
+	ret->cpu_how = "an mmap and a munmap for each, at what they cost here";
 	ret->rss_how = "none: the pages of empty extents are given back anyway";
 	snprintf(ret->why, sizeof(ret->why),
 		 "%" PRIu64 " extents of 2 MiB were mapped and %" PRIu64 " unmapped again",
@@ -517,13 +519,13 @@ static bool retain(const struct advice_figures *f, struct advice *ret)
 /* -- the table --------------------------------------------------------------------------------- */
 const struct advice_rule advice_rules[] = {
 	{ "ring-slots", HAK_TID_WHALE_RING_SLOTS, false, misses,
-	  "whales that needed a new mapping, of all", ring_slots },
+	  "blocks of 1 MiB and more that needed a new mapping, of all", ring_slots },
 	{ "ring-bytes", HAK_TID_WHALE_RING_BYTES, false, misses,
-	  "whales that needed a new mapping, of all", ring_bytes },
+	  "blocks of 1 MiB and more that needed a new mapping, of all", ring_bytes },
 	{ "evicted-too-soon", HAK_TID_REGION_EVICT_BYTES, true, refills,
-	  "bytes refilled, for each allocation", evict_bytes },
+	  "bytes given back and taken again, for each allocation", evict_bytes },
 	{ "purged-too-soon", HAK_TID_PURGE_DELAY_MS, true, refills,
-	  "bytes refilled, for each allocation", delay_longer },
+	  "bytes given back and taken again, for each allocation", delay_longer },
 	{ "kept-too-long", HAK_TID_PURGE_DELAY_MS, false, unused,
 	  "bytes always free, of the resident ones", delay_shorter },
 	{ "idle", 0, false, unused, "bytes always free, of the resident ones", idle_purge },

@@ -164,14 +164,16 @@ static void print_summary(const struct report *r)
 		fprintf(r->to, ", about %d %% of the memory", percent(real(f, "ratio_of_memory")));
 	if (number(f, "late_bytes"))
 		fprintf(r->to, "; %s later", bytes(number(f, "late_bytes")));
-	fprintf(r->to,
-		"\nMapped again  %8" PRIu64 "  of %" PRIu64
-		" maps got exactly what was unmapped before: %d %%\n",
-		number(a, "exact"), number(a, "maps"), percent(real(a, "exact_ratio")));
-	if (k)
+	fputc('\n', r->to);
+	if (number(a, "maps"))
+		fprintf(r->to,
+			"Mapped again  %8" PRIu64 "  of %" PRIu64
+			" new mappings took the place of one that was removed: %d %%\n",
+			number(a, "exact"), number(a, "maps"), percent(real(a, "exact_ratio")));
+	if (k && number(k, "hits") + number(k, "misses"))
 		fprintf(r->to,
 			"Kept          %8" PRIu64 "  of %" PRIu64
-			" blocks of 1 MiB and more came from the region cache, without a call: "
+			" blocks of 1 MiB and more needed no call, because hakmem kept memory: "
 			"%d %%\n",
 			number(k, "hits"), number(k, "hits") + number(k, "misses"),
 			percent(real(k, "ratio")));
@@ -343,7 +345,7 @@ static void print_sites(const struct report *r)
 				fputs(r->blocks ? " ← " : " < ", r->to);
 			print_frame(r, json_object_array_get_idx(frames, j));
 		}
-		fputs(n == 0		 ? "not known: its program had ended\n"
+		fputs(n == 0		 ? "not known: the program had ended\n"
 		      : n > FRAMES_SHOWN ? (r->blocks ? " ← …\n" : " < ...\n")
 					 : "\n",
 		      r->to);
@@ -356,7 +358,7 @@ static void print_doubts(const struct report *r)
 			   *rows = hak_json_member(r->o, "missing");
 
 	fprintf(r->to,
-		"\nLost: %" PRIu64 " events, %" PRIu64 " calls and faults, %" PRIu64
+		"\nNot in these figures: %" PRIu64 " events, %" PRIu64 " calls and faults, %" PRIu64
 		" call sites, %" PRIu64 " processes; not followed %s\n",
 		number(lost, "events"), number(lost, "threads"), number(lost, "sites"),
 		number(lost, "processes"), bytes(number(lost, "unfollowed_bytes")));

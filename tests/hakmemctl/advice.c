@@ -438,15 +438,20 @@ static void check_looked_at(void)
 	f.whale_allocs = 200;
 	f.whale_misses = 3;
 	advice_looked_at(&f, why);
-	EXPECT(strcmp(why, "11.0M of 500M resident were always free; of 8000000 allocations 1.0 % "
-			   "left the fast path; of 200 whales 1.5 % needed a new mapping; 1000 "
-			   "page faults") == 0,
+	EXPECT(strcmp(why, "11.0M of 500M resident were always free; 8000000 allocations, and "
+			   "80000 calls of malloc and free that a thread's cache could not serve; "
+			   "of 200 blocks of 1 MiB and more 1.5 % needed a new mapping; 1000 page "
+			   "faults") == 0,
 	       "it says: %s", why);
+	advice_next(&f, 7, why);
+	EXPECT(strstr(why, "hakmemctl profile 7 "), "next: %s", why);
 	f.allocs = f.slow = 0;
 	advice_looked_at(&f, why);
-	EXPECT(strcmp(why, "the process did not allocate; 11.0M of 500M resident were always "
-			   "free") == 0,
+	EXPECT(strcmp(why, "the process allocated nothing in this time, so there was nothing to "
+			   "measure; 11.0M of 500M resident were always free") == 0,
 	       "it says: %s", why);
+	advice_next(&f, 7, why);
+	EXPECT(strstr(why, "hakmemctl stats 7 --watch "), "next: %s", why);
 }
 
 static void a_calm_process(void)

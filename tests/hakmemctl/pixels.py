@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# pixels.py PICTURE.svg SCREEN.png: compares what a browser drew with the elements of the picture. In
-# the middle of each rectangle that no other one covers, the screen has the colour of its fill. Where
-# there is text, there is ink.
+# pixels.py PICTURE.svg SCREEN.png: compares what a browser drew with the elements of the picture.
+# In the middle of each rectangle that no other one covers, the screen has the colour of its fill.
+# Where there is text, there is ink.
 import re
 import struct
 import sys
@@ -10,7 +10,7 @@ import zlib
 
 
 def decode(path):
-    """Returns width, height and a function from x, y to (r, g, b), of a PNG with 8 bits a channel."""
+    """Returns width, height and a function from x, y to (r, g, b) of a PNG of 8 bits a channel."""
     data = open(path, 'rb').read()
     assert data[:8] == b'\x89PNG\r\n\x1a\n', 'no PNG'
     at, packed = 8, b''
