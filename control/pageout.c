@@ -162,7 +162,8 @@ static int meet_mapping(const struct hak_mapping *map, void *arg)
 {
 	struct plan *plan = arg;
 
-	plan->mapped |= map->ino == plan->stats_ino;
+	/* inodes of other file systems have the same numbers */
+	plan->mapped |= map->ino == plan->stats_ino && hak_is_memfd_device(map->major, map->minor);
 	while (plan->next < plan->lazy_n && plan->lazy[plan->next].end <= map->start)
 		plan->next++;
 	for (unsigned i = plan->next; i < plan->lazy_n && plan->lazy[i].start < map->end; i++) {
