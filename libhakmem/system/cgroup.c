@@ -32,7 +32,7 @@ static uint64_t read_limit(const char *group, size_t bytes, const char *file)
 /* Returns the next `c` of the line, or where the line ends. */
 static const char *find(const char *s, char c)
 {
-	while (*s && *s != '\n' && *s != c)
+	while (*s && *s != c)
 		s++;
 	return s;
 }
@@ -53,66 +53,65 @@ static bool has_word(const char *s, const char *end, char separator, const char 
 	return false;
 }
 
-/*
- * Puts the folder of the group with the memory controller into `path`: a line of /proc/self/cgroup
- * is "number:controllers:/path", and "0::/path" that of v2. Returns its bytes, 0 if there is none.
- */
-static size_t find_group(char *path, bool *ret_v1)
+struct search {
+	char path[PATH_BYTES];
+	size_t bytes; /* of `path`; 0: no group, or none that can be read */
+	bool v1, v2;  /* found */
+};
+
+static void set_path(struct search *s, const char *root, const char *group)
 {
-	char text[2 * PATH_BYTES];
-	const char *line = text, *root = V2_ROOT, *best = NULL;
-	size_t bytes;
+	size_t bytes = strlen(group), of_root = strlen(root);
 
-	if (!hak_os_read_text("/proc/self/cgroup", text, sizeof(text)))
-		return 0;
-	*ret_v1 = false;
-	while (*line) {
-		const char *controllers = find(line, ':');
-		const char *group = *controllers == ':' ? find(controllers + 1, ':') : NULL;
-
-		if (!group || *group != ':')
-			break; /* cut off */
-		if (has_word(controllers, group, ',', "memory")) {
-			*ret_v1 = true;
-			root = V1_ROOT;
-			best = group + 1;
-		} else if (!best && group == controllers + 1) {
-			best = group + 1;
-		}
-		line = find(group, '\n');
-		line += *line == '\n';
-	}
-	if (!best || *best != '/')
-		return 0;
-	bytes = (size_t)(find(best, '\n') - best);
+	s->bytes = 0;
 	/* a group outside of the cgroup namespace, whose name could lead to any file */
-	if (strlen(root) + bytes >= PATH_BYTES || has_word(best, best + bytes, '/', ".."))
-		return 0;
-	memcpy(path, root, strlen(root));
-	memcpy(path + strlen(root), best, bytes);
-	return strlen(root) + bytes;
+	if (*group != '/' || of_root + bytes >= PATH_BYTES ||
+	    has_word(group, group + bytes, '/', ".."))
+		return;
+	memcpy(s->path, root, of_root);
+	memcpy(s->path + of_root, group, bytes);
+	s->bytes = of_root + bytes;
+}
+
+/* A line is "number:controllers:/path", and "0::/path" that of v2. */
+static void see_group(const char *line, void *arg)
+{
+	struct search *s = arg;
+	const char *controllers = find(line, ':');
+	const char *group = *controllers ? find(controllers + 1, ':') : controllers;
+
+	if (!*group || s->v1)
+		return;
+	if (has_word(controllers, group, ',', "memory")) {
+		s->v1 = true;
+		set_path(s, V1_ROOT, group + 1);
+	} else if (!s->v2 && group == controllers + 1) {
+		s->v2 = true;
+		set_path(s, V2_ROOT, group + 1);
+	}
 }
 
 uint64_t hak_cgroup_memory_limit(void)
 {
-	char path[PATH_BYTES];
+	struct search s = { .bytes = 0 };
+	char line[2 * PATH_BYTES]; /* of a longer one the path is too long as well */
 	uint64_t least = UINT64_MAX;
 	size_t bytes, root;
-	bool v1;
 
 	if (hak_os_sandboxed())
 		return UINT64_MAX;
-	bytes = find_group(path, &v1);
-	root = v1 ? strlen(V1_ROOT) : strlen(V2_ROOT);
+	hak_os_each_line("/proc/self/cgroup", line, sizeof(line), see_group, &s);
+	bytes = s.bytes;
+	root = s.v1 ? strlen(V1_ROOT) : strlen(V2_ROOT);
 	/* in a container the path may be the host's; the root is the container's group then */
 	while (bytes >= root && bytes) {
 		uint64_t most =
-			read_limit(path, bytes, v1 ? "/memory.limit_in_bytes" : "/memory.max");
-		uint64_t high = v1 ? UINT64_MAX : read_limit(path, bytes, "/memory.high");
+			read_limit(s.path, bytes, s.v1 ? "/memory.limit_in_bytes" : "/memory.max");
+		uint64_t high = s.v1 ? UINT64_MAX : read_limit(s.path, bytes, "/memory.high");
 
 		least = most < least ? most : least;
 		least = high < least ? high : least;
-		while (bytes && path[--bytes] != '/')
+		while (bytes && s.path[--bytes] != '/')
 			;
 	}
 	return least;

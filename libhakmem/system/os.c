@@ -528,6 +528,65 @@ size_t hak_os_read_text(const char *path, char *buf, size_t max)
 	return (size_t)n;
 }
 
+#define READS_MOST 64u /* of one file, so that no file is read for ever */
+
+struct lines {
+	char *buf;
+	size_t max, bytes; /* in buf: of a line that has not ended */
+	bool seen;	   /* of that line, the beginning */
+	void (*see)(const char *line, void *arg);
+	void *arg;
+};
+
+static void end_line(struct lines *l)
+{
+	l->buf[l->bytes] = '\0';
+	if (!l->seen)
+		l->see(l->buf, l->arg);
+	l->bytes = 0;
+}
+
+/* Takes the characters behind `bytes`, which are n more. */
+static void split(struct lines *l, size_t n)
+{
+	const char *at = l->buf + l->bytes, *end = at + n;
+
+	/* written no further than read */
+	for (; at < end; at++) {
+		if (*at == '\n') {
+			end_line(l);
+			l->seen = false;
+			l->bytes = 0;
+		} else {
+			l->buf[l->bytes++] = *at;
+		}
+	}
+	if (l->bytes == l->max - 1) {
+		end_line(l);
+		l->seen = true;
+	}
+}
+
+void hak_os_each_line(const char *path, char *buf, size_t max,
+		      void (*see)(const char *line, void *arg), void *arg)
+{
+	struct lines l = { .buf = buf, .max = max, .see = see, .arg = arg };
+	long fd = hak_sys(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0), n;
+
+	if (fd < 0)
+		return;
+	for (unsigned int i = 0; i < READS_MOST; i++) {
+		n = hak_sys(SYS_read, fd, (long)(buf + l.bytes), (long)(max - 1 - l.bytes), 0, 0,
+			    0);
+		if (n <= 0)
+			break;
+		split(&l, (size_t)n);
+	}
+	hak_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (l.bytes)
+		end_line(&l);
+}
+
 /* ---- barriers ---- */
 
 static int membarrier(int command)

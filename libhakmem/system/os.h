@@ -123,6 +123,12 @@ void hak_os_forgo_barrier(void); /* a filter kills for membarrier */
 
 /* Reads the beginning of a file as a string. Returns its bytes, 0 on failure. Not counted. */
 size_t hak_os_read_text(const char *path, char *buf, size_t max);
+/*
+ * Calls `see` for each line of a file, without the newline; of a line that does not fit into `buf`
+ * it is the beginning. The file is read up to 64 times `max` bytes.
+ */
+void hak_os_each_line(const char *path, char *buf, size_t max,
+		      void (*see)(const char *line, void *arg), void *arg);
 
 /* Returns the kernel release as major << 16 | minor, from uname; cached. */
 uint32_t hak_os_kernel(void);
