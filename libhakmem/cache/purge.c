@@ -69,8 +69,11 @@ static bool more_to_come(void)
 	       (hak_region_evict_mode(false) != HAK_EVICT_KEEP && hak_rcache_holds_dirty());
 }
 
-/* Ends the epoch: memory that was free all through it goes. HAK_LOCK_PURGE held. */
-static enum hak_age end_epoch(uint64_t now, uint64_t delay)
+/*
+ * Ends the epoch: memory that was free all through it goes. HAK_LOCK_PURGE held, and that of the
+ * shared heap if `shared`.
+ */
+static enum hak_age end_epoch(uint64_t now, uint64_t delay, bool shared)
 {
 	uint64_t t0 = begin_ns(), bytes;
 	uint32_t epoch = hak_purge_epoch();
@@ -85,6 +88,8 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay)
 	bytes = hak_dead_empty(RETIRE_EPOCHS + EMPTY_EPOCHS, &dead_left);
 	/* the agent, which has no cache, may take its time */
 	bytes += hak_sleepers_age(hak_has_cache() ? TAKEOVERS_MOST : UINT32_MAX, &rest);
+	if (shared)
+		bytes += hak_sleepers_age_shared(&rest);
 	bytes += hak_sleepers_cap(hak_tun(HAK_T_CACHE_TOTAL_BYTES));
 	bytes += hak_pool_trim(2, HAK_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
@@ -129,11 +134,18 @@ void hak_purge_disturb(void)
 
 void hak_purge_by_age(uint64_t now, uint64_t delay)
 {
-	if (!epoch_is_over(now) || !hak_trylock(HAK_LOCK_PURGE))
+	bool shared;
+
+	if (!epoch_is_over(now))
 		return;
-	if (epoch_is_over(now))
-		note(end_epoch(now, delay));
-	hak_unlock(HAK_LOCK_PURGE);
+	shared = hak_sleepers_lock_shared();
+	if (hak_trylock(HAK_LOCK_PURGE)) {
+		if (epoch_is_over(now))
+			note(end_epoch(now, delay, shared));
+		hak_unlock(HAK_LOCK_PURGE);
+	}
+	if (shared)
+		hak_sleepers_unlock_shared();
 }
 
 uint64_t hak_purge_epoch_left(uint64_t now)
@@ -218,15 +230,20 @@ static void purge(enum hak_purge_level level, bool count_resident, struct hak_pu
 	uint64_t t0 = begin_ns(), bytes;
 	struct hak_purged others;
 	uint32_t request;
-	bool dead_left;
+	bool dead_left, shared;
 
 	ask_threads(level);
 	hak_probe(hakmem, purge_begin, level, 0, 0);
+	shared = hak_sleepers_lock_shared();
 	hak_lock(HAK_LOCK_PURGE);
 	hak_purge_count_begin(count_resident);
 	request = atomic_load_explicit(&hak_purge_asked, memory_order_relaxed);
 	bytes = empty_own(request, level);
 	hak_sleepers_empty(request, level, &others);
+	if (shared) {
+		bytes += hak_sleepers_empty_shared(level);
+		hak_sleepers_unlock_shared();
+	}
 	hak_dead_drain(0);
 	hak_pool_drain();
 	bytes += others.bytes + give_back(level);

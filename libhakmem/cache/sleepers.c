@@ -3,6 +3,7 @@
 #include "sleepers.h"
 
 #include "base/class.h"
+#include "base/lock.h"
 #include "base/stats.h"
 #include "base/sys.h"
 #include "cache.h"
@@ -41,13 +42,19 @@ static bool is_of_another(const struct hak_heap *h)
 	return is_live(h) && h->cache != hak_self && h != hak_table.shared;
 }
 
-/* A heap that was taken over: everything that its thread would give back if it were asked. */
-static uint64_t empty(struct hak_heap *h, uint32_t age, uint32_t most)
+/* Everything that the heap's thread would give back if it were asked. */
+static uint64_t give_back(struct hak_heap *h, uint32_t age, uint32_t most)
 {
 	hak_sample_tune(h->cache);
 	hak_cache_flush(h->cache);
-	hak_count(HAK_C_TAKEOVERS, 1);
 	return most ? hak_slablist_trim(h->cache, age, most) : 0;
+}
+
+/* A heap that was taken over. */
+static uint64_t empty(struct hak_heap *h, uint32_t age, uint32_t most)
+{
+	hak_count(HAK_C_TAKEOVERS, 1);
+	return give_back(h, age, most);
 }
 
 /* One round over all heaps; `held` is set anew. False: there is no takeover. */
@@ -115,18 +122,25 @@ static enum turn turn_of(struct hak_heap *h, uint32_t epoch)
 	return epoch - h->asleep.last < STILL_EPOCHS ? LATER : NOW;
 }
 
-static enum hak_takeover take_turn(struct hak_heap *h, uint32_t epoch, uint64_t *bytes)
+static uint64_t do_turn(struct hak_heap *h, uint32_t epoch)
 {
 	bool again = h->asleep.emptied;
+
+	h->asleep.trim = again && atomic_load_explicit(&h->remote.head, memory_order_relaxed);
+	h->asleep.emptied = true;
+	h->asleep.last = epoch;
+	return give_back(h, again ? STILL_EPOCHS : 0, HAK_TRIM_MOST);
+}
+
+static enum hak_takeover take_turn(struct hak_heap *h, uint32_t epoch, uint64_t *bytes)
+{
 	enum hak_takeover r = hak_takeover_begin(h);
 
 	if (r != HAK_TAKEOVER_DONE)
 		return r;
-	h->asleep.trim = again && atomic_load_explicit(&h->remote.head, memory_order_relaxed);
-	*bytes += empty(h, again ? STILL_EPOCHS : 0, HAK_TRIM_MOST);
+	hak_count(HAK_C_TAKEOVERS, 1);
+	*bytes += do_turn(h, epoch);
 	hak_takeover_end(h);
-	h->asleep.emptied = true;
-	h->asleep.last = epoch;
 	return r;
 }
 
@@ -237,4 +251,31 @@ void hak_sleepers_obey(uint32_t request)
 	struct hak_purged others = { 0 };
 
 	empty_all(request, HAK_PURGE_CACHE, &others);
+}
+
+/* ---- the shared heap ---- */
+
+bool hak_sleepers_lock_shared(void)
+{
+	return hak_heap_shared() && !hak_lock_held(HAK_LOCK_SHARED) && hak_trylock(HAK_LOCK_SHARED);
+}
+
+void hak_sleepers_unlock_shared(void)
+{
+	hak_unlock(HAK_LOCK_SHARED);
+}
+
+uint64_t hak_sleepers_empty_shared(enum hak_purge_level level)
+{
+	return give_back(hak_heap_shared()->heap, 0, level >= HAK_PURGE_DIRTY ? UINT32_MAX : 0);
+}
+
+uint64_t hak_sleepers_age_shared(enum hak_age *ret_rest)
+{
+	struct hak_heap *h = hak_heap_shared()->heap;
+	enum turn turn = turn_of(h, hak_purge_epoch());
+
+	if (turn > ACTIVE)
+		*ret_rest = HAK_AGE_SOME;
+	return turn == NOW ? do_turn(h, hak_purge_epoch()) : 0;
 }

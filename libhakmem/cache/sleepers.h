@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The caches of threads that do not call malloc or free: emptied by another thread, on request or
- * by age, by a takeover (heap/takeover.h). HAK_LOCK_PURGE held by the caller of both functions.
+ * by age, by a takeover (heap/takeover.h). HAK_LOCK_PURGE held by the caller of all functions but
+ * the last two.
  */
 #ifndef HAK_SLEEPERS_H
 #define HAK_SLEEPERS_H
@@ -47,5 +48,19 @@ uint64_t hak_sleepers_cached(void);
 
 /* Empties the cache of each other thread that has not obeyed `request` (purge.h) yet. */
 void hak_sleepers_obey(uint32_t request);
+
+/*
+ * The same for the heap that threads without one of their own share: on request, and at the end of
+ * an epoch. Return bytes. *ret_rest is set to HAK_AGE_SOME, or left as it is.
+ */
+uint64_t hak_sleepers_empty_shared(enum hak_purge_level level);
+uint64_t hak_sleepers_age_shared(enum hak_age *ret_rest);
+
+/*
+ * Around the calls for the shared heap, whose lock is taken before HAK_LOCK_PURGE. Returns false if
+ * there is none, or a thread uses it at this moment.
+ */
+bool hak_sleepers_lock_shared(void);
+void hak_sleepers_unlock_shared(void);
 
 #endif

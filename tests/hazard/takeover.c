@@ -17,7 +17,6 @@ enum { N = 24, SIZE = 1024, OWNER = 1 /* takeovers before the owner's */ };
 
 static struct actor owner, taker;
 static struct blocks kept, more, given;
-static bool with_heapless;
 
 static void purge_all(void *arg)
 {
@@ -73,11 +72,16 @@ static void end(void)
 	allocs = counter("class.allocs");
 	frees = counter("class.frees");
 	check_books();
-	/* what is in caches; in the shared one, some is left */
-	CHECK(with_heapless ||
-		      counter("class.refilled") - counter("class.flushed") == allocs - frees,
+	/* what is in caches, that of threads without a heap included */
+	CHECK(counter("class.refilled") - counter("class.flushed") == allocs - frees,
 	      "%lu refilled, %lu flushed, %lu allocs, %lu frees", counter("class.refilled"),
 	      counter("class.flushed"), allocs, frees);
+}
+
+static uint64_t cached(void)
+{
+	return counter("class.refilled") + counter("class.frees") - counter("class.allocs") -
+	       counter("class.flushed");
 }
 
 /* ---- the owner is held ---- */
@@ -163,7 +167,6 @@ static void heapless_is_no_sleeper(void)
 
 	begin();
 	heapless();
-	with_heapless = true;
 	before = held();
 	actor_do(&taker, purge_all, NULL);
 	CHECK(held() == before, "%lu threads kept their cache", held() - before);
@@ -213,6 +216,27 @@ static void by_age(void)
 static void by_age_and_agent(void)
 {
 	emptied_by_age(look_of_the_agent);
+}
+
+/* And so does what threads without a heap left in theirs. */
+static void heapless_by_age(void)
+{
+	uint64_t before, now;
+	unsigned int rounds = 0;
+
+	begin();
+	purge(HAKMEM_PURGE_ALL);
+	before = cached();
+	heapless();
+	now = cached();
+	CHECK(now > 2 * before + N, "%lu blocks in caches, were %lu", now, before);
+	while (cached() > 2 * before + N) {
+		atomic_fetch_add(&stops->clock_ms, 1000);
+		look_by_itself();
+		rounds++;
+	}
+	CHECK(rounds > 1, "emptied although it was not asleep for an epoch");
+	end();
 }
 
 /* ---- the taker is held ---- */
@@ -598,6 +622,8 @@ static const struct tcase cases[] = {
 	{ "owner_exits", owner_exits, 60, QUIET, stops_prepare },
 	{ "owner_adopts", owner_adopts, 60, QUIET, stops_prepare },
 	{ "heapless_is_no_sleeper", heapless_is_no_sleeper, 60, QUIET, stops_prepare },
+	{ "heapless_by_age", heapless_by_age, 60, "control.agent=off,purge.delay_ms=1000",
+	  stops_prepare },
 	{ "by_age", by_age, 60, "control.agent=off,purge.delay_ms=1000", stops_prepare },
 	{ "by_age_and_agent", by_age_and_agent, 60, "purge.delay_ms=1000", stops_prepare },
 	TAKER_CALLS("takeover.taken"),
