@@ -315,6 +315,8 @@ void ctl_stats_words(ctl_see_word see, void *arg)
 	for (size_t i = 0; i < sizeof(resident_lines) / sizeof(resident_lines[0]); i++)
 		ctl_line_word(CTL_WORD_RESIDENT, resident_lines[i].label, resident_lines[i].remark,
 			      see, arg);
+	ctl_line_word(CTL_WORD_RESIDENT, "page faults",
+		      "minor faults needed no read from a disk, major ones did", see, arg);
 	ctl_column_words(CTL_WORD_TIERS, tier_columns,
 			 sizeof(tier_columns) / sizeof(tier_columns[0]), see, arg);
 	ctl_column_words(CTL_WORD_CLASSES, class_columns, CLASS_COLUMNS, see, arg);

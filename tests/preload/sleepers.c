@@ -221,13 +221,13 @@ static void bursts(void)
 	/* libc's own blocks, of threads and their stacks, are there after a first round */
 	round_of(0);
 	before = in_use();
-	for (uint64_t i = 1; i <= n; i++) {
+	/* a purge meets threads outside the allocator and inside in some round */
+	for (uint64_t i = 1; i <= n || !counter("purge.takeovers") || !counter("purge.held"); i++) {
 		round_of(i);
 		check_books(before);
 	}
 	say("# %lu purges, %lu caches emptied, %lu kept\n", purges, counter("purge.takeovers"),
 	    counter("purge.held"));
-	CHECK(counter("purge.takeovers") > 0 && counter("purge.held") > 0);
 }
 
 #define QUIET "control.agent=off,purge.delay_ms=86400000"

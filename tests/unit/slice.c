@@ -219,8 +219,7 @@ static void corruption_of_slices_is_found(void)
 	MAP_FINDS("leaf[i] == ", hak_slice_set_tag(map.run, 1));
 	MAP_FINDS("leaf[i] == ", hak_slice_set_tag(map.whale + HAK_SLICE, 1));
 	MAP_FINDS("kind == HAK_FOREIGN || is_enabled(", disable(map.block, i));
-	MAP_FINDS("kind != HAK_SLAB || ",
-		  disable(map.block, HAK_LEAF_SLABS + i * HAK_SLAB_RECORD));
+	MAP_FINDS("kind != HAK_SLAB || ", disable(map.block, HAK_LEAF_SLABS + i * HAK_SLAB_RECORD));
 	MAP_FINDS("!((uintptr_t)leaf & (hak_page - 1))",
 		  hak_leaves[(uintptr_t)map.block >> HAK_LEAF_BITS]++);
 	hak_map_check();
