@@ -97,6 +97,10 @@ def small():
             yield Workload(f"churn-{order}-{batch}",
                            f"16 to 256 bytes, {batch} at a time, freed {order}", "churn",
                            f"--order {order} --batch {batch} --ms 300", "--ms 60")
+    yield Workload("churn-random-64", "64 bytes, 20,000 at a time, freed at random", "churn",
+                   "--order random --batch 20000 --min 64 --max 64 --ms 300", "--ms 60")
+    yield Workload("churn-turn", "one size of 16 to 256 bytes for 20,000 blocks, then another",
+                   "churn", "--order random --batch 20000 --turn --ms 600", "--ms 120")
     yield Workload("live-100k", "replace one of 100,000 blocks of 16 to 128 bytes", "live",
                    "--count 100000 --ops 10000000", "--ops 2000000")
     yield Workload("live-5m", "replace one of 5,000,000 blocks of 16 to 128 bytes", "live",
@@ -113,6 +117,9 @@ def threaded():
                        f"{low} to {high} bytes", "larson",
                        f"--threads {threads} --min {low} --max {high} --count {count} --ops {ops}",
                        f"--ops {ops // 8}", unit="op", threads=threads)
+    yield Workload("churn-4t", "four threads, 64 bytes, 20,000 at a time, freed at random",
+                   "churn", "--threads 4 --order random --batch 20000 --min 64 --max 64 --ms 300",
+                   "--ms 60", threads=4)
     yield Workload("prodcons", "one thread allocates, another frees", "remote",
                    "--pattern pipe --ops 6000000", "--ops 1000000", unit="block", threads=2)
     yield Workload("all2all-4t", "four threads free each other's blocks", "remote",
