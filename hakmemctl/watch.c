@@ -130,8 +130,16 @@ int ctl_watch(struct ctl *ctl, const char *target, bool classes, uint64_t pause_
 		return ctl_usage(ctl, "--watch prints no classes; with --json it does");
 	if (hak_emit_check_columns(columns, COLUMNS, ctl->columns, why) < 0)
 		return ctl_usage(ctl, "%s", why);
-	while ((r = sample(ctl, &w, target, classes)) == CTL_OK && fflush(stdout) == 0)
-		nanosleep(&pause, NULL);
+	/* A process that cannot be read does not end the watch of others. */
+	do {
+		ctl_begin_round(ctl);
+		r = sample(ctl, &w, target, classes);
+		if (r != CTL_OK && json_object_array_length(w.before) == 0)
+			break;
+		r = fflush(stdout) == 0 ? CTL_OK : CTL_FAILED;
+		if (r == CTL_OK)
+			nanosleep(&pause, NULL);
+	} while (r == CTL_OK);
 	json_object_put(w.before);
 	return r;
 }

@@ -506,5 +506,6 @@ struct json_object *trace_figures(struct trace *t)
 	cost_json(o, &f);
 	sites_json(o, &f);
 	doubts_json(o, &f);
+	ctl_progress_end();
 	return o;
 }

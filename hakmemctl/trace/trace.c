@@ -293,7 +293,7 @@ static int trace_all(struct trace *t, const struct request *q, const struct hak_
 	trace_look(t, true);
 	hak_session_stop(t->session);
 	t->stopped_ns = hak_monotonic_ns();
-	ctl_progress_end();
+	show_progress(q, "traced; measuring what faults cost on this machine", 0);
 	return CTL_OK;
 }
 
@@ -364,12 +364,9 @@ static void print_answer(struct trace *t, struct json_object *document)
 /* A picture is beside the report, and every other file is instead of it. */
 static int answer(struct trace *t, const struct request *q)
 {
-	struct json_object *document;
+	struct json_object *document = trace_figures(t);
 	int r = CTL_OK;
 
-	show_progress(q, "traced; measuring what faults cost on this machine", 0);
-	document = trace_figures(t);
-	ctl_progress_end();
 	if (!q->output || q->format == CTL_FORMAT_SVG)
 		print_answer(t, document);
 	fflush(stdout);
