@@ -41,13 +41,13 @@ static void *wait_for_ever(void *arg)
 
 static sem_t asleep;
 
-/* Three times, so that the cache learns how much it may keep. */
+/* Six times, so that the cache learns how much it may keep. */
 static void *sleep_with_a_full_cache(void *arg)
 {
 	enum { SIZES = 8, BYTES = 256 << 10 };
 	static __thread void *p[BYTES / 512];
 
-	for (size_t i = 0; i < 3 * SIZES; i++) {
+	for (size_t i = 0; i < 6 * SIZES; i++) {
 		size_t size = 512 * (1 + i % SIZES), n = BYTES / size;
 
 		for (size_t j = 0; j < n; j++) {
