@@ -50,7 +50,7 @@ static inline bool hak_flush_direct(struct hak_cache *c, size_t cls, void **p)
 		return false;
 	leaf = hak_slice_leaf(p);
 	g = (struct hak_slice *)(leaf + HAK_LEAF_TAGS);
-	s = (struct hak_slab *)(g + HAK_LEAF_SLICES) + hak_slice_index(p);
+	s = (struct hak_slab *)(leaf + HAK_LEAF_SLABS) + hak_slice_index(p);
 	/* acquire: as hak_slab_owner() */
 	if (atomic_load_explicit(&g[hak_slice_index(p)].word, memory_order_acquire) != c)
 		return false;
