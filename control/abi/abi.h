@@ -243,6 +243,7 @@ enum hak_heap_state { HAK_HEAP_UNUSED, HAK_HEAP_LIVE, HAK_HEAP_DEAD };
  * readers, who add up all blocks, this makes no difference.
  */
 #define HAK_HEAP_STRIDE	 8192u
+#define HAK_HEAP_HALF	 (HAK_HEAP_STRIDE / 2)
 #define HAK_FIRST_TALLY	 HAK_C_FLUSHED_REMOTE
 #define HAK_TALLY_BLOCKS 16u
 struct hak_heap_block {
@@ -251,12 +252,13 @@ struct hak_heap_block {
 	} hot[HAK_CLASSES];
 	uint64_t heap[HAK_HEAP_COUNTERS];
 	uint32_t state, reserved; /* enum hak_heap_state */
+	uint64_t pad[HAK_HEAP_HALF / 8 - (2 + HAK_FIRST_TALLY) * HAK_CLASSES - HAK_HEAP_COUNTERS -
+		     1];
 	uint64_t cls[HAK_CLASS_COUNTERS][HAK_CLASSES];
 };
 _Static_assert(sizeof(struct hak_heap_block) <= HAK_HEAP_STRIDE, "a heap's counters fit its slot");
-#define HAK_HEAP_HALF (HAK_HEAP_STRIDE / 2)
-_Static_assert(offsetof(struct hak_heap_block, cls[HAK_FIRST_TALLY]) <= HAK_HEAP_HALF,
-	       "the tallies are in the second half");
+_Static_assert(offsetof(struct hak_heap_block, cls[HAK_FIRST_TALLY]) == HAK_HEAP_HALF,
+	       "the tallies are the second half");
 
 /* ---- the tune page ---- */
 enum hak_purge_level { HAK_PURGE_CACHE = 1, HAK_PURGE_DIRTY = 2, HAK_PURGE_ALL = 3 };

@@ -73,4 +73,22 @@ int hak_shared_copy_parts(void *at, size_t bytes, size_t stride, size_t part)
 	return (int)r;
 }
 
+int hak_shared_recount(uint64_t *at, size_t bytes)
+{
+	/* length 0: a second mapping of the same pages */
+	long old = hak_sys(SYS_mremap, (long)at, 0, (long)bytes, MREMAP_MAYMOVE, 0, 0);
+	const uint64_t *from = (const uint64_t *)old;
+	int r;
+
+	if (hak_shared_failed(old))
+		return (int)old;
+	/* from then on no thread writes to the old pages */
+	r = hak_shared_cover(at, bytes, PROT_READ | PROT_WRITE);
+	for (size_t i = 0; !r && i < bytes / sizeof(*at); i++)
+		if (from[i])
+			__atomic_fetch_add(&at[i], from[i], __ATOMIC_RELAXED);
+	hak_sys(SYS_munmap, old, (long)bytes, 0, 0, 0, 0);
+	return r;
+}
+
 #endif

@@ -26,5 +26,10 @@ int hak_shared_populate(void *p, size_t bytes);
 int hak_shared_copy(void *at, size_t bytes);
 /* Does the same, with the content of the first `part` of each `stride` bytes; zeros elsewhere. */
 int hak_shared_copy_parts(void *at, size_t bytes, size_t stride, size_t part);
+/*
+ * Makes pages private that hold nothing but counters of 8 bytes, to which other threads go on
+ * adding by atomics: no count is lost. Meanwhile a reader finds them too low.
+ */
+int hak_shared_recount(uint64_t *at, size_t bytes);
 
 #endif

@@ -95,7 +95,7 @@ static int unshare(unsigned int first, unsigned int last, size_t part)
 				     HAK_HEAP_STRIDE, part);
 }
 
-/* Other threads may count in the tallies of the slot, which stay where they are. */
+/* What the slot's own heap counts. Other threads may count in the tallies of the slot. */
 static int unshare_own(unsigned int slot)
 {
 	char *p = hak_slots_base() + (size_t)slot * HAK_HEAP_STRIDE;
@@ -103,6 +103,20 @@ static int unshare_own(unsigned int slot)
 	if (hak_page > HAK_HEAP_HALF || slot >= HAK_TALLY_BLOCKS)
 		return unshare(slot, slot + 1, hak_slots_part(slot));
 	return hak_shared_copy(p, HAK_HEAP_HALF);
+}
+
+/* Returns true if some stay where they are, in memory that no reader expects any more. */
+static bool unshare_tallies(void)
+{
+	bool left = false;
+
+	for (unsigned int i = 0; i < hak_slots_writable && i < HAK_TALLY_BLOCKS; i++)
+		if (hak_page <= HAK_HEAP_HALF)
+			left |= hak_shared_recount((uint64_t *)(hak_slots_base() +
+								(size_t)i * HAK_HEAP_STRIDE +
+								HAK_HEAP_HALF),
+						   HAK_HEAP_HALF) != 0;
+	return left;
 }
 
 int hak_slots_unshare(void)
@@ -147,9 +161,11 @@ void hak_slots_drop(void)
 		left = hak_slots_unshare();
 		__builtin_memset(still_shared, left, hak_slots_writable);
 	} else {
-		for (unsigned int i = 0; i < hak_slots_writable; i++)
+		left = unshare_tallies();
+		for (unsigned int i = 0; i < hak_slots_writable; i++) {
 			still_shared[i] = !is_mine(i) || unshare_own(i);
-		left = true; /* tallies at least */
+			left |= still_shared[i];
+		}
 	}
 	hak_unlock(HAK_LOCK_REGISTRY);
 	hak_unlock(HAK_LOCK_SHARED);

@@ -60,11 +60,10 @@ void hak_slots_unshare_unused(void);
 void hak_slots_cover(void);
 /*
  * Called when the segment goes while other threads count. Moves the slots that no thread owns; the
- * threads move the others (hak_slots_settle). Tallies stay in the memory of the segment, which no
- * reader expects any more, until the next one is made.
+ * threads move the others (hak_slots_settle).
  */
 void hak_slots_drop(void);
-/* Whether threads still have slots to move, or tallies stayed. */
+/* Whether threads still have slots to move, or tallies could not be moved. */
 extern HAK_HIDDEN _Atomic bool hak_slots_leaving;
 void hak_slots_settle(struct hak_cache *c); /* called by the thread that runs c, no lock held */
 void hak_slots_forget(void);		    /* no slots are left to move */
