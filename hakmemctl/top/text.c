@@ -113,12 +113,15 @@ static void count_text(double value, char out[HAK_VALUE_TEXT])
 		 value < 10000 ? value : 9999, unit ? units + unit : "");
 }
 
+/* Larger ones are "no limit", which a cell has no room for. */
+#define MOST_BYTES ((1ull << 60) - 1)
+
 void top_value_text(enum top_figure figure, double value, char out[HAK_VALUE_TEXT])
 {
 	if (isnan(value))
 		strcpy(out, "-");
 	else if (figure < TOP_ALLOCS)
-		hak_bytes_format(value < 1.8e19 ? (uint64_t)value : UINT64_MAX, out);
+		hak_bytes_format(value < (double)MOST_BYTES ? (uint64_t)value : MOST_BYTES, out);
 	else
 		count_text(value, out);
 }
