@@ -21,8 +21,9 @@
 
 #include "base/hak.h"
 #include "epoch.h"
+#include "system/room.h"
 
-#define HAK_ALLOWANCE_LEAST ((uint64_t)4 << 20)
+#define HAK_ALLOWANCE_LEAST HAK_ROOM_FIRST
 
 struct hak_allowance {
 	_Atomic uint64_t bytes;

@@ -8,7 +8,7 @@
 
 #define SHARE 64u /* 1/SHARE of what the limit leaves may be kept */
 
-struct hak_room hak_room = { UINT64_MAX, UINT64_MAX, UINT64_MAX, HAK_ROOM_FLOOR };
+struct hak_room hak_room = { UINT64_MAX, UINT64_MAX, UINT64_MAX, HAK_ROOM_FIRST };
 
 static uint64_t share(uint64_t limit, uint64_t used)
 {
@@ -42,7 +42,7 @@ bool hak_room_look(uint64_t kept)
 	return set(&hak_room.data, address < data ? address : data) || less;
 }
 
-static _Atomic uint64_t floor_bytes = HAK_ROOM_FLOOR; /* as set, without the limit */
+static _Atomic uint64_t floor_bytes = HAK_ROOM_FIRST; /* as set, without the limit */
 
 static void update_floor(void)
 {

@@ -55,7 +55,8 @@ static inline bool hak_room_is_limited(void)
 	return atomic_load_explicit(&hak_room.group, memory_order_relaxed) != UINT64_MAX;
 }
 
-#define HAK_ROOM_FLOOR ((uint64_t)32 << 20) /* before it is set */
+#define HAK_ROOM_FIRST ((uint64_t)4 << 20)  /* the floor before it is set */
+#define HAK_ROOM_FLOOR ((uint64_t)32 << 20) /* what it may become, however little is in use */
 /* Sets `bytes`, or a sixteenth of the limit of the control groups if that is less. */
 void hak_room_set_floor(uint64_t bytes);
 

@@ -206,6 +206,14 @@ static void runs_at_random(void)
 	little_stays(burst_at_random, 20000, 300);
 }
 
+/* The first burst of a process may be a small one, and no tunable be set. */
+static void small_burst(void)
+{
+	begin(NULL);
+	freed(burst_in_order, 20000, 28, FIRST_MIB * 1024L);
+	finish(&r);
+}
+
 /* region.evict_bytes is the largest allowance of regions; and one region. */
 static void whales_in_order(void)
 {
@@ -468,6 +476,7 @@ static const struct tcase cases[] = {
 	{ "slab_blocks_in_order", slab_blocks_in_order, 60 },
 	{ "small_blocks_in_order", small_blocks_in_order, 60 },
 	{ "small_blocks_at_random", small_blocks_at_random, 60 },
+	{ "small_burst", small_burst },
 	{ "runs_at_random", runs_at_random, 60 },
 	{ "whales_in_order", whales_in_order, 60 },
 	{ "never_by_amount", never_by_amount, 60 },
