@@ -272,6 +272,7 @@ uint64_t hak_reclaim(void)
 /* ---- by amount ---- */
 
 #define BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
+#define MANY_BYTES    ((uint64_t)16 << 20)
 #define SLACK	      8u /* of what is in use: so that large programs give back large batches */
 
 static uint64_t in_use(void)
@@ -290,6 +291,8 @@ static uint64_t most_without_limit(bool *ret_allowed)
 	*ret_allowed = delay && delay < HAK_DELAY_NEVER;
 	if (!*ret_allowed)
 		return delay ? UINT64_MAX : BYTES_AT_ONCE;
+	if (hak_rcache_dirty() > MANY_BYTES && in_use() < MANY_BYTES)
+		return HAK_ALLOWANCE_LEAST;
 	most = hak_allowance(&hak_allowance_units) + hak_extent_used() / SLACK;
 	return most < hak_units_most_allowed() ? most : hak_units_most_allowed();
 }

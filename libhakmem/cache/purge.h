@@ -12,6 +12,7 @@
 #include "control/abi/abi.h"
 #include "cache/sleepers.h"
 #include "heap/heap.h"
+#include "page/allowance.h"
 #include "page/extent.h"
 #include "system/room.h"
 
@@ -60,12 +61,19 @@ uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over *
 /*
  * Free memory of slabs and runs goes back by amount too, not by age alone: when more is dirty than
  * the allowance (page/allowance.h) and an eighth of what is in use, a slow path gives the oldest
- * back until a quarter less than that is dirty. So after a burst of frees little stays, even if the
- * thread never calls again. No lock may be held.
+ * back until a quarter less than that is dirty. Only the least allowance stays when the program has
+ * freed nearly all it had and many regions are dirty. So after a burst of frees little stays, even
+ * if the thread never calls again. No lock may be held.
  */
 void hak_purge_by_amount(void);
 /* Before so many bytes more become resident: what the limit of the control groups asks for. */
 void hak_purge_make_room(uint64_t bytes);
+
+/* When a whale was freed: whether it is worth to compute how much may stay. */
+static inline bool hak_purge_is_much(void)
+{
+	return hak_extent_dirty() > HAK_ALLOWANCE_LEAST;
+}
 
 static inline bool hak_purge_is_full(void)
 {

@@ -156,6 +156,8 @@ void hak_whale_free(struct hak_cache *c, struct hak_hot *f, struct hak_region *r
 	if (hak_unlikely(r != NULL)) {
 		if (hak_unlikely(hak_rcache_put(f, r)))
 			hak_limit_look();
+		if (hak_unlikely(hak_purge_is_much()))
+			hak_purge_by_amount();
 	}
 	hak_heap_count1(c, WHALE_PUTS);
 	if (hak_unlikely(t0)) {

@@ -263,6 +263,21 @@ static void what_is_wanted_again_stays(void)
 	finish(&r);
 }
 
+/* What units may keep does not come on top of many kept regions, when nothing is in use. */
+static void little_stays_beside_kept_whales(void)
+{
+	begin(HOUR ",control.agent=off");
+	for (int i = 0; i < 3; i++)
+		ask(&r, burst_in_order, 20000, 28);
+	CHECK(count(&r, "mem.dirty") > 24 * MIB);
+	for (int i = 0; i < 3; i++)
+		ask(&r, burst_in_order, 4000000, 60);
+	CHECK(count(&r, "ring.dirty_bytes") > 40 * MIB);
+	CHECK(count(&r, "mem.dirty") - count(&r, "ring.dirty_bytes") <= 5 * MIB, "%lu",
+	      count(&r, "mem.dirty") - count(&r, "ring.dirty_bytes"));
+	finish(&r);
+}
+
 static void nothing_stays(long size)
 {
 	begin("purge.delay_ms=0,control.agent=off");
@@ -477,6 +492,7 @@ static const struct tcase cases[] = {
 	{ "small_blocks_in_order", small_blocks_in_order, 60 },
 	{ "small_blocks_at_random", small_blocks_at_random, 60 },
 	{ "small_burst", small_burst },
+	{ "little_stays_beside_kept_whales", little_stays_beside_kept_whales },
 	{ "runs_at_random", runs_at_random, 60 },
 	{ "whales_in_order", whales_in_order, 60 },
 	{ "never_by_amount", never_by_amount, 60 },
