@@ -69,6 +69,40 @@ static bool more_to_come(void)
 	       (hak_region_evict_mode(false) != HAK_EVICT_KEEP && hak_rcache_holds_dirty());
 }
 
+#define BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
+#define MANY_BYTES    ((uint64_t)16 << 20)
+#define SLACK	      8u /* of what is in use: so that large programs give back large batches */
+
+static uint64_t in_use(void)
+{
+	return hak_extent_used() + hak_rcache_in_use();
+}
+
+/*
+ * The bytes that may be dirty however much the limit of the control groups leaves. *ret_allowed: as
+ * the allowance says.
+ */
+static uint64_t most_without_limit(bool *ret_allowed)
+{
+	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), most;
+
+	*ret_allowed = delay && delay < HAK_DELAY_NEVER;
+	if (!*ret_allowed)
+		return delay ? UINT64_MAX : BYTES_AT_ONCE;
+	if (hak_rcache_dirty() > MANY_BYTES && in_use() < MANY_BYTES)
+		return HAK_ALLOWANCE_LEAST;
+	most = hak_allowance(&hak_allowance_units) + hak_extent_used() / SLACK;
+	return most < hak_units_most_allowed() ? most : hak_units_most_allowed();
+}
+
+/* Less may be in use, or be allowed, than when memory last went back by amount. */
+static void renew_floor(void)
+{
+	bool allowed;
+
+	hak_room_set_floor(most_without_limit(&allowed));
+}
+
 /*
  * Ends the epoch: memory that was free all through it goes. HAK_LOCK_PURGE held, and that of the
  * shared heap if `shared`.
@@ -94,6 +128,7 @@ static enum hak_age end_epoch(uint64_t now, uint64_t delay, bool shared)
 	bytes += hak_pool_trim(2, HAK_TRIM_MOST);
 	bytes += hak_extent_purge(!delay, false, now, delay);
 	bytes += hak_rcache_evict(delay ? epoch : epoch + 2, false);
+	renew_floor();
 	hak_probe(hakmem, purge_end, BY_AGE, bytes, 0);
 	if (!bytes)
 		return dead_left || more_to_come() ? HAK_AGE_SOME : rest;
@@ -166,6 +201,7 @@ static uint64_t give_back(enum hak_purge_level level)
 		bytes += hak_rcache_empty();
 	else
 		bytes += hak_rcache_evict(hak_purge_epoch() + 1, true);
+	renew_floor();
 	return bytes;
 }
 
@@ -271,32 +307,6 @@ uint64_t hak_reclaim(void)
 
 /* ---- by amount ---- */
 
-#define BYTES_AT_ONCE ((uint64_t)256 << 10) /* with purge.delay_ms=0 */
-#define MANY_BYTES    ((uint64_t)16 << 20)
-#define SLACK	      8u /* of what is in use: so that large programs give back large batches */
-
-static uint64_t in_use(void)
-{
-	return hak_extent_used() + hak_rcache_in_use();
-}
-
-/*
- * The bytes that may be dirty however much the limit of the control groups leaves. *ret_allowed: as
- * the allowance says.
- */
-static uint64_t most_without_limit(bool *ret_allowed)
-{
-	uint64_t delay = hak_tun(HAK_T_PURGE_DELAY_MS), most;
-
-	*ret_allowed = delay && delay < HAK_DELAY_NEVER;
-	if (!*ret_allowed)
-		return delay ? UINT64_MAX : BYTES_AT_ONCE;
-	if (hak_rcache_dirty() > MANY_BYTES && in_use() < MANY_BYTES)
-		return HAK_ALLOWANCE_LEAST;
-	most = hak_allowance(&hak_allowance_units) + hak_extent_used() / SLACK;
-	return most < hak_units_most_allowed() ? most : hak_units_most_allowed();
-}
-
 /*
  * The bytes that may be dirty when `more` bytes are in use than now. *ret_limited: because of the
  * limit of the control groups.
@@ -380,9 +390,7 @@ void hak_purge_make_room(uint64_t bytes)
 
 void hak_purge_tuned(void)
 {
-	bool allowed;
-
-	hak_room_set_floor(most_without_limit(&allowed));
+	renew_floor();
 	/* caches and the clock obey at their next look */
 	atomic_store_explicit(&epoch_ends_ms, hak_os_now_ms(), memory_order_relaxed);
 	ask_threads(HAK_PURGE_CACHE);

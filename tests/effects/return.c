@@ -278,6 +278,35 @@ static void little_stays_beside_kept_whales(void)
 	finish(&r);
 }
 
+static long give_back(long a, long b)
+{
+	(void)a;
+	(void)b;
+	return HAKMEM(hakmem_purge, int (*)(int, uint64_t *))(HAK_PURGE_DIRTY, NULL);
+}
+
+static long set_slots(long slots, long b)
+{
+	(void)b;
+	return HAKMEM(hakmem_set, hakmem_set_fn)("whale.ring_slots", (uint64_t)slots);
+}
+
+/* An eighth of what was in use when a tunable was set may not stay of a later burst. */
+static void bound_falls_with_use(void)
+{
+	const long part = 2 * (long)MIB / 20000; /* less than the first allowance */
+
+	begin(HOUR ",control.agent=off");
+	kept_n = ask(&r, take, 20000, 120 * part);
+	CHECK(ask(&r, set_slots, 100, 0) == 0);
+	for (; kept_n > 0; kept_n -= part) {
+		ask(&r, drop, kept_n - part, 1);
+		CHECK(ask(&r, give_back, 0, 0) == 0);
+	}
+	freed(burst_in_order, 20000, 32, FIRST_MIB * 1024L);
+	finish(&r);
+}
+
 static void nothing_stays(long size)
 {
 	begin("purge.delay_ms=0,control.agent=off");
@@ -497,6 +526,7 @@ static const struct tcase cases[] = {
 	{ "whales_in_order", whales_in_order, 60 },
 	{ "never_by_amount", never_by_amount, 60 },
 	{ "what_is_wanted_again_stays", what_is_wanted_again_stays, 60 },
+	{ "bound_falls_with_use", bound_falls_with_use, 60 },
 	{ "at_once_slab_blocks", at_once_slab_blocks, 60 },
 	{ "at_once_runs", at_once_runs, 60 },
 	{ "at_once_large_runs", at_once_large_runs, 60 },
