@@ -320,8 +320,11 @@ int hak_share_leave(const struct hak_tune *layers, bool locked)
 	int r = -ENODEV;
 
 	hak_stats_fork_child();
-	if (!exists() && !atomic_load_explicit(&hak_slots_leaving, memory_order_relaxed))
+	if (!exists() && !atomic_load_explicit(&hak_slots_leaving, memory_order_relaxed)) {
+		/* what is inherited is counted anew */
+		hak_slots_cover();
 		return r;
+	}
 	atomic_store_explicit(&hak_slots_leaving, false, memory_order_relaxed);
 	if (!hak_os_sandboxed())
 		hak_memfd_close(&seg.tune_fd);

@@ -6,6 +6,8 @@
  */
 #include "peer.h"
 
+#include "libhakmem/hakmem.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -466,6 +468,40 @@ static void fork_without_file_memory(void)
 	CHECK(peer_mapped(getpid(), "/memfd:" HAK_STATS_NAME) == p.stats_ino);
 }
 
+static uint64_t in_use(void)
+{
+	struct hakmem_stats stats = { .size = sizeof(stats) };
+
+	CHECK(HAKMEM(hakmem_stats, int (*)(struct hakmem_stats *))(&stats) == 0);
+	return stats.in_use;
+}
+
+/* Without a segment, too, a child counts once what it inherited. */
+static void fork_child_without_one(void)
+{
+	void *block[100], *whale = malloc(3 * MIB);
+	uint64_t before;
+	pid_t pid;
+
+	for (int i = 0; i < 100; i++)
+		block[i] = launder(malloc(opaque(10000)));
+	CHECK(whale);
+	before = in_use();
+	CHECK(before > 4 * 1000 * 1000);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(in_use() == before, "%lu bytes, not %lu", in_use(), before);
+		free(launder(whale));
+		for (int i = 0; i < 100; i++)
+			free(block[i]);
+		CHECK(in_use() < 1000 * 1000, "%lu bytes", in_use());
+		_exit(0);
+	}
+	reap(pid, "the child");
+	CHECK(in_use() == before);
+	free(whale);
+}
+
 static void no_noexec_memfds(void)
 {
 	refuse(SYS_memfd_create, 0, ANY, EACCES);
@@ -689,6 +725,7 @@ static const struct tcase cases[] = {
 	{ "every_heap_on_an_old_kernel", every_heap_is_published, 60, NULL, old_kernel },
 	{ "none_without_file_memory_32", expect_none, 0, NULL, no_file_memory },
 	{ "fork_without_file_memory_32", fork_without_file_memory },
+	{ "fork_child_without_one", fork_child_without_one, 0, "control.segment=off" },
 	{ "none_where_memfds_are_refused_39", expect_none, 0, NULL, no_noexec_memfds },
 	{ "none_without_seals", expect_none, 0, NULL, no_seals },
 	{ "vfork_child_enters_a_sandbox_7_19", vfork_child_enters_a_sandbox, 60 },
