@@ -198,7 +198,7 @@ void hak_heap_revive(struct hak_cache *c)
 	atomic_store_explicit(&hak_heap_of(c)->busy, 0, memory_order_relaxed);
 }
 
-/* Counts in the child the lists that a thread which adopts the heap will find. */
+/* Counts in the child the lists that the thread which uses the heap next will find. */
 static void count_spares(struct hak_heap *h)
 {
 #if HAK_CONTROL
@@ -237,6 +237,8 @@ void hak_heap_fork_child(struct hak_cache *self)
 			 */
 			if (atomic_load_explicit(&h->busy, memory_order_acquire))
 				hak_table.shared = NULL;
+			else
+				count_spares(h);
 			continue;
 		}
 		count_spares(h);

@@ -630,6 +630,65 @@ static void fork_child_counts_caches_it_adopts(void)
 	kill(r.pid, SIGKILL);
 }
 
+static pthread_key_t late_key;
+
+/* In the last of glibc's four rounds the shared heap serves the thread. */
+static void frees_late(void *arg)
+{
+	static __thread int rounds;
+
+	if (++rounds < 4) {
+		pthread_setspecific(late_key, arg);
+		return;
+	}
+	for (int k = 0; k < 20000; k++)
+		free(foreign[k]);
+}
+
+static void *ends_late(void *arg)
+{
+	free(launder(malloc(opaque(64))));
+	pthread_setspecific(late_key, arg);
+	return NULL;
+}
+
+static long cache_without_a_heap(long a, long b)
+{
+	pthread_t t;
+
+	(void)a;
+	(void)b;
+	for (int k = 0; k < 20000; k++)
+		CHECK((foreign[k] = launder(malloc(opaque(64)))) != NULL);
+	CHECK(pthread_key_create(&late_key, frees_late) == 0);
+	CHECK(pthread_create(&t, NULL, ends_late, &late_key) == 0);
+	return pthread_join(t, NULL);
+}
+
+static long empty_caches(long a, long b)
+{
+	(void)a;
+	(void)b;
+	return HAKMEM(hakmem_purge, int (*)(int, uint64_t *))(HAK_PURGE_CACHE, NULL);
+}
+
+static void fork_child_counts_the_shared_cache(void)
+{
+	long pid;
+
+	begin("purge.delay_ms=1d,control.agent=off");
+	CHECK(ask(&r, cache_without_a_heap, 0, 0) == 0);
+	CHECK(count(&r, "free.shared") >= 20000);
+	pid = ask(&r, fork_job, 0, 0);
+	CHECK(read(child.fd, &pid, sizeof(pid)) == sizeof(pid));
+	child.pid = (pid_t)pid;
+	peer_open(&child.p, child.pid);
+	CHECK(cached_blocks(&child) > 0, "%ld", (long)cached_blocks(&child));
+	CHECK(ask(&child, empty_caches, 0, 0) == 0);
+	CHECK(cached_blocks(&child) == 0, "%ld", (long)cached_blocks(&child));
+	kill(r.pid, SIGKILL);
+}
+
 /* One mapping serves all whales of one size that follow each other. */
 static void one_mapping_for_a_thousand(void)
 {
@@ -659,6 +718,7 @@ static const struct tcase cases[] = {
 	{ "aligned_whales", aligned_whales },
 	{ "refused_calls_leave_nothing", refused_calls_leave_nothing },
 	{ "fork_child_counts_caches_it_adopts", fork_child_counts_caches_it_adopts },
+	{ "fork_child_counts_the_shared_cache", fork_child_counts_the_shared_cache },
 	{ "one_mapping_for_a_thousand", one_mapping_for_a_thousand },
 };
 
