@@ -261,19 +261,28 @@ static void swap_memory(struct hak_region *r, struct hak_region *n)
 	n->epoch = hak_purge_epoch();
 }
 
-/* As an allocation from the region cache, a copy and a free would be counted. */
+/*
+ * As an allocation from the region cache, a copy and a free would be counted, and in their order:
+ * `hakmemctl check` may read in between.
+ */
 static void count_copied(struct hak_cache *c, struct hak_region *r, size_t used, size_t requested)
 {
-	hak_heap_count1(c, WHALE_ALLOCS);
+	if (hak_likely(c == hak_self)) {
+		hak_heap_count1(c, SLOW_MALLOC);
+		hak_heap_count1(c, SLOW_FREE);
+	} else {
+		hak_heap_count1(c, FREE_SHARED);
+	}
 	hak_heap_count1(c, WHALE_HITS);
+	hak_heap_count1(c, WHALE_ALLOCS);
 	hak_heap_count_n(c, WHALE_ALLOC_BYTES, r->bytes);
 	hak_heap_count_n(c, WHALE_REQ_ALLOC, requested);
 	hak_heap_count1(c, REALLOC_COPY);
 	hak_heap_count_n(c, REALLOC_COPY_BYTES, used);
 	hak_heap_count1(c, WHALE_FREES);
-	hak_heap_count1(c, WHALE_PUTS);
 	hak_heap_count_n(c, WHALE_FREE_BYTES, used);
 	hak_heap_count_n(c, WHALE_REQ_FREE, r->requested);
+	hak_heap_count1(c, WHALE_PUTS);
 	r->requested = requested;
 }
 

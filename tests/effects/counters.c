@@ -689,6 +689,44 @@ static void fork_child_counts_the_shared_cache(void)
 	kill(r.pid, SIGKILL);
 }
 
+/* Grows a whale that finds room in a kept region alone, b times. */
+static long grow_into_kept(long a, long b)
+{
+	for (; b > 0; b--) {
+		char *p = launder(malloc(opaque((size_t)a)));
+		char *q = launder(malloc(opaque((size_t)(3 * a))));
+
+		if (!p || !q)
+			_exit(1);
+		memset(q, 1, (size_t)(3 * a));
+		free(q);
+		p = launder(realloc(p, opaque((size_t)(a + a / 2))));
+		if (!p)
+			_exit(1);
+		free(p);
+	}
+	return 0;
+}
+
+/* A copy to a kept region is an allocation and a free for slow paths as well. */
+static void whales_copied_are_freed_slowly(void)
+{
+	uint64_t copies, allocs, frees, slow_allocs, slow_frees;
+
+	begin("purge.delay_ms=1d,control.agent=off");
+	copies = count(&r, "realloc.copy");
+	allocs = count(&r, "whale.allocs");
+	frees = count(&r, "whale.frees");
+	slow_allocs = count(&r, "slow.malloc");
+	slow_frees = count(&r, "slow.free");
+	ask(&r, grow_into_kept, MIB, 20);
+	CHECK(count(&r, "realloc.copy") - copies > 10, "%lu copies",
+	      count(&r, "realloc.copy") - copies);
+	CHECK(count(&r, "slow.malloc") - slow_allocs >= count(&r, "whale.allocs") - allocs);
+	CHECK(count(&r, "slow.free") - slow_frees >= count(&r, "whale.frees") - frees);
+	finish(&r);
+}
+
 /* One mapping serves all whales of one size that follow each other. */
 static void one_mapping_for_a_thousand(void)
 {
@@ -719,6 +757,7 @@ static const struct tcase cases[] = {
 	{ "refused_calls_leave_nothing", refused_calls_leave_nothing },
 	{ "fork_child_counts_caches_it_adopts", fork_child_counts_caches_it_adopts },
 	{ "fork_child_counts_the_shared_cache", fork_child_counts_the_shared_cache },
+	{ "whales_copied_are_freed_slowly", whales_copied_are_freed_slowly },
 	{ "one_mapping_for_a_thousand", one_mapping_for_a_thousand },
 };
 
