@@ -3,7 +3,7 @@
  * Numbers of the kernel that the headers of glibc 2.31 do not know. This header includes the
  * headers that would define them, so that they are never defined twice.
  *
- * For control/, bpf/ and hakmemctl.
+ * For control/, bpf/, hakmemctl and tests.
  */
 #ifndef HAK_MISSING_H
 #define HAK_MISSING_H
@@ -30,6 +30,9 @@
 #endif
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
+#endif
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
 #endif
 
 #endif

@@ -274,9 +274,9 @@ static bool read_slab_numbers(const struct map *map, const char *structure, stru
 		return false;
 	size = map->seg->class_size[s->cls];
 	s->cached = (uint32_t)used; /* until the blocks in use are known */
-	return field(map, HAK_S_SLAB_BASE, structure) == s->base && size >= 16 &&
+	return field(map, HAK_S_SLAB_BASE, structure) == s->base && size >= 16 && s->capacity &&
 	       s->capacity == slab_bytes(map) / size && s->carved <= s->capacity &&
-	       used + s->free + s->dropped == s->carved && s->remote <= used;
+	       used <= s->carved && used + s->free + s->dropped == s->carved && s->remote <= used;
 }
 
 /* Returns the slab's units. A slab outside of all extents becomes one of its own. */
@@ -327,6 +327,9 @@ static int read_slab(struct map *map, uint64_t base, uint64_t at, char why[HAK_W
 	r = map_blocks(map, &s, unit, holes);
 	if (r == 0)
 		map->slab[map->slabs++] = s;
+	/* what cannot be read may go on without this slab, so no unit may name it */
+	for (uint32_t i = 0; r < 0 && i < map->slab_units; i++)
+		unit[i].kind = MAP_UNKNOWN;
 	return r;
 }
 

@@ -8,10 +8,15 @@
  *	mapliar names	other rows
  *	mapliar outside	a member outside of its structure
  *	mapliar wide	a member that is larger than a number
+ *	mapliar long	records of slices that make a window far larger than it is
  *	mapliar nowhere	a list of extents that is not mapped
  *	mapliar empty	a heap without anything
  *	mapliar loop	a list of extents that is a ring
- *	mapliar slabs	a good slab, and three that contradict themselves
+ *	mapliar slabs	a good slab, and four that contradict themselves
+ *	mapliar large	a slab of a class whose blocks are larger than a slab
+ *	mapliar crowd N	good slabs in N windows of 4 GiB
+ *	mapliar secret	a slab of resident pages that no other process can read; ends with 77 where
+ *			the kernel has no such memory
  *	mapliar regions	a good region, and five that contradict themselves
  *	mapliar windows	an address map that is full
  *	mapliar flood	the same, with slabs that contradict themselves
@@ -25,6 +30,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "control/missing.h"
 #include "tests/control/fake.h"
 
 enum { UNIT = 4096, SLICE = 65536, EXTENT = 2 << 20, LEAF_SLICES = 65536, LEAVES = 256 };
@@ -36,8 +42,8 @@ struct slice {
 };
 struct slab {
 	uint32_t cls, state;
-	uint16_t carved, capacity, used, free, dropped, holes;
-	uint64_t remote, base;
+	uint16_t carved, capacity, free, dropped, holes;
+	uint64_t used, remote, base;
 };
 struct extent {
 	uint8_t start[512], used[64], dirty[64];
@@ -147,7 +153,7 @@ static void name(uint32_t i, uint32_t kind, const void *owner)
 /* Slabs of class 3, 64 bytes. The first one is good, and was not touched. */
 static void slabs(void)
 {
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < 5; i++) {
 		name(i, SLAB, NULL);
 		leaf->slab[i] = (struct slab){ .base = at + i * SLICE, .cls = 3, .capacity = 1024 };
 		leaf->slab[i].carved = leaf->slab[i].used = 9;
@@ -155,6 +161,53 @@ static void slabs(void)
 	leaf->slab[1].cls = 200;
 	leaf->slab[2].carved = leaf->slab[2].used = 2000;
 	leaf->slab[3].base = 0;
+	leaf->slab[4].used = (uint64_t)9 - 10; /* the sum is right */
+	leaf->slab[4].free = 10;
+}
+
+/* Fills windows with good slabs. */
+static void crowd(uint32_t windows)
+{
+	for (uint32_t w = 0; w < windows; w++) {
+		struct leaf *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (l == MAP_FAILED)
+			err(1, "mmap");
+		leaves[7 + w] = (uintptr_t)l;
+		for (uint32_t i = 0; i < LEAF_SLICES; i++) {
+			l->slice[i] = (struct slice){ SLAB, 0, 1 };
+			l->slab[i] = (struct slab){ .base = at + ((uint64_t)w << 32) + i * SLICE,
+						    .cls = 3,
+						    .capacity = 1024 };
+		}
+	}
+}
+
+static void large(struct fake *f)
+{
+	f->class_size[3] = 1 << 20;
+	name(0, SLAB, NULL);
+	leaf->slab[0] = (struct slab){ .base = at, .cls = 3 };
+}
+
+/* The place is in no memory that the address sanitizer knows. */
+__attribute__((no_sanitize_address)) static void secret(void)
+{
+	int fd = (int)syscall(SYS_memfd_secret, 0);
+	volatile char *memory;
+
+	if (fd < 0)
+		exit(77);
+	memory = mmap((void *)(uintptr_t)at, SLICE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		      fd, 0);
+	if (ftruncate(fd, SLICE) < 0 || memory == MAP_FAILED)
+		exit(77);
+	for (int i = 0; i < SLICE; i += UNIT)
+		memory[i] = 1;
+	name(0, SLAB, NULL);
+	leaf->slab[0] = (struct slab){ .base = at, .cls = 3, .capacity = 1024 };
+	leaf->slab[0].carved = leaf->slab[0].used = 9;
 }
 
 /* The first one is good; the second overlaps it. */
@@ -206,7 +259,7 @@ static void randomize(unsigned seed)
 					     .in_use = (uint32_t)random() % 2 };
 }
 
-static void lie(const char *what, const char *seed)
+static void lie(const char *what, const char *number)
 {
 	const struct {
 		const char *word;
@@ -221,6 +274,8 @@ static void lie(const char *what, const char *seed)
 		structs.row[rows[0].row].at = sizeof(struct extent) - 4;
 	if (strcmp(what, rows[1].word) == 0)
 		structs.row[rows[1].row].bytes = 16;
+	if (strcmp(what, "long") == 0)
+		NUMBER(SLICE, 4096);
 	if (strcmp(what, "loop") == 0) {
 		extents.all = extent[0].next = (uintptr_t)&extent[1];
 		extent[1].next = (uintptr_t)&extent[0];
@@ -228,6 +283,10 @@ static void lie(const char *what, const char *seed)
 	}
 	if (strcmp(what, "slabs") == 0)
 		slabs();
+	if (strcmp(what, "crowd") == 0)
+		crowd((uint32_t)atoi(number));
+	if (strcmp(what, "secret") == 0)
+		secret();
 	if (strcmp(what, "regions") == 0)
 		regions();
 	for (uint32_t i = 0; strcmp(what, "flood") == 0 && i < LEAF_SLICES; i++)
@@ -236,7 +295,7 @@ static void lie(const char *what, const char *seed)
 	     i++)
 		leaves[i] = (uintptr_t)leaf;
 	if (strcmp(what, "random") == 0)
-		randomize((unsigned)atoi(seed));
+		randomize((unsigned)atoi(number));
 }
 
 int main(int argc, char **argv)
@@ -255,6 +314,8 @@ int main(int argc, char **argv)
 	lie(argv[1], argc > 2 ? argv[2] : "0");
 	fake_create(&f);
 	f.header->structs = strcmp(argv[1], "none") == 0 ? 0 : (uintptr_t)&structs;
+	if (strcmp(argv[1], "large") == 0)
+		large(&f);
 	f.header->leaves = (uintptr_t)leaves;
 	f.header->extents = strcmp(argv[1], "nowhere") == 0 ? 4096 : (uintptr_t)&extents;
 	fake_seal(&f);
