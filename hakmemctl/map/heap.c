@@ -12,8 +12,10 @@
 #include "hakmemctl/map/map.h"
 
 /* Limits, of 256 GiB in extents and of 16 TiB in windows of the address map. */
-#define EXTENTS_MOST	    (1u << 17)
+#define UNITS_MOST	    (1u << 26)
+#define EXTENTS_MOST	    (1u << 20) /* with slabs outside of extents, which have few units */
 #define SLABS_MOST	    (1u << 22)
+#define RUNS_MOST	    (1u << 22)
 #define REGIONS_MOST	    (1u << 20)
 #define CONTRADICTIONS_MOST (1u << 16) /* more than a heap that changes has */
 #define LEAVES_MOST	    4096u
@@ -53,7 +55,7 @@ static int too_much(char why[HAK_WHY_TEXT], const char *what)
 /* -- extents ----------------------------------------------------------------------------------- */
 /* Adds an extent of so many units, all of them clean, with their pages. */
 static int add_extent(struct map *map, uint64_t base, enum map_extent_kind kind, uint32_t units,
-		      struct map_extent **ret)
+		      struct map_extent **ret, char why[HAK_WHY_TEXT])
 {
 	struct map_extent *grown =
 		hak_grow(map->extent, map->extents, &map->extents_room, sizeof(*grown));
@@ -65,6 +67,8 @@ static int add_extent(struct map *map, uint64_t base, enum map_extent_kind kind,
 	if (!grown)
 		return -ENOMEM;
 	map->extent = grown;
+	if (map->extents >= EXTENTS_MOST || units > UNITS_MOST - map->units)
+		return too_much(why, "extents");
 	r = map_memory_pages(&map->memory, base, (units + per_page - 1) / per_page, page);
 	if (r < 0)
 		return r;
@@ -73,6 +77,7 @@ static int add_extent(struct map *map, uint64_t base, enum map_extent_kind kind,
 		return -ENOMEM;
 	for (uint32_t i = 0; i < units; i++)
 		unit[i] = (struct map_unit){ .kind = MAP_CLEAN, .page = page[i / per_page] };
+	map->units += units;
 	*ret = &map->extent[map->extents++];
 	**ret = (struct map_extent){
 		.base = base, .kind = (uint8_t)kind, .units = units, .unit = unit
@@ -89,7 +94,7 @@ static bool is_set(const struct map *map, enum hak_struct_row row, const char *e
 }
 
 /* Until read_runs() `part` of a unit is the byte that tells whether a run begins there. */
-static int read_extent(struct map *map, const char *structure)
+static int read_extent(struct map *map, const char *structure, char why[HAK_WHY_TEXT])
 {
 	const uint64_t base = field(map, HAK_S_EXTENT_BASE, structure);
 	const uint64_t kind = field(map, HAK_S_EXTENT_KIND, structure);
@@ -106,7 +111,7 @@ static int read_extent(struct map *map, const char *structure)
 		ours = MAP_EXTENT_SLABS;
 	else if (kind == value(map, HAK_S_EXTENT_RUNS))
 		ours = MAP_EXTENT_RUNS;
-	r = add_extent(map, base, ours, map->extent_units, &e);
+	r = add_extent(map, base, ours, map->extent_units, &e, why);
 	for (uint32_t i = 0; r == 0 && i < e->units; i++) {
 		if (is_set(map, HAK_S_EXTENT_USED, structure, i))
 			e->unit[i].kind = MAP_UNKNOWN;
@@ -160,15 +165,13 @@ static int read_extents(struct map *map, char why[HAK_WHY_TEXT])
 		return r;
 	at = field(map, HAK_S_EXTENTS_ALL, structure);
 	while (at && r == 0) {
-		if (map->extents >= EXTENTS_MOST)
-			return too_much(why, "extents");
 		if (at == place)
 			return -EAGAIN;
 		if (++steps == limit)
 			place = at, steps = 0, limit *= 2;
 		r = map_memory_read(&map->memory, at, structure, value(map, HAK_S_EXTENT));
 		if (r == 0)
-			r = read_extent(map, structure);
+			r = read_extent(map, structure, why);
 		at = field(map, HAK_S_EXTENT_NEXT, structure);
 	}
 	sort_extents(map);
@@ -205,7 +208,7 @@ static uint32_t run_units(const struct map *map, uint32_t cls)
 }
 
 /* Reads the run that begins at unit i. Returns its units, 0: it contradicts itself; or -errno. */
-static int read_run(struct map *map, struct map_extent *e, uint32_t i)
+static int read_run(struct map *map, struct map_extent *e, uint32_t i, char why[HAK_WHY_TEXT])
 {
 	const uint32_t mark = value(map, HAK_S_RUN_CACHED), start = e->unit[i].part;
 	const uint32_t cls = (start & ~mark) - 1, units = run_units(map, cls);
@@ -220,6 +223,8 @@ static int read_run(struct map *map, struct map_extent *e, uint32_t i)
 	if (!grown)
 		return -ENOMEM;
 	map->run = grown;
+	if (map->runs >= RUNS_MOST)
+		return too_much(why, "runs");
 	run = &map->run[map->runs];
 	*run = (struct map_run){ .base = e->base + (uint64_t)i * map->unit_bytes,
 				 .cls = cls,
@@ -236,13 +241,13 @@ static int read_run(struct map *map, struct map_extent *e, uint32_t i)
 	return (int)units;
 }
 
-static int read_runs(struct map *map)
+static int read_runs(struct map *map, char why[HAK_WHY_TEXT])
 {
 	for (size_t n = 0; n < map->extents; n++) {
 		struct map_extent *e = &map->extent[n];
 
 		for (uint32_t i = 0; e->kind == MAP_EXTENT_RUNS && i < e->units;) {
-			int r = e->unit[i].part ? read_run(map, e, i) : 1;
+			int r = e->unit[i].part ? read_run(map, e, i, why) : 1;
 
 			if (r < 0)
 				return r;
@@ -280,7 +285,7 @@ static bool read_slab_numbers(const struct map *map, const char *structure, stru
 }
 
 /* Returns the slab's units. A slab outside of all extents becomes one of its own. */
-static int units_of(struct map *map, uint64_t base, struct map_unit **ret)
+static int units_of(struct map *map, uint64_t base, struct map_unit **ret, char why[HAK_WHY_TEXT])
 {
 	struct map_extent *e;
 	int r;
@@ -288,7 +293,7 @@ static int units_of(struct map *map, uint64_t base, struct map_unit **ret)
 	*ret = unit_at(map, base, MAP_EXTENT_SLABS);
 	if (*ret)
 		return 0;
-	r = add_extent(map, base, MAP_EXTENT_SINGLE, map->slab_units, &e);
+	r = add_extent(map, base, MAP_EXTENT_SINGLE, map->slab_units, &e, why);
 	if (r == 0)
 		*ret = e->unit;
 	return r;
@@ -315,7 +320,7 @@ static int read_slab(struct map *map, uint64_t base, uint64_t at, char why[HAK_W
 		map->contradictions++;
 		return 0;
 	}
-	r = units_of(map, base, &unit);
+	r = units_of(map, base, &unit, why);
 	if (r < 0)
 		return r;
 	holes = (uint32_t)field(map, HAK_S_SLAB_HOLES, structure);
@@ -546,7 +551,7 @@ static void clear(struct map *map)
 {
 	for (size_t i = 0; i < map->extents; i++)
 		free(map->extent[i].unit);
-	map->extents = map->sorted = map->slabs = map->runs = map->regions = 0;
+	map->extents = map->sorted = map->units = map->slabs = map->runs = map->regions = 0;
 	map->contradictions = 0;
 	map->memory.kept_at = 0;
 }
@@ -556,7 +561,7 @@ static int read_once(struct map *map, char why[HAK_WHY_TEXT])
 	int r = read_extents(map, why);
 
 	if (r == 0)
-		r = read_runs(map);
+		r = read_runs(map, why);
 	if (r == 0)
 		r = read_address_map(map, why);
 	if (r == 0)

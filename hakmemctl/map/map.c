@@ -13,6 +13,9 @@
 
 enum shape { TERMINAL, JSON, SVG };
 
+/* A part of the document takes about 5 KiB of memory while it is made. */
+#define JSON_PARTS_MOST (1u << 19)
+
 static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), e = strlen(end);
@@ -88,6 +91,20 @@ static int answer(struct ctl *ctl, const struct map *map, enum shape shape, cons
 	return CTL_OK;
 }
 
+/* Returns 0, or -E2BIG with a sentence in `why`. */
+static int check_size(const struct map *map, enum shape shape, char why[HAK_WHY_TEXT])
+{
+	const size_t parts = map->slabs + map->runs + map->regions;
+
+	if (shape != JSON || parts <= JSON_PARTS_MOST)
+		return 0;
+	snprintf(why, HAK_WHY_TEXT,
+		 "its heap has %zu slabs, runs and regions, and JSON holds %u at most: write a "
+		 "picture, a file whose name ends with .svg",
+		 parts, JSON_PARTS_MOST);
+	return -E2BIG;
+}
+
 static void tell_changed(const struct map *map)
 {
 	const unsigned long long left_out = map->contradictions;
@@ -127,6 +144,8 @@ int verb_map(struct ctl *ctl, int argc, char **argv)
 	r = map_read(&map, seg, why);
 	if (r == 0)
 		r = hak_segment_alive(seg);
+	if (r == 0)
+		r = check_size(&map, shape, why);
 	if (r < 0) {
 		ctl_complain("hakmemctl: process %d: %s\n", (int)seg->pid,
 			     why[0]	   ? why

@@ -148,7 +148,8 @@ struct map {
 	uint32_t unit_bytes, slab_units, extent_units;
 	struct map_extent *extent; /* by address */
 	size_t extents, extents_room;
-	size_t sorted; /* of these, while slabs outside of extents are added behind */
+	size_t units;  /* read, in all extents */
+	size_t sorted; /* of these extents, while slabs outside of extents are added behind */
 	struct map_slab *slab;
 	size_t slabs, slabs_room;
 	struct map_run *run;

@@ -67,6 +67,8 @@ static bool is_power(uint32_t n, uint32_t least, uint32_t most)
 	return n >= least && n <= most && !(n & (n - 1));
 }
 
+#define WINDOW_MOST (1u << 22) /* bytes that are read of a window of 4 GiB */
+
 /* The members that are arrays have a byte or a bit for each unit. */
 static bool has_width(const struct hak_structs *s, enum hak_struct_row row)
 {
@@ -105,6 +107,8 @@ static bool are_values_sane(const struct hak_structs *s)
 	       (uint64_t)map_value(s, HAK_S_LEAF_SLICES) * slice == (uint64_t)1 << 32 &&
 	       map_value(s, HAK_S_LEAVES) <= 1u << 20 && map_value(s, HAK_S_REMOTE_SHIFT) < 48 &&
 	       map_value(s, HAK_S_KEY_BITS) >= 32 && map_value(s, HAK_S_KEY_BITS) <= 64 &&
+	       (uint64_t)map_value(s, HAK_S_LEAF_SLICES) * map_value(s, HAK_S_SLICE) <=
+		       WINDOW_MOST &&
 	       map_value(s, HAK_S_SLICE) && map_value(s, HAK_S_SLAB) &&
 	       s->row[HAK_S_SLICE_WORD].bytes == 8 && s->row[HAK_S_SLAB_REMOTE].bytes == 8;
 }
