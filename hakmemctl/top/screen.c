@@ -4,7 +4,7 @@
  * lets printable characters through and no others.
  *
  * The terminal is given back however the program ends: by top_screen_end(), by exit() from any
- * place (atexit), and by a handler when a fault or abort() kills the program.
+ * place (atexit), and by a handler when a fault, abort() or any other signal kills the program.
  */
 #include <curses.h>
 #include <errno.h>
@@ -34,7 +34,9 @@ static struct {
 	sigset_t waiting;
 } terminal;
 
-static const int fatal[] = { SIGQUIT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGXCPU };
+/* These do not end the program, or never reach it, or are caught elsewhere. */
+static const int harmless[] = { SIGCHLD, SIGCONT, SIGURG,  SIGWINCH, SIGSTOP, SIGTSTP,
+				SIGTTIN, SIGTTOU, SIGKILL, SIGINT,   SIGTERM, SIGHUP };
 static const int awaited[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -57,6 +59,16 @@ static void add_capability(const char *name)
 		snprintf(terminal.leave + used, sizeof(terminal.leave) - used, "%s", text);
 }
 
+static bool is_fatal(int signal)
+{
+	struct sigaction now;
+
+	for (size_t i = 0; i < COUNT(harmless); i++)
+		if (signal == harmless[i])
+			return false;
+	return sigaction(signal, NULL, &now) == 0 && now.sa_handler != SIG_IGN;
+}
+
 static void catch_signals(void)
 {
 	/* The handler's raise() acts when the handler returns, by the default action. */
@@ -65,8 +77,9 @@ static void catch_signals(void)
 
 	ctl_catch_interrupts();
 	sigemptyset(&block);
-	for (size_t i = 0; i < COUNT(fatal); i++)
-		sigaction(fatal[i], &fault, NULL);
+	for (int signal = 1; signal <= SIGRTMAX; signal++)
+		if (is_fatal(signal))
+			sigaction(signal, &fault, NULL);
 	for (size_t i = 0; i < COUNT(awaited); i++)
 		sigaddset(&block, awaited[i]);
 	/* They arrive in ppoll() only, so none is lost between a look at them and the wait. */
