@@ -95,11 +95,25 @@ static uint64_t most_without_limit(bool *ret_allowed)
 	return most < hak_units_most_allowed() ? most : hak_units_most_allowed();
 }
 
+/*
+ * Up to so many dirty bytes no attempt is made to give memory back by amount, because the last one
+ * gave little: the memory is locked. Counts until the epoch ends.
+ */
+static _Atomic uint64_t refused;
+
+static uint64_t bound(uint64_t most)
+{
+	uint64_t least = atomic_load_explicit(&refused, memory_order_relaxed);
+
+	return most > least ? most : least;
+}
+
 /* Less may be in use, or be allowed, than when memory last went back by amount. */
 static void renew_floor(void)
 {
 	bool allowed;
 
+	atomic_store_explicit(&refused, 0, memory_order_relaxed);
 	hak_room_set_floor(most_without_limit(&allowed));
 }
 
@@ -317,7 +331,7 @@ static uint64_t most_dirty(uint64_t more, bool *ret_allowed, bool *ret_limited)
 	uint64_t room = hak_room_resident(in_use() + more),
 		 left = room > regions ? room - regions : 0;
 
-	hak_room_set_floor(most);
+	hak_room_set_floor(bound(most));
 	*ret_limited = room < UINT64_MAX && left < most;
 	return *ret_limited ? left : most;
 }
@@ -332,11 +346,16 @@ static void count_by_amount(uint64_t bytes, bool limited)
 
 HAK_COLD static uint64_t shrink(uint64_t most, bool allowed)
 {
-	uint64_t bytes =
-		hak_extent_shrink(most > BYTES_AT_ONCE ? most - most / 4 : 0, hak_os_now_ms());
+	uint64_t least = most > BYTES_AT_ONCE ? most - most / 4 : 0, had = hak_extent_dirty();
+	uint64_t wanted = had > least ? had - least : 0;
+	uint64_t bytes = hak_extent_shrink(least, hak_os_now_ms()), left = hak_extent_dirty();
 
 	if (allowed)
 		hak_units_exceeded(bytes);
+	if (hak_unlikely(left > most && bytes < wanted / 2)) {
+		atomic_store_explicit(&refused, left + left / SLACK, memory_order_relaxed);
+		hak_room_set_floor(bound(most));
+	}
 	return bytes;
 }
 
@@ -369,9 +388,10 @@ static void by_amount(uint64_t more)
 	uint64_t bytes = limited ? hak_rcache_fit(more) : 0;
 	bool tight = limited && most < hak_room_tight();
 
-	if ((hak_extent_dirty() > most || tight) && hak_trylock(HAK_LOCK_PURGE)) {
+	if ((hak_extent_dirty() > bound(most) || tight) && hak_trylock(HAK_LOCK_PURGE)) {
 		bytes += tight ? fit_caches(more) : 0;
-		bytes += hak_extent_dirty() > most ? shrink(most, allowed && !limited) : 0;
+		if (hak_extent_dirty() > bound(most))
+			bytes += shrink(most, allowed && !limited);
 		hak_unlock(HAK_LOCK_PURGE);
 	}
 	count_by_amount(bytes, limited);

@@ -242,6 +242,34 @@ static void threads_under_mcl_future_8m_21(void)
 	CHECK(counter("heap.unpublished") == 0, "%lu without a heap", counter("heap.unpublished"));
 }
 
+/*
+ * Memory that the kernel refuses to take is not offered to it at each slow path. Every other block
+ * stays, so that each free one costs a call.
+ */
+static void locked_memory_is_offered_once_21(void)
+{
+	enum { BLOCKS = 1600, PAIRS = 1000 };
+	static void *p[BLOCKS];
+	uint64_t before, calls;
+	size_t i;
+
+	may_lock();
+	need_hakmem();
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+		SKIP("mlockall: %s", strerror(errno));
+	for (i = 0; i < BLOCKS; i++)
+		CHECK((p[i] = malloc(20000)) != NULL);
+	before = counter("sys.dontneed.calls");
+	for (i = 0; i < BLOCKS; i += 2)
+		free(p[i]);
+	for (i = 0; i < PAIRS; i++)
+		free(launder(malloc(opaque(30000 + i * 100))));
+	calls = counter("sys.dontneed.calls") - before;
+	CHECK(calls > 0 && calls < 20 * BLOCKS, "%lu calls", calls);
+	for (i = 1; i < BLOCKS; i += 2)
+		free(p[i]);
+}
+
 static const struct tcase cases[] = {
 	{ "mlockall_current_21", mlockall_current_21 },
 	{ "mlockall_future_21", mlockall_future_21 },
@@ -253,6 +281,8 @@ static const struct tcase cases[] = {
 	{ "mcl_future_8m_21", mcl_future_8m_21 },
 	{ "mcl_future_onfault_8m_21", mcl_future_onfault_8m_21 },
 	{ "freed_under_mcl_future_8m_21", freed_under_mcl_future_8m_21 },
+	{ "locked_memory_is_offered_once_21", locked_memory_is_offered_once_21, 0,
+	  "purge.delay_ms=1h" },
 	{ "threads_under_mcl_future_8m_21", threads_under_mcl_future_8m_21 },
 };
 
