@@ -94,13 +94,13 @@ static int answer(struct ctl *ctl, const struct map *map, enum shape shape, cons
 /* Returns 0, or -E2BIG with a sentence in `why`. */
 static int check_size(const struct map *map, enum shape shape, char why[HAK_WHY_TEXT])
 {
-	const size_t parts = map->slabs + map->runs + map->regions;
+	const size_t parts = map->extents + map->slabs + map->runs + map->regions;
 
 	if (shape != JSON || parts <= JSON_PARTS_MOST)
 		return 0;
 	snprintf(why, HAK_WHY_TEXT,
-		 "its heap has %zu slabs, runs and regions, and JSON holds %u at most: write a "
-		 "picture, a file whose name ends with .svg",
+		 "its heap has %zu extents, slabs, runs and regions, and JSON holds %u at most: "
+		 "write a picture, a file whose name ends with .svg",
 		 parts, JSON_PARTS_MOST);
 	return -E2BIG;
 }
