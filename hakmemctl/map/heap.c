@@ -165,7 +165,7 @@ static int read_extents(struct map *map, char why[HAK_WHY_TEXT])
 		return r;
 	at = field(map, HAK_S_EXTENTS_ALL, structure);
 	while (at && r == 0) {
-		if (at == place)
+		if (at == place || map->contradictions > CONTRADICTIONS_MOST)
 			return -EAGAIN;
 		if (++steps == limit)
 			place = at, steps = 0, limit *= 2;

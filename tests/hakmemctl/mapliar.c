@@ -12,6 +12,7 @@
  *	mapliar nowhere	a list of extents that is not mapped
  *	mapliar empty	a heap without anything
  *	mapliar loop	a list of extents that is a ring
+ *	mapliar chain	a long list of extents that are nowhere
  *	mapliar slabs	a good slab, and four that contradict themselves
  *	mapliar large	a slab of a class whose blocks are larger than a slab
  *	mapliar crowd N	good slabs in N windows of 4 GiB
@@ -165,6 +166,20 @@ static void slabs(void)
 	leaf->slab[4].free = 10;
 }
 
+static void chain(void)
+{
+	enum { LINKS = 70000 };
+	struct extent *e = mmap(NULL, LINKS * sizeof(*e), PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (e == MAP_FAILED)
+		err(1, "mmap");
+	leaves[at >> 32] = 0;
+	extents.all = (uintptr_t)e;
+	for (int i = 0; i + 1 < LINKS; i++)
+		e[i].next = (uintptr_t)&e[i + 1];
+}
+
 /* Fills windows with good slabs. */
 static void crowd(uint32_t windows)
 {
@@ -283,6 +298,8 @@ static void lie(const char *what, const char *number)
 	}
 	if (strcmp(what, "slabs") == 0)
 		slabs();
+	if (strcmp(what, "chain") == 0)
+		chain();
 	if (strcmp(what, "crowd") == 0)
 		crowd((uint32_t)atoi(number));
 	if (strcmp(what, "secret") == 0)
