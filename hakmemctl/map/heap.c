@@ -416,7 +416,7 @@ static int read_region(struct map *map, uint64_t address, uint64_t at, bool kept
 	region.requested = field(map, HAK_S_REGION_REQUESTED, structure);
 	if (kept && region.base != address &&
 	    address - region.base == region.bytes - slab_bytes(map))
-		return 0;
+		return ++map->region_ends > REGIONS_MOST ? too_much(why, "regions") : 0;
 	if (region.base != address || !region.bytes || region.bytes % slab_bytes(map) ||
 	    region.bytes > ADDRESS_END || !read_state(map, structure, kept, &region)) {
 		map->contradictions++;
@@ -552,6 +552,7 @@ static void clear(struct map *map)
 	for (size_t i = 0; i < map->extents; i++)
 		free(map->extent[i].unit);
 	map->extents = map->sorted = map->units = map->slabs = map->runs = map->regions = 0;
+	map->region_ends = 0;
 	map->contradictions = 0;
 	map->memory.kept_at = 0;
 }

@@ -156,6 +156,7 @@ struct map {
 	size_t runs, runs_room;
 	struct map_region *region; /* by address */
 	size_t regions, regions_room;
+	size_t region_ends;	 /* slices that are the last ones of kept regions */
 	uint64_t contradictions; /* structures left out */
 	uint64_t ns;
 	bool changed;		/* malloc or free was called meanwhile */

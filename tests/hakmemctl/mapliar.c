@@ -16,6 +16,7 @@
  *	mapliar slabs	a good slab, and four that contradict themselves
  *	mapliar large	a slab of a class whose blocks are larger than a slab
  *	mapliar crowd N	good slabs in N windows of 4 GiB
+ *	mapliar ends N	the last slices of kept regions there
  *	mapliar secret	a slab of resident pages that no other process can read; ends with 77 where
  *			the kernel has no such memory
  *	mapliar regions	a good region, and five that contradict themselves
@@ -166,35 +167,44 @@ static void slabs(void)
 	leaf->slab[4].free = 10;
 }
 
+static void *new_memory(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		err(1, "mmap");
+	return memory;
+}
+
 static void chain(void)
 {
 	enum { LINKS = 70000 };
-	struct extent *e = mmap(NULL, LINKS * sizeof(*e), PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct extent *e = new_memory(LINKS * sizeof(*e));
 
-	if (e == MAP_FAILED)
-		err(1, "mmap");
 	leaves[at >> 32] = 0;
 	extents.all = (uintptr_t)e;
 	for (int i = 0; i + 1 < LINKS; i++)
 		e[i].next = (uintptr_t)&e[i + 1];
 }
 
-/* Fills windows with good slabs. */
-static void crowd(uint32_t windows)
+/* Fills windows with good slabs, or with the last slices of kept regions. */
+static void crowd(uint32_t windows, uint32_t kind)
 {
 	for (uint32_t w = 0; w < windows; w++) {
-		struct leaf *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		struct leaf *l = new_memory(sizeof(*l));
+		struct region *r = new_memory(LEAF_SLICES * sizeof(*r));
 
-		if (l == MAP_FAILED)
-			err(1, "mmap");
 		leaves[7 + w] = (uintptr_t)l;
 		for (uint32_t i = 0; i < LEAF_SLICES; i++) {
-			l->slice[i] = (struct slice){ SLAB, 0, 1 };
-			l->slab[i] = (struct slab){ .base = at + ((uint64_t)w << 32) + i * SLICE,
-						    .cls = 3,
-						    .capacity = 1024 };
+			const uint64_t base = at + ((uint64_t)w << 32) + (uint64_t)i * SLICE;
+
+			l->slice[i] = (struct slice){ kind, 0, (uintptr_t)&r[i] };
+			if (kind == SLAB)
+				l->slab[i] =
+					(struct slab){ .base = base, .cls = 3, .capacity = 1024 };
+			else
+				r[i] = (struct region){ .base = base - SLICE, .bytes = 2 * SLICE };
 		}
 	}
 }
@@ -301,7 +311,9 @@ static void lie(const char *what, const char *number)
 	if (strcmp(what, "chain") == 0)
 		chain();
 	if (strcmp(what, "crowd") == 0)
-		crowd((uint32_t)atoi(number));
+		crowd((uint32_t)atoi(number), SLAB);
+	if (strcmp(what, "ends") == 0)
+		crowd((uint32_t)atoi(number), KEPT);
 	if (strcmp(what, "secret") == 0)
 		secret();
 	if (strcmp(what, "regions") == 0)
@@ -322,10 +334,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
-	leaf = mmap(NULL, sizeof(*leaf), PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (leaf == MAP_FAILED)
-		err(1, "mmap");
+	leaf = new_memory(sizeof(*leaf));
 	describe();
 	leaves[at >> 32] = (uintptr_t)leaf;
 	lie(argv[1], argc > 2 ? argv[2] : "0");
