@@ -63,8 +63,8 @@ uint64_t hak_purge_epoch_left(uint64_t now_ms); /* milliseconds; 0: it is over *
  * the allowance (page/allowance.h) and an eighth of what is in use, a slow path gives the oldest
  * back until a quarter less than that is dirty. Only the least allowance stays when the program has
  * freed nearly all it had and many regions are dirty. So after a burst of frees little stays, even
- * if the thread never calls again. Where the kernel refuses most of it (locked memory), no slow path
- * tries again before the epoch ends or an eighth more is dirty. No lock may be held.
+ * if the thread never calls again. Where the kernel refuses most of it (locked memory), no slow
+ * path tries again before the epoch ends or an eighth more is dirty. No lock may be held.
  */
 void hak_purge_by_amount(void);
 /* Before so many bytes more become resident: what the limit of the control groups asks for. */
