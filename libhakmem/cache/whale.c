@@ -304,7 +304,9 @@ static bool copy_to_kept(struct hak_cache *c, struct hak_region *r, size_t want,
 	if (hak_unlikely(r->sampled))
 		hak_sample_whale_gone(c, r);
 	memcpy(n->base, r->base, used);
+	hak_stop("whale.copied");
 	swap_memory(r, n);
+	hak_stop("whale.swapped");
 	if (hak_unlikely(hak_rcache_put(&c->heap->hot_region, n)))
 		hak_limit_look();
 	count_copied(c, r, used, requested);
@@ -318,6 +320,7 @@ static bool grow_into_kept(struct hak_cache *c, struct hak_region *r, size_t wan
 
 	if (!hak_rcache_extend(r, want - before))
 		return copy_to_kept(c, r, want, requested);
+	hak_stop("whale.extended");
 	hak_heap_count1(c, REALLOC_IN_PLACE);
 	count_resized(c, r, before, requested);
 	return true;

@@ -166,6 +166,41 @@ static void whales(void)
 	}
 }
 
+/*
+ * Grows a whale of a mebibyte where a larger region is kept: into the rest of the region that it
+ * was taken from, or, if it was there before, by a copy.
+ */
+static void grow_beside(int before)
+{
+	char *p = NULL, *q;
+	size_t n;
+
+	purge(HAKMEM_PURGE_ALL);
+	if (before)
+		p = launder(malloc(opaque(MIB)));
+	q = launder(malloc(opaque(3 * MIB)));
+	CHECK(q);
+	fill(q, 3 * MIB, 6);
+	free(q);
+	if (!before)
+		p = launder(malloc(opaque(MIB)));
+	CHECK(p);
+	n = malloc_usable_size(p);
+	fill(p, n, 7);
+	p = launder(realloc(p, opaque(MIB + MIB / 2)));
+	CHECK(p);
+	check_block(p, n, 7);
+	free(p);
+}
+
+static void whales_in_kept(void)
+{
+	for (int round = 0; round < 2; round++) {
+		grow_beside(0);
+		grow_beside(1);
+	}
+}
+
 /* Whales of one size in turn, until the thread has a hot region, and beyond. */
 static void fronts(void)
 {
