@@ -294,11 +294,8 @@ static void count_copied(struct hak_cache *c, struct hak_region *r, size_t used,
 static bool copy_to_kept(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
 {
 	size_t used = r->bytes;
-	struct hak_region *n;
+	struct hak_region *n = hak_rcache_get_roomy(want, want > 2 * used ? want : 2 * used);
 
-	if (used > COPY_MOST)
-		return false;
-	n = hak_rcache_get_roomy(want, want > 2 * used ? want : 2 * used);
 	if (!n)
 		return false;
 	if (hak_unlikely(r->sampled))
@@ -313,11 +310,17 @@ static bool copy_to_kept(struct hak_cache *c, struct hak_region *r, size_t want,
 	return true;
 }
 
-/* Grows the whale into kept memory, without a system call. */
+/*
+ * Grows the whale into kept memory, without a system call. It may lie in two mappings then, which
+ * mremap refuses, and has to be copied to grow further; so a whale that is too large for a copy
+ * grows by mremap alone.
+ */
 static bool grow_into_kept(struct hak_cache *c, struct hak_region *r, size_t want, size_t requested)
 {
 	size_t before = r->bytes;
 
+	if (before > COPY_MOST)
+		return false;
 	if (!hak_rcache_extend(r, want - before))
 		return copy_to_kept(c, r, want, requested);
 	hak_stop("whale.extended");

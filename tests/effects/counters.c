@@ -727,6 +727,29 @@ static void whales_copied_are_freed_slowly(void)
 	finish(&r);
 }
 
+/* A whale of `a` bytes at the front of a larger kept region, grown by b bytes. */
+static long grow_at_front(long a, long b)
+{
+	void *p = launder(malloc(opaque((size_t)(a + a / 4))));
+
+	free(p);
+	p = launder(malloc(opaque((size_t)a)));
+	kept[kept_n++] = launder(realloc(p, opaque((size_t)(a + b))));
+	return kept[kept_n - 1] == p;
+}
+
+/* A whale that is too large for a copy is to stay in one mapping. */
+static void large_whales_grow_by_mremap(void)
+{
+	begin("purge.delay_ms=1d,control.agent=off");
+	CHECK(ask(&r, grow_at_front, 31 * MIB, MIB) == 1);
+	CHECK(count(&r, "sys.mremap.calls") == 0);
+	CHECK(ask(&r, grow_at_front, 100 * MIB, MIB) == 0);
+	CHECK(count(&r, "sys.mremap.calls") > 0 && count(&r, "realloc.remap") == 1);
+	CHECK(count(&r, "realloc.copy") == 0);
+	finish(&r);
+}
+
 /* One mapping serves all whales of one size that follow each other. */
 static void one_mapping_for_a_thousand(void)
 {
@@ -758,6 +781,7 @@ static const struct tcase cases[] = {
 	{ "fork_child_counts_caches_it_adopts", fork_child_counts_caches_it_adopts },
 	{ "fork_child_counts_the_shared_cache", fork_child_counts_the_shared_cache },
 	{ "whales_copied_are_freed_slowly", whales_copied_are_freed_slowly },
+	{ "large_whales_grow_by_mremap", large_whales_grow_by_mremap },
 	{ "one_mapping_for_a_thousand", one_mapping_for_a_thousand },
 };
 

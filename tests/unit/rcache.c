@@ -274,6 +274,8 @@ static enum way way_to_grow(const struct whale *w, size_t want)
 	size_t least = want > 2 * w->bytes ? want : 2 * w->bytes;
 	const struct hak_region *largest = NULL;
 
+	if (w->bytes > 32 * MIB)
+		return BY_KERNEL;
 	for (const struct hak_region *r = hak_kept.oldest; r; r = r->newer) {
 		if (r->state != HAK_REGION_DIRTY)
 			continue;
@@ -282,7 +284,7 @@ static enum way way_to_grow(const struct whale *w, size_t want)
 		if (!largest || r->bytes > largest->bytes)
 			largest = r;
 	}
-	return w->bytes <= 32 * MIB && largest && largest->bytes >= least ? BY_COPY : BY_KERNEL;
+	return largest && largest->bytes >= least ? BY_COPY : BY_KERNEL;
 }
 
 /* Checks the new place. Returns the state in which the old place has to be. */
