@@ -321,11 +321,16 @@ static bool grow_into_kept(struct hak_cache *c, struct hak_region *r, size_t wan
 
 	if (before > COPY_MOST)
 		return false;
-	if (!hak_rcache_extend(r, want - before))
-		return copy_to_kept(c, r, want, requested);
-	hak_stop("whale.extended");
-	hak_heap_count1(c, REALLOC_IN_PLACE);
-	count_resized(c, r, before, requested);
+	if (!hak_rcache_extend(r, want - before)) {
+		if (!copy_to_kept(c, r, want, requested))
+			return false;
+	} else {
+		hak_stop("whale.extended");
+		hak_heap_count1(c, REALLOC_IN_PLACE);
+		count_resized(c, r, before, requested);
+	}
+	/* as any region that is used again */
+	advise_thp(r);
 	return true;
 }
 

@@ -270,6 +270,38 @@ static void thp_after_remap(void)
 	finish(&r);
 }
 
+/* Grows kept[0] to `a` bytes. */
+static long grow_first(long a, long b)
+{
+	(void)b;
+	kept[0] = launder(realloc(kept[0], opaque((size_t)a)));
+	if (!kept[0])
+		_exit(1);
+	return (long)kept[0];
+}
+
+/* A whale that grows into a kept region uses it again: a copy, and the rest of that region. */
+static void thp_in_kept_regions(void)
+{
+	uint64_t p, was;
+
+	start(&r, "thp.mode=off,purge.delay_ms=1d");
+	ask(&r, take, MIB, 1);
+	ask(&r, take, 6 * MIB, 1);
+	was = (uint64_t)ask(&r, address, 0, 0);
+	ask(&r, drop, 1, 1);
+	set(&r, "thp.mode", 2);
+	ask(&r, take, 8 * MIB, 1);
+	if (!advised((uint64_t)ask(&r, address, 1, 0)))
+		SKIP("the kernel has no huge pages");
+	p = (uint64_t)ask(&r, grow_first, MIB + MIB / 2, 0);
+	CHECK(p != was && advised(p), "a copy");
+	set(&r, "thp.mode", 3);
+	p = (uint64_t)ask(&r, grow_first, 3 * MIB, 0);
+	CHECK(has_flag(p, " nh") && has_flag(p + 3 * MIB - 1, " nh"), "the rest");
+	finish(&r);
+}
+
 /* ---- caches ---- */
 
 /* Blocks of all classes in the thread's cache: in by refills and frees, out by the others. */
@@ -595,6 +627,7 @@ static const struct tcase cases[] = {
 	{ "thp_never", thp_never },
 	{ "thp_adaptive", thp_adaptive },
 	{ "thp_after_remap", thp_after_remap },
+	{ "thp_in_kept_regions", thp_in_kept_regions },
 	{ "cache_thread_bytes", cache_thread_bytes },
 	{ "cache_total_bytes", cache_total_bytes },
 	{ "cache_thread_bytes_of_sleepers", cache_thread_bytes_of_sleepers },
