@@ -10,6 +10,16 @@
 #include "hakmemctl/rates.h"
 #include "tests/check.h"
 
+/* All reports of the case, which go at its end. */
+static struct json_object *made[8];
+static size_t made_n;
+
+static void drop_all(void)
+{
+	while (made_n)
+		json_object_put(made[--made_n]);
+}
+
 /* A report in which a process that was created at `created_ns` has made that many allocations. */
 static struct json_object *reports(uint64_t pid, uint64_t created_ns, uint64_t ns, uint64_t allocs)
 {
@@ -24,7 +34,8 @@ static struct json_object *reports(uint64_t pid, uint64_t created_ns, uint64_t n
 	json_object_object_add(o, "counters", counters);
 	json_object_object_add(o, "tiers", json_object_new_array());
 	json_object_array_add(array, o);
-	return array;
+	CHECK(made_n < sizeof(made) / sizeof(made[0]));
+	return made[made_n++] = array;
 }
 
 static struct json_object *rates(struct json_object *now, struct json_object *before)
@@ -49,6 +60,7 @@ static void differences(void)
 	EXPECT(json_object_get_double(hak_json_member(r, "allocs")) == 2.5, "%s",
 	       json_object_to_json_string(r));
 	EXPECT(!hak_json_member(r, "mmap"), "a rate of a counter that is not there");
+	drop_all();
 }
 
 static void another_program(void)
@@ -62,6 +74,7 @@ static void another_program(void)
 	       json_object_to_json_string(r));
 	r = rates(reports(8, SECOND, 6 * SECOND, 500), before);
 	EXPECT(json_object_get_boolean(hak_json_member(r, "since_start")), "another process");
+	drop_all();
 }
 
 static void falsehood(void)
@@ -78,6 +91,7 @@ static void falsehood(void)
 	r = rates(reports(7, 0, 3 * SECOND, 101), NULL);
 	EXPECT(!hak_json_member(r, "allocs"), "an older hakmemd: %s",
 	       json_object_to_json_string(r));
+	drop_all();
 }
 
 static const struct tcase cases[] = {
