@@ -87,11 +87,16 @@ static void describe_use(struct top_lines *lines, const char *name, struct json_
 		      hak_json_get(o, "in_use"), used, cached);
 }
 
-static void describe_tiers(struct top_lines *lines, struct json_object *tiers)
+static void describe_head(struct top_lines *lines, const char *name)
 {
 	top_lines_add(lines, "%s", "");
-	top_lines_add(lines, "%-10s %12s %12s %10s %7s %7s", "TIERS", "ALLOCS", "FREES", "IN-USE",
+	top_lines_add(lines, "%-10s %12s %12s %10s %7s %7s", name, "ALLOCS", "FREES", "IN-USE",
 		      "BYTES", "CACHED");
+}
+
+static void describe_tiers(struct top_lines *lines, struct json_object *tiers)
+{
+	describe_head(lines, "TIERS");
 	for (size_t i = 0; tiers && i < json_object_array_length(tiers); i++) {
 		struct json_object *tier = json_object_array_get_idx(tiers, i);
 
@@ -101,9 +106,7 @@ static void describe_tiers(struct top_lines *lines, struct json_object *tiers)
 
 static void describe_classes(struct top_lines *lines, struct json_object *classes)
 {
-	top_lines_add(lines, "%s", "");
-	top_lines_add(lines, "%-10s %12s %12s %10s %7s %7s", "CLASSES", "ALLOCS", "FREES", "IN-USE",
-		      "BYTES", "CACHED");
+	describe_head(lines, "CLASSES");
 	for (size_t i = 0; classes && i < json_object_array_length(classes); i++) {
 		struct json_object *c = json_object_array_get_idx(classes, i);
 		char size[24];

@@ -556,7 +556,6 @@ static void split(struct lines *l, size_t n)
 		if (*at == '\n') {
 			end_line(l);
 			l->seen = false;
-			l->bytes = 0;
 		} else {
 			l->buf[l->bytes++] = *at;
 		}
