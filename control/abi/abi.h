@@ -172,9 +172,6 @@ enum hak_struct_row {
 #define SIZE(sym, ...)	HAK_S_##sym,
 #define VALUE(sym, ...) HAK_S_##sym,
 #include "structs.def"
-#undef FIELD
-#undef SIZE
-#undef VALUE
 	HAK_STRUCT_ROWS
 };
 

@@ -10,13 +10,7 @@
 #include "hakmemctl/map/map.h"
 
 static const char names[] =
-#define FIELD(sym, ...) #sym " "
-#define SIZE(sym, ...)	#sym " "
-#define VALUE(sym, ...) #sym " "
 #include "control/abi/structs.def"
-#undef FIELD
-#undef SIZE
-#undef VALUE
 	;
 _Static_assert(sizeof(names) <= sizeof(((struct hak_structs *)0)->names), "the names fit");
 
@@ -35,9 +29,6 @@ static const struct {
 #define SIZE(sym, ...)
 #define VALUE(sym, ...)
 #include "control/abi/structs.def"
-#undef FIELD
-#undef SIZE
-#undef VALUE
 };
 
 uint64_t map_field(const struct hak_structs *s, enum hak_struct_row row, const void *structure)

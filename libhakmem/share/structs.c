@@ -21,18 +21,9 @@ const struct hak_structs hak_structs = {
 #define SIZE(sym, name)	  [HAK_S_##sym] = { sizeof(struct hak_##name), 0 },
 #define VALUE(sym, value) [HAK_S_##sym] = { (uint32_t)(value), 0 },
 #include "control/abi/structs.def"
-#undef FIELD
-#undef SIZE
-#undef VALUE
 	},
 	.names =
-#define FIELD(sym, ...) #sym " "
-#define SIZE(sym, ...)	#sym " "
-#define VALUE(sym, ...) #sym " "
 #include "control/abi/structs.def"
-#undef FIELD
-#undef SIZE
-#undef VALUE
 };
 
 void hak_structs_name(struct hak_stats_header *h)

@@ -66,13 +66,7 @@ static struct hak_structs structs = { .magic = HAK_STRUCTS_MAGIC,
 				      .version = HAK_STRUCTS_VERSION,
 				      .bytes = sizeof(structs),
 				      .names =
-#define FIELD(sym, ...) #sym " "
-#define SIZE(sym, ...)	#sym " "
-#define VALUE(sym, ...) #sym " "
 #include "control/abi/structs.def"
-#undef FIELD
-#undef SIZE
-#undef VALUE
 };
 static struct extents extents;
 static struct extent extent[2];
